@@ -1,0 +1,1 @@
+"""The driving agent: dual-head output, confidence, correction, control."""

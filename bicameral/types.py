@@ -1,0 +1,157 @@
+"""The vocabulary that all parts share: plain frozen values, numpy arrays, no behaviour.
+
+Frame: CARLA's world frame everywhere, left-handed, x forward, y right, z up, metres. Yaw turns x
+towards y, so positive yaw and positive steering both mean *right*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RoadOption(IntEnum):
+    """What the navigation asks for; the numbers are those of CARLA's own planner."""
+
+    LEFT = 1
+    RIGHT = 2
+    STRAIGHT = 3
+    LANE_FOLLOW = 4
+    CHANGE_LANE_LEFT = 5
+    CHANGE_LANE_RIGHT = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """A position and an orientation in the world frame."""
+
+    x_m: float
+    y_m: float
+    z_m: float = 0.0
+    pitch_rad: float = 0.0
+    yaw_rad: float = 0.0
+    roll_rad: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """One command to a vehicle: throttle and brake 0..1, steer -1..1 (positive right)."""
+
+    throttle: float = 0.0
+    steer: float = 0.0
+    brake: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSpec:
+    """A pinhole camera on the vehicle; the pose is relative to the vehicle's origin."""
+
+    width: int
+    height: int
+    fov_deg: float
+    x_m: float
+    z_m: float
+    pitch_deg: float
+
+
+#: The camera of every agent that this project trains. Place and field of view are CARIL's
+#: (x 1.5 m, z 2.4 m, 110 degrees); it looks 15 degrees down and is wide rather than square, so
+#: that few pixels are spent on the sky. Negative pitch looks down.
+AGENT_CAMERA = CameraSpec(width=320, height=160, fov_deg=110.0, x_m=1.5, z_m=2.4, pitch_deg=-15.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The lane centre line to drive, sampled about every metre, with what a navigator knows.
+
+    All arrays have N rows, in driving order.
+
+    Attributes:
+        name: Unique within an evaluation, e.g. ``"RouteScenario_3"``.
+        town: Name of the map.
+        kind: What the route is there to test: ``curves``, ``highway``, ``left``, ``right``,
+            ``straight`` or ``mixed``.
+        xyz_m: (N, 3) float64, world frame.
+        yaw_rad: (N,) float64, heading of the lane, unwrapped (no jumps of 2 pi).
+        s_m: (N,) float64, distance along the route, starting at 0.
+        command: (N,) int8, a `RoadOption` per point.
+        in_junction: (N,) bool.
+        lane_width_m: (N,) float64.
+        speed_limit_mps: (N,) float64.
+        target_speed_mps: (N,) float64, speed profile limited by curvature and speed limit.
+    """
+
+    name: str
+    town: str
+    kind: str
+    xyz_m: NDArray[np.float64]
+    yaw_rad: NDArray[np.float64]
+    s_m: NDArray[np.float64]
+    command: NDArray[np.int8]
+    in_junction: NDArray[np.bool_]
+    lane_width_m: NDArray[np.float64]
+    speed_limit_mps: NDArray[np.float64]
+    target_speed_mps: NDArray[np.float64]
+
+    @property
+    def length_m(self) -> float:
+        """Length of the route."""
+        return float(self.s_m[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What an agent sees at one tick.
+
+    Attributes:
+        frame: Simulator frame number.
+        time_s: Simulated time since the episode began.
+        image: (H, W, 3) uint8 RGB of the agent's camera at exactly this frame; None if the agent
+            has no camera.
+        pose: Pose of the vehicle (what a positioning system knows).
+        speed_mps: Forward speed.
+    """
+
+    frame: int
+    time_s: float
+    image: NDArray[np.uint8] | None
+    pose: Pose
+    speed_mps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What an agent decided, and how sure it was.
+
+    Attributes:
+        control: The command for the next tick.
+        confidence: Calibrated probability of the most probable steering class, 0..1; None when
+            the agent has no classifier.
+        entropy: Entropy of the calibrated class probabilities in nats, or None.
+        branch: Name of the branch of the correction rule that was taken, e.g. ``"none"``,
+            ``"paper_4_jitter"``, ``"second_opinion_b"``.
+        steer_raw: Steering of the regression head before any correction, -1..1, or None.
+        diagnostics: Further numbers to record per tick, e.g. ``{"asked_b": 1.0}``.
+        inference_s: CPU time of the networks.
+    """
+
+    control: Control
+    confidence: float | None = None
+    entropy: float | None = None
+    branch: str = "none"
+    steer_raw: float | None = None
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+    inference_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A number that cannot lose its unit, and that says when there was nothing to measure."""
+
+    value: float
+    unit: str
+    valid: bool = True

@@ -1,0 +1,1 @@
+"""Inference without torch: sidecars, pre-processing, sessions."""

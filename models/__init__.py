@@ -1,0 +1,1 @@
+"""Network definitions, training and export; the only place that imports torch, lazily."""

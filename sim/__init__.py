@@ -1,0 +1,1 @@
+"""Closed-loop driving through the official carla client: routes, episodes, metrics, reports."""
