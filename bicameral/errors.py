@@ -5,7 +5,7 @@ BicameralError
 │   ├── ConfigError           a setting that does not parse or contradicts another
 │   ├── DataError             a file or folder with the wrong content
 │   └── RouteError            a route that cannot be planned or read
-├── EnvironmentProblem        exit 3: the machine lacks something
+├── MachineError        exit 3: the machine lacks something
 │   ├── MissingExtraError     an optional dependency is not installed
 │   └── VersionMismatchError  a server or file speaks another version
 └── SimulatorLostError        exit 4: the simulator stopped answering
@@ -44,13 +44,13 @@ class RouteError(UserError):
     """A route cannot be planned or read."""
 
 
-class EnvironmentProblem(BicameralError):
+class MachineError(BicameralError):
     """The machine lacks something that the command needs."""
 
     exit_code: ClassVar[int] = 3
 
 
-class MissingExtraError(EnvironmentProblem):
+class MissingExtraError(MachineError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
@@ -61,7 +61,7 @@ class MissingExtraError(EnvironmentProblem):
         )
 
 
-class VersionMismatchError(EnvironmentProblem):
+class VersionMismatchError(MachineError):
     """A server or a file speaks another version than this one."""
 
 
