@@ -5,7 +5,7 @@ BicameralError
 │   ├── ConfigError           a setting that does not parse or contradicts another
 │   ├── DataError             a file or folder with the wrong content
 │   └── RouteError            a route that cannot be planned or read
-├── MachineError        exit 3: the machine lacks something
+├── MachineError              exit 3: the machine lacks something
 │   ├── MissingExtraError     an optional dependency is not installed
 │   └── VersionMismatchError  a server or file speaks another version
 └── SimulatorLostError        exit 4: the simulator stopped answering

@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine with Python 3.11 and git:
+#   make evaluate   closed-loop evaluation on the pocket simulator, with a report (installs no torch)
+#   make test       every check and every test
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet
+ARGS   ?=
+
+.PHONY: evaluate test check bench lock clean
+
+evaluate: $(VENV)/.evaluate
+	$(BIN)/bicameral evaluate --output runs/evaluate $(ARGS)
+
+test: $(VENV)/.test check
+	scripts/install_system_packages.sh chromium
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/bicameral bench $(ARGS)
+
+# Exact versions with hashes, usable by plain pip; the files name no package index.
+lock: $(VENV)/.uv
+	$(BIN)/uv pip compile pyproject.toml --extra sim --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/evaluate.txt
+	$(BIN)/uv pip compile pyproject.toml --extra sim --group dev --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/test.txt
+
+$(VENV)/.uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	touch $@
+
+$(VENV)/.evaluate: $(VENV)/.uv requirements/evaluate.txt pyproject.toml
+	$(UV) --require-hashes -r requirements/evaluate.txt
+	$(UV) --no-deps -e .
+	touch $@
+
+# torch stays outside the lock, so that no other target can pull it.
+$(VENV)/.test: $(VENV)/.uv requirements/test.txt pyproject.toml
+	$(UV) --require-hashes -r requirements/test.txt
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(UV) --no-deps -e .
+	touch $@ $(VENV)/.evaluate
+
+clean:
+	rm -rf $(VENV) build *.egg-info
