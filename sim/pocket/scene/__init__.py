@@ -1,0 +1,1 @@
+"""From an OpenDRIVE map to triangles, textures and obstacles."""
