@@ -1,0 +1,1 @@
+"""The command line: it composes the parts and holds no logic of its own."""

@@ -1,0 +1,83 @@
+"""The `bicameral` command.
+
+Commands are registered by import path, so that ``bicameral --help`` imports none of them.
+Settings come from a flag, else from ``BICAMERAL_*`` in the environment, else from
+``bicameral.toml`` in this folder or one above, else from the default in the code.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from cyclopts.config import Env, Toml
+
+from bicameral import __version__
+from bicameral.errors import BicameralError
+
+USAGE_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+
+app = App(
+    name="bicameral",
+    help="Driving agents that know when they are unsure, and a pocket simulator to drive them in.",
+    version=__version__,
+    # The first source wins: the environment goes before the file.
+    config=[Env("BICAMERAL_"), Toml("bicameral.toml", search_parents=True, must_exist=False)],
+    exit_on_error=False,
+    print_error=True,
+    # A command's return value is the exit code.
+    result_action="return_value",
+)
+app.command("bicameral.cli.simulate:simulate", name="simulate", help="Run the pocket simulator.")
+app.command(
+    "bicameral.cli.evaluate:evaluate", name="evaluate", help="Drive routes and write a report."
+)
+app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
+app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
+app.command("bicameral.cli.bench:bench", name="bench", help="Measure the simulator's cost.")
+
+train = App(name="train", help="Train a network (needs the extra 'train').")
+train.command("bicameral.cli.train:train_caril", name="caril", help="Train a dual-head driver.")
+app.command(train)
+
+assess = App(name="assess", help="Score a trained network on recorded data, without driving.")
+assess.command("bicameral.cli.assess:assess_caril", name="caril", help="Score a dual-head driver.")
+app.command(assess)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Exit codes: 0 done, 1 done with findings, 2 wrong input, 3 the machine lacks something,
+    4 the simulator was lost, 130 interrupted.
+
+    Args:
+        arguments: The words after the program's name; ``sys.argv`` when None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    sys.exit(_run(words, debug=debug))
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    try:
+        code = app(words)
+    except CycloptsError:
+        return USAGE_EXIT_CODE  # cyclopts has printed the reason
+    except BicameralError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command with --resume to go on\n")
+        return INTERRUPTED_EXIT_CODE
+    return int(code or 0)

@@ -1,0 +1,227 @@
+"""`bicameral doctor`: what this machine has, what is missing, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+CARLA_VERSION = "0.9.16"
+FAILED_EXIT_CODE = 3
+
+#: Shared library that an import error may name -> the Debian package that holds it.
+DEBIAN_PACKAGES = {
+    "libGL.so.1": "libgl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgomp.so.1": "libgomp1",
+    "libstdc++.so.6": "libstdc++6",
+    "libz.so.1": "zlib1g",
+}
+
+
+class Status(StrEnum):
+    """How serious a finding is."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report: what was looked at, what was found, and the fix if one is due."""
+
+    subject: str
+    status: Status
+    value: str
+    fix: str = ""
+
+
+def doctor(*, host: str = "127.0.0.1", port: int = 2000, output: Path = Path("runs")) -> int:
+    """Check versions, optional packages, the carla wheel, a running server, and folders.
+
+    Args:
+        host: Host of the simulator to look for.
+        port: Port of the simulator to look for.
+        output: Folder that results will be written to.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    findings = list(examine(host, port, output))
+    table = Table(title="bicameral doctor", title_justify="left")
+    for column in ("", "what", "found", "fix"):
+        table.add_column(column, overflow="fold")
+    style = {Status.OK: "green", Status.NOTE: "yellow", Status.FAIL: "bold red"}
+    for finding in findings:
+        mark = f"[{style[finding.status]}]{finding.status}[/]"
+        table.add_row(mark, finding.subject, finding.value, finding.fix)
+    Console().print(table)
+    failed = any(finding.status is Status.FAIL for finding in findings)
+    return FAILED_EXIT_CODE if failed else 0
+
+
+def examine(host: str, port: int, output: Path) -> Iterator[Finding]:
+    """Yield every finding; a check that breaks is a finding too, never an exception.
+
+    Args:
+        host: Host of the simulator to look for.
+        port: Port of the simulator to look for.
+        output: Folder that results will be written to.
+    """
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _python,
+        _packages,
+        _extras,
+        _carla,
+        lambda: _server(host, port),
+        lambda: _folders(output),
+        _programs,
+    )
+    for check in checks:
+        try:
+            yield from check()
+        except Exception as error:
+            yield Finding(subject="check failed", status=Status.FAIL, value=repr(error))
+
+
+def _python() -> Iterator[Finding]:
+    version = platform.python_version()
+    known = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    yield Finding(
+        subject="Python",
+        status=Status.OK if known else Status.FAIL,
+        value=version,
+        fix="" if known else "use Python 3.11 or 3.12; the carla wheel exists for no later one",
+    )
+    machine = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} CPUs"
+    here = platform.system() == "Linux" and platform.machine() == "x86_64"
+    yield Finding(
+        subject="platform",
+        status=Status.OK if here else Status.NOTE,
+        value=machine,
+        fix="" if here else "the carla wheel needs x86-64 Linux; edge and agent run here",
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    for module, distribution in (
+        ("numpy", "numpy"),
+        ("onnxruntime", "onnxruntime"),
+        ("cv2", "opencv-python-headless"),
+    ):
+        yield _import_finding(module, distribution, required=True)
+
+
+def _extras() -> Iterator[Finding]:
+    from bicameral.cli.extras import EXTRA_MODULES, missing_modules
+
+    for extra in EXTRA_MODULES:
+        missing = missing_modules(extra)
+        yield Finding(
+            subject=f"extra '{extra}'",
+            status=Status.NOTE if missing else Status.OK,
+            value=f"not installed: {', '.join(missing)}" if missing else "installed",
+            fix=f"pip install 'bicameral[{extra}]'" if missing else "",
+        )
+
+
+def _carla() -> Iterator[Finding]:
+    finding = _import_finding("carla", "carla", required=False)
+    if finding.status is Status.OK and finding.value != CARLA_VERSION:
+        yield Finding(
+            subject="carla wheel",
+            status=Status.FAIL,
+            value=finding.value,
+            fix=f"pip install carla=={CARLA_VERSION}; other versions differ on the wire",
+        )
+    else:
+        yield finding
+
+
+def _import_finding(module: str, distribution: str, *, required: bool) -> Finding:
+    """Import in a process of its own: a broken native library may crash the interpreter."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
+    )
+    if run.returncode == 0:
+        version = importlib.metadata.version(distribution)
+        return Finding(subject=distribution, status=Status.OK, value=version)
+    reason = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
+    fix = f"pip install {distribution}"
+    for library, package in DEBIAN_PACKAGES.items():
+        if library in reason:
+            fix = f"apt-get install {package}"
+    status = Status.FAIL if required else Status.NOTE
+    return Finding(subject=distribution, status=status, value=reason, fix=fix)
+
+
+def _server(host: str, port: int) -> Iterator[Finding]:
+    subject = f"simulator at {host}:{port}"
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError as error:
+        yield Finding(
+            subject=subject,
+            status=Status.NOTE,
+            value=f"not reachable ({error})",
+            fix=f"none needed for `bicameral evaluate`; else: bicameral simulate --port {port}",
+        )
+        return
+    question = (
+        "import sys, carla\n"
+        "client = carla.Client(sys.argv[1], int(sys.argv[2])); client.set_timeout(3.0)\n"
+        "sys.stdout.write(client.get_server_version())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", question, host, str(port)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    version = run.stdout.strip()
+    exact = run.returncode == 0 and version == CARLA_VERSION
+    yield Finding(
+        subject=subject,
+        status=Status.OK if exact else Status.FAIL,
+        value=version or "the port is open, but no CARLA server answers",
+        fix="" if exact else f"start CARLA {CARLA_VERSION} or `bicameral simulate` there",
+    )
+
+
+def _folders(output: Path) -> Iterator[Finding]:
+    for subject, folder in (("results folder", output), ("temporary folder", _temporary())):
+        existing = folder
+        while not existing.exists():
+            existing = existing.parent
+        writable = os.access(existing, os.W_OK)
+        free_gib = shutil.disk_usage(existing).free / 2**30
+        yield Finding(
+            subject=subject,
+            status=Status.OK if writable else Status.FAIL,
+            value=f"{folder}: {free_gib:.0f} GiB free",
+            fix="" if writable else f"make {existing} writable, or choose another with --output",
+        )
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+def _programs() -> Iterator[Finding]:
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    yield Finding(
+        subject="Chromium (tests only)",
+        status=Status.OK if found else Status.NOTE,
+        value=found or "not found",
+        fix="" if found else "apt-get install chromium",
+    )

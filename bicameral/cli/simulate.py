@@ -1,0 +1,35 @@
+"""`bicameral simulate`: run the pocket simulator."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+
+def simulate(
+    *,
+    port: int = 2000,
+    host: str = "127.0.0.1",
+    town: str = "Harbour",
+    maps: tuple[Path, ...] = (),
+    seed: int = 0,
+) -> int:
+    """Serve CARLA 0.9.16's protocol on ports PORT and PORT + 1 until interrupted.
+
+    Any script written for the official carla client connects to it unchanged.
+
+    Args:
+        port: Port of the calls; the sensors stream on the next one.
+        host: Address to listen on; only this machine unless told otherwise.
+        town: Map to load first: a shipped or generated town, or an OpenDRIVE file.
+        maps: Further folders with OpenDRIVE files; CARLA_ROOT is searched as well.
+        seed: Seed of everything random in the world.
+    """
+    from bicameral.cli.extras import require_extra
+
+    require_extra("sim")
+    from sim.pocket.server import ServerSettings, serve
+
+    settings = ServerSettings(host=host, port=port, map_folders=maps, town=town, seed=seed)
+    asyncio.run(serve(settings))
+    return 0
