@@ -1,0 +1,89 @@
+"""Where a vehicle is along its route: the one definition that driving and measuring share."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from bicameral.types import Route
+from bicameral.units import wrap_rad
+
+#: How far from the last known place the nearest point is searched for. The window keeps the
+#: tracker on its own leg where a route crosses or touches itself; forward it exceeds what a
+#: vehicle covers in one tick by far, so that a tracker started late still catches up.
+SEARCH_BACK_M = 10.0
+SEARCH_AHEAD_M = 25.0
+
+
+class RoutePosition(NamedTuple):
+    """A vehicle in the coordinates of its route.
+
+    Attributes:
+        s_m: Arc length of the nearest point of the route, 0..length.
+        cross_track_m: Signed distance to the route, positive when the vehicle is right of it.
+        heading_error_rad: Yaw of the vehicle minus yaw of the route, in [-pi, pi), positive when
+            the vehicle points right of the route.
+    """
+
+    s_m: float
+    cross_track_m: float
+    heading_error_rad: float
+
+
+class RouteProgress:
+    """Follows one vehicle along one route by a search in a window around its last place.
+
+    The segments between route points are straight; the heading of the route is interpolated
+    between its points. Beyond an end of the route the cross-track error stays the distance to the
+    line through the end in the direction of the route, not to the end point, so that overrunning
+    the goal is not counted as an error to the side.
+    """
+
+    def __init__(self, route: Route, *, start_s_m: float = 0.0) -> None:
+        """Begin at an arc length of the route."""
+        self._x = route.xyz_m[:, 0].tolist()
+        self._y = route.xyz_m[:, 1].tolist()
+        self._yaw = route.yaw_rad.tolist()
+        self._s = route.s_m.tolist()
+        self._segment = min(
+            max(int(np.searchsorted(route.s_m, start_s_m)) - 1, 0), len(self._s) - 2
+        )
+
+    def update(self, x_m: float, y_m: float, yaw_rad: float) -> RoutePosition:
+        """Return the position of the vehicle on the route and remember it for the next call."""
+        x_m, y_m = float(x_m), float(y_m)  # numpy scalars are several times slower below
+        x, y, s = self._x, self._y, self._s
+        here = s[self._segment]
+        last = len(s) - 1
+        first = self._segment
+        while first > 0 and s[first] > here - SEARCH_BACK_M:
+            first -= 1
+        nearest, nearest_squared, nearest_fraction = self._segment, math.inf, 0.0
+        i = first
+        while i < last and s[i] < here + SEARCH_AHEAD_M:
+            dx, dy = x[i + 1] - x[i], y[i + 1] - y[i]
+            ex, ey = x_m - x[i], y_m - y[i]
+            squared_length = dx * dx + dy * dy
+            fraction = (ex * dx + ey * dy) / squared_length if squared_length > 0.0 else 0.0
+            clamped = 0.0 if fraction < 0.0 else 1.0 if fraction > 1.0 else fraction
+            fx, fy = ex - clamped * dx, ey - clamped * dy
+            squared = fx * fx + fy * fy
+            if squared < nearest_squared:
+                nearest, nearest_squared, nearest_fraction = i, squared, clamped
+            i += 1
+        self._segment = nearest
+        return self._position(nearest, nearest_fraction, nearest_squared, x_m, y_m, yaw_rad)
+
+    def _position(  # noqa: PLR0913 - the scalars of one inner loop
+        self, i: int, fraction: float, squared: float, x_m: float, y_m: float, yaw_rad: float
+    ) -> RoutePosition:
+        dx, dy = self._x[i + 1] - self._x[i], self._y[i + 1] - self._y[i]
+        length = math.hypot(dx, dy)
+        side = (dx * (y_m - self._y[i]) - dy * (x_m - self._x[i])) / length if length > 0.0 else 0.0
+        beyond = (i == 0 and fraction == 0.0) or (i == len(self._s) - 2 and fraction == 1.0)
+        cross_track_m = side if beyond else math.copysign(math.sqrt(squared), side)
+        route_yaw = self._yaw[i] + fraction * (self._yaw[i + 1] - self._yaw[i])
+        s_m = self._s[i] + fraction * (self._s[i + 1] - self._s[i])
+        return RoutePosition(s_m, cross_track_m, wrap_rad(float(yaw_rad) - route_yaw))
