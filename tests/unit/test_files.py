@@ -1,4 +1,5 @@
 import pytest
+
 from bicameral.files import write_bytes_atomic, write_json_atomic
 
 

@@ -1,0 +1,69 @@
+"""The command line, run as users run it: in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*words, code="from bicameral.cli.app import main; main()"):
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_imports_no_heavy_module():
+    probe = (
+        "import sys\n"
+        "from bicameral.cli.app import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'numpy', 'numba', 'carla', 'onnxruntime', 'torch', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    assert run(code=probe).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench"],
+        ["train", "caril"], ["assess", "caril"],
+    ],
+)  # fmt: skip
+def test_every_command_prints_its_help_without_the_optional_packages(words):
+    block = (
+        "import sys\n"
+        "for name in ('carla', 'numba', 'msgpack', 'torch', 'onnx', 'jinja2', 'joblib',\n"
+        "             'scipy', 'shapely', 'scenariogeneration', 'pyclothoids'):\n"
+        "    sys.modules[name] = None\n"
+        "from bicameral.cli.app import main; main()"
+    )
+    result = run(*words, "--help", code=block)
+    assert result.returncode == 0, result.stderr
+    assert words[-1] in result.stdout
+
+
+def test_a_misspelt_command_exits_2_and_names_the_right_one():
+    result = run("simulat")
+    assert result.returncode == 2
+    assert "simulate" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_reports_a_port_that_answers_no_carla(tmp_path):
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        result = run("doctor", "--port", str(port), "--output", str(tmp_path))
+    assert result.returncode == 3
+    assert "no CARLA server" in " ".join(result.stdout.split())
+
+
+def test_doctor_finds_this_machine_fit_when_no_server_runs(tmp_path):
+    result = run("doctor", "--port", "1", "--output", str(tmp_path))
+    assert result.returncode == 0, result.stdout
+    assert "not reachable" in " ".join(result.stdout.split())
