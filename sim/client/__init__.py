@@ -1,0 +1,1 @@
+"""Talking to a simulator, the pocket one or CARLA, through the official `carla` package only."""
