@@ -1,0 +1,144 @@
+"""Binary messages of the streaming port, little endian and packed.
+
+Every message is a 48-byte sensor header and a payload. Type ids are the indices of the
+deserialisers in the 0.9.16 client.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from sim.pocket.geometry import Transform, Vector3
+
+#: Sensor type ids by blueprint, for the sensors that this simulator computes.
+SENSOR_TYPE_IDS = {
+    "sensor.other.collision": 0,
+    "sensor.camera.depth": 1,
+    "sensor.camera.rgb": 13,
+    "sensor.camera.semantic_segmentation": 14,
+}
+WORLD_OBSERVER_TYPE_ID = 17
+
+#: Flag of the snapshot's simulation state: the map is another one than before.
+MAP_CHANGE = 1
+_ACTOR_STATE_ACTIVE = 1
+
+_sensor_header = struct.Struct("<QQd6f")
+_episode_header = struct.Struct("<Qdf3iI")
+_actor_record = struct.Struct("<IB6f3f3f3f54s")
+_vehicle_state = struct.Struct("<fff???ifB?IB")
+_traffic_light_state = struct.Struct("<32s4fI?B")
+_walker_state = struct.Struct("<3ff?")
+_image_header = struct.Struct("<IIf")
+
+SENSOR_HEADER_BYTES = _sensor_header.size
+EPISODE_HEADER_BYTES = _episode_header.size
+ACTOR_RECORD_BYTES = _actor_record.size
+IMAGE_HEADER_BYTES = _image_header.size
+
+_ORIGIN = Transform()
+
+
+def pack_sensor_header(
+    type_id: int, frame: int, timestamp_s: float, transform: Transform = _ORIGIN
+) -> bytes:
+    """Pack the header of a message: simulated seconds, world transform of the sensor."""
+    return _sensor_header.pack(
+        type_id, frame, timestamp_s, *transform.location, *transform.rotation
+    )
+
+
+def pack_image_header(width: int, height: int, fov_deg: float) -> bytes:
+    """Pack what precedes the BGRA pixels of an image."""
+    return _image_header.pack(width, height, fov_deg)
+
+
+def pack_episode_header(
+    episode_id: int, platform_timestamp_s: float, delta_s: float, flags: int
+) -> bytes:
+    """Pack what precedes the actor records of a snapshot; the map origin is always 0."""
+    return _episode_header.pack(episode_id, platform_timestamp_s, delta_s, 0, 0, 0, flags)
+
+
+def pack_actor(
+    actor_id: int,
+    transform: Transform,
+    motion: tuple[Vector3, Vector3, Vector3],
+    state: bytes = b"",
+) -> bytes:
+    """Pack one actor record.
+
+    Args:
+        actor_id: The actor.
+        transform: World transform.
+        motion: Velocity in m/s, angular velocity in degrees per second, acceleration in m/s^2.
+        state: The part that depends on the kind of actor, at most 54 bytes.
+    """
+    velocity, angular_velocity, acceleration = motion
+    return _actor_record.pack(
+        actor_id,
+        _ACTOR_STATE_ACTIVE,
+        *transform.location,
+        *transform.rotation,
+        *velocity,
+        *angular_velocity,
+        *acceleration,
+        state,
+    )
+
+
+def pack_vehicle_state(
+    control: tuple[float, float, float, bool, bool, bool, int],
+    speed_limit_kmh: float,
+    light: tuple[int, int] | None,
+) -> bytes:
+    """Pack the vehicle part of a record.
+
+    Args:
+        control: Throttle, steer, brake, hand brake, reverse, manual gear shift, gear.
+        speed_limit_kmh: Limit at the vehicle's place.
+        light: (actor id, state) of the traffic light that the vehicle stands at, or None.
+    """
+    light_id, light_state = light if light is not None else (0, _GREEN)
+    return _vehicle_state.pack(
+        *control, speed_limit_kmh, light_state, light is not None, light_id, _NO_FAILURE
+    )
+
+
+_GREEN = 2
+_NO_FAILURE = 0
+
+
+def pack_traffic_light_state(
+    sign_id: str,
+    times_s: tuple[float, float, float, float],
+    pole_index: int,
+    frozen: bool,
+    state: int,
+) -> bytes:
+    """Pack the traffic light part of a record.
+
+    Args:
+        sign_id: Id of the signal in the OpenDRIVE text, at most 32 bytes.
+        times_s: Green, yellow, red and elapsed time.
+        pole_index: Number of the light in its group.
+        frozen: Whether the light keeps its state.
+        state: Red 0, yellow 1, green 2, off 3.
+    """
+    return _traffic_light_state.pack(sign_id.encode(), *times_s, pole_index, frozen, state)
+
+
+def pack_sign_state(sign_id: str) -> bytes:
+    """Pack the traffic sign part of a record."""
+    return sign_id.encode()[:32]
+
+
+def pack_walker_state(direction: Vector3, speed_mps: float, jump: bool) -> bytes:
+    """Pack the walker part of a record."""
+    return _walker_state.pack(*direction, speed_mps, jump)
+
+
+def join_snapshot(header: bytes, episode: bytes, records: Iterable[bytes]) -> bytes:
+    """Assemble a world snapshot."""
+    return b"".join((header, episode, *records))

@@ -1,0 +1,263 @@
+"""The streaming server: pushes sensor messages to subscribers, one TCP connection per stream.
+
+A client connects, writes the stream id (4 bytes, little endian) and only reads from then on. The
+server never closes the socket of a proper client, because clients reconnect at once and for ever:
+streams that do not exist, or no longer, are accepted and stay silent.
+
+Messages are sent straight from the caller's buffers. What the kernel does not take is queued by
+reference. A reader that falls behind holds up synchronous ticks for a moment (CARLA waits for
+ever); then it counts as stalled and misses messages until it has caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import deque
+from collections.abc import Sequence
+
+#: Bytes queued for one connection before it counts as congested.
+MAX_QUEUED_BYTES = 8 << 20
+#: How long a congested connection may hold up synchronous ticks before it misses messages.
+PATIENCE_S = 0.5
+#: A client writes its four bytes right after connecting; who does not, is none.
+_SUBSCRIBE_WITHIN_S = 10.0
+_SEND_BUFFER_BYTES = 4 << 20
+_ACCEPTS_PER_TURN = 64
+_ACCEPT_RETRY_S = 0.2
+_BUFFERS_PER_SEND = 64
+
+_stream_id = struct.Struct("<I")
+_size = struct.Struct("<I")
+_token = struct.Struct("<IHBB16x")
+_TOKEN_PROTOCOL_TCP = 1
+_TOKEN_ADDRESS_OF_RPC_HOST = 0
+
+logger = logging.getLogger(__name__)
+
+
+class StreamConnection:
+    """One subscriber of one stream."""
+
+    def __init__(self, server: StreamServer, connected: socket.socket) -> None:
+        self._server = server
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
+        self._received = b""
+        self._queue: deque[memoryview] = deque()
+        self._message_ends: deque[int] = deque()
+        self._queued_bytes = 0
+        self._congested_since_s: float | None = None
+        self._stalled = False
+        self._stream_id: int | None = None
+        self._deadline = self._loop.call_later(_SUBSCRIBE_WITHIN_S, self.close)
+        self._loop.add_reader(connected, self._on_readable)
+
+    @property
+    def holds_up(self) -> bool:
+        """True while a synchronous tick should wait for this reader."""
+        if self._stalled or self._queued_bytes <= MAX_QUEUED_BYTES:
+            return False
+        now_s = self._loop.time()
+        if self._congested_since_s is None:
+            self._congested_since_s = now_s
+        if now_s - self._congested_since_s < PATIENCE_S:
+            return True
+        self._stall()
+        return False
+
+    def send(self, buffers: Sequence[bytes]) -> None:
+        """Send one message, or queue it, or drop it when the reader has stalled."""
+        if self._queue:
+            if self._stalled:
+                return
+            if self._queued_bytes > 2 * MAX_QUEUED_BYTES:
+                self._stall()
+                return
+            self._enqueue(buffers, 0)
+            return
+        try:
+            sent = self._socket.sendmsg(buffers)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        if sent < sum(len(buffer) for buffer in buffers):
+            self._enqueue(buffers, sent)
+            self._loop.add_writer(self._socket, self._on_writable)
+
+    def close(self) -> None:
+        """Close the socket and forget the subscription."""
+        self._deadline.cancel()
+        if self._socket.fileno() < 0:
+            return
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._server.remove(self, self._stream_id)
+
+    def _enqueue(self, buffers: Sequence[bytes], skip: int) -> None:
+        for buffer in buffers:
+            if skip >= len(buffer):
+                skip -= len(buffer)
+                continue
+            view = memoryview(buffer)[skip:]
+            skip = 0
+            self._queue.append(view)
+            self._queued_bytes += len(view)
+        self._message_ends.append(len(self._queue))
+
+    def _stall(self) -> None:
+        # The message in flight must be finished; the whole messages behind it are given up.
+        kept = self._message_ends[0]
+        while len(self._queue) > kept:
+            self._queued_bytes -= len(self._queue.pop())
+        self._message_ends = deque([kept])
+        self._stalled = True
+        logger.info("a reader of stream %s has stalled; it misses messages", self._stream_id)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._socket.recv(64)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        # No client writes after its subscription: what does is no client.
+        if not data or self._stream_id is not None:
+            self.close()
+            return
+        self._received += data
+        if len(self._received) > _stream_id.size:
+            self.close()
+        elif len(self._received) == _stream_id.size:
+            self._deadline.cancel()
+            (self._stream_id,) = _stream_id.unpack(self._received)
+            self._server.add(self, self._stream_id)
+
+    def _on_writable(self) -> None:
+        try:
+            head = [self._queue[i] for i in range(min(len(self._queue), _BUFFERS_PER_SEND))]
+            sent = self._socket.sendmsg(head)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close()
+            return
+        self._queued_bytes -= sent
+        popped = 0
+        while sent:
+            view = self._queue.popleft()
+            if sent < len(view):
+                self._queue.appendleft(view[sent:])
+                break
+            sent -= len(view)
+            popped += 1
+        self._forget_sent_messages(popped)
+        if not self._queue:
+            self._loop.remove_writer(self._socket)
+            self._stalled = False
+        if self._queued_bytes <= MAX_QUEUED_BYTES:
+            self._congested_since_s = None
+
+    def _forget_sent_messages(self, popped: int) -> None:
+        self._message_ends = deque(end - popped for end in self._message_ends if end - popped > 0)
+
+
+class StreamServer:
+    """Listens for subscribers and publishes messages to them.
+
+    Args:
+        port: The port that tokens name.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connections: set[StreamConnection] = set()
+        self._subscribers: dict[int, list[StreamConnection]] = {}
+        self._listener: socket.socket | None = None
+
+    def start(self, listener: socket.socket) -> None:
+        """Accept connections on a bound, listening socket."""
+        listener.setblocking(False)
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener, self._accept)
+
+    def token(self, stream_id: int) -> bytes:
+        """Return the 24 bytes that tell a client where to subscribe."""
+        return _token.pack(stream_id, self._port, _TOKEN_PROTOCOL_TCP, _TOKEN_ADDRESS_OF_RPC_HOST)
+
+    def has_subscribers(self, stream_id: int) -> bool:
+        """Say whether anybody would receive a message."""
+        return stream_id in self._subscribers
+
+    def publish(self, stream_id: int, parts: Sequence[bytes]) -> None:
+        """Send one message to all subscribers of a stream.
+
+        Args:
+            stream_id: The stream.
+            parts: Buffers that form the message together. They are kept by reference until they
+                are sent, so they must not change afterwards.
+        """
+        subscribers = self._subscribers.get(stream_id)
+        if not subscribers:
+            return
+        buffers = (_size.pack(sum(len(part) for part in parts)), *parts)
+        for connection in tuple(subscribers):
+            connection.send(buffers)
+
+    def holds_up(self) -> bool:
+        """True while a synchronous tick should wait for readers to catch up."""
+        return any(connection.holds_up for connection in self._connections)
+
+    def add(self, connection: StreamConnection, stream_id: int) -> None:
+        """Subscribe a connection."""
+        self._subscribers.setdefault(stream_id, []).append(connection)
+
+    def remove(self, connection: StreamConnection, stream_id: int | None) -> None:
+        """Forget a connection that has closed."""
+        self._connections.discard(connection)
+        if stream_id is None:
+            return
+        subscribers = self._subscribers[stream_id]
+        subscribers.remove(connection)
+        if not subscribers:
+            del self._subscribers[stream_id]
+
+    def close(self) -> None:
+        """Stop listening and close all connections."""
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        for connection in tuple(self._connections):
+            connection.close()
+
+    def _accept(self) -> None:
+        if self._listener is None:
+            return
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                connected, _address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Usually too many open files: let some close before accepting more.
+                logger.warning("cannot accept a stream connection: %s", error)
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._listener)
+                loop.call_later(_ACCEPT_RETRY_S, self._accept_again)
+                return
+            connected.setblocking(False)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+            self._connections.add(StreamConnection(self, connected))
+
+    def _accept_again(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
