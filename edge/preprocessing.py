@@ -1,0 +1,130 @@
+"""From a picture to the tensor that a graph takes, in one place for training and inference.
+
+Two steps. `canonical_from_picture` crops and reduces to the network's size in integers: its result
+is what is stored, hashed, augmented and remembered. `tensor_from_canonical` scales it to float32.
+Both give the same bits on every machine.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from edge.sidecar import ImageSpec
+
+
+def canonical_from_picture(picture: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
+    """Crop and resize pictures to the size that the network sees.
+
+    Args:
+        picture: (..., H, W, C) uint8, colours in the order of `spec.color`.
+        spec: The sidecar's image block.
+
+    Returns:
+        (..., spec.height, spec.width, C) uint8, C-contiguous.
+
+    Raises:
+        DataError: If dtype, channels or size do not fit the spec.
+    """
+    if picture.dtype != np.uint8 or picture.ndim < 3 or picture.shape[-1] != spec.channels:
+        raise DataError(
+            f"a picture has shape {picture.shape} and dtype {picture.dtype}, expected "
+            f"(..., height, width, {spec.channels}) uint8 in {spec.color}"
+        )
+    if spec.crop is not None:
+        left, top, right, bottom = spec.crop
+        if picture.shape[-3] < bottom or picture.shape[-2] < right:
+            raise DataError(
+                f"a picture of {picture.shape[-2]}x{picture.shape[-3]} pixels is smaller than the "
+                f"model's crop (left {left}, top {top}, right {right}, bottom {bottom})"
+            )
+        picture = picture[..., top:bottom, left:right, :]
+    canonical = resize_area_int(picture, spec.height, spec.width)
+    return np.invert(canonical) if spec.invert else canonical
+
+
+def tensor_from_canonical(images: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
+    """Scale canonical images: `(x * scale - mean) / std` per channel.
+
+    Args:
+        images: (N, H, W, C) uint8.
+        spec: The sidecar's image block.
+
+    Returns:
+        (N, C, H, W) float32, C-contiguous.
+    """
+    gain, offset = affine_from_spec(spec)
+    tensor = np.empty((images.shape[0], spec.channels, spec.height, spec.width), np.float32)
+    np.multiply(np.moveaxis(images, -1, 1), gain[:, None, None], out=tensor)
+    tensor += offset[:, None, None]
+    return tensor
+
+
+@lru_cache(maxsize=16)
+def affine_from_spec(spec: ImageSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return gain and offset (C,) float32 with `(x * scale - mean) / std == x * gain + offset`."""
+    mean = np.asarray(spec.mean, np.float64)
+    std = np.asarray(spec.std, np.float64)
+    return (spec.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+def resize_area_int(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize by area averaging in integer arithmetic, rounding halves up.
+
+    Output pixel i covers the input interval [i * H / height, (i + 1) * H / height); every input
+    pixel weighs as much as it is covered. In units of 1/height of a pixel all weights are
+    integers, so the mean is exact before rounding.
+
+    Args:
+        image: (..., H, W, C) uint8.
+        height: Output rows.
+        width: Output columns.
+
+    Returns:
+        (..., height, width, C) uint8, C-contiguous.
+    """
+    rows, columns = image.shape[-3], image.shape[-2]
+    if (rows, columns) == (height, width):
+        return np.ascontiguousarray(image)
+    if rows == 2 * height and columns == 2 * width:
+        return _halve(image)
+    weights_y = _area_weights(rows, height)
+    weights_x = _area_weights(columns, width)
+    # Sums stay below 255 * H * W, far inside int64.
+    sums = np.einsum("yr,...rcd,xc->...yxd", weights_y, image.astype(np.int64), weights_x)
+    total = rows * columns
+    return np.ascontiguousarray(((sums + total // 2) // total).astype(np.uint8))
+
+
+def _halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average blocks of 2 x 2: the same result as the general way, twenty times faster."""
+    sums = np.add(image[..., 0::2, :, :], image[..., 1::2, :, :], dtype=np.uint16)
+    blocks = sums[..., 0::2, :] + sums[..., 1::2, :]
+    blocks += 2
+    blocks >>= 2
+    return blocks.astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _area_weights(size: int, reduced: int) -> NDArray[np.int64]:
+    """Return (reduced, size) overlaps in units of 1/reduced of an input pixel."""
+    start = np.arange(size, dtype=np.int64)[None, :] * reduced
+    begin = np.arange(reduced, dtype=np.int64)[:, None] * size
+    overlap = np.minimum(start + reduced, begin + size) - np.maximum(start, begin)
+    return np.asarray(np.maximum(overlap, 0), np.int64)
+
+
+def picture_statistics(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return brightness (mean) and contrast (standard deviation) of one canonical image.
+
+    Integer sums, so the result does not depend on the order of summation.
+    """
+    flat = image.reshape(-1)
+    total = int(flat.sum(dtype=np.int64))
+    squares = int(np.square(flat, dtype=np.uint16).sum(dtype=np.int64))
+    mean = total / flat.size
+    variance = (squares * flat.size - total * total) / (flat.size * flat.size)
+    return mean, float(np.sqrt(variance))

@@ -1,0 +1,108 @@
+"""Sessions: a graph that answers for tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.protocols import TensorSpec
+
+_NUMPY_FROM_ONNX = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}
+
+
+class OnnxSession:
+    """`bicameral.protocols.Session` on ONNX Runtime's CPU provider.
+
+    One thread and no spinning: small graphs gain nothing from more, and an agent shares its
+    machine with a simulator. With one thread the answer is the same bits in every run.
+    """
+
+    def __init__(self, model: bytes, *, name: str) -> None:
+        """Load a graph.
+
+        Args:
+            model: Content of an ONNX file.
+            name: How messages call it.
+
+        Raises:
+            DataError: If ONNX Runtime cannot load it.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session: Any = ort.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            raise DataError(f"ONNX Runtime cannot load the model {name!r}: {error}") from error
+        self._name = name
+        self._fingerprint = hashlib.sha256(model).hexdigest()
+        self._inputs = _specs(self._session.get_inputs())
+        self._outputs = _specs(self._session.get_outputs())
+        self._output_names = [spec.name for spec in self._outputs]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that `run` takes."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that `run` returns."""
+        return self._outputs
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the graph."""
+        return self._fingerprint
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Compute all outputs for one batch.
+
+        Raises:
+            DataError: If the feeds do not fit the graph's inputs.
+        """
+        if self._session is None:
+            raise DataError(f"the session of {self._name!r} is closed")
+        try:
+            values = self._session.run(self._output_names, dict(feeds))
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            given = {key: (value.shape, str(value.dtype)) for key, value in feeds.items()}
+            raise DataError(
+                f"{self._name!r} rejected its inputs {given}; it takes "
+                f"{[(spec.name, spec.shape, spec.dtype) for spec in self._inputs]}: {error}"
+            ) from error
+        return dict(zip(self._output_names, map(np.asarray, values), strict=True))
+
+    def close(self) -> None:
+        """Release the graph; `run` fails afterwards."""
+        self._session = None
+
+
+def _specs(nodes: list[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            name=node.name,
+            dtype=_NUMPY_FROM_ONNX.get(node.type, node.type),
+            shape=tuple(size if isinstance(size, int) else -1 for size in node.shape),
+        )
+        for node in nodes
+    )

@@ -1,0 +1,382 @@
+"""The sidecar `NAME.bicameral.json`: everything about a model that is not in its graph.
+
+One schema for classifiers, cascades and driving agents. Unknown fields are errors, so a file
+written by a newer version is never half understood.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bicameral.errors import DataError, VersionMismatchError
+from bicameral.files import write_text_atomic
+
+SCHEMA = 1
+SUFFIX = ".bicameral.json"
+
+Pair = tuple[float, float]
+
+
+class _Part(BaseModel):
+    """Base of all parts: frozen, and strict about unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelFile(_Part):
+    """One file that belongs to the model; `path` is relative to the sidecar."""
+
+    path: str
+    sha256: str
+    bytes: int
+    target: str
+    precision: Literal["fp32", "fp16", "int8"]
+    opset: int
+
+
+class ImageSpec(_Part):
+    """How a camera picture becomes the tensor: crop, resize, then `(x * scale - mean) / std`.
+
+    `crop` is (left, top, right, bottom) in pixels of the picture, right and bottom exclusive.
+    """
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    color: Literal["GRAY", "RGB", "BGR"]
+    crop: tuple[int, int, int, int] | None = None
+    resize: Literal["area_int"] = "area_int"
+    invert: bool = False
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels."""
+        return 1 if self.color == "GRAY" else 3
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> ImageSpec:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(
+                f"mean and std need {self.channels} values for {self.color}, "
+                f"got {len(self.mean)} and {len(self.std)}"
+            )
+        return self
+
+
+class InputSpec(_Part):
+    """The image tensor that the graph takes."""
+
+    name: str
+    layout: Literal["NCHW", "NHWC"]
+    dtype: Literal["FP32", "UINT8"]
+    shape: tuple[int, ...]
+    in_graph: bool = False
+    image: ImageSpec
+
+
+class ExtraInput(_Part):
+    """A further input tensor, e.g. ``speed_mps``."""
+
+    name: str
+    dtype: Literal["FP32", "INT64"]
+    shape: tuple[int, ...]
+    meaning: str
+
+
+class OutputSpec(_Part):
+    """An output tensor."""
+
+    name: str
+    meaning: Literal["logits", "probabilities", "features", "stage_logits", "steer"]
+    shape: tuple[int, ...]
+
+
+class TaskSpec(_Part):
+    """Properties of the task that forbid some transformations of the input."""
+
+    orientation_sensitive: bool = False
+
+
+class Calibration(_Part):
+    """How logits become honest probabilities: `softmax(logits / temperature)`."""
+
+    method: Literal["temperature"] = "temperature"
+    temperature: float = Field(gt=0)
+    split: str
+    n: int
+    ece: float
+
+
+class Cost(_Part):
+    """What one inference costs; `cpu_us` was measured on `host`, one thread."""
+
+    macs: int
+    parameters: int
+    cpu_us: float
+    host: str
+
+
+class CascadeMember(_Part):
+    """A network of a cascade, named by its sidecar's name and hash."""
+
+    name: str
+    sha256: str
+
+
+class CascadeMemory(_Part):
+    """The result memory in front of a cascade."""
+
+    key: Literal["exact", "dhash_verified"]
+    tolerance_mae_u8: float
+    max_entries: int
+    max_age_s: float | None
+    store_min_confidence: float
+
+
+class CascadeSpec(_Part):
+    """Two networks; B runs if and only if A's score is below the threshold."""
+
+    a: CascadeMember
+    b: CascadeMember
+    score: Literal["margin", "max_probability", "entropy_normalised"]
+    threshold: float
+    combine: Literal["average", "post_check", "replace"]
+    memory: CascadeMemory | None = None
+
+
+class CameraBlock(_Part):
+    """The camera that the agent was trained with (`bicameral.types.CameraSpec`)."""
+
+    width: int
+    height: int
+    fov_deg: float
+    x_m: float
+    z_m: float
+    pitch_deg: float
+
+
+class InputRange(_Part):
+    """Picture statistics of the training frames, as uint8 units (low, high).
+
+    `brightness` is the mean over all pixels and channels of the cropped and resized picture,
+    `contrast` the standard deviation. Outside of them the network's confidence means little.
+    """
+
+    brightness: Pair
+    contrast: Pair
+
+
+class ConfidenceThreshold(_Part):
+    """Below `threshold` the network counts as unsure.
+
+    `asked_share` is the share of validation frames below it, which is how it was chosen.
+    """
+
+    score: Literal["max_probability"] = "max_probability"
+    threshold: float = Field(ge=0, le=1)
+    asked_share: float = Field(ge=0, le=1)
+    split: str
+    n: int
+
+
+class AgentSpec(_Part):
+    """What a driving agent needs to know about its network.
+
+    Attributes:
+        variant: ``paper`` sees only the image; ``conditional`` also command and speed.
+        bin_edges: 12 ascending edges of the 11 steering classes, raw steer -1..1. Class k is
+            [edge k, edge k+1), the last one closed.
+        class_means: Mean training label of each class, raw steer.
+        steering_scale: Raw steer times this is the unit of the regression loss and of the paper's
+            correction rule (4: a label of 1 is a raw steer of 0.25).
+        contrast: ``standardise`` if the graph itself subtracts each picture's mean and divides by
+            its standard deviation.
+        commands: Meaning of the columns of the one-hot input ``command``; empty for ``paper``.
+        camera: Camera of the training data.
+        trained_on: Simulator of the training data, ``pocket`` or ``carla``.
+        towns: Training towns.
+        weathers: Training weathers.
+        input_range: Picture statistics of the training data.
+        confidence: When this network counts as unsure.
+    """
+
+    variant: Literal["paper", "conditional"]
+    bin_edges: tuple[float, ...]
+    class_means: tuple[float, ...]
+    steering_scale: float = Field(gt=0)
+    contrast: Literal["none", "standardise"]
+    commands: tuple[str, ...]
+    camera: CameraBlock
+    trained_on: str
+    towns: tuple[str, ...]
+    weathers: tuple[str, ...]
+    input_range: InputRange
+    confidence: ConfidenceThreshold
+
+    @model_validator(mode="after")
+    def _check_bins(self) -> AgentSpec:
+        edges = self.bin_edges
+        if any(right <= left for left, right in itertools.pairwise(edges)):
+            raise ValueError(f"bin_edges must ascend, got {edges}")
+        if len(self.class_means) != len(edges) - 1:
+            raise ValueError(
+                f"{len(edges)} edges need {len(edges) - 1} class means, got {len(self.class_means)}"
+            )
+        return self
+
+
+class StateSpec(_Part):
+    """State that the model keeps between calls."""
+
+    kind: Literal["none", "memory_head"] = "none"
+    path: str | None = None
+
+
+class TrainingData(_Part):
+    """Name and fingerprint of the training data."""
+
+    name: str
+    sha256: str
+
+
+class TrainingRecord(_Part):
+    """Where the weights come from."""
+
+    command: str
+    data: TrainingData
+    split: str
+    seed: int
+
+
+class Claim(_Part):
+    """A measured figure with everything needed to doubt it."""
+
+    metric: str
+    value: float
+    ci95: Pair | None
+    n: int
+    seeds: int
+    split: str
+    command: str
+
+
+class Sidecar(_Part):
+    """The whole file."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    kind: Literal["classifier", "cascade", "agent"]
+    name: str
+    version: str
+    files: tuple[ModelFile, ...]
+    input: InputSpec
+    extra_inputs: tuple[ExtraInput, ...] = ()
+    outputs: tuple[OutputSpec, ...]
+    labels: tuple[str, ...]
+    task: TaskSpec
+    calibration: Calibration
+    cost: Cost
+    cascade: CascadeSpec | None = None
+    agent: AgentSpec | None = None
+    state: StateSpec = StateSpec()
+    training: TrainingRecord
+    claims: tuple[Claim, ...] = ()
+    license: str
+    limits: str
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Sidecar:
+        for kind, block in (("cascade", self.cascade), ("agent", self.agent)):
+            if (self.kind == kind) != (block is not None):
+                raise ValueError(f"kind is {self.kind!r}, so the block {kind!r} must fit it")
+        return self
+
+
+def sidecar_path(model: Path) -> Path:
+    """Return the sidecar's path for a model file, or the path itself if it is a sidecar."""
+    if model.name.endswith(SUFFIX):
+        return model
+    return model.with_name(model.name.removesuffix(".onnx") + SUFFIX)
+
+
+def read_sidecar(model: Path) -> Sidecar:
+    """Read and check a sidecar.
+
+    Args:
+        model: Path of ``NAME.onnx`` or of ``NAME.bicameral.json``.
+
+    Raises:
+        DataError: If it is absent, no JSON, or has unknown, missing or wrong fields.
+        VersionMismatchError: If it was written with another schema.
+    """
+    path = sidecar_path(model)
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise DataError(
+            f"cannot read the sidecar {path}: {error.strerror or error}; every model NAME.onnx "
+            f"needs NAME{SUFFIX} beside it"
+        ) from error
+    try:
+        return Sidecar.model_validate_json(text)
+    except ValidationError as error:
+        for detail in error.errors():
+            if detail["loc"] == ("schema",):
+                raise VersionMismatchError(
+                    f"{path} has schema {detail['input']!r}, this version reads {SCHEMA}; "
+                    "export the model again or update bicameral"
+                ) from error
+        raise DataError(f"{path} is no valid sidecar: {_summary(error)}") from error
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write a sidecar, whole or not at all."""
+    write_text_atomic(path, sidecar.model_dump_json(by_alias=True, indent=2) + "\n")
+
+
+def read_model_bytes(model: Path, sidecar: Sidecar, target: str = "onnxruntime") -> bytes:
+    """Read the model file for a target and check it against the sidecar.
+
+    Args:
+        model: Path of the model or of its sidecar; files are looked up in that folder.
+        sidecar: Its sidecar.
+        target: Which of the sidecar's files.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        DataError: If there is no file for the target, it is absent, or its size or hash differ.
+    """
+    entry = next((file for file in sidecar.files if file.target == target), None)
+    if entry is None:
+        known = ", ".join(file.target for file in sidecar.files) or "none"
+        raise DataError(
+            f"model {sidecar.name!r} has no file for target {target!r}; it has: {known}"
+        )
+    path = sidecar_path(model).with_name(entry.path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the model file {path}: {error.strerror or error}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if len(content) != entry.bytes or digest != entry.sha256:
+        raise DataError(
+            f"{path} is not the file that its sidecar describes: {len(content)} bytes with sha256 "
+            f"{digest}, expected {entry.bytes} bytes with {entry.sha256}; fetch or export it again"
+        )
+    return content
+
+
+def _summary(error: ValidationError) -> str:
+    parts: list[str] = []
+    for detail in error.errors():
+        where: tuple[Any, ...] = detail["loc"]
+        parts.append(f"{'.'.join(map(str, where)) or 'file'}: {detail['msg']}")
+    return "; ".join(parts)

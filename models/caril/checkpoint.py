@@ -1,0 +1,98 @@
+"""Checkpoints: everything that decides how a training goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """State after `step` steps.
+
+    Attributes:
+        step: Steps done.
+        identity: Hash of settings and data; another one cannot continue from here.
+        network: The network's `state_dict`.
+        optimizer: The optimiser's `state_dict`.
+        torch_rng: State of torch's global generator (dropout).
+        numpy_rng: `bit_generator.state` of the sampling and augmentation generator.
+        log: Rows of the CSV log so far.
+        settings: The `NetworkSettings` as a plain dict, for warm starts and export.
+    """
+
+    step: int
+    identity: str
+    network: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    torch_rng: Tensor
+    numpy_rng: dict[str, Any]
+    log: list[dict[str, float]]
+    settings: dict[str, str]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "schema": _SCHEMA,
+            "step": checkpoint.step,
+            "identity": checkpoint.identity,
+            "network": checkpoint.network,
+            "optimizer": checkpoint.optimizer,
+            "torch_rng": checkpoint.torch_rng,
+            # The state holds integers of 128 bits, which torch's safe loader does not know.
+            "numpy_rng": json.dumps(checkpoint.numpy_rng),
+            "log": json.dumps(checkpoint.log),
+            "settings": checkpoint.settings,
+        },
+        buffer,
+    )
+    write_bytes_atomic(path, buffer.getvalue())
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it can run code (`weights_only`).
+
+    Raises:
+        DataError: If it is absent, damaged, or of another schema.
+    """
+    try:
+        record = torch.load(path, map_location="cpu", weights_only=True)
+        if record["schema"] != _SCHEMA:
+            raise DataError(f"{path} has schema {record['schema']!r}, expected {_SCHEMA}")
+        return Checkpoint(
+            step=record["step"],
+            identity=record["identity"],
+            network=record["network"],
+            optimizer=record["optimizer"],
+            torch_rng=record["torch_rng"],
+            numpy_rng=json.loads(record["numpy_rng"]),
+            log=json.loads(record["log"]),
+            settings=record["settings"],
+        )
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"cannot read the checkpoint {path}: {error}") from error
+    except pickle.UnpicklingError as error:
+        raise DataError(f"{path} is no checkpoint of this project: {error}") from error
+
+
+def restore_generator(state: dict[str, Any]) -> np.random.Generator:
+    """Return a PCG64 generator in a stored state."""
+    bits = np.random.PCG64()
+    bits.state = state  # type: ignore[assignment]
+    return np.random.Generator(bits)

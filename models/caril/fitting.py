@@ -1,0 +1,185 @@
+"""What is measured on the data after training: calibration, class means, the range of pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic, write_json_atomic
+from edge.dual_head import one_hot_from_commands, softmax
+from edge.preprocessing import picture_statistics, tensor_from_canonical
+from models.caril.calibration import calibration_errors, fit_temperature
+from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES
+from models.caril.dataset import Frames
+from models.caril.network import DualHeadNetwork
+
+FIT_NAME = "fit.json"
+CHECK_NAME = "check.npz"
+
+#: Share of validation frames whose confidence lies below the threshold.
+_ASKED_SHARE = 0.15
+_CHECK_FRAMES = 500
+_STATISTICS_FRAMES = 4000
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Figures that the sidecar carries; all on validation frames, unless said otherwise.
+
+    Attributes:
+        temperature: Of the classification head.
+        ece_before: Expected calibration error at temperature 1.
+        ece_after: The same at `temperature`.
+        validation_frames: Number of frames for the above.
+        steering_mae: Mean absolute error of the regression head, raw steer.
+        zero_steering_mae: The same for a network that always answers 0.
+        threshold: Confidence below which the network counts as unsure.
+        asked_share: Share of validation frames below it.
+        class_means: Mean *training* label of each class; its bin's centre when it has no label.
+        brightness: 0.1 % and 99.9 % quantile of the *training* pictures' mean, uint8 units.
+        contrast: Likewise for the pictures' standard deviation.
+        towns: Training towns.
+        weathers: Training weathers.
+    """
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+    validation_frames: int
+    steering_mae: float
+    zero_steering_mae: float
+    threshold: float
+    asked_share: float
+    class_means: tuple[float, ...]
+    brightness: tuple[float, float]
+    contrast: tuple[float, float]
+    towns: tuple[str, ...]
+    weathers: tuple[str, ...]
+
+
+def fit_to_data(network: DualHeadNetwork, training: Frames, validation: Frames) -> Fit:
+    """Measure a trained network.
+
+    Args:
+        network: In evaluation mode.
+        training: Frames it was trained on.
+        validation: Frames of held-out episodes, same weathers.
+    """
+    classes = STEERING_CLASSES[network.settings.variant]
+    steer, logits = predict_frames(network, validation)
+    labels = classes.labels(validation.steer)
+    temperature = fit_temperature(logits, labels)
+    before, after = calibration_errors(logits, labels, temperature)
+    confidence = softmax(logits, temperature).max(axis=1)
+    threshold = float(np.quantile(confidence, _ASKED_SHARE))
+    brightness, contrast = _picture_ranges(training)
+    return Fit(
+        temperature=temperature,
+        ece_before=before,
+        ece_after=after,
+        validation_frames=len(validation),
+        steering_mae=float(np.abs(steer - validation.steer).mean()),
+        zero_steering_mae=float(np.abs(validation.steer).mean()),
+        threshold=threshold,
+        asked_share=float((confidence < threshold).mean()),
+        class_means=_class_means(training.steer, classes.labels(training.steer), classes.centres),
+        brightness=brightness,
+        contrast=contrast,
+        towns=training.towns,
+        weathers=training.weathers,
+    )
+
+
+def predict_frames(
+    network: DualHeadNetwork, frames: Frames
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return raw steer (N,) and logits (N, K) of a network in evaluation mode."""
+    steer: list[NDArray[np.float32]] = []
+    logits: list[NDArray[np.float32]] = []
+    for start in range(0, len(frames), _BATCH):
+        index = np.arange(start, min(start + _BATCH, len(frames)))
+        images = frames.gather(index)
+        part = predict_images(network, images, frames.speed_mps[index], frames.command[index])
+        steer.append(part[0])
+        logits.append(part[1])
+    return np.concatenate(steer), np.concatenate(logits)
+
+
+def predict_images(
+    network: DualHeadNetwork,
+    images: NDArray[np.uint8],
+    speed_mps: NDArray[np.float32],
+    command: NDArray[np.int8],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return raw steer (N,) and logits (N, K) for canonical images (N, 64, 160, 3)."""
+    with torch.inference_mode():
+        image = torch.from_numpy(tensor_from_canonical(images, NETWORK_IMAGE))
+        if network.settings.variant == "conditional":
+            steer, logits = network(
+                image,
+                torch.from_numpy(speed_mps.astype(np.float32))[:, None],
+                torch.from_numpy(one_hot_from_commands(command)),
+            )
+        else:
+            steer, logits = network(image)
+    return steer.numpy()[:, 0], logits.numpy()
+
+
+def write_fit(folder: Path, fit: Fit, validation: Frames) -> None:
+    """Store the figures, and up to 500 validation pictures to check exports with."""
+    index = np.linspace(0, len(validation) - 1, min(_CHECK_FRAMES, len(validation))).astype(int)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        images=validation.gather(index),
+        speed_mps=validation.speed_mps[index],
+        command=validation.command[index],
+    )
+    write_bytes_atomic(folder / CHECK_NAME, buffer.getvalue())
+    write_json_atomic(folder / FIT_NAME, asdict(fit))
+
+
+def read_fit(folder: Path) -> Fit:
+    """Read the figures of a finished training.
+
+    Raises:
+        DataError: If the training is not finished or the file is damaged.
+    """
+    path = folder / FIT_NAME
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        return Fit(**values)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"cannot read {path}: {error}; a training writes it when it ends, so finish it first"
+        ) from error
+
+
+def _class_means(
+    steer: NDArray[np.float32], labels: NDArray[np.int64], centres: NDArray[np.float64]
+) -> tuple[float, ...]:
+    counts = np.bincount(labels, minlength=centres.size)
+    sums = np.bincount(labels, weights=steer, minlength=centres.size)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), centres)
+    return tuple(float(mean) for mean in means)
+
+
+def _picture_ranges(frames: Frames) -> tuple[tuple[float, float], tuple[float, float]]:
+    count = min(_STATISTICS_FRAMES, len(frames))
+    index = np.linspace(0, len(frames) - 1, count).astype(int)
+    statistics = np.array([picture_statistics(image) for image in frames.gather(index)])
+    low, high = np.quantile(statistics, (0.001, 0.999), axis=0)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))

@@ -1,0 +1,72 @@
+"""A tiny data set in the format of `bicameral collect`: a bright stripe says how to steer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EpisodeWriter = Callable[..., Path]
+
+
+def _draw_frames(rng: np.random.Generator, steer: np.ndarray) -> np.ndarray:
+    frames = rng.integers(60, 100, (len(steer), 160, 320, 3), dtype=np.uint8)
+    for frame, value in zip(frames, steer, strict=True):
+        column = int(160 + value * 250)
+        frame[60:, max(column - 12, 0) : column + 12] = 220
+    return frames
+
+
+@pytest.fixture(scope="session")
+def write_episode() -> EpisodeWriter:
+    def write(
+        data: Path,
+        town: str,
+        episode_id: str,
+        *,
+        split: str = "train",
+        weather: str = "clear_noon",
+        driver: str = "expert",
+        frames: int = 48,
+    ) -> Path:
+        rng = np.random.default_rng([*town.encode(), *episode_id.encode()])
+        steer = np.clip(rng.normal(0.0, 0.15, frames), -0.5, 0.5).astype(np.float32)
+        folder = data / town / episode_id
+        folder.mkdir(parents=True)
+        np.save(folder / "frames.npy", _draw_frames(rng, steer))
+        np.savez(
+            folder / "labels.npz",
+            frame=np.arange(frames),
+            steer_expert=steer,
+            speed_mps=rng.uniform(2.0, 9.0, frames).astype(np.float32),
+            command=rng.choice([1, 2, 3, 4, 5], frames).astype(np.int8),
+        )
+        record = {
+            "schema": 1,
+            "town": town,
+            "weather": weather,
+            "split": split,
+            "driver": driver,
+            "complete": True,
+        }
+        (folder / "episode.json").write_text(json.dumps(record))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory, write_episode: EpisodeWriter) -> Path:
+    """Twelve training episodes, two of DAgger, two validation and one test episode."""
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(6):
+        write_episode(folder, "Train01", f"e{number:03}")
+        write_episode(folder, "Train02", f"e{number:03}", weather="fog" if number > 3 else "night")
+    for number in range(2):
+        write_episode(folder, "Train01", f"d{number:03}", driver="dagger:a")
+        write_episode(folder, "Valley", f"v{number:03}", split="validation")
+    write_episode(folder, "Ridgeway", "t000", split="test")
+    return folder
