@@ -1,0 +1,408 @@
+"""The motion of all vehicles: controls and physics parameters in, poses and velocities out.
+
+The model is a dynamic bicycle (two axles, lateral slip, yaw) with saturating tyres, an engine with
+a torque curve, gears, drag, rolling resistance, brakes and slopes; `dynamics_kernels` holds the
+equations. It is driven by the fields of CARLA's ``VehiclePhysicsControl``, read like this:
+
+* The tyre's friction limit is 0.3 * ``tire_friction`` * load, so that CARLA's default of 3.5 brakes
+  and corners like dry asphalt (1.05). CARLA's own vehicles grip harder. (Estimate.)
+* The cornering stiffness is ``lat_stiff_value`` * load * f(``lat_stiff_max_load``) with the load
+  curve f of the PhysX vehicle SDK.
+* The clutch limits engine braking to c d / (c + d) of clutch strength c and damping d.
+* The front wheels turn to ``max_steer_angle`` * ``steering_curve``(speed) * steer as the one front
+  wheel of a bicycle would.
+* ``center_of_mass``: only x counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bicameral.errors import UserError
+from sim.pocket import dynamics_kernels as k
+from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.ground import Ground
+from sim.pocket.vehicle_arrays import VehicleArrays, check_physics
+from sim.pocket.vehicles import PhysicsControl, VehicleModel
+
+#: No substep is longer, whatever the client asks for; the tyre model needs it.
+LONGEST_SUBSTEP_S = 0.01
+#: A vehicle that moved less than this keeps its ground sample, m.
+_RESAMPLE_M = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VehicleControl:
+    """What the client commands, in the order of the wire.
+
+    Attributes:
+        throttle: 0..1.
+        steer: -1..1, positive right.
+        brake: 0..1.
+        hand_brake: Whether the hand brake is on.
+        reverse: Drive backwards (when the gears shift themselves).
+        manual_gear_shift: Whether `gear` decides instead of the automatic gearbox.
+        gear: -1 reverse, 0 neutral, 1.. forward.
+    """
+
+    throttle: float = 0.0
+    steer: float = 0.0
+    brake: float = 0.0
+    hand_brake: bool = False
+    reverse: bool = False
+    manual_gear_shift: bool = False
+    gear: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VehicleState:
+    """How a vehicle moves after the last step.
+
+    Attributes:
+        transform: Pose of the origin, world frame.
+        velocity: m/s, world frame.
+        angular_velocity: deg/s about the world's axes; z is the rate of the yaw.
+        acceleration: m/s2, world frame, without gravity.
+        gear: -1 reverse, 0 neutral, 1.. forward.
+        engine_rpm: Revolutions of the engine per minute.
+        steer_angle_deg: Angle of the front wheels, positive right.
+        forward_speed_mps: Speed along the vehicle's axis, negative backwards.
+    """
+
+    transform: Transform
+    velocity: Vector3
+    angular_velocity: Vector3
+    acceleration: Vector3
+    gear: int
+    engine_rpm: float
+    steer_angle_deg: float
+    forward_speed_mps: float
+
+
+def _require_finite(what: str, *values: Iterable[float]) -> None:
+    """Refuse numbers that would spoil the state."""
+    numbers = [number for group in values for number in group]
+    if not all(math.isfinite(number) for number in numbers):
+        raise UserError(f"{what} {numbers} of a vehicle is not finite; expected finite numbers")
+
+
+def _clamped(value: float, low: float, high: float) -> float:
+    """Clamp a command; what is no number counts as 0."""
+    return min(max(value, low), high) if math.isfinite(value) else 0.0
+
+
+class VehicleDynamics:
+    """All vehicles of a world. Every method but `add` raises KeyError for an unknown actor."""
+
+    def __init__(self, ground: Ground) -> None:
+        """Start without vehicles on this ground."""
+        self._ground = ground
+        self._rows: dict[int, int] = {}
+        self._models: dict[int, VehicleModel] = {}
+        self._physics: dict[int, PhysicsControl] = {}
+        self._controls: dict[int, VehicleControl] = {}
+        self._arrays = VehicleArrays.empty(8)
+
+    def __contains__(self, actor_id: int) -> bool:
+        return actor_id in self._rows
+
+    def add(self, actor_id: int, model: VehicleModel, transform: Transform) -> None:
+        """Put a vehicle into the world, at rest; it falls to the ground from where it is.
+
+        Raises:
+            UserError: The transform is not finite or the actor is already here.
+        """
+        if actor_id in self._rows:
+            raise UserError(f"actor {actor_id} is already a vehicle of this world")
+        _require_finite("transform", *transform)
+        taken = set(self._rows.values())
+        row = next(index for index in range(len(taken) + 1) if index not in taken)
+        if row == len(self._arrays.moving):
+            self._arrays = self._arrays.grown(2 * row)
+        self._arrays.clear(row)
+        self._arrays.set_physics(row, model, model.physics)
+        self._arrays.gravity[row] = k.GRAVITY
+        self._arrays.moving[row] = True
+        self._rows[actor_id] = row
+        self._models[actor_id] = model
+        self._physics[actor_id] = model.physics
+        self._controls[actor_id] = VehicleControl()
+        self.teleport(actor_id, transform)
+
+    def remove(self, actor_id: int) -> None:
+        """Take a vehicle out of the world."""
+        row = self._rows.pop(actor_id)
+        self._arrays.moving[row] = False
+        del self._models[actor_id], self._physics[actor_id], self._controls[actor_id]
+
+    def set_control(self, actor_id: int, control: VehicleControl) -> None:
+        """Command a vehicle until the next call; values beyond their range are clamped."""
+        row = self._rows[actor_id]
+        clean = replace(
+            control,
+            throttle=_clamped(control.throttle, 0.0, 1.0),
+            steer=_clamped(control.steer, -1.0, 1.0),
+            brake=_clamped(control.brake, 0.0, 1.0),
+        )
+        self._controls[actor_id] = clean
+        self._arrays.control[row, : k.CONSTANT] = (
+            clean.throttle,
+            clean.steer,
+            clean.brake,
+            clean.hand_brake,
+            clean.reverse,
+            clean.manual_gear_shift,
+            min(max(clean.gear, -1), 127),
+        )
+
+    def control(self, actor_id: int) -> VehicleControl:
+        """Return the last command, clamped."""
+        return self._controls[actor_id]
+
+    def teleport(self, actor_id: int, transform: Transform) -> None:
+        """Move a vehicle; it keeps its velocity in the world frame, as in CARLA.
+
+        Raises:
+            UserError: The transform is not finite.
+        """
+        _require_finite("transform", *transform)
+        row = self._rows[actor_id]
+        s = self._arrays.state[row]
+        velocity = Vector3(*self._arrays.velocity[row])
+        s[k.X], s[k.Y], s[k.Z] = transform.location
+        rotation = transform.rotation
+        s[k.PITCH], s[k.ROLL] = math.radians(rotation.pitch), math.radians(rotation.roll)
+        s[k.YAW] = (math.radians(rotation.yaw) + math.pi) % (2.0 * math.pi) - math.pi
+        self._arrays.ground[row] = self._ground.sample(*transform.location)
+        self._arrays.sampled_at[row] = transform.location
+        s[k.AIRBORNE] = float(transform.location.z > self._arrays.ground[row, 0] + 0.005)
+        self.set_target_velocity(actor_id, velocity)
+
+    def set_target_velocity(self, actor_id: int, velocity: Vector3) -> None:
+        """Set the velocity once; the physics goes on from there.
+
+        Args:
+            actor_id: The vehicle.
+            velocity: m/s, world frame.
+
+        Raises:
+            UserError: The velocity is not finite.
+        """
+        _require_finite("velocity", velocity)
+        row = self._rows[actor_id]
+        s, ground = self._arrays.state[row], self._arrays.ground[row]
+        fast = k.FASTEST_MPS
+        x, y, z = (min(max(value, -fast), fast) for value in velocity)
+        cos_yaw, sin_yaw = math.cos(s[k.YAW]), math.sin(s[k.YAW])
+        s[k.SLOPE_FORWARD] = ground[1] * cos_yaw + ground[2] * sin_yaw
+        s[k.SLOPE_RIGHT] = -ground[1] * sin_yaw + ground[2] * cos_yaw
+        climb = ground[1] * x + ground[2] * y
+        forward, right = x * cos_yaw + y * sin_yaw, -x * sin_yaw + y * cos_yaw
+        if z > climb + 0.5:
+            s[k.AIRBORNE] = 1.0
+        if s[k.AIRBORNE] < 0.5:
+            forward *= math.hypot(1.0, s[k.SLOPE_FORWARD])
+            right *= math.hypot(1.0, s[k.SLOPE_RIGHT])
+            z = climb
+        s[k.VX], s[k.VZ] = forward, z
+        s[k.VY] = right + self._arrays.parameters[row, k.COM_X] * s[k.YAW_RATE]
+        self._arrays.velocity[row] = x, y, z
+
+    def set_target_angular_velocity(self, actor_id: int, angular_velocity: Vector3) -> None:
+        """Set the yaw rate once; the other two axes do not turn freely.
+
+        Args:
+            actor_id: The vehicle.
+            angular_velocity: deg/s, world frame.
+
+        Raises:
+            UserError: The angular velocity is not finite.
+        """
+        _require_finite("angular velocity", angular_velocity)
+        row = self._rows[actor_id]
+        fast = k.FASTEST_TURN_RAD_S
+        rate = min(max(math.radians(angular_velocity.z), -fast), fast)
+        self._arrays.state[row, k.YAW_RATE] = rate
+
+    def set_constant_velocity(self, actor_id: int, velocity: Vector3 | None) -> None:
+        """Impose a velocity until it is taken back with None.
+
+        Args:
+            actor_id: The vehicle.
+            velocity: m/s, frame of the vehicle; z is ignored.
+
+        Raises:
+            UserError: The velocity is not finite.
+        """
+        command = self._arrays.control[self._rows[actor_id]]
+        if velocity is None:
+            command[k.CONSTANT :] = 0.0
+            return
+        _require_finite("velocity", velocity)
+        command[k.CONSTANT :] = 1.0, velocity.x, velocity.y
+
+    def add_impulse(self, actor_id: int, impulse: Vector3) -> None:
+        """Change the momentum at once.
+
+        Args:
+            actor_id: The vehicle.
+            impulse: N s, world frame, through the centre of mass.
+
+        Raises:
+            UserError: The impulse is not finite.
+        """
+        _require_finite("impulse", impulse)
+        row = self._rows[actor_id]
+        mass = self._arrays.parameters[row, k.MASS]
+        velocity = self._arrays.velocity[row]
+        self.set_target_velocity(
+            actor_id, Vector3(*(v + j / mass for v, j in zip(velocity, impulse, strict=True)))
+        )
+
+    def add_angular_impulse(self, actor_id: int, impulse: Vector3) -> None:
+        """Change the angular momentum at once.
+
+        Args:
+            actor_id: The vehicle.
+            impulse: N m s about the world's axes; only z counts.
+
+        Raises:
+            UserError: The impulse is not finite.
+        """
+        _require_finite("angular impulse", impulse)
+        row = self._rows[actor_id]
+        rate = self._arrays.state[row, k.YAW_RATE]
+        rate += impulse.z / self._arrays.parameters[row, k.YAW_INERTIA]
+        self.set_target_angular_velocity(actor_id, Vector3(z=math.degrees(rate)))
+
+    def add_force(self, actor_id: int, force: Vector3) -> None:
+        """Push during the next step.
+
+        Args:
+            actor_id: The vehicle.
+            force: N, world frame, through the centre of mass; z is ignored.
+
+        Raises:
+            UserError: The force is not finite.
+        """
+        _require_finite("force", force)
+        s = self._arrays.state[self._rows[actor_id]]
+        cos_yaw, sin_yaw = math.cos(s[k.YAW]), math.sin(s[k.YAW])
+        s[k.FORCE_X] += force.x * cos_yaw + force.y * sin_yaw
+        s[k.FORCE_Y] += -force.x * sin_yaw + force.y * cos_yaw
+
+    def displace(self, actor_id: int, offset: Vector3) -> None:
+        """Move a vehicle a little, e.g. out of a wall, without touching how it moves."""
+        _require_finite("offset", offset)
+        s = self._arrays.state[self._rows[actor_id]]
+        s[k.X] += offset.x
+        s[k.Y] += offset.y
+        s[k.Z] += offset.z
+
+    def set_physics(self, actor_id: int, physics: PhysicsControl) -> None:
+        """Replace the physics of a vehicle; wheel positions are the model's and stay.
+
+        Raises:
+            UserError: The physics cannot be simulated (no gears, no mass, not finite, ...).
+        """
+        row, model = self._rows[actor_id], self._models[actor_id]
+        check_physics(physics)
+        places = [wheel.position for wheel in model.physics.wheels]
+        wheels = tuple(
+            replace(wheel, position=place)
+            for wheel, place in zip(physics.wheels, places, strict=False)
+        )
+        self._physics[actor_id] = replace(physics, wheels=wheels)
+        self._arrays.set_physics(row, model, physics)
+
+    def physics(self, actor_id: int) -> PhysicsControl:
+        """Return the physics of a vehicle, wheel positions in the world frame (centimetres)."""
+        pose = self._transform(self._rows[actor_id])
+        physics = self._physics[actor_id]
+        wheels = tuple(
+            replace(wheel, position=_world_cm(pose, wheel.position)) for wheel in physics.wheels
+        )
+        return replace(physics, wheels=wheels)
+
+    def set_simulated(self, actor_id: int, simulated: bool) -> None:
+        """Freeze a vehicle where it is, at rest, or let it go on."""
+        row = self._rows[actor_id]
+        self._arrays.moving[row] = simulated
+        if not simulated:
+            s = self._arrays.state[row]
+            s[[k.VX, k.VY, k.VZ, k.YAW_RATE]] = 0.0
+            self._arrays.velocity[row] = 0.0
+            self._arrays.acceleration[row] = 0.0
+
+    def set_gravity(self, actor_id: int, enabled: bool) -> None:
+        """Let a vehicle fall, or let it float where it is above the ground."""
+        self._arrays.gravity[self._rows[actor_id]] = k.GRAVITY if enabled else 0.0
+
+    def model(self, actor_id: int) -> VehicleModel:
+        """Return what the vehicle is."""
+        return self._models[actor_id]
+
+    def mass_kg(self, actor_id: int) -> float:
+        """Return the present mass."""
+        return float(self._arrays.parameters[self._rows[actor_id], k.MASS])
+
+    def state(self, actor_id: int) -> VehicleState:
+        """Return how a vehicle moves after the last step."""
+        row = self._rows[actor_id]
+        s = self._arrays.state[row]
+        return VehicleState(
+            transform=self._transform(row),
+            velocity=Vector3(*self._arrays.velocity[row].tolist()),
+            angular_velocity=Vector3(z=math.degrees(s[k.YAW_RATE])),
+            acceleration=Vector3(*self._arrays.acceleration[row].tolist()),
+            gear=int(s[k.GEAR]),
+            engine_rpm=float(s[k.RPM]),
+            steer_angle_deg=math.degrees(s[k.STEER]),
+            forward_speed_mps=float(s[k.VX]),
+        )
+
+    def _transform(self, row: int) -> Transform:
+        """Return the pose of a row."""
+        s = self._arrays.state[row].tolist()
+        rotation = Rotation(*(math.degrees(s[c]) for c in (k.PITCH, k.YAW, k.ROLL)))
+        return Transform(Vector3(s[k.X], s[k.Y], s[k.Z]), rotation)
+
+    def step(self, delta_s: float, substeps: int) -> None:
+        """Advance all vehicles.
+
+        Args:
+            delta_s: Simulated time, s; 0 does nothing.
+            substeps: Substeps that the client asked for; more are taken if they would be longer
+                than `LONGEST_SUBSTEP_S`.
+        """
+        if delta_s <= 0.0 or not self._rows:
+            return
+        a = self._arrays
+        count = max(substeps, math.ceil(delta_s / LONGEST_SUBSTEP_S - 1e-9), 1)
+        k.step_vehicles(
+            a.moving, a.state, a.control, a.parameters, a.gears, a.torque, a.steering, a.gravity,
+            delta_s, count,
+        )  # fmt: skip
+        self._sample_ground()
+        k.follow_ground(a.moving, a.state, a.ground, a.gravity, delta_s)
+        k.finish_step(a.moving, a.state, a.parameters, a.velocity, a.acceleration, delta_s)
+
+    def _sample_ground(self) -> None:
+        """Ask the map below every vehicle that moved."""
+        a = self._arrays
+        places = a.state[:, [k.X, k.Y, k.Z]]
+        moved = np.abs(places - a.sampled_at).max(axis=1) > _RESAMPLE_M
+        for row in np.flatnonzero(moved & a.moving).tolist():
+            a.ground[row] = self._ground.sample(*places[row].tolist())
+            a.sampled_at[row] = places[row]
+
+
+def _world_cm(pose: Transform, position_cm: Vector3) -> Vector3:
+    """Return the world position in centimetres of a point of the vehicle."""
+    local = Vector3(*(0.01 * value for value in position_cm))
+    world = compose(pose, Transform(local)).location
+    return Vector3(*(100.0 * value for value in world))
