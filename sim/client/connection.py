@@ -22,6 +22,9 @@ TICK_S = 0.05
 #: its scene and compiles the renderer; a real server reads several gigabytes.
 DEFAULT_TIMEOUT_S = 120.0
 
+#: Towns that every pocket simulator ships and CARLA does not have.
+POCKET_TOWNS = frozenset({"Harbour", "Ridgeway"})
+
 #: The error text of the client when no answer came, from every blocking call.
 _TIMEOUT_TEXT = "time-out"
 
@@ -165,3 +168,14 @@ def driven_town(client: carla.Client, town: str | Path) -> Iterator[carla.World]
         if not lost:
             with simulator_errors("restoring the world's settings"):
                 client.get_world().apply_settings(before)
+
+
+def simulator_kind(client: carla.Client) -> str:
+    """Return ``"pocket"`` or ``"carla"``: which of the two simulators answers.
+
+    Both speak the same protocol and report the same version; the pocket simulator is known by the
+    towns that only it ships.
+    """
+    with simulator_errors("asking for the available maps"):
+        towns = {path.rsplit("/", 1)[-1] for path in client.get_available_maps()}
+    return "pocket" if towns >= POCKET_TOWNS else "carla"

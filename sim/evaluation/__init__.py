@@ -1,0 +1,1 @@
+"""Closed-loop evaluation: what to drive, driving it, and keeping what happened."""

@@ -1,0 +1,342 @@
+"""One drive of one route by one agent, tick by tick."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import carla
+import numpy as np
+
+import bicameral
+from bicameral.progress import RoutePosition, RouteProgress
+from bicameral.protocols import DrivingAgent
+from bicameral.types import Control, Decision, Observation
+from sim.client.connection import SERVER_VERSION, TICK_S, simulator_errors
+from sim.client.ego import CHASE_CAMERA, Collision, Ego
+from sim.client.weather import apply_weather, weather_by_name
+from sim.evaluation.limits import Limits, Referee, Status
+from sim.evaluation.perturbation import Disturbance, draw_disturbance, steering_noise
+from sim.evaluation.plan import EpisodeSpec
+from sim.evaluation.records import (
+    CollisionRecord,
+    EpisodeRecord,
+    LaneInvasionRecord,
+    Trajectory,
+    trajectory_from_columns,
+)
+from sim.evaluation.video import VideoWriter
+
+_LOG = logging.getLogger(__name__)
+
+#: Braked ticks before the first observation: the vehicle drops onto the road and comes to rest.
+WARM_UP_TICKS = 20
+
+#: Contacts with the same thing that are less than this far apart are one collision.
+SAME_COLLISION_TICKS = 20
+
+_TRAFFIC_LIGHT_CODES = {"Red": 1, "Yellow": 2, "Green": 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where an episode takes place.
+
+    Attributes:
+        world: Freshly loaded world of the route's town, synchronous.
+        town_map: Its map.
+        driven_on: ``"pocket"`` or ``"carla"``.
+        limits: Rules that end the episode.
+    """
+
+    world: carla.World
+    town_map: carla.Map
+    driven_on: str
+    limits: Limits
+
+
+def run_episode(
+    stage: Stage, spec: EpisodeSpec, agent: DrivingAgent, video: VideoWriter | None = None
+) -> EpisodeRecord:
+    """Drive one episode.
+
+    Args:
+        stage: The world to drive in.
+        spec: What to drive.
+        agent: Who drives; an exception in it ends the episode as "Agent crashed".
+        video: Where each tick's picture goes, or None.
+
+    Returns:
+        The record, with restarts 0.
+
+    Raises:
+        SimulatorLostError: If the simulator stops answering.
+    """
+    began = time.perf_counter()
+    disturbance = draw_disturbance(
+        spec.route, weather_by_name(spec.weather), spec.perturbation, spec.seed
+    )
+    with simulator_errors(f"driving episode {spec.episode_id!r}"):
+        apply_weather(stage.world, disturbance.weather)
+        chase = None if video is None else CHASE_CAMERA
+        with Ego(stage.world, disturbance.start, camera=agent.camera, chase_camera=chase) as ego:
+            drive = _Drive(stage, spec, agent, ego, video)
+            status, message = drive.run(disturbance)
+            # Events of the last tick may still be on their way.
+            for _ in range(2):
+                stage.world.tick()
+    return EpisodeRecord(
+        **_identity(spec),
+        privileged=agent.privileged,
+        status=status,
+        message=message,
+        collisions=merge_collisions(ego.collisions, drive.first_frame, drive.ticks),
+        lane_invasions=tuple(
+            LaneInvasionRecord(frame=event.frame - drive.first_frame, markings=event.markings)
+            for event in sorted(ego.lane_invasions, key=lambda event: event.frame)
+            if 0 <= event.frame - drive.first_frame < drive.ticks
+        ),
+        branches=tuple(drive.branches),
+        restarts=0,
+        wall_time_s=time.perf_counter() - began,
+        driven_on=stage.driven_on,
+        weather_parameters=asdict(disturbance.weather),
+        start=asdict(disturbance.start),
+        trajectory=drive.trajectory(),
+    )
+
+
+def crashed_episode(spec: EpisodeSpec, driven_on: str, message: str) -> EpisodeRecord:
+    """Return the record of an episode that the simulator never let finish: no ticks at all."""
+    disturbance = draw_disturbance(
+        spec.route, weather_by_name(spec.weather), spec.perturbation, spec.seed
+    )
+    return EpisodeRecord(
+        **_identity(spec),
+        privileged=False,
+        status=Status.SIMULATION_CRASHED,
+        message=message,
+        collisions=(),
+        lane_invasions=(),
+        branches=(),
+        restarts=0,
+        wall_time_s=0.0,
+        driven_on=driven_on,
+        weather_parameters=asdict(disturbance.weather),
+        start=asdict(disturbance.start),
+        trajectory=trajectory_from_columns(defaultdict(list), {}),
+    )
+
+
+class _AgentCrashedError(Exception):
+    """Whatever an agent raised; agents are anyone's code, so it may be anything."""
+
+
+class _Drive:
+    """The loop of one episode and the rows it records."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        spec: EpisodeSpec,
+        agent: DrivingAgent,
+        ego: Ego,
+        video: VideoWriter | None,
+    ) -> None:
+        self._stage = stage
+        self._spec = spec
+        self._agent = agent
+        self._ego = ego
+        self._video = video
+        self._columns: dict[str, list[float]] = defaultdict(list)
+        self._diagnostics: dict[str, list[float]] = {}
+        self.branches: list[str] = []
+        self.first_frame = 0
+
+    @property
+    def ticks(self) -> int:
+        """Number of recorded rows."""
+        return len(self._columns["frame"])
+
+    def run(self, disturbance: Disturbance) -> tuple[Status, str]:
+        """Drive until the referee or an error of the agent ends it."""
+        route = self._spec.route
+        progress = RouteProgress(route)
+        referee = Referee(route, self._stage.limits)
+        noise = steering_noise(self._spec.perturbation, disturbance.noise_seed)
+        try:
+            self._begin()
+            for observation in self._observations():
+                decision = self._ask(observation)
+                sent = _disturb(decision.control, next(noise))
+                self._ego.apply(sent)
+                pose = observation.pose
+                position = progress.update(pose.x_m, pose.y_m, pose.yaw_rad)
+                self._record(observation, decision, sent, position)
+                if self._video is not None:
+                    chase = self._ego.chase_image(observation.frame)
+                    self._video.add(chase, observation, decision)
+                status = referee.judge(observation.time_s, position, observation.speed_mps)
+                if status is not None:
+                    return status, ""
+        except _AgentCrashedError as crash:
+            _LOG.warning("episode %s: agent crashed", self._spec.episode_id, exc_info=crash)
+            return Status.AGENT_CRASHED, str(crash)
+        raise AssertionError("the observations never end")
+
+    def trajectory(self) -> Trajectory:
+        """Return the recorded rows; a tick that the agent did not survive is left out."""
+        return trajectory_from_columns(self._columns, self._diagnostics)
+
+    def _begin(self) -> None:
+        try:
+            self._agent.begin(self._spec.route, self._spec.seed)
+        except Exception as error:
+            raise _AgentCrashedError(f"{type(error).__name__}: {error}") from error
+
+    def _ask(self, observation: Observation) -> Decision:
+        try:
+            decision = self._agent.act(observation)
+        except Exception as error:
+            raise _AgentCrashedError(f"{type(error).__name__}: {error}") from error
+        control = decision.control
+        if not all(map(math.isfinite, (control.throttle, control.steer, control.brake))):
+            raise _AgentCrashedError(f"a control must be finite, the agent gave {control}")
+        return decision
+
+    def _observations(self) -> Iterator[Observation]:
+        world = self._stage.world
+        for _ in range(WARM_UP_TICKS):
+            self._ego.apply(Control(brake=1.0))
+            self.first_frame = int(world.tick())
+        frame = self.first_frame
+        while True:
+            yield self._ego.observe(frame, (frame - self.first_frame) * TICK_S)
+            frame = int(world.tick())
+
+    def _record(
+        self,
+        observation: Observation,
+        decision: Decision,
+        sent: Control,
+        position: RoutePosition,
+    ) -> None:
+        pose = observation.pose
+        if decision.branch not in self.branches:
+            self.branches.append(decision.branch)
+        self._column(
+            frame=observation.frame - self.first_frame,
+            time_s=observation.time_s,
+            x_m=pose.x_m,
+            y_m=pose.y_m,
+            z_m=pose.z_m,
+            yaw_rad=pose.yaw_rad,
+            speed_mps=observation.speed_mps,
+            steer=sent.steer,
+            throttle=sent.throttle,
+            brake=sent.brake,
+            steer_noise=sent.steer - decision.control.steer,
+            steer_raw=_number(decision.steer_raw),
+            confidence=_number(decision.confidence),
+            entropy=_number(decision.entropy),
+            branch=self.branches.index(decision.branch),
+            asked_b=float(decision.diagnostics.get("asked_b", 0.0) > 0.0),
+            inference_s=decision.inference_s,
+            progress_m=position.s_m,
+            cross_track_m=position.cross_track_m,
+            heading_error_rad=position.heading_error_rad,
+            off_road=float(self._is_off_road(observation)),
+            traffic_light=self._traffic_light_code(),
+        )
+        self._record_diagnostics(decision.diagnostics)
+
+    def _record_diagnostics(self, values: Mapping[str, float]) -> None:
+        earlier = self.ticks - 1
+        for name in values:
+            if name != "asked_b" and name not in self._diagnostics:
+                self._diagnostics[name] = [np.nan] * earlier
+        for name, column in self._diagnostics.items():
+            column.append(float(values.get(name, np.nan)))
+
+    def _column(self, **values: float) -> None:
+        for name, value in values.items():
+            self._columns[name].append(value)
+
+    def _is_off_road(self, observation: Observation) -> bool:
+        pose = observation.pose
+        waypoint = self._stage.town_map.get_waypoint(
+            carla.Location(x=pose.x_m, y=pose.y_m, z=pose.z_m),
+            project_to_road=False,
+            lane_type=carla.LaneType.Driving,
+        )
+        return waypoint is None
+
+    def _traffic_light_code(self) -> int:
+        vehicle = self._ego.vehicle
+        if not vehicle.is_at_traffic_light():
+            return 0
+        return _TRAFFIC_LIGHT_CODES.get(str(vehicle.get_traffic_light_state()), 4)
+
+
+def merge_collisions(
+    events: Sequence[Collision], first_frame: int, ticks: int
+) -> tuple[CollisionRecord, ...]:
+    """Join the per-tick contacts of a sensor into collisions.
+
+    Args:
+        events: Contacts in any order, with simulator frames.
+        first_frame: Simulator frame of the first recorded tick.
+        ticks: Number of recorded ticks; contacts before or after them are left out.
+    """
+    open_by_other: dict[str, CollisionRecord] = {}
+    merged: list[CollisionRecord] = []
+    for event in sorted(events, key=lambda event: (event.frame, event.other, event.impulse_ns)):
+        frame = event.frame - first_frame
+        if not 0 <= frame < ticks:
+            continue
+        known = open_by_other.get(event.other)
+        if known is not None and frame - known.last_frame <= SAME_COLLISION_TICKS:
+            longer = replace(
+                known, last_frame=frame, impulse_ns=max(known.impulse_ns, event.impulse_ns)
+            )
+            merged[merged.index(known)] = longer
+        else:
+            longer = CollisionRecord(
+                frame=frame, last_frame=frame, other=event.other, impulse_ns=event.impulse_ns
+            )
+            merged.append(longer)
+        open_by_other[event.other] = longer
+    return tuple(merged)
+
+
+def _disturb(control: Control, noise: float) -> Control:
+    return replace(control, steer=min(max(control.steer + noise, -1.0), 1.0))
+
+
+def _identity(spec: EpisodeSpec) -> dict[str, Any]:
+    return {
+        "episode_id": spec.episode_id,
+        "role": spec.role,
+        "agent": spec.agent.name,
+        "correction": spec.agent.correction,
+        "route": spec.route.name,
+        "town": spec.route.town,
+        "weather": spec.weather,
+        "seed": spec.seed,
+        "repetition": spec.repetition,
+        "versions": {
+            "bicameral": bicameral.__version__,
+            "carla": str(SERVER_VERSION),
+            "simulator": str(SERVER_VERSION),
+        },
+        "trained_on": spec.agent.trained_on,
+    }
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -1,0 +1,212 @@
+"""Runs all episodes of a plan: in parallel, resumable, and through crashes of the simulator."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from bicameral.errors import ConfigError, DataError, SimulatorLostError
+from bicameral.files import write_json_atomic
+from sim.evaluation.episode import crashed_episode
+from sim.evaluation.plan import EpisodeSpec, EvaluationPlan, file_name, plan_differences
+from sim.evaluation.records import EpisodeRecord, read_episode, write_episode, write_route
+from sim.evaluation.worker import Driver, ServerChoice
+
+_LOG = logging.getLogger(__name__)
+
+#: An episode during which the simulator is lost more often than this is recorded as crashed.
+MAX_RESTARTS = 2
+
+_RUNNING_PREFIX = ".running-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How to run a plan; nothing here changes the outcome.
+
+    Attributes:
+        server: Which simulator to use.
+        jobs: Number of processes, each with its own pocket simulator. 1 runs in this process.
+        resume: Keep complete episodes of an earlier run of the same plan.
+        videos: Record a video of the first repetition of every combination.
+    """
+
+    server: ServerChoice
+    jobs: int = 1
+    resume: bool = False
+    videos: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One more episode is finished.
+
+    Attributes:
+        done: Finished episodes, those kept from an earlier run included.
+        total: All episodes of the plan.
+        record: The one that has just finished.
+    """
+
+    done: int
+    total: int
+    record: EpisodeRecord
+
+
+def evaluate(
+    plan: EvaluationPlan,
+    folder: Path,
+    execution: Execution,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[EpisodeRecord]:
+    """Drive every episode of a plan and store each as soon as it is finished.
+
+    Args:
+        plan: What to drive.
+        folder: Where ``plan.json``, ``routes/`` and ``episodes/`` go.
+        execution: How to run it.
+        on_progress: Called in this process after each episode.
+
+    Returns:
+        All records in the order of the plan.
+
+    Raises:
+        ConfigError: If the folder holds another plan, or holds this one and `resume` is not set.
+        SimulatorLostError: If a simulator that is not ours to restart does not come back.
+    """
+    if execution.jobs > 1 and execution.server.remote:
+        raise ConfigError(
+            f"jobs is {execution.jobs}, but a simulator at {execution.server.address} can run one "
+            "episode at a time; use --jobs 1 with --host"
+        )
+    specs = plan.episodes()
+    _prepare_folder(plan, folder, resume=execution.resume)
+    finished = _complete_episodes(folder, specs)
+    waiting = [spec for spec in specs if spec.episode_id not in finished]
+    _LOG.info("%d of %d episodes are to be driven", len(waiting), len(specs))
+    for record in _run_all(plan, folder, execution, waiting):
+        finished.add(record.episode_id)
+        if on_progress is not None:
+            on_progress(Progress(done=len(finished), total=len(specs), record=record))
+    return [read_episode(folder / "episodes" / spec.episode_id) for spec in specs]
+
+
+def _prepare_folder(plan: EvaluationPlan, folder: Path, *, resume: bool) -> None:
+    path = folder / "plan.json"
+    wanted = json.loads(json.dumps(plan.describe()))
+    if path.exists():
+        stored = _read_plan(path)
+        if not resume:
+            raise ConfigError(
+                f"{folder} already holds an evaluation; continue it with --resume, choose another "
+                "folder, or delete this one"
+            )
+        different = plan_differences(stored, wanted)
+        if different:
+            raise ConfigError(
+                f"cannot resume {folder}: it was made with other {', '.join(different)} "
+                f"(compare {path}); repeat the flags of the first run or choose another folder"
+            )
+    for name in ("routes", "episodes"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for leftover in (folder / "episodes").glob(".*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    for route in plan.routes:
+        write_route(folder / "routes" / f"{file_name(route.name)}.npz", route)
+    write_json_atomic(path, wanted)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not readable: {error}; choose another folder") from error
+
+
+def _complete_episodes(folder: Path, specs: list[EpisodeSpec]) -> set[str]:
+    complete: set[str] = set()
+    for spec in specs:
+        path = folder / "episodes" / spec.episode_id
+        if path.exists():
+            read_episode(path)
+            complete.add(spec.episode_id)
+    return complete
+
+
+def _run_all(
+    plan: EvaluationPlan, folder: Path, execution: Execution, waiting: list[EpisodeSpec]
+) -> Iterator[EpisodeRecord]:
+    """Yield each record as it is finished, surviving workers that die with the carla client."""
+    losses: Counter[str] = Counter()
+    left = {spec.episode_id: spec for spec in waiting}
+    while left:
+        tasks = [
+            delayed(_run_stored)(plan, folder, execution, spec, losses[name])
+            for name, spec in left.items()
+        ]
+        pool = Parallel(
+            n_jobs=execution.jobs,
+            backend="loky" if execution.jobs > 1 else "sequential",
+            return_as="generator_unordered" if execution.jobs > 1 else "generator",
+            pre_dispatch="all" if execution.jobs > 1 else 1,
+            batch_size=1,
+        )
+        try:
+            for record in pool(tasks):
+                del left[record.episode_id]
+                yield record
+        except TerminatedWorkerError:
+            # The carla client can abort its process (a C++ error on one of its own threads).
+            for marker in (folder / "episodes").glob(f"{_RUNNING_PREFIX}*"):
+                losses[marker.name.removeprefix(_RUNNING_PREFIX)] += 1
+                marker.unlink()
+            _LOG.warning("a worker process died; its episodes are repeated: %s", dict(losses))
+            left = {
+                name: spec
+                for name, spec in left.items()
+                if not (folder / "episodes" / name).exists()
+            }
+        finally:
+            if execution.jobs > 1:
+                get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            Driver.close_current()
+
+
+def _run_stored(
+    plan: EvaluationPlan,
+    folder: Path,
+    execution: Execution,
+    spec: EpisodeSpec,
+    restarts: int,
+) -> EpisodeRecord:
+    """Drive one episode, through restarts of the simulator, and store it. Runs in any process."""
+    driver = Driver.current(execution.server, plan.limits)
+    episodes = folder / "episodes"
+    marker = episodes / f"{_RUNNING_PREFIX}{spec.episode_id}"
+    marker.touch()
+    want_video = execution.videos and spec.role == "evaluation" and spec.repetition == 0
+    while True:
+        if restarts > MAX_RESTARTS:
+            message = f"the simulator was lost {restarts} times in this episode"
+            record, video = crashed_episode(spec, driver.kind, message), None
+            break
+        try:
+            record, video = driver.run(spec, episodes if want_video else None)
+            break
+        except SimulatorLostError as error:
+            restarts += 1
+            _LOG.warning("episode %s, restart %d: %s", spec.episode_id, restarts, error)
+            driver.recover()
+    record = replace(record, restarts=restarts)
+    write_episode(episodes / spec.episode_id, record, video)
+    marker.unlink()
+    return record
