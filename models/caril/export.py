@@ -1,0 +1,307 @@
+"""From a finished training to `NAME.onnx` and its sidecar, checked against torch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
+from bicameral.types import AGENT_CAMERA
+from edge.dual_head import COMMANDS, DualHeadModel
+from edge.session import OnnxSession
+from edge.sidecar import (
+    SUFFIX,
+    AgentSpec,
+    Calibration,
+    CameraBlock,
+    Claim,
+    ConfidenceThreshold,
+    Cost,
+    ExtraInput,
+    InputRange,
+    InputSpec,
+    ModelFile,
+    OutputSpec,
+    Sidecar,
+    TaskSpec,
+    TrainingData,
+    TrainingRecord,
+    write_sidecar,
+)
+from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
+from models.caril.fitting import CHECK_NAME, Fit, predict_images, read_fit
+from models.caril.network import DualHeadNetwork
+from models.caril.training import CHECKPOINT_NAME, load_network
+
+OPSET = 13
+_TOLERANCE = 1e-4
+_LIMITS = (
+    "Sees road and markings only: no obstacles, no traffic lights, no other road users. Trained on "
+    "pictures of the pocket simulator; it will not drive real CARLA or a real car."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """What to export.
+
+    Attributes:
+        training: Output folder of a finished training.
+        output: Folder for the two files.
+        name: Name of the model and of its files.
+        version: Version of the weights.
+        trained_on: Simulator of the training data.
+        command: Command line that trained it, for the record.
+        claims: Measured figures to put into the sidecar.
+        asked_threshold: Confidence below which it counts as unsure; None for the fitted one.
+    """
+
+    training: Path
+    output: Path
+    name: str
+    version: str = "1"
+    trained_on: str = "pocket"
+    command: str = "bicameral train caril"
+    claims: Sequence[Claim] = ()
+    asked_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """What was written, and how far ONNX Runtime is from torch."""
+
+    model: Path
+    sidecar: Path
+    checked_images: int
+    max_difference: float
+    macs: int
+    parameters: int
+
+
+def export(settings: ExportSettings) -> ExportResult:
+    """Write the graph (opset 13, batch size free) and the sidecar.
+
+    Raises:
+        DataError: If the training is not finished, or ONNX Runtime differs from torch by more than
+            1e-4 on its validation pictures.
+    """
+    network = load_network(settings.training / CHECKPOINT_NAME)
+    fit = read_fit(settings.training)
+    content = _onnx_from_network(network)
+    macs, parameters = count_cost(content)
+    path = settings.output / f"{settings.name}.onnx"
+    cost = Cost(macs=macs, parameters=parameters, cpu_us=0.0, host=_host())
+    sidecar = _describe(settings, network, fit, content, cost)
+    model = DualHeadModel(sidecar, OnnxSession(content, name=settings.name))
+    checked, difference, cpu_us = _compare(model, network, settings.training / CHECK_NAME)
+    if not difference <= _TOLERANCE:
+        raise DataError(
+            f"ONNX Runtime differs from torch by {difference:.2e} on {checked} validation pictures "
+            f"of {settings.training}, allowed is {_TOLERANCE:.0e}; nothing was written"
+        )
+    cost = cost.model_copy(update={"cpu_us": round(cpu_us, 1)})
+    write_bytes_atomic(path, content)
+    target = path.with_name(settings.name + SUFFIX)
+    write_sidecar(target, sidecar.model_copy(update={"cost": cost}))
+    return ExportResult(
+        model=path,
+        sidecar=target,
+        checked_images=checked,
+        max_difference=difference,
+        macs=macs,
+        parameters=parameters,
+    )
+
+
+def count_cost(model: bytes) -> tuple[int, int]:
+    """Count an ONNX graph's multiply-accumulates for batch 1, and its float parameters.
+
+    Only convolutions and matrix products count, as is usual; what batch normalisation costs is
+    gone, because the exporter folds it into the convolutions.
+    """
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    weights = {item.name: tuple(item.dims) for item in graph.initializer}
+    shapes = {
+        value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)
+        for value in [*graph.input, *graph.value_info, *graph.output]
+    }
+    macs = 0
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            kernel, out = weights[node.input[1]], shapes[node.output[0]]
+            places = int(np.prod(out[2:])) if node.op_type == "Conv" else 1
+            macs += int(np.prod(kernel)) * places
+    floats = (item for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT)
+    return macs, sum(int(np.prod(item.dims)) for item in floats)
+
+
+def _onnx_from_network(network: DualHeadNetwork) -> bytes:
+    names = ["image"]
+    arguments: list[torch.Tensor] = [torch.zeros(1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width)]
+    if network.settings.variant == "conditional":
+        names += ["speed_mps", "command"]
+        arguments += [torch.zeros(1, 1), torch.zeros(1, len(COMMANDS))]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The tracing exporter is marked as old; it is the one that keeps to the opset asked for.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        torch.onnx.export(
+            network,
+            tuple(arguments),
+            buffer,  # type: ignore[arg-type]
+            input_names=names,
+            output_names=["steer", "logits"],
+            dynamic_axes={name: {0: "batch"} for name in [*names, "steer", "logits"]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def _describe(
+    settings: ExportSettings, network: DualHeadNetwork, fit: Fit, content: bytes, cost: Cost
+) -> Sidecar:
+    conditional = network.settings.variant == "conditional"
+    classes = STEERING_CLASSES[network.settings.variant]
+    extras = (
+        ExtraInput(name="speed_mps", dtype="FP32", shape=(-1, 1), meaning="forward speed, m/s"),
+        ExtraInput(
+            name="command",
+            dtype="FP32",
+            shape=(-1, len(COMMANDS)),
+            meaning="one-hot navigation command, columns agent.commands",
+        ),
+    )
+    file = ModelFile(
+        path=f"{settings.name}.onnx",
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        target="onnxruntime",
+        precision="fp32",
+        opset=OPSET,
+    )
+    return Sidecar(
+        kind="agent",
+        name=settings.name,
+        version=settings.version,
+        files=(file,),
+        input=InputSpec(
+            name="image",
+            layout="NCHW",
+            dtype="FP32",
+            shape=(-1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width),
+            image=NETWORK_IMAGE,
+        ),
+        extra_inputs=extras if conditional else (),
+        outputs=(
+            OutputSpec(name="steer", meaning="steer", shape=(-1, 1)),
+            OutputSpec(name="logits", meaning="logits", shape=(-1, classes.count)),
+        ),
+        labels=tuple(
+            f"steer {low:+.4f}..{high:+.4f}"
+            for low, high in zip(classes.edges[:-1], classes.edges[1:], strict=True)
+        ),
+        task=TaskSpec(orientation_sensitive=True),
+        calibration=Calibration(
+            temperature=fit.temperature,
+            split="validation",
+            n=fit.validation_frames,
+            ece=fit.ece_after,
+        ),
+        cost=cost,
+        agent=_agent_block(settings, network, fit),
+        training=_training_record(settings),
+        claims=tuple(settings.claims),
+        license="Apache-2.0",
+        limits=_LIMITS,
+    )
+
+
+def _agent_block(settings: ExportSettings, network: DualHeadNetwork, fit: Fit) -> AgentSpec:
+    classes = STEERING_CLASSES[network.settings.variant]
+    threshold = settings.asked_threshold
+    return AgentSpec(
+        variant=network.settings.variant,
+        bin_edges=classes.edges,
+        class_means=fit.class_means,
+        steering_scale=STEERING_SCALE,
+        contrast=network.settings.contrast,
+        commands=COMMANDS if network.settings.variant == "conditional" else (),
+        camera=CameraBlock(**asdict(AGENT_CAMERA)),
+        trained_on=settings.trained_on,
+        towns=fit.towns,
+        weathers=fit.weathers,
+        input_range=InputRange(brightness=fit.brightness, contrast=fit.contrast),
+        confidence=ConfidenceThreshold(
+            threshold=fit.threshold if threshold is None else threshold,
+            asked_share=fit.asked_share,
+            split="validation",
+            n=fit.validation_frames,
+        ),
+    )
+
+
+def _training_record(settings: ExportSettings) -> TrainingRecord:
+    path = settings.training / "settings.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        # Only the folders' names: where they lay is nobody's business.
+        name = "+".join(Path(folder).name for folder in record["data"])
+        return TrainingRecord(
+            command=settings.command,
+            data=TrainingData(name=name, sha256=record["data_sha256"]),
+            split="by town and episode",
+            seed=record["seed"],
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"cannot read the settings of the training {path}: {error!r}") from error
+
+
+def _compare(
+    model: DualHeadModel, network: DualHeadNetwork, check: Path
+) -> tuple[int, float, float]:
+    """Return number of pictures, largest absolute difference, and microseconds for one picture."""
+    with np.load(check, allow_pickle=False) as archive:
+        images: NDArray[np.uint8] = archive["images"]
+        speed_mps: NDArray[np.float32] = archive["speed_mps"]
+        command: NDArray[np.int8] = archive["command"]
+    steer, logits = predict_images(network, images, speed_mps, command)
+    batch = model.predict_batch(images, speed_mps, command)
+    difference = max(
+        float(np.abs(batch.steer - steer).max()), float(np.abs(batch.logits - logits).max())
+    )
+    times_s: list[float] = []
+    for index in range(min(len(images), 100)):
+        one = slice(index, index + 1)
+        began = time.perf_counter()
+        model.predict_batch(images[one], speed_mps[one], command[one])
+        times_s.append(time.perf_counter() - began)
+    return len(images), difference, float(np.median(times_s)) * 1e6
+
+
+def _host() -> str:
+    """Name the processor, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return platform.machine()
+    return platform.machine()
