@@ -117,15 +117,15 @@ def _extend(network: RoadNetwork, lanes: tuple[LaneKey, ...]) -> list[Way]:
             leaving.add(successor.road)
     exits: list[int | None] = [*sorted(leaving)] if leaving or ways else [None]
     chain = [network.lanes[key] for key in lanes]
-    for exit_road in exits:
-        ways.append(
-            Way(
-                lanes=lanes,
-                exit_road=exit_road,
-                heading_change_rad=heading_change_rad(chain),
-                bearing_rad=_bearing_rad(chain),
-            )
+    ways.extend(
+        Way(
+            lanes=lanes,
+            exit_road=exit_road,
+            heading_change_rad=heading_change_rad(chain),
+            bearing_rad=_bearing_rad(chain),
         )
+        for exit_road in exits
+    )
     return ways
 
 

@@ -100,7 +100,9 @@ class RoadNetwork:
         for start, end in carla_map.get_topology():
             for waypoint in (start, end):
                 entries.setdefault(_key_of(waypoint), waypoint)
-            follow.setdefault(_key_of(start), set()).add(_key_of(end))
+            # A lane that leads nowhere is paired with its own end.
+            if _key_of(start) != _key_of(end):
+                follow.setdefault(_key_of(start), set()).add(_key_of(end))
         if not entries:
             raise RouteError(
                 f"the map {carla_map.name!r} has no driving lane; a route needs at least one: "

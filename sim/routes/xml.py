@@ -196,7 +196,7 @@ def _read_route(element: ElementTree.Element, path: Path, index: int) -> RouteDe
 
 def _read_weather(element: ElementTree.Element, where: str) -> RouteWeather:
     parameters = {}
-    for name in element.keys() - {"route_percentage"}:
+    for name in set(element.keys()) - {"route_percentage"}:
         if name in WEATHER_ATTRIBUTES:
             parameters[name] = _number(element, name, where)
         else:

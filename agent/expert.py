@@ -1,0 +1,125 @@
+"""The expert: steers along the lane centre that it is told, and can label any state.
+
+The law is Stanley's idea (Hoffmann et al., "Autonomous Automobile Trajectory Tracking for Off-Road
+Driving", 2007) written in curvature: the cross-track error sets a wanted course towards the route,
+the course error sets a curvature, and the curvature of the route is added as feed-forward. It has
+no memory, so the same state always gets the same label, on the route or off it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from agent.longitudinal import SpeedController
+from agent.progress import RouteProgress
+from agent.vehicle_model import sideslip_rad, steer_from_curvature
+from bicameral.types import CameraSpec, Control, Decision, Observation, Pose, Route
+
+#: The steering acts about this much later than the pose was measured: one tick until the control
+#: is applied, and the lag of wheels and tyres.
+_LATENCY_S: Final = 0.1
+#: Arc length over which a course error is steered out: at least, and per m/s of speed.
+_COURSE_LENGTH_M: Final = 2.5
+_COURSE_LENGTH_S: Final = 0.45
+#: The cross-track error decays over this multiple of it; 3 gives a damping ratio of 0.87.
+_CROSS_TRACK_FACTOR: Final = 3.0
+#: The steepest course back to the route.
+_MAX_RETURN_RAD: Final = 0.5
+
+
+def expert_steer(progress: RouteProgress, pose: Pose, speed_mps: float) -> float:
+    """Return the steering that leads back to the route and along it.
+
+    Args:
+        progress: Already updated to (about) this pose.
+        pose: Any pose within some metres of the route.
+        speed_mps: Forward speed.
+
+    Returns:
+        Steering in -1..1, positive right.
+    """
+    speed_mps = max(speed_mps, 0.0)
+    s_m = progress.placement.s_m
+    curvature = progress.curvature_at(s_m)
+    soon = _predict(pose, speed_mps, curvature)
+    placement = progress.look_from(soon)
+    length_m = max(_COURSE_LENGTH_M, _COURSE_LENGTH_S * speed_mps)
+    curvature = progress.curvature_at(placement.s_m)
+    course_error_rad = placement.heading_error_rad + sideslip_rad(curvature, speed_mps)
+    back_rad = math.atan(placement.cross_track_m / (_CROSS_TRACK_FACTOR * length_m))
+    back_rad = max(-_MAX_RETURN_RAD, min(_MAX_RETURN_RAD, back_rad))
+    wanted = curvature - (course_error_rad + back_rad) / length_m
+    return steer_from_curvature(wanted, speed_mps)
+
+
+class ExpertAgent:
+    """Drives a route from its geometry alone; a `bicameral.protocols.DrivingAgent`."""
+
+    def __init__(self) -> None:
+        self._progress: RouteProgress | None = None
+        self._speed = SpeedController()
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and files."""
+        return "expert"
+
+    @property
+    def privileged(self) -> bool:
+        """True: it knows the lane centre and its own pose."""
+        return True
+
+    @property
+    def camera(self) -> CameraSpec | None:
+        """None: it looks at nothing."""
+        return None
+
+    def begin(self, route: Route, seed: int) -> None:
+        """Prepare for a route; the expert has no randomness, the seed is ignored."""
+        del seed
+        self._progress = RouteProgress(route)
+        self._speed = SpeedController()
+
+    def act(self, observation: Observation) -> Decision:
+        """Decide the control for the next tick.
+
+        Args:
+            observation: Pose and speed are used.
+
+        Returns:
+            The control, with diagnostics `cross_track_m` and `target_speed_mps`.
+
+        Raises:
+            RuntimeError: If `begin` was not called.
+        """
+        if self._progress is None:
+            raise RuntimeError("ExpertAgent.act was called before begin(route, seed)")
+        placement = self._progress.update(observation.pose)
+        target_mps = self._progress.target_speed_ahead(observation.speed_mps)
+        throttle, brake = self._speed.control(observation.speed_mps, target_mps)
+        steer = expert_steer(self._progress, observation.pose, observation.speed_mps)
+        return Decision(
+            control=Control(throttle=throttle, steer=steer, brake=brake),
+            branch="expert",
+            diagnostics={
+                "cross_track_m": placement.cross_track_m,
+                "target_speed_mps": target_mps,
+            },
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _predict(pose: Pose, speed_mps: float, curvature_per_m: float) -> Pose:
+    """Move a pose along the route's arc for the latency of the steering."""
+    distance_m = speed_mps * _LATENCY_S
+    turned_rad = distance_m * curvature_per_m
+    course_rad = pose.yaw_rad + sideslip_rad(curvature_per_m, speed_mps) + turned_rad / 2.0
+    return Pose(
+        x_m=pose.x_m + distance_m * math.cos(course_rad),
+        y_m=pose.y_m + distance_m * math.sin(course_rad),
+        z_m=pose.z_m,
+        yaw_rad=pose.yaw_rad + turned_rad,
+    )
