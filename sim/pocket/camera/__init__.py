@@ -1,0 +1,1 @@
+"""The software camera: visibility, shading and encoding of one frame."""

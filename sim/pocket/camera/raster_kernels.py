@@ -1,0 +1,106 @@
+"""Scan conversion: which triangle does each pixel, or each ray of the sun, meet first."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.pocket.camera.buffers import ScreenTriangles, Visibility
+from sim.pocket.camera.textures import TexturePyramid
+from sim.pocket.compiled import compiled
+
+#: Coverage (of 255) above which a texel of a cut-out texture is solid.
+_SOLID = 110
+
+
+@compiled
+def mip_level(texels_per_pixel: float, coarsest: int) -> int:
+    """Choose the mip level for an area ratio: half its binary exponent, rounded.
+
+    The area ratio is the product of both axes of the pixel's footprint, so an oblique road is
+    blurred less than by the longer axis and shimmers less than by the shorter one.
+    """
+    exponent = (int(np.float32(texels_per_pixel).view(np.int32)) >> 23) - 127
+    return max(0, min(coarsest, (exponent + 1) >> 1))
+
+
+@compiled
+def rasterise(
+    triangles: ScreenTriangles,
+    count: int,
+    texture: NDArray[np.int32],
+    pyramid: TexturePyramid,
+    out: Visibility,
+) -> None:
+    """Fill the visibility buffer; a pixel belongs to the nearest triangle over its centre.
+
+    Args:
+        triangles: Projected triangles.
+        count: How many of them are valid.
+        texture: (T,) texture layer of the triangle table.
+        pyramid: Textures, for those with cut-outs (leaves).
+        out: Filled completely.
+    """
+    inverse_depth = out.inverse_depth
+    owner = out.triangle
+    height, width = owner.shape
+    inverse_depth[:] = np.float32(0.0)
+    owner[:] = np.int32(-1)
+    coarsest = pyramid.starts.shape[0] - 1
+    for triangle in range(count):
+        outline = triangles.outline[triangle]
+        xa, ya, xb, yb, xc, yc = (
+            outline[0], outline[1], outline[2], outline[3], outline[4], outline[5],
+        )  # fmt: skip
+        plane = triangles.planes[triangle]
+        q0, q1, q2 = plane[0], plane[1], plane[2]
+        layer = texture[triangles.source[triangle]]
+        cut_out = pyramid.cut_out[layer]
+        slope_long = (xc - xa) / (yc - ya)
+        slope_above = (xb - xa) / (yb - ya) if yb > ya else 0.0
+        slope_below = (xc - xb) / (yc - yb) if yc > yb else 0.0
+        first = max(0, math.ceil(ya - 0.5))
+        last = min(height, math.ceil(yc - 0.5))
+        for y in range(first, last):
+            centre_y = y + 0.5
+            one = xa + (centre_y - ya) * slope_long
+            if centre_y < yb:
+                other = xa + (centre_y - ya) * slope_above
+            else:
+                other = xb + (centre_y - yb) * slope_below
+            start = max(0, math.ceil(min(one, other) - 0.5))
+            end = min(width, math.ceil(max(one, other) - 0.5))
+            base = q0 + q2 * centre_y
+            depth_row = inverse_depth[y]
+            owner_row = owner[y]
+            if not cut_out:
+                for x in range(start, end):
+                    inverse = np.float32(base + q1 * (x + 0.5))
+                    if inverse > depth_row[x]:
+                        depth_row[x] = inverse
+                        owner_row[x] = triangle
+                continue
+            for x in range(start, end):
+                centre_x = x + 0.5
+                inverse = np.float32(base + q1 * centre_x)
+                if inverse > depth_row[x]:
+                    depth = 1.0 / inverse
+                    density = triangles.density[triangle] * depth * depth * depth
+                    level = mip_level(density, coarsest)
+                    u = (plane[3] + plane[4] * centre_x + plane[5] * centre_y) * depth
+                    v = (plane[6] + plane[7] * centre_x + plane[8] * centre_y) * depth
+                    if is_solid(pyramid, layer, level, u, v):
+                        depth_row[x] = inverse
+                        owner_row[x] = triangle
+
+
+@compiled
+def is_solid(pyramid: TexturePyramid, layer: int, level: int, u: float, v: float) -> bool:
+    """Tell whether a cut-out texture covers a place, by the nearest texel of a mip level."""
+    size = pyramid.size >> level
+    row = math.floor(v * size) & (size - 1)
+    column = math.floor(u * size) & (size - 1)
+    texel = pyramid.starts[level] + (layer * size + row) * size + column
+    return bool(pyramid.coverage[texel] > _SOLID)

@@ -1,0 +1,380 @@
+"""The software rasteriser: a visibility buffer first, then only what the camera asked for."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import unknown_name
+from sim.pocket.camera.buffers import (
+    Visibility,
+    screen_triangles,
+    triangle_table,
+)
+from sim.pocket.camera.geometry_kernels import cull_tiles, project_triangles
+from sim.pocket.camera.lighting import CLEAR_NOON, Lighting, lighting_from_weather
+from sim.pocket.camera.raster_kernels import rasterise
+from sim.pocket.camera.shading_kernels import (
+    TRANSMISSION_STEPS_PER_M,
+    Light,
+    add_noise,
+    shade,
+    write_depth,
+    write_semantic,
+)
+from sim.pocket.camera.shadow_kernels import SunShadows, cast_box_shadows
+from sim.pocket.camera.shadows import bake_sun_shadows
+from sim.pocket.camera.sky import bake_sky, transmission_table
+from sim.pocket.camera.textures import texture_pyramid
+from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
+from sim.pocket.geometry import rotation_matrix
+from sim.pocket.scene.mesh import Mesh
+
+#: Static tiles and instances farther than this are not drawn.
+FAR_M = 600.0
+#: An instance whose bounding sphere is smaller than this is not drawn.
+_SMALLEST_RADIUS_PX = 0.6
+#: Shadows of instances farther than this are not worth their pixels.
+_SHADOW_RANGE_M = 70.0
+#: A mesh that begins below this height stands on the ground and shades it.
+_FOOT_M = 0.4
+_FIRST_CAPACITY = 1 << 15
+_NOISE_SEED = 20
+_NOISE_SAMPLES = 1 << 20
+
+
+class StaticScene(Protocol):
+    """What the rasteriser needs of a `sim.pocket.scene.build.Scene`."""
+
+    @property
+    def static(self) -> Mesh:
+        """Everything that never moves, its triangles sorted by tile."""
+
+    @property
+    def tiles(self) -> NDArray[np.float64]:
+        """(K, 8) min x, y, z, max x, y, z, first triangle, triangle count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameTimings:
+    """Seconds of this thread's processor time that the last frame took, by stage."""
+
+    transform_s: float
+    raster_s: float
+    shade_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _MeshEntry:
+    """Where a registered mesh is in the triangle table, and its box in its own frame."""
+
+    first: int
+    end: int
+    centre: NDArray[np.float64]
+    half_extent: NDArray[np.float64]
+    radius_m: float
+    stands_on_ground: bool
+
+
+class Rasteriser:
+    """Renders one static scene with any number of moving instances, on one thread.
+
+    The same scene, light, view, instances and noise seed give the same bytes, in every process
+    and whatever was rendered before.
+    """
+
+    def __init__(self, scene: StaticScene, textures: NDArray[np.uint8]) -> None:
+        """Take the scene and its (L, N, N, 4) uint8 textures; the light is a default noon."""
+        self._scene = scene
+        self._tiles = np.ascontiguousarray(scene.tiles, np.float64).reshape(-1, 8)
+        self._nearness = np.zeros(len(self._tiles))
+        self._pyramid = texture_pyramid(textures)
+        self._meshes: dict[str, Mesh] = {}
+        self._entries: dict[str, _MeshEntry] = {}
+        self._table = triangle_table([scene.static])
+        self._triangles = screen_triangles(_FIRST_CAPACITY)
+        self._buffers: dict[tuple[int, int], _FrameBuffers] = {}
+        self._wanted_lighting = lighting_from_weather(CLEAR_NOON)
+        self._baked: _Baked | None = None
+        self.timings = FrameTimings(transform_s=0.0, raster_s=0.0, shade_s=0.0)
+
+    def register_mesh(self, key: str, mesh: Mesh) -> None:
+        """Make a mesh available to instances; registering a key again replaces its mesh."""
+        self._meshes[key] = mesh
+        self._entries.clear()
+
+    def set_lighting(self, lighting: Lighting) -> None:
+        """Change the light; what must be baked is baked when a colour frame is next asked for."""
+        self._wanted_lighting = lighting
+
+    def render(
+        self,
+        view: CameraView,
+        instances: Sequence[Instance],
+        *,
+        noise_seed: int = 0,
+        want: Channels = Channels.ALL,
+    ) -> Frame:
+        """Render one frame.
+
+        Args:
+            view: The camera.
+            instances: What moves, in any number; the order only decides exact ties of depth.
+            noise_seed: Seed of the sensor noise; equal seeds give equal noise.
+            want: The channels to fill; the others come back without rows.
+
+        Returns:
+            The frame; its arrays are overwritten by the next call.
+
+        Raises:
+            UserError: if an instance names a mesh that was never registered.
+        """
+        began_s = time.thread_time()
+        buffers = self._buffers_for(view)
+        scene = self._gather(view, instances)
+        count = self._project(view, scene)
+        projected_s = time.thread_time()
+        rasterise(self._triangles, count, self._table.texture, self._pyramid, buffers.visibility)
+        rastered_s = time.thread_time()
+        if Channels.RGB in want:
+            self._colour(view, scene, buffers, noise_seed)
+        if Channels.SEMANTIC in want:
+            write_semantic(
+                buffers.visibility, self._triangles.source, self._table.tag, buffers.semantic
+            )
+        if Channels.DEPTH in want:
+            write_depth(buffers.visibility, buffers.depth_m)
+        self.timings = FrameTimings(
+            transform_s=projected_s - began_s,
+            raster_s=rastered_s - projected_s,
+            shade_s=time.thread_time() - rastered_s,
+        )
+        return Frame(
+            bgra=buffers.bgra[: view.height if Channels.RGB in want else 0],
+            semantic=buffers.semantic[: view.height if Channels.SEMANTIC in want else 0],
+            depth_m=buffers.depth_m[: view.height if Channels.DEPTH in want else 0],
+        )
+
+    def _buffers_for(self, view: CameraView) -> _FrameBuffers:
+        size = (view.height, view.width)
+        if size not in self._buffers:
+            self._buffers[size] = _FrameBuffers.of_size(*size)
+        return self._buffers[size]
+
+    def _index_meshes(self) -> None:
+        """Lay all meshes out in one triangle table."""
+        meshes = [self._scene.static, *self._meshes.values()]
+        self._table = triangle_table(meshes)
+        first = len(self._scene.static.triangles)
+        for key, mesh in self._meshes.items():
+            self._entries[key] = _mesh_entry(mesh, first)
+            first += len(mesh.triangles)
+
+    def _gather(self, view: CameraView, instances: Sequence[Instance]) -> _VisibleScene:
+        """Pick the tiles and instances that may be seen, and place them before the camera."""
+        if len(self._entries) != len(self._meshes):
+            self._index_meshes()
+        eye, axes = view.eye_m, view.axes
+        slopes = (0.5 * view.width / view.focal_px, 0.5 * view.height / view.focal_px)
+        cull_tiles(self._tiles, eye, axes, slopes, FAR_M, self._nearness)
+        seen = np.flatnonzero(self._nearness >= 0.0)
+        near_to_far = seen[np.argsort(self._nearness[seen], kind="stable")]
+        ranges = np.zeros((len(near_to_far), 3), np.int64)
+        ranges[:, 0] = self._tiles[near_to_far, 6]
+        ranges[:, 1] = ranges[:, 0] + self._tiles[near_to_far, 7].astype(np.int64)
+        near = self._near_instances(view, instances)
+        entries = [self._entries[instance.mesh_key] for instance in near]
+        turns = np.array(
+            [np.eye(3), *(rotation_matrix(instance.transform.rotation) for instance in near)]
+        )
+        places = np.array([(0.0, 0.0, 0.0), *(instance.transform.location for instance in near)])
+        poses = np.empty((len(turns), 3, 4))
+        poses[:, :, :3] = axes @ turns
+        poses[:, :, 3] = (places - eye) @ axes.T
+        moving = [(entry.first, entry.end, row + 1) for row, entry in enumerate(entries)]
+        return _VisibleScene(
+            ranges=np.concatenate([np.array(moving, np.int64).reshape(-1, 3), ranges]),
+            poses=poses,
+            turns=turns,
+            places=places,
+            paints=np.array([(1.0, 1.0, 1.0), *(instance.paint for instance in near)]),
+            entries=entries,
+        )
+
+    def _near_instances(self, view: CameraView, instances: Sequence[Instance]) -> list[Instance]:
+        """Drop instances that are too far, too small or behind the camera."""
+        eye_x, eye_y, eye_z = view.transform.location
+        forward_x, forward_y, forward_z = (float(part) for part in view.axes[0])
+        reach_per_radius = view.focal_px / _SMALLEST_RADIUS_PX
+        near = []
+        for instance in instances:
+            entry = self._entries.get(instance.mesh_key)
+            if entry is None:
+                raise unknown_name("mesh", instance.mesh_key, self._entries)
+            x, y, z = instance.transform.location
+            x, y, z = x - eye_x, y - eye_y, z - eye_z
+            reach = min(FAR_M, reach_per_radius * entry.radius_m) + entry.radius_m
+            if (
+                x * x + y * y + z * z < reach * reach
+                and x * forward_x + y * forward_y + z * forward_z > -entry.radius_m
+            ):
+                near.append(instance)
+        return near
+
+    def _project(self, view: CameraView, scene: _VisibleScene) -> int:
+        image = (float(view.width), float(view.height), view.focal_px)
+        texels = float(self._pyramid.size**2)
+        while True:
+            count: int = project_triangles(
+                self._table, scene.ranges, scene.poses, image, texels, self._triangles
+            )
+            if count >= 0:
+                return count
+            self._triangles = screen_triangles(2 * len(self._triangles.source))
+
+    def _colour(
+        self, view: CameraView, scene: _VisibleScene, buffers: _FrameBuffers, noise_seed: int
+    ) -> None:
+        baked = self._bake()
+        camera = np.concatenate([view.eye_m[None], view.axes])
+        sun = np.array(baked.lighting.sun_direction)
+        lit = np.empty((len(scene.turns), 9))
+        lit[:, 0:3] = sun @ scene.turns
+        lit[:, 3:6] = scene.turns[:, 2]
+        lit[:, 6:9] = scene.paints
+        upright = (0.0, 0.0, 1.0)
+        cast_box_shadows(
+            buffers.visibility,
+            self._triangles,
+            _shadow_boxes(scene, view.eye_m),
+            baked.lighting.sun_direction if baked.shadows.active else upright,
+            camera,
+            view.focal_px,
+            buffers.occlusion,
+        )
+        shade(
+            buffers.visibility,
+            self._triangles,
+            self._table,
+            self._pyramid,
+            lit,
+            baked.light,
+            baked.shadows,
+            buffers.occlusion,
+            camera,
+            view.focal_px,
+            buffers.bgra.view("<u4").reshape(view.height, view.width),
+        )
+        if baked.lighting.noise_levels > 0.0:
+            starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
+            add_noise(buffers.bgra, _sensor_noise(), starts, baked.lighting.noise_levels)
+
+    def _bake(self) -> _Baked:
+        """Bake what the wanted light needs and has not got yet."""
+        lighting = self._wanted_lighting
+        baked = self._baked
+        if baked is not None and baked.lighting == lighting:
+            return baked
+        if (
+            baked is not None
+            and baked.lighting.sun_direction == lighting.sun_direction
+            and baked.lighting.casts_shadows == lighting.casts_shadows
+        ):
+            shadows = baked.shadows
+        else:
+            shadows = bake_sun_shadows(
+                self._table, len(self._scene.static.triangles), self._pyramid, lighting
+            )
+        self._baked = _Baked(lighting=lighting, light=_light(lighting), shadows=shadows)
+        return self._baked
+
+
+@dataclass(frozen=True, slots=True)
+class _FrameBuffers:
+    """The arrays of one image size."""
+
+    visibility: Visibility
+    occlusion: NDArray[np.uint8]
+    bgra: NDArray[np.uint8]
+    semantic: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+
+    @classmethod
+    def of_size(cls, height: int, width: int) -> _FrameBuffers:
+        return cls(
+            visibility=Visibility(
+                np.zeros((height, width), np.float32), np.zeros((height, width), np.int32)
+            ),
+            occlusion=np.zeros((height, width), np.uint8),
+            bgra=np.zeros((height, width, 4), np.uint8),
+            semantic=np.zeros((height, width), np.uint8),
+            depth_m=np.zeros((height, width), np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _VisibleScene:
+    """What may be in the picture. Row 0 of every array of instances is the static scene."""
+
+    ranges: NDArray[np.int64]
+    poses: NDArray[np.float64]
+    turns: NDArray[np.float64]
+    places: NDArray[np.float64]
+    paints: NDArray[np.float64]
+    entries: list[_MeshEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class _Baked:
+    """A light and everything that was computed from it."""
+
+    lighting: Lighting
+    light: Light
+    shadows: SunShadows
+
+
+def _mesh_entry(mesh: Mesh, first: int) -> _MeshEntry:
+    points = mesh.positions.astype(np.float64)
+    low, high = points.min(axis=0), points.max(axis=0)
+    return _MeshEntry(
+        first=first,
+        end=first + len(mesh.triangles),
+        centre=0.5 * (low + high),
+        half_extent=0.5 * (high - low),
+        radius_m=float(np.sqrt((points * points).sum(axis=1)).max()),
+        stands_on_ground=bool(low[2] < _FOOT_M),
+    )
+
+
+def _shadow_boxes(scene: _VisibleScene, eye: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(B, 16) boxes of the instances whose shadows are worth drawing."""
+    rows = []
+    for row, entry in enumerate(scene.entries, start=1):
+        turn, place = scene.turns[row], scene.places[row]
+        if entry.stands_on_ground and math.dist(place, eye) < _SHADOW_RANGE_M:
+            centre = place + turn @ entry.centre
+            rows.append(np.concatenate([[row], centre, turn.T.ravel(), entry.half_extent]))
+    return np.array(rows).reshape(-1, 16)
+
+
+def _light(lighting: Lighting) -> Light:
+    fog = tuple(255.0 * part for part in lighting.fog)
+    steps = int(FAR_M * 1.5 * TRANSMISSION_STEPS_PER_M)
+    return Light(
+        colours=np.array([lighting.sun, lighting.sky, lighting.ground, fog]),
+        transmission=transmission_table(lighting, 1.0 / TRANSMISSION_STEPS_PER_M, steps),
+        sky=bake_sky(lighting),
+        road_gain=lighting.road_gain,
+    )
+
+
+@functools.cache
+def _sensor_noise() -> NDArray[np.float32]:
+    return np.random.default_rng(_NOISE_SEED).standard_normal(_NOISE_SAMPLES, np.float32)

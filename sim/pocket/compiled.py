@@ -1,0 +1,19 @@
+"""The one way in which the pocket simulator compiles its numeric kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a kernel with numba on its first call, and keep the machine code on disk.
+
+    One thread, no fast-math: the same inputs give the same bits in every process. Division by
+    zero follows numpy (infinity or NaN), so that no check sits in the inner loops.
+    """
+    return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
