@@ -12,7 +12,7 @@ import math
 from typing import Final
 
 from agent.longitudinal import SpeedController
-from agent.progress import RouteProgress
+from agent.progress import RouteGuide
 from agent.vehicle_model import sideslip_rad, steer_from_curvature
 from bicameral.types import CameraSpec, Control, Decision, Observation, Pose, Route
 
@@ -28,11 +28,11 @@ _CROSS_TRACK_FACTOR: Final = 3.0
 _MAX_RETURN_RAD: Final = 0.5
 
 
-def expert_steer(progress: RouteProgress, pose: Pose, speed_mps: float) -> float:
+def expert_steer(guide: RouteGuide, pose: Pose, speed_mps: float) -> float:
     """Return the steering that leads back to the route and along it.
 
     Args:
-        progress: Already updated to (about) this pose.
+        guide: Already updated to (about) this pose.
         pose: Any pose within some metres of the route.
         speed_mps: Forward speed.
 
@@ -40,14 +40,13 @@ def expert_steer(progress: RouteProgress, pose: Pose, speed_mps: float) -> float
         Steering in -1..1, positive right.
     """
     speed_mps = max(speed_mps, 0.0)
-    s_m = progress.placement.s_m
-    curvature = progress.curvature_at(s_m)
+    curvature = guide.curvature_at(guide.position.s_m)
     soon = _predict(pose, speed_mps, curvature)
-    placement = progress.look_from(soon)
+    position = guide.look_from(soon)
     length_m = max(_COURSE_LENGTH_M, _COURSE_LENGTH_S * speed_mps)
-    curvature = progress.curvature_at(placement.s_m)
-    course_error_rad = placement.heading_error_rad + sideslip_rad(curvature, speed_mps)
-    back_rad = math.atan(placement.cross_track_m / (_CROSS_TRACK_FACTOR * length_m))
+    curvature = guide.curvature_at(position.s_m)
+    course_error_rad = position.heading_error_rad + sideslip_rad(curvature, speed_mps)
+    back_rad = math.atan(position.cross_track_m / (_CROSS_TRACK_FACTOR * length_m))
     back_rad = max(-_MAX_RETURN_RAD, min(_MAX_RETURN_RAD, back_rad))
     wanted = curvature - (course_error_rad + back_rad) / length_m
     return steer_from_curvature(wanted, speed_mps)
@@ -57,7 +56,7 @@ class ExpertAgent:
     """Drives a route from its geometry alone; a `bicameral.protocols.DrivingAgent`."""
 
     def __init__(self) -> None:
-        self._progress: RouteProgress | None = None
+        self._guide: RouteGuide | None = None
         self._speed = SpeedController()
 
     @property
@@ -78,7 +77,7 @@ class ExpertAgent:
     def begin(self, route: Route, seed: int) -> None:
         """Prepare for a route; the expert has no randomness, the seed is ignored."""
         del seed
-        self._progress = RouteProgress(route)
+        self._guide = RouteGuide(route)
         self._speed = SpeedController()
 
     def act(self, observation: Observation) -> Decision:
@@ -93,17 +92,17 @@ class ExpertAgent:
         Raises:
             RuntimeError: If `begin` was not called.
         """
-        if self._progress is None:
+        if self._guide is None:
             raise RuntimeError("ExpertAgent.act was called before begin(route, seed)")
-        placement = self._progress.update(observation.pose)
-        target_mps = self._progress.target_speed_ahead(observation.speed_mps)
+        position = self._guide.update(observation.pose)
+        target_mps = self._guide.target_speed_ahead(observation.speed_mps)
         throttle, brake = self._speed.control(observation.speed_mps, target_mps)
-        steer = expert_steer(self._progress, observation.pose, observation.speed_mps)
+        steer = expert_steer(self._guide, observation.pose, observation.speed_mps)
         return Decision(
             control=Control(throttle=throttle, steer=steer, brake=brake),
             branch="expert",
             diagnostics={
-                "cross_track_m": placement.cross_track_m,
+                "cross_track_m": position.cross_track_m,
                 "target_speed_mps": target_mps,
             },
         )

@@ -46,7 +46,7 @@ class SpeedController:
 
         Args:
             speed_mps: Forward speed now.
-            target_mps: Wanted speed, e.g. `RouteProgress.target_speed_ahead`.
+            target_mps: Wanted speed, e.g. `RouteGuide.target_speed_ahead`.
             caution: Factor 0..1 on the target; how an unsure agent drives more slowly.
 
         Returns:

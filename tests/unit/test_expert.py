@@ -7,7 +7,7 @@ import pytest
 
 from agent.expert import ExpertAgent, expert_steer
 from agent.longitudinal import TICK_S, SpeedController
-from agent.progress import RouteProgress
+from agent.progress import RouteGuide
 from agent.vehicle_model import (
     MAX_STEER_RAD,
     WHEELBASE_M,
@@ -48,41 +48,29 @@ def make_route(curvature_per_m, speed_mps=8.0):
 STRAIGHT = make_route(np.zeros(100))
 
 
-def test_cross_track_and_heading_error_are_positive_to_the_right():
-    progress = RouteProgress(STRAIGHT)
-    placement = progress.update(Pose(x_m=4.3, y_m=0.7, yaw_rad=0.1 + 2.0 * math.pi))
-    assert placement.s_m == pytest.approx(4.3)
-    assert placement.cross_track_m == pytest.approx(0.7)
-    assert placement.heading_error_rad == pytest.approx(0.1)
+def test_looking_from_another_place_does_not_move_the_vehicle():
+    guide = RouteGuide(STRAIGHT)
+    assert guide.update(Pose(x_m=4.3, y_m=0.7)).s_m == pytest.approx(4.3)
+    assert guide.look_from(Pose(x_m=9.0, y_m=-0.2)).cross_track_m == pytest.approx(-0.2)
+    assert guide.position.s_m == pytest.approx(4.3)
 
 
-def test_progress_never_goes_back_but_a_relocated_vehicle_may():
-    progress = RouteProgress(STRAIGHT)
-    for x_m in (4.0, 8.0, 6.0):
-        progress.update(Pose(x_m=x_m, y_m=0.0))
-    assert progress.placement.s_m == pytest.approx(8.0)
-    assert progress.relocate(Pose(x_m=2.0, y_m=0.5)).s_m == pytest.approx(2.0)
+def test_command_and_arrival_follow_the_vehicle():
+    assert RouteGuide(STRAIGHT).command == RoadOption.LANE_FOLLOW
+    guide = RouteGuide(STRAIGHT, start_s_m=60.0)
+    guide.update(Pose(x_m=60.0, y_m=0.0))
+    assert guide.command == RoadOption.LEFT
+    assert not guide.finished
+    assert guide.target_speed_ahead(5.0) == pytest.approx(8.0)
+    guide = RouteGuide(STRAIGHT, start_s_m=98.0)
+    guide.update(Pose(x_m=98.5, y_m=0.0))
+    assert guide.finished
+    assert guide.target_speed_ahead(5.0) == 0.0
 
 
-def test_progress_does_not_jump_to_where_the_route_comes_back():
-    # There and back again with a gap of 4 m between the two directions.
-    turn = np.concatenate([np.zeros(40), np.full(6, math.pi / 6), np.zeros(40)])
-    route = make_route(turn)
-    progress = RouteProgress(route)
-    for x_m in range(31):
-        progress.update(Pose(x_m=float(x_m), y_m=1.9))
-    assert progress.placement.s_m == pytest.approx(30.0, abs=0.1)
-
-
-def test_command_and_arrival_follow_the_progress():
-    progress = RouteProgress(STRAIGHT)
-    assert progress.command == RoadOption.LANE_FOLLOW
-    progress.relocate(Pose(x_m=60.0, y_m=0.0))
-    assert progress.command == RoadOption.LEFT
-    assert not progress.finished
-    progress.relocate(Pose(x_m=98.5, y_m=0.0))
-    assert progress.finished
-    assert progress.target_speed_ahead(5.0) == 0.0
+def test_the_curvature_of_an_arc_is_its_inverse_radius():
+    guide = RouteGuide(make_route(np.full(60, -1.0 / 20.0)))
+    assert guide.curvature_at(30.0) == pytest.approx(-1.0 / 20.0)
 
 
 def test_the_steering_curve_is_carlas():
@@ -103,12 +91,11 @@ def test_steering_from_curvature_inverts_the_rolling_bicycle():
 
 @pytest.mark.parametrize("speed_mps", [0.0, 3.0, 10.0, 25.0])
 def test_the_label_leads_back_to_the_route_from_both_sides(speed_mps):
-    progress = RouteProgress(STRAIGHT)
-
     def label(y_m, yaw_rad):
+        guide = RouteGuide(STRAIGHT, start_s_m=20.0)
         pose = Pose(x_m=20.0, y_m=y_m, yaw_rad=yaw_rad)
-        progress.relocate(pose)
-        return expert_steer(progress, pose, speed_mps)
+        guide.update(pose)
+        return expert_steer(guide, pose, speed_mps)
 
     assert label(0.0, 0.0) == pytest.approx(0.0, abs=1e-9)
     assert label(1.0, 0.0) < 0.0
@@ -118,8 +105,8 @@ def test_the_label_leads_back_to_the_route_from_both_sides(speed_mps):
 
 def test_the_label_of_a_state_does_not_depend_on_the_past():
     pose = Pose(x_m=30.0, y_m=-0.4, yaw_rad=0.05)
-    one, other = RouteProgress(STRAIGHT), RouteProgress(STRAIGHT)
-    one.relocate(pose)
+    one, other = RouteGuide(STRAIGHT, start_s_m=30.0), RouteGuide(STRAIGHT)
+    one.update(pose)
     for x_m in range(30):
         other.update(Pose(x_m=float(x_m), y_m=0.8))
     other.update(pose)
