@@ -29,9 +29,7 @@ class RouteGuide:
     def __init__(self, route: Route, start_s_m: float = 0.0) -> None:
         self.route = route
         self.position = RoutePosition(start_s_m, 0.0, 0.0)
-        self._vehicle = RouteProgress(route, start_s_m=start_s_m)
-        # Looks at places near the vehicle, so that looking does not move the vehicle.
-        self._scout = RouteProgress(route, start_s_m=start_s_m)
+        self._progress = RouteProgress(route, start_s_m=start_s_m)
         self._length_m = route.length_m
         self._target_mps = route.target_speed_mps.tolist()
         self._curvature_per_m = curvature_from_yaw(
@@ -40,12 +38,12 @@ class RouteGuide:
 
     def update(self, pose: Pose) -> RoutePosition:
         """Follow the vehicle to its pose of this tick and return where that is."""
-        self.position = self._vehicle.update(pose.x_m, pose.y_m, pose.yaw_rad)
+        self.position = self._progress.update(pose.x_m, pose.y_m, pose.yaw_rad)
         return self.position
 
     def look_from(self, pose: Pose) -> RoutePosition:
         """Return where a pose near the vehicle would be, without moving the vehicle."""
-        return self._scout.update(pose.x_m, pose.y_m, pose.yaw_rad)
+        return self._progress.look(pose.x_m, pose.y_m, pose.yaw_rad)
 
     @property
     def finished(self) -> bool:

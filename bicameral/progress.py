@@ -53,6 +53,15 @@ class RouteProgress:
 
     def update(self, x_m: float, y_m: float, yaw_rad: float) -> RoutePosition:
         """Return the position of the vehicle on the route and remember it for the next call."""
+        self._segment, position = self._find(x_m, y_m, yaw_rad)
+        return position
+
+    def look(self, x_m: float, y_m: float, yaw_rad: float) -> RoutePosition:
+        """Return the position of a place near the vehicle without moving the vehicle there."""
+        return self._find(x_m, y_m, yaw_rad)[1]
+
+    def _find(self, x_m: float, y_m: float, yaw_rad: float) -> tuple[int, RoutePosition]:
+        """Search around the last place; return the nearest segment and the position."""
         x_m, y_m = float(x_m), float(y_m)  # numpy scalars are several times slower below
         x, y, s = self._x, self._y, self._s
         here = s[self._segment]
@@ -73,8 +82,8 @@ class RouteProgress:
             if squared < nearest_squared:
                 nearest, nearest_squared, nearest_fraction = i, squared, clamped
             i += 1
-        self._segment = nearest
-        return self._position(nearest, nearest_fraction, nearest_squared, x_m, y_m, yaw_rad)
+        found = self._position(nearest, nearest_fraction, nearest_squared, x_m, y_m, yaw_rad)
+        return nearest, found
 
     def _position(  # noqa: PLR0913 - the scalars of one inner loop
         self, i: int, fraction: float, squared: float, x_m: float, y_m: float, yaw_rad: float
