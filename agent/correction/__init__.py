@@ -1,0 +1,1 @@
+"""What to do with a steering value that may be wrong."""

@@ -1,0 +1,108 @@
+"""CARIL's correction rule (arXiv 2503.00783; released code, test_scenario.py), every branch of it.
+
+It is here to be measured, not because it helps. Branch 4 adds noise of mean zero, most of it when
+the classifier is sure, and only branch 2 can remove an error. What we mend is not the rule but its
+surroundings: draws are seeded, and made once per frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.confidence import confidence_from_probabilities
+from agent.correction.protocol import Correction, Opinions
+from edge.dual_head import softmax
+
+AGREE = "paper_1_agree"
+CLASS = "paper_2_class"
+LOST = "paper_3_lost"
+JITTER = "paper_4_jitter"
+
+#: The rule's constants.
+_SURE = 0.9
+_LOST_PROBABILITY = 0.5
+_LOST_ENTROPY = 1.5
+_DRAWS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperRule:
+    """The rule without memory: one distribution and one regression value in, steering out.
+
+    Attributes:
+        bin_edges: (K + 1) ascending edges of the classes, raw steer.
+        steering_scale: Raw steer times this is the unit in which the rule draws its noise.
+    """
+
+    bin_edges: Sequence[float]
+    steering_scale: float
+
+    def branch(self, steer: float, probabilities: NDArray[np.floating]) -> str:
+        """Return the first branch whose condition holds.
+
+        Args:
+            steer: Regression head, raw steer.
+            probabilities: (K,) uncalibrated, as in the paper.
+        """
+        confidence = confidence_from_probabilities(probabilities)
+        if confidence.max_probability >= _SURE:
+            distance = abs(self._bin(steer) - confidence.steering_class)
+            return AGREE if distance <= 1 else CLASS
+        if confidence.max_probability < _LOST_PROBABILITY and confidence.entropy > _LOST_ENTROPY:
+            return LOST
+        return JITTER
+
+    def steer(
+        self, steer: float, probabilities: NDArray[np.floating], rng: np.random.Generator
+    ) -> tuple[float, str]:
+        """Return the corrected raw steer and the branch taken."""
+        branch = self.branch(steer, probabilities)
+        if branch == CLASS:
+            winner = int(probabilities.argmax())
+            low, high = self.bin_edges[winner], self.bin_edges[winner + 1]
+            return float(rng.uniform(low, high, _DRAWS).mean()), branch
+        if branch == JITTER:
+            # The variance of the eleven probabilities: greatest for a sure classifier.
+            spread = float(np.sqrt(probabilities.var()))
+            scaled = rng.normal(steer * self.steering_scale, spread, _DRAWS).mean()
+            return float(scaled) / self.steering_scale, branch
+        return steer, branch
+
+    def _bin(self, steer: float) -> int:
+        """Return the class of a steering value; values outside belong to the outer classes."""
+        index = int(np.searchsorted(np.asarray(self.bin_edges), steer, side="right")) - 1
+        return min(max(index, 0), len(self.bin_edges) - 2)
+
+
+class PaperCorrection:
+    """`PaperRule` on network A, with a generator per episode."""
+
+    def __init__(self, rule: PaperRule) -> None:
+        self._rule = rule
+        self._rng = np.random.default_rng(0)
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+        return "paper"
+
+    def begin(self, seed: int) -> None:
+        """Seed the draws of this episode."""
+        self._rng = np.random.default_rng(seed)
+
+    def correct(self, opinions: Opinions) -> Correction:
+        """Apply the rule to network A's answer."""
+        answer = opinions.ask_a()
+        steer, branch = answer.steer, LOST
+        if np.isfinite(answer.steer):
+            steer, branch = self._rule.steer(answer.steer, softmax(answer.logits), self._rng)
+        return Correction(
+            steer=steer,
+            steer_raw=answer.steer,
+            confidence=confidence_from_probabilities(answer.probabilities),
+            branch=branch,
+        )

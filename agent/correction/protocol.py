@@ -1,0 +1,124 @@
+"""What a correction sees and what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.confidence import Confidence
+from bicameral.errors import ConfigError
+from bicameral.types import RoadOption
+from edge.dual_head import DualHeadModel, DualHeadOutput
+
+
+class Opinions:
+    """The answers of one or two networks about one tick; each is computed when first asked for."""
+
+    def __init__(
+        self,
+        models: tuple[DualHeadModel, DualHeadModel | None],
+        picture: NDArray[np.uint8],
+        speed_mps: float,
+        command: RoadOption,
+    ) -> None:
+        """Hold what the networks may be asked about.
+
+        Args:
+            models: Network A, and network B if there is one.
+            picture: (H, W, 3) uint8 RGB, the camera's picture.
+            speed_mps: Forward speed.
+            command: Navigation command.
+        """
+        self._models = models
+        self._picture = picture
+        self._speed_mps = speed_mps
+        self._command = command
+        self._answers: list[DualHeadOutput | None] = [None, None]
+        self._image: NDArray[np.uint8] | None = None
+        self.inference_s = 0.0
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The picture as network A sees it, (h, w, 3) uint8."""
+        if self._image is None:
+            self._image = self._models[0].prepare(self._picture)
+        return self._image
+
+    @property
+    def asked_a(self) -> bool:
+        """Whether network A has answered."""
+        return self._answers[0] is not None
+
+    @property
+    def asked_b(self) -> bool:
+        """Whether network B has answered."""
+        return self._answers[1] is not None
+
+    def ask_a(self) -> DualHeadOutput:
+        """Return the answer of network A."""
+        return self._ask(0)
+
+    def ask_b(self) -> DualHeadOutput:
+        """Return the answer of network B.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        return self._ask(1)
+
+    def _ask(self, which: int) -> DualHeadOutput:
+        answer = self._answers[which]
+        if answer is None:
+            began_s = time.thread_time()
+            answer = self._compute(which)
+            self._answers[which] = answer
+            self.inference_s += time.thread_time() - began_s
+        return answer
+
+    def _compute(self, which: int) -> DualHeadOutput:
+        model = self._models[which]
+        if model is None:
+            raise ConfigError("this correction needs a second network and none was given")
+        same_view = self._models[0].image == model.image
+        image = self.image if same_view else model.prepare(self._picture)
+        return model.predict(image, self._speed_mps, self._command)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a rule made of the opinions.
+
+    Attributes:
+        steer: Raw steer; the agent clips it.
+        steer_raw: Regression head before the correction, of the first network that was asked.
+        confidence: Calibrated confidence of the network whose answer counts.
+        branch: Name of the branch that was taken.
+        speed_factor: Factor 0..1 on the wanted speed.
+        diagnostics: Further numbers to record.
+    """
+
+    steer: float
+    steer_raw: float
+    confidence: Confidence
+    branch: str
+    speed_factor: float = 1.0
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+class CorrectionRule(Protocol):
+    """Turns opinions into one steering value."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+
+    def begin(self, seed: int) -> None:
+        """Forget the last episode."""
+
+    def correct(self, opinions: Opinions) -> Correction:
+        """Decide one tick; called once per tick, in order."""
