@@ -1,0 +1,201 @@
+"""Where towns come from: given folders, CARLA's own folder, the shipped maps, the generator.
+
+A name may be `Town04`, `Carla/Maps/Town04`, `/Game/Carla/Maps/Town04` (as CARLA's clients write
+it) or the path of an `.xodr` file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bicameral.errors import DataError, MissingExtraError, UserError, unknown_name
+from bicameral.units import wrap_deg
+from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.town.generate import generate_town
+from sim.pocket.town.recipe import RECIPES
+
+if TYPE_CHECKING:
+    import carla
+
+SHIPPED_FOLDER = Path(__file__).resolve().parent / "maps"
+CARLA_MAP_FOLDER = Path("CarlaUE4/Content/Carla/Maps/OpenDrive")
+SPAWN_SPACING_M = 10.0
+SPAWN_HEIGHT_M = 0.5  # above the lane, so that a vehicle drops onto its wheels
+_SAMPLE_M = 2.0
+_JUNCTION_CLEARANCE_M = 8.0
+_NARROWEST_LANE_M = 2.4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TownMap:
+    """A town: its OpenDRIVE text, the map parsed from it, and where vehicles may be spawned."""
+
+    name: str
+    opendrive: str
+    carla_map: carla.Map
+    spawn_points: tuple[Transform, ...]
+
+
+class MapStore:
+    """Finds towns by name.
+
+    Args:
+        folders: Searched first, with everything below them; the first folder that holds a name
+            wins. The folder `$CARLA_ROOT` follows, then the shipped maps, then the generator.
+    """
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self._files: dict[str, Path] = {}
+        for folder in folders:
+            if not Path(folder).is_dir():
+                raise UserError(f"map folder {str(folder)!r} is not a folder")
+        for file in _map_files([*map(Path, folders), *_carla_folders(), SHIPPED_FOLDER]):
+            self._files.setdefault(file.stem, file)
+
+    def names(self) -> list[str]:
+        """Return the names of all towns, sorted."""
+        return sorted({*self._files, *RECIPES})
+
+    def load(self, name: str) -> TownMap:
+        """Read or generate a town.
+
+        Args:
+            name: A town's name, with or without the folders that CARLA puts before it, or the
+                path of an `.xodr` file.
+
+        Raises:
+            UserError: If there is no such town.
+            DataError: If the file is no OpenDRIVE map with driving lanes.
+            MissingExtraError: If `carla` is not installed.
+        """
+        path = Path(name)
+        if path.suffix == ".xodr":
+            return _read(path)
+        short = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        if short in self._files:
+            return _read(self._files[short])
+        if short in RECIPES:
+            return self.from_opendrive(short, generate_town(RECIPES[short]))
+        raise unknown_name("town", short, self.names())
+
+    def from_opendrive(self, name: str, text: str) -> TownMap:
+        """Parse OpenDRIVE text.
+
+        Raises:
+            DataError: If it is no OpenDRIVE map with driving lanes.
+        """
+        return _parse(name, text, f"the OpenDRIVE text of {name!r}")
+
+
+def _carla_folders() -> list[Path]:
+    """Return the map folders of the CARLA installation that `$CARLA_ROOT` names."""
+    root = os.environ.get("CARLA_ROOT")
+    if not root:
+        return []
+    return [folder for folder in (Path(root) / CARLA_MAP_FOLDER, Path(root)) if folder.is_dir()]
+
+
+def _map_files(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted(folder.rglob("*.xodr"))
+
+
+def _read(path: Path) -> TownMap:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"there is no map file {str(path)!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the map file {str(path)!r}: {error}") from error
+    return _parse(path.stem, text, f"the map file {str(path)!r}")
+
+
+def _parse(name: str, text: str, origin: str) -> TownMap:
+    try:
+        import carla
+    except ImportError as error:
+        raise MissingExtraError("carla", "sim") from error
+    try:
+        carla_map = carla.Map(name, text)
+        waypoints = carla_map.generate_waypoints(_SAMPLE_M)
+    except RuntimeError as error:
+        raise DataError(
+            f"{origin} cannot be parsed: {error}; expected OpenDRIVE 1.4 XML"
+        ) from error
+    if not waypoints:
+        raise DataError(
+            f"{origin} holds no driving lane; expected an <OpenDRIVE> document with roads"
+        )
+    return TownMap(
+        name=name,
+        opendrive=text,
+        carla_map=carla_map,
+        spawn_points=_find_spawn_points(waypoints),
+    )
+
+
+def _find_spawn_points(waypoints: Sequence[Any]) -> tuple[Transform, ...]:
+    """Choose evenly spaced places on driving lanes, clear of junctions and of each other.
+
+    Returns:
+        Transforms in the frame of CARLA, `SPAWN_HEIGHT_M` above the lane, yaw in (-180, 180]; in
+        the order of road, section, lane and distance, which does not depend on the parser's order.
+    """
+    candidates = sorted(
+        (w for w in waypoints if not w.is_junction and w.lane_width >= _NARROWEST_LANE_M),
+        key=lambda w: (w.road_id, w.section_id, w.lane_id, w.s),
+    )
+    chosen = _SpacedTransforms(SPAWN_SPACING_M)
+    for waypoint in candidates:
+        transform = waypoint.transform
+        location = transform.location
+        place = Vector3(location.x, location.y, location.z + SPAWN_HEIGHT_M)
+        if chosen.is_free(place) and _is_clear_of_junctions(waypoint):
+            chosen.add(Transform(place, _normalised(transform.rotation)))
+    return tuple(chosen.transforms)
+
+
+def _is_clear_of_junctions(waypoint: Any) -> bool:
+    """Is the lane the same way on, a few metres before and behind?"""
+    around = (waypoint.next(_JUNCTION_CLEARANCE_M), waypoint.previous(_JUNCTION_CLEARANCE_M))
+    return all(near and not any(w.is_junction for w in near) for near in around)
+
+
+def _normalised(rotation: Any) -> Rotation:
+    """CARLA's parser leaves yaw beyond a turn and pitch near 360 degrees."""
+    yaw_deg = wrap_deg(rotation.yaw)
+    return Rotation(
+        wrap_deg(rotation.pitch), 180.0 if yaw_deg == -180.0 else yaw_deg, wrap_deg(rotation.roll)
+    )
+
+
+class _SpacedTransforms:
+    """Transforms that keep a distance from each other, found through a grid of cells."""
+
+    def __init__(self, spacing_m: float) -> None:
+        self.transforms: list[Transform] = []
+        self._spacing_m = spacing_m
+        self._cells: dict[tuple[int, int], list[Vector3]] = {}
+
+    def _cell(self, place: Vector3) -> tuple[int, int]:
+        return math.floor(place.x / self._spacing_m), math.floor(place.y / self._spacing_m)
+
+    def is_free(self, place: Vector3) -> bool:
+        """Is no transform nearer than the spacing, side by side on the next lane apart?"""
+        column, row = self._cell(place)
+        return all(
+            math.dist(place, other) >= self._spacing_m
+            for dx in (-1, 0, 1)
+            for dy in (-1, 0, 1)
+            for other in self._cells.get((column + dx, row + dy), ())
+        )
+
+    def add(self, transform: Transform) -> None:
+        """Keep a transform."""
+        self.transforms.append(transform)
+        self._cells.setdefault(self._cell(transform.location), []).append(transform.location)

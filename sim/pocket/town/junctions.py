@@ -1,0 +1,294 @@
+"""Junctions where streets meet: which lane leads where, connecting roads, lights, crosswalks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bicameral.units import wrap_rad
+from sim.pocket.town.curves import Path, Pose, connect
+from sim.pocket.town.document import (
+    CARLA_TRAFFIC_LIGHT,
+    STOP_SIGN,
+    Junction,
+    Lane,
+    LaneKind,
+    Link,
+    Road,
+    Sign,
+    TownDocument,
+    Width,
+)
+
+Control = Literal["lights", "stop", "none"]
+JUNCTION_SPEED_KMH = 30
+SHOULDER_M = 0.5
+WIDE_SHOULDER_M = 2.0  # of roads without a sidewalk
+SIDEWALK_M = 2.5
+_STRAIGHT_ON_RAD = math.radians(40.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """How one road meets a junction, before the road exists.
+
+    `pose` lies on the road's reference line where the road begins, heading out of the junction.
+    """
+
+    pose: Pose
+    lanes_in: int
+    lanes_out: int
+    has_sidewalk: bool
+    lane_width_m: float
+
+    @property
+    def shoulder_m(self) -> float:
+        """Width of the shoulder."""
+        return SHOULDER_M if self.has_sidewalk else WIDE_SHOULDER_M
+
+    def entry(self, lane: int) -> Pose:
+        """Return the left edge of an incoming lane (1 = beside the centre), heading inwards."""
+        return self.pose.turned().right((lane - 1) * self.lane_width_m)
+
+    def exit(self, lane: int) -> Pose:
+        """Return the left edge of an outgoing lane, heading outwards."""
+        return self.pose.right((lane - 1) * self.lane_width_m)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """An arm together with its road."""
+
+    arm: Arm
+    road_id: int
+    at_start: bool  # the junction is where the road's s is 0
+    road_length_m: float
+
+    def lane_in(self, lane: int) -> int:
+        """Return the OpenDRIVE id of an incoming lane, counted from the centre."""
+        return lane if self.at_start else -lane
+
+    def lane_out(self, lane: int) -> int:
+        """Return the OpenDRIVE id of an outgoing lane, counted from the centre."""
+        return -self.lane_in(lane)
+
+    def s_from_distance(self, distance_m: float) -> float:
+        """Return the road's s at a distance before the junction."""
+        return distance_m if self.at_start else self.road_length_m - distance_m
+
+    @property
+    def link(self) -> Link:
+        """The link of a connecting road to this road."""
+        return Link(target_id=self.road_id, contact="start" if self.at_start else "end")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """Neighbouring lanes that cross a junction together: pairs (incoming, outgoing)."""
+
+    source: int
+    target: int
+    pairs: tuple[tuple[int, int], ...]
+
+
+def _turn(source: Arm, target: Arm) -> float:
+    """Return the change of heading between two arms, positive to the left."""
+    return wrap_rad(target.pose.heading_rad - source.pose.heading_rad - math.pi)
+
+
+def assign_lanes(arms: Sequence[Arm]) -> list[Movement]:
+    """Decide which lane leads where.
+
+    Straight on keeps the lane, left turns go from the left to the left lane, right turns from the
+    right to the right lane. A lane that would lead nowhere, or be reached from nowhere, joins the
+    movement that turns least.
+    """
+    movements: list[Movement] = []
+    for source, a in enumerate(arms):
+        for target, b in enumerate(arms):
+            if source == target or not a.lanes_in or not b.lanes_out:
+                continue
+            turn = _turn(a, b)
+            if abs(turn) < _STRAIGHT_ON_RAD:
+                both = min(a.lanes_in, b.lanes_out)
+                pairs = tuple((lane, lane) for lane in range(1, both + 1))
+            else:
+                pairs = ((1, 1),) if turn > 0.0 else ((a.lanes_in, b.lanes_out),)
+            movements.append(Movement(source=source, target=target, pairs=pairs))
+    return movements + _serve_left_out_lanes(arms, movements)
+
+
+def _serve_left_out_lanes(arms: Sequence[Arm], movements: Sequence[Movement]) -> list[Movement]:
+    left = {(m.source, lane) for m in movements for lane, _ in m.pairs}
+    reached = {(m.target, lane) for m in movements for _, lane in m.pairs}
+    extra: list[Movement] = []
+
+    def gentlest(candidates: Sequence[Movement]) -> Movement:
+        return min(candidates, key=lambda m: abs(_turn(arms[m.source], arms[m.target])))
+
+    for index, arm in enumerate(arms):
+        for lane in range(1, arm.lanes_in + 1):
+            if (index, lane) not in left:
+                best = gentlest([m for m in movements if m.source == index])
+                pair = (lane, min(lane, arms[best.target].lanes_out))
+                extra.append(Movement(source=index, target=best.target, pairs=(pair,)))
+                reached.add((best.target, pair[1]))
+    for index, arm in enumerate(arms):
+        for lane in range(1, arm.lanes_out + 1):
+            if (index, lane) not in reached:
+                best = gentlest([m for m in movements if m.target == index])
+                pair = (min(lane, arms[best.source].lanes_in), lane)
+                extra.append(Movement(source=best.source, target=index, pairs=(pair,)))
+    return extra
+
+
+def movement_path(source: Arm, target: Arm, pairs: Sequence[tuple[int, int]]) -> Path:
+    """Return the reference line of a movement: the left edge of its first lane."""
+    first_in, first_out = pairs[0]
+    return connect(source.entry(first_in), target.exit(first_out))
+
+
+def smallest_turn_radius_m(arms: Sequence[Arm]) -> float:
+    """Return the radius of the sharpest lane centre across the junction."""
+    smallest = math.inf
+    for movement in assign_lanes(arms):
+        a, b = arms[movement.source], arms[movement.target]
+        radius_m = movement_path(a, b, movement.pairs).smallest_radius_m
+        right = _turn(a, b) < 0.0
+        smallest = min(smallest, radius_m + (-0.5 if right else 0.5) * a.lane_width_m)
+    return smallest
+
+
+class JunctionBuilder:
+    """Adds the connecting roads and the furniture of one junction to a document."""
+
+    def __init__(self, document: TownDocument, junction_id: int, ports: Sequence[Port]) -> None:
+        self._document = document
+        self._junction = Junction(junction_id)
+        self._ports = tuple(ports)
+        self._arms = tuple(port.arm for port in ports)
+
+    def build(self, control: Control) -> None:
+        """Add everything; `control` says who yields."""
+        roads: dict[int, list[tuple[int, int]]] = {index: [] for index in range(len(self._ports))}
+        for movement in assign_lanes(self._arms):
+            roads[movement.source].append((self._connect(movement), len(movement.pairs)))
+        if control == "lights":
+            for index, port in enumerate(self._ports):
+                if port.arm.lanes_in:
+                    self._add_light(port, roads[index])
+                if port.arm.has_sidewalk:
+                    self._add_crosswalk(port)
+        elif control == "stop":
+            self._add_stop_sign(self._ports[self._side_street()])
+        self._document.add_junction(self._junction)
+
+    def _connect(self, movement: Movement) -> int:
+        source, target = self._ports[movement.source], self._ports[movement.target]
+        path = movement_path(source.arm, target.arm, movement.pairs)
+        lanes = [
+            Lane(
+                kind="driving",
+                widths=(Width(start_m=source.arm.lane_width_m),),
+                predecessor=source.lane_in(lane_in),
+                successor=target.lane_out(lane_out),
+            )
+            for lane_in, lane_out in movement.pairs
+        ]
+        if self._follows_the_kerb(movement):
+            lanes.extend(_kerb_lanes(source, target, path.length_m))
+        road_id = self._document.add_road(
+            Road(
+                name=f"junction {self._junction.junction_id}",
+                path=path,
+                right=tuple(lanes),
+                speed_kmh=JUNCTION_SPEED_KMH,
+                junction_id=self._junction.junction_id,
+                predecessor=source.link,
+                successor=target.link,
+            )
+        )
+        pairs = tuple(
+            (lane.predecessor, -number)
+            for number, lane in enumerate(lanes, start=1)
+            if lane.predecessor is not None
+        )
+        self._junction.connections.append((source.road_id, road_id, pairs))
+        return road_id
+
+    def _follows_the_kerb(self, movement: Movement) -> bool:
+        """Is this the outermost lane of the rightmost movement?"""
+        source, target = self._arms[movement.source], self._arms[movement.target]
+        if movement.pairs[-1] != (source.lanes_in, target.lanes_out):
+            return False
+        turn = _turn(source, target)
+        others = [a for a in self._arms if a is not source and a is not target]
+        return all(_turn(source, other) > turn for other in others)
+
+    def _add_light(self, port: Port, connecting: Sequence[tuple[int, int]]) -> None:
+        arm = port.arm
+        side_m = arm.lanes_in * arm.lane_width_m + arm.shoulder_m + 0.6
+        signal_id = self._document.add_sign(
+            port.road_id,
+            Sign(
+                kind=CARLA_TRAFFIC_LIGHT,
+                name="Signal_3Light_Post01",
+                s_m=port.s_from_distance(0.5),
+                t_m=side_m if port.at_start else -side_m,
+                z_m=5.0,
+                forward=not port.at_start,
+                lanes=(port.lane_in(1), port.lane_in(arm.lanes_in)),
+            ),
+        )
+        self._junction.light_ids.append(signal_id)
+        for road_id, lanes in connecting:
+            self._document.refer_to_signal(road_id, signal_id, -arm.lane_width_m / 2.0, lanes)
+
+    def _add_crosswalk(self, port: Port) -> None:
+        arm = port.arm
+        half_m = max(arm.lanes_in, arm.lanes_out) * arm.lane_width_m + arm.shoulder_m
+        self._document.add_crosswalk(port.road_id, port.s_from_distance(2.5), half_m)
+
+    def _side_street(self) -> int:
+        """Return the arm that no other arm faces: the stem of a T."""
+
+        def straightest(index: int) -> float:
+            arm = self._arms[index]
+            return min(abs(_turn(arm, other)) for other in self._arms if other is not arm)
+
+        return max(range(len(self._arms)), key=straightest)
+
+    def _add_stop_sign(self, port: Port) -> None:
+        arm = port.arm
+        side_m = arm.lanes_in * arm.lane_width_m + arm.shoulder_m + 0.6
+        self._document.add_sign(
+            port.road_id,
+            Sign(
+                kind=STOP_SIGN,
+                name="Sign_Stop",
+                s_m=port.s_from_distance(2.0),
+                t_m=side_m if port.at_start else -side_m,
+                z_m=2.2,
+                forward=not port.at_start,
+                lanes=(port.lane_in(1), port.lane_in(arm.lanes_in)),
+            ),
+        )
+
+
+def _kerb_lanes(source: Port, target: Port, length_m: float) -> list[Lane]:
+    """Carry shoulder and sidewalk round the corner."""
+    a, b = source.arm, target.arm
+    kinds: list[tuple[LaneKind, float, float]] = [("shoulder", a.shoulder_m, b.shoulder_m)]
+    if a.has_sidewalk and b.has_sidewalk:
+        kinds.append(("sidewalk", SIDEWALK_M, SIDEWALK_M))
+    return [
+        Lane(
+            kind=kind,
+            widths=(Width(start_m=first_m, slope=(last_m - first_m) / length_m),),
+            predecessor=source.lane_in(a.lanes_in + beyond),
+            successor=target.lane_out(b.lanes_out + beyond),
+        )
+        for beyond, (kind, first_m, last_m) in enumerate(kinds, start=1)
+    ]
