@@ -73,6 +73,7 @@ class Ego:
         *,
         camera: CameraSpec | None,
         chase_camera: CameraSpec | None = None,
+        camera_interval_s: float = 0.0,
     ) -> None:
         """Spawn the vehicle and its sensors.
 
@@ -81,6 +82,7 @@ class Ego:
             pose: Where to put it, on the road; it is lifted by `SPAWN_LIFT_M` and drops.
             camera: The agent's camera, or None.
             chase_camera: A second camera, for videos, or None.
+            camera_interval_s: Simulated time from one picture to the next; 0 for one per tick.
 
         Raises:
             UserError: If the place is occupied.
@@ -93,7 +95,7 @@ class Ego:
         try:
             with simulator_errors("spawning the ego vehicle"):
                 self.vehicle = self._spawn_vehicle(pose)
-                self._camera = self._spawn_camera(camera, "agent camera")
+                self._camera = self._spawn_camera(camera, "agent camera", camera_interval_s)
                 self._chase = self._spawn_camera(chase_camera, "chase camera")
                 self._spawn_sensor("sensor.other.collision", {}, None, self._on_collision)
                 self._spawn_sensor("sensor.other.lane_invasion", {}, None, self._on_lane_invasion)
@@ -128,12 +130,13 @@ class Ego:
             )
         )
 
-    def observe(self, frame: int, time_s: float) -> Observation:
+    def observe(self, frame: int, time_s: float, *, with_image: bool = True) -> Observation:
         """Return what the agent sees at this frame.
 
         Args:
             frame: The frame of the tick that has just been made.
             time_s: Simulated time to stamp on it.
+            with_image: False where no picture is due, or none is wanted.
 
         Raises:
             SimulatorLostError: If the picture of exactly this frame does not arrive, or the world
@@ -149,7 +152,8 @@ class Ego:
         transform, velocity = state.get_transform(), state.get_velocity()
         forward = transform.get_forward_vector()
         speed_mps = velocity.x * forward.x + velocity.y * forward.y + velocity.z * forward.z
-        image = None if self._camera is None else _rgb_image(self._camera, frame)
+        camera = self._camera if with_image else None
+        image = None if camera is None else _rgb_image(camera, frame)
         return Observation(
             frame=frame,
             time_s=time_s,
@@ -200,7 +204,9 @@ class Ego:
         self._actors.append(vehicle)
         return vehicle
 
-    def _spawn_camera(self, camera: CameraSpec | None, name: str) -> SensorQueue | None:
+    def _spawn_camera(
+        self, camera: CameraSpec | None, name: str, interval_s: float = 0.0
+    ) -> SensorQueue | None:
         if camera is None:
             return None
         frames = SensorQueue(name)
@@ -208,6 +214,7 @@ class Ego:
             "image_size_x": str(camera.width),
             "image_size_y": str(camera.height),
             "fov": str(camera.fov_deg),
+            "sensor_tick": str(interval_s),
         }
         mount = carla.Transform(
             carla.Location(x=camera.x_m, z=camera.z_m), carla.Rotation(pitch=camera.pitch_deg)
