@@ -1,0 +1,163 @@
+"""The result file of CARLA leaderboard 2.x, field by field."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bicameral.types import Route
+from sim.client.connection import TICK_S
+from sim.evaluation.limits import Status
+from sim.evaluation.records import EpisodeRecord
+from sim.evaluation.scoring import (
+    INFRACTION_KEYS,
+    SCORING,
+    find_infractions,
+    route_score,
+)
+
+#: In the leaderboard's order, which its web page relies on.
+LABELS = (
+    "Avg. driving score",
+    "Avg. route completion",
+    "Avg. infraction penalty",
+    "Collisions with pedestrians",
+    "Collisions with vehicles",
+    "Collisions with layout",
+    "Red lights infractions",
+    "Stop sign infractions",
+    "Off-road infractions",
+    "Route deviations",
+    "Route timeouts",
+    "Agent blocked",
+    "Yield emergency vehicles infractions",
+    "Scenario timeouts",
+    "Min speed infractions",
+)
+
+#: The infraction behind each label after the three scores.
+_LABEL_KEYS = (
+    "collisions_pedestrian",
+    "collisions_vehicle",
+    "collisions_layout",
+    "red_light",
+    "stop_infraction",
+    "outside_route_lanes",
+    "route_dev",
+    "route_timeout",
+    "vehicle_blocked",
+    "yield_emergency_vehicle_infractions",
+    "scenario_timeouts",
+    "min_speed_infractions",
+)
+
+_SCORES = ("score_composed", "score_route", "score_penalty")
+_SCORE_DIGITS = 6
+_DIGITS = 3
+
+
+def leaderboard_document(
+    records: Sequence[EpisodeRecord], routes: Mapping[str, Route], scoring: str
+) -> dict[str, Any]:
+    """Return the leaderboard's JSON for the drives of one agent.
+
+    Args:
+        records: Its drives in order, one or more.
+        routes: Every route by name.
+        scoring: A key of `SCORING`.
+    """
+    repetitions: dict[str, int] = {}
+    entries, outside_km = [], []
+    for index, record in enumerate(records):
+        repetition = repetitions.get(record.route, 0)
+        repetitions[record.route] = repetition + 1
+        entry, outside_m = _route_record(record, routes[record.route], scoring)
+        prefix = "" if record.route.startswith("RouteScenario_") else "RouteScenario_"
+        entries.append(
+            {"index": index, "route_id": f"{prefix}{record.route}_rep{repetition}", **entry}
+        )
+        outside_km.append(outside_m / 1000.0)
+    overall = _global_record(entries, outside_km)
+    crashed = any(record.status is Status.SIMULATION_CRASHED for record in records)
+    means, counts = overall["scores_mean"], overall["infractions"]
+    return {
+        "_checkpoint": {
+            "global_record": overall,
+            "progress": [len(entries), len(entries)],
+            "records": entries,
+        },
+        "entry_status": "Crashed" if crashed else "Finished",
+        "eligible": not crashed,
+        "sensors": ["carla_camera"],
+        "values": [str(means[name]) for name in _SCORES]
+        + [str(counts[key]) for key in _LABEL_KEYS],
+        "labels": list(LABELS),
+    }
+
+
+def _route_record(
+    record: EpisodeRecord, route: Route, scoring: str
+) -> tuple[dict[str, Any], float]:
+    infractions = find_infractions(record, route)
+    count = sum(map(len, infractions.messages.values()))
+    completion, penalty = route_score(record, route), SCORING[scoring](infractions)
+    status = str(record.status)
+    if record.status is Status.COMPLETED and count == 0:
+        status = "Perfect"
+    entry = {
+        "status": status,
+        "num_infractions": count,
+        "infractions": dict(infractions.messages),
+        "scores": {
+            "score_route": round(completion, _SCORE_DIGITS),
+            "score_penalty": round(penalty, _SCORE_DIGITS),
+            "score_composed": round(max(completion * penalty, 0.0), _SCORE_DIGITS),
+        },
+        "meta": {
+            "route_length": round(route.length_m, _DIGITS),
+            "duration_game": round(len(record.trajectory) * TICK_S, _DIGITS),
+            "duration_system": round(record.wall_time_s, _DIGITS),
+        },
+    }
+    return entry, infractions.outside_m
+
+
+def _global_record(
+    entries: Sequence[Mapping[str, Any]], outside_km: Sequence[float]
+) -> dict[str, Any]:
+    scores = {name: [entry["scores"][name] for entry in entries] for name in _SCORES}
+    driven_km = sum(
+        entry["meta"]["route_length"] / 1000.0 * entry["scores"]["score_route"] / 100.0
+        for entry in entries
+    )
+    infractions = {
+        key: sum(len(entry["infractions"][key]) for entry in entries) / max(driven_km, 0.001)
+        for key in INFRACTION_KEYS
+    }
+    infractions["outside_route_lanes"] = math.fsum(outside_km)
+    statuses = [entry["status"] for entry in entries]
+    status = "Perfect" if all(s == "Perfect" for s in statuses) else "Completed"
+    exceptions = [
+        [entry["route_id"], entry["index"], entry["status"]]
+        for entry in entries
+        if entry["status"].startswith("Failed")
+    ]
+    spread = {name: statistics.stdev(v) if len(v) > 1 else 0.0 for name, v in scores.items()}
+    return {
+        "index": -1,
+        "route_id": -1,
+        "status": "Failed" if exceptions else status,
+        "infractions": {key: round(value, _DIGITS) for key, value in infractions.items()},
+        "scores_mean": {
+            name: round(statistics.fmean(values), _SCORE_DIGITS) for name, values in scores.items()
+        },
+        "scores_std_dev": {name: round(value, _DIGITS) for name, value in spread.items()},
+        "meta": {
+            "total_length": round(sum(e["meta"]["route_length"] for e in entries), _DIGITS),
+            "duration_game": round(sum(e["meta"]["duration_game"] for e in entries), _DIGITS),
+            "duration_system": round(sum(e["meta"]["duration_system"] for e in entries), _DIGITS),
+            "exceptions": exceptions,
+        },
+    }

@@ -1,0 +1,213 @@
+"""Results of an evaluation: computed from what is stored, written whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bicameral
+from bicameral.errors import ConfigError, DataError, unknown_name
+from bicameral.files import write_json_atomic
+from bicameral.types import Metric, Route
+from sim.client.connection import SERVER_VERSION
+from sim.evaluation.leaderboard import leaderboard_document
+from sim.evaluation.plan import SCHEMA, file_name
+from sim.evaluation.records import EpisodeRecord, read_episode, read_route
+from sim.evaluation.scoring import DEFAULT_SCORING, SCORING
+from sim.metrics.episode import VOLATILE_METRICS
+from sim.metrics.intervals import Estimate
+from sim.metrics.summary import (
+    GroupSummary,
+    PairedSummary,
+    ScoredEpisode,
+    score_episodes,
+    summarise_groups,
+    summarise_pairs,
+)
+
+#: Paths within the ``bicameral`` block that differ between two equal evaluations; beside them the
+#: ``duration_system`` fields of the leaderboard and the metrics in `VOLATILE_METRICS`.
+VOLATILE_RESULTS = ("created_at", "host", "episodes.*.wall_time_s", "episodes.*.restarts")
+
+
+def read_run(folder: Path) -> tuple[list[EpisodeRecord], dict[str, Route], dict[str, Any]]:
+    """Read everything that an evaluation stored.
+
+    Args:
+        folder: The evaluation's folder.
+
+    Returns:
+        Complete episodes in the order of their names; every route by name; the plan.
+
+    Raises:
+        DataError: If the folder is no evaluation or part of it is damaged.
+    """
+    try:
+        plan = dict(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder} is not an evaluation: {error}; make one with 'bicameral evaluate'"
+        ) from error
+    stored = [read_route(path) for path in sorted((folder / "routes").glob("*.npz"))]
+    records = [
+        read_episode(path)
+        for path in sorted((folder / "episodes").iterdir())
+        if not path.name.startswith(".")
+    ]
+    return records, {route.name: route for route in stored}, plan
+
+
+def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
+    """Compute ``results.json`` and one leaderboard file per agent from the stored episodes.
+
+    ``results.json`` is the leaderboard's file of the plan's first agent with one more top-level
+    entry, ``bicameral``, about all of them. ``leaderboard/<agent>.json`` hold the others.
+
+    Args:
+        folder: The evaluation's folder.
+        scoring: Version of the leaderboard's scoring.
+
+    Returns:
+        Path of results.json.
+
+    Raises:
+        UserError: If there is no such scoring version.
+        ConfigError: If no episode is complete.
+    """
+    if scoring not in SCORING:
+        raise unknown_name("scoring version", scoring, SCORING)
+    records, routes, plan = read_run(folder)
+    order = {name: i for i, name in enumerate(r["name"] for r in plan["routes"])}
+    labels = [_label(agent["name"], agent["correction"]) for agent in plan["agents"]]
+    driven = sorted(
+        (record for record in records if record.role == "evaluation"),
+        key=lambda r: (order[r.route], plan["weathers"].index(r.weather), r.repetition),
+    )
+    if not driven:
+        raise ConfigError(f"{folder} has no complete episode yet; run 'bicameral evaluate'")
+    references = [record for record in records if record.role == "reference"]
+    documents = {}
+    for label in labels:
+        mine = [r for r in driven if _label(r.agent, r.correction) == label]
+        if mine:
+            documents[label] = leaderboard_document(mine, routes, scoring)
+    for label, document in documents.items():
+        block = {"schema": SCHEMA, "scoring_version": scoring, "agent": label}
+        path = folder / "leaderboard" / f"{file_name(label)}.json"
+        write_json_atomic(path, {**document, "bicameral": block})
+    first = next(iter(documents))
+    by_label = sorted(driven, key=lambda r: labels.index(_label(r.agent, r.correction)))
+    episodes = score_episodes([*references, *by_label], routes)
+    block = _block(plan, episodes, scoring, first)
+    write_json_atomic(folder / "results.json", {**documents[first], "bicameral": block})
+    return folder / "results.json"
+
+
+def _block(
+    plan: Mapping[str, Any], episodes: Sequence[ScoredEpisode], scoring: str, first: str
+) -> dict[str, Any]:
+    seed = int(plan["seed"])
+    return {
+        "schema": SCHEMA,
+        "scoring_version": scoring,
+        "leaderboard_agent": first,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "bicameral": bicameral.__version__,
+            "carla": SERVER_VERSION,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "host": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": len(os.sched_getaffinity(0)),
+        },
+        "plan": dict(plan),
+        "domain_mismatch": any(e.record.domain_mismatch for e in episodes),
+        "volatile_metrics": list(VOLATILE_METRICS),
+        "groups": [_group_entry(group) for group in summarise_groups(episodes, seed)],
+        "paired": [_paired_entry(pair) for pair in summarise_pairs(episodes, seed)],
+        "episodes": [_episode_entry(episode) for episode in episodes],
+    }
+
+
+def _group_entry(group: GroupSummary) -> dict[str, Any]:
+    return {
+        "agent": group.agent,
+        "correction": group.correction,
+        "weather": group.weather,
+        "episodes": group.episodes,
+        "success": _estimate_entry(group.success),
+        "collisions_per_km": _finite(group.collisions_per_km),
+        "metrics": {name: _estimate_entry(value) for name, value in group.metrics.items()},
+        "branches": dict(group.branches),
+    }
+
+
+def _paired_entry(pair: PairedSummary) -> dict[str, Any]:
+    return {
+        "agent": pair.agent,
+        "correction": pair.correction,
+        "baseline": pair.baseline,
+        "weather": pair.weather,
+        "pairs": pair.pairs,
+        "won": pair.won,
+        "lost": pair.lost,
+        "differences": {name: _estimate_entry(v) for name, v in pair.differences.items()},
+    }
+
+
+def _episode_entry(episode: ScoredEpisode) -> dict[str, Any]:
+    record = episode.record
+    return {
+        "episode_id": record.episode_id,
+        "agent": record.agent,
+        "correction": record.correction,
+        "route": record.route,
+        "town": record.town,
+        "weather": record.weather,
+        "repetition": record.repetition,
+        "seed": record.seed,
+        "status": str(record.status),
+        "message": record.message,
+        "restarts": record.restarts,
+        "wall_time_s": record.wall_time_s,
+        "trained_on": record.trained_on,
+        "driven_on": record.driven_on,
+        "collisions": [asdict(collision) for collision in record.collisions],
+        "metrics": {name: _metric_entry(value) for name, value in episode.metrics.items()},
+        "branches": dict(episode.branches),
+    }
+
+
+def _metric_entry(metric: Metric) -> dict[str, Any]:
+    return {"value": _finite(metric.value), "unit": metric.unit, "valid": metric.valid}
+
+
+def _estimate_entry(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "value": _finite(estimate.value),
+        "low": _finite(estimate.low),
+        "high": _finite(estimate.high),
+        "n": estimate.n,
+        "unit": estimate.unit,
+        "valid": estimate.valid,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _label(agent: str, correction: str) -> str:
+    return agent if correction == "none" else f"{agent}+{correction}"

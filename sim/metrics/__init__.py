@@ -1,0 +1,1 @@
+"""Numbers from recorded drives: computed afterwards, from what is on disk."""
