@@ -15,9 +15,11 @@ from bicameral.errors import DataError
 
 #: Largest request. The largest legitimate ones are an OpenDRIVE text (Town04: 2 MB) and a texture.
 MAX_REQUEST_BYTES = 32 << 20
-#: Longest array: the pixels of a 1448 x 1448 texture. The decoder reserves the announced length at
-#: once (lazily zeroed), so this bounds what a five-byte header can ask for.
-MAX_ARRAY_LENGTH = 1 << 21
+#: Longest array, and most arrays in one request: those of a 512 x 512 texture. The decoder reserves
+#: the announced length at once, so this bounds what a five-byte header can ask for, and Python
+#: needs sixty bytes for an empty array that takes one on the wire.
+MAX_ARRAY_LENGTH = 1 << 18
+MAX_ARRAYS = MAX_ARRAY_LENGTH + 64
 _MAX_MESSAGE_ID = 0xFFFFFFFF
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
@@ -47,17 +49,20 @@ class RequestReader:
         self._unpacker = msgpack.Unpacker(
             raw=False,
             unicode_errors="surrogateescape",
+            list_hook=self._count_array,
             max_buffer_size=MAX_REQUEST_BYTES,
             max_array_len=MAX_ARRAY_LENGTH,
             max_map_len=0,
             max_ext_len=0,
         )
         self._fed_bytes = 0
+        self._unfinished_bytes = 0
+        self._arrays = 0
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes wait for the rest of their request."""
-        return self._fed_bytes - int(self._unpacker.tell())
+        """How many bytes belong to requests that were not returned yet."""
+        return self._fed_bytes
 
     def feed(self, data: bytes) -> None:
         """Append received bytes.
@@ -65,11 +70,10 @@ class RequestReader:
         Raises:
             DataError: If the request would exceed `MAX_REQUEST_BYTES`.
         """
-        try:
-            self._unpacker.feed(data)
-        except msgpack.BufferFull as error:
-            raise DataError(f"a request exceeds {MAX_REQUEST_BYTES} bytes") from error
         self._fed_bytes += len(data)
+        if self._fed_bytes > MAX_REQUEST_BYTES:
+            raise DataError(f"a request exceeds {MAX_REQUEST_BYTES} bytes")
+        self._unpacker.feed(data)
 
     def next_request(self) -> Request | None:
         """Return the next complete request, or None when more bytes are needed.
@@ -78,19 +82,24 @@ class RequestReader:
             DataError: If the bytes are not MessagePack or not a request; the stream cannot be
                 resynchronised, so the connection must be closed.
         """
+        began = self._unpacker.tell()
         try:
             message = self._unpacker.unpack()
         except msgpack.OutOfData:
+            self._unfinished_bytes += self._unpacker.tell() - began
             return None
-        except (
-            ValueError,
-            TypeError,
-            MemoryError,
-            RecursionError,
-            msgpack.UnpackException,
-        ) as error:
+        except _UNDECODABLE as error:
             raise DataError(f"bytes that are no MessagePack: {type(error).__name__}") from error
+        self._fed_bytes -= self._unfinished_bytes + self._unpacker.tell() - began
+        self._unfinished_bytes = 0
+        self._arrays = 0
         return request_from_message(message)
+
+    def _count_array(self, array: list[Any]) -> list[Any]:
+        self._arrays += 1
+        if self._arrays > MAX_ARRAYS:
+            raise ValueError(f"a request holds more than {MAX_ARRAYS} arrays")
+        return array
 
 
 def request_from_message(message: Any) -> Request:

@@ -1,7 +1,7 @@
 """Checks and conversions of decoded MessagePack values into the simulator's own types.
 
 A client's numbers end up in every other client's snapshot, so none that is not finite or does not
-fit comes in. All functions raise DataError with what was expected.
+fit comes in. All functions raise WireError with what was expected.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ MAX_MAGNITUDE = 1e7
 _MAX_UINT32 = 0xFFFFFFFF
 _MAX_UINT64 = 0xFFFFFFFFFFFFFFFF
 _MAX_INT32 = 0x7FFFFFFF
+
+
+class WireError(DataError):
+    """An argument of a call has the wrong form; the real server would say bad cast."""
 
 
 class BoundingBox(NamedTuple):
@@ -63,54 +67,54 @@ def number_from_wire(value: Any) -> float:
     """Read a finite number.
 
     Raises:
-        DataError: If it is none or larger than `MAX_MAGNITUDE`.
+        WireError: If it is none or larger than `MAX_MAGNITUDE`.
     """
     if isinstance(value, bool) or not isinstance(value, float | int):
-        raise DataError(f"expected a number, got {_short(value)}")
+        raise WireError(f"expected a number, got {_short(value)}")
     if not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
-        raise DataError(f"expected a number within +-{MAX_MAGNITUDE:g}, got {_short(value)}")
+        raise WireError(f"expected a number within +-{MAX_MAGNITUDE:g}, got {_short(value)}")
     return float(value)
 
 
 def int_from_wire(value: Any) -> int:
     """Read a signed 32-bit integer."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_INT32:
-        raise DataError(f"expected an integer, got {_short(value)}")
+        raise WireError(f"expected an integer, got {_short(value)}")
     return value
 
 
 def uint_from_wire(value: Any, largest: int = _MAX_UINT32) -> int:
     """Read an unsigned integer, 32 bits unless told otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
-        raise DataError(f"expected an integer in 0..{largest}, got {_short(value)}")
+        raise WireError(f"expected an integer in 0..{largest}, got {_short(value)}")
     return value
 
 
 def bool_from_wire(value: Any) -> bool:
     """Read a bool; MessagePack distinguishes it from an integer."""
     if not isinstance(value, bool):
-        raise DataError(f"expected a bool, got {_short(value)}")
+        raise WireError(f"expected a bool, got {_short(value)}")
     return value
 
 
 def str_from_wire(value: Any) -> str:
     """Read a string."""
     if not isinstance(value, str):
-        raise DataError(f"expected a string, got {_short(value)}")
+        raise WireError(f"expected a string, got {_short(value)}")
     return value
 
 
 def fields_from_wire(value: Any, count: int) -> list[Any]:
     """Read a struct: an array of at least `count` fields; surplus ones are ignored."""
     if not isinstance(value, list) or len(value) < count:
-        raise DataError(f"expected an array of {count} fields, got {_short(value)}")
+        raise WireError(f"expected an array of {count} fields, got {_short(value)}")
     return value
 
 
 def list_from_wire(value: Any) -> list[Any]:
     """Read an array of any length."""
     if not isinstance(value, list):
-        raise DataError(f"expected an array, got {_short(value)}")
+        raise WireError(f"expected an array, got {_short(value)}")
     return value
 
 

@@ -1,0 +1,145 @@
+"""The server process: sockets, the world behind them, and the pace of an asynchronous world."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bicameral.errors import MachineError
+from sim.pocket.map_store import MapStore
+from sim.pocket.methods.dispatch import Dispatcher
+from sim.pocket.protocol.framing import Request
+from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
+from sim.pocket.protocol.stream_server import StreamServer
+from sim.pocket.world import tick
+from sim.pocket.world.town import TownShelf
+from sim.pocket.world.world import World
+
+#: How often an asynchronous server looks whether it has become one.
+_IDLE_S = 0.01
+_BACKLOG = 512
+_TICKING_METHODS = frozenset({"tick_cue", "apply_batch"})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How to run a server.
+
+    Attributes:
+        host: Address to listen on; loopback unless the network may drive, too.
+        port: RPC port; the next port is for streams.
+        map_folders: Folders with OpenDRIVE files besides the shipped ones.
+        town: The first map.
+        seed: Seed of scenery and noise.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 2000
+    map_folders: tuple[Path, ...] = ()
+    town: str = "Harbour"
+    seed: int = 0
+
+
+class _Service:
+    """Joins the RPC server with the methods."""
+
+    def __init__(self, world: World, streams: StreamServer) -> None:
+        self._world = world
+        self._streams = streams
+        self._dispatcher = Dispatcher(world)
+
+    def answer(self, connection: RpcConnection, request: Request) -> tuple[str | None, object]:
+        """Answer a call."""
+        return self._dispatcher.answer(connection, request)
+
+    def must_wait(self, request: Request) -> bool:
+        """Hold synchronous ticks back while a reader of a stream is behind."""
+        return request.method in _TICKING_METHODS and self._streams.holds_up()
+
+    def forget(self, connection: RpcConnection) -> None:
+        """Forget the Traffic Managers of a client that has gone."""
+        self._world.traffic_managers.forget(connection)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a TCP port.
+
+    Raises:
+        MachineError: It is taken or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise MachineError(
+            f"cannot listen on {host}:{port}: {error}; a server needs its port and the next one: "
+            "stop what uses them or choose another with --port"
+        ) from error
+    return listener
+
+
+async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: None) -> None:
+    """Run a server until cancelled.
+
+    Args:
+        settings: See `ServerSettings`.
+        ready: Called when clients can connect.
+
+    Raises:
+        MachineError: A port is taken.
+        UserError: There is no such town.
+    """
+    _raise_file_limit()
+    with (
+        contextlib.closing(bind(settings.host, settings.port)) as rpc_listener,
+        contextlib.closing(bind(settings.host, settings.port + 1)) as stream_listener,
+    ):
+        streams = StreamServer(settings.port + 1)
+        shelf = TownShelf(MapStore(settings.map_folders), settings.seed)
+        world = World(shelf, streams, town=settings.town, seed=settings.seed)
+        streams.start(stream_listener)
+        rpc_server = await RpcServer(_Service(world, streams)).start(rpc_listener)
+        try:
+            ready()
+            await _run_asynchronous_world(world)
+        finally:
+            rpc_server.close()
+            streams.close()
+
+
+async def _run_asynchronous_world(world: World) -> None:
+    """Tick in real time while no client has asked for synchronous mode."""
+    loop = asyncio.get_running_loop()
+    due_s = loop.time()
+    while True:
+        if world.settings.synchronous_mode:
+            await asyncio.sleep(_IDLE_S)
+            due_s = loop.time()
+            continue
+        try:
+            tick.advance(world)
+        except Exception:
+            # A defect of ours in one tick must not end the server for every client.
+            logger.exception("a tick failed")
+        # A world that is late goes on from now on; it does not hurry to catch up.
+        due_s = max(due_s + world.delta_s, loop.time())
+        await asyncio.sleep(max(0.0, due_s - loop.time()))
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

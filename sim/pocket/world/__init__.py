@@ -1,0 +1,1 @@
+"""The simulated world: maps, actors, ticks and sensors. It knows nothing of sockets."""

@@ -1,0 +1,221 @@
+"""Camera sensors: which views a tick needs, and the messages made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bicameral.errors import UserError
+from sim.pocket.camera.encode import depth_bgra, semantic_bgra
+from sim.pocket.camera.lighting import lighting_from_weather
+from sim.pocket.camera.rasteriser import Rasteriser
+from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
+from sim.pocket.geometry import Transform
+from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_image_header, pack_sensor_header
+from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
+from sim.pocket.world.actors import Actor, Sensor, Vehicle, Walker, number_attribute
+from sim.pocket.world.episode import Episode
+from sim.pocket.world.publisher import Publisher
+
+_CHANNEL_BY_TYPE = {
+    "sensor.camera.rgb": Channels.RGB,
+    "sensor.camera.depth": Channels.DEPTH,
+    "sensor.camera.semantic_segmentation": Channels.SEMANTIC,
+}
+_LARGEST_SIDE_PX = 4096
+_UNPAINTED = (1.0, 1.0, 1.0)
+
+
+class _Optics(NamedTuple):
+    width: int
+    height: int
+    fov_deg: float
+
+
+class _Job(NamedTuple):
+    """A camera whose image is due."""
+
+    sensor: Sensor
+    channel: Channels
+
+
+def is_camera(sensor: Sensor) -> bool:
+    """Say whether this simulator renders for the sensor."""
+    return sensor.type_id in _CHANNEL_BY_TYPE
+
+
+def check_camera(sensor: Sensor) -> None:
+    """Refuse a camera that cannot be rendered.
+
+    Raises:
+        UserError: Its size or field of view is out of range.
+    """
+    if not is_camera(sensor):
+        return
+    optics = _optics(sensor)
+    if not (1 <= optics.width <= _LARGEST_SIDE_PX and 1 <= optics.height <= _LARGEST_SIDE_PX):
+        raise UserError(
+            f"a camera of {optics.width}x{optics.height} pixels cannot be rendered; "
+            f"width and height must be 1..{_LARGEST_SIDE_PX}"
+        )
+    if not 1e-3 <= optics.fov_deg <= 179.0:
+        raise UserError(
+            f"a camera with fov {optics.fov_deg} degrees cannot be rendered; it must be 0.001..179"
+        )
+
+
+def _optics(sensor: Sensor) -> _Optics:
+    return _Optics(
+        int(number_attribute(sensor, "image_size_x", 800.0)),
+        int(number_attribute(sensor, "image_size_y", 600.0)),
+        number_attribute(sensor, "fov", 90.0),
+    )
+
+
+class Cameras:
+    """Renders what the subscribed cameras of an episode see.
+
+    Cameras of one pose and size share a frame, so that an rgb, a depth and a semantic camera side
+    by side cost little more than one.
+
+    Args:
+        seed: Seed of the image noise.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._registered: tuple[Rasteriser, set[str]] | None = None
+        self._lit: tuple[Rasteriser, tuple[float, ...]] | None = None
+
+    def publish(
+        self,
+        episode: Episode,
+        due: Iterable[Sensor],
+        *,
+        frame: int,
+        weather: tuple[float, ...],
+        publisher: Publisher,
+    ) -> None:
+        """Render and send the images of the cameras that are due.
+
+        Args:
+            episode: The world as it stands at this tick.
+            due: Camera sensors with subscribers.
+            frame: Number of the tick.
+            weather: 14 numbers in the wire's order.
+            publisher: Carries the messages.
+        """
+        views: dict[tuple[_Optics, Transform], list[_Job]] = {}
+        for sensor in due:
+            key = (_optics(sensor), sensor.transform)
+            views.setdefault(key, []).append(_Job(sensor, _CHANNEL_BY_TYPE[sensor.type_id]))
+        if not views:
+            return
+        rasteriser = self._prepared(episode, weather)
+        instances = self._instances(rasteriser, episode)
+        for (optics, transform), jobs in views.items():
+            view = CameraView(
+                width=optics.width,
+                height=optics.height,
+                fov_deg=optics.fov_deg,
+                transform=transform,
+            )
+            rendered = self._render(rasteriser, view, instances, jobs, episode)
+            header = pack_image_header(*optics)
+            for job in jobs:
+                message = (
+                    pack_sensor_header(
+                        SENSOR_TYPE_IDS[job.sensor.type_id],
+                        frame,
+                        episode.clock.now_s,
+                        job.sensor.transform,
+                    ),
+                    header,
+                    _pixels(rendered, job.channel),
+                )
+                publisher.publish(job.sensor.identity.stream_id, message)
+
+    def _render(
+        self,
+        rasteriser: Rasteriser,
+        view: CameraView,
+        instances: Sequence[Instance],
+        jobs: Sequence[_Job],
+        episode: Episode,
+    ) -> Frame:
+        channels = jobs[0].channel
+        for job in jobs[1:]:
+            channels |= job.channel
+        # Seeded by what is counted from the beginning of the episode, so that a reloaded world
+        # repeats the pictures of a fresh one.
+        noise_seed = (self._seed * 1_000_003 + episode.ticks) * 1_009 + jobs[0].sensor.ordinal
+        return rasteriser.render(view, instances, noise_seed=noise_seed & 0x7FFFFFFF, want=channels)
+
+    def _prepared(self, episode: Episode, weather: tuple[float, ...]) -> Rasteriser:
+        rasteriser = episode.town.rasteriser
+        if self._lit != (rasteriser, weather):
+            rasteriser.set_lighting(lighting_from_weather(weather))
+            self._lit = (rasteriser, weather)
+        if self._registered is None or self._registered[0] is not rasteriser:
+            self._registered = (rasteriser, set())
+        return rasteriser
+
+    def _instances(self, rasteriser: Rasteriser, episode: Episode) -> list[Instance]:
+        instances = []
+        for actor in episode.actors:
+            key = _mesh_key(actor)
+            if key is not None:
+                self._register(rasteriser, key, actor)
+                instances.append(
+                    Instance(mesh_key=key, transform=actor.transform, paint=_paint(actor))
+                )
+        for head in episode.town.scene.signal_heads:
+            light = episode.lights.by_opendrive_id.get(head.opendrive_id)
+            if light is None:
+                continue
+            key = f"signal.{light.state}"
+            self._register(rasteriser, key, light.state)
+            instances.append(Instance(mesh_key=key, transform=head.transform, paint=_UNPAINTED))
+        return instances
+
+    def _register(self, rasteriser: Rasteriser, key: str, what: Actor | int) -> None:
+        if self._registered is None or key in self._registered[1]:
+            return
+        if isinstance(what, int):
+            mesh = signal_head_mesh(what)
+        elif isinstance(what, Vehicle):
+            mesh = vehicle_mesh(what.type_id, what.model.half_extent)
+        elif isinstance(what, Walker):
+            mesh = walker_mesh()
+        else:
+            mesh = prop_mesh(what.type_id)
+        rasteriser.register_mesh(key, mesh)
+        self._registered[1].add(key)
+
+
+def _mesh_key(actor: Actor) -> str | None:
+    if isinstance(actor, Vehicle):
+        return actor.type_id
+    if isinstance(actor, Walker):
+        return "walker"
+    return actor.type_id if actor.type_id.startswith("static.prop.") else None
+
+
+def _paint(actor: Actor) -> tuple[float, float, float]:
+    """Read the colour attribute ``"r,g,b"``."""
+    try:
+        red, green, blue = (
+            min(255, max(0, int(part))) / 255.0 for part in actor.attributes["color"].split(",")
+        )
+    except (KeyError, ValueError):
+        return _UNPAINTED
+    return red, green, blue
+
+
+def _pixels(frame: Frame, channel: Channels) -> bytes:
+    """Return BGRA bytes that nobody else will write to."""
+    if channel is Channels.RGB:
+        return frame.bgra.tobytes()
+    if channel is Channels.DEPTH:
+        return depth_bgra(frame.depth_m).tobytes()
+    return semantic_bgra(frame.semantic).tobytes()

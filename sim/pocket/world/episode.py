@@ -1,0 +1,70 @@
+"""One episode: the actors, vehicles and lights on a town, from one load to the next."""
+
+from __future__ import annotations
+
+from sim.pocket.dynamics import VehicleDynamics
+from sim.pocket.traffic_lights import TrafficLights
+from sim.pocket.world.actors import Actor, ActorRegistry
+from sim.pocket.world.town import Town
+
+
+class EpisodeClock:
+    """Simulated time that is an exact multiple of the time step.
+
+    Adding up steps would drift from the multiples by rounding; this counts them instead, and
+    begins a new count when the step changes.
+    """
+
+    def __init__(self) -> None:
+        self._start_s = 0.0
+        self._step_s = 0.0
+        self._steps = 0
+
+    @property
+    def now_s(self) -> float:
+        """Simulated seconds since the episode began."""
+        return self._start_s + self._steps * self._step_s
+
+    def advance(self, step_s: float) -> None:
+        """Go one step on."""
+        if step_s != self._step_s:
+            self._start_s = self.now_s
+            self._step_s = step_s
+            self._steps = 0
+        self._steps += 1
+
+
+class Episode:
+    """Everything that a load of a map begins anew.
+
+    Args:
+        episode_id: Differs from the id of the episode before.
+        town: The place.
+
+    Attributes:
+        episode_id: See above.
+        town: See above.
+        clock: Simulated time.
+        ticks: Ticks since the episode began.
+        actors: All actors.
+        dynamics: The motion of the vehicles.
+        lights: The states of the traffic lights.
+        light_actor_ids: Actor id of a traffic light by its id in the OpenDRIVE text.
+        spectator: The viewer's actor.
+        sensors_spawned: How many sensors there were so far.
+        map_change_pending: Whether the next snapshot has to announce the new map.
+    """
+
+    spectator: Actor
+
+    def __init__(self, episode_id: int, town: Town) -> None:
+        self.episode_id = episode_id
+        self.town = town
+        self.clock = EpisodeClock()
+        self.ticks = 0
+        self.actors = ActorRegistry()
+        self.dynamics = VehicleDynamics(town.ground)
+        self.lights = TrafficLights(town.map.carla_map)
+        self.light_actor_ids: dict[str, int] = {}
+        self.sensors_spawned = 0
+        self.map_change_pending = True

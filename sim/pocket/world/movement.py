@@ -1,0 +1,114 @@
+"""Moving actors: what clients command, and what a tick does with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from bicameral.errors import UserError
+from sim.pocket.dynamics import VehicleControl
+from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.world.actors import Actor, Vehicle, Walker
+from sim.pocket.world.episode import Episode
+
+#: A walker's origin is its centre; CARLA's pedestrians are 1.86 m tall.
+_WALKER_CENTRE_M = 0.93
+_GRAVITY_MPS2 = 9.81
+#: Vehicles look up the speed limit of their road every so many ticks, not all in the same one.
+_LIMIT_EVERY_TICKS = 8
+_STANDSTILL_MPS = 0.1
+
+
+def place(episode: Episode, actor: Actor, transform: Transform) -> None:
+    """Put an actor somewhere; an attached one somewhere on its parent.
+
+    Raises:
+        UserError: It belongs to the map.
+    """
+    if actor.type_id.startswith("traffic."):
+        raise UserError(f"actor {actor.id} ({actor.type_id}) belongs to the map and cannot move")
+    if actor.relative is not None:
+        actor.relative = transform
+        return
+    if isinstance(actor, Vehicle):
+        episode.dynamics.teleport(actor.id, transform)
+    actor.move(transform, actor.motion)
+
+
+def control_vehicle(episode: Episode, vehicle: Vehicle, control: VehicleControl) -> None:
+    """Command a vehicle until the next command."""
+    vehicle.ackermann_target = None
+    episode.dynamics.set_control(vehicle.id, control)
+    vehicle.control = episode.dynamics.control(vehicle.id)
+
+
+def follow_ackermann(episode: Episode, vehicle: Vehicle) -> None:
+    """Choose pedals and steering for the wanted speed and steering angle.
+
+    A proportional controller of the speed; CARLA's has integral and derivative parts on speed and
+    acceleration besides.
+    """
+    if vehicle.ackermann_target is None:
+        return
+    steer_rad, _steer_speed, speed_mps, _acceleration, _jerk = vehicle.ackermann_target
+    state = episode.dynamics.state(vehicle.id)
+    wheels = vehicle.model.physics.wheels
+    largest_rad = math.radians(max(wheel.max_steer_angle for wheel in wheels)) or 1.0
+    reverse = speed_mps < 0.0
+    ahead_mps = -state.forward_speed_mps if reverse else state.forward_speed_mps
+    missing_mps = abs(speed_mps) - ahead_mps
+    gain = vehicle.ackermann_settings[0] * 2.0
+    stop = abs(speed_mps) < _STANDSTILL_MPS and abs(ahead_mps) < 1.0
+    control = VehicleControl(
+        throttle=0.0 if stop else min(1.0, max(0.0, gain * missing_mps)),
+        steer=min(1.0, max(-1.0, steer_rad / largest_rad)),
+        brake=1.0 if stop else min(1.0, max(0.0, -gain * missing_mps)),
+        reverse=reverse,
+    )
+    episode.dynamics.set_control(vehicle.id, control)
+    vehicle.control = control
+
+
+def read_vehicle(episode: Episode, vehicle: Vehicle) -> None:
+    """Copy a vehicle's motion from the dynamics, and look at what stands beside the road."""
+    state = episode.dynamics.state(vehicle.id)
+    if not vehicle.control.manual_gear_shift and vehicle.control.gear != state.gear:
+        # CARLA shows the gear that the automatic gearbox has chosen.
+        vehicle.control = dataclasses.replace(vehicle.control, gear=state.gear)
+    location = state.transform.location
+    if (episode.ticks + vehicle.id) % _LIMIT_EVERY_TICKS == 0:
+        limits = episode.town.speed_limits
+        vehicle.speed_limit_kmh = limits.at(location, vehicle.speed_limit_kmh)
+    light = episode.lights.light_for(location, state.transform.rotation.yaw)
+    vehicle.standing_at = (
+        None if light is None else (episode.light_actor_ids[light.opendrive_id], light.state)
+    )
+    vehicle.move(state.transform, (state.velocity, state.angular_velocity, state.acceleration))
+
+
+def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
+    """Move a walker over the ground by its control."""
+    if not walker.simulated:
+        return
+    direction = walker.direction
+    length = math.hypot(direction.x, direction.y)
+    location, rotation = walker.transform
+    velocity = Vector3()
+    if length > 1e-6 and walker.speed_mps > 0.0:
+        factor = walker.speed_mps / length
+        velocity = Vector3(direction.x * factor, direction.y * factor, 0.0)
+        rotation = Rotation(0.0, math.degrees(math.atan2(direction.y, direction.x)), 0.0)
+    x, y = location.x + velocity.x * delta_s, location.y + velocity.y * delta_s
+    ground_m = episode.town.ground.height(x, y, location.z)[0] + _WALKER_CENTRE_M
+    falling_mps = max(0.0, -walker.motion[0].z) + _GRAVITY_MPS2 * delta_s
+    z = max(ground_m, location.z - falling_mps * delta_s)
+    velocity = velocity._replace(z=0.0 if z == ground_m else -falling_mps)
+    walker.move(Transform(Vector3(x, y, z), rotation), (velocity, Vector3(), Vector3()))
+
+
+def carry(episode: Episode) -> None:
+    """Move attached actors with what they are attached to; parents have smaller ids."""
+    for actor in episode.actors:
+        if actor.relative is not None:
+            parent = episode.actors.get(actor.identity.parent_id, Actor)
+            actor.move(compose(parent.transform, actor.relative), parent.motion)

@@ -1,0 +1,74 @@
+"""One tick: everything moves, then everybody is told."""
+
+from __future__ import annotations
+
+from sim.pocket.protocol.messages import (
+    MAP_CHANGE,
+    WORLD_OBSERVER_TYPE_ID,
+    join_snapshot,
+    pack_episode_header,
+    pack_sensor_header,
+)
+from sim.pocket.world import movement
+from sim.pocket.world.actors import Sensor, Vehicle, Walker
+from sim.pocket.world.cameras import is_camera
+from sim.pocket.world.collisions import collide, publish_collisions
+from sim.pocket.world.world import World
+
+
+def advance(world: World) -> int:
+    """Simulate one step and send snapshot and sensor data.
+
+    Returns:
+        The frame number of the step.
+    """
+    episode = world.episode
+    delta_s = world.delta_s
+    world.frame += 1
+    episode.ticks += 1
+    episode.clock.advance(delta_s)
+    episode.lights.step(delta_s)
+    vehicles = episode.actors.of_class(Vehicle)
+    for vehicle in vehicles:
+        movement.follow_ackermann(episode, vehicle)
+    episode.dynamics.step(delta_s, world.substeps())
+    for walker in episode.actors.of_class(Walker):
+        movement.walk(episode, walker, delta_s)
+    contacts = collide(episode, vehicles)
+    for vehicle in vehicles:
+        movement.read_vehicle(episode, vehicle)
+    movement.carry(episode)
+    _publish_snapshot(world, delta_s)
+    publish_collisions(world, contacts)
+    _publish_images(world)
+    return world.frame
+
+
+def _publish_snapshot(world: World, delta_s: float) -> None:
+    episode = world.episode
+    if not world.publisher.has_subscribers(world.world_stream_id):
+        return
+    flags = MAP_CHANGE if episode.map_change_pending else 0
+    episode.map_change_pending = False
+    snapshot = join_snapshot(
+        pack_sensor_header(WORLD_OBSERVER_TYPE_ID, world.frame, episode.clock.now_s),
+        pack_episode_header(episode.episode_id, world.platform_timestamp_s, delta_s, flags),
+        (actor.record() for actor in episode.actors),
+    )
+    world.publisher.publish(world.world_stream_id, (snapshot,))
+
+
+def _publish_images(world: World) -> None:
+    episode = world.episode
+    now_s = episode.clock.now_s
+    due = [
+        sensor
+        for sensor in episode.actors.of_class(Sensor)
+        if is_camera(sensor)
+        and sensor.take_turn(now_s)
+        and world.publisher.has_subscribers(sensor.identity.stream_id)
+    ]
+    if due and not world.settings.no_rendering_mode:
+        world.cameras.publish(
+            episode, due, frame=world.frame, weather=world.weather, publisher=world.publisher
+        )

@@ -1,0 +1,94 @@
+"""What is the same for every episode on a map: map, scene, ground, obstacles, rasteriser."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from sim.pocket.camera.rasteriser import Rasteriser
+from sim.pocket.collision import StaticObstacles
+from sim.pocket.ground import Ground
+from sim.pocket.map_store import MapStore, TownMap
+from sim.pocket.scene.build import build_scene
+from sim.pocket.scene.textures import make_textures
+from sim.pocket.world.speed_limits import SpeedLimits
+
+#: Towns kept after use, so that reloading one is cheap; a large one takes about 100 MB.
+_KEPT_TOWNS = 2
+
+
+class Town:
+    """One map and all that is derived from it.
+
+    Args:
+        town_map: The map.
+        seed: Seed of the scenery.
+
+    Attributes:
+        name: Name of the map without folders.
+        map: The map.
+        scene: Meshes and boxes of everything that never moves.
+        obstacles: The boxes, indexed.
+        ground: Heights.
+        speed_limits: Limits by place.
+    """
+
+    def __init__(self, town_map: TownMap, seed: int) -> None:
+        self.name = town_map.name
+        self.map = town_map
+        self.scene = build_scene(town_map.opendrive, town_map.carla_map, seed)
+        self.obstacles = StaticObstacles(self.scene.obstacles)
+        self.ground = Ground(town_map.carla_map, self.scene.terrain_z_m)
+        self.speed_limits = SpeedLimits(town_map.opendrive, town_map.carla_map)
+        self._seed = seed
+        self._rasteriser: Rasteriser | None = None
+
+    @property
+    def rasteriser(self) -> Rasteriser:
+        """The rasteriser, built on first use: a server without cameras never needs it."""
+        if self._rasteriser is None:
+            self._rasteriser = Rasteriser(self.scene, make_textures(self._seed))
+        return self._rasteriser
+
+
+class TownShelf:
+    """Builds towns and keeps the last few.
+
+    Args:
+        store: Where maps come from.
+        seed: Seed of the scenery.
+    """
+
+    def __init__(self, store: MapStore, seed: int) -> None:
+        self._store = store
+        self._seed = seed
+        self._towns: OrderedDict[tuple[str, bytes], Town] = OrderedDict()
+
+    def names(self) -> list[str]:
+        """Return the names of all maps."""
+        return self._store.names()
+
+    def town(self, name: str) -> Town:
+        """Return a town by the name of its map, with or without CARLA's folders.
+
+        Raises:
+            UserError: There is no such map.
+        """
+        return self._shelved(self._store.load(name))
+
+    def town_from_opendrive(self, name: str, opendrive: str) -> Town:
+        """Return a town made from an OpenDRIVE text.
+
+        Raises:
+            UserError: The text is no usable map.
+        """
+        return self._shelved(self._store.from_opendrive(name, opendrive))
+
+    def _shelved(self, town_map: TownMap) -> Town:
+        digest = hashlib.sha256(town_map.opendrive.encode("utf-8", "surrogateescape")).digest()
+        key = (town_map.name, digest)
+        town = self._towns.pop(key, None) or Town(town_map, self._seed)
+        self._towns[key] = town
+        while len(self._towns) > _KEPT_TOWNS:
+            self._towns.popitem(last=False)
+        return town

@@ -1,0 +1,144 @@
+"""The world that a server simulates: one episode after the other on one town after the other."""
+
+from __future__ import annotations
+
+import time
+
+from bicameral.errors import UserError
+from sim.pocket.protocol.values import EpisodeSettings
+from sim.pocket.world import spawning
+from sim.pocket.world.actors import Actor
+from sim.pocket.world.cameras import Cameras
+from sim.pocket.world.episode import Episode
+from sim.pocket.world.publisher import Publisher
+from sim.pocket.world.town import Town, TownShelf
+from sim.pocket.world.traffic_managers import TrafficManagerRegistry
+
+#: What a step lasts when the client fixes none: CARLA would measure its wall clock, but then no
+#: run could be repeated.
+DEFAULT_DELTA_S = 0.05
+#: Longer steps than a second are cut; physics has no use for them.
+LONGEST_DELTA_S = 1.0
+#: The name of the map that `copy_opendrive_to_file` prepares.
+OPENDRIVE_WORLD = "OpenDriveMap"
+#: Clear noon, the weather of a fresh CARLA world; fields in the wire's order.
+DEFAULT_WEATHER = (10.0, 0.0, 0.0, 5.0, 0.0, 70.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.03, 0.0331, 0.0)
+
+_WORLD_STREAM_ID = 1
+
+
+class World:
+    """The state that the RPC methods read and change.
+
+    Actor, stream and episode ids count up from fixed numbers and frames never restart, so the same
+    calls give the same bytes in every process.
+
+    Args:
+        shelf: The towns.
+        publisher: Carries messages to the clients.
+        town: Name of the first map.
+        seed: Seed of scenery and noise.
+
+    Attributes:
+        publisher: See above.
+        shelf: See above.
+        seed: See above.
+        settings: What the clients set.
+        weather: 14 numbers in the wire's order.
+        frame: Number of the last tick.
+        episode: The present episode.
+        world_stream_id: The stream of the snapshots, for the life of the server.
+        cameras: Renders for the camera sensors.
+        traffic_managers: The registry of the clients' Traffic Managers.
+        imui_gravity: Gravity that IMU sensors add, m/s^2.
+    """
+
+    def __init__(self, shelf: TownShelf, publisher: Publisher, *, town: str, seed: int) -> None:
+        self.shelf = shelf
+        self.publisher = publisher
+        self.seed = seed
+        self.settings = EpisodeSettings()
+        self.weather: tuple[float, ...] = DEFAULT_WEATHER
+        self.frame = 0
+        self.world_stream_id = _WORLD_STREAM_ID
+        self.imui_gravity = 9.81
+        self.traffic_managers = TrafficManagerRegistry()
+        self.cameras = Cameras(seed)
+        self._started_s = time.monotonic()
+        self._last_actor_id = 0
+        self._last_stream_id = _WORLD_STREAM_ID
+        self._last_episode_id = 0
+        self._prepared_opendrive: str | None = None
+        self.episode = self._begin(shelf.town(town))
+
+    @property
+    def delta_s(self) -> float:
+        """What the next step lasts."""
+        return min(self.settings.fixed_delta_s or DEFAULT_DELTA_S, LONGEST_DELTA_S)
+
+    @property
+    def platform_timestamp_s(self) -> float:
+        """Wall time since the server started; the only trace of it on the wire."""
+        return time.monotonic() - self._started_s
+
+    def prepare_opendrive(self, text: str) -> None:
+        """Keep an OpenDRIVE text for the next load of `OPENDRIVE_WORLD`."""
+        self._prepared_opendrive = text
+
+    def load(self, name: str, *, reset_settings: bool) -> None:
+        """Begin a new episode; all actors of the old one are gone.
+
+        Args:
+            name: A map, with or without CARLA's folders; empty for the present one.
+            reset_settings: Whether to go back to the default settings.
+
+        Raises:
+            UserError: There is no such map; the old episode goes on.
+        """
+        town = self._town(name)
+        if reset_settings:
+            self.settings = EpisodeSettings()
+        self.weather = DEFAULT_WEATHER
+        self.episode = self._begin(town)
+
+    def new_actor_id(self) -> int:
+        """Return an actor id that was never used."""
+        self._last_actor_id += 1
+        return self._last_actor_id
+
+    def new_stream_id(self) -> int:
+        """Return a stream id that was never used."""
+        self._last_stream_id += 1
+        return self._last_stream_id
+
+    def substeps(self) -> int:
+        """Return into how many parts physics divides a step."""
+        settings = self.settings
+        if not settings.substepping or settings.max_substep_delta_s <= 0.0:
+            return 1
+        wanted = -int(-self.delta_s // settings.max_substep_delta_s)
+        return max(1, min(wanted, settings.max_substeps, 100))
+
+    def actor(self, actor_id: int) -> Actor:
+        """Return an actor.
+
+        Raises:
+            UserError: It does not exist.
+        """
+        return self.episode.actors.get(actor_id, Actor)
+
+    def _town(self, name: str) -> Town:
+        base = name.rsplit("/", 1)[-1]
+        if not base:
+            return self.episode.town
+        if base != OPENDRIVE_WORLD:
+            return self.shelf.town(name)
+        if self._prepared_opendrive is not None:
+            return self.shelf.town_from_opendrive(OPENDRIVE_WORLD, self._prepared_opendrive)
+        raise UserError(f"no OpenDRIVE text was sent before loading {OPENDRIVE_WORLD!r}")
+
+    def _begin(self, town: Town) -> Episode:
+        self._last_episode_id += 1
+        episode = Episode(self._last_episode_id, town)
+        spawning.populate(self, episode)
+        return episode
