@@ -1,0 +1,216 @@
+"""`bicameral evaluate`: drive routes in closed loop and write results and a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bicameral.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bicameral.types import Route
+    from sim.evaluation.agents import AgentSpec
+    from sim.evaluation.worker import ServerChoice
+
+Mode = Literal["none", "paper", "second_opinion"]
+
+#: Models that ship and that an evaluation uses unless told otherwise.
+DEFAULT_MODEL = "caril_a"
+DEFAULT_SECOND = "caril_b"
+
+EXPERT_TARGET = "agent.expert:ExpertAgent"
+
+#: Columns of the report's table that the terminal shows.
+SUMMARY = ("agent", "weather", "n", "success %", "completion %", "cross-track m", "speed / limit")
+
+
+def evaluate(
+    *,
+    output: Path = Path("runs/evaluate"),
+    agent: str = "caril",
+    modes: tuple[Mode, ...] = ("none", "paper", "second_opinion"),
+    model: str = DEFAULT_MODEL,
+    second: str = DEFAULT_SECOND,
+    town: str = "Ridgeway",
+    maps: tuple[Path, ...] = (),
+    suite: str = "standard",
+    routes: Path | None = None,
+    routes_subset: str = "",
+    weathers: tuple[str, ...] = ("clear",),
+    repetitions: int = 1,
+    seed: int = 0,
+    jobs: int | None = None,
+    host: str | None = None,
+    port: int = 2000,
+    delay_ticks: int = 0,
+    resume: bool = False,
+    video: bool = True,
+) -> int:
+    """Drive routes with an agent in every correction mode, then write results and a report.
+
+    Without --host it starts pocket simulators of its own. With --host it drives the CARLA 0.9.16
+    server there. Every finished episode is kept: repeat the command with --resume to go on.
+
+    Args:
+        output: Folder of the run: episodes, results.json, report.html.
+        agent: caril, expert, or module:Class of your own DrivingAgent.
+        modes: Corrections to compare (only for caril).
+        model: Network A: a shipped name or an .onnx file.
+        second: Network B of the second opinion, likewise.
+        town: Map to drive on: a town's name or an OpenDRIVE file.
+        maps: Further folders with OpenDRIVE files for the pocket simulator.
+        suite: Named set of routes: standard, study, validation or no_choice.
+        routes: Leaderboard routes XML to use instead of a suite.
+        routes_subset: Positions of the routes to drive, e.g. 0-4,7.
+        weathers: clear, low_sun, fog, night.
+        repetitions: Drives of every combination, each with other seeded disturbances.
+        seed: Base seed.
+        jobs: Processes, each with its own pocket simulator; the number of CPUs by default.
+        host: A running server to drive on, real CARLA or another pocket simulator.
+        port: Its port.
+        delay_ticks: Ticks between a picture and the control that follows from it, beyond one.
+        resume: Go on with an interrupted run.
+        video: Record a video of the first repetition of each combination.
+    """
+    from rich.console import Console
+
+    from bicameral.cli.extras import require_extra
+    from bicameral.cli.progress import ProgressBar
+
+    require_extra("sim")
+    from sim.evaluation.plan import EvaluationPlan, select_routes
+    from sim.evaluation.results import write_results
+    from sim.evaluation.runner import Execution, Progress
+    from sim.evaluation.runner import evaluate as run_evaluation
+    from sim.evaluation.worker import ServerChoice
+    from sim.report.build import write_report
+
+    console = Console()
+    town_files = {Path(town).stem: Path(town)} if town.endswith(".xodr") else {}
+    server = ServerChoice(
+        host=host,
+        port=port if host else 0,
+        seed=seed,
+        map_folders=maps,
+        town_files=town_files,
+    )
+    all_routes = _routes(server, Path(town).stem if town_files else town, routes, suite)
+    plan = EvaluationPlan(
+        routes=select_routes(all_routes, routes_subset),
+        agents=_agents(agent, modes, model, second, delay_ticks),
+        weathers=weathers,
+        repetitions=repetitions,
+        seed=seed,
+        reference=_expert(),
+    )
+    execution = Execution(
+        server=server,
+        jobs=1 if host else (jobs or len(os.sched_getaffinity(0))),
+        resume=resume,
+        videos=video,
+    )
+    with ProgressBar("evaluate") as bar:
+
+        def show(progress: Progress) -> None:
+            record = progress.record
+            bar.update(progress.done, progress.total, f"{record.episode_id}: {record.status}")
+
+        run_evaluation(plan, output, execution, show)
+    results = write_results(output)
+    report = write_report(output)
+    _print_summary(console, results)
+    console.print(f"results: {results}\nreport:  {report}", highlight=False)
+    return 0
+
+
+def _routes(server: ServerChoice, town: str, file: Path | None, suite: str) -> list[Route]:
+    """Plan the routes on the map that the simulator itself reports."""
+    from contextlib import ExitStack
+
+    from sim.client.connection import connect, driven_town
+    from sim.client.local_server import LocalServer
+    from sim.routes.planner import RoutePlanner
+    from sim.routes.suites import routes_of_suite
+    from sim.routes.xml import plan_definition, read_routes
+
+    with ExitStack() as stack:
+        if server.host is None:
+            local = stack.enter_context(LocalServer(map_folders=server.map_folders))
+            client = local.connect()
+        else:
+            client = connect(server.host, server.port)
+
+        def planner(name: str) -> RoutePlanner:
+            place = server.town_files.get(name, name)
+            world = stack.enter_context(driven_town(client, place))
+            return RoutePlanner(world.get_map(), name)
+
+        if file is None:
+            return routes_of_suite(planner(town), suite)
+        definitions = read_routes(file)
+        planners = {name: planner(name) for name in {d.town for d in definitions}}
+        return [plan_definition(planners[d.town], d, kind="mixed") for d in definitions]
+
+
+def _agents(
+    agent: str, modes: tuple[Mode, ...], model: str, second: str, delay_ticks: int
+) -> tuple[AgentSpec, ...]:
+    from edge.dual_head import DualHeadModel
+    from edge.shipped import resolve_model
+    from sim.evaluation.agents import AgentSpec
+
+    if agent == "expert":
+        return (_expert(),)
+    if agent != "caril":
+        if ":" not in agent:
+            raise ConfigError(
+                f"unknown agent {agent!r}; known: caril, expert, or module:Class of your own"
+            )
+        return (AgentSpec(name=agent.partition(":")[2], correction="none", target=agent),)
+    trained_on = DualHeadModel.load(resolve_model(model)).agent.trained_on
+
+    def spec(mode: Mode) -> AgentSpec:
+        kwargs: dict[str, Any] = {"model": model, "correction": mode, "delay_ticks": delay_ticks}
+        if mode == "second_opinion":
+            kwargs["second"] = second
+        return AgentSpec(
+            name="caril",
+            correction=mode,
+            target="agent.caril:CarilAgent.load",
+            kwargs=kwargs,
+            trained_on=trained_on,
+        )
+
+    return tuple(spec(mode) for mode in modes)
+
+
+def _expert() -> AgentSpec:
+    from sim.evaluation.agents import AgentSpec
+
+    return AgentSpec(name="expert", correction="none", target=EXPERT_TARGET)
+
+
+def _print_summary(console: Console, results: Path) -> None:
+    from rich.table import Table
+
+    from sim.report.tables import group_table
+
+    content = json.loads(results.read_text(encoding="utf-8"))["bicameral"]
+    source = group_table(content["groups"])
+    shown = [index for index, column in enumerate(source.columns) if column.label in SUMMARY]
+    table = Table(title=source.title, title_justify="left")
+    for index in shown:
+        table.add_column(source.columns[index].label, justify="left" if index < 2 else "right")
+    for row in source.rows:
+        table.add_row(*(f"{row[index].text} {row[index].interval}".strip() for index in shown))
+    console.print(table)
+    if content["domain_mismatch"]:
+        console.print(
+            "The agent was trained on one simulator and driven on another: its camera never saw "
+            "such pictures. Collect data there and train before judging it.",
+            style="yellow",
+        )

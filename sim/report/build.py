@@ -1,0 +1,228 @@
+"""Builds `report.html`: one file that holds everything it shows, for a browser without network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.files import write_text_atomic
+from bicameral.types import Route
+from sim.evaluation.records import EpisodeRecord
+from sim.evaluation.results import read_run
+from sim.evaluation.video import VIDEO_SUFFIX
+from sim.report.tables import Table, branch_tables, group_table, pair_table
+
+#: Episodes whose curves are embedded; beyond that the failed ones come first.
+MAX_EPISODES = 60
+
+#: Videos are embedded until they weigh this much together; browsers slow down beyond.
+MAX_VIDEO_BYTES = 24 * 2**20
+
+#: Every so many ticks are one point of the curves: 5 per second.
+TICKS_PER_POINT = 4
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` from the results and the stored episodes of an evaluation.
+
+    Args:
+        folder: The evaluation's folder; `sim.evaluation.results.write_results` was called on it.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        DataError: If the folder holds no results.
+    """
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))["bicameral"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{folder} holds no readable results.json ({error}); run 'bicameral evaluate' first"
+        ) from error
+    records, routes, plan = read_run(folder)
+    driven = [record for record in records if record.role == "evaluation"]
+    shown = _choose_episodes(driven)
+    videos = _embed_videos(folder, shown)
+    page = _render(
+        title=f"Closed-loop evaluation on {_join(r['town'] for r in plan['routes'])}",
+        lead=_lead(results, plan),
+        warnings=_warnings(results, driven),
+        tiles=_tiles(results),
+        tables=_tables(results),
+        shown_note=f"{len(shown)} of {len(driven)} episodes are embedded here"
+        + (", the failed ones first." if len(shown) < len(driven) else "."),
+        provenance=json.dumps(
+            {key: results[key] for key in ("created_at", "versions", "host", "plan")}, indent=2
+        ),
+        episodes_json=_script_json(_episodes_data(shown, routes, videos)),
+    )
+    path = folder / "report.html"
+    write_text_atomic(path, page)
+    return path
+
+
+def _render(**values: Any) -> str:
+    package = resources.files("sim.report")
+
+    def read(name: str) -> str:
+        return package.joinpath(name).read_text(encoding="utf-8")
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(read("report.html"))
+    return template.render(css=read("report.css"), javascript=read("report.js"), **values)
+
+
+def _script_json(data: Any) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _lead(results: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    trained = _join(str(a["trained_on"]) for a in plan["agents"] if a["trained_on"])
+    return (
+        f"{len(results['episodes'])} episodes: {len(plan['routes'])} routes, "
+        f"{len(plan['agents'])} agents or corrections, weather {_join(plan['weathers'])}, "
+        f"{plan['repetitions']} repetition(s), base seed {plan['seed']}. "
+        + (f"Trained on: {trained}. " if trained else "")
+        + f"Driven on: {_join(e['driven_on'] for e in results['episodes'])}. "
+        "Steering is learned; speed follows the planned route's profile. There is no traffic, and "
+        "red lights are ignored but counted, so no figure here speaks of driving competence."
+    )
+
+
+def _warnings(results: Mapping[str, Any], driven: Sequence[EpisodeRecord]) -> list[str]:
+    warnings = []
+    if results["domain_mismatch"]:
+        warnings.append(
+            "The agent was trained on one simulator and driven on another: its camera never saw "
+            "such pictures. Collect data there and train before judging it."
+        )
+    restarted = [record.episode_id for record in driven if record.restarts]
+    if restarted:
+        warnings.append(
+            f"The simulator was lost and restarted in {len(restarted)} episode(s), which were "
+            f"driven again from the start: {', '.join(restarted)}."
+        )
+    return warnings
+
+
+def _tiles(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    episodes = results["episodes"]
+    succeeded = sum(episode["metrics"]["success"]["value"] == 1.0 for episode in episodes)
+    collisions = sum(len(episode["collisions"]) for episode in episodes)
+    red_lights = sum(episode["metrics"]["red_lights_passed"]["value"] for episode in episodes)
+    return [
+        {"value": f"{succeeded} / {len(episodes)}", "label": "episodes succeeded"},
+        {"value": f"{collisions}", "label": "collisions"},
+        {"value": f"{red_lights:.0f}", "label": "red lights passed (ignored by design)"},
+        {"value": results["scoring_version"], "label": "leaderboard scoring version"},
+    ]
+
+
+def _tables(results: Mapping[str, Any]) -> list[Table]:
+    tables = [group_table(results["groups"])]
+    if results["paired"]:
+        tables.append(pair_table(results["paired"]))
+    tables += branch_tables(results["groups"])
+    return tables
+
+
+def _choose_episodes(driven: Sequence[EpisodeRecord]) -> list[EpisodeRecord]:
+    """Keep the order of the plan; if there are too many, prefer failures."""
+    if len(driven) <= MAX_EPISODES:
+        return list(driven)
+    ranked = sorted(driven, key=lambda record: record.status == "Completed")[:MAX_EPISODES]
+    kept = {record.episode_id for record in ranked}
+    return [record for record in driven if record.episode_id in kept]
+
+
+def _embed_videos(folder: Path, shown: Sequence[EpisodeRecord]) -> dict[str, str]:
+    """Return data URLs by episode, as many as fit."""
+    videos: dict[str, str] = {}
+    weight = 0
+    for record in shown:
+        path = folder / "episodes" / record.episode_id / f"video{VIDEO_SUFFIX}"
+        if not path.exists():
+            continue
+        weight += path.stat().st_size
+        if weight > MAX_VIDEO_BYTES:
+            break
+        content = base64.b64encode(path.read_bytes()).decode("ascii")
+        videos[record.episode_id] = f"data:video/webm;base64,{content}"
+    return videos
+
+
+def _episodes_data(
+    shown: Sequence[EpisodeRecord], routes: Mapping[str, Route], videos: Mapping[str, str]
+) -> dict[str, Any]:
+    used = dict.fromkeys(record.route for record in shown)
+    return {
+        "episodes": [_episode_data(record, routes[record.route]) for record in shown],
+        "routes": {
+            name: {
+                "x": _numbers(routes[name].xyz_m[:, 0], 1),
+                "y": _numbers(routes[name].xyz_m[:, 1], 1),
+            }
+            for name in used
+        },
+        "videos": dict(videos),
+    }
+
+
+def _episode_data(record: EpisodeRecord, route: Route) -> dict[str, Any]:
+    trajectory = record.trajectory
+    keep = np.arange(0, len(trajectory), TICKS_PER_POINT)
+    limit_mps = np.interp(trajectory.progress_m[keep], route.s_m, route.speed_limit_mps)
+    error_m = np.abs(trajectory.cross_track_m)
+    first = int(trajectory.frame[0]) if len(trajectory) else 0
+    return {
+        "id": record.episode_id,
+        "mode": f"{record.agent}, correction {record.correction}",
+        "weather": record.weather,
+        "route": record.route,
+        "seed": record.seed,
+        "status": str(record.status),
+        "summary": (
+            f"{trajectory.progress_m[-1]:.0f} of {route.length_m:.0f} m, mean cross-track error "
+            f"{error_m.mean():.2f} m, largest {error_m.max():.2f} m"
+            if len(trajectory)
+            else "nothing was driven"
+        ),
+        "t": _numbers(trajectory.time_s[keep], 2),
+        "x": _numbers(trajectory.x_m[keep], 2),
+        "y": _numbers(trajectory.y_m[keep], 2),
+        "steer": _numbers(trajectory.steer[keep], 4),
+        "steer_raw": _numbers(trajectory.steer_raw[keep], 4),
+        "confidence": _numbers(trajectory.confidence[keep], 3),
+        "cte": _numbers(trajectory.cross_track_m[keep], 3),
+        "speed": _numbers(trajectory.speed_mps[keep], 2),
+        "limit": _numbers(limit_mps, 2),
+        "branch": trajectory.branch[keep].tolist(),
+        "branches": list(record.branches),
+        "collisions": [_place(record, hit.frame - first) for hit in record.collisions],
+    }
+
+
+def _place(record: EpisodeRecord, tick: int) -> list[float]:
+    index = min(max(tick, 0), len(record.trajectory) - 1)
+    return [float(record.trajectory.x_m[index]), float(record.trajectory.y_m[index])]
+
+
+def _numbers(values: NDArray[np.floating], digits: int) -> list[float | None]:
+    """Round for the page; what is no number becomes null."""
+    return [round(v, digits) if math.isfinite(v) else None for v in values.tolist()]
