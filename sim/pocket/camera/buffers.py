@@ -21,10 +21,10 @@ PAINTED = 7
 
 
 class TriangleTable(NamedTuple):
-    """Meshes as separate triangles, so that a kernel reads them in one stride.
+    """Meshes as separate triangles, laid out so that the transform runs on whole vectors.
 
     Attributes:
-        corners: (T, 3, 3) float32, metres in the frame of the mesh.
+        corners: (3, 3, T) float32; corner, axis, triangle; metres in the frame of the mesh.
         uvs: (T, 3, 2) float32, texture repeats.
         surface: (T, 8) float32: unit normal, colour 0..1, emission 0..1, 1 where the paint shows.
         texture: (T,) int32, texture layer.
@@ -70,8 +70,9 @@ class Visibility(NamedTuple):
 
 def triangle_table(meshes: Sequence[Mesh]) -> TriangleTable:
     """Flatten meshes one after the other into one table; normals are averaged per triangle."""
+    corners = np.concatenate([mesh.positions[mesh.triangles] for mesh in meshes])
     return TriangleTable(
-        corners=np.concatenate([mesh.positions[mesh.triangles] for mesh in meshes]),
+        corners=np.ascontiguousarray(corners.transpose(1, 2, 0)),
         uvs=np.concatenate([mesh.uvs[mesh.triangles] for mesh in meshes]),
         surface=np.concatenate([_surface_of(mesh) for mesh in meshes]),
         texture=np.concatenate([mesh.textures for mesh in meshes]).astype(np.int32),

@@ -1,7 +1,5 @@
 """Deferred shading: from the visibility buffer to colours, tags and depths."""
 
-# ruff: noqa: PLR0913 -- kernels take arrays, not objects
-
 from __future__ import annotations
 
 import math

@@ -4,8 +4,6 @@ The baked map looks along the sun's rays onto a horizontal plane. Each texel hol
 point of whatever its ray passes; a surface point is in shadow if its own height is lower.
 """
 
-# ruff: noqa: PLR0913 -- kernels take arrays, not objects
-
 from __future__ import annotations
 
 import math
@@ -72,9 +70,9 @@ def bake_tops(
     for row in range(rows.shape[0]):
         source = rows[row]
         for k in range(3):
-            z = table.corners[source, k, 2] - shadows.base_m
-            x = table.corners[source, k, 0] - shadows.slope_x * z - shadows.origin_x_m
-            y = table.corners[source, k, 1] - shadows.slope_y * z - shadows.origin_y_m
+            z = table.corners[k, 2, source] - shadows.base_m
+            x = table.corners[k, 0, source] - shadows.slope_x * z - shadows.origin_x_m
+            y = table.corners[k, 1, source] - shadows.slope_y * z - shadows.origin_y_m
             corner[k, 0] = x * shadows.texels_per_m
             corner[k, 1] = y * shadows.texels_per_m
             corner[k, 2] = z * HEIGHT_STEPS_PER_M

@@ -66,5 +66,6 @@ def bake_sun_shadows(
 def _bounds(
     table: TriangleTable, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    corners = table.corners[rows].reshape(-1, 3)
-    return corners.min(axis=0).astype(np.float64), corners.max(axis=0).astype(np.float64)
+    corners = table.corners[:, :, rows]
+    low, high = corners.min(axis=(0, 2)), corners.max(axis=(0, 2))
+    return low.astype(np.float64), high.astype(np.float64)
