@@ -7,6 +7,7 @@ the test whole towns, are held out.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -230,7 +231,7 @@ def _read_labels(episode: Episode) -> tuple[dict[str, NDArray[Any]], str]:
     path = episode.folder / "labels.npz"
     try:
         content = path.read_bytes()
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             columns: dict[str, NDArray[Any]] = {
                 "steer": archive["steer_expert"].astype(np.float32),
                 "speed_mps": archive["speed_mps"].astype(np.float32),

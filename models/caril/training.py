@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ _RAREST_SHARE = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSettings:
-    """Weights of the two losses; the defaults suit the variant ``conditional``.
+    """Weights of the two losses.
 
     Attributes:
         regression_weight: Weight of the Huber loss of the scaled steering.
@@ -60,14 +60,20 @@ class LossSettings:
         classification_weight: Weight of the cross-entropy.
     """
 
-    regression_weight: float = 40.0
-    huber_delta: float = 0.1
-    classification_weight: float = 0.25
+    regression_weight: float
+    huber_delta: float
+    classification_weight: float
 
 
-#: CARIL's `0.5 * MSE + 0.5 * cross-entropy`: the Huber loss is half the squared error below delta,
-#: and no error of the paper's range reaches this delta.
-PAPER_LOSS = LossSettings(regression_weight=1.0, huber_delta=8.0, classification_weight=0.5)
+#: `paper` is CARIL's `0.5 * MSE + 0.5 * cross-entropy`: the Huber loss is half the squared error
+#: below delta, and no error of the paper's range reaches this delta. `conditional` weighs the small
+#: errors that driving consists of more, so that the cross-entropy does not shape the trunk alone.
+LOSSES: dict[Variant, LossSettings] = {
+    "paper": LossSettings(regression_weight=1.0, huber_delta=8.0, classification_weight=0.5),
+    "conditional": LossSettings(
+        regression_weight=40.0, huber_delta=0.1, classification_weight=0.25
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +97,7 @@ class TrainingSettings:
         weight_decay: AdamW's decoupled decay.
         dagger_share: Share of the samples that come from episodes an agent drove (DAgger), if
             there are any; None to take them as they come.
-        loss: Weights of the losses.
+        loss: Weights of the losses; None for the variant's in `LOSSES`.
         checkpoint_every: Steps between checkpoints.
         threads: Threads of torch; two trainings side by side use two cores better than one
             training with two threads.
@@ -111,7 +117,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     dagger_share: float | None = 0.5
-    loss: LossSettings = field(default_factory=LossSettings)
+    loss: LossSettings | None = None
     checkpoint_every: int = 200
     threads: int = 1
 
@@ -194,6 +200,7 @@ class _Run:
 
     def __init__(self, settings: TrainingSettings, frames: Frames) -> None:
         self._settings = settings
+        self._loss = settings.loss or LOSSES[settings.variant]
         self._frames = frames
         self._labels = STEERING_CLASSES[settings.variant].labels(frames.steer)
         self._cumulative = np.cumsum(sampling_weights(frames, self._labels, settings))
@@ -275,7 +282,7 @@ class _Run:
             self._rng,
         )
         regression, classification = self._losses(index, images)
-        weights = self._settings.loss
+        weights = self._loss
         loss = (
             weights.regression_weight * regression + weights.classification_weight * classification
         )
@@ -302,7 +309,7 @@ class _Run:
             steer, logits = self.network(image)
         target = torch.from_numpy(self._frames.steer[index])[:, None]
         regression = functional.huber_loss(
-            steer * STEERING_SCALE, target * STEERING_SCALE, delta=self._settings.loss.huber_delta
+            steer * STEERING_SCALE, target * STEERING_SCALE, delta=self._loss.huber_delta
         )
         return regression, functional.cross_entropy(logits, torch.from_numpy(self._labels[index]))
 
@@ -352,6 +359,7 @@ class _Run:
             record["warm_start"] = hashlib.sha256(
                 self._settings.warm_start.read_bytes()
             ).hexdigest()
+        record["loss"] = asdict(self._loss)
         record["data"] = self._frames.fingerprint
         text = json.dumps(record, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

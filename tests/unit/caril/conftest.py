@@ -28,7 +28,7 @@ def write_episode() -> EpisodeWriter:
         episode_id: str,
         *,
         split: str = "train",
-        weather: str = "clear_noon",
+        weather: str = "clear",
         driver: str = "expert",
         frames: int = 48,
     ) -> Path:

@@ -119,7 +119,7 @@ def test_offline_metrics_score_the_test_town(
 ) -> None:
     output = tmp_path / "offline.json"
     metrics = evaluate_offline(exported.model, data, "test", output=output)
-    assert set(metrics) == {"all", "clear_noon"}
+    assert set(metrics) == {"all", "clear"}
     total = metrics["all"]
     assert total.frames + total.frames_outside == len(load_frames(data, "test"))
     assert sum(total.class_frames) == total.frames

@@ -15,7 +15,6 @@ from models.caril.dataset import load_frames
 from models.caril.fitting import predict_frames, read_fit
 from models.caril.training import (
     CHECKPOINT_NAME,
-    PAPER_LOSS,
     TrainingProgress,
     TrainingSettings,
     load_network,
@@ -94,7 +93,7 @@ def test_a_folder_with_another_training_is_not_overwritten(data: Path, tmp_path:
 def test_the_paper_variant_drops_frames_beyond_its_range_and_takes_images_only(
     data: Path, tmp_path: Path
 ) -> None:
-    result = train(_settings(data, tmp_path, steps=1, variant="paper", loss=PAPER_LOSS))
+    result = train(_settings(data, tmp_path, steps=1, variant="paper"))
     everything = load_frames(data, "train")
     assert result.frames == int((np.abs(everything.steer) <= 0.25).sum()) < len(everything)
     network = load_network(result.checkpoint)
