@@ -71,11 +71,12 @@ def shape_terrain(plan: GroundPlan, rng: np.random.Generator) -> Terrain:
     near_road = np.asarray(eroded[cells], np.float64)
     known = near_road < far / 2
     ceiling = np.where(known, near_road - BELOW_ROAD_M, np.inf)
-    z_m: Array = np.where(known, ceiling, _spread(np.where(known, ceiling, 0.0), known))
+    z_m = _spread(np.where(known, ceiling, 0.0), known)
+    z_m[known] = ceiling[known]
     distance = plan.road_distance_m[cells].astype(np.float64)
     blend = np.clip((distance - HILL_FROM_M) / (HILL_FULL_M - HILL_FROM_M), 0.0, 1.0)
-    z_m += blend * blend * (3.0 - 2.0 * blend) * _hills(rng, z_m.shape)
-    heights = np.asarray(np.minimum(z_m, ceiling), np.float64)
+    smooth = blend * blend * (3.0 - 2.0 * blend)
+    heights: Array = np.minimum(z_m + smooth * _hills(rng, z_m.shape), ceiling)
     return Terrain(x_m=x_m, y_m=y_m, z_m=_limit_slope(heights, known))
 
 

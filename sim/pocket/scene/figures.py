@@ -1,0 +1,68 @@
+"""People: walkers and riders."""
+
+from __future__ import annotations
+
+from sim.pocket.scene.labels import CityObjectLabel
+from sim.pocket.scene.mesh import Colour, Mesh, MeshBuilder
+from sim.pocket.scene.shapes import add_block, add_limb, plain
+
+_SKIN: Colour = (0.78, 0.58, 0.46)
+_HAIR: Colour = (0.2, 0.15, 0.11)
+_TROUSERS: Colour = (0.16, 0.18, 0.26)
+_SHOES: Colour = (0.08, 0.08, 0.08)
+_JACKET: Colour = (0.24, 0.4, 0.56)
+_RIDER_JACKET: Colour = (0.5, 0.16, 0.14)
+_HELMET: Colour = (0.85, 0.85, 0.82)
+
+WALKER_HALF_HEIGHT_M = 0.93
+
+
+def walker_mesh() -> Mesh:
+    """Return a person who walks along x; the origin is the middle of the body, as in CARLA."""
+    builder = MeshBuilder()
+    tag = CityObjectLabel.PEDESTRIANS
+    ground = -WALKER_HALF_HEIGHT_M
+    for side, stride in ((-1.0, 0.22), (1.0, -0.18)):
+        hip = (0.0, 0.1 * side, ground + 0.88)
+        foot = (stride, 0.1 * side, ground + 0.08)
+        add_limb(builder, plain(tag, _TROUSERS), foot, hip, 0.15)
+        toe = (stride + 0.17, 0.1 * side + 0.05, ground + 0.09)
+        add_block(builder, plain(tag, _SHOES), (stride - 0.09, 0.1 * side - 0.05, ground), toe)
+        shoulder = (0.0, 0.25 * side, ground + 1.42)
+        hand = (-stride, 0.29 * side, ground + 0.86)
+        add_limb(builder, plain(tag, _JACKET), hand, shoulder, 0.1)
+    add_block(builder, plain(tag, _JACKET), (-0.12, -0.2, ground + 0.84), (0.12, 0.2, ground + 1.5))
+    _add_head(builder, tag, (0.02, ground + 1.5), _HAIR)
+    return builder.build()
+
+
+def add_rider(
+    builder: MeshBuilder,
+    seat: tuple[float, float],
+    hands: tuple[float, float],
+    feet: tuple[float, float],
+) -> None:
+    """Add a rider; each place is (x, z) in metres in the frame of the two-wheeler."""
+    tag = CityObjectLabel.RIDER
+    shoulder = (seat[0] + 0.24, seat[1] + 0.54)
+    knee = (seat[0] + 0.4, seat[1] - 0.08)
+    spine = plain(tag, _RIDER_JACKET)
+    add_limb(builder, spine, (seat[0], 0.0, seat[1]), (shoulder[0], 0.0, shoulder[1]), 0.32)
+    for side in (-0.17, 0.17):
+        thigh = ((seat[0], side * 0.7, seat[1] + 0.05), (knee[0], side, knee[1]))
+        add_limb(builder, plain(tag, _TROUSERS), *thigh, 0.14)
+        shin = ((knee[0], side, knee[1]), (feet[0], side, feet[1]))
+        add_limb(builder, plain(tag, _TROUSERS), *shin, 0.11)
+        arm = ((shoulder[0], side * 1.2, shoulder[1] - 0.06), (hands[0], side * 1.5, hands[1]))
+        add_limb(builder, plain(tag, _RIDER_JACKET), *arm, 0.09)
+    _add_head(builder, tag, (shoulder[0] + 0.05, shoulder[1] + 0.05), _HELMET)
+
+
+def _add_head(
+    builder: MeshBuilder, tag: CityObjectLabel, neck: tuple[float, float], cover: Colour
+) -> None:
+    """Add a head with hair or a helmet on a neck at (x, z)."""
+    x, z = neck
+    add_block(builder, plain(tag, _SKIN), (x - 0.08, -0.075, z), (x + 0.1, 0.075, z + 0.22))
+    low, high = (x - 0.12, -0.1, z + 0.14), (x + 0.09, 0.1, z + 0.33)
+    add_block(builder, plain(tag, cover), low, high)
