@@ -19,6 +19,7 @@ from bicameral.units import wrap_rad
 STREET_SPIRAL_SHARE = 0.5
 JUNCTION_SPIRAL_SHARE = 0.3
 _STRAIGHT_RAD = 1e-4
+_CORNER_RAD = math.radians(40.0)  # lines that meet at less than this are joined gently
 _SHORTEST_PIECE_M = 1e-3
 
 
@@ -170,7 +171,8 @@ def round_polyline(
 
     Args:
         points: At least two vertices.
-        radii_m: One wanted radius per inner vertex; a radius that does not fit is made smaller.
+        radii_m: One wanted radius per inner vertex; a radius that does not fit is made smaller,
+            down to nearly zero: look at `Path.smallest_radius_m`.
         start_reserve_m: Length that stays straight at the start.
         end_reserve_m: Length that stays straight at the end.
 
@@ -185,7 +187,7 @@ def round_polyline(
     free[0] -= start_reserve_m
     free[-1] -= end_reserve_m
     shrink = [
-        min(1.0, room / max(a + b, 1e-9))
+        min(1.0, max(room, _SHORTEST_PIECE_M) / max(a + b, 1e-9))
         for a, b, room in zip(wanted[:-1], wanted[1:], free, strict=True)
     ]
     pieces: list[Piece] = []
@@ -228,7 +230,7 @@ def connect(
     turn = wrap_rad(end.heading_rad - start.heading_rad)
     dx, dy = end.x_m - start.x_m, end.y_m - start.y_m
     across = math.sin(turn)
-    if abs(turn) > math.radians(15.0) and abs(across) > 0.05:
+    if abs(turn) > _CORNER_RAD and abs(across) > 0.05:
         first_m = (dx * math.sin(end.heading_rad) - dy * math.cos(end.heading_rad)) / across
         second_m = (dy * math.cos(start.heading_rad) - dx * math.sin(start.heading_rad)) / across
         if first_m > 0.5 and second_m > 0.5:

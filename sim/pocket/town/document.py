@@ -39,11 +39,12 @@ Contact = Literal["start", "end"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A road marking from an arc length on; only a broken one may be crossed."""
+    """A road marking from an arc length on; `may_cross` allows lane changes both ways."""
 
     kind: MarkKind
     colour: MarkColour = "white"
     from_m: float = 0.0
+    may_cross: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,7 +353,6 @@ def _add_lane(side: ET.Element, lane_id: int, lane: Lane) -> None:
 def _add_marks(lane: ET.Element, marks: Sequence[Mark]) -> None:
     """Without a laneChange attribute CARLA allows changes across any marking."""
     for mark in marks:
-        crossable = mark.kind == "broken" and mark.colour == "white"
         element = _element(
             lane,
             "roadMark",
@@ -361,7 +361,7 @@ def _add_marks(lane: ET.Element, marks: Sequence[Mark]) -> None:
             weight="standard",
             color=mark.colour,
             width=MARK_WIDTH_M,
-            laneChange="both" if crossable else "none",
+            laneChange="both" if mark.may_cross else "none",
         )
         if mark.kind == "broken":
             line = _element(element, "type", name="broken", width=MARK_WIDTH_M)

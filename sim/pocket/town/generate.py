@@ -21,6 +21,7 @@ from sim.pocket.town.document import (
 )
 from sim.pocket.town.highway import (
     RAMP_CLEARANCE_M,
+    RAMP_SHOULDER_M,
     RAMP_SPEED_KMH,
     Gore,
     GorePorts,
@@ -30,6 +31,9 @@ from sim.pocket.town.highway import (
     merge_gore,
 )
 from sim.pocket.town.junctions import (
+    DOUBLE_LINE,
+    EDGE_LINE,
+    LANE_LINE,
     SHOULDER_M,
     SIDEWALK_M,
     WIDE_SHOULDER_M,
@@ -389,14 +393,13 @@ class _TownBuilder:
 
     def _add_ramp(self, path: Path, predecessor: Link, successor: Link) -> tuple[Port, Port]:
         width_m = self._recipe.lane_width_m
-        line = Mark(kind="solid")
         road_id = self._document.add_road(
             Road(
                 name="ramp",
                 path=path,
-                left=(Lane(kind="shoulder", widths=(Width(start_m=1.0),)),),
+                left=(Lane(kind="shoulder", widths=(Width(start_m=RAMP_SHOULDER_M),)),),
                 right=_half_road(1, width_m, False),
-                centre_marks=(line,),
+                centre_marks=(EDGE_LINE,),
                 speed_kmh=RAMP_SPEED_KMH,
                 motorway=True,
                 predecessor=predecessor,
@@ -440,7 +443,7 @@ def _ramp_path(start: Pose, end: Pose) -> Path:
 
 def _centre_mark(lanes: int) -> Mark:
     """Two directions of one lane are parted by a broken line, wider roads by a double one."""
-    return Mark(kind="broken" if lanes == 1 else "solid solid", colour="yellow")
+    return Mark(kind="broken", colour="yellow") if lanes == 1 else DOUBLE_LINE
 
 
 def _half_road(lanes: int, lane_width_m: float, has_sidewalk: bool) -> tuple[Lane, ...]:
@@ -449,7 +452,7 @@ def _half_road(lanes: int, lane_width_m: float, has_sidewalk: bool) -> tuple[Lan
         Lane(
             kind="driving",
             widths=(Width(start_m=lane_width_m),),
-            marks=(Mark(kind="solid" if number == lanes else "broken"),),
+            marks=(EDGE_LINE if number == lanes else LANE_LINE,),
         )
         for number in range(1, lanes + 1)
     ]

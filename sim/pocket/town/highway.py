@@ -9,15 +9,24 @@ import numpy as np
 
 from sim.pocket.town.curves import Path, Piece, Point, Pose
 from sim.pocket.town.document import Junction, Lane, Mark, Road, TownDocument, Width
-from sim.pocket.town.junctions import WIDE_SHOULDER_M, Port
+from sim.pocket.town.junctions import (
+    DOUBLE_LINE,
+    EDGE_LINE,
+    LANE_LINE,
+    WIDE_SHOULDER_M,
+    Port,
+)
 from sim.pocket.town.recipe import TownRecipe
 
 RAMP_SPEED_KMH = 50
+RAMP_SHOULDER_M = 1.0  # on the left
 GORE_SPEED_KMH = 70
 # A taper exit: the ramp leaves the outer lane on a clothoid that ends in an arc of 250 m, and is
 # clear of it after 70 m, 7 m to the side and 12.6 degrees off.
 _TAPER = (Piece(0.0, -1.0 / 250.0, 30.0), Piece(-1.0 / 250.0, -1.0 / 250.0, 40.3))
 _TAPER_M = 70.3
+_NARROW_M = 0.02  # a lane of no width has no direction; this much cannot be seen
+_EDGE_GAP_M = 22.0  # from the tip; the edge lines of ramp and highway still touch here
 _LEG_M = 310.0  # of the straight stretches that leave the town
 RAMP_CLEARANCE_M = 245.0  # from the town to the crossing where both ramps end
 
@@ -140,7 +149,7 @@ def _driving_lanes(
         Lane(
             kind="driving",
             widths=(Width(start_m=recipe.lane_width_m),),
-            marks=outer_marks if number == count else (Mark(kind="broken"),),
+            marks=outer_marks if number == count else (LANE_LINE,),
             predecessor=source.lane_in(number),
             successor=target.lane_out(number),
         )
@@ -153,14 +162,32 @@ def _through_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownRe
     length_m = gore.through.length_m
     clear_m = separation_m(gore, recipe.lane_width_m)
     if gore.is_exit:
-        edge = (Mark(kind="broken"), Mark(kind="solid", from_m=clear_m))
+        edge = (
+            Mark(kind="none"),
+            Mark(kind="broken", from_m=_EDGE_GAP_M),
+            Mark(kind="solid", from_m=clear_m),
+        )
     else:
-        edge = (Mark(kind="solid"), Mark(kind="broken", from_m=length_m - clear_m))
+        edge = (
+            EDGE_LINE,
+            Mark(kind="broken", from_m=length_m - clear_m),
+            Mark(kind="none", from_m=length_m - _EDGE_GAP_M),
+        )
+    lanes = _driving_lanes(recipe, edge, ports.before, ports.after)
+    beyond = recipe.highway_lanes + 1
+    lanes.append(
+        Lane(
+            kind="shoulder",
+            widths=_nose_widths(gore, length_m, clear_m, WIDE_SHOULDER_M),
+            predecessor=None if gore.is_exit else ports.before.lane_in(beyond),
+            successor=ports.after.lane_out(beyond) if gore.is_exit else None,
+        )
+    )
     return Road(
         name="highway gore",
         path=gore.through,
-        right=tuple(_driving_lanes(recipe, edge, ports.before, ports.after)),
-        centre_marks=(Mark(kind="solid solid", colour="yellow"),),
+        right=tuple(lanes),
+        centre_marks=(DOUBLE_LINE,),
         speed_kmh=recipe.highway_speed_kmh,
         motorway=True,
         junction_id=junction_id,
@@ -169,21 +196,30 @@ def _through_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownRe
     )
 
 
-def _opposite_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownRecipe) -> Road:
-    lanes = _driving_lanes(recipe, (Mark(kind="solid"),), ports.after, ports.before)
-    count = recipe.highway_lanes
-    lanes.append(
-        Lane(
-            kind="shoulder",
-            widths=(Width(start_m=WIDE_SHOULDER_M),),
-            predecessor=ports.after.lane_in(count + 1),
-            successor=ports.before.lane_out(count + 1),
+def _nose_widths(gore: Gore, length_m: float, clear_m: float, full_m: float) -> tuple[Width, ...]:
+    """Widths of a shoulder that grows out of the nose between highway and ramp."""
+    slope = (full_m - _NARROW_M) / (length_m - clear_m)
+    if gore.is_exit:
+        return (
+            Width(start_m=_NARROW_M),
+            Width(start_m=_NARROW_M, slope=slope, from_m=clear_m),
         )
+    return (
+        Width(start_m=full_m, slope=-slope),
+        Width(start_m=_NARROW_M, from_m=length_m - clear_m),
     )
+
+
+def _opposite_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownRecipe) -> Road:
+    """The other carriageway; its centre line lies on that of the first."""
+    lanes = _driving_lanes(recipe, (EDGE_LINE,), ports.after, ports.before)
+    beyond = recipe.highway_lanes + 1
+    lanes.append(_shoulder(ports.after.lane_in(beyond), ports.before.lane_out(beyond)))
     return Road(
         name="highway gore",
         path=gore.through.reversed(),
         right=tuple(lanes),
+        centre_marks=(DOUBLE_LINE,),
         speed_kmh=recipe.highway_speed_kmh,
         motorway=True,
         junction_id=junction_id,
@@ -192,36 +228,44 @@ def _opposite_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownR
     )
 
 
+def _shoulder(predecessor: int, successor: int) -> Lane:
+    return Lane(
+        kind="shoulder",
+        widths=(Width(start_m=WIDE_SHOULDER_M),),
+        predecessor=predecessor,
+        successor=successor,
+    )
+
+
 def _ramp_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownRecipe) -> Road:
     """The ramp's lane: its left edge is unmarked where it overlaps the carriageway."""
+    length_m = gore.ramp.length_m
     clear_m = separation_m(gore, recipe.lane_width_m)
     outer = recipe.highway_lanes
-    bare, line = Mark(kind="none"), Mark(kind="solid")
     if gore.is_exit:
-        left_marks = (bare, Mark(kind="solid", from_m=clear_m))
+        left_marks = (Mark(kind="none"), Mark(kind="solid", from_m=clear_m))
         source, target, lane_in, lane_out = ports.before, ports.ramp, outer, 1
     else:
-        left_marks = (line, Mark(kind="none", from_m=gore.ramp.length_m - clear_m))
+        left_marks = (EDGE_LINE, Mark(kind="none", from_m=length_m - clear_m))
         source, target, lane_in, lane_out = ports.ramp, ports.after, 1, outer
-    lanes = (
-        Lane(
-            kind="driving",
-            widths=(Width(start_m=recipe.lane_width_m),),
-            marks=(line,),
-            predecessor=source.lane_in(lane_in),
-            successor=target.lane_out(lane_out),
-        ),
-        Lane(
-            kind="shoulder",
-            widths=(Width(start_m=WIDE_SHOULDER_M),),
-            predecessor=source.lane_in(lane_in + 1),
-            successor=target.lane_out(lane_out + 1),
-        ),
+    driving = Lane(
+        kind="driving",
+        widths=(Width(start_m=recipe.lane_width_m),),
+        marks=(EDGE_LINE,),
+        predecessor=source.lane_in(lane_in),
+        successor=target.lane_out(lane_out),
+    )
+    left_shoulder = Lane(
+        kind="shoulder",
+        widths=_nose_widths(gore, length_m, clear_m, RAMP_SHOULDER_M),
+        predecessor=None if gore.is_exit else 1,
+        successor=1 if gore.is_exit else None,
     )
     return Road(
         name="ramp gore",
         path=gore.ramp,
-        right=lanes,
+        left=(left_shoulder,),
+        right=(driving, _shoulder(source.lane_in(lane_in + 1), target.lane_out(lane_out + 1))),
         centre_marks=left_marks,
         speed_kmh=GORE_SPEED_KMH,
         motorway=True,

@@ -16,6 +16,7 @@ from sim.pocket.town.document import (
     Lane,
     LaneKind,
     Link,
+    Mark,
     Road,
     Sign,
     TownDocument,
@@ -27,6 +28,9 @@ JUNCTION_SPEED_KMH = 30
 SHOULDER_M = 0.5
 WIDE_SHOULDER_M = 2.0  # of roads without a sidewalk
 SIDEWALK_M = 2.5
+LANE_LINE = Mark(kind="broken", may_cross=True)  # between lanes of one direction
+EDGE_LINE = Mark(kind="solid")
+DOUBLE_LINE = Mark(kind="solid solid", colour="yellow")
 _STRAIGHT_ON_RAD = math.radians(40.0)
 
 
@@ -156,8 +160,7 @@ def smallest_turn_radius_m(arms: Sequence[Arm]) -> float:
     for movement in assign_lanes(arms):
         a, b = arms[movement.source], arms[movement.target]
         radius_m = movement_path(a, b, movement.pairs).smallest_radius_m
-        right = _turn(a, b) < 0.0
-        smallest = min(smallest, radius_m + (-0.5 if right else 0.5) * a.lane_width_m)
+        smallest = min(smallest, radius_m + math.copysign(0.5, _turn(a, b)) * a.lane_width_m)
     return smallest
 
 

@@ -12,18 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.pocket.town.curves import Point
+from sim.pocket.town.curves import Point, round_polyline
 from sim.pocket.town.junctions import SHOULDER_M, SIDEWALK_M
 from sim.pocket.town.recipe import TownRecipe
 
 Crossing = tuple[int, int]  # column, row
 Edge = tuple[Crossing, Crossing]  # sorted
 _CHICANE_RADIUS_M = (20.0, 45.0)
+_BEND_ATTEMPTS = 8
+_JUNCTION_RESERVE_M = 32.0  # room for the junction at either end of a street
 _WIDEST_CORNER_M = 45.0  # corners are drawn from the smallest radius to this
 _SMALLEST_SIDEWALK_RADIUS_M = 2.5  # of its inner edge
 # A metre of reference line is at most this much longer or shorter in the outer lane, so that
 # `Waypoint.next`, which counts along the reference line, steps evenly.
 _LARGEST_STRETCH = 0.28
+_CROSSROADS_SHARE = 0.4  # of the inner crossings that keep all four streets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +78,22 @@ def draw_grid(recipe: TownRecipe, rng: np.random.Generator) -> StreetGrid:
 def _leave_out_edges(
     edges: list[Edge], gates: tuple[Crossing, ...], wanted: int, rng: np.random.Generator
 ) -> list[Edge]:
+    """Remove edges in a drawn order; enough crossings of four streets stay."""
     kept = list(edges)
     missing = 0
+    least_crossings = max(1, round(_CROSSROADS_SHARE * _count_crossroads(edges)))
     for index in rng.permutation(len(edges)):
         if missing == wanted:
             break
         fewer = [edge for edge in kept if edge != edges[index]]
-        if _is_drivable(fewer, gates):
+        if _count_crossroads(fewer) >= least_crossings and _is_drivable(fewer, gates):
             kept = fewer
             missing += 1
     return kept
+
+
+def _count_crossroads(edges: list[Edge]) -> int:
+    return sum(len(others) == 4 for others in _neighbours(edges).values())
 
 
 def _is_drivable(edges: list[Edge], gates: tuple[Crossing, ...]) -> bool:
@@ -144,35 +153,48 @@ def _trace_chains(
 
 def draw_streets(recipe: TownRecipe, grid: StreetGrid, rng: np.random.Generator) -> list[Street]:
     """Draw the course, the lanes and the speed limit of every street."""
-    streets = []
-    for chain in _trace_chains(_neighbours(list(grid.edges)), grid.gates):
+    chains = _trace_chains(_neighbours(list(grid.edges)), grid.gates)
+    return [_draw_street(recipe, grid, chain, rng) for chain in chains]
+
+
+def _draw_street(
+    recipe: TownRecipe, grid: StreetGrid, chain: list[Crossing], rng: np.random.Generator
+) -> Street:
+    """Draw bends until the street can be driven; without bends it always can."""
+    lanes = 2 if rng.random() < recipe.wide_street_share else 1
+    speed_kmh = int(rng.choice(recipe.street_speeds_kmh))
+    sharpest_m = smallest_radius_m(lanes, recipe.lane_width_m)
+    chances = [recipe.bent_street_share] * _BEND_ATTEMPTS + [0.0]
+    for bend_chance in chances:
         points: list[Point] = [grid.positions[chain[0]]]
         radii_m: list[float] = []
-        lanes = 2 if rng.random() < recipe.wide_street_share else 1
-        sharpest_m = smallest_radius_m(lanes, recipe.lane_width_m)
         for a, b in itertools.pairwise(chain):
-            inner, inner_radii_m = _draw_bends(recipe, grid.positions[a], grid.positions[b], rng)
-            points.extend((*inner, grid.positions[b]))
+            positions = grid.positions[a], grid.positions[b]
+            inner, inner_radii_m = _draw_bends(recipe, *positions, bend_chance, rng)
+            points.extend((*inner, positions[1]))
             radii_m.extend((*inner_radii_m, float(rng.uniform(sharpest_m, _WIDEST_CORNER_M))))
-        streets.append(
-            Street(
-                start=chain[0],
-                end=chain[-1],
-                points=tuple(points),
-                radii_m=tuple(radii_m[:-1]),
-                lanes=lanes,
-                speed_kmh=int(rng.choice(recipe.street_speeds_kmh)),
-            )
+        del radii_m[-1]  # the last point is a junction
+        path = round_polyline(
+            points, radii_m, start_reserve_m=_JUNCTION_RESERVE_M, end_reserve_m=_JUNCTION_RESERVE_M
         )
-    return streets
+        if path.smallest_radius_m >= sharpest_m:
+            break
+    return Street(
+        start=chain[0],
+        end=chain[-1],
+        points=tuple(points),
+        radii_m=tuple(radii_m),
+        lanes=lanes,
+        speed_kmh=speed_kmh,
+    )
 
 
 def _draw_bends(
-    recipe: TownRecipe, a: Point, b: Point, rng: np.random.Generator
+    recipe: TownRecipe, a: Point, b: Point, bend_chance: float, rng: np.random.Generator
 ) -> tuple[list[Point], list[float]]:
     """Draw a bow, an S or a chicane between two crossings, or leave the edge straight."""
     kind = rng.choice(["bow", "s", "chicane"])
-    is_bent = rng.random() < recipe.bent_street_share
+    is_bent = rng.random() < bend_chance
     side = float(rng.choice([-1.0, 1.0]))
     size = float(rng.uniform(0.5, 1.0))
     low, high = (math.log(radius_m) for radius_m in recipe.curve_radius_m)
