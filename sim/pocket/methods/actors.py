@@ -16,7 +16,7 @@ from sim.pocket.protocol.values import (
     uint_from_wire,
 )
 from sim.pocket.world import spawning
-from sim.pocket.world.actors import Actor
+from sim.pocket.world.actors import wire_from_actor
 from sim.pocket.world.world import World
 
 
@@ -43,19 +43,6 @@ def _definitions() -> list[Any]:
     ]
 
 
-def wire_from_actor(world: World, actor: Actor) -> list[Any]:
-    """Write an Actor."""
-    identity = actor.identity
-    return [
-        identity.actor_id,
-        identity.parent_id,
-        identity.description,
-        identity.bounding_box,
-        bytes([identity.semantic_tag]) if identity.semantic_tag else b"",
-        world.publisher.token(identity.stream_id) if identity.stream_id else b"",
-    ]
-
-
 def get_actor_definitions(_world: World, _owner: object) -> list[Any]:
     """Return the blueprint library."""
     return _definitions()
@@ -63,7 +50,7 @@ def get_actor_definitions(_world: World, _owner: object) -> list[Any]:
 
 def get_spectator(world: World, _owner: object) -> list[Any]:
     """Return the spectator."""
-    return wire_from_actor(world, world.episode.spectator)
+    return wire_from_actor(world.episode.spectator, world.publisher)
 
 
 def spawn_actor(world: World, _owner: object, description: Any, transform: Any) -> list[Any]:
@@ -71,7 +58,7 @@ def spawn_actor(world: World, _owner: object, description: Any, transform: Any) 
     actor = spawning.spawn(
         world, description_from_wire(description), transform_from_wire(transform)
     )
-    return wire_from_actor(world, actor)
+    return wire_from_actor(actor, world.publisher)
 
 
 def spawn_actor_with_parent(
@@ -92,7 +79,7 @@ def spawn_actor_with_parent(
         transform_from_wire(transform),
         uint_from_wire(parent),
     )
-    return wire_from_actor(world, actor)
+    return wire_from_actor(actor, world.publisher)
 
 
 def destroy_actor(world: World, _owner: object, actor_id: Any) -> bool:
@@ -103,7 +90,7 @@ def destroy_actor(world: World, _owner: object, actor_id: Any) -> bool:
 def get_actors_by_id(world: World, _owner: object, actor_ids: Any) -> list[Any]:
     """Return those of the actors that exist."""
     found = (world.episode.actors.find(actor_id) for actor_id in actor_ids_from_wire(actor_ids))
-    return [wire_from_actor(world, actor) for actor in found if actor is not None]
+    return [wire_from_actor(actor, world.publisher) for actor in found if actor is not None]
 
 
 def get_actor_bounding_box(world: World, _owner: object, actor_id: Any) -> BoundingBox:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bicameral.errors import UserError
 from sim.pocket.dynamics import VehicleControl
@@ -20,6 +20,7 @@ from sim.pocket.protocol.messages import (
 from sim.pocket.protocol.values import ActorDescription, BoundingBox
 from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.vehicles import VehicleModel
+from sim.pocket.world.publisher import Publisher
 
 #: How many boxes of destroyed actors are remembered: clients ask for them a little later.
 _REMEMBERED_BOXES = 10_000
@@ -309,3 +310,16 @@ def number_attribute(actor: Actor, name: str, default: float) -> float:
     if not -1e9 < value < 1e9:
         raise UserError(f"attribute {name!r} of {actor.type_id} is {text!r}, out of range")
     return value
+
+
+def wire_from_actor(actor: Actor, publisher: Publisher) -> list[Any]:
+    """Write an Actor."""
+    identity = actor.identity
+    return [
+        identity.actor_id,
+        identity.parent_id,
+        identity.description,
+        identity.bounding_box,
+        bytes([identity.semantic_tag]) if identity.semantic_tag else b"",
+        publisher.token(identity.stream_id) if identity.stream_id else b"",
+    ]

@@ -173,7 +173,7 @@ class Cameras:
             light = episode.lights.by_opendrive_id.get(head.opendrive_id)
             if light is None:
                 continue
-            key = f"signal.{light.state}"
+            key = f"signal.{int(light.state)}"
             self._register(rasteriser, key, light.state)
             instances.append(Instance(mesh_key=key, transform=head.transform, paint=_UNPAINTED))
         return instances

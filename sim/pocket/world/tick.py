@@ -39,7 +39,7 @@ def advance(world: World) -> int:
         movement.read_vehicle(episode, vehicle)
     movement.carry(episode)
     _publish_snapshot(world, delta_s)
-    publish_collisions(world, contacts)
+    publish_collisions(episode, contacts, frame=world.frame, publisher=world.publisher)
     _publish_images(world)
     return world.frame
 

@@ -1,0 +1,108 @@
+"""Collisions of an episode's actors: free places, responses, and the collision sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim.pocket.collision import (
+    Body,
+    Contact,
+    OrientedBox,
+    box_of,
+    find_contacts,
+    resolve_collisions,
+)
+from sim.pocket.protocol.framing import pack_value
+from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_sensor_header
+from sim.pocket.protocol.values import ActorDescription, BoundingBox
+from sim.pocket.scene.labels import CityObjectLabel
+from sim.pocket.world.actors import Actor, Sensor, Vehicle, Walker, wire_from_actor
+from sim.pocket.world.episode import Episode
+from sim.pocket.world.publisher import Publisher
+
+_COLLISION_SENSOR = "sensor.other.collision"
+_WALKER_MASS_KG = 80.0
+#: A new vehicle may stand this far inside the box of another thing, m: boxes are a little too big.
+_SPAWN_TOLERANCE_M = 0.05
+
+
+def is_free(episode: Episode, actor: Actor) -> bool:
+    """Say whether nothing stands where a vehicle or walker is to be spawned."""
+    vehicles = {
+        other.id: _box(other) for other in episode.actors.of_class(Vehicle) if other.collides
+    }
+    bodies = {body.actor_id: body.box for body in _bodies(episode)}
+    contacts = find_contacts(
+        {actor.id: _box(actor)}, {**vehicles, **bodies}, episode.town.obstacles
+    )
+    return all(contact.depth_m <= _SPAWN_TOLERANCE_M for contact in contacts)
+
+
+def collide(episode: Episode, vehicles: Sequence[Vehicle]) -> list[Contact]:
+    """Keep vehicles out of each other and of everything else after a step of the dynamics."""
+    if not vehicles:
+        return []
+    return resolve_collisions(
+        episode.dynamics,
+        _bodies(episode),
+        episode.town.obstacles,
+        vehicle_tags={vehicle.id: vehicle.identity.semantic_tag for vehicle in vehicles},
+        ghosts=[vehicle.id for vehicle in vehicles if not vehicle.collides],
+    )
+
+
+def publish_collisions(
+    episode: Episode, contacts: Sequence[Contact], *, frame: int, publisher: Publisher
+) -> None:
+    """Tell the collision sensors of the vehicles that hit something.
+
+    The other actor of a collision with the scenery is no actor: its id is 0 and its type names
+    what was hit, as CARLA does it (``static.building``, ...).
+    """
+    if not contacts:
+        return
+    for sensor in episode.actors.of_class(Sensor):
+        if sensor.type_id != _COLLISION_SENSOR or sensor.relative is None:
+            continue
+        if not publisher.has_subscribers(sensor.identity.stream_id):
+            continue
+        for contact in contacts:
+            if contact.actor_id == sensor.identity.parent_id:
+                header = pack_sensor_header(
+                    SENSOR_TYPE_IDS[_COLLISION_SENSOR],
+                    frame,
+                    episode.clock.now_s,
+                    sensor.transform,
+                )
+                payload = _payload(episode, contact, publisher)
+                publisher.publish(sensor.identity.stream_id, (header, payload))
+
+
+def _payload(episode: Episode, contact: Contact, publisher: Publisher) -> bytes:
+    other = None if contact.other_id is None else episode.actors.find(contact.other_id)
+    if other is None:
+        name = CityObjectLabel(contact.other_tag).name.lower()
+        description = ActorDescription(0, f"static.{name}")
+        tag = bytes([contact.other_tag])
+        other_wire = [0, 0, description, BoundingBox(), tag, b""]
+    else:
+        other_wire = wire_from_actor(other, publisher)
+    hit = episode.actors.get(contact.actor_id, Actor)
+    return pack_value([wire_from_actor(hit, publisher), other_wire, contact.impulse])
+
+
+def _bodies(episode: Episode) -> list[Body]:
+    bodies = []
+    for actor in episode.actors:
+        if not actor.collides or isinstance(actor, Vehicle):
+            continue
+        if isinstance(actor, Walker):
+            bodies.append(Body(actor_id=actor.id, box=_box(actor), mass_kg=_WALKER_MASS_KG))
+        elif actor.type_id.startswith("static.prop."):
+            bodies.append(Body(actor_id=actor.id, box=_box(actor)))
+    return bodies
+
+
+def _box(actor: Actor) -> OrientedBox:
+    box = actor.identity.bounding_box
+    return box_of(actor.transform, box.location, box.extent, actor.identity.semantic_tag)
