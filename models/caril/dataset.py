@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
+from bicameral.types import AGENT_CAMERA
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
 from models.caril.classes import NETWORK_IMAGE
@@ -122,7 +123,9 @@ def find_episodes(data: Path) -> list[Episode]:
     Raises:
         DataError: If there are none, an `episode.json` is wrong, or a test town is trained on.
     """
-    episodes = [_read_episode(path) for path in sorted(data.glob("*/*/episode.json"))]
+    # A name with a dot is an episode that is being written, or whose writer was killed.
+    paths = (path for path in data.glob("*/*/episode.json") if path.parent.name[0] != ".")
+    episodes = [_read_episode(path) for path in sorted(paths)]
     if not episodes:
         raise DataError(
             f"no collected episodes in {data} (looked for TOWN/EPISODE/episode.json); "
@@ -255,14 +258,17 @@ def _load_images(episode: Episode, spec: ImageSpec, expected: int) -> NDArray[np
     key = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:12]
     cache = episode.folder / f"network-{key}.npy"
     shape = (expected, spec.height, spec.width, 3)
+    if expected == 0:
+        return np.empty(shape, np.uint8)
     if cache.exists():
         cached = _map_array(cache)
         if cached.shape == shape:
             return cached
     path = episode.folder / "frames.npy"
     frames = _map_array(path)
-    if frames.ndim != 4 or frames.shape[0] != expected:
-        raise DataError(f"{path} has shape {frames.shape}, its labels have {expected} rows")
+    pictures = (expected, AGENT_CAMERA.height, AGENT_CAMERA.width, 3)
+    if frames.shape != pictures:
+        raise DataError(f"{path} has shape {frames.shape}, its labels and camera say {pictures}")
     images = np.empty(shape, np.uint8)
     for start in range(0, expected, _CHUNK):
         part = slice(start, start + _CHUNK)

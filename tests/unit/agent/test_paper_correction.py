@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agent.correction.branch_gain import measure_branches
 from agent.correction.paper import AGREE, CLASS, JITTER, LOST, PaperCorrection, PaperRule
 from agent.correction.protocol import Opinions
 from bicameral.types import RoadOption
@@ -127,3 +128,18 @@ def test_an_answer_that_is_no_number_is_passed_on(
         Opinions((model, None), picture, 5.0, RoadOption.LANE_FOLLOW)
     )
     assert np.isnan(decided.steer)
+
+
+def test_branches_are_counted_with_their_gain() -> None:
+    steer = np.array([0.0, 0.2, 0.1, 0.0])
+    probabilities = np.stack(
+        [_peaked(5, 0.95), _peaked(2, 0.95), np.full(11, 1 / 11), _peaked(5, 0.95)]
+    )
+    label = np.array([0.01, -0.125, 0.1, 0.0])
+    gains = measure_branches(RULE, steer, np.log(probabilities), label)
+    assert list(gains) == [AGREE, CLASS, LOST, JITTER]
+    assert [gain.frames for gain in gains.values()] == [2, 1, 1, 0]
+    assert gains[AGREE].error_before == gains[AGREE].error_after == pytest.approx(0.005)
+    assert gains[CLASS].error_before == pytest.approx(0.325)
+    assert gains[CLASS].error_after == pytest.approx(0.0, abs=0.03)
+    assert gains[JITTER].error_before is None

@@ -141,6 +141,33 @@ def test_labels_out_of_range_are_refused(
         load_frames(tmp_path, "test")
 
 
+def test_an_episode_that_is_still_being_written_is_not_there(
+    tmp_path: Path, write_episode: EpisodeWriter
+) -> None:
+    write_episode(tmp_path, "Train01", "a", frames=1)
+    write_episode(tmp_path, "Train01", ".partial-b", frames=1)
+    assert [episode.episode_id for episode in find_episodes(tmp_path)] == ["a"]
+
+
+def test_an_episode_without_frames_does_no_harm(
+    tmp_path: Path, write_episode: EpisodeWriter
+) -> None:
+    write_episode(tmp_path, "Ridgeway", "empty", split="test", frames=0)
+    write_episode(tmp_path, "Ridgeway", "full", split="test", frames=4)
+    frames = load_frames(tmp_path, "test")
+    assert len(frames) == 4
+    assert frames.gather(np.arange(4)).shape == (4, 64, 160, 3)
+
+
+def test_pictures_of_another_camera_are_refused(
+    tmp_path: Path, write_episode: EpisodeWriter
+) -> None:
+    folder = write_episode(tmp_path, "Ridgeway", "t", split="test", frames=2)
+    np.save(folder / "frames.npy", np.zeros((2, 448, 448, 3), np.uint8))
+    with pytest.raises(DataError, match=r"frames\.npy has shape"):
+        load_frames(tmp_path, "test")
+
+
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="bicameral collect"):
         load_frames(tmp_path, "train")
