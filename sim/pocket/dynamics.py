@@ -17,7 +17,7 @@ equations. It is driven by the fields of CARLA's ``VehiclePhysicsControl``, read
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from bicameral.errors import UserError
 from sim.pocket import dynamics_kernels as k
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.ground import Ground
-from sim.pocket.vehicle_arrays import VehicleArrays, check_physics
+from sim.pocket.vehicle_arrays import CollisionView, VehicleArrays, check_physics
 from sim.pocket.vehicles import PhysicsControl, VehicleModel
 
 #: No substep is longer, whatever the client asks for; the tyre model needs it.
@@ -127,6 +127,8 @@ class VehicleDynamics:
         self._arrays.set_physics(row, model, model.physics)
         self._arrays.gravity[row] = k.GRAVITY
         self._arrays.moving[row] = True
+        self._arrays.present[row] = True
+        self._arrays.extents[row] = model.half_extent
         self._rows[actor_id] = row
         self._models[actor_id] = model
         self._physics[actor_id] = model.physics
@@ -137,6 +139,7 @@ class VehicleDynamics:
         """Take a vehicle out of the world."""
         row = self._rows.pop(actor_id)
         self._arrays.moving[row] = False
+        self._arrays.present[row] = False
         del self._models[actor_id], self._physics[actor_id], self._controls[actor_id]
 
     def set_control(self, actor_id: int, control: VehicleControl) -> None:
@@ -295,14 +298,6 @@ class VehicleDynamics:
         s[k.FORCE_X] += force.x * cos_yaw + force.y * sin_yaw
         s[k.FORCE_Y] += -force.x * sin_yaw + force.y * cos_yaw
 
-    def displace(self, actor_id: int, offset: Vector3) -> None:
-        """Move a vehicle a little, e.g. out of a wall, without touching how it moves."""
-        _require_finite("offset", offset)
-        s = self._arrays.state[self._rows[actor_id]]
-        s[k.X] += offset.x
-        s[k.Y] += offset.y
-        s[k.Z] += offset.z
-
     def set_physics(self, actor_id: int, physics: PhysicsControl) -> None:
         """Replace the physics of a vehicle; wheel positions are the model's and stay.
 
@@ -383,13 +378,47 @@ class VehicleDynamics:
             return
         a = self._arrays
         count = max(substeps, math.ceil(delta_s / LONGEST_SUBSTEP_S - 1e-9), 1)
+        a.before[:] = a.state[:, [k.X, k.Y, k.YAW]]
         k.step_vehicles(
             a.moving, a.state, a.control, a.parameters, a.gears, a.torque, a.steering, a.gravity,
             delta_s, count,
         )  # fmt: skip
         self._sample_ground()
         k.follow_ground(a.moving, a.state, a.ground, a.gravity, delta_s)
-        k.finish_step(a.moving, a.state, a.parameters, a.velocity, a.acceleration, delta_s)
+        a.acceleration[:] = a.velocity
+        k.refresh_velocities(a.moving, a.state, a.parameters, a.velocity)
+        a.acceleration[:] = (a.velocity - a.acceleration) / delta_s
+
+    def collision_view(self, ghosts: Collection[int]) -> tuple[dict[int, int], CollisionView]:
+        """Return what collisions work on.
+
+        Args:
+            ghosts: Vehicles that collide with nothing.
+
+        Returns:
+            The actor id by row, and the arrays themselves.
+        """
+        a = self._arrays
+        present = a.present
+        if ghosts:
+            present = present.copy()
+            present[[self._rows[actor_id] for actor_id in ghosts if actor_id in self._rows]] = False
+        view = CollisionView(
+            state=a.state,
+            before=a.before,
+            parameters=a.parameters,
+            extents=a.extents,
+            present=present,
+            movable=present & a.moving,
+        )
+        return {row: actor_id for actor_id, row in self._rows.items()}, view
+
+    def refresh_velocities(self, actor_ids: Iterable[int]) -> None:
+        """Derive the world velocities anew after collisions changed those of the bodies."""
+        a = self._arrays
+        changed = np.zeros_like(a.moving)
+        changed[[self._rows[actor_id] for actor_id in actor_ids]] = True
+        k.refresh_velocities(changed & a.moving, a.state, a.parameters, a.velocity)
 
     def _sample_ground(self) -> None:
         """Ask the map below every vehicle that moved."""

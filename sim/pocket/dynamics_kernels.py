@@ -5,17 +5,15 @@ The frame is left-handed (x forward, y right), so positive yaw, steering and lat
 right and the textbook equations of the bicycle model hold unchanged.
 """
 
-# mypy: disallow-untyped-decorators=False
-# ruff: noqa: PLR0913 -- kernels take arrays, not objects
-
 from __future__ import annotations
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from sim.pocket.compiled import compiled
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +60,7 @@ _RPM_PER_RAD_S = 60.0 / (2.0 * math.pi)
 _LEAST_LATERAL_SHARE = 0.25
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def interpolate(curve: Any, points: int, x: float) -> float:
     """Linear interpolation in rows (x, y) of which the first `points` are valid; ends are held."""
     if x <= curve[0, 0]:
@@ -74,13 +72,13 @@ def interpolate(curve: Any, points: int, x: float) -> float:
     return float(curve[points - 1, 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def approach(value: float, target: float, step: float) -> float:
     """Move towards a target by at most `step`."""
     return min(target, value + step) if target > value else max(target, value - step)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def tyre_force(slip_rad: float, stiffness: float, limit: float) -> float:
     """Lateral force of an axle against its slip angle.
 
@@ -101,7 +99,7 @@ def tyre_force(slip_rad: float, stiffness: float, limit: float) -> float:
     return -math.copysign(share * limit, slip_rad)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def choose_gear(s: Any, u: Any, p: Any, gears: Any, h: float) -> None:
     """Engage the gear that the control or the automatic gearbox asks for."""
     count = int(p[GEARS])
@@ -129,7 +127,7 @@ def choose_gear(s: Any, u: Any, p: Any, gears: Any, h: float) -> None:
     s[SHIFT_S] = max(0.0, s[SHIFT_S] - h)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def engine_forces(s: Any, p: Any, gears: Any, torque: Any) -> tuple[float, float, float]:
     """Return (driving force N, resisting force N, inertia of the engine at the wheels kg)."""
     gear = int(s[GEAR])
@@ -152,7 +150,7 @@ def engine_forces(s: Any, p: Any, gears: Any, torque: Any) -> tuple[float, float
     return (drive if gear > 0 else -drive), resist, p[MOI] * lever * lever
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def crawl(s: Any, p: Any, share: float, front: float, rear: float, h: float) -> None:
     """Pull lateral velocity and yaw rate to rolling without slip, within what friction allows.
 
@@ -176,7 +174,7 @@ def crawl(s: Any, p: Any, share: float, front: float, rear: float, h: float) -> 
     s[YAW_RATE] += min(max(turn, -most), most)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def roll_on_ground(
     s: Any, u: Any, p: Any, gears: Any, torque: Any, steering: Any, h: float
 ) -> None:
@@ -244,7 +242,7 @@ def roll_on_ground(
         crawl(s, p, 1.0 - tyres, grip_front, grip_rear, h)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def step_vehicles(
     moving: Any,
     state: Any,
@@ -314,7 +312,7 @@ _HEIGHT_FOLLOWS_S = 0.06
 _ATTITUDE_FOLLOWS_S = 0.12
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def follow_ground(moving: Any, state: Any, ground: Any, gravity: Any, delta_s: float) -> None:
     """Set height, pitch and roll after a step from the ground below each vehicle.
 
@@ -355,22 +353,18 @@ def follow_ground(moving: Any, state: Any, ground: Any, gravity: Any, delta_s: f
         s[ROLL] += share * (roll - s[ROLL])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def finish_step(
-    moving: Any, state: Any, parameters: Any, velocity: Any, acceleration: Any, delta_s: float
-) -> None:
-    """Derive velocity and acceleration of the origin in the world frame.
+@compiled
+def refresh_velocities(chosen: Any, state: Any, parameters: Any, velocity: Any) -> None:
+    """Derive the velocity of the origin in the world frame.
 
     Args:
-        moving: (N,) bool.
+        chosen: (N,) bool, which rows.
         state: (N, STATE_COLUMNS) float64.
         parameters: (N, PARAMETER_COLUMNS) float64.
-        velocity: (N, 3) float64, m/s; holds the last step's values, gets the new ones.
-        acceleration: (N, 3) float64, m/s2, is written.
-        delta_s: Length of the step.
+        velocity: (N, 3) float64, m/s, is written.
     """
-    for i in range(moving.shape[0]):
-        if not moving[i]:
+    for i in range(chosen.shape[0]):
+        if not chosen[i]:
             continue
         s = state[i]
         forward = s[VX]
@@ -379,8 +373,6 @@ def finish_step(
             forward /= math.sqrt(1.0 + s[SLOPE_FORWARD] ** 2)
             right /= math.sqrt(1.0 + s[SLOPE_RIGHT] ** 2)
         cos_yaw, sin_yaw = math.cos(s[YAW]), math.sin(s[YAW])
-        x, y, z = forward * cos_yaw - right * sin_yaw, forward * sin_yaw + right * cos_yaw, s[VZ]
-        acceleration[i, 0] = (x - velocity[i, 0]) / delta_s
-        acceleration[i, 1] = (y - velocity[i, 1]) / delta_s
-        acceleration[i, 2] = (z - velocity[i, 2]) / delta_s
-        velocity[i, 0], velocity[i, 1], velocity[i, 2] = x, y, z
+        velocity[i, 0] = forward * cos_yaw - right * sin_yaw
+        velocity[i, 1] = forward * sin_yaw + right * cos_yaw
+        velocity[i, 2] = s[VZ]

@@ -20,6 +20,27 @@ _CURVE_POINTS = 32
 _MOST_GEARS = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollisionView:
+    """The arrays that collisions read and change; columns and rows as in `VehicleArrays`.
+
+    Attributes:
+        state: See `VehicleArrays`.
+        before: See `VehicleArrays`.
+        parameters: See `VehicleArrays`.
+        extents: See `VehicleArrays`.
+        present: (N,) bool, rows that collide.
+        movable: (N,) bool, rows that can be pushed.
+    """
+
+    state: k.Floats
+    before: k.Floats
+    parameters: k.Floats
+    extents: k.Floats
+    present: NDArray[np.bool_]
+    movable: NDArray[np.bool_]
+
+
 @dataclass(slots=True, kw_only=True)
 class VehicleArrays:
     """One row per vehicle; the columns are named in `dynamics_kernels`.
@@ -37,6 +58,9 @@ class VehicleArrays:
         sampled_at: (N, 3): where that was asked, world frame, m.
         velocity: (N, 3) m/s, world frame, of the origin.
         acceleration: (N, 3) m/s2, world frame.
+        before: (N, 3): x, y and yaw at the start of the last step.
+        extents: (N, 3) half extents of the box, m.
+        present: (N,) bool, the rows that hold a vehicle, simulated or frozen.
     """
 
     moving: NDArray[np.bool_]
@@ -51,6 +75,9 @@ class VehicleArrays:
     sampled_at: k.Floats
     velocity: k.Floats
     acceleration: k.Floats
+    before: k.Floats
+    extents: k.Floats
+    present: NDArray[np.bool_]
 
     @classmethod
     def empty(cls, rows: int) -> VehicleArrays:
@@ -68,6 +95,9 @@ class VehicleArrays:
             sampled_at=np.zeros((rows, 3)),
             velocity=np.zeros((rows, 3)),
             acceleration=np.zeros((rows, 3)),
+            before=np.zeros((rows, 3)),
+            extents=np.zeros((rows, 3)),
+            present=np.zeros(rows, np.bool_),
         )
 
     def grown(self, rows: int) -> VehicleArrays:

@@ -117,8 +117,7 @@ def test_an_unknown_id_names_the_nearest():
 def test_every_vehicle_blueprint_has_a_model_and_every_prop_a_box():
     assert {b.id for b in of_kind("vehicle.")} == {model.type_id for model in VEHICLE_MODELS}
     for blueprint in of_kind("static.prop."):
-        if blueprint.id != "static.prop.mesh":
-            assert min(prop_half_extent(blueprint.id)) > 0.0
+        assert min(prop_half_extent(blueprint.id)) > 0.0
 
 
 def test_the_model_3_steers_70_degrees():

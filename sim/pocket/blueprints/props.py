@@ -82,6 +82,7 @@ _SIZES: dict[str, tuple[float, float, float]] = {
     "warningconstruction": (0.5, 0.8, 1.0),
     "wateringcan": (0.2, 0.4, 0.3),
 }
+_UNIT_BOX = Vector3(0.5, 0.5, 0.5)
 _SIZE_CLASSES = ((0.3, "tiny"), (0.8, "small"), (1.6, "medium"), (2.6, "big"))
 
 PROP_IDS: tuple[str, ...] = tuple(f"static.prop.{name}" for name in _SIZES)
@@ -96,6 +97,8 @@ def prop_half_extent(prop_id: str) -> Vector3:
     Raises:
         UserError: There is no such prop.
     """
+    if prop_id == "static.prop.mesh":
+        return _UNIT_BOX  # its size is that of a file which only the real simulator has
     size = _SIZES.get(prop_id.removeprefix("static.prop."))
     if size is None:
         raise unknown_name("prop", prop_id, PROP_IDS)

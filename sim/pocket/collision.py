@@ -1,0 +1,331 @@
+"""Collisions of vehicles with each other, with walkers and props, and with the town.
+
+Everything is an upright oriented box. `find_contacts` only looks; `resolve_collisions` runs after
+`VehicleDynamics.step`, replays the step in strides of a few centimetres so that nothing is jumped
+over, pushes vehicles out along the shallowest axis and takes away the velocity into it, as an
+impulse with friction at the point of contact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.pocket import collision_kernels as k
+from sim.pocket.dynamics import VehicleDynamics
+from sim.pocket.geometry import Transform, Vector3, rotation_matrix
+
+_CELL_M = 8.0
+#: A contact with less than this overlap does not count, m.
+_SLOP_M = 1e-4
+
+
+class UprightBox(Protocol):
+    """What `StaticObstacles` reads of a box."""
+
+    @property
+    def location(self) -> Vector3:
+        """Centre, world frame, m."""
+
+    @property
+    def half_extent(self) -> Vector3:
+        """Half of length, width and height, m."""
+
+    @property
+    def yaw_deg(self) -> float:
+        """Direction of the length."""
+
+    @property
+    def tag(self) -> int:
+        """CityObjectLabel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrientedBox:
+    """An upright box.
+
+    Attributes:
+        location: Centre, world frame, m.
+        half_extent: Half of length, width and height, m.
+        yaw_deg: Direction of the length.
+        tag: CityObjectLabel of what it stands for.
+    """
+
+    location: Vector3
+    half_extent: Vector3
+    yaw_deg: float
+    tag: int = 0
+
+    def contains(self, point: Vector3) -> bool:
+        """Return whether a point lies inside or on the surface."""
+        yaw = math.radians(self.yaw_deg)
+        dx, dy = point.x - self.location.x, point.y - self.location.y
+        along = dx * math.cos(yaw) + dy * math.sin(yaw)
+        across = -dx * math.sin(yaw) + dy * math.cos(yaw)
+        return (
+            abs(along) <= self.half_extent.x
+            and abs(across) <= self.half_extent.y
+            and abs(point.z - self.location.z) <= self.half_extent.z
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """An actor that vehicles can hit but that the dynamics do not move: a walker, a prop.
+
+    Attributes:
+        actor_id: Its id.
+        box: Where it is.
+        mass_kg: Infinite for what stops a vehicle; a walker's mass only slows it.
+    """
+
+    actor_id: int
+    box: OrientedBox
+    mass_kg: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Two things overlap.
+
+    Attributes:
+        actor_id: The vehicle.
+        other_id: The other actor, None for the town.
+        other_tag: CityObjectLabel of the other.
+        normal: Unit vector from the other to the vehicle, world frame.
+        depth_m: How far they overlapped.
+        impulse: N s that the vehicle received during the step, world frame; zero from
+            `find_contacts`.
+    """
+
+    actor_id: int
+    other_id: int | None
+    other_tag: int
+    normal: Vector3
+    depth_m: float
+    impulse: Vector3 = Vector3()  # noqa: RUF009 -- immutable
+
+
+def box_of(transform: Transform, centre: Vector3, half_extent: Vector3, tag: int) -> OrientedBox:
+    """Return the box of an actor.
+
+    Args:
+        transform: Its pose; pitch and roll only shift the centre.
+        centre: Of its bounding box, actor frame, m.
+        half_extent: Of its bounding box, m.
+        tag: Its CityObjectLabel.
+    """
+    offset = rotation_matrix(transform.rotation) @ np.asarray(centre)
+    location = (float(a + b) for a, b in zip(transform.location, offset, strict=True))
+    return OrientedBox(
+        location=Vector3(*location),
+        half_extent=half_extent,
+        yaw_deg=transform.rotation.yaw,
+        tag=tag,
+    )
+
+
+def _rows(boxes: Sequence[UprightBox]) -> NDArray[np.float64]:
+    """Return (N, BOX_COLUMNS) rows for the kernels."""
+    rows = np.zeros((len(boxes), k.BOX_COLUMNS))
+    for row, box in zip(rows, boxes, strict=True):
+        yaw = math.radians(box.yaw_deg)
+        row[:] = (
+            box.location.x,
+            box.location.y,
+            box.location.z - box.half_extent.z,
+            box.location.z + box.half_extent.z,
+            box.half_extent.x,
+            box.half_extent.y,
+            math.cos(yaw),
+            math.sin(yaw),
+        )
+    return rows
+
+
+class StaticObstacles:
+    """The boxes of everything that never moves, found through a grid of 8 m cells.
+
+    Attributes:
+        boxes: (M, BOX_COLUMNS) float64 rows for the kernels.
+        tags: (M,) int64.
+        grid: (5,) float64: origin x, origin y, cell size, cells along x, cells along y.
+        starts: (cells + 1,) int64.
+        members: (S,) int64, obstacle numbers by cell.
+    """
+
+    def __init__(self, boxes: Iterable[UprightBox]) -> None:
+        """Index the boxes."""
+        known = list(boxes)
+        self.boxes = _rows(known)
+        self.tags = np.array([int(box.tag) for box in known], np.int64)
+        self.grid = np.array([0.0, 0.0, _CELL_M, 0.0, 0.0])
+        self.starts = np.zeros(1, np.int64)
+        self.members = np.zeros(0, np.int64)
+        if known:
+            self._index()
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def _index(self) -> None:
+        """Fill the grid: each box into all cells that its bounding rectangle touches."""
+        b = self.boxes
+        cosine, sine = np.abs(b[:, k.COS]), np.abs(b[:, k.SIN])
+        reach_x = b[:, k.HALF_X] * cosine + b[:, k.HALF_Y] * sine
+        reach_y = b[:, k.HALF_X] * sine + b[:, k.HALF_Y] * cosine
+        origin_x, origin_y = (b[:, k.BX] - reach_x).min(), (b[:, k.BY] - reach_y).min()
+        low_i = np.floor((b[:, k.BX] - reach_x - origin_x) / _CELL_M).astype(np.int64)
+        high_i = np.floor((b[:, k.BX] + reach_x - origin_x) / _CELL_M).astype(np.int64)
+        low_j = np.floor((b[:, k.BY] - reach_y - origin_y) / _CELL_M).astype(np.int64)
+        high_j = np.floor((b[:, k.BY] + reach_y - origin_y) / _CELL_M).astype(np.int64)
+        columns, rows = int(high_i.max()) + 1, int(high_j.max()) + 1
+        cells: list[list[int]] = [[] for _ in range(columns * rows)]
+        for number in range(len(b)):
+            for i in range(low_i[number], high_i[number] + 1):
+                for j in range(low_j[number], high_j[number] + 1):
+                    cells[i * rows + j].append(number)
+        self.grid = np.array([origin_x, origin_y, _CELL_M, columns, rows])
+        self.starts = np.cumsum([0, *(len(cell) for cell in cells)], dtype=np.int64)
+        self.members = np.array([number for cell in cells for number in cell], np.int64)
+
+    def contacts_of(self, actor_id: int, box: OrientedBox) -> list[Contact]:
+        """Return the contacts of one box with the obstacles."""
+        row = _rows([box])[0]
+        found = np.empty(1024, np.int64)
+        reach = math.hypot(box.half_extent.x, box.half_extent.y)
+        count = k.candidates_near(
+            row[k.BX], row[k.BY], reach, self.boxes, self.grid, self.starts, self.members, found
+        )
+        contacts = []
+        for number in sorted(found[:count].tolist()):
+            depth, x, y = k.overlap(row, self.boxes[number])
+            if depth > _SLOP_M:
+                contacts.append(
+                    Contact(
+                        actor_id=actor_id,
+                        other_id=None,
+                        other_tag=int(self.tags[number]),
+                        normal=Vector3(x, y),
+                        depth_m=depth,
+                    )
+                )
+        return contacts
+
+
+def find_contacts(
+    vehicles: Mapping[int, OrientedBox],
+    props: Mapping[int, OrientedBox],
+    obstacles: StaticObstacles,
+) -> list[Contact]:
+    """Return which vehicles overlap what, where they are now; nothing is moved.
+
+    Args:
+        vehicles: Boxes by actor id.
+        props: Boxes of walkers and props by actor id.
+        obstacles: The town.
+
+    Returns:
+        One contact per vehicle and thing; two vehicles that overlap give one contact each.
+    """
+    contacts = []
+    others = {**vehicles, **props}
+    rows = dict(zip(others, _rows(list(others.values())), strict=True))
+    for actor_id, box in vehicles.items():
+        contacts += obstacles.contacts_of(actor_id, box)
+        for other_id, other in others.items():
+            if other_id == actor_id:
+                continue
+            depth, x, y = k.overlap(rows[actor_id], rows[other_id])
+            if depth > _SLOP_M:
+                contacts.append(
+                    Contact(
+                        actor_id=actor_id,
+                        other_id=other_id,
+                        other_tag=other.tag,
+                        normal=Vector3(x, y),
+                        depth_m=depth,
+                    )
+                )
+    return contacts
+
+
+def resolve_collisions(
+    dynamics: VehicleDynamics,
+    bodies: Sequence[Body],
+    obstacles: StaticObstacles,
+    *,
+    vehicle_tags: Mapping[int, int],
+    ghosts: Collection[int] = (),
+) -> list[Contact]:
+    """Keep the vehicles out of everything after a step, and report what they hit.
+
+    Args:
+        dynamics: The vehicles, just stepped; poses and velocities change where there is contact.
+        bodies: Walkers and props.
+        obstacles: The town.
+        vehicle_tags: CityObjectLabel of each vehicle.
+        ghosts: Vehicles that collide with nothing.
+
+    Returns:
+        One contact per vehicle and thing that it touched during the step; two vehicles that touch
+        give one contact each, with opposite normals and impulses.
+    """
+    contacts = np.empty((k.MOST_CONTACTS, k.CONTACT_COLUMNS))
+    rows, view = dynamics.collision_view(ghosts)
+    count = k.collide(
+        view.state,
+        view.before,
+        view.parameters,
+        view.extents,
+        view.present,
+        view.movable,
+        _rows([body.box for body in bodies]),
+        np.array([body.mass_kg for body in bodies]),
+        obstacles.boxes,
+        obstacles.grid,
+        obstacles.starts,
+        obstacles.members,
+        contacts,
+    )
+    if not count:
+        return []
+    result: list[Contact] = []
+    for row, kind, other, x, y, depth, impulse_x, impulse_y in contacts[:count].tolist():
+        actor_id = rows[int(row)]
+        tag, other_id = 0, None
+        if kind == k.WITH_OBSTACLE:
+            tag = int(obstacles.tags[int(other)])
+        elif kind == k.WITH_BODY:
+            body = bodies[int(other)]
+            tag, other_id = body.box.tag, body.actor_id
+        else:
+            other_id = rows[int(other)]
+            tag = vehicle_tags.get(other_id, 0)
+            result.append(
+                Contact(
+                    actor_id=other_id,
+                    other_id=actor_id,
+                    other_tag=vehicle_tags.get(actor_id, 0),
+                    normal=Vector3(-x, -y),
+                    depth_m=depth,
+                    impulse=Vector3(-impulse_x, -impulse_y),
+                )
+            )
+        result.append(
+            Contact(
+                actor_id=actor_id,
+                other_id=other_id,
+                other_tag=tag,
+                normal=Vector3(x, y),
+                depth_m=depth,
+                impulse=Vector3(impulse_x, impulse_y),
+            )
+        )
+    dynamics.refresh_velocities(sorted({contact.actor_id for contact in result}))
+    return result
