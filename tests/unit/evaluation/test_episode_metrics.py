@@ -1,102 +1,34 @@
 """Hand-made drives whose metrics are known without calculation."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bicameral.types import Route
 from sim.evaluation.limits import Status
 from sim.evaluation.records import (
     COLUMN_DTYPES,
     CollisionRecord,
-    EpisodeRecord,
     LaneInvasionRecord,
     trajectory_from_columns,
 )
 from sim.metrics.episode import branch_shares, episode_metrics, straight_points
 
-LENGTH_M = 200
-SPEED_MPS = 10.0
 TICK_S = 0.05
 
 
-def straight_route(name="straight"):
-    n = LENGTH_M + 1
-    s = np.arange(n, dtype=float)
-    return Route(
-        name=name,
-        town="Harbour",
-        kind="straight",
-        xyz_m=np.column_stack([s, np.zeros(n), np.zeros(n)]),
-        yaw_rad=np.zeros(n),
-        s_m=s,
-        command=np.full(n, 4, np.int8),
-        in_junction=(s >= 100) & (s < 120),
-        lane_width_m=np.full(n, 3.5),
-        speed_limit_mps=np.full(n, SPEED_MPS),
-        target_speed_mps=np.full(n, SPEED_MPS),
-    )
+@pytest.fixture
+def metrics(straight_route):
+    return lambda episode, reference=None: episode_metrics(episode, straight_route, reference)
 
 
-def drive(ticks=400, lateral_m=0.0, heading_rad=0.0, **columns):
-    """Drive straight on at constant speed, a fixed distance beside the route."""
-    x = np.arange(ticks) * SPEED_MPS * TICK_S
-    values = {name: np.zeros(ticks) for name in COLUMN_DTYPES}
-    values |= {
-        "frame": np.arange(ticks),
-        "time_s": np.arange(ticks) * TICK_S,
-        "x_m": x,
-        "y_m": np.full(ticks, lateral_m),
-        "yaw_rad": np.full(ticks, heading_rad),
-        "speed_mps": np.full(ticks, SPEED_MPS),
-        "progress_m": x,
-        "cross_track_m": np.full(ticks, lateral_m),
-        "heading_error_rad": np.full(ticks, heading_rad),
-        "confidence": np.full(ticks, np.nan),
-    }
-    return trajectory_from_columns(values | columns, {})
+@pytest.fixture
+def perfect(record, drive):
+    return record(drive())
 
 
-def record(trajectory, status=Status.COMPLETED, **changes):
-    plain = EpisodeRecord(
-        episode_id="e",
-        role="evaluation",
-        agent="a",
-        correction="none",
-        privileged=False,
-        route="straight",
-        town="Harbour",
-        weather="clear",
-        seed=1,
-        repetition=0,
-        status=status,
-        message="",
-        collisions=(),
-        lane_invasions=(),
-        branches=("none",),
-        restarts=0,
-        wall_time_s=1.0,
-        versions={},
-        trained_on=None,
-        driven_on="pocket",
-        weather_parameters={},
-        start={},
-        trajectory=trajectory,
-    )
-    return replace(plain, **changes)
-
-
-def metrics(episode, reference=None):
-    return episode_metrics(episode, straight_route(), reference)
-
-
-PERFECT = record(drive())
-
-
-def test_the_reference_itself_scores_exactly_zero_and_one():
-    scores = metrics(PERFECT, PERFECT)
+def test_the_reference_itself_scores_exactly_zero_and_one(metrics, perfect):
+    scores = metrics(perfect, perfect)
     zero = (
         "cross_track_mean cross_track_rmse cross_track_max cross_track_whole_route_mean "
         "heading_error_mean heading_error_rmse heading_error_max frechet dtw dtw_normalised area "
@@ -109,8 +41,8 @@ def test_the_reference_itself_scores_exactly_zero_and_one():
         assert scores[name].valid
 
 
-def test_driving_one_metre_beside_the_route_scores_one_metre():
-    scores = metrics(record(drive(lateral_m=-1.0, heading_rad=-0.1)), PERFECT)
+def test_driving_one_metre_beside_the_route_scores_one_metre(metrics, record, drive, perfect):
+    scores = metrics(record(drive(lateral_m=-1.0, heading_rad=-0.1)), perfect)
     for name in ("cross_track_mean", "cross_track_rmse", "cross_track_max", "frechet"):
         assert scores[name].value == pytest.approx(1.0)
     assert scores["dtw_normalised"].value == pytest.approx(1.0)
@@ -118,9 +50,9 @@ def test_driving_one_metre_beside_the_route_scores_one_metre():
     assert scores["heading_error_max"].value == pytest.approx(0.1)
 
 
-def test_a_drive_that_ends_early_cannot_look_good():
+def test_a_drive_that_ends_early_cannot_look_good(metrics, record, drive, perfect):
     early = record(drive(ticks=200), Status.DEVIATED)
-    scores = metrics(early, PERFECT)
+    scores = metrics(early, perfect)
     assert scores["cross_track_mean"].value == 0.0
     assert scores["success"].value == 0.0
     assert scores["route_completion"].value == pytest.approx(0.4975)
@@ -130,7 +62,7 @@ def test_a_drive_that_ends_early_cannot_look_good():
     assert scores["area"].value == pytest.approx(100.0**2 / 2, rel=0.01)
 
 
-def test_standing_beside_the_route_does_not_outweigh_driving_on_it():
+def test_standing_beside_the_route_does_not_outweigh_driving_on_it(metrics, record, drive):
     moving, standing = drive(ticks=100), drive(ticks=300, lateral_m=2.0)
     columns = {
         name: np.concatenate([getattr(standing, name), getattr(moving, name)])
@@ -142,7 +74,7 @@ def test_standing_beside_the_route_does_not_outweigh_driving_on_it():
     assert scores["cross_track_max"].value == 2.0
 
 
-def test_a_collision_or_leaving_the_lane_far_is_no_success():
+def test_a_collision_or_leaving_the_lane_far_is_no_success(metrics, record, drive):
     hit = CollisionRecord(frame=3, last_frame=5, other="static.building", impulse_ns=10.0)
     assert metrics(record(drive(), collisions=(hit,)))["success"].value == 0.0
     assert metrics(record(drive(lateral_m=3.1)))["success"].value == 0.0
@@ -150,7 +82,7 @@ def test_a_collision_or_leaving_the_lane_far_is_no_success():
     assert metrics(record(drive(), Status.TIMED_OUT))["success"].value == 0.0
 
 
-def test_lane_invasions_in_junctions_are_counted_apart():
+def test_lane_invasions_in_junctions_are_counted_apart(metrics, record, drive):
     inside, outside = 210, 10  # ticks at 105 m and at 5 m
     crossed = tuple(LaneInvasionRecord(frame=f, markings=("Solid",)) for f in (outside, inside))
     scores = metrics(record(drive(), lane_invasions=crossed))
@@ -158,7 +90,7 @@ def test_lane_invasions_in_junctions_are_counted_apart():
     assert scores["lane_invasions_outside_junctions"].value == 1
 
 
-def test_a_red_light_counts_once_when_its_area_is_left():
+def test_a_red_light_counts_once_when_its_area_is_left(metrics, record, drive):
     light = np.zeros(400)
     light[50:60] = 1  # left while red
     light[100:110] = 1
@@ -166,18 +98,18 @@ def test_a_red_light_counts_once_when_its_area_is_left():
     assert metrics(record(drive(traffic_light=light)))["red_lights_passed"].value == 1
 
 
-def test_half_the_time_off_the_road_is_ten_seconds():
+def test_half_the_time_off_the_road_is_ten_seconds(metrics, record, drive):
     scores = metrics(record(drive(off_road=np.arange(400) % 2)))
     assert scores["off_road_time"].value == pytest.approx(10.0)
 
 
-def test_the_episodes_own_noise_is_not_the_agents_jitter():
+def test_the_episodes_own_noise_is_not_the_agents_jitter(metrics, record, drive):
     noise = np.random.default_rng(0).normal(0.0, 0.01, 400).astype(np.float32)
     scores = metrics(record(drive(steer=noise, steer_noise=noise)))
     assert scores["steering_change"].value == 0.0
 
 
-def test_steering_left_and_right_every_tick_is_measured():
+def test_steering_left_and_right_every_tick_is_measured(metrics, record, drive):
     steer = np.where(np.arange(400) % 2, 0.05, -0.05)
     scores = metrics(record(drive(steer=steer)))
     assert scores["steering_change"].value == pytest.approx(0.1)
@@ -185,29 +117,29 @@ def test_steering_left_and_right_every_tick_is_measured():
     assert scores["steering_reversals"].value == pytest.approx(20.0, rel=0.01)
 
 
-def test_what_was_not_measured_is_not_zero():
-    scores = metrics(PERFECT)
+def test_what_was_not_measured_is_not_zero(metrics, perfect):
+    scores = metrics(perfect)
     for name in ("frechet", "area", "confidence_mean", "inference_mean_s"):
         assert not scores[name].valid
         assert math.isnan(scores[name].value)
 
 
-def test_an_episode_without_a_tick_has_metrics_and_no_success():
+def test_an_episode_without_a_tick_has_metrics_and_no_success(metrics, record, drive, perfect):
     empty = record(drive(ticks=0), Status.SIMULATION_CRASHED)
-    scores = metrics(empty, PERFECT)
-    assert scores.keys() == metrics(PERFECT, PERFECT).keys()
+    scores = metrics(empty, perfect)
+    assert scores.keys() == metrics(perfect, perfect).keys()
     assert scores["success"].value == 0.0
     assert scores["route_completion"].value == 0.0
     assert scores["cross_track_whole_route_mean"].value == pytest.approx(5.0)
     assert not scores["cross_track_mean"].valid
 
 
-def test_straights_begin_after_the_start():
-    assert not straight_points(straight_route())[:50].any()
-    assert straight_points(straight_route())[50:].all()
+def test_straights_begin_after_the_start(straight_route):
+    assert not straight_points(straight_route)[:50].any()
+    assert straight_points(straight_route)[50:].all()
 
 
-def test_branch_shares_add_up_to_one():
+def test_branch_shares_add_up_to_one(record, drive):
     branch = np.repeat([0, 1], [300, 100])
     episode = record(drive(branch=branch), branches=("none", "second_opinion_b"))
     assert branch_shares(episode) == {"none": 0.75, "second_opinion_b": 0.25}

@@ -1,0 +1,110 @@
+"""Episodes and routes come back from disk as they went."""
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from bicameral.errors import DataError
+from sim.client.ego import Collision
+from sim.evaluation.episode import merge_collisions
+from sim.evaluation.records import (
+    COLUMN_DTYPES,
+    CollisionRecord,
+    LaneInvasionRecord,
+    read_episode,
+    read_route,
+    write_episode,
+    write_route,
+)
+
+
+@pytest.fixture
+def episode(record, drive):
+    trajectory = replace(drive(), diagnostics={"cascade": np.full(400, np.nan, np.float32)})
+    return record(
+        trajectory,
+        collisions=(CollisionRecord(frame=1, last_frame=2, other="static.wall", impulse_ns=3.5),),
+        lane_invasions=(LaneInvasionRecord(frame=4, markings=("Solid", "Broken")),),
+        branches=("none", "paper_4_jitter"),
+        trained_on="pocket",
+        driven_on="carla",
+        weather_parameters={"fog_density": 2.0},
+    )
+
+
+def test_an_episode_comes_back_equal(tmp_path, episode):
+    write_episode(tmp_path / "e", episode)
+    back = read_episode(tmp_path / "e")
+    assert replace(back, trajectory=episode.trajectory) == episode
+    for name, dtype in COLUMN_DTYPES.items():
+        stored = getattr(back.trajectory, name)
+        assert stored.dtype == dtype
+        np.testing.assert_array_equal(stored, getattr(episode.trajectory, name))
+    assert list(back.trajectory.diagnostics) == ["cascade"]
+
+
+def test_driving_on_another_simulator_than_trained_on_is_recorded(tmp_path, episode):
+    write_episode(tmp_path / "e", episode)
+    assert json.loads((tmp_path / "e" / "episode.json").read_text())["domain_mismatch"] is True
+
+
+def test_writing_leaves_nothing_but_the_episode(tmp_path, episode):
+    write_episode(tmp_path / "e", episode)
+    write_episode(tmp_path / "e", episode)
+    assert [path.name for path in tmp_path.iterdir()] == ["e"]
+
+
+def test_a_failed_write_leaves_no_trace(tmp_path, episode):
+    with pytest.raises(ValueError, match="valid number"):
+        write_episode(tmp_path / "e", replace(episode, weather_parameters={"x": object()}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "extra", "schema"])
+def test_a_damaged_episode_is_refused_by_name(tmp_path, episode, damage):
+    folder = tmp_path / "e"
+    write_episode(folder, episode)
+    if damage == "delete":
+        (folder / "trajectory.npz").unlink()
+    elif damage == "truncate":
+        (folder / "trajectory.npz").write_bytes(b"PK")
+    else:
+        content = json.loads((folder / "episode.json").read_text())
+        content["surplus" if damage == "extra" else "schema_version"] = 99
+        (folder / "episode.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=str(folder)):
+        read_episode(folder)
+
+
+def test_a_route_comes_back_equal(tmp_path, straight_route):
+    write_route(tmp_path / "r.npz", straight_route)
+    back = read_route(tmp_path / "r.npz")
+    for entry in fields(straight_route):
+        np.testing.assert_array_equal(
+            getattr(back, entry.name), getattr(straight_route, entry.name)
+        )
+    with pytest.raises(DataError, match=r"q\.npz"):
+        read_route(tmp_path / "q.npz")
+
+
+def hits(*frames, other="static.wall"):
+    return [Collision(frame=f, other=other, impulse_ns=float(f)) for f in frames]
+
+
+def test_ticks_of_one_contact_are_one_collision():
+    merged = merge_collisions(hits(105, 104, 103, 150), first_frame=100, ticks=60)
+    assert [(c.frame, c.last_frame, c.impulse_ns) for c in merged] == [
+        (3, 5, 105.0),
+        (50, 50, 150.0),
+    ]
+
+
+def test_two_things_touched_at_once_are_two_collisions():
+    both = hits(103, 104) + hits(103, 104, other="vehicle.audi.a2")
+    assert len(merge_collisions(both, first_frame=100, ticks=60)) == 2
+
+
+def test_contacts_outside_the_recorded_ticks_do_not_count():
+    assert merge_collisions(hits(99, 160), first_frame=100, ticks=60) == ()
