@@ -1,0 +1,1 @@
+"""Recording what the expert would do, in pictures that a network can learn from."""

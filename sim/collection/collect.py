@@ -1,0 +1,257 @@
+"""Collects all episodes of a plan: on several simulators at once, and resumable."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import carla
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+
+from bicameral.errors import ConfigError, SimulatorLostError
+from sim.client.connection import connect, driven_town, simulator_kind
+from sim.client.local_server import LocalServer
+from sim.collection.episode import Crew, Place, record_episode
+from sim.collection.plan import CollectionPlan, EpisodePlan, plan_conflicts
+from sim.collection.storage import read_stored_episode
+from sim.evaluation.agents import AgentSpec, make_agent
+from sim.evaluation.worker import ServerChoice
+from sim.routes.planner import RoutePlanner
+
+_LOG = logging.getLogger(__name__)
+
+#: An episode during which the simulator is lost more often than this ends the collection.
+MAX_RESTARTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionRun:
+    """How to collect; nothing here changes the data.
+
+    Attributes:
+        server: Which simulator to use.
+        jobs: Number of processes, each with its own pocket simulator. 1 runs in this process.
+    """
+
+    server: ServerChoice = field(default_factory=ServerChoice)
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionProgress:
+    """One more episode is stored.
+
+    Attributes:
+        done: Stored episodes, those of an earlier run included.
+        total: All episodes of the plan.
+        record: The content of its episode.json.
+    """
+
+    done: int
+    total: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSummary:
+    """What a plan's episodes hold, those of an earlier run included.
+
+    Attributes:
+        episodes: Number of episodes.
+        kept: How many of them were there already.
+        frames: Number of pictures.
+    """
+
+    episodes: int
+    kept: int
+    frames: int
+
+
+def collect(
+    plan: CollectionPlan,
+    expert: AgentSpec,
+    driver: AgentSpec | None = None,
+    *,
+    run: CollectionRun | None = None,
+    on_progress: Callable[[CollectionProgress], None] | None = None,
+) -> CollectionSummary:
+    """Record every episode of a plan that is not there yet.
+
+    Args:
+        plan: What to collect, and where to.
+        expert: The agent that labels; `agent.expert:ExpertAgent`.
+        driver: The agent that steers in a DAgger round; None lets the expert drive.
+        run: Which simulators; None for one pocket simulator in this process's care.
+        on_progress: Called in this process after each episode.
+
+    Returns:
+        How much there is now.
+
+    Raises:
+        ConfigError: If an episode of the same name was collected with other settings, or several
+            jobs are to share one server.
+        SimulatorLostError: If the simulator is lost again and again.
+    """
+    run = run or CollectionRun()
+    if run.jobs > 1 and run.server.remote:
+        raise ConfigError(
+            f"jobs is {run.jobs}, but the simulator at {run.server.address} can run one episode "
+            "at a time; use one job with --host"
+        )
+    name = "expert" if driver is None else f"dagger:{driver.label}"
+    episodes = list(plan.episodes_of(name))
+    done = {
+        (episode.town, episode.episode_id): record
+        for episode in episodes
+        if (record := _stored(plan, episode)) is not None
+    }
+    kept = len(done)
+    waiting = [e for e in episodes if (e.town, e.episode_id) not in done]
+    _LOG.info("%d of %d episodes are to be collected", len(waiting), len(episodes))
+    for record in _record_all(_Task(plan=plan, run=run, expert=expert, driver=driver), waiting):
+        done[record["town"], record["episode_id"]] = record
+        if on_progress is not None:
+            on_progress(CollectionProgress(done=len(done), total=len(episodes), record=record))
+    return CollectionSummary(
+        episodes=len(done), kept=kept, frames=sum(record["frames"] for record in done.values())
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What a worker process must know besides the episode."""
+
+    plan: CollectionPlan
+    run: CollectionRun
+    expert: AgentSpec
+    driver: AgentSpec | None
+
+
+class _Recorder:
+    """A process's simulator, agents and maps, kept from one episode to the next."""
+
+    _current: ClassVar[_Recorder | None] = None
+
+    def __init__(self, task: _Task) -> None:
+        self._task = task
+        self._planners: dict[str, RoutePlanner] = {}
+        self._crew = Crew(
+            expert=make_agent(task.expert),
+            driver=None if task.driver is None else make_agent(task.driver),
+        )
+        server = task.run.server
+        self._server: LocalServer | None = None
+        if not server.remote:
+            self._server = LocalServer(
+                port=server.port,
+                seed=server.seed,
+                map_folders=server.map_folders,
+                start_timeout_s=server.timeout_s,
+            )
+        try:
+            if self._server is not None:
+                self._server.start()
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def current(cls, task: _Task) -> _Recorder:
+        """Return this process's recorder; it is made at the first call."""
+        if cls._current is not None and cls._current._task != task:
+            cls.close_current()
+        if cls._current is None:
+            cls._current = cls(task)
+        return cls._current
+
+    @classmethod
+    def close_current(cls) -> None:
+        """Close this process's recorder if there is one."""
+        recorder, cls._current = cls._current, None
+        if recorder is not None:
+            recorder.close()
+
+    def record(self, episode: EpisodePlan) -> dict[str, Any]:
+        """Record an episode in a fresh world, through restarts of the simulator."""
+        for restarts in range(MAX_RESTARTS + 1):
+            try:
+                return self._record(episode)
+            except SimulatorLostError as error:
+                if restarts == MAX_RESTARTS or self._server is None:
+                    raise
+                _LOG.warning("episode %s: %s", episode.episode_id, error)
+                self._server.restart()
+                self._connect()
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Release the agents and end the simulator if it is ours."""
+        self._crew.expert.close()
+        if self._crew.driver is not None:
+            self._crew.driver.close()
+        if self._server is not None:
+            self._server.stop()
+
+    def _record(self, episode: EpisodePlan) -> dict[str, Any]:
+        town_file = self._task.run.server.town_files.get(episode.town, episode.town)
+        with driven_town(self._client, town_file) as world:
+            if episode.town not in self._planners:
+                self._planners[episode.town] = RoutePlanner(world.get_map(), episode.town)
+            place = Place(
+                world=world, planner=self._planners[episode.town], driven_on=self._driven_on
+            )
+            return record_episode(place, self._task.plan, episode, self._crew)
+
+    def _connect(self) -> None:
+        server = self._task.run.server
+        self._client: carla.Client = (
+            self._server.connect(server.timeout_s)
+            if self._server is not None
+            else connect(server.host or "", server.port, server.timeout_s)
+        )
+        self._driven_on = simulator_kind(self._client)
+
+
+def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, Any]]:
+    """Yield each record as soon as its episode is stored."""
+    parallel = task.run.jobs > 1
+    pool = Parallel(
+        n_jobs=task.run.jobs,
+        backend="loky" if parallel else "sequential",
+        return_as="generator_unordered" if parallel else "generator",
+        pre_dispatch="all" if parallel else 1,
+        batch_size=1,
+    )
+    try:
+        yield from pool(delayed(_record_one)(task, episode) for episode in waiting)
+    finally:
+        if parallel:
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        _Recorder.close_current()
+
+
+def _record_one(task: _Task, episode: EpisodePlan) -> dict[str, Any]:
+    return _Recorder.current(task).record(episode)
+
+
+def _stored(plan: CollectionPlan, episode: EpisodePlan) -> dict[str, Any] | None:
+    """Return the record of an episode that is there already, made with the same settings."""
+    folder: Path = plan.output / episode.town / episode.episode_id
+    if not (folder / "episode.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    record = read_stored_episode(folder).record
+    wanted = json.loads(json.dumps(plan.describe()))
+    if different := plan_conflicts(record.get("settings", {}), wanted):
+        raise ConfigError(
+            f"{folder} was collected with other {', '.join(different)}; choose another seed or "
+            "output folder, or delete it"
+        )
+    return record

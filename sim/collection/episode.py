@@ -1,0 +1,294 @@
+"""Drives one episode of a collection and records it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import carla
+import numpy as np
+from numpy.typing import NDArray
+
+import bicameral
+from bicameral.progress import RoutePosition, RouteProgress
+from bicameral.protocols import DrivingAgent
+from bicameral.types import AGENT_CAMERA, Control, Observation, Pose, Route
+from sim.client.connection import SERVER_VERSION, TICK_S, simulator_errors
+from sim.client.ego import Ego
+from sim.client.weather import Weather, apply_weather, perturb_weather, weather_by_name
+from sim.collection.legs import Leg, bursts, draw_legs
+from sim.collection.plan import SCHEMA, CollectionPlan, EpisodePlan
+from sim.collection.storage import EpisodeWriter
+from sim.routes.planner import RoutePlanner
+
+#: Pictures of a vehicle that stands teach nothing about steering.
+STATIONARY_MPS = 0.3
+#: Ticks after the vehicle was put somewhere in which nothing is recorded: it settles.
+SETTLE_TICKS = 4
+#: A route is given up beyond these errors: no expert would come back from there on a road.
+LOST_M = 2.5
+LOST_RAD = 1.0
+#: A route is left this far before its end, and given up after this much time and thrice the time
+#: of its profile.
+ARRIVAL_M = 3.0
+PATIENCE_S = 20.0
+#: A vehicle that is this far off already is not pushed further.
+BURST_ENDS_M = 1.3
+#: Offsets of bursts are those at walking pace and fall with the square of speed over this.
+BURST_SPEED_MPS = 7.0
+
+_WARM_UP_TICKS = 10
+_PUT_DOWN_M = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """Who drives.
+
+    Attributes:
+        expert: Labels every tick, and drives unless there is a driver.
+        driver: Steers instead, for a DAgger round; None lets the expert drive. The pedals are
+            always the expert's.
+    """
+
+    expert: DrivingAgent
+    driver: DrivingAgent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an episode takes place.
+
+    Attributes:
+        world: Freshly loaded world of the town, synchronous.
+        planner: Plans on its map.
+        driven_on: ``"pocket"`` or ``"carla"``.
+    """
+
+    world: carla.World
+    planner: RoutePlanner
+    driven_on: str
+
+
+def record_episode(
+    place: Place, plan: CollectionPlan, episode: EpisodePlan, crew: Crew
+) -> dict[str, Any]:
+    """Drive an episode and store it.
+
+    Args:
+        place: The world to drive in.
+        plan: Settings, and where the episode is stored.
+        episode: Which one.
+        crew: Who drives.
+
+    Returns:
+        The content of its episode.json.
+
+    Raises:
+        RouteError: If the town holds no route of any wanted kind.
+        SimulatorLostError: If the simulator stops answering.
+    """
+    rng = np.random.default_rng(episode.entropy)
+    folder = plan.output / episode.town / episode.episode_id
+    # CARLA's sensor interval drifts with rounding; the pocket simulator's does not. A driver that
+    # sees needs every picture.
+    skips = place.driven_on == "pocket" and crew.driver is None
+    interval_s = plan.capture_every_ticks * TICK_S if skips else 0.0
+    with simulator_errors(f"collecting {episode.town}/{episode.episode_id}"):
+        weather = perturb_weather(weather_by_name(episode.weather), rng)
+        apply_weather(place.world, weather)
+        legs = draw_legs(place.planner, plan, episode, rng)
+        with (
+            EpisodeWriter(folder, AGENT_CAMERA) as writer,
+            Ego(
+                place.world, legs[0].start, camera=AGENT_CAMERA, camera_interval_s=interval_s
+            ) as ego,
+        ):
+            tape = _Tape(place.world, ego, plan.capture_every_ticks, crew.driver is not None)
+            for number, leg in enumerate(legs):
+                images, rows = _LegDrive(tape, plan, crew, leg, number).record()
+                writer.add(images, rows)
+            record = _describe(plan, episode, legs, weather, len(writer))
+            record["driven_on"] = place.driven_on
+            writer.finish(record)
+    return record
+
+
+class _Tape:
+    """The clock of an episode: ticks the world and knows which frames have a picture."""
+
+    def __init__(self, world: carla.World, ego: Ego, every_ticks: int, all_images: bool) -> None:
+        self._world = world
+        self._every_ticks = every_ticks
+        self._all_images = all_images
+        self.ego = ego
+        ego.apply(Control(brake=1.0))
+        # The camera's interval counts from the first tick of its life.
+        self._first = self._now = int(world.tick())
+        for _ in range(_WARM_UP_TICKS):
+            self.tick()
+
+    @property
+    def frame(self) -> int:
+        """Frames since the beginning of the episode; the simulator's own count goes on."""
+        return self._now - self._first
+
+    @property
+    def is_due(self) -> bool:
+        """Whether this frame is one to keep."""
+        return self.frame % self._every_ticks == 0
+
+    def tick(self) -> None:
+        """Advance the world."""
+        self._now = int(self._world.tick())
+
+    def observe(self, tick: int) -> Observation:
+        """Return what there is to see, at a tick of the route."""
+        with_image = self._all_images or self.is_due
+        return self.ego.observe(self._now, tick * TICK_S, with_image=with_image)
+
+    def put_down(self, pose: Pose, speed_mps: float) -> None:
+        """Put the vehicle somewhere, moving straight ahead."""
+        yaw_deg = math.degrees(pose.yaw_rad)
+        self.ego.vehicle.set_transform(
+            carla.Transform(
+                carla.Location(pose.x_m, pose.y_m, pose.z_m + _PUT_DOWN_M),
+                carla.Rotation(pitch=math.degrees(pose.pitch_rad), yaw=yaw_deg),
+            )
+        )
+        self.ego.vehicle.set_target_velocity(
+            carla.Vector3D(
+                speed_mps * math.cos(pose.yaw_rad), speed_mps * math.sin(pose.yaw_rad), 0.0
+            )
+        )
+        self.ego.vehicle.set_target_angular_velocity(carla.Vector3D(0.0, 0.0, 0.0))
+        self.ego.apply(Control())
+        self.tick()
+
+
+class _LegDrive:
+    """One route of an episode, tick by tick."""
+
+    def __init__(
+        self, tape: _Tape, plan: CollectionPlan, crew: Crew, leg: Leg, number: int
+    ) -> None:
+        self._tape = tape
+        self._plan = plan
+        self._crew = crew
+        self._leg = leg
+        self._number = number
+        self._progress = RouteProgress(leg.route)
+        pushed = leg.disturbed and crew.driver is None
+        self._bursts = bursts(plan.disturbances, leg.seed) if pushed else None
+        self._expert_in_charge = crew.driver is None
+
+    def record(self) -> tuple[list[NDArray[np.uint8]], list[dict[str, Any]]]:
+        """Drive the route to its end, or until it is lost; return pictures and rows."""
+        images: list[NDArray[np.uint8]] = []
+        rows: list[dict[str, Any]] = []
+        contacts = len(self._tape.ego.collisions)
+        self._tape.put_down(self._leg.start, self._leg.start_speed_mps)
+        for agent in (self._crew.expert, self._crew.driver):
+            if agent is not None:
+                agent.begin(self._leg.route, self._leg.seed)
+        for tick in range(_patience_ticks(self._leg.route)):
+            seen = self._tape.observe(tick)
+            pose = seen.pose
+            position = self._progress.update(pose.x_m, pose.y_m, pose.yaw_rad)
+            if self._is_over(position) or len(self._tape.ego.collisions) > contacts:
+                break
+            label = self._crew.expert.act(seen).control
+            steer, pushed = self._steer(seen, position, label)
+            applied = replace(label, steer=steer)
+            self._tape.ego.apply(applied)
+            moves = seen.speed_mps >= STATIONARY_MPS
+            if self._tape.is_due and tick >= SETTLE_TICKS and moves and seen.image is not None:
+                images.append(seen.image)
+                rows.append(self._row(seen, position, applied))
+                rows[-1] |= {"steer_expert": label.steer, "perturbed": pushed}
+            self._tape.tick()
+        return images, rows
+
+    def _is_over(self, position: RoutePosition) -> bool:
+        return (
+            abs(position.cross_track_m) > LOST_M
+            or abs(position.heading_error_rad) > LOST_RAD
+            or position.s_m > self._leg.route.length_m - ARRIVAL_M
+        )
+
+    def _steer(
+        self, seen: Observation, position: RoutePosition, label: Control
+    ) -> tuple[float, bool]:
+        """Return the steering to apply and whether it is a disturbed one."""
+        off_m = abs(position.cross_track_m)
+        push = 0.0 if self._bursts is None else next(self._bursts)
+        if off_m > BURST_ENDS_M:
+            push = 0.0
+        push /= 1.0 + (seen.speed_mps / BURST_SPEED_MPS) ** 2
+        steer = label.steer
+        if self._crew.driver is not None:
+            wanted = self._crew.driver.act(seen).control.steer
+            limit_m = self._plan.give_back_m if self._expert_in_charge else self._plan.take_over_m
+            self._expert_in_charge = off_m > limit_m
+            steer = label.steer if self._expert_in_charge else wanted
+        return min(max(steer + push, -1.0), 1.0), push != 0.0
+
+    def _row(self, seen: Observation, position: RoutePosition, applied: Control) -> dict[str, Any]:
+        route = self._leg.route
+        nearest = min(int(np.searchsorted(route.s_m, position.s_m)), len(route.s_m) - 1)
+        return {
+            "frame": self._tape.frame,
+            "time_s": self._tape.frame * TICK_S,
+            "steer_applied": applied.steer,
+            "throttle": applied.throttle,
+            "brake": applied.brake,
+            "speed_mps": seen.speed_mps,
+            "command": route.command[nearest],
+            "cross_track_m": position.cross_track_m,
+            "heading_error_rad": position.heading_error_rad,
+            "x_m": seen.pose.x_m,
+            "y_m": seen.pose.y_m,
+            "z_m": seen.pose.z_m,
+            "yaw_rad": seen.pose.yaw_rad,
+            "in_junction": route.in_junction[nearest],
+            "route": self._number,
+            "expert_in_charge": self._expert_in_charge,
+        }
+
+
+def _patience_ticks(route: Route) -> int:
+    profile_s = float(np.sum(np.diff(route.s_m) / np.maximum(route.target_speed_mps[1:], 0.5)))
+    return round((PATIENCE_S + 3.0 * profile_s) / TICK_S)
+
+
+def _describe(
+    plan: CollectionPlan, episode: EpisodePlan, legs: list[Leg], weather: Weather, frames: int
+) -> dict[str, Any]:
+    """Return the content of episode.json; nothing in it may differ from run to run."""
+    return {
+        "schema": SCHEMA,
+        "town": episode.town,
+        "episode_id": episode.episode_id,
+        "weather": episode.weather,
+        "weather_parameters": asdict(weather),
+        "driver": episode.driver,
+        "split": plan.split,
+        "seed": plan.seed,
+        "entropy": list(episode.entropy),
+        "frames": frames,
+        "tick_s": TICK_S,
+        "capture_interval_s": plan.capture_every_ticks * TICK_S,
+        "camera": asdict(AGENT_CAMERA),
+        "routes": [
+            {
+                "name": leg.route.name,
+                "kind": leg.route.kind,
+                "length_m": leg.route.length_m,
+                "disturbed": leg.disturbed,
+            }
+            for leg in legs
+        ],
+        "settings": plan.describe(),
+        "versions": {"bicameral": bicameral.__version__, "carla": SERVER_VERSION},
+    }
