@@ -1,0 +1,143 @@
+"""Collected episodes: what a plan holds, how bursts look, how an episode is stored."""
+
+import itertools
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from bicameral.errors import ConfigError, DataError, UserError
+from bicameral.types import AGENT_CAMERA, RoadOption
+from sim.collection.contact_sheet import write_contact_sheet
+from sim.collection.legs import bursts
+from sim.collection.plan import CollectionPlan, Disturbances, RouteMix, plan_conflicts
+from sim.collection.storage import (
+    COLUMNS,
+    EpisodeWriter,
+    find_stored_episodes,
+    read_stored_episode,
+)
+
+pytestmark = pytest.mark.unit
+
+RECORD = {"town": "T", "weather": "clear", "split": "train", "driver": "expert", "frames": 3}
+
+
+def store(folder, count=3):
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 255, (count, 160, 320, 3), dtype=np.uint8))
+    rows = [
+        dict.fromkeys(COLUMNS, 0) | {"frame": i, "command": RoadOption.LEFT} for i in range(count)
+    ]
+    with EpisodeWriter(folder, AGENT_CAMERA) as writer:
+        for image, row in zip(images, rows, strict=True):
+            writer.add([image], [row])
+        writer.finish(RECORD)
+    return np.array(images)
+
+
+def test_a_plan_lists_every_episode_with_a_seed_of_its_own(tmp_path):
+    plan = CollectionPlan(
+        output=tmp_path, towns=("A", "B"), weathers=("clear", "night"), episodes=3
+    )
+    episodes = list(plan.episodes_of("expert"))
+    assert len(episodes) == 12
+    assert len({(e.town, e.episode_id) for e in episodes}) == 12
+    assert len({e.entropy for e in episodes}) == 12
+    assert {e.entropy for e in episodes}.isdisjoint(
+        e.entropy for e in plan.episodes_of("dagger:caril")
+    )
+
+
+def test_more_episodes_keep_the_ones_that_there_were(tmp_path):
+    few = CollectionPlan(output=tmp_path, towns=("A",), episodes=2)
+    many = CollectionPlan(output=tmp_path, towns=("A", "B"), episodes=3)
+    assert set(few.episodes_of("expert")) <= set(many.episodes_of("expert"))
+    assert plan_conflicts(few.describe(), many.describe()) == []
+
+
+def test_plans_that_differ_name_their_difference(tmp_path):
+    plan = CollectionPlan(output=tmp_path, towns=("A",))
+    other = CollectionPlan(output=tmp_path, towns=("A",), seed=1, split="test")
+    assert plan_conflicts(plan.describe(), other.describe()) == ["seed", "split"]
+    json.dumps(plan.describe())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"towns": ()},
+        {"towns": ("A", "A")},
+        {"weathers": ("hail",)},
+        {"split": "exam"},
+        {"episodes": 0},
+        {"routes": RouteMix(kinds=("uphill",))},
+    ],
+)
+def test_a_wrong_plan_is_a_user_error(tmp_path, wrong):
+    with pytest.raises(UserError):
+        CollectionPlan(**({"output": tmp_path, "towns": ("A",)} | wrong))
+
+
+def test_bursts_are_rare_short_bounded_and_repeatable():
+    settings = Disturbances()
+    offsets = np.array(list(itertools.islice(bursts(settings, 5), 20_000)))
+    again = np.array(list(itertools.islice(bursts(settings, 5), 20_000)))
+    assert np.array_equal(offsets, again)
+    assert np.abs(offsets).max() <= settings.burst_steer
+    assert 0.1 < np.mean(offsets != 0.0) < 0.25
+    lengths = [len(list(group)) for value, group in itertools.groupby(offsets) if value != 0.0]
+    assert max(lengths) <= 20
+    assert min(lengths[:-1]) >= 8
+
+
+def test_an_episode_is_read_back_as_it_was_written(tmp_path):
+    images = store(tmp_path / "T" / "e0")
+    (episode,) = find_stored_episodes(tmp_path)
+    assert isinstance(episode.frames, np.memmap)
+    assert np.array_equal(episode.frames, images)
+    labels = episode.labels
+    assert {name: column.dtype for name, column in labels.items()} == {
+        name: np.dtype(dtype) for name, dtype in COLUMNS.items()
+    }
+    assert labels["frame"].tolist() == [0, 1, 2]
+    assert episode.record == RECORD | {"complete": True}
+
+
+def test_the_same_episode_gives_the_same_bytes(tmp_path):
+    store(tmp_path / "T" / "e0")
+    store(tmp_path / "T" / "e1")
+    for name in ("frames.npy", "labels.npz", "episode.json"):
+        first, second = (tmp_path / "T" / e / name for e in ("e0", "e1"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_interrupted_episode_leaves_nothing_behind(tmp_path):
+    def interrupted():
+        with EpisodeWriter(tmp_path / "T" / "e0", AGENT_CAMERA):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list((tmp_path / "T").iterdir()) == []
+    with pytest.raises(DataError, match="no collected episodes"):
+        find_stored_episodes(tmp_path)
+
+
+def test_a_folder_that_is_not_complete_is_refused(tmp_path):
+    (tmp_path / "episode.json").write_text('{"complete": false}')
+    with pytest.raises(DataError, match="not marked complete"):
+        read_stored_episode(tmp_path)
+
+
+def test_the_contact_sheet_shows_frames_and_histograms(tmp_path):
+    store(tmp_path / "T" / "e0")
+    write_contact_sheet(tmp_path, tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (8 * 160 + 240, 6 * 320, 3)
+
+
+def test_settings_of_the_plan_are_config_errors(tmp_path):
+    with pytest.raises(ConfigError, match="capture_every_ticks is 0"):
+        CollectionPlan(output=tmp_path, towns=("A",), capture_every_ticks=0)
