@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim.pocket.scene.buildings import add_buildings
 from sim.pocket.scene.embankments import add_embankments
 from sim.pocket.scene.ground_plan import GroundPlan
-from sim.pocket.scene.junctions import add_crosswalks, add_junctions, add_stop_lines
+from sim.pocket.scene.junctions import add_crosswalks, add_paving, add_stop_lines, find_gaps
 from sim.pocket.scene.markings import add_markings
 from sim.pocket.scene.mesh import Mesh, MeshBuilder, reorder_triangles
 from sim.pocket.scene.obstacles import Obstacle, SignalHead
@@ -64,14 +64,15 @@ def build_scene(opendrive: str, carla_map: carla.Map, seed: int = 0) -> Scene:
     """
     rng = np.random.default_rng(seed)
     sections = sample_sections(carla_map, read_roads(opendrive))
-    plan = GroundPlan(sections, MARGIN_M)
+    gaps = find_gaps(sections)
+    plan = GroundPlan(sections, gaps, MARGIN_M)
     terrain = shape_terrain(plan, rng)
     builder = MeshBuilder()
     site = Site(builder=builder, plan=plan, terrain=terrain, obstacles=[])
-    add_terrain(builder, terrain)
+    add_terrain(builder, terrain, rng)
     add_roads(builder, sections, plan)
     add_markings(builder, sections)
-    add_junctions(builder, sections)
+    add_paving(builder, gaps)
     add_embankments(builder, sections, plan, terrain)
     add_crosswalks(builder, carla_map)
     approaches = find_approaches(carla_map)

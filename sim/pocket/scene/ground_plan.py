@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.pocket.scene.sampling import LaneStrip, SampledSection
-from sim.pocket.scene.surfaces import VERGE, surface_of_lane
+from sim.pocket.scene.surfaces import ASPHALT, VERGE, surface_of_lane
 
 Array = NDArray[np.float64]
 
@@ -30,14 +30,20 @@ class GroundPlan:
         origin: (2,) x and y of the grid's corner, metres.
         cell_m: Side of one cell.
         lowest: (H, W) float32, height of the lowest road surface in a cell; +inf where none is.
-        highest: (H, W) float32, height of the highest; -inf where none is.
-        driven: (H, W) float32, height of the lowest drivable surface; +inf where none is.
+        driven: (H, W) float32, height of the lowest driving lane, without its outermost half
+            metre; +inf where none is.
         taken: (H, W) uint8, non-zero where nothing more may stand.
         road_distance_m: (H, W) float32, distance to the nearest road surface.
     """
 
-    def __init__(self, sections: Sequence[SampledSection], margin_m: float) -> None:
-        """Draw all sections into grids that reach `margin_m` beyond them."""
+    def __init__(self, sections: Sequence[SampledSection], paving: Array, margin_m: float) -> None:
+        """Draw all roads into grids.
+
+        Args:
+            sections: The roads.
+            paving: (N, 3, 3) triangles paved between them, metres.
+            margin_m: How far the grids reach beyond the roads.
+        """
         points = np.concatenate(
             [edge for s in sections for edge in _edges(s)] or [np.zeros((1, 3))]
         )
@@ -49,10 +55,13 @@ class GroundPlan:
         strips = [(s, strip) for s in sections for strip in (*s.left, *s.right)]
         strips = [pair for pair in strips if surface_of_lane(pair[1].lane.kind) is not VERGE]
         quads, heights = _quads_of(strip for _, strip in strips)
-        drivable = [strip for _, strip in strips if surface_of_lane(strip.lane.kind).drivable]
+        # a triangle is a quad whose last corner comes twice
+        quads = np.concatenate([quads, paving[:, [0, 1, 2, 2], :2]])
+        heights = np.concatenate([heights, paving[..., 2].mean(axis=1)])
+        lanes = [strip for _, strip in strips if surface_of_lane(strip.lane.kind) is ASPHALT]
         self.lowest = self._draw(quads, heights, np.full(shape, np.inf, np.float32))
-        self.highest = -self._draw(quads, -heights, np.full(shape, np.inf, np.float32))
-        self.driven = self._draw(*_quads_of(drivable), np.full(shape, np.inf, np.float32))
+        driven = self._draw(*_quads_of(lanes), np.full(shape, np.inf, np.float32))
+        self.driven = np.asarray(cv2.dilate(driven, np.ones((3, 3), np.uint8)), np.float32)
         self.taken = np.isfinite(self.lowest).astype(np.uint8)
         self.road_distance_m = (
             cv2.distanceTransform(1 - self.taken, cv2.DIST_L2, 5).astype(np.float32) * self.cell_m

@@ -24,52 +24,57 @@ CLOSING_M = 1.5
 ISLAND_RADIUS_M = 3.0
 """A hole that holds a circle of this radius is an island and stays green."""
 FILL_BELOW_M = 0.012
+GAP_OVERLAP_M = 0.05
 STRIPE_M = 0.5
 STOP_LINE_M = 0.4
 STOP_LINE_BEFORE_M = 0.6
 _PAINT = Material("paint", CityObjectLabel.ROAD_LINES)
 
 
-def add_junctions(builder: MeshBuilder, sections: Sequence[SampledSection]) -> None:
-    """Pave what the lanes of each junction leave open."""
+def find_gaps(sections: Sequence[SampledSection]) -> Array:
+    """Return (N, 3, 3) triangles, metres, that pave what the lanes of each junction leave open."""
     members: dict[int, list[SampledSection]] = defaultdict(list)
     for section in sections:
         if section.in_junction:
             members[section.road.junction_id].append(section)
-    for junction_id in sorted(members):
-        _pave(builder, members[junction_id])
+    gaps = [_gaps_of(members[junction_id]) for junction_id in sorted(members)]
+    return np.concatenate([np.empty((0, 3, 3)), *gaps])
 
 
-def _pave(builder: MeshBuilder, sections: Sequence[SampledSection]) -> None:
+def add_paving(builder: MeshBuilder, gaps: Array) -> None:
+    """Add the triangles of `find_gaps` as asphalt."""
+    corners = gaps.reshape(-1, 3)
+    triangles = np.arange(len(corners)).reshape(-1, 3)
+    uvs = corners[:, :2] / ASPHALT.repeat_m
+    builder.add(ASPHALT.material, corners, (0.0, 0.0, 1.0), uvs, triangles)
+
+
+def _gaps_of(sections: Sequence[SampledSection]) -> Array:
     polygons, points = [], []
     for section in sections:
         for strip in (*section.left, *section.right):
             if surface_of_lane(strip.lane.kind).height_m > 0.0 or strip.lane.kind == "none":
                 continue
             ring = np.concatenate([strip.inner, strip.outer[::-1]])
-            polygons.append(shapely.Polygon(ring[:, :2]).buffer(0.02))
+            polygons.append(shapely.Polygon(ring[:, :2]).buffer(0.0))
             points.append(ring)
     if not polygons:
-        return
+        return np.empty((0, 3, 3))
     paved = shapely.union_all(polygons)
     closed = paved.buffer(CLOSING_M, join_style="mitre").buffer(-CLOSING_M, join_style="mitre")
     gaps = shapely.union_all([closed, *_small_holes(closed)]).difference(paved)
+    # a little under the lanes, so that no hairline of grass shows along their edges
+    gaps = gaps.buffer(GAP_OVERLAP_M, join_style="mitre", mitre_limit=2.0)
     heights = np.concatenate(points)
     tree = cKDTree(heights[:, :2])
+    triangles = [np.empty((0, 3, 3))]
     for gap in _polygons(gaps):
-        if gap.area < 0.01:
-            continue
         for triangle in shapely.constrained_delaunay_triangles(gap).geoms:
             corners = np.array(triangle.exterior.coords)[:3]
             _, nearest = tree.query(corners, k=3)
             z = heights[nearest, 2].mean(axis=1) - FILL_BELOW_M
-            builder.add(
-                ASPHALT.material,
-                np.column_stack([corners, z]),
-                (0.0, 0.0, 1.0),
-                corners / ASPHALT.repeat_m,
-                [[0, 1, 2]],
-            )
+            triangles.append(np.column_stack([corners, z])[None])
+    return np.concatenate(triangles)
 
 
 def _polygons(shape: shapely.Geometry) -> Iterator[shapely.Polygon]:

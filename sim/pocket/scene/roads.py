@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from sim.pocket.scene.ground_plan import GroundPlan
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material, MeshBuilder
-from sim.pocket.scene.sampling import SLIVER_M, LaneStrip, SampledSection
-from sim.pocket.scene.surfaces import SHOULDER, VERGE, Surface, surface_of_lane
+from sim.pocket.scene.sampling import SLIVER_M, LaneStrip, SampledSection, raised
+from sim.pocket.scene.surfaces import ASPHALT, SHOULDER, VERGE, Surface, surface_of_lane
 
 Array = NDArray[np.float64]
 
 KERB_WIDTH_M = 0.15
+SHOULDER_BELOW_M = 0.008
+SHORTEST_PIECE_M = 1.5
 KERB_MATERIAL = Material("kerb", CityObjectLabel.SIDEWALKS)
 _UP = (0.0, 0.0, 1.0)
 
@@ -28,9 +30,13 @@ def add_roads(builder: MeshBuilder, sections: Sequence[SampledSection], plan: Gr
             band = _Band(surface, strips)
             if surface.height_m > 0.0:
                 _add_raised(builder, section, band, plan)
+            elif surface is SHOULDER:
+                # a turning lane may cross it
+                look = ASPHALT if section.in_junction else SHOULDER
+                low = -SHOULDER_BELOW_M
+                add_strip(builder, look, raised(band.first, low), raised(band.last, low))
             else:
-                lift = np.array((0.0, 0.0, -0.008 if surface is SHOULDER else 0.0))
-                add_strip(builder, surface, band.first + lift, band.last + lift)
+                add_strip(builder, surface, band.first, band.last)
 
 
 class _Band:
@@ -108,7 +114,9 @@ def _pieces_off_the_road(
         indices = list(group)
         if kept:
             chosen = slice(indices[0], indices[-1] + 2)
-            pieces.append((band.first[chosen], band.last[chosen]))
+            first, last = band.first[chosen], band.last[chosen]
+            if np.linalg.norm(first[-1] - first[0] + last[-1] - last[0]) > 2.0 * SHORTEST_PIECE_M:
+                pieces.append((first, last))
     return pieces
 
 

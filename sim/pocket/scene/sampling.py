@@ -20,6 +20,8 @@ LONGEST_STEP_M = 24.0
 FLATNESS_M = 0.035
 """Largest distance between a boundary and its polyline; the eye does not see less from 2 m."""
 SLIVER_M = 0.02
+JOINT_OVERLAP_M = 0.01
+"""Sections reach this far into their neighbours, so that no gap opens between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ def _sample_section(
     sides = {sign: _sample_side(carla_map, road, section.side(sign), s_m) for sign in (-1, 1)}
     if not sides[-1] and not sides[1]:
         return None
+    _overlap_neighbours(sides)
     reference_sign = -1 if sides[-1] else 1
     centre = sides[reference_sign][0][1]
     boundaries = [centre] + [outer for side in sides.values() for _, _, outer in side]
@@ -132,6 +135,18 @@ def _sample_side(
             row[:] = location.x, location.y, location.z, right_x, right_y, 0.0
         result.append((lane, rows[:, :3] - rows[:, 3:], rows[:, :3] + rows[:, 3:]))
     return result
+
+
+def _overlap_neighbours(sides: dict[int, list[tuple[Lane, Array, Array]]]) -> None:
+    """Lengthen all boundaries at both ends, in place."""
+    for side in sides.values():
+        for _, *edges in side:
+            for edge in edges:
+                for end, beside in ((0, 1), (-1, -2)):
+                    step = edge[end] - edge[beside]
+                    length = float(np.linalg.norm(step))
+                    if length > 1e-6:
+                        edge[end] += step * (JOINT_OVERLAP_M / length)
 
 
 def _simplify(s_m: Array, columns: Array) -> NDArray[np.intp]:

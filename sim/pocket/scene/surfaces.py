@@ -18,13 +18,10 @@ class Surface:
     material: Material
     height_m: float = 0.0
     repeat_m: float = 6.0
-    drivable: bool = False
 
 
-ASPHALT = Surface(material=Material("asphalt", CityObjectLabel.ROADS), repeat_m=5.0, drivable=True)
-SHOULDER = Surface(
-    material=Material("asphalt_worn", CityObjectLabel.ROADS, (1.06, 1.05, 1.03)), drivable=True
-)
+ASPHALT = Surface(material=Material("asphalt", CityObjectLabel.ROADS), repeat_m=5.0)
+SHOULDER = Surface(material=Material("asphalt_worn", CityObjectLabel.ROADS, (1.06, 1.05, 1.03)))
 SIDEWALK = Surface(
     material=Material("sidewalk", CityObjectLabel.SIDEWALKS),
     height_m=SIDEWALK_HEIGHT_M,
@@ -36,13 +33,9 @@ MEDIAN = Surface(
 CURB = Surface(
     material=Material("kerb", CityObjectLabel.SIDEWALKS), height_m=SIDEWALK_HEIGHT_M, repeat_m=4.0
 )
-PARKING = Surface(
-    material=Material("asphalt_worn", CityObjectLabel.ROADS, (0.88, 0.88, 0.9)), drivable=True
-)
-BIKING = Surface(
-    material=Material("asphalt", CityObjectLabel.ROADS, (1.2, 0.66, 0.56)), drivable=True
-)
-TRACK = Surface(material=Material("soil", CityObjectLabel.RAIL_TRACK), drivable=True)
+PARKING = Surface(material=Material("asphalt_worn", CityObjectLabel.ROADS, (0.88, 0.88, 0.9)))
+BIKING = Surface(material=Material("asphalt", CityObjectLabel.ROADS, (1.2, 0.66, 0.56)))
+TRACK = Surface(material=Material("soil", CityObjectLabel.RAIL_TRACK))
 VERGE = Surface(material=Material("grass", CityObjectLabel.TERRAIN), repeat_m=10.0)
 
 _BY_LANE_KIND: dict[str, Surface] = {

@@ -21,9 +21,11 @@ STEEPEST = 0.55
 HILL_M = 2.2
 HILL_FROM_M = 14.0
 HILL_FULL_M = 70.0
-HORIZON_M = 1400.0
+#: Distance from the border and greatest height of the rings of land around the town.
+HORIZON_RINGS_M = ((60.0, 4.0), (180.0, 22.0), (330.0, 58.0), (600.0, 10.0))
 GRASS_REPEAT_M = 10.0
 GRASS = Material("grass", CityObjectLabel.TERRAIN)
+WOOD = Material("grass", CityObjectLabel.VEGETATION, (0.5, 0.66, 0.6))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def shape_terrain(plan: GroundPlan, rng: np.random.Generator) -> Terrain:
     distance = plan.road_distance_m[cells].astype(np.float64)
     blend = np.clip((distance - HILL_FROM_M) / (HILL_FULL_M - HILL_FROM_M), 0.0, 1.0)
     smooth = blend * blend * (3.0 - 2.0 * blend)
-    heights: Array = np.minimum(z_m + smooth * _hills(rng, z_m.shape), ceiling)
+    heights = np.minimum(z_m + smooth * _hills(rng, z_m.shape), ceiling)
     return Terrain(x_m=x_m, y_m=y_m, z_m=_limit_slope(heights, known))
 
 
@@ -94,9 +96,9 @@ def _spread(values: Array, known: NDArray[np.bool_]) -> Array:
 
 def _hills(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Return smooth heights of about +-`HILL_M`."""
-    noise = cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), 4.0)
-    scaled: Array = noise * (HILL_M / max(float(noise.std()), 1e-9))
-    return scaled
+    noise = np.asarray(cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), 4.0), np.float64)
+    noise *= HILL_M / max(float(noise.std()), 1e-9)
+    return noise
 
 
 def _limit_slope(z_m: Array, road: NDArray[np.bool_]) -> Array:
@@ -113,8 +115,8 @@ def _limit_slope(z_m: Array, road: NDArray[np.bool_]) -> Array:
     return np.minimum(z_m, anchors)
 
 
-def add_terrain(builder: MeshBuilder, terrain: Terrain) -> None:
-    """Add the height field and a plain that runs from its border to the horizon."""
+def add_terrain(builder: MeshBuilder, terrain: Terrain, rng: np.random.Generator) -> None:
+    """Add the height field and the hills beyond its border."""
     x, y = np.meshgrid(terrain.x_m, terrain.y_m)
     points = np.stack([x, y, terrain.z_m], axis=-1)
     slope_y, slope_x = np.gradient(terrain.z_m, TILE_M)
@@ -125,18 +127,40 @@ def add_terrain(builder: MeshBuilder, terrain: Terrain) -> None:
     triangles = np.stack([a, b, c, a, c, d], axis=-1).reshape(-1, 3)
     flat = points.reshape(-1, 3)
     builder.add(GRASS, flat, normals.reshape(-1, 3), flat[:, :2] / GRASS_REPEAT_M, triangles)
-    _add_horizon(builder, terrain)
+    _add_horizon(builder, terrain, rng)
 
 
-def _add_horizon(builder: MeshBuilder, terrain: Terrain) -> None:
-    """Add quads from the border of the height field outwards."""
-    points = np.stack([*np.meshgrid(terrain.x_m, terrain.y_m), terrain.z_m], axis=-1)
-    sides = (points[0], points[-1], points[:, 0], points[:, -1])
-    middle = points.reshape(-1, 3)[:, :2].mean(axis=0)
-    base = float(np.median(terrain.z_m))
-    for border in sides:
-        away = border[:, :2] - middle
-        away /= np.linalg.norm(away, axis=1, keepdims=True)
-        outer = np.column_stack([border[:, :2] + away * HORIZON_M, np.full(len(border), base)])
-        corners = np.stack([border[:-1], border[1:], outer[1:], outer[:-1]], axis=1)
-        builder.add_quads(GRASS, corners, (0, 0, 1), corners[..., :2] / GRASS_REPEAT_M)
+def _add_horizon(builder: MeshBuilder, terrain: Terrain, rng: np.random.Generator) -> None:
+    """Add land from the border of the height field outwards, rising to wooded hills."""
+    x, y, z = terrain.x_m, terrain.y_m, terrain.z_m
+    border = np.concatenate(
+        [
+            np.column_stack([x[:-1], np.full(len(x) - 1, y[0]), z[0, :-1]]),
+            np.column_stack([np.full(len(y) - 1, x[-1]), y[:-1], z[:-1, -1]]),
+            np.column_stack([x[:0:-1], np.full(len(x) - 1, y[-1]), z[-1, :0:-1]]),
+            np.column_stack([np.full(len(y) - 1, x[0]), y[:0:-1], z[:0:-1, 0]]),
+        ]
+    )
+    away = border[:, :2] - border[:, :2].mean(axis=0)
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    base = float(np.median(z))
+    rings = [border]
+    for reach, rise in HORIZON_RINGS_M:
+        skyline = _skyline(rng, len(border)) * rise
+        rings.append(np.column_stack([border[:, :2] + away * reach, base + skyline]))
+    for near, far, material in zip(rings[:-1], rings[1:], (GRASS, WOOD, WOOD, GRASS), strict=True):
+        quads = np.stack([near, np.roll(near, -1, 0), np.roll(far, -1, 0), far], axis=1)
+        normals = np.cross(quads[:, 1] - quads[:, 0], quads[:, 3] - quads[:, 0])
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        normals *= np.sign(normals[:, 2:])
+        builder.add_quads(material, quads, normals, quads[..., :2] / (4.0 * GRASS_REPEAT_M))
+
+
+def _skyline(rng: np.random.Generator, count: int) -> Array:
+    """Return heights 0..1 of hills all round."""
+    angle = np.linspace(0.0, 2.0 * np.pi, count, endpoint=False)
+    total = np.zeros(count)
+    for waves in (2, 3, 5, 9, 17):
+        total += np.sin(waves * angle + rng.uniform(0.0, 2.0 * np.pi)) / np.sqrt(waves)
+    total -= total.min()
+    return total / max(float(total.max()), 1e-9)
