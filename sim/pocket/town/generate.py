@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.pocket.town.cross_section import (
+    CROSSWALK_FREE_M,
+    EDGE_LINE,
+    centre_mark,
+    half_road,
+    marks_between,
+)
 from sim.pocket.town.curves import Path, Point, Pose, connect, round_polyline
 from sim.pocket.town.document import (
     SPEED_SIGN,
     Lane,
     Link,
-    Mark,
     Road,
     Sign,
     TownDocument,
@@ -31,12 +37,6 @@ from sim.pocket.town.highway import (
     merge_gore,
 )
 from sim.pocket.town.junctions import (
-    DOUBLE_LINE,
-    EDGE_LINE,
-    LANE_LINE,
-    SHOULDER_M,
-    SIDEWALK_M,
-    WIDE_SHOULDER_M,
     Arm,
     Control,
     JunctionBuilder,
@@ -126,6 +126,7 @@ class _TownBuilder:
         self._centres: dict[Crossing, Point] = {}
         self._stubs: dict[Crossing, list[_Stub]] = {}
         self._stub_lengths_m: dict[Crossing, float] = {}
+        self._controls: dict[Crossing, Control] = {}
         self._junction_ids: dict[Crossing, int] = {}
         self._ports: dict[Crossing, list[Port]] = {}
         self._next_junction_id = _FIRST_JUNCTION_ID
@@ -136,6 +137,7 @@ class _TownBuilder:
         for crossing in sorted(self._stubs):
             self._junction_ids[crossing] = self._new_junction_id()
             self._stub_lengths_m[crossing] = self._size_junction(crossing)
+            self._controls[crossing] = self._draw_control(crossing)
         for course in self._courses:
             path = self._course_path(course)
             if course.is_highway:
@@ -146,7 +148,7 @@ class _TownBuilder:
             builder = JunctionBuilder(
                 self._document, self._junction_ids[crossing], self._ports[crossing]
             )
-            builder.build(self._draw_control(crossing))
+            builder.build(self._controls[crossing])
         return self._document.render()
 
     def _new_junction_id(self) -> int:
@@ -286,14 +288,15 @@ class _TownBuilder:
         self, course: _Course, path: Path, stretch: _Stretch
     ) -> tuple[Port, Port]:
         """Add the road, its speed signs and its ports; return the ports at start and end."""
-        lanes = _half_road(course.lanes, self._recipe.lane_width_m, not course.is_highway)
+        painted = self._painted_range(course, path, stretch)
+        lanes = half_road(course.lanes, self._recipe.lane_width_m, not course.is_highway, painted)
         road_id = self._document.add_road(
             Road(
                 name="highway" if course.is_highway else "street",
                 path=path,
                 left=lanes,
                 right=lanes,
-                centre_marks=(_centre_mark(course.lanes),),
+                centre_marks=marks_between(centre_mark(course.lanes), painted),
                 speed_kmh=stretch.speed_kmh,
                 motorway=course.is_highway,
                 rise_m=stretch.rise_m,
@@ -317,6 +320,17 @@ class _TownBuilder:
             self._add_speed_sign(port, stretch.speed_kmh)
             ports.append(port)
         return ports[0], ports[1]
+
+    def _painted_range(
+        self, course: _Course, path: Path, stretch: _Stretch
+    ) -> tuple[float, float | None]:
+        """Return where lane lines begin and end: they leave the crosswalks free."""
+        free_start, free_end = (
+            not course.is_highway and c is not None and self._controls[c] == "lights"
+            for c in stretch.crossings
+        )
+        begin_m = CROSSWALK_FREE_M if free_start else 0.0
+        return begin_m, path.length_m - CROSSWALK_FREE_M if free_end else None
 
     def _add_speed_sign(self, port: Port, speed_kmh: int) -> None:
         """Put the sign for those who leave the junction at this port."""
@@ -398,7 +412,7 @@ class _TownBuilder:
                 name="ramp",
                 path=path,
                 left=(Lane(kind="shoulder", widths=(Width(start_m=RAMP_SHOULDER_M),)),),
-                right=_half_road(1, width_m, False),
+                right=half_road(1, width_m, False, (0.0, None)),
                 centre_marks=(EDGE_LINE,),
                 speed_kmh=RAMP_SPEED_KMH,
                 motorway=True,
@@ -439,25 +453,3 @@ def _ramp_path(start: Pose, end: Pose) -> Path:
     if path.smallest_radius_m < 20.0:
         raise _UnsuitableDrawError
     return path
-
-
-def _centre_mark(lanes: int) -> Mark:
-    """Two directions of one lane are parted by a broken line, wider roads by a double one."""
-    return Mark(kind="broken", colour="yellow") if lanes == 1 else DOUBLE_LINE
-
-
-def _half_road(lanes: int, lane_width_m: float, has_sidewalk: bool) -> tuple[Lane, ...]:
-    """Return the lanes of one direction: driving lanes, shoulder, sidewalk."""
-    half = [
-        Lane(
-            kind="driving",
-            widths=(Width(start_m=lane_width_m),),
-            marks=(EDGE_LINE if number == lanes else LANE_LINE,),
-        )
-        for number in range(1, lanes + 1)
-    ]
-    shoulder_m = SHOULDER_M if has_sidewalk else WIDE_SHOULDER_M
-    half.append(Lane(kind="shoulder", widths=(Width(start_m=shoulder_m),)))
-    if has_sidewalk:
-        half.append(Lane(kind="sidewalk", widths=(Width(start_m=SIDEWALK_M),)))
-    return tuple(half)

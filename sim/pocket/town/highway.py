@@ -7,15 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.pocket.town.cross_section import DOUBLE_LINE, EDGE_LINE, LANE_LINE, WIDE_SHOULDER_M
 from sim.pocket.town.curves import Path, Piece, Point, Pose
 from sim.pocket.town.document import Junction, Lane, Mark, Road, TownDocument, Width
-from sim.pocket.town.junctions import (
-    DOUBLE_LINE,
-    EDGE_LINE,
-    LANE_LINE,
-    WIDE_SHOULDER_M,
-    Port,
-)
+from sim.pocket.town.junctions import Port
 from sim.pocket.town.recipe import TownRecipe
 
 RAMP_SPEED_KMH = 50

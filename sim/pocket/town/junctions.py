@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bicameral.units import wrap_rad
+from sim.pocket.town.cross_section import SHOULDER_M, SIDEWALK_M, WIDE_SHOULDER_M
 from sim.pocket.town.curves import Path, Pose, connect
 from sim.pocket.town.document import (
     CARLA_TRAFFIC_LIGHT,
@@ -16,7 +17,6 @@ from sim.pocket.town.document import (
     Lane,
     LaneKind,
     Link,
-    Mark,
     Road,
     Sign,
     TownDocument,
@@ -25,12 +25,7 @@ from sim.pocket.town.document import (
 
 Control = Literal["lights", "stop", "none"]
 JUNCTION_SPEED_KMH = 30
-SHOULDER_M = 0.5
-WIDE_SHOULDER_M = 2.0  # of roads without a sidewalk
-SIDEWALK_M = 2.5
-LANE_LINE = Mark(kind="broken", may_cross=True)  # between lanes of one direction
-EDGE_LINE = Mark(kind="solid")
-DOUBLE_LINE = Mark(kind="solid solid", colour="yellow")
+_CROSSWALK_CENTRE_M = 2.5  # before the end of the road
 _STRAIGHT_ON_RAD = math.radians(40.0)
 
 
@@ -252,7 +247,9 @@ class JunctionBuilder:
     def _add_crosswalk(self, port: Port) -> None:
         arm = port.arm
         half_m = max(arm.lanes_in, arm.lanes_out) * arm.lane_width_m + arm.shoulder_m
-        self._document.add_crosswalk(port.road_id, port.s_from_distance(2.5), half_m)
+        self._document.add_crosswalk(
+            port.road_id, port.s_from_distance(_CROSSWALK_CENTRE_M), half_m
+        )
 
     def _side_street(self) -> int:
         """Return the arm that no other arm faces: the stem of a T."""

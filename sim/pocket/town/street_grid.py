@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.pocket.town.cross_section import SHOULDER_M, SIDEWALK_M
 from sim.pocket.town.curves import Point, round_polyline
-from sim.pocket.town.junctions import SHOULDER_M, SIDEWALK_M
 from sim.pocket.town.recipe import TownRecipe
 
 Crossing = tuple[int, int]  # column, row
