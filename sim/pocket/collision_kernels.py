@@ -367,7 +367,9 @@ def collide(
                 else:
                     jx, jy = bounce(number, -1, np.inf, b, a, -nx, -ny, state, parameters)
                     jx, jy = -jx, -jy
-                values[:] = (i, kind, number, nx, ny, depth, jx, jy)
+                values[ROW], values[KIND], values[OTHER] = i, kind, number
+                values[NORMAL_X], values[NORMAL_Y], values[DEPTH] = nx, ny, depth
+                values[IMPULSE_X], values[IMPULSE_Y] = jx, jy
                 count = note(contacts, count, values)
                 # What gives way (a walker) slows the vehicle but does not hold it.
                 if kind == WITH_BODY and mass < 1e29:

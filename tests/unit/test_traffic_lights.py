@@ -1,0 +1,216 @@
+"""Traffic lights follow the map's signals and CARLA's cycle."""
+
+from pathlib import Path
+
+import carla
+import pytest
+
+from bicameral.errors import UserError
+from sim.pocket.geometry import Vector3
+from sim.pocket.traffic_lights import LightState, TrafficLights
+
+pytestmark = pytest.mark.unit
+ROOT = Path(__file__).parents[2]
+MAPS = {
+    "Town01": ROOT.parent / "shared" / "towns" / "Town01.xodr",
+    "Town04": ROOT.parent / "shared" / "towns" / "Town04.xodr",
+    "Harbour": ROOT / "sim" / "pocket" / "maps" / "Harbour.xodr",
+    "Ridgeway": ROOT / "sim" / "pocket" / "maps" / "Ridgeway.xodr",
+}
+
+
+def load(name):
+    path = MAPS[name]
+    if not path.is_file():
+        pytest.skip(f"the map {name} is not on this machine")
+    return carla.Map(name, path.read_text())
+
+
+@pytest.fixture(scope="module", params=MAPS)
+def carla_map(request):
+    return load(request.param)
+
+
+@pytest.fixture
+def lights(carla_map):
+    return TrafficLights(carla_map)
+
+
+@pytest.fixture
+def junction(lights):
+    """The lights of one junction with several phases."""
+    return next([lights.light(i) for i in x.group] for x in lights.lights if len(x.group) >= 3)
+
+
+def states(group):
+    return [light.state for light in group]
+
+
+def test_every_signal_is_one_light(carla_map, lights):
+    signals = {landmark.id for landmark in carla_map.get_all_landmarks_of_type("1000001")}
+    assert {light.opendrive_id for light in lights.lights} == signals
+
+
+def test_every_light_watches_a_lane(lights):
+    assert all(light.trigger_boxes for light in lights.lights)
+
+
+def test_a_vehicle_before_the_stop_line_finds_its_light_and_only_when_heading_there(lights):
+    for light in lights.lights:
+        place = light.trigger_boxes[0]
+        found = lights.light_for(place.location, place.yaw_deg)
+        assert found is not None
+        assert found.opendrive_id in light.group
+        assert lights.light_for(place.location, place.yaw_deg + 180.0) is not light
+
+
+def test_the_stop_line_lies_before_a_junction(carla_map, lights):
+    for light in lights.lights:
+        for place in light.trigger_boxes:
+            middle = carla.Location(place.location.x, place.location.y, place.location.z)
+            waypoint = carla_map.get_waypoint(middle)
+            ahead = waypoint.next(8.0)
+            assert any(point.is_junction for point in ahead) or waypoint.is_junction
+
+
+def test_no_light_far_from_all_junctions(lights):
+    assert lights.light_for(Vector3(9999.0, 9999.0, 0.0), 0.0) is None
+
+
+def test_groups_contain_each_other(lights):
+    for light in lights.lights:
+        assert light.opendrive_id in light.group
+        assert all(lights.group(other) == light.group for other in light.group)
+        assert light.group[light.pole_index] == light.opendrive_id
+
+
+def test_some_approaches_are_green_and_crossing_ones_red(lights):
+    for light in lights.lights:
+        group = [lights.light(i) for i in light.group]
+        assert LightState.GREEN in states(group)
+        for one in group:
+            for other in group:
+                turn = (one.approach_yaw_deg - other.approach_yaw_deg) % 180.0
+                if 60.0 < turn < 120.0:
+                    assert LightState.RED in (one.state, other.state)
+
+
+def test_green_lasts_10_s_yellow_3_s_and_then_everybody_waits_2_s(lights, junction):
+    first = states(junction)
+    for _ in range(199):
+        lights.step(0.05)
+    assert states(junction) == first
+    lights.step(0.05)
+    assert LightState.YELLOW in states(junction)
+    assert LightState.GREEN not in states(junction)
+    for _ in range(60):
+        lights.step(0.05)
+    assert set(states(junction)) == {LightState.RED}
+    for _ in range(40):
+        lights.step(0.05)
+    assert LightState.GREEN in states(junction)
+    assert states(junction) != first
+
+
+def test_everybody_gets_green_within_a_cycle(lights, junction):
+    seen = set()
+    for _ in range(1200):
+        lights.step(0.05)
+        seen |= {light.opendrive_id for light in junction if light.state == LightState.GREEN}
+    assert seen == {light.opendrive_id for light in junction}
+
+
+def test_a_long_step_equals_many_short_ones(carla_map):
+    slow, fast = TrafficLights(carla_map), TrafficLights(carla_map)
+    for _ in range(500):
+        slow.step(0.05)
+    fast.step(25.0)
+    assert states(slow.lights) == states(fast.lights)
+
+
+def test_elapsed_time_counts_from_the_last_change(lights, junction):
+    for _ in range(220):
+        lights.step(0.05)
+    yellow = next(light for light in junction if light.state == LightState.YELLOW)
+    assert yellow.elapsed_s == pytest.approx(1.0)
+
+
+def test_a_frozen_group_stands_still_and_the_others_go_on(lights, junction):
+    lights.freeze(junction[0].opendrive_id, True)
+    before = states(junction)
+    others = [light for light in lights.lights if light not in junction]
+    for _ in range(210):
+        lights.step(0.05)
+    assert states(junction) == before
+    assert any(light.state == LightState.YELLOW for light in others)
+    lights.freeze(junction[0].opendrive_id, False)
+    lights.step(10.0)
+    assert LightState.YELLOW in states(junction)
+
+
+def test_freeze_all_stops_everything(lights):
+    lights.freeze_all(True)
+    before = states(lights.lights)
+    lights.step(100.0)
+    assert states(lights.lights) == before
+
+
+def test_a_set_state_holds_until_the_cycle_changes_it(lights, junction):
+    red = next(light for light in junction if light.state == LightState.RED)
+    lights.set_state(red.opendrive_id, LightState.GREEN)
+    lights.step(0.05)
+    assert red.state == LightState.GREEN
+    for _ in range(200):
+        lights.step(0.05)
+    assert red.state == LightState.RED
+
+
+def test_changed_times_are_used(lights, junction):
+    green = next(light for light in junction if light.state == LightState.GREEN)
+    lights.set_green_time(green.opendrive_id, 2.0)
+    lights.set_yellow_time(green.opendrive_id, 1.0)
+    lights.step(2.0)
+    assert green.state == LightState.YELLOW
+    lights.step(1.0)
+    assert green.state == LightState.RED
+    assert (green.green_time_s, green.yellow_time_s) == (2.0, 1.0)
+
+
+def test_reset_begins_anew(lights, junction):
+    first = states(junction)
+    lights.step(12.0)
+    lights.reset_group(junction[0].opendrive_id)
+    assert states(junction) == first
+    lights.step(12.0)
+    lights.reset_all()
+    assert states(junction) == first
+
+
+def test_wrong_ids_states_and_times_are_user_errors(lights):
+    known = lights.lights[0].opendrive_id
+    with pytest.raises(UserError, match="unknown traffic light"):
+        lights.set_state("no such light", LightState.RED)
+    with pytest.raises(UserError, match="state 9"):
+        lights.set_state(known, 9)
+    with pytest.raises(UserError, match="traffic light time"):
+        lights.set_green_time(known, float("nan"))
+
+
+def test_signs_become_actors_with_their_limit(lights):
+    kinds = [sign.type_id for sign in lights.signs]
+    assert "traffic.speed_limit.30" in kinds
+    assert all(
+        kind in ("traffic.stop", "traffic.yield") or int(kind.rsplit(".", 1)[1]) > 0
+        for kind in kinds
+    )
+
+
+def test_a_map_without_signals_has_no_lights():
+    text = (
+        '<OpenDRIVE><header revMajor="1" revMinor="4"><geoReference>+proj=tmerc +lat_0=0 '
+        "+lon_0=0</geoReference></header></OpenDRIVE>"
+    )
+    lights = TrafficLights(carla.Map("empty", text))
+    lights.step(1.0)
+    assert lights.lights == ()
+    assert lights.light_for(Vector3(), 0.0) is None
