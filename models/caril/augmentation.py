@@ -92,6 +92,8 @@ def augment_batch(
         channels last.
     """
     changed = np.empty(images.shape, np.float32)
+    # Every dark picture gets another window of one strip of noise: drawing it is what costs.
+    noise = rng.standard_normal(2 * images[0].size, np.float32)
     tables = _light_tables(len(images), settings, rng)
     for image, table, out in zip(images, tables, changed, strict=True):
         blurred = rng.random() < settings.blur_share
@@ -99,7 +101,7 @@ def augment_batch(
         if rng.random() < settings.fog_share:
             _add_fog(out, settings, rng)
         if rng.random() < settings.dark_share:
-            _darken(out, settings, rng)
+            _darken(out, noise, settings, rng)
     if settings.tint > 0.0:
         changed *= rng.uniform(
             1.0 - settings.tint, 1.0 + settings.tint, (len(images), 1, 1, 3)
@@ -142,10 +144,14 @@ def _add_fog(
 
 
 def _darken(
-    image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
+    image: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    settings: AugmentationSettings,
+    rng: np.random.Generator,
 ) -> None:
     """Low light in place: less signal, sensor noise, and rounding to the sensor's 256 levels."""
     image *= np.float32(np.exp(rng.uniform(np.log(settings.darkest), 0.0)))
     noise_u8 = np.float32(rng.uniform(0.0, settings.noise_u8))
-    image += rng.standard_normal(image.shape, np.float32) * noise_u8
+    start = int(rng.integers(noise.size - image.size + 1))
+    image += noise[start : start + image.size].reshape(image.shape) * noise_u8
     np.rint(image, out=image)

@@ -18,7 +18,7 @@ from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
 Contrast = Literal["none", "standardise"]
 
 #: (output channels, kernel, stride) of each convolution; the product of the strides is 16.
-_CONVOLUTIONS = ((24, 5, 2), (32, 3, 2), (48, 3, 2), (64, 3, 2), (64, 3, 1))
+_CONVOLUTIONS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (96, 3, 2), (96, 3, 1))
 _REDUCED_CHANNELS = 48
 _FEATURES = 192
 _SHARED = 128

@@ -64,9 +64,9 @@ def test_size_is_compact_and_counted_from_the_graph(exported: ExportResult) -> N
     assert 400_000 <= exported.parameters <= 1_000_000
     # 5 convolutions, a 1x1 and the dense layers, by hand from models.caril.network.
     convolutions = (
-        24 * 75 * 32 * 80 + 32 * 216 * 640 + 48 * 288 * 160 + 64 * 432 * 40 + 64 * 576 * 40
+        16 * 75 * 32 * 80 + 32 * 144 * 640 + 64 * 288 * 160 + 96 * 576 * 40 + 96 * 864 * 40
     )
-    dense = 64 * 48 * 40 + 1920 * 192 + 192 * 128 + 2 * 128 * 64 + 64 + 64 * 11
+    dense = 96 * 48 * 40 + 1920 * 192 + 192 * 128 + 2 * 128 * 64 + 64 + 64 * 11
     condition = 5 * 32 + 32 * 384
     agent = read_sidecar(exported.sidecar).agent
     assert agent is not None
