@@ -13,7 +13,7 @@ from sim.pocket.scene.mesh import Material, MeshBuilder
 from sim.pocket.scene.roads import interleave, strip_triangles
 from sim.pocket.scene.sampling import SLIVER_M, SampledSection, raised, right_of_polyline
 from sim.pocket.scene.solids import Box, add_box
-from sim.pocket.scene.surfaces import VERGE, surface_of_lane
+from sim.pocket.scene.surfaces import VERGE
 from sim.pocket.scene.terrain import GRASS, GRASS_REPEAT_M, Terrain
 
 Array = NDArray[np.float64]
@@ -48,10 +48,10 @@ def add_embankments(
 def _outer_edge(section: SampledSection, sign: int) -> tuple[Array, Array] | None:
     """Return (points, unit vectors away from the road) of one outer edge at its drawn height."""
     strips = [s for s in section.side(sign) if s.width_m > SLIVER_M]
-    while strips and surface_of_lane(strips[-1].lane.kind) is VERGE:
+    while strips and section.surface(strips[-1]) is VERGE:
         strips.pop()
     edge = strips[-1].outer if strips else section.centre
-    height = surface_of_lane(strips[-1].lane.kind).height_m if strips else 0.0
+    height = section.surface(strips[-1]).height_m if strips else 0.0
     if len(edge) < 2 or float(np.ptp(edge[:, :2], axis=0).max()) < 0.05:
         return None
     return raised(edge, height), right_of_polyline(edge) * -sign

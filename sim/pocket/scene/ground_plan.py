@@ -53,7 +53,7 @@ class GroundPlan:
         columns, rows = (int(n) for n in np.ceil((high - low) / self.cell_m) + 1)
         shape = (rows, columns)
         strips = [(s, strip) for s in sections for strip in (*s.left, *s.right)]
-        strips = [pair for pair in strips if surface_of_lane(pair[1].lane.kind) is not VERGE]
+        strips = [pair for pair in strips if pair[0].surface(pair[1]) is not VERGE]
         quads, heights = _quads_of(strip for _, strip in strips)
         # a triangle is a quad whose last corner comes twice
         quads = np.concatenate([quads, paving[:, [0, 1, 2, 2], :2]])

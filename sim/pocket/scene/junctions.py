@@ -15,7 +15,7 @@ from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.markings import PAINT_LIFT_M
 from sim.pocket.scene.mesh import Material, MeshBuilder
 from sim.pocket.scene.sampling import SampledSection
-from sim.pocket.scene.surfaces import ASPHALT, surface_of_lane
+from sim.pocket.scene.surfaces import ASPHALT
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def _gaps_of(sections: Sequence[SampledSection]) -> Array:
     polygons, points = [], []
     for section in sections:
         for strip in (*section.left, *section.right):
-            if surface_of_lane(strip.lane.kind).height_m > 0.0 or strip.lane.kind == "none":
+            if section.surface(strip).height_m > 0.0:
                 continue
             ring = np.concatenate([strip.inner, strip.outer[::-1]])
             polygons.append(shapely.Polygon(ring[:, :2]).buffer(0.0))

@@ -12,7 +12,7 @@ from sim.pocket.scene.ground_plan import GroundPlan
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material, MeshBuilder
 from sim.pocket.scene.sampling import SLIVER_M, LaneStrip, SampledSection, raised
-from sim.pocket.scene.surfaces import ASPHALT, SHOULDER, VERGE, Surface, surface_of_lane
+from sim.pocket.scene.surfaces import ASPHALT, SHOULDER, VERGE, Surface
 
 Array = NDArray[np.float64]
 
@@ -31,10 +31,10 @@ def add_roads(builder: MeshBuilder, sections: Sequence[SampledSection], plan: Gr
             if surface.height_m > 0.0:
                 _add_raised(builder, section, band, plan)
             elif surface is SHOULDER:
-                # a turning lane may cross it
-                look = ASPHALT if section.in_junction else SHOULDER
                 low = -SHOULDER_BELOW_M
-                add_strip(builder, look, raised(band.first, low), raised(band.last, low))
+                for crossed, first, last in _pieces(section, band, plan):
+                    look = ASPHALT if crossed else SHOULDER
+                    add_strip(builder, look, raised(first, low), raised(last, low))
             else:
                 add_strip(builder, surface, band.first, band.last)
 
@@ -55,12 +55,11 @@ def _runs_across(section: SampledSection) -> list[tuple[Surface, list[LaneStrip]
         for strip in reversed(section.left)
     ]
     strips = [s for s in (*flipped, *section.right) if s.width_m > SLIVER_M]
-    while strips and surface_of_lane(strips[0].lane.kind) is VERGE:
+    while strips and section.surface(strips[0]) is VERGE:
         strips.pop(0)
-    while strips and surface_of_lane(strips[-1].lane.kind) is VERGE:
+    while strips and section.surface(strips[-1]) is VERGE:
         strips.pop()
-    runs = groupby(strips, key=lambda strip: surface_of_lane(strip.lane.kind))
-    return [(surface, list(run)) for surface, run in runs]
+    return [(surface, list(run)) for surface, run in groupby(strips, key=section.surface)]
 
 
 def strip_triangles(count: int) -> NDArray[np.int64]:
@@ -91,32 +90,31 @@ def _add_raised(
     builder: MeshBuilder, section: SampledSection, band: _Band, plan: GroundPlan
 ) -> None:
     """Add a sidewalk or median with kerbs, leaving out what lies across a driven lane."""
-    for first, last in _pieces_off_the_road(section, band, plan):
-        top = np.array((0.0, 0.0, band.surface.height_m))
-        _add_kerbed(builder, band.surface, first + top, last + top)
+    height = band.surface.height_m
+    for crossed, first, last in _pieces(section, band, plan):
+        length = np.linalg.norm(first[-1] - first[0] + last[-1] - last[0]) / 2.0
+        if not crossed and (length > SHORTEST_PIECE_M or not section.in_junction):
+            _add_kerbed(builder, band.surface, raised(first, height), raised(last, height))
 
 
-def _pieces_off_the_road(
+def _pieces(
     section: SampledSection, band: _Band, plan: GroundPlan
-) -> list[tuple[Array, Array]]:
-    """Split a raised band where, in a junction, other roads drive over it."""
+) -> list[tuple[bool, Array, Array]]:
+    """Split a band, in a junction, by whether other roads drive over it: (crossed, edges)."""
     if not section.in_junction:
-        return [(band.first, band.last)]
-    keep = np.ones(len(band.first) - 1, bool)
+        return [(False, band.first, band.last)]
+    crossed = np.zeros(len(band.first) - 1, bool)
     for fraction in (0.15, 0.5, 0.85):
         line = band.first + fraction * (band.last - band.first)
         for along in (0.25, 0.75):
             point = line[:-1] + along * np.diff(line, axis=0)
             height = plan.driven[plan.cells(point[:, 0], point[:, 1])]
-            keep &= ~(np.abs(height - point[:, 2]) < 1.0)
+            crossed |= np.abs(height - point[:, 2]) < 1.0
     pieces = []
-    for kept, group in groupby(range(len(keep)), key=lambda index: bool(keep[index])):
+    for state, group in groupby(range(len(crossed)), key=lambda index: bool(crossed[index])):
         indices = list(group)
-        if kept:
-            chosen = slice(indices[0], indices[-1] + 2)
-            first, last = band.first[chosen], band.last[chosen]
-            if np.linalg.norm(first[-1] - first[0] + last[-1] - last[0]) > 2.0 * SHORTEST_PIECE_M:
-                pieces.append((first, last))
+        chosen = slice(indices[0], indices[-1] + 2)
+        pieces.append((state, band.first[chosen], band.last[chosen]))
     return pieces
 
 

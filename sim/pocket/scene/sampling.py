@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.scene.opendrive import Lane, LaneSection, Road
+from sim.pocket.scene.surfaces import Surface, surface_of_lane
 
 Array = NDArray[np.float64]
 
@@ -64,6 +65,10 @@ class SampledSection:
     def in_junction(self) -> bool:
         """Tell whether the road is part of a junction."""
         return self.road.junction_id >= 0
+
+    def surface(self, strip: LaneStrip) -> Surface:
+        """Return what one of its lanes is made of."""
+        return surface_of_lane(strip.lane.kind, in_junction=self.in_junction)
 
     def side(self, sign: int) -> tuple[LaneStrip, ...]:
         """Return the lanes right (-1) or left (+1) of the reference line, from inside out."""

@@ -69,6 +69,10 @@ _BY_LANE_KIND: dict[str, Surface] = {
 }
 
 
-def surface_of_lane(kind: str) -> Surface:
-    """Return the surface of an OpenDRIVE lane type; grass for a type nobody knows."""
-    return _BY_LANE_KIND.get(kind, VERGE)
+def surface_of_lane(kind: str, *, in_junction: bool = False) -> Surface:
+    """Return the surface of an OpenDRIVE lane type; grass for a type nobody knows.
+
+    Inside a junction a lane without a type continues the shoulders before and after it.
+    """
+    surface = _BY_LANE_KIND.get(kind, VERGE)
+    return SHOULDER if in_junction and surface is VERGE else surface
