@@ -45,6 +45,8 @@ _SMALLEST_RADIUS_PX = 0.6
 _SHADOW_RANGE_M = 70.0
 #: A mesh that begins below this height stands on the ground and shades it.
 _FOOT_M = 0.4
+#: Boxes that throw shadows are at least this thick from the middle.
+_THINNEST_BOX_M = 0.02
 _FIRST_CAPACITY = 1 << 15
 _NOISE_SEED = 20
 _NOISE_SAMPLES = 1 << 20
@@ -360,7 +362,8 @@ def _shadow_boxes(scene: _VisibleScene, eye: NDArray[np.float64]) -> NDArray[np.
         turn, place = scene.turns[row], scene.places[row]
         if entry.stands_on_ground and math.dist(place, eye) < _SHADOW_RANGE_M:
             centre = place + turn @ entry.centre
-            rows.append(np.concatenate([[row], centre, turn.T.ravel(), entry.half_extent]))
+            half_extent = np.maximum(entry.half_extent, _THINNEST_BOX_M)
+            rows.append(np.concatenate([[row], centre, turn.T.ravel(), half_extent]))
     return np.array(rows).reshape(-1, 16)
 
 
