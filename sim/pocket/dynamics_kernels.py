@@ -110,7 +110,7 @@ def choose_gear(s: Any, u: Any, p: Any, gears: Any, h: float) -> None:
     elif u[IN_REVERSE] > 0.5:
         wanted = -1
     elif gear < 1:
-        wanted = 1 if (s[THROTTLE] > 0.0 or gear < 0) else 0
+        wanted = 1 if (s[THROTTLE] > 0.0 or gear < 0 or abs(s[VX]) > 1.0) else 0
     elif p[AUTOBOX] > 0.5 and s[SHIFT_S] <= 0.0:
         share = s[RPM] / p[MAX_RPM]
         if gear < count and share > gears[gear - 1, 2]:
