@@ -24,7 +24,8 @@ _GEO_REFERENCE = (
     "+proj=tmerc +lat_0=48.0 +lon_0=9.0 +k=1 +x_0=0 +y_0=0 +ellps=WGS84 +datum=WGS84 "
     "+units=m +no_defs"
 )
-_DECIMALS = 10
+_DIGITS = 12
+_NOISE = 1e-12
 _FIRST_CROSSWALK_ID = 100000
 CROSSWALK_M = 3.0
 MARK_WIDTH_M = 0.15
@@ -397,5 +398,4 @@ def _text(value: str | float) -> str:
     """Write numbers plainly, without the last bits that differ between mathematics libraries."""
     if isinstance(value, str | int):
         return str(value)
-    text = f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    return f"{value:.{_DIGITS}g}" if abs(value) > _NOISE else "0"
