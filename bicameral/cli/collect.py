@@ -1,0 +1,91 @@
+"""`bicameral collect`: record pictures with the expert's steering."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+
+def collect(
+    *,
+    output: Path = Path("data/driving"),
+    towns: tuple[str, ...] = ("Train01", "Train02", "Train03", "Train04"),
+    weathers: tuple[str, ...] = ("clear",),
+    episodes: int = 1,
+    split: Literal["train", "validation", "test"] = "train",
+    driver: str | None = None,
+    seed: int = 0,
+    maps: tuple[Path, ...] = (),
+    jobs: int | None = None,
+    host: str | None = None,
+    port: int = 2000,
+) -> int:
+    """Drive with disturbances and store every second picture with what the expert would do.
+
+    With --driver a trained network steers while the expert labels (a DAgger round). An episode is
+    stored whole or not at all; the same command again goes on with what is missing.
+
+    Args:
+        output: Folder of the data set.
+        towns: Towns to drive in: generated training towns, shipped ones, or files' names.
+        weathers: clear, low_sun, fog, night.
+        episodes: Episodes per town and weather, several routes each.
+        split: What the episodes are for; a test town must belong to no other split.
+        driver: Network that steers: a shipped name or an .onnx file.
+        seed: Seed of routes, disturbances and weather.
+        maps: Further folders with OpenDRIVE files.
+        jobs: Processes, each with its own pocket simulator; the number of CPUs by default.
+        host: A running server to drive on, real CARLA or another pocket simulator.
+        port: Its port.
+    """
+    from rich.console import Console
+
+    from bicameral.cli.extras import require_extra
+    from bicameral.cli.progress import ProgressBar
+
+    require_extra("sim")
+    from sim.collection.collect import CollectionProgress, CollectionRun
+    from sim.collection.collect import collect as run_collection
+    from sim.collection.contact_sheet import write_contact_sheet
+    from sim.collection.plan import DAGGER_MIX, CollectionPlan, RouteMix
+    from sim.evaluation.agents import AgentSpec
+    from sim.evaluation.worker import ServerChoice
+
+    plan = CollectionPlan(
+        output=output,
+        towns=towns,
+        weathers=weathers,
+        episodes=episodes,
+        split=split,
+        seed=seed,
+        routes=RouteMix() if driver is None else DAGGER_MIX,
+    )
+    run = CollectionRun(
+        server=ServerChoice(host=host, port=port if host else 0, seed=seed, map_folders=maps),
+        jobs=1 if host else (jobs or len(os.sched_getaffinity(0))),
+    )
+    expert = AgentSpec(name="expert", correction="none", target="agent.expert:ExpertAgent")
+    network = None
+    if driver is not None:
+        network = AgentSpec(
+            name=Path(driver).stem,
+            correction="none",
+            target="agent.caril:CarilAgent.load",
+            kwargs={"model": driver},
+        )
+    with ProgressBar("collect") as bar:
+
+        def show(progress: CollectionProgress) -> None:
+            record = progress.record
+            bar.update(progress.done, progress.total, f"{record['town']} {record['weather']}")
+
+        summary = run_collection(plan, expert, network, run=run, on_progress=show)
+    sheet = output / "contact_sheet.png"
+    write_contact_sheet(output, sheet)
+    Console().print(
+        f"{summary.episodes} episodes ({summary.kept} were there already), "
+        f"{summary.frames} frames in {output}; look at {sheet}",
+        highlight=False,
+    )
+    return 0
