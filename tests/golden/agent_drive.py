@@ -1,0 +1,126 @@
+"""The drive that the golden test repeats: recorded pictures along a synthetic route.
+
+Run it to record anew, after the shipped weights changed:
+
+    python tests/golden/agent_drive.py DATA
+
+takes pictures from every weather of the data set DATA and writes `agent_observations.npz` and
+`agent_controls.json` beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.caril import CarilAgent
+from bicameral.types import Observation, Pose, Route
+from edge.dual_head import DualHeadModel
+from edge.shipped import shipped_model, shipped_models
+from edge.sidecar import read_sidecar
+
+FOLDER = Path(__file__).parent
+OBSERVATIONS = FOLDER / "agent_observations.npz"
+CONTROLS = FOLDER / "agent_controls.json"
+_PICTURES_PER_WEATHER = 3
+
+
+def agent_names() -> list[str]:
+    """Names of the shipped driving agents."""
+    return [name for name in shipped_models() if read_sidecar(shipped_model(name)).kind == "agent"]
+
+
+def drive_recorded(name: str, correction: str) -> list[dict[str, Any]]:
+    """Show the recorded pictures to a shipped agent and return what it decided."""
+    with np.load(OBSERVATIONS, allow_pickle=False) as archive:
+        pictures, speeds = archive["pictures"], archive["speed_mps"]
+        commands = archive["command"]
+    others = [other for other in agent_names() if other != name]
+    second = others[0] if correction == "second_opinion" else None
+    agent = CarilAgent.load(name, correction, second)
+    agent.begin(_route(commands), seed=1)
+    rows = []
+    for index, picture in enumerate(pictures):
+        observation = Observation(
+            frame=index,
+            time_s=0.05 * index,
+            image=picture,
+            pose=Pose(x_m=2.0 * index, y_m=0.1),
+            speed_mps=float(speeds[index]),
+        )
+        decision = agent.act(observation)
+        rows.append(
+            {
+                "throttle": decision.control.throttle,
+                "steer": decision.control.steer,
+                "brake": decision.control.brake,
+                "confidence": decision.confidence,
+                "branch": decision.branch,
+            }
+        )
+    agent.close()
+    return rows
+
+
+def fingerprint(name: str) -> str:
+    """Hash of a shipped model's graph."""
+    return DualHeadModel.load(shipped_model(name)).fingerprint
+
+
+def _route(commands: NDArray[np.int8]) -> Route:
+    """A straight line on which each picture's command applies where the picture is shown."""
+    s_m = np.arange(2 * len(commands) + 20, dtype=np.float64)
+    nothing = np.zeros_like(s_m)
+    place = np.minimum(s_m.astype(int) // 2, len(commands) - 1)
+    return Route(
+        name="golden",
+        town="none",
+        kind="mixed",
+        xyz_m=np.stack([s_m, nothing, nothing], axis=1),
+        yaw_rad=nothing,
+        s_m=s_m,
+        command=commands[place],
+        in_junction=np.zeros(len(s_m), bool),
+        lane_width_m=nothing + 3.5,
+        speed_limit_mps=nothing + 8.0,
+        target_speed_mps=nothing + 8.0,
+    )
+
+
+def _record(data: Path) -> None:
+    by_weather: dict[str, Path] = {}
+    for path in sorted(data.glob("*/*/episode.json")):
+        weather = json.loads(path.read_text(encoding="utf-8"))["weather"]
+        by_weather.setdefault(weather, path.parent)
+    pictures, speeds, commands = [], [], []
+    for folder in by_weather.values():
+        frames = np.load(folder / "frames.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npz")
+        for index in np.linspace(0, len(frames) - 1, _PICTURES_PER_WEATHER).astype(int):
+            pictures.append(frames[index])
+            speeds.append(labels["speed_mps"][index])
+            commands.append(labels["command"][index])
+    np.savez_compressed(
+        OBSERVATIONS,
+        pictures=np.stack(pictures),
+        speed_mps=np.array(speeds, np.float32),
+        command=np.array(commands, np.int8),
+    )
+    corrections = ["none", "paper"] + (["second_opinion"] if len(agent_names()) > 1 else [])
+    record = {
+        name: {
+            "fingerprint": fingerprint(name),
+            "controls": {rule: drive_recorded(name, rule) for rule in corrections},
+        }
+        for name in agent_names()
+    }
+    CONTROLS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _record(Path(sys.argv[1]))
