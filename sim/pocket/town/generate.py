@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ _INTERCHANGE: Crossing = (-1, -1)  # where both ramps end; not on the grid
 _FIRST_JUNCTION_ID = 1000
 _FEEDER_SPEED_KMH = 60  # highway between the town and the ramps
 _SMALLEST_STUB_M = 10.15
-_LARGEST_STUB_M = 36.0
+_STUB_STEP_M = 0.5
+_STUB_STEPS = 52  # up to 36 m
 _STRAIGHT_BEFORE_JUNCTION_M = 6.0
 _LARGEST_RAMP_RADIUS_M = 60.0
 _ATTEMPTS = 60
@@ -246,13 +248,17 @@ class _TownBuilder:
     def _size_junction(self, crossing: Crossing) -> float:
         """Return how far from the centre the roads end, so that the sharpest turn is as drawn."""
         wanted_m = float(self._rng.uniform(*self._recipe.turn_radius_m))
-        distance_m = _SMALLEST_STUB_M
-        while distance_m < _LARGEST_STUB_M:
+
+        def is_wide_enough(step: int) -> bool:
+            distance_m = _SMALLEST_STUB_M + step * _STUB_STEP_M
             arms = [self._arm(crossing, stub, distance_m) for stub in self._stubs[crossing]]
-            if smallest_turn_radius_m(arms) >= wanted_m:
-                return distance_m
-            distance_m += 0.5
-        raise _UnsuitableDrawError
+            return smallest_turn_radius_m(arms) >= wanted_m
+
+        # Radii grow with the distance.
+        first = bisect.bisect_left(range(_STUB_STEPS), True, key=is_wide_enough)
+        if first == _STUB_STEPS:
+            raise _UnsuitableDrawError
+        return _SMALLEST_STUB_M + first * _STUB_STEP_M
 
     def _draw_control(self, crossing: Crossing) -> Control:
         if crossing == _INTERCHANGE:

@@ -104,10 +104,9 @@ def _is_drivable(edges: list[Edge], gates: tuple[Crossing, ...]) -> bool:
         return False
     if any(len(others) < 2 for others in neighbours.values()):
         return False
-    for left_out in (None, *edges):
-        remaining = _neighbours([edge for edge in edges if edge != left_out])
-        if len(_reachable(remaining, edges[0][0])) < len(crossings):
-            return False
+    start = edges[0][0]
+    if any(len(_reachable(neighbours, start, closed)) < len(crossings) for closed in edges):
+        return False
     ends = [tuple(sorted((c[0], c[-1]))) for c in _trace_chains(neighbours, gates)]
     return len(set(ends)) == len(ends) and all(first != last for first, last in ends)
 
@@ -120,12 +119,16 @@ def _neighbours(edges: list[Edge]) -> dict[Crossing, list[Crossing]]:
     return {crossing: sorted(others) for crossing, others in sorted(neighbours.items())}
 
 
-def _reachable(neighbours: dict[Crossing, list[Crossing]], start: Crossing) -> set[Crossing]:
+def _reachable(
+    neighbours: dict[Crossing, list[Crossing]], start: Crossing, closed: Edge
+) -> set[Crossing]:
+    """Return the crossings that can be reached while one edge is closed."""
     seen = {start}
     waiting = [start]
     while waiting:
-        for other in neighbours.get(waiting.pop(), ()):
-            if other not in seen:
+        here = waiting.pop()
+        for other in neighbours[here]:
+            if other not in seen and (here, other) != closed and (other, here) != closed:
                 seen.add(other)
                 waiting.append(other)
     return seen
