@@ -121,22 +121,19 @@ def test_the_box_of_an_actor_stands_on_its_origin():
 # ------------------------------------------------------------------ response
 
 
-@pytest.mark.parametrize("speed_mps", [3.0, 15.0, 40.0])
+@pytest.mark.parametrize("speed_mps", [10.0, 20.0, 40.0])
 @pytest.mark.parametrize("half_thickness_m", [0.1, 3.0])
 def test_a_wall_stops_a_car_and_nothing_passes_through(speed_mps, half_thickness_m):
     wall = StaticObstacles([box(x=20.0, half=(half_thickness_m, 15.0, 2.0))])
     dynamics = world((0.0, 0.0, 0.0))
     dynamics.set_target_velocity(1, Vector3(speed_mps, 0.0, 0.0))
-    contacts = drive(dynamics, 200, obstacles=wall)
+    contacts = drive(dynamics, 100, obstacles=wall)
     assert location(dynamics).x <= 20.0 - half_thickness_m - FRONT_M + 0.01
-    if contacts:
-        first = contacts[0]
-        assert (first.other_id, first.other_tag) == (None, 3)
-        assert first.normal == pytest.approx((-1.0, 0.0, 0.0))
-        assert first.impulse.x == pytest.approx(-1845.0 * speed_mps, rel=0.5)
-        assert dynamics.state(1).velocity.x == pytest.approx(0.0, abs=0.05)
-    else:
-        assert speed_mps == 3.0
+    first = contacts[0]
+    assert (first.other_id, first.other_tag) == (None, 3)
+    assert first.normal == pytest.approx((-1.0, 0.0, 0.0))
+    assert 0.6 * speed_mps < -first.impulse.x / 1845.0 <= speed_mps
+    assert dynamics.state(1).velocity.x == pytest.approx(0.0, abs=0.05)
 
 
 def test_a_pole_is_not_jumped_over_at_40_mps():
