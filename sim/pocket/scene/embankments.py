@@ -66,22 +66,19 @@ def _add_side(
     reach = np.clip(0.5 + SLOPE_RUN * drop, 0.6, 0.5 + SLOPE_RUN * BRIDGE_DROP_M)
     free, beside = _free_reach(edge, outward, reach, plan)
     bridge = drop > BRIDGE_DROP_M
-    foot = edge + np.concatenate(
-        [outward * np.where(bridge, 0.02, free)[:, None], np.zeros((len(edge), 1))], axis=1
-    )
+    foot = edge.copy()
+    foot[:, :2] += outward * free[:, None]
     ground = terrain.height(foot[:, 0], foot[:, 1]) - 0.03
-    foot[:, 2] = np.where(bridge, edge[:, 2] - DECK_M, np.minimum(ground, edge[:, 2] - 0.02))
+    foot[:, 2] = np.minimum(ground, edge[:, 2] - 0.02)
     wanted = ~(beside[:-1] & beside[1:])
     wall = (np.minimum(free[:-1], free[1:]) < 0.45 * reach[:-1]) & (drop[:-1] > 0.4)
     on_bridge = bridge[:-1] | bridge[1:]
     flat = (drop < 0.1)[:-1] & (drop < 0.1)[1:]
-    top = raised(edge, -0.01)
-    for chosen, material in (
-        (wanted & on_bridge, _CONCRETE),
-        (wanted & wall & ~on_bridge, _WALL),
-        (wanted & ~wall & ~on_bridge & ~flat, GRASS),
-    ):
-        _add_faces(builder, (top, foot), chosen, material)
+    top, underside = raised(edge, -0.01), raised(edge, -DECK_M)
+    underside[:, :2] += outward * 0.02
+    _add_faces(builder, (top, underside), wanted & on_bridge, _CONCRETE)
+    _add_faces(builder, (top, foot), wanted & wall & ~on_bridge, _WALL)
+    _add_faces(builder, (top, foot), wanted & ~wall & ~on_bridge & ~flat, GRASS)
     high = wanted & (np.minimum(drop[:-1], drop[1:]) > RAIL_DROP_M)
     _add_rail(builder, edge, outward, high)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import carla
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ Array = NDArray[np.float64]
 HIGHWAY_MPS = 21.0
 """Roads faster than this (75 km/h) get no houses beside them."""
 HIGHWAY_LANES = 3
+MOST_LANES = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +91,27 @@ def roadsides(sections: Sequence[SampledSection]) -> Iterator[Roadside]:
                 urban=urban,
                 highway=not urban and (speed > HIGHWAY_MPS or lanes >= HIGHWAY_LANES),
             )
+
+
+def lanes_of_landmark(carla_map: carla.Map, landmark: carla.Landmark) -> list[carla.Waypoint]:
+    """Return the driving lanes that a signal speaks to, at its place, outermost first.
+
+    A signal without validities speaks to all lanes of the direction that it is turned to.
+    """
+    ids = {
+        lane_id
+        for first, last in landmark.get_lane_validities()
+        for lane_id in range(min(first, last), max(first, last) + 1)
+    } - {0}
+    if not ids:
+        sign = 1 if landmark.orientation == carla.LandmarkOrientation.Negative else -1
+        ids = {sign * number for number in range(1, MOST_LANES + 1)}
+    lanes = []
+    for lane_id in sorted(ids, key=abs, reverse=True):
+        waypoint = carla_map.get_waypoint_xodr(landmark.road_id, lane_id, landmark.s)
+        if waypoint is not None and waypoint.lane_type == carla.LaneType.Driving:
+            lanes.append(waypoint)
+    return lanes
 
 
 def rectangle(centre: Array, size: tuple[float, float], yaw_rad: float) -> Array:

@@ -13,7 +13,7 @@ from sim.pocket.geometry import Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material
 from sim.pocket.scene.obstacles import Obstacle
-from sim.pocket.scene.placing import Roadside, Site, free_spot, square
+from sim.pocket.scene.placing import Roadside, Site, free_spot, lanes_of_landmark, square
 from sim.pocket.scene.solids import Box, add_beam, add_box, add_prism, ring
 from sim.pocket.scene.textures import SIGN_CELLS, SIGN_FACES
 
@@ -89,10 +89,11 @@ def add_traffic_signs(site: Site, carla_map: carla.Map) -> None:
         if landmark.type == TRAFFIC_LIGHT_TYPE or landmark.id in seen:
             continue
         face = _face_of(landmark)
-        waypoint = landmark.waypoint
-        if face is None or waypoint is None:
+        lanes = lanes_of_landmark(carla_map, landmark)
+        if face is None or not lanes:
             continue
         seen.add(landmark.id)
+        waypoint = lanes[0]
         right = waypoint.transform.get_right_vector()
         location = landmark.transform.location
         outward = np.array((right.x, right.y))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.scene.obstacles import SignalHead
-from sim.pocket.scene.placing import Site, free_spot
+from sim.pocket.scene.placing import Site, free_spot, lanes_of_landmark
 from sim.pocket.scene.solids import add_beam
 from sim.pocket.scene.street_furniture import STEEL, TRAFFIC_LIGHT_TYPE, add_pole
 
@@ -37,35 +37,29 @@ class Approach:
 
 def find_approaches(carla_map: carla.Map) -> list[Approach]:
     """Return every traffic light of the map that stops at least one lane."""
-    lengths: dict[str, Array] = {}
+    locations: dict[str, Array] = {}
     lanes: dict[str, dict[tuple[int, int], carla.Waypoint]] = {}
     for landmark in carla_map.get_all_landmarks_of_type(TRAFFIC_LIGHT_TYPE):
         location = landmark.transform.location
-        lengths.setdefault(landmark.id, np.array((location.x, location.y, location.z)))
+        locations.setdefault(landmark.id, np.array((location.x, location.y, location.z)))
         found = lanes.setdefault(landmark.id, {})
-        for first, last in landmark.get_lane_validities():
-            for lane_id in range(min(first, last), max(first, last) + 1):
-                if lane_id == 0:
-                    continue
-                start = carla_map.get_waypoint_xodr(landmark.road_id, lane_id, landmark.s)
-                stop = _before_junction(start)
-                if stop is not None:
-                    found[(stop.road_id, stop.lane_id)] = stop
+        for lane in lanes_of_landmark(carla_map, landmark):
+            stop = _before_junction(lane)
+            if stop is not None:
+                found[(stop.road_id, stop.lane_id)] = stop
     return [
         Approach(
             opendrive_id=light,
             location=location,
             lanes=tuple(lanes[light][key] for key in sorted(lanes[light])),
         )
-        for light, location in lengths.items()
+        for light, location in locations.items()
         if lanes[light]
     ]
 
 
-def _before_junction(waypoint: carla.Waypoint | None) -> carla.Waypoint | None:
+def _before_junction(waypoint: carla.Waypoint) -> carla.Waypoint | None:
     """Return the last place of a lane before its junction, from a place near it, or None."""
-    if waypoint is None or waypoint.lane_type != carla.LaneType.Driving:
-        return None
     travelled, step = 0.0, 0.5
     if waypoint.is_junction:
         while waypoint.is_junction and travelled < _LOOK_BACK_M:
