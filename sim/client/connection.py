@@ -111,7 +111,9 @@ def open_town(client: carla.Client, town: str | Path) -> carla.World:
     """Load a town afresh and switch it to synchronous mode at 20 Hz.
 
     The world is always loaded anew, even when the town is already open: actors, traffic lights and
-    random state of an earlier run must not reach into this one.
+    random state of an earlier run must not reach into this one. It is synchronous before it is
+    loaded, and its traffic lights begin anew at the end, because how many ticks pass while the
+    client waits for a load depends on the machine.
 
     Args:
         client: A connected client.
@@ -125,17 +127,19 @@ def open_town(client: carla.Client, town: str | Path) -> carla.World:
         SimulatorLostError: If the simulator did not answer in time.
     """
     with simulator_errors(f"loading town {str(town)!r}"):
+        client.get_world().apply_settings(synchronous_settings())
         if str(town).endswith(".xodr"):
             world = _generate_world(client, Path(town))
         else:
             known = {path.rsplit("/", 1)[-1] for path in client.get_available_maps()}
             try:
-                world = client.load_world(str(town))
+                world = client.load_world(str(town), reset_settings=False)
             except RuntimeError as error:
                 if _TIMEOUT_TEXT in str(error) or str(town).rsplit("/", 1)[-1] in known:
                     raise
                 raise unknown_name("town", str(town), known) from error
         world.apply_settings(synchronous_settings())
+        world.reset_all_traffic_lights()
         world.tick()
     return world
 
@@ -145,7 +149,9 @@ def _generate_world(client: carla.Client, path: Path) -> carla.World:
         opendrive = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read the OpenDRIVE file {str(path)!r}: {error}") from error
-    return client.generate_opendrive_world(opendrive, carla.OpendriveGenerationParameters())
+    return client.generate_opendrive_world(
+        opendrive, carla.OpendriveGenerationParameters(), reset_settings=False
+    )
 
 
 @contextmanager

@@ -173,13 +173,18 @@ class Sensor(Actor):
 
     Attributes:
         ordinal: The how-manieth sensor of its episode it is; seeds its noise.
+        spawned_tick: Ticks since the episode began when it was spawned; its noise counts from
+            there.
         interval_s: Least simulated time between two messages; 0 for every tick.
         next_due_s: Simulated time from which on the next message is due.
     """
 
-    def __init__(self, identity: Identity, transform: Transform, ordinal: int) -> None:
+    def __init__(
+        self, identity: Identity, transform: Transform, ordinal: int, spawned_tick: int
+    ) -> None:
         super().__init__(identity, transform)
         self.ordinal = ordinal
+        self.spawned_tick = spawned_tick
         self.interval_s = number_attribute(self, "sensor_tick", 0.0)
         self.next_due_s = 0.0
 

@@ -146,9 +146,11 @@ class Cameras:
         channels = jobs[0].channel
         for job in jobs[1:]:
             channels |= job.channel
-        # Seeded by what is counted from the beginning of the episode, so that a reloaded world
-        # repeats the pictures of a fresh one.
-        noise_seed = (self._seed * 1_000_003 + episode.ticks) * 1_009 + jobs[0].sensor.ordinal
+        # Counted from when the sensor was spawned: how many ticks pass between the load of a map
+        # and the first actor is up to the client's polling, and no run could be repeated.
+        sensor = jobs[0].sensor
+        age_ticks = episode.ticks - sensor.spawned_tick
+        noise_seed = (self._seed * 1_000_003 + age_ticks) * 1_009 + sensor.ordinal
         return rasteriser.render(view, instances, noise_seed=noise_seed & 0x7FFFFFFF, want=channels)
 
     def _prepared(self, episode: Episode, weather: tuple[float, ...]) -> Rasteriser:

@@ -158,7 +158,8 @@ def _create(
     if kind == "sensor":
         has_stream = blueprint.id not in _CLIENT_SIDE_SENSORS
         identity = Identity(**common, stream_id=world.new_stream_id() if has_stream else 0)
-        return Sensor(identity, pose, world.episode.sensors_spawned)
+        episode = world.episode
+        return Sensor(identity, pose, episode.sensors_spawned, episode.ticks)
     if kind == "static" and rest.startswith("prop"):
         half = prop_half_extent(blueprint.id)
         box = BoundingBox(Vector3(0.0, 0.0, half.z), half)
