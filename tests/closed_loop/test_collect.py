@@ -1,0 +1,109 @@
+"""Collecting on the pocket simulator: frame-exact, repeatable, resumable, with a DAgger driver."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bicameral.errors import ConfigError
+from bicameral.types import Control, Decision
+from sim.client.local_server import LocalServer
+from sim.collection.collect import CollectionRun, collect
+from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
+from sim.collection.storage import find_stored_episodes
+from sim.evaluation.agents import AgentSpec
+from sim.evaluation.worker import ServerChoice
+
+EXPERT = AgentSpec(name="expert", correction="none", target="agent.expert:ExpertAgent")
+SHORT = RouteMix(kinds=("left", "right"), per_episode=1, min_length_m=90.0, max_length_m=120.0)
+
+
+@pytest.fixture(scope="module")
+def run():
+    with LocalServer() as server:
+        yield CollectionRun(server=ServerChoice(host=server.host, port=server.port))
+
+
+def plan_for(output: Path, **changes):
+    settings = {"towns": ("Harbour",), "episodes": 2, "routes": SHORT} | changes
+    return CollectionPlan(output=output, **settings)
+
+
+def all_bytes(folder: Path):
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def collected(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("collected")
+    collect(plan_for(folder), EXPERT, run=run)
+    return folder
+
+
+def test_every_row_has_its_picture_at_10_hz_and_its_label(collected):
+    for episode in find_stored_episodes(collected):
+        labels = episode.labels
+        assert episode.frames.shape == (len(labels["frame"]), 160, 320, 3)
+        assert len(labels["frame"]) > 50
+        assert np.all(labels["frame"] % 2 == 0)
+        assert np.median(np.diff(labels["frame"])) == 2
+        assert np.all(labels["speed_mps"] >= 0.3)
+        assert np.all(labels["expert_in_charge"])
+        assert np.array_equal(
+            labels["steer_expert"] != labels["steer_applied"], labels["perturbed"]
+        )
+        assert len(np.unique(episode.frames[::10].mean(axis=(1, 2, 3)))) > 5
+
+
+def test_a_killed_collection_goes_on_and_ends_with_the_same_bytes(run, collected, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(progress):
+        raise Killed
+
+    with pytest.raises(Killed):
+        collect(plan_for(tmp_path), EXPERT, run=run, on_progress=kill)
+    (tmp_path / "Harbour" / "expert-clear-s0-001").mkdir()
+    summary = collect(plan_for(tmp_path), EXPERT, run=run)
+    assert (summary.episodes, summary.kept) == (2, 1)
+    assert all_bytes(tmp_path) == all_bytes(collected)
+
+
+def test_other_settings_in_the_same_folder_are_refused(run, collected):
+    with pytest.raises(ConfigError, match="other disturbances"):
+        collect(plan_for(collected, disturbances=Disturbances(share=0.0)), EXPERT, run=run)
+
+
+class _VeersRight:
+    """Turns right whatever it sees, as far as a bad agent would."""
+
+    name, privileged, camera = "veers-right", False, None
+
+    def begin(self, route, seed):
+        pass
+
+    def act(self, observation):
+        assert observation.image is not None
+        return Decision(control=Control(steer=0.1))
+
+    def close(self):
+        pass
+
+
+def test_a_bad_driver_is_labelled_and_rescued(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "veering", SimpleNamespace(Agent=_VeersRight))
+    driver = AgentSpec(name="veers", correction="none", target="veering:Agent")
+    collect(plan_for(tmp_path, episodes=1), EXPERT, driver, run=run)
+    (episode,) = find_stored_episodes(tmp_path)
+    assert episode.record["driver"] == "dagger:veers"
+    labels = episode.labels
+    rescued = labels["expert_in_charge"]
+    assert 0.1 < rescued.mean() < 0.9
+    assert labels["steer_applied"][~rescued] == pytest.approx(0.1)
+    assert np.array_equal(labels["steer_applied"][rescued], labels["steer_expert"][rescued])
+    assert labels["cross_track_m"].max() < 2.5
+    assert labels["steer_expert"][labels["cross_track_m"] > 0.8].mean() < 0.0
