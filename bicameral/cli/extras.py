@@ -9,8 +9,7 @@ from bicameral.errors import MissingExtraError
 #: Extra -> the modules that its packages provide (pyproject.toml is the source).
 EXTRA_MODULES: dict[str, tuple[str, ...]] = {
     "sim": (
-        "carla", "jinja2", "joblib", "msgpack", "numba", "pyclothoids",
-        "scenariogeneration", "scipy", "shapely",
+        "carla", "jinja2", "joblib", "msgpack", "numba", "pyclothoids", "scipy", "shapely",
     ),
     "train": ("onnx", "torch"),
 }  # fmt: skip
