@@ -30,6 +30,8 @@ _CONTACT_HEIGHT_M = 0.6
 _CONTACT_SHADE = 0.72
 _IN_SHADOW = 128
 _LONGEST_SHADOW_M = 30.0
+#: Shadows are drawn on ground up to this far below the foot of a box.
+_BELOW_BOX_M = 0.6
 
 
 class SunShadows(NamedTuple):
@@ -172,58 +174,80 @@ def cast_box_shadows(
     height, width = out.shape
     out[:] = 0
     hull = np.empty((16, 3))
+    origin, rate = np.empty(3), np.empty(3)
+    turn = np.empty((3, 3))
     for b in range(boxes.shape[0]):
         box = boxes[b]
         instance = int(box[0])
-        centre, axes, half = box[1:4], box[4:13].reshape(3, 3), box[13:16]
-        drop = 2.0 * half[2] + 0.5
-        along = min(drop / max(sun[2], 0.01), _LONGEST_SHADOW_M)
-        for k in range(8):
-            for c in range(3):
-                offset = centre[c] - camera[0, c]
-                for axis in range(3):
-                    sign = 1.0 if k >> axis & 1 else -1.0
-                    reach = half[axis] + (_CONTACT_REACH_M if axis < 2 else 0.0)
-                    offset += sign * reach * axes[axis, c]
-                hull[k, c] = offset
-                hull[8 + k, c] = offset - along * sun[c]
+        hx, hy, hz = box[13], box[14], box[15]
+        _span_shadow(box, sun, camera, hull)
         left, top, right, bottom = _screen_bounds(hull, camera, width, height, focal_px)
+        for axis in range(3):
+            # In the frame of the box: the eye, one over the sun, and the camera's axes.
+            origin[axis], towards = 0.0, 0.0
+            for c in range(3):
+                part = box[4 + 3 * axis + c]
+                origin[axis] += part * (camera[0, c] - box[1 + c])
+                towards += part * sun[c]
+            rate[axis] = 1.0 / towards if abs(towards) > 1e-9 else 1e9
+            for k in range(3):
+                turn[axis, k] = 0.0
+                for c in range(3):
+                    turn[axis, k] += box[4 + 3 * axis + c] * camera[1 + k, c]
         for y in range(top, bottom):
             ray_up = (0.5 * height - (y + 0.5)) / focal_px
+            row_x = turn[0, 0] + ray_up * turn[0, 2]
+            row_y = turn[1, 0] + ray_up * turn[1, 2]
+            row_z = turn[2, 0] + ray_up * turn[2, 2]
             for x in range(left, right):
                 triangle = visibility.triangle[y, x]
-                if triangle < 0 or triangles.instance[triangle] == instance:
+                if triangle < 0:
                     continue
-                ray_right = (x + 0.5 - 0.5 * width) / focal_px
                 depth = 1.0 / visibility.inverse_depth[y, x]
-                enter, leave = 0.0, np.inf
-                beside_square, above_foot = 0.0, 0.0
-                for axis in range(3):
-                    place, rate = 0.0, 0.0
-                    for c in range(3):
-                        ray = camera[1, c] + ray_right * camera[2, c] + ray_up * camera[3, c]
-                        place += axes[axis, c] * (camera[0, c] + depth * ray - centre[c])
-                        rate += axes[axis, c] * sun[c]
-                    if axis < 2:
-                        outside = max(0.0, abs(place) - half[axis])
-                        beside_square += outside * outside
-                    else:
-                        above_foot = place + half[2]
-                    if abs(rate) < 1e-9:
-                        rate = 1e-9
-                    one = (-half[axis] - place) / rate
-                    other = (half[axis] - place) / rate
-                    enter = max(enter, min(one, other))
-                    leave = min(leave, max(one, other))
-                code = out[y, x]
+                ray_right = (x + 0.5 - 0.5 * width) / focal_px
+                pz = origin[2] + depth * (row_z + ray_right * turn[2, 1])
+                if abs(pz) > hz + _BELOW_BOX_M or triangles.instance[triangle] == instance:
+                    continue
+                px = origin[0] + depth * (row_x + ray_right * turn[0, 1])
+                py = origin[1] + depth * (row_y + ray_right * turn[1, 1])
+                # The ray towards the sun runs through the box between these parameters.
+                x_one, x_other = (-hx - px) * rate[0], (hx - px) * rate[0]
+                y_one, y_other = (-hy - py) * rate[1], (hy - py) * rate[1]
+                z_one, z_other = (-hz - pz) * rate[2], (hz - pz) * rate[2]
+                enter = max(min(x_one, x_other), min(y_one, y_other), min(z_one, z_other), 0.0)
+                leave = min(max(x_one, x_other), max(y_one, y_other), max(z_one, z_other))
+                code = int(out[y, x])
                 if leave > enter:
                     code |= _IN_SHADOW
-                closeness = 1.0 - math.sqrt(beside_square) / _CONTACT_REACH_M
-                closeness *= 1.0 - abs(above_foot) / _CONTACT_HEIGHT_M
-                if closeness > 0.0 and abs(above_foot) < _CONTACT_HEIGHT_M:
+                above_foot = abs(pz + hz)
+                beside_x, beside_y = max(0.0, abs(px) - hx), max(0.0, abs(py) - hy)
+                beside_square = beside_x * beside_x + beside_y * beside_y
+                if above_foot < _CONTACT_HEIGHT_M and beside_square < _CONTACT_REACH_M**2:
+                    closeness = 1.0 - math.sqrt(beside_square) / _CONTACT_REACH_M
+                    closeness *= 1.0 - above_foot / _CONTACT_HEIGHT_M
                     hidden = int(127.0 * _CONTACT_SHADE * closeness)
                     code = (code & _IN_SHADOW) | max(code & 127, hidden)
                 out[y, x] = code
+
+
+@compiled
+def _span_shadow(
+    box: NDArray[np.float64],
+    sun: tuple[float, float, float],
+    camera: NDArray[np.float64],
+    hull: NDArray[np.float64],
+) -> None:
+    """Find (16, 3) points, relative to the eye, whose hull holds a box and all that it shades."""
+    along = min((2.0 * box[15] + _BELOW_BOX_M) / max(sun[2], 0.01), _LONGEST_SHADOW_M)
+    for k in range(8):
+        for c in range(3):
+            offset = box[1 + c] - camera[0, c]
+            for axis in range(3):
+                sign = 1.0 if k >> axis & 1 else -1.0
+                reach = box[13 + axis] + (_CONTACT_REACH_M if axis < 2 else 0.0)
+                offset += sign * reach * box[4 + 3 * axis + c]
+            hull[k, c] = offset
+            hull[8 + k, c] = offset - along * sun[c]
 
 
 @compiled
