@@ -68,13 +68,14 @@ class SteeringClasses:
 
 
 #: `paper`: 11 equal bins over raw +-0.25; frames beyond are dropped, as CARIL does. `conditional`:
-#: the full range, finer around straight; CARLA's Model 3 needs |steer| near 0.5 in tight turns.
+#: finer around straight, and nothing is dropped: the outer classes take all that lies beyond. A
+#: curve of 8 m needs about 0.28, so an outer edge of 0.4 keeps those bins from being mostly empty.
 STEERING_CLASSES: dict[Variant, SteeringClasses] = {
     "paper": SteeringClasses(
         edges=tuple(float(edge) for edge in np.linspace(-0.25, 0.25, 12)), clip_outside=False
     ),
     "conditional": SteeringClasses(
-        edges=(-1.0, -0.30, -0.17, -0.09, -0.04, -0.012, 0.012, 0.04, 0.09, 0.17, 0.30, 1.0),
+        edges=(-0.4, -0.17, -0.12, -0.07, -0.035, -0.012, 0.012, 0.035, 0.07, 0.12, 0.17, 0.4),
         clip_outside=True,
     ),
 }

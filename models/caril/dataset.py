@@ -173,7 +173,8 @@ def load_frames(
         counts = dict(Counter(episode.split for episode in found))
         raise DataError(
             f"no {split} episodes with weather {list(weathers) or 'any'} in "
-            f"{', '.join(map(str, folders))}; episodes per split: {counts}"
+            f"{', '.join(map(str, folders))}; episodes per split: {counts}. Collect some: "
+            f"bicameral collect --split {split}"
         )
     images: list[NDArray[np.uint8]] = []
     labels: list[dict[str, NDArray[Any]]] = []
