@@ -159,23 +159,7 @@ def load_frames(
     Raises:
         DataError: If nothing is left, or a file of an episode is damaged.
     """
-    folders = [data] if isinstance(data, Path) else list(data)
-    found = [episode for folder in folders for episode in find_episodes(folder)]
-    known = sorted({episode.weather for episode in found})
-    if unknown := sorted(set(weathers) - set(known)):
-        raise DataError(f"no episode has weather {', '.join(unknown)}; the data hold {known}")
-    chosen = [
-        episode
-        for episode in found
-        if episode.split == split and (not weathers or episode.weather in weathers)
-    ]
-    if not chosen:
-        counts = dict(Counter(episode.split for episode in found))
-        raise DataError(
-            f"no {split} episodes with weather {list(weathers) or 'any'} in "
-            f"{', '.join(map(str, folders))}; episodes per split: {counts}. Collect some: "
-            f"bicameral collect --split {split}"
-        )
+    chosen = _choose_episodes([data] if isinstance(data, Path) else data, split, weathers)
     images: list[NDArray[np.uint8]] = []
     labels: list[dict[str, NDArray[Any]]] = []
     digest = hashlib.sha256()
@@ -198,6 +182,29 @@ def load_frames(
     )
     _LOGGER.info("%s: %d frames of %d episodes", split, len(frames), len(chosen))
     return frames
+
+
+def _choose_episodes(
+    folders: Sequence[Path], split: Split, weathers: Sequence[str]
+) -> list[Episode]:
+    """Return the episodes of a split and of some weathers, at least one."""
+    found = [episode for folder in folders for episode in find_episodes(folder)]
+    known = sorted({episode.weather for episode in found})
+    if unknown := sorted(set(weathers) - set(known)):
+        raise DataError(f"no episode has weather {', '.join(unknown)}; the data hold {known}")
+    chosen = [
+        episode
+        for episode in found
+        if episode.split == split and (not weathers or episode.weather in weathers)
+    ]
+    if not chosen:
+        counts = dict(Counter(episode.split for episode in found))
+        raise DataError(
+            f"no {split} episodes with weather {list(weathers) or 'any'} in "
+            f"{', '.join(map(str, folders))}; episodes per split: {counts}. Collect some: "
+            f"bicameral collect --split {split}"
+        )
+    return chosen
 
 
 def _read_episode(path: Path) -> Episode:

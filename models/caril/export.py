@@ -54,6 +54,25 @@ _LIMITS = (
     "pictures of the pocket simulator; it will not drive real CARLA or a real car."
 )
 
+#: The image tensor.
+_IMAGE_INPUT = InputSpec(
+    name="image",
+    layout="NCHW",
+    dtype="FP32",
+    shape=(-1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width),
+    image=NETWORK_IMAGE,
+)
+#: What the variant `conditional` takes beside the image.
+_EXTRA_INPUTS = (
+    ExtraInput(name="speed_mps", dtype="FP32", shape=(-1, 1), meaning="forward speed, m/s"),
+    ExtraInput(
+        name="command",
+        dtype="FP32",
+        shape=(-1, len(COMMANDS)),
+        meaning="one-hot navigation command, columns agent.commands",
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSettings:
@@ -180,15 +199,6 @@ def _describe(
 ) -> Sidecar:
     conditional = network.settings.variant == "conditional"
     classes = STEERING_CLASSES[network.settings.variant]
-    extras = (
-        ExtraInput(name="speed_mps", dtype="FP32", shape=(-1, 1), meaning="forward speed, m/s"),
-        ExtraInput(
-            name="command",
-            dtype="FP32",
-            shape=(-1, len(COMMANDS)),
-            meaning="one-hot navigation command, columns agent.commands",
-        ),
-    )
     file = ModelFile(
         path=f"{settings.name}.onnx",
         sha256=hashlib.sha256(content).hexdigest(),
@@ -202,14 +212,8 @@ def _describe(
         name=settings.name,
         version=settings.version,
         files=(file,),
-        input=InputSpec(
-            name="image",
-            layout="NCHW",
-            dtype="FP32",
-            shape=(-1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width),
-            image=NETWORK_IMAGE,
-        ),
-        extra_inputs=extras if conditional else (),
+        input=_IMAGE_INPUT,
+        extra_inputs=_EXTRA_INPUTS if conditional else (),
         outputs=(
             OutputSpec(name="steer", meaning="steer", shape=(-1, 1)),
             OutputSpec(name="logits", meaning="logits", shape=(-1, classes.count)),
