@@ -50,8 +50,8 @@ from models.caril.training import CHECKPOINT_NAME, load_network
 OPSET = 13
 _TOLERANCE = 1e-4
 _LIMITS = (
-    "Sees road and markings only: no obstacles, no traffic lights, no other road users. Trained on "
-    "pictures of the pocket simulator; it will not drive real CARLA or a real car."
+    "Sees road and markings only: no obstacles, no traffic lights, no other road users. Drives the "
+    "simulator whose pictures it was trained on (agent.trained_on), no other one and no real car."
 )
 
 #: The image tensor.
