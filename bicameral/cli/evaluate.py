@@ -35,6 +35,7 @@ def evaluate(
     modes: tuple[Mode, ...] = ("none", "paper", "second_opinion"),
     model: str = DEFAULT_MODEL,
     second: str = DEFAULT_SECOND,
+    alone: tuple[str, ...] = (),
     town: str = "Ridgeway",
     maps: tuple[Path, ...] = (),
     suite: str = "standard",
@@ -61,6 +62,7 @@ def evaluate(
         modes: Corrections to compare (only for caril).
         model: Network A: a shipped name or an .onnx file.
         second: Network B of the second opinion, likewise.
+        alone: Further networks to drive without correction, for comparison.
         town: Map to drive on: a town's name or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files for the pocket simulator.
         suite: Named set of routes: standard, study, validation or no_choice.
@@ -101,7 +103,10 @@ def evaluate(
     all_routes = _routes(server, Path(town).stem if town_files else town, routes, suite)
     plan = EvaluationPlan(
         routes=select_routes(all_routes, routes_subset),
-        agents=_agents(agent, modes, model, second, delay_ticks),
+        agents=(
+            *_agents(agent, modes, model, second, delay_ticks),
+            *(_network(name, "none", delay_ticks) for name in alone),
+        ),
         weathers=weathers,
         repetitions=repetitions,
         seed=seed,
@@ -159,8 +164,6 @@ def _routes(server: ServerChoice, town: str, file: Path | None, suite: str) -> l
 def _agents(
     agent: str, modes: tuple[Mode, ...], model: str, second: str, delay_ticks: int
 ) -> tuple[AgentSpec, ...]:
-    from edge.dual_head import DualHeadModel
-    from edge.shipped import resolve_model
     from sim.evaluation.agents import AgentSpec
 
     if agent == "expert":
@@ -171,21 +174,39 @@ def _agents(
                 f"unknown agent {agent!r}; known: caril, expert, or module:Class of your own"
             )
         return (AgentSpec(name=agent.partition(":")[2], correction="none", target=agent),)
-    trained_on = DualHeadModel.load(resolve_model(model)).agent.trained_on
+    return tuple(
+        _network(model, mode, delay_ticks, second=second if mode == "second_opinion" else None)
+        for mode in modes
+    )
 
-    def spec(mode: Mode) -> AgentSpec:
-        kwargs: dict[str, Any] = {"model": model, "correction": mode, "delay_ticks": delay_ticks}
-        if mode == "second_opinion":
-            kwargs["second"] = second
-        return AgentSpec(
-            name="caril",
-            correction=mode,
-            target="agent.caril:CarilAgent.load",
-            kwargs=kwargs,
-            trained_on=trained_on,
-        )
 
-    return tuple(spec(mode) for mode in modes)
+def _network(
+    model: str, correction: Mode, delay_ticks: int, second: str | None = None
+) -> AgentSpec:
+    """Describe the CARIL agent with one network, or with a second one to ask."""
+    from edge.dual_head import DualHeadModel
+    from edge.shipped import resolve_model
+    from sim.evaluation.agents import AgentSpec
+
+    path = resolve_model(model)
+    kwargs: dict[str, Any] = {
+        "model": model,
+        "correction": correction,
+        "delay_ticks": delay_ticks,
+    }
+    if second is not None:
+        kwargs["second"] = second
+    loaded = DualHeadModel.load(path)
+    trained_on = loaded.agent.trained_on
+    name = loaded.name
+    loaded.close()
+    return AgentSpec(
+        name=name,
+        correction=correction,
+        target="agent.caril:CarilAgent.load",
+        kwargs=kwargs,
+        trained_on=trained_on,
+    )
 
 
 def _expert() -> AgentSpec:
