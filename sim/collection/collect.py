@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import carla
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
 
 from bicameral.errors import ConfigError, SimulatorLostError
 from sim.client.connection import connect, driven_town, simulator_kind
 from sim.client.local_server import LocalServer
+from sim.client.processes import run_in_processes
 from sim.collection.episode import Crew, Place, record_episode
 from sim.collection.plan import CollectionPlan, EpisodePlan, plan_conflicts
 from sim.collection.storage import read_stored_episode
@@ -28,6 +27,9 @@ _LOG = logging.getLogger(__name__)
 
 #: An episode during which the simulator is lost more often than this ends the collection.
 MAX_RESTARTS = 2
+
+#: The carla client may abort its process now and then; more often than this, something is broken.
+MAX_ABORTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,24 +223,33 @@ class _Recorder:
 
 def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, Any]]:
     """Yield each record as soon as its episode is stored."""
-    parallel = task.run.jobs > 1
-    pool = Parallel(
-        n_jobs=task.run.jobs,
-        backend="loky" if parallel else "sequential",
-        return_as="generator_unordered" if parallel else "generator",
-        pre_dispatch="all" if parallel else 1,
-        batch_size=1,
-    )
+    episodes = {f"{episode.town}/{episode.episode_id}": episode for episode in waiting}
+    aborts = 0
+
+    def work(name: str) -> tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]:
+        return _record_one, (task, episodes[name])
+
+    def count_aborts() -> None:
+        nonlocal aborts
+        aborts += 1
+        if aborts > MAX_ABORTS:
+            raise SimulatorLostError(
+                f"the carla client aborted {aborts} times while collecting into "
+                f"{task.plan.output}; repeat the command to go on with what is missing"
+            )
+
     try:
-        yield from pool(delayed(_record_one)(task, episode) for episode in waiting)
+        for _, record in run_in_processes(
+            work, list(episodes), jobs=task.run.jobs, on_abort=count_aborts
+        ):
+            yield record
     finally:
-        if parallel:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
         _Recorder.close_current()
 
 
 def _record_one(task: _Task, episode: EpisodePlan) -> dict[str, Any]:
-    return _Recorder.current(task).record(episode)
+    stored = _stored(task.plan, episode)  # there already if its process died just after storing it
+    return stored or _Recorder.current(task).record(episode)
 
 
 def _stored(plan: CollectionPlan, episode: EpisodePlan) -> dict[str, Any] | None:

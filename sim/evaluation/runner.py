@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
 from bicameral.errors import ConfigError, DataError, SimulatorLostError
 from bicameral.files import write_json_atomic
+from sim.client.processes import run_in_processes
 from sim.evaluation.episode import crashed_episode
 from sim.evaluation.plan import EpisodeSpec, EvaluationPlan, file_name, plan_differences
 from sim.evaluation.records import EpisodeRecord, read_episode, write_episode, write_route
@@ -147,38 +144,23 @@ def _run_all(
 ) -> Iterator[EpisodeRecord]:
     """Yield each record as it is finished, surviving workers that die with the carla client."""
     losses: Counter[str] = Counter()
-    left = {spec.episode_id: spec for spec in waiting}
-    while left:
-        tasks = [
-            delayed(_run_stored)(plan, folder, execution, spec, losses[name])
-            for name, spec in left.items()
-        ]
-        pool = Parallel(
-            n_jobs=execution.jobs,
-            backend="loky" if execution.jobs > 1 else "sequential",
-            return_as="generator_unordered" if execution.jobs > 1 else "generator",
-            pre_dispatch="all" if execution.jobs > 1 else 1,
-            batch_size=1,
-        )
-        try:
-            for record in pool(tasks):
-                del left[record.episode_id]
-                yield record
-        except TerminatedWorkerError:
-            # The carla client can abort its process (a C++ error on one of its own threads).
-            for marker in (folder / "episodes").glob(f"{_RUNNING_PREFIX}*"):
-                losses[marker.name.removeprefix(_RUNNING_PREFIX)] += 1
-                marker.unlink()
-            _LOG.warning("a worker process died; its episodes are repeated: %s", dict(losses))
-            left = {
-                name: spec
-                for name, spec in left.items()
-                if not (folder / "episodes" / name).exists()
-            }
-        finally:
-            if execution.jobs > 1:
-                get_reusable_executor().shutdown(wait=True, kill_workers=True)
-            Driver.close_current()
+    specs = {spec.episode_id: spec for spec in waiting}
+
+    def work(name: str) -> tuple[Callable[..., EpisodeRecord], tuple[Any, ...]]:
+        return _run_stored, (plan, folder, execution, specs[name], losses[name])
+
+    def count_losses() -> None:
+        for marker in (folder / "episodes").glob(f"{_RUNNING_PREFIX}*"):
+            losses[marker.name.removeprefix(_RUNNING_PREFIX)] += 1
+            marker.unlink()
+
+    try:
+        for _, record in run_in_processes(
+            work, list(specs), jobs=execution.jobs, on_abort=count_losses
+        ):
+            yield record
+    finally:
+        Driver.close_current()
 
 
 def _run_stored(
@@ -189,8 +171,10 @@ def _run_stored(
     restarts: int,
 ) -> EpisodeRecord:
     """Drive one episode, through restarts of the simulator, and store it. Runs in any process."""
-    driver = Driver.current(execution.server, plan.limits)
     episodes = folder / "episodes"
+    if (episodes / spec.episode_id).exists():  # stored just before its process died
+        return read_episode(episodes / spec.episode_id)
+    driver = Driver.current(execution.server, plan.limits)
     marker = episodes / f"{_RUNNING_PREFIX}{spec.episode_id}"
     marker.touch()
     want_video = execution.videos and spec.role == "evaluation" and spec.repetition == 0
