@@ -1,29 +1,24 @@
 """Work survives processes that the carla client aborts."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from sim.client.processes import run_in_processes
 
 
-def abort_once(marker: Path) -> str:
-    if not marker.exists():
-        marker.touch()
-        os.abort()
-    return marker.name
-
-
-def always_abort() -> None:
-    os.abort()
-
-
 def test_work_of_an_aborted_process_is_done_by_another(tmp_path):
+    def abort_once(name):  # local, so that it travels to the process by value
+        marker = tmp_path / name
+        if not marker.exists():
+            marker.touch()
+            os.abort()
+        return marker.name
+
     aborts = []
     results = dict(
         run_in_processes(
-            lambda name: (abort_once, (tmp_path / name,)),
+            lambda name: (abort_once, (name,)),
             ["a", "b", "c"],
             jobs=2,
             on_abort=lambda: aborts.append(1),
@@ -38,7 +33,7 @@ def test_the_caller_decides_when_to_give_up():
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        list(run_in_processes(lambda name: (always_abort, ()), ["a"], jobs=2, on_abort=give_up))
+        list(run_in_processes(lambda name: (os.abort, ()), ["a"], jobs=2, on_abort=give_up))
 
 
 def test_one_job_runs_in_this_process():
