@@ -26,7 +26,7 @@ def bench(
     from bicameral.cli.extras import require_extra
 
     require_extra("sim")
-    from sim.pocket.bench import TICK_BUDGET_S, BenchSettings, measure
+    from sim.pocket.tick_bench import TICK_BUDGET_S, BenchSettings, measure
 
     settings = BenchSettings(town=town, map_folders=maps, side_px=side, rounds=rounds)
     costs = measure(settings)

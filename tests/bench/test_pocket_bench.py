@@ -1,6 +1,6 @@
 """The simulator's benchmark measures every part; what it measures is printed, never asserted."""
 
-from sim.pocket.bench import BenchSettings, measure
+from sim.pocket.tick_bench import BenchSettings, measure
 
 
 def test_every_part_of_a_tick_is_measured():
