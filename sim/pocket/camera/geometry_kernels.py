@@ -12,6 +12,8 @@ from sim.pocket.compiled import compiled
 
 #: Nearest depth that is drawn, in metres.
 NEAR_M = 0.1
+#: `CityObjectLabel.ROAD_LINES`.
+LINE_TAG = 24
 #: Smallest doubled area in square pixels that can still be interpolated over.
 _SMALLEST_AREA_PX = 1e-9
 #: Triangles that are transformed together; their coordinates stay in the first-level cache.
@@ -125,6 +127,7 @@ def _set_up(
     width: float,
     height: float,
     texels: float,
+    margin: float,
     out: ScreenTriangles,
     row: int,
 ) -> bool:
@@ -136,7 +139,7 @@ def _set_up(
     xa, ya = polygon[0, 1], polygon[0, 2]
     xb, yb = polygon[k, 1], polygon[k, 2]
     xc, yc = polygon[k + 1, 1], polygon[k + 1, 2]
-    left, right = min(xa, xb, xc), max(xa, xb, xc)
+    left, right = min(xa, xb, xc) - margin, max(xa, xb, xc) + margin
     top, bottom = min(ya, yb, yc), max(ya, yb, yc)
     if left >= width or right <= 0.0 or top >= height or bottom <= 0.0:
         return False
@@ -269,6 +272,7 @@ def _project_block(
     half_width: float,
     half_height: float,
     focal: float,
+    tag: NDArray[np.uint8],
     visible: NDArray[np.bool_],
     whole: NDArray[np.bool_],
 ) -> None:
@@ -291,6 +295,8 @@ def _project_block(
             block[1, axis, :size],
             block[2, axis, :size],
             2.0 * (half_width if axis == 1 else half_height),
+            tag,
+            0.5 if axis == 1 else 0.0,
             visible,
             whole,
         )
@@ -318,16 +324,23 @@ def _test_cover(
     other: NDArray[np.float64],
     third: NDArray[np.float64],
     size: float,
+    tag: NDArray[np.uint8],
+    line_margin: float,
     visible: NDArray[np.bool_],
     whole: NDArray[np.bool_],
 ) -> None:
-    """Unmark whole triangles that no pixel centre along one axis of the image falls into."""
+    """Unmark whole triangles that no pixel centre along one axis of the image falls into.
+
+    Road lines get a margin, because they are drawn even where they are thinner than a pixel.
+    """
     for i in range(one.shape[0]):
         a, b, c = one[i], other[i], third[i]
         low = a if a < b else b
         low = c if c < low else low
         high = a if a > b else b
         high = c if c > high else high
+        margin = line_margin if tag[i] == LINE_TAG else 0.0
+        low, high = low - margin, high + margin
         covers = (np.ceil(low - 0.5) < np.ceil(high - 0.5)) & (low < size) & (high > 0.0)
         visible[i] &= covers | (not whole[i])
 
@@ -370,9 +383,10 @@ def project_triangles(
         for begin in range(ranges[row, 0], ranges[row, 1], _BLOCK):
             size = min(_BLOCK, ranges[row, 1] - begin)
             visible, whole = visible_block[:size], whole_block[:size]
+            tag = table.tag[begin : begin + size]
             _place_block(table.corners, begin, size, pose, block)
             _test_block(block, size, slope_x, slope_y, visible, whole)
-            _project_block(block, size, 0.5 * width, 0.5 * height, focal, visible, whole)
+            _project_block(block, size, 0.5 * width, 0.5 * height, focal, tag, visible, whole)
             for member in range(size):
                 if not visible[member]:
                     continue
@@ -395,7 +409,8 @@ def project_triangles(
                 for k in range(1, corners - 1):
                     if count >= capacity:
                         return -1
-                    if _set_up(polygon, k, width, height, texels, out, count):
+                    margin = 0.5 if tag[member] == LINE_TAG else 0.0
+                    if _set_up(polygon, k, width, height, texels, margin, out, count):
                         out.source[count] = source
                         out.instance[count] = instance
                         count += 1

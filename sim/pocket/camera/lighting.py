@@ -43,16 +43,16 @@ _FULL_FOG_PER_M = 0.12
 _OPTICAL_DEPTH: Rgb = (0.035, 0.075, 0.16)
 
 _DAY_SKY: Rgb = (0.50, 0.54, 0.60)
-_NIGHT_SKY: Rgb = (0.185, 0.20, 0.27)
+_NIGHT_SKY: Rgb = (0.235, 0.25, 0.32)
 _SUNLIGHT: Rgb = (0.80, 0.77, 0.70)
 _DAY_ZENITH: Rgb = (0.23, 0.43, 0.76)
 _DAY_HORIZON: Rgb = (0.74, 0.82, 0.90)
 _LOW_SUN_HORIZON: Rgb = (0.86, 0.72, 0.58)
-_NIGHT_ZENITH: Rgb = (0.030, 0.038, 0.070)
-_NIGHT_HORIZON: Rgb = (0.075, 0.085, 0.125)
+_NIGHT_ZENITH: Rgb = (0.040, 0.048, 0.085)
+_NIGHT_HORIZON: Rgb = (0.105, 0.115, 0.155)
 _OVERCAST: Rgb = (0.66, 0.69, 0.72)
 _DAY_FOG: Rgb = (0.74, 0.76, 0.78)
-_NIGHT_FOG: Rgb = (0.085, 0.095, 0.125)
+_NIGHT_FOG: Rgb = (0.115, 0.125, 0.155)
 #: Standard deviation of the sensor noise in a dark night, in 8-bit levels.
 _NIGHT_NOISE_LEVELS = 5.0
 
@@ -129,8 +129,8 @@ def lighting_from_weather(weather: Sequence[float]) -> Lighting:
     tint = _sun_tint(altitude_deg)
 
     diffuse = _mix(_NIGHT_SKY, _DAY_SKY, day)
-    hidden = day * _direct_sun(altitude_deg) - day * direct
-    diffuse = _scale(diffuse, 1.0 + 0.45 * max(0.0, hidden) - 0.18 * low_sun)
+    hidden = day * max(0.0, _direct_sun(altitude_deg) - direct)
+    diffuse = _scale(diffuse, 1.0 + 0.45 * hidden + 0.05 * low_sun)
     horizon = _mix(_DAY_HORIZON, _LOW_SUN_HORIZON, 0.6 * low_sun)
     horizon = _mix(_NIGHT_HORIZON, _mix(horizon, _OVERCAST, overcast), day)
     zenith = _mix(_NIGHT_ZENITH, _mix(_DAY_ZENITH, _scale(_OVERCAST, 0.9), overcast), day)
@@ -138,13 +138,14 @@ def lighting_from_weather(weather: Sequence[float]) -> Lighting:
     cloud = _mix(_NIGHT_HORIZON, _mix((0.97, 0.97, 0.98), _OVERCAST, overcast), day)
     return Lighting(
         sun_direction=_direction(given["sun_azimuth_angle"], altitude_deg),
-        sun=_product(_scale(_SUNLIGHT, direct), tint),
+        # A camera opens its shutter a little longer when the sun stands low.
+        sun=_product(_scale(_SUNLIGHT, direct * (1.0 + 0.25 * low_sun)), tint),
         sky=diffuse,
         ground=_scale(diffuse, 0.62),
         zenith=_scale(zenith, 1.0 - 0.2 * low_sun),
         horizon=horizon,
-        glow=_scale(tint, direct * (0.45 + 0.35 * low_sun)),
-        cloud=_mix(cloud, _product(cloud, tint), low_sun),
+        glow=_scale(tint, direct * 0.5),
+        cloud=_mix(cloud, _product(cloud, tint), 0.6 * low_sun),
         cloudiness=cloudiness,
         fog=_mix(horizon, fog, _smooth_step(0.03, 0.3, fogginess)),
         extinction_per_m=_HAZE_PER_M

@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.camera.buffers import ScreenTriangles, Visibility
+from sim.pocket.camera.geometry_kernels import LINE_TAG
 from sim.pocket.camera.textures import TexturePyramid
 from sim.pocket.compiled import compiled
 
 #: Coverage (of 255) above which a texel of a cut-out texture is solid.
 _SOLID = 110
+#: A road line this wide, in pixels, is drawn one pixel wide: a line that a camera would show as
+#: a pale stroke must not fall apart into dots between the pixel centres.
+_THINNEST_LINE_PX = 0.25
 
 
 @compiled
@@ -31,6 +35,7 @@ def rasterise(
     triangles: ScreenTriangles,
     count: int,
     texture: NDArray[np.int32],
+    tag: NDArray[np.uint8],
     pyramid: TexturePyramid,
     out: Visibility,
 ) -> None:
@@ -40,6 +45,7 @@ def rasterise(
         triangles: Projected triangles.
         count: How many of them are valid.
         texture: (T,) texture layer of the triangle table.
+        tag: (T,) semantic label of the triangle table.
         pyramid: Textures, for those with cut-outs (leaves).
         out: Filled completely.
     """
@@ -58,6 +64,7 @@ def rasterise(
         q0, q1, q2 = plane[0], plane[1], plane[2]
         layer = texture[triangles.source[triangle]]
         cut_out = pyramid.cut_out[layer]
+        is_line = tag[triangles.source[triangle]] == LINE_TAG
         slope_long = (xc - xa) / (yc - ya)
         slope_above = (xb - xa) / (yb - ya) if yb > ya else 0.0
         slope_below = (xc - xb) / (yc - yb) if yc > yb else 0.0
@@ -70,8 +77,12 @@ def rasterise(
                 other = xa + (centre_y - ya) * slope_above
             else:
                 other = xb + (centre_y - yb) * slope_below
-            start = max(0, math.ceil(min(one, other) - 0.5))
-            end = min(width, math.ceil(max(one, other) - 0.5))
+            first_x = math.ceil(min(one, other) - 0.5)
+            end_x = math.ceil(max(one, other) - 0.5)
+            if is_line and end_x <= first_x and abs(one - other) > _THINNEST_LINE_PX:
+                first_x = math.floor(0.5 * (one + other))
+                end_x = first_x + 1
+            start, end = max(0, first_x), min(width, end_x)
             base = q0 + q2 * centre_y
             depth_row = inverse_depth[y]
             owner_row = owner[y]

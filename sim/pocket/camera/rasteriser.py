@@ -143,7 +143,14 @@ class Rasteriser:
         scene = self._gather(view, instances)
         count = self._project(view, scene)
         projected_s = time.thread_time()
-        rasterise(self._triangles, count, self._table.texture, self._pyramid, buffers.visibility)
+        rasterise(
+            self._triangles,
+            count,
+            self._table.texture,
+            self._table.tag,
+            self._pyramid,
+            buffers.visibility,
+        )
         rastered_s = time.thread_time()
         if Channels.RGB in want:
             self._colour(view, scene, buffers, noise_seed)

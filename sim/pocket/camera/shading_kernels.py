@@ -310,7 +310,7 @@ def paint_sky(
             x, y, z = x / length, y / length, z / length
             overhead = math.sqrt(z)
             towards = max(0.0, x * colours[5, 0] + y * colours[5, 1] + z * colours[5, 2])
-            near_sun = towards**6 * 0.25 + towards**60 * 0.45
+            near_sun = towards**8 * 0.3 + towards**120 * 0.5
             disc = min(1.0, max(0.0, (towards - 0.99985) * 12000.0))
             thickness = (density[row, column] - threshold) / 0.16
             thickness = max(0.0, min(1.0, thickness)) * min(1.0, z * 7.0)

@@ -130,6 +130,21 @@ def test_holes_of_a_cut_out_texture_show_what_is_behind(make):
     assert (row[83:100] == make.labels.VEGETATION).all()
 
 
+def test_a_far_road_line_thinner_than_a_pixel_is_drawn_unbroken(make):
+    line = make.quad(
+        [(2, 0.94, 0.02), (80, 0.94, 0.02), (80, 1.06, 0.02), (2, 1.06, 0.02)],
+        tag=make.labels.ROAD_LINES,
+    )
+    view = make.view((0.0, 0.0, 2.4), (-15.0, 0.0, 0.0), width=320, height=160, fov_deg=110.0)
+    frame = make.rasteriser(make.ground(), line).render(view, [])
+    rows = slice(int(frame.semantic.argmin(axis=0).max()), None)
+    far = frame.depth_m[rows].min(axis=1) < 22.0
+    drawn = (frame.semantic[rows] == make.labels.ROAD_LINES).sum(axis=1)
+    seen_from = np.flatnonzero(drawn)[0]
+    assert (drawn[seen_from:][far[seen_from:]][:40] >= 1).all()
+    assert 2.4 / np.tan(np.radians(15.0)) < frame.depth_m[rows][seen_from].min()
+
+
 def test_a_tile_outside_the_view_or_beyond_the_far_distance_is_not_drawn(make):
     beyond = make.facing(700.0, 0.0, 0.0, 300.0)
     frame = make.rasteriser(beyond).render(make.view(), [])
