@@ -41,41 +41,56 @@ def make_synchronous(world: carla.World) -> None:
     world.apply_settings(settings)
 
 
-@pytest.fixture(scope="module", params=[*SHIPPED, *FROM_OPENDRIVE])
-def any_town(request: pytest.FixtureRequest, client: carla.Client) -> carla.World:
-    """A synchronous world, on every town in turn."""
-    world = load_town(client, request.param)
-    make_synchronous(world)
-    return world
+class Towns:
+    """Loads a town only when another one is open."""
+
+    def __init__(self, client: carla.Client) -> None:
+        self._client = client
+        self._open = ""
+
+    def open(self, name: str) -> carla.World:
+        world = self._client.get_world()
+        if self._open != name or self.is_stale(world, name):
+            world = load_town(self._client, name)
+            self._open = name
+        return world
+
+    @staticmethod
+    def is_stale(world: carla.World, name: str) -> bool:
+        shown = name if name in SHIPPED else "OpenDriveMap"
+        return world.get_map().name.rsplit("/", 1)[-1] != shown
 
 
-@pytest.fixture(scope="module")
-def harbour(client: carla.Client) -> carla.World:
-    """A synchronous world on the shipped test town."""
-    world = client.load_world("Harbour")
-    make_synchronous(world)
-    return world
+@pytest.fixture(scope="session")
+def towns(client: carla.Client) -> Towns:
+    return Towns(client)
+
+
+@pytest.fixture(scope="session", params=[*SHIPPED, *FROM_OPENDRIVE])
+def town_name(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture
-def town(any_town: carla.World) -> Iterator[carla.World]:
-    """`any_town`, without what the last test left behind."""
-    yield from _tidy(any_town)
+def town(towns: Towns, town_name: str) -> Iterator[carla.World]:
+    """A synchronous world on every town in turn, without what the last test left behind."""
+    yield from _tidy(towns.open(town_name))
 
 
 @pytest.fixture
-def world(harbour: carla.World) -> Iterator[carla.World]:
-    """`harbour`, without what the last test left behind."""
-    yield from _tidy(harbour)
+def world(towns: Towns) -> Iterator[carla.World]:
+    """A synchronous world on the shipped test town, without what the last test left behind."""
+    yield from _tidy(towns.open("Harbour"))
 
 
 def _tidy(world: carla.World) -> Iterator[carla.World]:
     make_synchronous(world)
     world.tick()
     yield world
+    make_synchronous(world)
+    world.tick()  # actors spawned since the last tick are in no list yet
     for actor in world.get_actors():
         if actor.type_id.startswith(("vehicle.", "walker.", "sensor.", "static.", "controller.")):
             actor.destroy()
-    make_synchronous(world)
     world.set_weather(carla.WeatherParameters.ClearNoon)
     world.tick()

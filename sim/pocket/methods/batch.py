@@ -84,7 +84,8 @@ def _apply(world: World, owner: object, number: Any, actor_id: int, values: list
     handler = _COMMANDS.get(number) if isinstance(number, int) else None
     if handler is None:
         raise UserError(f"there is no command {number!r}")
-    handler(world, owner, actor_id, *values[: _VALUES_OF.get(number, 1)])
+    count = _VALUES_OF.get(number, 1)
+    handler(world, owner, actor_id, *fields_from_wire(values, count)[:count])
 
 
 def _apply_walker_state(
