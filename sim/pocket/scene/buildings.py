@@ -223,7 +223,8 @@ def _add_gable_roof(site: Site, plan: _Plan, z: float) -> None:
     points = turn(local, plan.yaw_rad) + np.array((plan.centre[0], plan.centre[1], 0.0))
     slant = float(np.hypot(half_y, rise + 0.2))
     uvs = _UNIT * np.array((2.0 * half_x, slant)) / 5.0
-    normals = turn([(0.0, -rise, half_y), (0.0, rise, half_y)], plan.yaw_rad) / slant
+    tilt = np.array((rise + 0.2, half_y)) / slant
+    normals = turn([(0.0, -tilt[0], tilt[1]), (0.0, tilt[0], tilt[1])], plan.yaw_rad)
     site.builder.add_quads(_TILES, points[[[0, 1, 5, 4], [2, 3, 4, 5]]], normals, uvs)
     wall = Material("facade_house", CityObjectLabel.BUILDINGS, plan.tint)
     blank = np.array([(0.02, 0.98), (0.1, 0.98), (0.06, 1.0)])

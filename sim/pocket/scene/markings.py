@@ -61,8 +61,8 @@ def add_markings(builder: MeshBuilder, sections: Sequence[SampledSection]) -> No
         for lane, points, outer_side in _painted_boundaries(section):
             right = right_of_polyline(points)
             boundary = _Boundary(s_m=section.s_m, points=points, right=right)
-            ends = [mark.start_m for mark in lane.marks[1:]] + [section.section.end_m]
-            for mark, end_m in zip(lane.marks, ends, strict=True):
+            starts = [*(mark.start_m for mark in lane.marks), section.section.end_m]
+            for mark, end_m in zip(lane.marks, starts[1:], strict=True):
                 for line in _lines_of(mark, outer_side):
                     _paint(builder, boundary, mark, line, end_m)
 

@@ -126,9 +126,14 @@ def square(centre: Array, side_m: float) -> Array:
 
 
 def free_spot(plan: GroundPlan, start: Array, direction: Array, side_m: float) -> Array | None:
-    """Return the first free place (2,) from `start` along a unit vector, up to 14 m, or None."""
-    for distance in np.arange(0.0, 14.0, 0.5):
-        place: Array = start[:2] + direction[:2] * distance
-        if plan.is_free(square(place, side_m)):
-            return place
+    """Return the free place (2,) nearest to `start`, or None if there is none within 16 m.
+
+    Of equally near places the one along `direction`, a unit vector, comes first.
+    """
+    turns = [turn(direction[:2], np.pi / 4.0 * eighth) for eighth in (0, 1, -1, 2, -2, 3, -3, 4)]
+    for distance in np.arange(0.0, 16.0, 0.5):
+        for away in turns[: 8 if distance > 0.0 else 1]:
+            place: Array = start[:2] + away * distance
+            if plan.is_free(square(place, side_m)):
+                return place
     return None

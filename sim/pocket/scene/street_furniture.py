@@ -13,7 +13,7 @@ from sim.pocket.geometry import Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material
 from sim.pocket.scene.obstacles import Obstacle
-from sim.pocket.scene.placing import Roadside, Site, free_spot, lanes_of_landmark, square
+from sim.pocket.scene.placing import Roadside, Site, free_spot, lanes_of_landmark, rectangle, square
 from sim.pocket.scene.solids import Box, add_beam, add_box, add_prism, ring
 from sim.pocket.scene.textures import SIGN_CELLS, SIGN_FACES
 
@@ -24,6 +24,8 @@ LAMP_HEIGHT_M = 7.6
 LAMP_ARM_M = 2.2
 SIGN_HEIGHT_M = 2.3
 SIGN_RADIUS_M = 0.38
+SIGN_VIEW_M = 10.0
+"""No tree grows this far before a sign."""
 TRAFFIC_LIGHT_TYPE = "1000001"
 SPEED_LIMIT_TYPE = "274"
 _SIGN_TYPES = {"206": "stop", "205": "yield"}
@@ -119,6 +121,8 @@ def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: st
     """Add a pole with a disc that looks along `yaw_rad`."""
     centre_z = road_z_m + SIGN_HEIGHT_M
     add_pole(site, foot, centre_z + SIGN_RADIUS_M * 0.8, 0.05, _SIGN_POLE)
+    ahead = foot + np.array((math.cos(yaw_rad), math.sin(yaw_rad))) * SIGN_VIEW_M / 2.0
+    site.plan.take(rectangle(ahead, (SIGN_VIEW_M, 1.6), yaw_rad))
     angle = np.arange(10) * 2.0 * np.pi / 10 + np.pi / 2
     sideways, up = np.cos(angle), np.sin(angle)
     forward = np.array((math.cos(yaw_rad), math.sin(yaw_rad), 0.0))

@@ -1,0 +1,81 @@
+"""Models of what moves: they fit their boxes, take paint and show their state."""
+
+import numpy as np
+import pytest
+
+from bicameral.errors import UserError
+from sim.pocket.blueprints.props import PROP_IDS, prop_half_extent
+from sim.pocket.scene.labels import CityObjectLabel
+from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
+from sim.pocket.vehicles import VEHICLE_MODELS
+
+
+@pytest.mark.parametrize("model", VEHICLE_MODELS, ids=lambda model: model.type_id)
+def test_a_vehicle_stands_on_the_ground_and_fills_its_bounding_box(model):
+    mesh = vehicle_mesh(model.type_id, model.half_extent)
+    low, high = mesh.positions.min(axis=0), mesh.positions.max(axis=0)
+    assert low[2] == pytest.approx(0.0, abs=0.05)
+    if model.number_of_wheels == 4:
+        assert high[2] == pytest.approx(2 * model.half_extent.z, abs=0.05)
+        np.testing.assert_allclose(high[:2], model.half_extent[:2], atol=0.06)
+    assert (mesh.colours == 1.0).all(axis=1).any(), "nothing would take the paint"
+
+
+def test_a_vehicle_is_symmetric_about_its_length():
+    model = next(m for m in VEHICLE_MODELS if m.type_id == "vehicle.tesla.model3")
+    mesh = vehicle_mesh(model.type_id, model.half_extent)
+    assert mesh.positions[:, 1].min() == pytest.approx(-mesh.positions[:, 1].max(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("type_id", "tag"),
+    [
+        ("vehicle.tesla.model3", CityObjectLabel.CAR),
+        ("vehicle.carlamotors.firetruck", CityObjectLabel.TRUCK),
+        ("vehicle.mitsubishi.fusorosa", CityObjectLabel.BUS),
+        ("vehicle.yamaha.yzf", CityObjectLabel.MOTORCYCLE),
+        ("vehicle.bh.crossbike", CityObjectLabel.BICYCLE),
+    ],
+)
+def test_a_vehicle_carries_the_label_of_its_kind(type_id, tag):
+    model = next(m for m in VEHICLE_MODELS if m.type_id == type_id)
+    assert tag in vehicle_mesh(type_id, model.half_extent).tags
+
+
+@pytest.mark.parametrize(("state", "channel"), [(0, 0), (2, 1)])
+def test_exactly_one_lamp_of_a_lit_signal_head_glows_in_its_colour(state, channel):
+    mesh = signal_head_mesh(state)
+    glowing = mesh.triangles[mesh.emissive > 0]
+    colours = np.unique(mesh.colours[glowing].reshape(-1, 3), axis=0)
+    assert len(colours) == 1
+    assert colours[0].argmax() == channel
+
+
+@pytest.mark.parametrize("state", [3, 4])
+def test_a_signal_head_that_is_off_or_unknown_is_dark(state):
+    assert not signal_head_mesh(state).emissive.any()
+
+
+def test_lamps_look_along_the_forward_axis():
+    mesh = signal_head_mesh(0)
+    glowing = mesh.triangles[mesh.emissive > 0]
+    np.testing.assert_allclose(mesh.normals[glowing].reshape(-1, 3)[:, 0], 1.0)
+
+
+def test_a_walker_is_as_tall_as_a_person_about_its_origin():
+    mesh = walker_mesh()
+    assert mesh.positions[:, 2].min() == pytest.approx(-0.93, abs=0.02)
+    assert 0.85 < mesh.positions[:, 2].max() < 0.95
+
+
+@pytest.mark.parametrize("prop_id", PROP_IDS)
+def test_a_prop_is_as_large_as_its_bounding_box(prop_id):
+    mesh = prop_mesh(prop_id)
+    size = mesh.positions.max(axis=0) - mesh.positions.min(axis=0)
+    np.testing.assert_allclose(size, 2 * np.array(prop_half_extent(prop_id)), rtol=1e-3)
+    assert mesh.positions[:, 2].min() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_unknown_prop_is_refused():
+    with pytest.raises(UserError, match="unknown prop"):
+        prop_mesh("static.prop.unicorn")
