@@ -61,8 +61,8 @@ class Workshop:
         static = merge(meshes)
         low, high = static.positions.min(axis=0), static.positions.max(axis=0)
         tiles = np.array([[*low, *high, 0, len(static.triangles)]], np.float64)
-        textures = np.full((len(TEXTURE_NAMES), 256, 256, 4), 255, np.uint8)
-        textures[TEXTURE_NAMES.index("leaves"), :, :128, 3] = 0
+        textures = np.full((len(TEXTURE_NAMES), 16, 16, 4), 255, np.uint8)
+        textures[TEXTURE_NAMES.index("leaves"), :, :8, 3] = 0
         return Rasteriser(HandMadeScene(static=static, tiles=tiles), textures)
 
     def view(

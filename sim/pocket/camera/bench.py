@@ -1,0 +1,161 @@
+"""Measure what a camera frame costs, stage by stage: `python -m sim.pocket.camera.bench`.
+
+Times are processor time of one thread (`time.thread_time`), the mean over frames along the town's
+spawn points with 30 parked vehicles and all signal heads, after two frames that compile and warm
+up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bicameral.types import AGENT_CAMERA
+from sim.pocket.camera.encode import depth_bgra, semantic_bgra
+from sim.pocket.camera.rasteriser import Rasteriser
+from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
+from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.map_store import MapStore, TownMap
+from sim.pocket.scene.build import Scene, build_scene
+from sim.pocket.scene.models import signal_head_mesh
+from sim.pocket.scene.textures import make_textures
+from sim.pocket.scene.vehicle_models import vehicle_mesh
+from sim.pocket.vehicles import vehicle_model
+
+_VEHICLE = "vehicle.tesla.model3"
+_PARKED_VEHICLES = 30
+_WARM_UP_FRAMES = 2
+_MOUNT = Transform(
+    Vector3(AGENT_CAMERA.x_m, 0.0, AGENT_CAMERA.z_m), Rotation(AGENT_CAMERA.pitch_deg, 0.0, 0.0)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCost:
+    """Mean processor time of one kind of frame, in milliseconds, by stage."""
+
+    name: str
+    frames: int
+    transform_ms: float
+    raster_ms: float
+    shade_ms: float
+    encode_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """Everything together."""
+        return self.transform_ms + self.raster_ms + self.shade_ms + self.encode_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraKind:
+    """A camera to measure."""
+
+    name: str
+    width: int
+    height: int
+    want: Channels
+
+
+CAMERA_KINDS = (
+    CameraKind(name="agent 320x160 rgb", width=320, height=160, want=Channels.RGB),
+    CameraKind(name="448x448 rgb", width=448, height=448, want=Channels.RGB),
+    CameraKind(name="448x448 semantic", width=448, height=448, want=Channels.SEMANTIC),
+    CameraKind(name="448x448 depth", width=448, height=448, want=Channels.DEPTH),
+    CameraKind(name="448x448 all three", width=448, height=448, want=Channels.ALL),
+)
+
+
+def measure_camera(town: TownMap, frames: int, seed: int = 0) -> list[FrameCost]:
+    """Measure every kind of camera on a town; the kinds take turns, frame by frame."""
+    scene = build_scene(town.opendrive, town.carla_map, seed)
+    rasteriser = Rasteriser(scene, make_textures(seed))
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(town.spawn_points))
+    instances = _furnish(rasteriser, scene, town, order[:_PARKED_VEHICLES].tolist())
+    places = [
+        town.spawn_points[index]
+        for index in np.resize(order[::-1], frames + _WARM_UP_FRAMES).tolist()
+    ]
+    spent = np.zeros((len(CAMERA_KINDS), 4))
+    for number, place in enumerate(places):
+        for row, kind in enumerate(CAMERA_KINDS):
+            cost = _one_frame(rasteriser, kind, place, instances)
+            if number >= _WARM_UP_FRAMES:
+                spent[row] += cost
+    return [
+        FrameCost(
+            name=kind.name,
+            frames=frames,
+            transform_ms=float(row[0]),
+            raster_ms=float(row[1]),
+            shade_ms=float(row[2]),
+            encode_ms=float(row[3]),
+        )
+        for kind, row in zip(CAMERA_KINDS, spent / frames * 1e3, strict=True)
+    ]
+
+
+def _furnish(
+    rasteriser: Rasteriser, scene: Scene, town: TownMap, places: Sequence[int]
+) -> list[Instance]:
+    rasteriser.register_mesh("vehicle", vehicle_mesh(_VEHICLE, vehicle_model(_VEHICLE).half_extent))
+    rasteriser.register_mesh("signal", signal_head_mesh(0))
+    parked = [
+        Instance(mesh_key="vehicle", transform=town.spawn_points[place], paint=(0.6, 0.1, 0.1))
+        for place in places
+    ]
+    heads = [Instance(mesh_key="signal", transform=head.transform) for head in scene.signal_heads]
+    return [*parked, *heads]
+
+
+def _one_frame(
+    rasteriser: Rasteriser, kind: CameraKind, place: Transform, instances: Sequence[Instance]
+) -> tuple[float, float, float, float]:
+    view = CameraView(
+        width=kind.width,
+        height=kind.height,
+        fov_deg=AGENT_CAMERA.fov_deg,
+        transform=compose(place, _MOUNT),
+    )
+    began_s = time.thread_time()
+    frame = rasteriser.render(view, instances, want=kind.want)
+    rendered_s = time.thread_time()
+    _encode(frame, kind.want)
+    encoded_s = time.thread_time() - rendered_s
+    stages = rasteriser.timings
+    transform_s = rendered_s - began_s - stages.raster_s - stages.shade_s
+    return transform_s, stages.raster_s, stages.shade_s, encoded_s
+
+
+def _encode(frame: Frame, want: Channels) -> None:
+    if Channels.RGB in want:
+        frame.bgra.tobytes()
+    if Channels.SEMANTIC in want:
+        semantic_bgra(frame.semantic)
+    if Channels.DEPTH in want:
+        depth_bgra(frame.depth_m)
+
+
+def _main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m sim.pocket.camera.bench", description=__doc__)
+    parser.add_argument("--town", default="Harbour", help="name of the town")
+    parser.add_argument("--maps", nargs="*", type=Path, default=[], help="folders with .xodr files")
+    parser.add_argument("--frames", type=int, default=100, help="frames per kind of camera")
+    options = parser.parse_args(arguments)
+    town = MapStore(options.maps).load(options.town)
+    header = f"{'CPU-ms per frame':24}{'transform':>10}{'raster':>10}{'shade':>10}{'encode':>10}"
+    sys.stdout.write(f"{town.name}, {options.frames} frames\n{header}{'total':>10}\n")
+    for cost in measure_camera(town, options.frames):
+        stages = (cost.transform_ms, cost.raster_ms, cost.shade_ms, cost.encode_ms, cost.total_ms)
+        sys.stdout.write(f"{cost.name:24}" + "".join(f"{stage:10.2f}" for stage in stages) + "\n")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
