@@ -28,7 +28,10 @@ SPAWN_LIFT_M = 0.5
 SENSOR_TIMEOUT_S = 60.0
 
 #: A camera behind and above the vehicle, for videos.
-CHASE_CAMERA = CameraSpec(width=480, height=270, fov_deg=90.0, x_m=-6.5, z_m=3.2, pitch_deg=-12.0)
+CHASE_CAMERA = CameraSpec(width=320, height=180, fov_deg=90.0, x_m=-6.5, z_m=3.2, pitch_deg=-12.0)
+
+#: The chase camera takes a picture this often; videos need no more.
+CHASE_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ class Ego:
             with simulator_errors("spawning the ego vehicle"):
                 self.vehicle = self._spawn_vehicle(pose)
                 self._camera = self._spawn_camera(camera, "agent camera", camera_interval_s)
-                self._chase = self._spawn_camera(chase_camera, "chase camera")
+                self._chase = self._spawn_camera(chase_camera, "chase camera", CHASE_INTERVAL_S)
                 self._spawn_sensor("sensor.other.collision", {}, None, self._on_collision)
                 self._spawn_sensor("sensor.other.lane_invasion", {}, None, self._on_lane_invasion)
         except BaseException:
@@ -153,7 +156,7 @@ class Ego:
         forward = transform.get_forward_vector()
         speed_mps = velocity.x * forward.x + velocity.y * forward.y + velocity.z * forward.z
         camera = self._camera if with_image else None
-        image = None if camera is None else _rgb_image(camera, frame)
+        image = None if camera is None else _rgb_from_image(camera.get(frame, SENSOR_TIMEOUT_S))
         return Observation(
             frame=frame,
             time_s=time_s,
@@ -162,16 +165,16 @@ class Ego:
             speed_mps=float(speed_mps),
         )
 
-    def chase_image(self, frame: int) -> NDArray[np.uint8]:
-        """Return the picture of the chase camera, (H, W, 3) uint8 RGB.
+    def chase_image(self) -> NDArray[np.uint8]:
+        """Return the newest picture of the chase camera, (H, W, 3) uint8 RGB.
 
         Raises:
             ValueError: If there is no chase camera.
-            SimulatorLostError: If the picture of this frame does not arrive.
+            SimulatorLostError: If no picture arrives.
         """
         if self._chase is None:
             raise ValueError("this ego vehicle was spawned without a chase camera")
-        return _rgb_image(self._chase, frame)
+        return _rgb_from_image(self._chase.newest(SENSOR_TIMEOUT_S))
 
     def destroy(self) -> None:
         """Stop and remove the sensors and the vehicle. Safe to call twice."""
@@ -266,7 +269,6 @@ def _pose_from_transform(transform: carla.Transform) -> Pose:
     )
 
 
-def _rgb_image(frames: SensorQueue, frame: int) -> NDArray[np.uint8]:
-    image = frames.get(frame, SENSOR_TIMEOUT_S)
+def _rgb_from_image(image: carla.Image) -> NDArray[np.uint8]:
     bgra = np.frombuffer(image.raw_data, dtype=np.uint8).reshape(image.height, image.width, 4)
     return np.ascontiguousarray(bgra[:, :, 2::-1])

@@ -20,14 +20,17 @@ class SensorData(Protocol):
 class SensorQueue:
     """Collects what a sensor sends and hands out the data of the frame that is asked for.
 
-    `put` is the sensor's callback and runs on a thread of the carla client; `get` belongs to the
-    thread that ticks the world.
+    A queue is read either with `get` or with `newest`.
+
+    `put` is the sensor's callback and runs on a thread of the carla client; the
+    others belong to the thread that ticks the world.
     """
 
     def __init__(self, name: str) -> None:
         """Name the sensor, for error messages."""
         self.name = name
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._newest: Any = None
 
     def put(self, data: SensorData) -> None:
         """Take one measurement; to be given to `carla.Sensor.listen`."""
@@ -55,6 +58,28 @@ class SensorQueue:
             seen.append(int(data.frame))
             if data.frame > frame:
                 raise self._missing(frame, seen, "that frame was skipped")
+
+    def newest(self, timeout_s: float) -> Any:
+        """Return the last measurement that has come, and throw the others away.
+
+        For what need not belong to an exact frame, such as the picture of a video. The same one
+        is returned again when no other has come since.
+
+        Raises:
+            SimulatorLostError: If none has ever come and none comes in time.
+        """
+        try:
+            if self._newest is None:
+                self._newest = self._queue.get(timeout=timeout_s)
+            while True:
+                self._newest = self._queue.get_nowait()
+        except queue.Empty:
+            if self._newest is None:
+                raise SimulatorLostError(
+                    f"sensor {self.name!r} delivered nothing within {timeout_s:g} s; look at the "
+                    "server's log"
+                ) from None
+        return self._newest
 
     def _missing(self, frame: int, seen: list[int], what: str) -> SimulatorLostError:
         frames = ", ".join(map(str, seen[-8:])) or "no frame at all"

@@ -178,9 +178,8 @@ class _Drive:
                 pose = observation.pose
                 position = progress.update(pose.x_m, pose.y_m, pose.yaw_rad)
                 self._record(observation, decision, sent, position)
-                if self._video is not None:
-                    chase = self._ego.chase_image(observation.frame)
-                    self._video.add(chase, observation, decision)
+                if self._video is not None and self._video.wants_next():
+                    self._video.add(self._ego.chase_image(), observation, decision)
                 status = referee.judge(observation.time_s, position, observation.speed_mps)
                 if status is not None:
                     return status, ""

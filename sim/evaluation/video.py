@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -21,7 +25,7 @@ _CODEC = "VP80"
 TICKS_PER_FRAME = 2
 
 _WHITE = (255, 255, 255)
-_INSET_WIDTH = 160
+_INSET_WIDTH = 112
 
 
 class VideoWriter:
@@ -33,8 +37,13 @@ class VideoWriter:
         self._writer: cv2.VideoWriter | None = None
         self._ticks = 0
 
+    def wants_next(self) -> bool:
+        """Count one tick and return whether it is to be added."""
+        self._ticks += 1
+        return self._ticks % TICKS_PER_FRAME == 1
+
     def add(self, chase: NDArray[np.uint8], observation: Observation, decision: Decision) -> None:
-        """Add one tick.
+        """Add one frame.
 
         Args:
             chase: (H, W, 3) uint8 RGB.
@@ -44,9 +53,6 @@ class VideoWriter:
         Raises:
             MachineError: If this OpenCV cannot write the codec.
         """
-        self._ticks += 1
-        if (self._ticks - 1) % TICKS_PER_FRAME:
-            return
         canvas = np.ascontiguousarray(chase[:, :, ::-1])
         if observation.image is not None:
             _draw_inset(canvas, observation.image)
@@ -64,13 +70,33 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         rate = 1.0 / (TICK_S * TICKS_PER_FRAME)
         code = cv2.VideoWriter.fourcc(*_CODEC)
-        writer = cv2.VideoWriter(str(self.path), code, rate, (width, height))
+        with _silence():
+            writer = cv2.VideoWriter(str(self.path), code, rate, (width, height))
         if not writer.isOpened():
             raise MachineError(
                 f"this OpenCV ({cv2.__version__}) cannot write {_CODEC} video to {self.path}; "
                 "evaluate without videos, or install opencv-python-headless from PyPI"
             )
         return writer
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep OpenCV's remark that WebM has no code for VP8 off the terminal.
+
+    It is printed to the standard error of the process, past Python and past OpenCV's own log
+    levels, once per file, and means nothing: the file is right.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def _draw_inset(canvas: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
@@ -89,6 +115,6 @@ def _draw_text(canvas: NDArray[np.uint8], observation: Observation, decision: De
     if decision.branch != "none":
         lines.append(decision.branch)
     for row, line in enumerate(lines):
-        place = (8, 20 + 18 * row)
-        cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, _WHITE, 1, cv2.LINE_AA)
+        place = (8, 16 + 15 * row)
+        cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _WHITE, 1, cv2.LINE_AA)
