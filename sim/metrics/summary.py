@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bicameral.types import Metric, Route
 from sim.evaluation.records import EpisodeRecord
@@ -14,7 +14,7 @@ from sim.metrics.intervals import Estimate, bootstrap_mean, wilson_rate
 #: Stands for all weathers together.
 ALL_WEATHERS = "all"
 
-#: The correction mode that the others are compared with.
+#: The correction mode of an agent without correction; the others are compared with such agents.
 BASELINE = "none"
 
 
@@ -54,12 +54,12 @@ class GroupSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedSummary:
-    """A correction mode minus the baseline, over pairs of equal route, weather and repetition.
+    """A correction mode minus a baseline, over pairs of equal route, weather and repetition.
 
     Attributes:
         agent: Name of the agent.
         correction: The mode.
-        baseline: The mode that is subtracted.
+        baseline: Name of the agent whose uncorrected drives are subtracted.
         weather: Name of the weather, or ``"all"``.
         pairs: Number of pairs.
         won: Pairs in which only the mode succeeded.
@@ -107,14 +107,24 @@ def summarise_groups(episodes: Sequence[ScoredEpisode], seed: int) -> list[Group
 
 
 def summarise_pairs(episodes: Sequence[ScoredEpisode], seed: int) -> list[PairedSummary]:
-    """Compare every correction mode with `BASELINE` of the same agent, where there is one."""
+    """Compare every corrected agent with every agent that drove without a correction.
+
+    The agent's own uncorrected drives come first; the others are controls, e.g. the second network
+    alone.
+    """
     groups = {(key, weather): members for key, weather, members in _groups(episodes)}
     summaries = []
     for ((agent, correction), weather), members in groups.items():
-        baseline = groups.get(((agent, BASELINE), weather))
-        if correction != BASELINE and baseline is not None:
-            pairs = _pairs(members, baseline)
-            summaries.append(_compare(agent, correction, weather, pairs, seed))
+        if correction == BASELINE:
+            continue
+        controls = sorted(
+            (name for (name, mode), where in groups if mode == BASELINE and where == weather),
+            key=lambda name: name != agent,
+        )
+        for control in controls:
+            pairs = _pairs(members, groups[(control, BASELINE), weather])
+            summary = _compare(agent, correction, weather, pairs, seed)
+            summaries.append(replace(summary, baseline=control))
     return summaries
 
 
@@ -197,7 +207,7 @@ def _compare(
     return PairedSummary(
         agent=agent,
         correction=correction,
-        baseline=BASELINE,
+        baseline=agent,
         weather=weather,
         pairs=len(pairs),
         won=sum(_succeeded(a) and not _succeeded(b) for a, b in pairs),

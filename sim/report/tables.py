@@ -123,18 +123,20 @@ def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def pair_table(pairs: Sequence[Mapping[str, Any]]) -> Table:
-    """Compare every correction with none, on equal routes, weathers and seeds."""
+    """Compare corrected with uncorrected agents, on equal routes, weathers and seeds."""
     columns = [
-        Column(label="correction", help="correction minus none"),
+        Column(label="agent", help="agent and correction"),
+        Column(label="minus", help="agent without correction"),
         Column(label="weather", help="weather preset"),
         Column(label="pairs", help="episodes with equal route, weather and seed"),
-        Column(label="won", help="pairs in which only the correction succeeded"),
+        Column(label="won", help="pairs in which only the corrected agent succeeded"),
         Column(label="lost", help="pairs in which only the uncorrected agent succeeded"),
         *(Column(label=figure.label, help=figure.help) for figure in _FIGURES),
     ]
     rows = [
         [
             Cell(text=_name(pair)),
+            Cell(text=pair["baseline"]),
             Cell(text=pair["weather"]),
             Cell(text=str(pair["pairs"])),
             Cell(text=str(pair["won"])),
