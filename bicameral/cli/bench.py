@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sim.pocket.camera.bench import FrameCost
+    from sim.pocket.tick_bench import Cost
 
 
 def bench(
@@ -11,6 +19,7 @@ def bench(
     maps: tuple[Path, ...] = (),
     side: int = 448,
     rounds: int = 7,
+    frames: int = 60,
 ) -> int:
     """Print the CPU time of one simulator tick, part by part, with ratios from the same run.
 
@@ -18,20 +27,34 @@ def bench(
         town: Map: a town's name or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files.
         side: Width and height of the camera in pixels.
-        rounds: Interleaved rounds; the table shows median and range over them.
+        rounds: Interleaved rounds of the tick's parts; the table shows median and range over them.
+        frames: Frames of each kind of camera, along the town's spawn points among parked cars.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from bicameral.cli.extras import require_extra
 
     require_extra("sim")
-    from sim.pocket.tick_bench import TICK_BUDGET_S, BenchSettings, measure
+    from sim.pocket.camera.bench import measure_camera
+    from sim.pocket.map_store import MapStore
+    from sim.pocket.tick_bench import BenchSettings, measure
 
     settings = BenchSettings(town=town, map_folders=maps, side_px=side, rounds=rounds)
-    costs = measure(settings)
+    console = Console()
+    name = Path(town).stem
+    console.print(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
+    costs = measure_camera(MapStore(maps).load(town), frames)
+    console.print(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
+    return 0
+
+
+def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
+    from rich.table import Table
+
+    from sim.pocket.tick_bench import TICK_BUDGET_S
+
     limit_ms = costs[-1].median_ms
-    table = Table(title=f"pocket simulator on {Path(town).stem}, one vehicle", title_justify="left")
+    table = Table(title=title, title_justify="left")
     for column in ("part", "CPU ms", "range", "x limit", "% of a 50 ms tick"):
         table.add_column(column, justify="left" if column == "part" else "right")
     for cost in costs:
@@ -42,5 +65,16 @@ def bench(
             f"{cost.median_ms / limit_ms:.1f}",
             f"{cost.median_ms / (10.0 * TICK_BUDGET_S):.2f}",
         )
-    Console().print(table)
-    return 0
+    return table
+
+
+def _camera_table(title: str, costs: Sequence[FrameCost]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in ("camera", "transform", "raster", "shade", "encode", "CPU ms per frame"):
+        table.add_column(column, justify="left" if column == "camera" else "right")
+    for cost in costs:
+        stages = (cost.transform_ms, cost.raster_ms, cost.shade_ms, cost.encode_ms, cost.total_ms)
+        table.add_row(cost.name, *(f"{stage:.2f}" for stage in stages))
+    return table
