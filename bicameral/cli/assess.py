@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def assess_caril(
@@ -63,4 +66,32 @@ def assess_caril(
             "no frames" if recall is None else f"{recall:.3f}",
         )
     Console().print(classes)
+    Console().print(_branch_table(model, data, split, weathers))
     return 0
+
+
+def _branch_table(
+    model: Path, data: Path, split: Literal["validation", "test"], weathers: tuple[str, ...]
+) -> Table:
+    """Show what CARIL's correction rule would have done to these frames."""
+    from rich.table import Table
+
+    from agent.correction.branch_gain import measure_branches
+    from agent.correction.paper import PaperRule
+    from edge.dual_head import DualHeadModel
+    from models.caril.dataset import load_frames
+    from models.caril.offline_metrics import predict_all
+
+    network = DualHeadModel.load(model)
+    frames = load_frames(data, split, weathers=weathers, spec=network.image)
+    answers = predict_all(network, frames)
+    rule = PaperRule(bin_edges=network.agent.bin_edges, steering_scale=network.agent.steering_scale)
+    gains = measure_branches(rule, answers.steer, answers.logits, frames.steer)
+    table = Table(title="CARIL's correction rule on these frames", title_justify="left")
+    for column in ("branch", "frames", "share %", "error before", "error after"):
+        table.add_column(column, justify="left" if column == "branch" else "right")
+    for branch, gain in gains.items():
+        errors = (gain.error_before, gain.error_after)
+        shown = ("-" if error is None else f"{error:.4f}" for error in errors)
+        table.add_row(branch, str(gain.frames), f"{100.0 * gain.share:.2f}", *shown)
+    return table
