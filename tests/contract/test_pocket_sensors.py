@@ -123,7 +123,8 @@ def test_two_clients_on_one_sensor_get_the_same_bytes(server, world):
     listener.wait_until_subscribed(world)
     other_world = server.connect().get_world()
     seen = queue.SimpleQueue()
-    other_world.get_actor(listener.sensor.id).listen(seen.put)
+    same_sensor = other_world.get_actor(listener.sensor.id)
+    same_sensor.listen(seen.put)
     deadline = time.monotonic() + 30.0
     while seen.empty() and time.monotonic() < deadline:
         mine = listener.take(world.tick())
@@ -131,6 +132,7 @@ def test_two_clients_on_one_sensor_get_the_same_bytes(server, world):
     while other.frame < mine.frame:
         other = seen.get(timeout=10.0)
     assert bytes(other.raw_data) == bytes(mine.raw_data)
+    same_sensor.stop()
 
 
 def test_a_sensor_tick_thins_the_images_out_evenly(world):

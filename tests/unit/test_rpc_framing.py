@@ -5,6 +5,7 @@ import pytest
 
 from bicameral.errors import DataError
 from sim.pocket.protocol.framing import (
+    MAX_REQUEST_BYTES,
     Request,
     RequestReader,
     pack_response,
