@@ -13,13 +13,13 @@ import msgpack
 
 from bicameral.errors import DataError
 
-#: Largest request. The largest legitimate ones are an OpenDRIVE text (Town04: 2 MB) and a texture.
-MAX_REQUEST_BYTES = 32 << 20
-#: Longest array, and most arrays in one request: those of a 512 x 512 texture. The decoder reserves
-#: the announced length at once, so this bounds what a five-byte header can ask for, and Python
+#: Largest request. The largest legitimate ones are OpenDRIVE texts (Town04: 3.4 MB).
+MAX_REQUEST_BYTES = 16 << 20
+#: Most arrays in one request, and most elements in one array: those of a 512 x 512 texture. Python
 #: needs sixty bytes for an empty array that takes one on the wire.
-MAX_ARRAY_LENGTH = 1 << 18
-MAX_ARRAYS = MAX_ARRAY_LENGTH + 64
+MAX_ARRAYS = 1 << 18
+#: Requests up to this size cannot hold enough arrays to be worth counting.
+_UNCOUNTED_BYTES = 1 << 16
 _MAX_MESSAGE_ID = 0xFFFFFFFF
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
@@ -43,26 +43,21 @@ class Request(NamedTuple):
 
 
 class RequestReader:
-    """Cuts a byte stream into requests."""
+    """Cuts a byte stream into requests.
+
+    A scanner that builds nothing finds where a request ends; only then is it decoded. A decoder
+    alone would reserve whatever length a five-byte header announces, five hundred levels deep.
+    """
 
     def __init__(self) -> None:
-        self._unpacker = msgpack.Unpacker(
-            raw=False,
-            unicode_errors="surrogateescape",
-            list_hook=self._count_array,
-            max_buffer_size=MAX_REQUEST_BYTES,
-            max_array_len=MAX_ARRAY_LENGTH,
-            max_map_len=0,
-            max_ext_len=0,
-        )
-        self._fed_bytes = 0
-        self._unfinished_bytes = 0
-        self._arrays = 0
+        self._scanner = msgpack.Unpacker(max_buffer_size=MAX_REQUEST_BYTES)
+        self._received = bytearray()
+        self._scanned_before = 0
 
     @property
     def pending_bytes(self) -> int:
         """How many bytes belong to requests that were not returned yet."""
-        return self._fed_bytes
+        return len(self._received)
 
     def feed(self, data: bytes) -> None:
         """Append received bytes.
@@ -70,10 +65,10 @@ class RequestReader:
         Raises:
             DataError: If the request would exceed `MAX_REQUEST_BYTES`.
         """
-        self._fed_bytes += len(data)
-        if self._fed_bytes > MAX_REQUEST_BYTES:
+        self._received += data
+        if len(self._received) > MAX_REQUEST_BYTES:
             raise DataError(f"a request exceeds {MAX_REQUEST_BYTES} bytes")
-        self._unpacker.feed(data)
+        self._scanner.feed(data)
 
     def next_request(self) -> Request | None:
         """Return the next complete request, or None when more bytes are needed.
@@ -82,24 +77,46 @@ class RequestReader:
             DataError: If the bytes are not MessagePack or not a request; the stream cannot be
                 resynchronised, so the connection must be closed.
         """
-        began = self._unpacker.tell()
         try:
-            message = self._unpacker.unpack()
+            self._scanner.skip()
         except msgpack.OutOfData:
-            self._unfinished_bytes += self._unpacker.tell() - began
             return None
         except _UNDECODABLE as error:
             raise DataError(f"bytes that are no MessagePack: {type(error).__name__}") from error
-        self._fed_bytes -= self._unfinished_bytes + self._unpacker.tell() - began
-        self._unfinished_bytes = 0
-        self._arrays = 0
-        return request_from_message(message)
+        end = self._scanner.tell() - self._scanned_before
+        self._scanned_before += end
+        message = bytes(self._received[:end])
+        del self._received[:end]
+        return request_from_message(_decoded(message))
 
-    def _count_array(self, array: list[Any]) -> list[Any]:
-        self._arrays += 1
-        if self._arrays > MAX_ARRAYS:
-            raise ValueError(f"a request holds more than {MAX_ARRAYS} arrays")
+
+def _decoded(message: bytes) -> Any:
+    """Decode one complete MessagePack object.
+
+    Raises:
+        DataError: If it holds what no request holds: maps, extensions, or too many arrays.
+    """
+    arrays = 0
+
+    def count_array(array: list[Any]) -> list[Any]:
+        nonlocal arrays
+        arrays += 1
+        if arrays > MAX_ARRAYS:
+            raise ValueError(f"more than {MAX_ARRAYS} arrays")
         return array
+
+    try:
+        return msgpack.unpackb(
+            message,
+            raw=False,
+            unicode_errors="surrogateescape",
+            list_hook=count_array if len(message) > _UNCOUNTED_BYTES else None,
+            max_array_len=MAX_ARRAYS,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except _UNDECODABLE as error:
+        raise DataError(f"bytes that are no request: {type(error).__name__}") from error
 
 
 def request_from_message(message: Any) -> Request:

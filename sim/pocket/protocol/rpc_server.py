@@ -18,7 +18,7 @@ from sim.pocket.protocol.framing import Request, RequestReader, pack_response
 #: Requests of one connection answered before the event loop looks at the others.
 _REQUESTS_PER_TURN = 32
 #: Bytes of unfinished requests that all connections together may hold.
-_MAX_PENDING_BYTES = 40 << 20
+_MAX_PENDING_BYTES = 24 << 20
 #: How soon a request that had to wait is tried again.
 _RETRY_S = 0.001
 
@@ -64,6 +64,8 @@ class RpcConnection(asyncio.Protocol):
             self._pump_handle.cancel()
             self._pump_handle = None
         self._transport = None
+        self._held = None
+        self._reader = RequestReader()
         self._count_pending(0)
         self._server.connections.discard(self)
         self._server.handler.forget(self)
