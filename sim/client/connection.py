@@ -29,6 +29,13 @@ POCKET_TOWNS = frozenset({"Harbour", "Ridgeway"})
 _TIMEOUT_TEXT = "time-out"
 
 
+def is_lost_simulator(error: BaseException | None) -> bool:
+    """Return whether an error says that the simulator no longer answers."""
+    if isinstance(error, SimulatorLostError):
+        return True
+    return isinstance(error, RuntimeError) and _TIMEOUT_TEXT in str(error)
+
+
 @contextmanager
 def simulator_errors(doing: str) -> Iterator[None]:
     """Turn the client's time-outs within this context into `SimulatorLostError`.
@@ -45,7 +52,7 @@ def simulator_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if _TIMEOUT_TEXT not in str(error):
+        if not is_lost_simulator(error):
             raise
         raise SimulatorLostError(
             f"the simulator stopped answering while {doing} ({error}); look at the server's log, "
@@ -135,7 +142,7 @@ def open_town(client: carla.Client, town: str | Path) -> carla.World:
             try:
                 world = client.load_world(str(town), reset_settings=False)
             except RuntimeError as error:
-                if _TIMEOUT_TEXT in str(error) or str(town).rsplit("/", 1)[-1] in known:
+                if is_lost_simulator(error) or str(town).rsplit("/", 1)[-1] in known:
                     raise
                 raise unknown_name("town", str(town), known) from error
         world.apply_settings(synchronous_settings())
@@ -167,8 +174,8 @@ def driven_town(client: carla.Client, town: str | Path) -> Iterator[carla.World]
     lost = False
     try:
         yield open_town(client, town)
-    except SimulatorLostError:
-        lost = True
+    except BaseException as error:
+        lost = is_lost_simulator(error)
         raise
     finally:
         if not lost:

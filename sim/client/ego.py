@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import SimulatorLostError, UserError
 from bicameral.types import CameraSpec, Control, Observation, Pose
-from sim.client.connection import simulator_errors
+from sim.client.connection import is_lost_simulator, simulator_errors
 from sim.client.sensor_queue import SensorQueue
 
 #: CARIL's vehicle; 70 degrees of steering at the front wheels at most.
@@ -115,6 +115,9 @@ class Ego:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if is_lost_simulator(error):
+            # Nobody is there to destroy anything, and every call would wait its whole time-out.
+            self._actors.clear()
         self.destroy()
 
     def apply(self, control: Control) -> None:

@@ -12,7 +12,7 @@ import carla
 
 from bicameral.errors import SimulatorLostError
 from bicameral.protocols import DrivingAgent
-from sim.client.connection import connect, driven_town, simulator_kind
+from sim.client.connection import DEFAULT_TIMEOUT_S, connect, driven_town, simulator_kind
 from sim.client.local_server import LocalServer
 from sim.evaluation.agents import AgentSpec, make_agent
 from sim.evaluation.episode import Stage, run_episode
@@ -41,7 +41,7 @@ class ServerChoice:
 
     host: str | None = None
     port: int = 0
-    timeout_s: float = 120.0
+    timeout_s: float = DEFAULT_TIMEOUT_S
     seed: int = 0
     map_folders: tuple[Path, ...] = ()
     town_files: Mapping[str, Path] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Driver:
                 port=choice.port,
                 seed=choice.seed,
                 map_folders=choice.map_folders,
-                start_timeout_s=choice.timeout_s,
+                start_timeout_s=max(choice.timeout_s, DEFAULT_TIMEOUT_S),
             )
         )
         try:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bicameral.errors import ConfigError, UserError
@@ -103,6 +103,7 @@ def test_steering_noise_has_the_stated_spread_and_is_repeatable():
 
 
 @given(st.integers(0, 2**32 - 1))
+@settings(deadline=None)
 def test_no_disturbance_turns_one_weather_into_another(seed):
     for name, preset in WEATHERS.items():
         drawn = draw_disturbance(route("a"), preset, PERTURBED, seed).weather

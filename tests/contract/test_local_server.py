@@ -1,0 +1,79 @@
+"""A pocket simulator of one's own: it starts, restarts, and never outlives its starter."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bicameral.errors import SimulatorLostError
+from sim.client.local_server import LocalServer, find_free_port_pair
+
+PATIENCE_S = 60.0
+
+
+def is_running(process_id):
+    """Whether the process exists and is no zombie."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until_gone(process_id):
+    deadline = time.monotonic() + PATIENCE_S
+    while is_running(process_id) and time.monotonic() < deadline:
+        os.sched_yield()
+    return not is_running(process_id)
+
+
+def test_a_free_pair_of_ports_is_free():
+    port = find_free_port_pair()
+    for number in (port, port + 1):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", number))
+
+
+def test_a_killed_server_is_replaced_and_nothing_is_left_running(tmp_path):
+    with LocalServer(log_path=tmp_path / "server.log") as server:
+        first = server.process_id
+        os.kill(first, signal.SIGKILL)
+        assert wait_until_gone(first) or not server.alive
+        server.restart()
+        second = server.process_id
+        assert server.connect().get_server_version() == "0.9.16"
+    assert not is_running(second)
+    assert "listening on" in (tmp_path / "server.log").read_text()
+
+
+def test_a_server_that_cannot_start_shows_the_end_of_its_log(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = LocalServer(port=taken.getsockname()[1], log_path=tmp_path / "server.log")
+        with pytest.raises(SimulatorLostError, match=r"(?s)ended with exit code.*in use"):
+            server.start()
+    assert not server.alive
+
+
+def test_the_server_goes_when_its_starter_is_killed(tmp_path):
+    script = (
+        "import sys, time\n"
+        "from sim.client.local_server import LocalServer\n"
+        "server = LocalServer(); server.start()\n"
+        "print(server.process_id, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with starter:
+        process_id = int(starter.stdout.readline())
+        assert is_running(process_id)
+        starter.kill()
+    assert wait_until_gone(process_id)
