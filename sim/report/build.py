@@ -195,7 +195,7 @@ def _episode_data(record: EpisodeRecord, route: Route) -> dict[str, Any]:
         "mode": f"{record.agent}, correction {record.correction}",
         "weather": record.weather,
         "route": record.route,
-        "seed": record.seed,
+        "repetition": record.repetition,
         "status": str(record.status),
         "summary": (
             f"{trajectory.progress_m[-1]:.0f} of {route.length_m:.0f} m, mean cross-track error "

@@ -104,7 +104,7 @@
     return [...new Set(DATA.episodes.map((e) => e[key]))];
   }
 
-  const keys = ["weather", "route", "mode", "seed"];
+  const keys = ["weather", "route", "mode", "repetition"];
   const selects = {};
   let current = null;
   function pick() {
