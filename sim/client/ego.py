@@ -115,10 +115,7 @@ class Ego:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if is_lost_simulator(error):
-            # Nobody is there to destroy anything, and every call would wait its whole time-out.
-            self._actors.clear()
-        self.destroy()
+        self.destroy(reachable=not is_lost_simulator(error))
 
     def apply(self, control: Control) -> None:
         """Send a control; it takes effect in the next tick.
@@ -179,14 +176,20 @@ class Ego:
             raise ValueError("this ego vehicle was spawned without a chase camera")
         return _rgb_from_image(self._chase.newest(SENSOR_TIMEOUT_S))
 
-    def destroy(self) -> None:
-        """Stop and remove the sensors and the vehicle. Safe to call twice."""
+    def destroy(self, *, reachable: bool = True) -> None:
+        """Stop and remove the sensors and the vehicle. Safe to call twice.
+
+        Args:
+            reachable: False if the simulator is lost: then nothing is asked of it, because every
+                call would wait its whole time-out.
+        """
         actors, self._actors = self._actors, []
         for actor in reversed(actors):
             try:
                 if isinstance(actor, carla.Sensor) and actor.is_listening():
                     actor.stop()
-                actor.destroy()
+                if reachable:
+                    actor.destroy()
             except RuntimeError:  # the simulator is gone, and the actor with it
                 return
 
