@@ -92,6 +92,7 @@ def vehicle(world: carla.World) -> carla.Actor:
     return spawned
 
 
+@pytest.mark.timeout(900)
 def test_ticks_go_on_while_sockets_send_malformed_input(server, world, vehicle):
     vehicle.apply_control(carla.VehicleControl(throttle=0.3))
     for _ in range(50):

@@ -1,0 +1,145 @@
+"""Clocks, registries and message layouts of the pocket simulator."""
+
+import struct
+
+import pytest
+
+from bicameral.errors import UserError
+from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.methods.method import Outcome, completes, returns
+from sim.pocket.methods.table import METHODS
+from sim.pocket.protocol import messages
+from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox
+from sim.pocket.world.actors import Actor, ActorRegistry, Identity, Sensor, Vehicle
+from sim.pocket.world.episode import EpisodeClock
+from sim.pocket.world.traffic_managers import TrafficManagerRegistry
+
+NO_BOX = BoundingBox()
+POSE = Transform(Vector3(1.0, 2.0, 3.0), Rotation(4.0, 5.0, 6.0))
+
+
+def actor(number=1, box=NO_BOX):
+    description = ActorDescription(0, "static.prop.box01")
+    return Actor(Identity(actor_id=number, description=description, bounding_box=box), POSE)
+
+
+def sensor(interval_s):
+    attributes = (AttributeValue("sensor_tick", 3, str(interval_s)),)
+    description = ActorDescription(0, "sensor.camera.rgb", attributes)
+    return Sensor(Identity(actor_id=1, description=description), POSE, 0, 0)
+
+
+@pytest.mark.parametrize("step_s", [0.05, 0.1, 1.0 / 30.0, 0.0333])
+def test_time_is_an_exact_multiple_of_the_step(step_s):
+    clock = EpisodeClock()
+    for number in range(1, 5000):
+        clock.advance(step_s)
+        assert clock.now_s == number * step_s
+
+
+def test_time_goes_on_when_the_step_changes():
+    clock = EpisodeClock()
+    for _ in range(3):
+        clock.advance(0.1)
+    clock.advance(0.05)
+    assert clock.now_s == 3 * 0.1 + 0.05
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "pattern"),
+    [
+        (0.0, [0, 1, 2, 3, 4, 5]),
+        (0.01, [0, 1, 2, 3, 4, 5]),
+        (0.05, [0, 1, 2, 3, 4, 5]),
+        (0.1, [0, 2, 4, 6, 8, 10]),
+        (0.2, [0, 4, 8, 12, 16, 20]),
+        (0.12, [0, 3, 5, 8, 10, 12]),
+        (1.0, [0, 20, 40, 60, 80, 100]),
+    ],
+)
+def test_a_sensor_tick_does_not_drift(interval_s, pattern):
+    device, clock, due = sensor(interval_s), EpisodeClock(), []
+    for number in range(pattern[-1] + 1):
+        clock.advance(0.05)
+        if device.take_turn(clock.now_s):
+            due.append(number)
+    assert due == pattern
+
+
+def test_a_sensor_spawned_late_begins_at_once():
+    device = sensor(0.5)
+    due = [number for number in range(100, 140) if device.take_turn(number * 0.05)]
+    assert due == [100, 110, 120, 130]
+
+
+def test_the_box_of_a_destroyed_actor_is_remembered():
+    registry = ActorRegistry()
+    box = BoundingBox(extent=Vector3(1.0, 2.0, 3.0))
+    registry.add(actor(5, box))
+    assert registry.remove(5) is not None
+    assert registry.remove(5) is None
+    assert registry.find(5) is None
+    assert registry.bounding_box(5) == box
+    assert min(registry.bounding_box(99).extent) > 0.0
+
+
+def test_an_actor_of_the_wrong_kind_is_an_error():
+    registry = ActorRegistry()
+    registry.add(actor(5))
+    with pytest.raises(UserError, match="is no vehicle"):
+        registry.get(5, Vehicle)
+    with pytest.raises(UserError, match="unable to find actor 6"):
+        registry.get(6, Actor)
+
+
+def test_a_record_is_kept_until_the_actor_moves():
+    thing = actor()
+    first = thing.record()
+    assert thing.record() is first
+    thing.move(POSE._replace(location=Vector3()))
+    assert thing.record() != first
+
+
+def test_traffic_managers_are_forgotten_with_their_owner():
+    registry = TrafficManagerRegistry()
+    mine, yours = object(), object()
+    assert registry.add("1.2.3.4", 8000, mine)
+    assert not registry.add("1.2.3.4", 8000, yours)
+    assert registry.add("1.2.3.4", 8001, yours)
+    registry.forget(mine)
+    assert registry.address(8000) is None
+    assert registry.address(8001) == "1.2.3.4"
+
+
+def test_the_messages_have_the_sizes_of_the_client():
+    assert messages.SENSOR_HEADER_BYTES == 48
+    assert messages.EPISODE_HEADER_BYTES == 36
+    assert messages.ACTOR_RECORD_BYTES == 119
+    assert messages.IMAGE_HEADER_BYTES == 12
+    still = (Vector3(), Vector3(), Vector3())
+    assert len(messages.pack_actor(1, POSE, still, b"x" * 10)) == 119
+    control = (0.0, 0.0, 0.0, False, False, False, 0)
+    assert len(messages.pack_vehicle_state(control, 50.0, (3, 0))) == 30
+    light = messages.pack_traffic_light_state("12", (1.0, 2.0, 3.0, 4.0), 0, False, 2)
+    assert len(light) == 54
+    assert len(messages.pack_walker_state(Vector3(), 1.0, False)) == 17
+    assert messages.pack_sign_state("x" * 40) == b"x" * 32
+
+
+def test_a_header_holds_frame_time_and_pose():
+    header = messages.pack_sensor_header(13, 77, 3.85, POSE)
+    assert struct.unpack("<QQd6f", header) == (13, 77, 3.85, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+
+
+def test_a_method_knows_how_many_arguments_it_takes():
+    def handler(_world, _owner, _first, _second=None):
+        return 1
+
+    assert returns(handler) == (handler, Outcome.VALUE, 1, 2)
+    assert completes(handler).outcome is Outcome.VOID
+
+
+def test_every_method_has_a_docstring_and_takes_world_and_owner():
+    for name, method in METHODS.items():
+        assert method.handler.__doc__, name
+        assert method.fewest <= method.most
