@@ -20,6 +20,8 @@ MAX_REQUEST_BYTES = 16 << 20
 MAX_ARRAYS = 1 << 18
 #: Requests up to this size cannot hold enough arrays to be worth counting.
 _UNCOUNTED_BYTES = 1 << 16
+#: Reserved per connection; the decoder's own default is a megabyte.
+_FIRST_BUFFER_BYTES = 1 << 12
 _MAX_MESSAGE_ID = 0xFFFFFFFF
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
@@ -50,7 +52,9 @@ class RequestReader:
     """
 
     def __init__(self) -> None:
-        self._scanner = msgpack.Unpacker(max_buffer_size=MAX_REQUEST_BYTES)
+        self._scanner = msgpack.Unpacker(
+            max_buffer_size=MAX_REQUEST_BYTES, read_size=_FIRST_BUFFER_BYTES
+        )
         self._received = bytearray()
         self._scanned_before = 0
 
