@@ -17,3 +17,15 @@ def compiled(function: Function) -> Function:
     zero follows numpy (infinity or NaN), so that no check sits in the inner loops.
     """
     return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def compiled_part(function: Function) -> Function:
+    """Compile a function that only kernels call, under the same rules.
+
+    It has no entry from Python and no cache of its own (its machine code is part of the kernel's),
+    which about halves the time it takes to compile.
+    """
+    part = numba.njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
+    return cast("Function", part(function))

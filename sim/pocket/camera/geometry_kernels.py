@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.camera.buffers import ScreenTriangles, TriangleTable
-from sim.pocket.compiled import compiled
+from sim.pocket.compiled import compiled, compiled_part
 
 #: Nearest depth that is drawn, in metres.
 NEAR_M = 0.1
@@ -74,7 +74,7 @@ def cull_tiles(
         nearness[tile] = math.sqrt(distance_squared) if seen else -1.0
 
 
-@compiled
+@compiled_part
 def _clip_near(
     corners: NDArray[np.float32],
     source: int,
@@ -120,7 +120,7 @@ def _clip_near(
     return left
 
 
-@compiled
+@compiled_part
 def _set_up(
     polygon: NDArray[np.float64],
     k: int,
@@ -189,7 +189,7 @@ def _set_up(
     return True
 
 
-@compiled
+@compiled_part
 def _place_block(
     corners: NDArray[np.float32],
     begin: int,
@@ -210,7 +210,7 @@ def _place_block(
             _place_axis(xs, ys, zs, pose[axis], block[k, axis, :size])
 
 
-@compiled
+@compiled_part
 def _place_axis(
     xs: NDArray[np.float32],
     ys: NDArray[np.float32],
@@ -224,7 +224,7 @@ def _place_axis(
         out[i] = a * xs[i] + b * ys[i] + c * zs[i] + d
 
 
-@compiled
+@compiled_part
 def _test_block(
     block: NDArray[np.float64],
     size: int,
@@ -248,7 +248,7 @@ def _test_block(
         )
 
 
-@compiled
+@compiled_part
 def _test_axis(
     depth: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     place: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
@@ -265,7 +265,7 @@ def _test_axis(
         visible[i] &= not (over | under)
 
 
-@compiled
+@compiled_part
 def _project_block(
     block: NDArray[np.float64],
     size: int,
@@ -302,7 +302,7 @@ def _project_block(
         )
 
 
-@compiled
+@compiled_part
 def _project_corner(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
@@ -318,7 +318,7 @@ def _project_corner(
         third[i] = half_height - focal * third[i] * inverse
 
 
-@compiled
+@compiled_part
 def _test_cover(
     one: NDArray[np.float64],
     other: NDArray[np.float64],
@@ -371,7 +371,7 @@ def project_triangles(
     slope_x = 0.5 * width / focal
     slope_y = 0.5 * height / focal
     capacity = out.source.shape[0]
-    count = 0
+    count = int(np.int64(0))  # a plain 0 would be typed, and compiled for, twice
     corner = np.empty((3, 5))
     clipped = np.empty((4, 5))
     block = np.empty((3, 3, _BLOCK))

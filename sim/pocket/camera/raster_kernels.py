@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sim.pocket.camera.buffers import ScreenTriangles, Visibility
 from sim.pocket.camera.geometry_kernels import LINE_TAG
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled
+from sim.pocket.compiled import compiled, compiled_part
 
 #: Coverage (of 255) above which a texel of a cut-out texture is solid.
 _SOLID = 110
@@ -19,7 +19,7 @@ _SOLID = 110
 _THINNEST_LINE_PX = 0.25
 
 
-@compiled
+@compiled_part
 def mip_level(texels_per_pixel: float, coarsest: int) -> int:
     """Choose the mip level for an area ratio: half its binary exponent, rounded.
 
@@ -107,7 +107,7 @@ def rasterise(
                         owner_row[x] = triangle
 
 
-@compiled
+@compiled_part
 def is_solid(pyramid: TexturePyramid, layer: int, level: int, u: float, v: float) -> bool:
     """Tell whether a cut-out texture covers a place, by the nearest texel of a mip level."""
     size = pyramid.size >> level

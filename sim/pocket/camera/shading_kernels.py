@@ -20,7 +20,7 @@ from sim.pocket.camera.buffers import (
 from sim.pocket.camera.raster_kernels import mip_level
 from sim.pocket.camera.shadow_kernels import SunShadows, sunlit_share
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled
+from sim.pocket.compiled import compiled, compiled_part
 
 #: Entries per metre of the table of air transmission.
 TRANSMISSION_STEPS_PER_M = 4.0
@@ -180,7 +180,7 @@ def shade(
             start = end
 
 
-@compiled
+@compiled_part
 def _texel_colour(pyramid: TexturePyramid, layer: int, level: int, u: float, v: float) -> int:
     """Interpolate bilinearly; the result is 256 times the colour, in lanes of 16 bits."""
     size = pyramid.size >> level
@@ -204,7 +204,7 @@ def _texel_colour(pyramid: TexturePyramid, layer: int, level: int, u: float, v: 
     )
 
 
-@compiled
+@compiled_part
 def _sky_colour(sky: NDArray[np.int64], x: float, y: float, z: float) -> int:
     """Look the sky up in a direction (not normalised), interpolated; packed B, G, R, A."""
     z = max(z, 0.0)

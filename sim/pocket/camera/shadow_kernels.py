@@ -16,7 +16,7 @@ from sim.pocket.camera.buffers import ScreenTriangles, TriangleTable, Visibility
 from sim.pocket.camera.geometry_kernels import NEAR_M
 from sim.pocket.camera.raster_kernels import is_solid
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled
+from sim.pocket.compiled import compiled, compiled_part
 
 #: Heights are stored in steps of 5 cm above `SunShadows.base_m`; 0 is "nothing here".
 HEIGHT_STEPS_PER_M = 20.0
@@ -126,7 +126,7 @@ def bake_tops(
                     shadows.tops[y, x] = code
 
 
-@compiled
+@compiled_part
 def sunlit_share(shadows: SunShadows, x: float, y: float, z: float, bias_m: float) -> float:
     """Return how much of the sun reaches a point, 0..1, filtered over four texels."""
     above = z - shadows.base_m
@@ -230,7 +230,7 @@ def cast_box_shadows(
                 out[y, x] = code
 
 
-@compiled
+@compiled_part
 def _span_shadow(
     box: NDArray[np.float64],
     sun: tuple[float, float, float],
@@ -250,7 +250,7 @@ def _span_shadow(
             hull[8 + k, c] = offset - along * sun[c]
 
 
-@compiled
+@compiled_part
 def _screen_bounds(
     hull: NDArray[np.float64],
     camera: NDArray[np.float64],
