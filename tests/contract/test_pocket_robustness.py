@@ -113,7 +113,6 @@ def test_ticks_go_on_while_sockets_send_malformed_input(server, world, vehicle):
     assert sum(attacker.sent for attacker in attackers) == 2 * (INPUTS // 2)
     assert slowest_s < SLOWEST_CALL_S
     growth_bytes = resident_bytes(server.process_id) - before_bytes
-    print(f"{ticks} ticks, slowest {slowest_s:.3f} s, memory {growth_bytes / 2**20:+.1f} MiB")
     assert growth_bytes < MEMORY_GROWTH_BYTES
     assert vehicle.get_control().throttle == pytest.approx(0.3)
 
