@@ -35,7 +35,7 @@ def evaluate(
     modes: tuple[Mode, ...] = ("none", "paper", "second_opinion"),
     model: str = DEFAULT_MODEL,
     second: str = DEFAULT_SECOND,
-    alone: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
     town: str = "Ridgeway",
     maps: tuple[Path, ...] = (),
     suite: str = "standard",
@@ -62,7 +62,8 @@ def evaluate(
         modes: Corrections to compare (only for caril).
         model: Network A: a shipped name or an .onnx file.
         second: Network B of the second opinion, likewise.
-        alone: Further networks to drive without correction, for comparison.
+        also: Further agents for comparison: NAME drives a network without correction, A+B lets A
+            ask B for a second opinion.
         town: Map to drive on: a town's name or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files for the pocket simulator.
         suite: Named set of routes: standard, study, validation or no_choice.
@@ -105,7 +106,7 @@ def evaluate(
         routes=select_routes(all_routes, routes_subset),
         agents=(
             *_agents(agent, modes, model, second, delay_ticks),
-            *(_network(name, "none", delay_ticks) for name in alone),
+            *(_compared(entry, delay_ticks) for entry in also),
         ),
         weathers=weathers,
         repetitions=repetitions,
@@ -178,6 +179,13 @@ def _agents(
         _network(model, mode, delay_ticks, second=second if mode == "second_opinion" else None)
         for mode in modes
     )
+
+
+def _compared(entry: str, delay_ticks: int) -> AgentSpec:
+    first, plus, second = entry.partition("+")
+    if plus:
+        return _network(first, "second_opinion", delay_ticks, second=second)
+    return _network(first, "none", delay_ticks)
 
 
 def _network(
