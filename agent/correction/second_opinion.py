@@ -104,8 +104,8 @@ class SecondOpinionCorrection:
         2. B took over less than `hold_ticks` ago: B steers.
         3. A is sure: A steers, B is not asked.
         4. Both agree: the mean, weighted by confidence.
-        5. They differ and both are unsure: B steers, more slowly if so set.
-        6. They differ: the surer one steers.
+        5. They differ: the surer one steers; B keeps the wheel for `hold_ticks` only if it was
+           sure by its own threshold, and the speed is lowered, if so set, when neither was.
         """
         if not self._in_range(opinions.image):
             self._hold = self._settings.hold_ticks
@@ -126,13 +126,15 @@ class SecondOpinionCorrection:
         if abs(a.steer - b.steer) <= self._settings.agreement:
             blend = (weight_a * a.steer + weight_b * b.steer) / (weight_a + weight_b)
             return _decide(opinions, blend, sure_a, AGREED)
-        if weight_b >= self._threshold_b:
+        b_is_sure = weight_b >= self._threshold_b
+        speed_factor = 1.0 if b_is_sure else self._settings.unsure_speed_factor
+        if np.isfinite(a.steer) and weight_a >= weight_b:
+            return _decide(opinions, a.steer, sure_a, KEPT_A, speed_factor)
+        if b_is_sure:
             self._hold = self._settings.hold_ticks
-            return _decide(opinions, b.steer, sure_b, TAKEN_B)
-        if np.isfinite(a.steer) and weight_a > weight_b:
-            return _decide(opinions, a.steer, sure_a, KEPT_A, self._settings.unsure_speed_factor)
-        self._hold = self._settings.hold_ticks
-        return _decide(opinions, b.steer, sure_b, BOTH_UNSURE, self._settings.unsure_speed_factor)
+        return _decide(
+            opinions, b.steer, sure_b, TAKEN_B if b_is_sure else BOTH_UNSURE, speed_factor
+        )
 
     def _follow_b(self, opinions: Opinions, branch: str) -> Correction:
         b = opinions.ask_b()
