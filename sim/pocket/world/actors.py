@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from bicameral.errors import UserError
 from sim.pocket.dynamics import VehicleControl
@@ -52,7 +52,7 @@ class Identity:
 
 
 class Actor:
-    """One actor; a prop, a walker's controller or the spectator if not of a class below.
+    """One actor; a walker's controller or the spectator if not of a class below.
 
     Attributes:
         identity: What never changes.
@@ -104,6 +104,10 @@ class Actor:
 
     def _state_bytes(self) -> bytes:
         return b""
+
+
+class Prop(Actor):
+    """Something that stands around and can be hit."""
 
 
 class Vehicle(Actor):
@@ -246,18 +250,20 @@ class ActorRegistry:
 
     def __init__(self) -> None:
         self._actors: dict[int, Actor] = {}
+        self._by_class: dict[type[Actor], dict[int, Actor]] = {}
         self._boxes_of_the_dead: OrderedDict[int, BoundingBox] = OrderedDict()
 
     def __iter__(self) -> Iterator[Actor]:
         return iter(self._actors.values())
 
     def of_class(self, kind: type[AnyActor]) -> list[AnyActor]:
-        """Return the actors of a class."""
-        return [actor for actor in self._actors.values() if isinstance(actor, kind)]
+        """Return the actors of exactly this class."""
+        return cast("list[AnyActor]", list(self._by_class.get(kind, {}).values()))
 
     def add(self, actor: Actor) -> None:
         """Add a new actor."""
         self._actors[actor.id] = actor
+        self._by_class.setdefault(type(actor), {})[actor.id] = actor
 
     def find(self, actor_id: int) -> Actor | None:
         """Return an actor, or None when it does not exist."""
@@ -280,6 +286,7 @@ class ActorRegistry:
         """Remove an actor and remember its box; None when it does not exist."""
         actor = self._actors.pop(actor_id, None)
         if actor is not None:
+            del self._by_class[type(actor)][actor_id]
             self._boxes_of_the_dead[actor_id] = actor.identity.bounding_box
             while len(self._boxes_of_the_dead) > _REMEMBERED_BOXES:
                 self._boxes_of_the_dead.popitem(last=False)

@@ -13,7 +13,7 @@ from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_image_header, pack_sensor_header
 from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
-from sim.pocket.world.actors import Actor, Sensor, Vehicle, Walker, number_attribute
+from sim.pocket.world.actors import Actor, Prop, Sensor, Vehicle, Walker, number_attribute
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
 
@@ -164,13 +164,13 @@ class Cameras:
 
     def _instances(self, rasteriser: Rasteriser, episode: Episode) -> list[Instance]:
         instances = []
-        for actor in episode.actors:
-            key = _mesh_key(actor)
-            if key is not None:
-                self._register(rasteriser, key, actor)
-                instances.append(
-                    Instance(mesh_key=key, transform=actor.transform, paint=_paint(actor))
-                )
+        seen: list[Actor] = [
+            actor for kind in (Vehicle, Walker, Prop) for actor in episode.actors.of_class(kind)
+        ]
+        for actor in seen:
+            key = "walker" if isinstance(actor, Walker) else actor.type_id
+            self._register(rasteriser, key, actor)
+            instances.append(Instance(mesh_key=key, transform=actor.transform, paint=_paint(actor)))
         for head in episode.town.scene.signal_heads:
             light = episode.lights.by_opendrive_id.get(head.opendrive_id)
             if light is None:
@@ -193,14 +193,6 @@ class Cameras:
             mesh = prop_mesh(what.type_id)
         rasteriser.register_mesh(key, mesh)
         self._registered[1].add(key)
-
-
-def _mesh_key(actor: Actor) -> str | None:
-    if isinstance(actor, Vehicle):
-        return actor.type_id
-    if isinstance(actor, Walker):
-        return "walker"
-    return actor.type_id if actor.type_id.startswith("static.prop.") else None
 
 
 def _paint(actor: Actor) -> tuple[float, float, float]:

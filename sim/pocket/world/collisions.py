@@ -16,7 +16,7 @@ from sim.pocket.protocol.framing import pack_value
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_sensor_header
 from sim.pocket.protocol.values import ActorDescription, BoundingBox
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.world.actors import Actor, Sensor, Vehicle, Walker, wire_from_actor
+from sim.pocket.world.actors import Actor, Prop, Sensor, Vehicle, Walker, wire_from_actor
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
 
@@ -92,15 +92,17 @@ def _payload(episode: Episode, contact: Contact, publisher: Publisher) -> bytes:
 
 
 def _bodies(episode: Episode) -> list[Body]:
-    bodies = []
-    for actor in episode.actors:
-        if not actor.collides or isinstance(actor, Vehicle):
-            continue
-        if isinstance(actor, Walker):
-            bodies.append(Body(actor_id=actor.id, box=_box(actor), mass_kg=_WALKER_MASS_KG))
-        elif actor.type_id.startswith("static.prop."):
-            bodies.append(Body(actor_id=actor.id, box=_box(actor)))
-    return bodies
+    walkers = [
+        Body(actor_id=walker.id, box=_box(walker), mass_kg=_WALKER_MASS_KG)
+        for walker in episode.actors.of_class(Walker)
+        if walker.collides
+    ]
+    props = [
+        Body(actor_id=prop.id, box=_box(prop))
+        for prop in episode.actors.of_class(Prop)
+        if prop.collides
+    ]
+    return walkers + props
 
 
 def _box(actor: Actor) -> OrientedBox:

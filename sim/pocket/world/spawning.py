@@ -18,6 +18,7 @@ from sim.pocket.vehicles import vehicle_model
 from sim.pocket.world.actors import (
     Actor,
     Identity,
+    Prop,
     Sensor,
     TrafficLightActor,
     TrafficSign,
@@ -164,7 +165,7 @@ def _create(
         half = prop_half_extent(blueprint.id)
         box = BoundingBox(Vector3(0.0, 0.0, half.z), half)
         identity = Identity(**common, bounding_box=box, semantic_tag=CityObjectLabel.DYNAMIC)
-        return Actor(identity, pose)
+        return Prop(identity, pose)
     return Actor(Identity(**common), pose)
 
 
