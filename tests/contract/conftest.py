@@ -16,7 +16,7 @@ DELTA_S = 0.05
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalServer]:
-    with LocalServer() as running:
+    with LocalServer(start_timeout_s=600.0) as running:
         yield running
 
 

@@ -68,7 +68,9 @@ def test_every_subscriber_of_a_stream_gets_its_messages_and_no_other():
     asyncio.run(scenario())
 
 
-def test_a_slow_reader_gets_everything_in_order_while_ticks_wait_for_it():
+def test_a_slow_reader_gets_everything_in_order_while_ticks_wait_for_it(monkeypatch):
+    monkeypatch.setattr(stream_server, "PATIENCE_S", 1e6)
+
     async def scenario():
         async with running() as (server, port):
             reader, writer = await subscribe(server, port)
@@ -97,25 +99,21 @@ def test_a_reader_that_never_reads_loses_whole_messages_and_then_goes_on(monkeyp
             reader, writer = await subscribe(server, port)
             writer.transport.pause_reading()
             part = bytes(1 << 20)
-            waited = 0
             for number in range(60):
                 while server.holds_up():
                     await asyncio.sleep(0.01)
-                    waited += 1
                 server.publish(STREAM, [struct.pack("<I", number), part])
-            assert 0 < waited < 40
             writer.transport.resume_reading()
             received = []
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    async with asyncio.timeout(1.0):
-                        data = await message(reader)
-                    assert len(data) == 4 + len(part)
-                    received.append(struct.unpack_from("<I", data)[0])
+            while True:
+                server.publish(STREAM, [b"end"])
+                data = await message(reader)
+                if data == b"end":
+                    break
+                assert len(data) == 4 + len(part)
+                received.append(struct.unpack_from("<I", data)[0])
             assert received == sorted(received)
             assert 0 < len(received) < 60
-            server.publish(STREAM, [b"again"])
-            assert await message(reader) == b"again"
             await close(writer)
 
     asyncio.run(scenario())

@@ -63,6 +63,7 @@ class TownShelf:
         self._store = store
         self._seed = seed
         self._towns: OrderedDict[tuple[str, bytes], Town] = OrderedDict()
+        self._by_name: dict[str, Town] = {}
 
     def names(self) -> list[str]:
         """Return the names of all maps."""
@@ -71,10 +72,18 @@ class TownShelf:
     def town(self, name: str) -> Town:
         """Return a town by the name of its map, with or without CARLA's folders.
 
+        A kept town is returned as it was read; only one that is named by its file is read again.
+
         Raises:
             UserError: There is no such map.
         """
-        return self._shelved(self._store.load(name))
+        known = self._by_name.get(name)
+        if known is not None:
+            return self._shelved(known.map)
+        town = self._shelved(self._store.load(name))
+        if not name.endswith(".xodr"):
+            self._by_name[name] = town
+        return town
 
     def town_from_opendrive(self, name: str, opendrive: str) -> Town:
         """Return a town made from an OpenDRIVE text.
@@ -90,5 +99,8 @@ class TownShelf:
         town = self._towns.pop(key, None) or Town(town_map, self._seed)
         self._towns[key] = town
         while len(self._towns) > _KEPT_TOWNS:
-            self._towns.popitem(last=False)
+            _key, dropped = self._towns.popitem(last=False)
+            self._by_name = {
+                name: known for name, known in self._by_name.items() if known is not dropped
+            }
         return town
