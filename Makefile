@@ -10,7 +10,7 @@ ARGS   ?=
 .PHONY: evaluate test check bench lock clean
 
 evaluate: $(VENV)/.evaluate
-	$(BIN)/bicameral evaluate --output runs/evaluate $(ARGS)
+	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
 
 test: $(VENV)/.test check
 	scripts/install_system_packages.sh chromium
