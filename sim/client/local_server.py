@@ -24,6 +24,10 @@ _LOG = logging.getLogger(__name__)
 #: Printed by ``python -m sim.pocket`` when it accepts connections.
 _READY_TEXT = "listening on "
 
+#: A server that fails says so by ending; one that is slow may be compiling its kernels for the
+#: first time on a machine with better things to do.
+START_TIMEOUT_S = 600.0
+
 _STOP_TIMEOUT_S = 5.0
 _PORT_ATTEMPTS = 5
 
@@ -63,7 +67,7 @@ class LocalServer:
         seed: int = 0,
         map_folders: Sequence[Path] = (),
         log_path: Path | None = None,
-        start_timeout_s: float = DEFAULT_TIMEOUT_S,
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         """Describe the server; `start` or ``with`` starts it.
 

@@ -75,7 +75,6 @@ class Driver:
                 port=choice.port,
                 seed=choice.seed,
                 map_folders=choice.map_folders,
-                start_timeout_s=max(choice.timeout_s, DEFAULT_TIMEOUT_S),
             )
         )
         try:
