@@ -26,8 +26,11 @@
     holder.replaceChildren();
     const xs = route.x.concat(episode.x), ys = route.y.concat(episode.y);
     const margin = 12;
-    const x0 = Math.min(...xs) - margin, y0 = Math.min(...ys) - margin;
-    const width = Math.max(...xs) + margin - x0, height = Math.max(...ys) + margin - y0;
+    const centreX = (Math.min(...xs) + Math.max(...xs)) / 2, centreY = (Math.min(...ys) + Math.max(...ys)) / 2;
+    const spanX = Math.max(...xs) - Math.min(...xs) + 2 * margin, spanY = Math.max(...ys) - Math.min(...ys) + 2 * margin;
+    // A route straight north must not fill the page: the picture is at least as wide as high.
+    const width = Math.max(spanX, spanY), height = Math.max(spanY, 0.4 * spanX);
+    const x0 = centreX - width / 2, y0 = centreY - height / 2;
     // The world frame has x to the right and y downwards here, so left and right are as driven.
     const svg = element("svg", { viewBox: [x0, y0, width, height].join(" ") }, null);
     const unit = Math.max(width, height) / 400;
