@@ -21,6 +21,9 @@ from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes
 
+#: Several simulators start here, one after the other, perhaps on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 AGENTS = """
     import os, signal, zlib
     from dataclasses import replace

@@ -13,6 +13,9 @@ import pytest
 from bicameral.errors import SimulatorLostError
 from sim.client.local_server import LocalServer, find_free_port_pair
 
+#: Several simulators start here, one after the other, perhaps on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 PATIENCE_S = 60.0
 
 
