@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 import socket
 import struct
 
@@ -11,7 +10,7 @@ import pytest
 
 from sim.client.local_server import LocalServer
 
-TICKS = int(os.environ.get("BICAMERAL_REPEATABLE_TICKS", "120"))
+TICKS = 2000
 SENSOR_HEADER_BYTES = 48
 PLATFORM_TIMESTAMP = slice(SENSOR_HEADER_BYTES + 8, SENSOR_HEADER_BYTES + 16)
 

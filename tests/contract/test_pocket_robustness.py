@@ -16,7 +16,7 @@ import carla
 import msgpack
 import pytest
 
-TICKS = int(os.environ.get("BICAMERAL_ROBUSTNESS_TICKS", "400"))
+TICKS = 2000
 INPUTS = 5 * TICKS
 SLOWEST_CALL_S = 1.0
 MEMORY_GROWTH_BYTES = 50 << 20
