@@ -1,4 +1,4 @@
-"""Measure what a camera frame costs, stage by stage: `python -m sim.pocket.camera.bench`.
+"""Measure what a camera frame costs, stage by stage; `bicameral bench` prints it.
 
 Times are processor time of one thread (`time.thread_time`), the mean over frames along the town's
 spawn points with 30 parked vehicles and all signal heads, after two frames that compile and warm
@@ -7,12 +7,9 @@ up.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +18,7 @@ from sim.pocket.camera.encode import depth_bgra, semantic_bgra
 from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
-from sim.pocket.map_store import MapStore, TownMap
+from sim.pocket.map_store import TownMap
 from sim.pocket.scene.build import Scene, build_scene
 from sim.pocket.scene.models import signal_head_mesh
 from sim.pocket.scene.textures import make_textures
@@ -141,21 +138,3 @@ def _encode(frame: Frame, want: Channels) -> None:
         semantic_bgra(frame.semantic)
     if Channels.DEPTH in want:
         depth_bgra(frame.depth_m)
-
-
-def _main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m sim.pocket.camera.bench", description=__doc__)
-    parser.add_argument("--town", default="Harbour", help="name of the town")
-    parser.add_argument("--maps", nargs="*", type=Path, default=[], help="folders with .xodr files")
-    parser.add_argument("--frames", type=int, default=100, help="frames per kind of camera")
-    options = parser.parse_args(arguments)
-    town = MapStore(options.maps).load(options.town)
-    header = f"{'CPU-ms per frame':24}{'transform':>10}{'raster':>10}{'shade':>10}{'encode':>10}"
-    sys.stdout.write(f"{town.name}, {options.frames} frames\n{header}{'total':>10}\n")
-    for cost in measure_camera(town, options.frames):
-        stages = (cost.transform_ms, cost.raster_ms, cost.shade_ms, cost.encode_ms, cost.total_ms)
-        sys.stdout.write(f"{cost.name:24}" + "".join(f"{stage:10.2f}" for stage in stages) + "\n")
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])
