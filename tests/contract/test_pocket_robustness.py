@@ -158,9 +158,11 @@ def test_readers_that_never_read_hold_nobody_up_for_long(server, world, vehicle)
     camera = world.spawn_actor(blueprint, carla.Transform(), attach_to=vehicle)
     images: queue.SimpleQueue[carla.Image] = queue.SimpleQueue()
     camera.listen(images.put)
-    while images.empty():
+    subscribed = False
+    while not subscribed:
         world.tick()
-        time.sleep(0.02)
+        with contextlib.suppress(queue.Empty):
+            subscribed = images.get(timeout=0.05) is not None
     before_bytes = resident_bytes(server.process_id)
     # Stream ids count up from 1, the world's; the newest is the camera's.
     silent = [subscribe(server.port, number) for number in range(1, 120)]
@@ -211,21 +213,25 @@ def test_a_killed_client_harms_nobody(server, world, vehicle):
     camera = world.spawn_actor(blueprint, carla.Transform(), attach_to=vehicle)
     world.tick()
     program = (
-        "import carla, sys, time\n"
+        "import carla, sys\n"
         f"client = carla.Client('127.0.0.1', {server.port})\n"
         "client.set_timeout(60.0)\n"
         "world = client.get_world()\n"
         f"camera = world.get_actor({camera.id})\n"
         "camera.listen(lambda image: None)\n"
         "print('listening', flush=True)\n"
-        "time.sleep(600)\n"
+        "sys.stdin.read()\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdin is not None
     assert child.stdout is not None
     assert child.stdout.readline() == b"listening\n"
     frame = world.tick()
     child.kill()
     child.wait()
+    child.stdin.close()
     child.stdout.close()
     assert [world.tick() for _ in range(20)] == list(range(frame + 1, frame + 21))
 

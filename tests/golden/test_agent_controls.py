@@ -27,8 +27,7 @@ RECORD = json.loads(DRIVE.CONTROLS.read_text("utf-8")) if DRIVE.CONTROLS.exists(
 
 
 def test_every_shipped_agent_is_recorded() -> None:
-    if not DRIVE.agent_names():
-        pytest.skip("no agent ships in models/weights")
+    assert DRIVE.agent_names(), "agents ship in models/weights"
     assert {name: RECORD.get(name, {}).get("fingerprint") for name in DRIVE.agent_names()} == {
         name: DRIVE.fingerprint(name) for name in DRIVE.agent_names()
     }, "weights changed: run python tests/golden/agent_drive.py DATA"
