@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.types import CameraSpec, Decision, Observation, Route
+from bicameral.types import (
+    CameraSpec,
+    Decision,
+    MemoryCounters,
+    Observation,
+    Prediction,
+    Route,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,121 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Release memory; the session must not be used afterwards."""
+
+
+@runtime_checkable
+class ImageFormat(Protocol):
+    """The pictures that a classifier sees; `edge.sidecar.ImageSpec` is one."""
+
+    @property
+    def height(self) -> int:
+        """Rows of a canonical image."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a canonical image."""
+
+    @property
+    def channels(self) -> int:
+        """1 (grey) or 3."""
+
+    @property
+    def color(self) -> str:
+        """``GRAY``, ``RGB`` or ``BGR``."""
+
+
+@runtime_checkable
+class ClassifierSession(Protocol):
+    """Images in, calibrated class probabilities out: one network, a cascade, or anything else.
+
+    Thread-safe; never changes the images it is given. The temperature is applied here and nowhere
+    else.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def version(self) -> str:
+        """Version of its weights."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of `Prediction.probabilities`."""
+
+    @property
+    def image(self) -> ImageFormat:
+        """The canonical image."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the answer; a result memory's namespace."""
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates for one image; of a cascade: the expected number; None: unknown."""
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Turn decoded pictures (H, W, C) into canonical images (N, height, width, channels)."""
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        """Classify canonical images (N, height, width, channels) uint8; N may be 0."""
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run blank batches of these sizes, so that the first real one is not the slow one."""
+
+    def close(self) -> None:
+        """Release memory; the session must not be used afterwards."""
+
+
+@runtime_checkable
+class SupportsMask(Protocol):
+    """A classifier that can leave out pixels that were not observed."""
+
+    def predict_masked(self, images: NDArray[np.uint8], observed: NDArray[np.bool_]) -> Prediction:
+        """Classify from the pixels where `observed` (N, height, width) is true."""
+
+
+@runtime_checkable
+class SupportsFeatures(Protocol):
+    """A classifier that shows its penultimate features."""
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features (N, D) of canonical images."""
+
+
+@runtime_checkable
+class SupportsStages(Protocol):
+    """A classifier that answers at any time, better with every stage."""
+
+    def predict_stages(self, images: NDArray[np.uint8]) -> Iterator[Prediction]:
+        """Yield one prediction per stage for canonical images."""
+
+
+@runtime_checkable
+class SupportsLearning(Protocol):
+    """A classifier that learns classes from examples at run time."""
+
+    def with_examples(self, images: NDArray[np.uint8], label: str) -> ClassifierSession:
+        """Return a new session that also knows these examples; this one stays as it is."""
+
+
+@runtime_checkable
+class ResultMemory(Protocol):
+    """Remembers results of images that were seen before, per namespace (a model's fingerprint)."""
+
+    def lookup(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
+        """Return a `Prediction` of one row, or None, for each canonical image (N, H, W, C)."""
+
+    def store(self, namespace: str, images: NDArray[np.uint8], results: Prediction) -> None:
+        """Remember the results of canonical images, in order, as far as they are confident."""
+
+    def clear(self, namespace: str | None = None) -> None:
+        """Forget one namespace, or everything."""
+
+    def counters(self) -> MemoryCounters:
+        """Return what happened so far."""
 
 
 @runtime_checkable

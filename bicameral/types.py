@@ -155,3 +155,65 @@ class Metric:
     value: float
     unit: str
     valid: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """How the answer for one image came about.
+
+    Attributes:
+        stage: Who answered: ``memory``, ``a``, ``b`` (A and B combined), or ``block_k``.
+        memory_hit: Whether the result memory answered.
+        confidence_a: The gate's score of A, 0..1; None if A did not run.
+        stage_times_s: Seconds per stage. A stage computes a whole batch at once, so this is the
+            image's share of it.
+    """
+
+    stage: str
+    memory_hit: bool
+    confidence_a: float | None
+    stage_times_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Answers for N images.
+
+    Attributes:
+        probabilities: (N, C) float32, calibrated, rows sum to 1.
+        confidence: (N,) float32, 0..1, high = sure: the most probable class's probability.
+        trace: One entry per image, or None where a single network answered.
+    """
+
+    probabilities: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    trace: tuple[Trace, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryCounters:
+    """What a result memory did since it was made.
+
+    Attributes:
+        lookups: Images looked up.
+        hits: Lookups that were answered.
+        verified: Hits whose stored thumbnail was compared with the image.
+        rejected: Candidates that the comparison refused.
+        stored: Results stored.
+        not_stored: Results that were not confident enough to store.
+        evicted: Entries dropped because the memory was full.
+        expired: Entries dropped because of their age.
+        skipped: Lookups and stores that an unreachable backend did not answer in time.
+        entries: Entries held now.
+    """
+
+    lookups: int = 0
+    hits: int = 0
+    verified: int = 0
+    rejected: int = 0
+    stored: int = 0
+    not_stored: int = 0
+    evicted: int = 0
+    expired: int = 0
+    skipped: int = 0
+    entries: int = 0

@@ -12,6 +12,7 @@ from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import RoadOption
 from edge.preprocessing import canonical_from_picture, tensor_from_canonical
+from edge.probabilities import softmax
 from edge.session import OnnxSession
 from edge.sidecar import AgentSpec, ImageSpec, Sidecar, read_model_bytes, read_sidecar
 
@@ -162,11 +163,3 @@ def one_hot_from_commands(commands: NDArray[np.integer]) -> NDArray[np.float32]:
     one_hot = np.zeros((values.size, len(COMMANDS)), np.float32)
     one_hot[np.arange(values.size), columns] = 1.0
     return one_hot
-
-
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Return `softmax(logits / temperature)` over the last axis in float64."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    scaled = scaled - scaled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(scaled)
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

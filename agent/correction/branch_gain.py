@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.correction.paper import AGREE, CLASS, JITTER, LOST, PaperRule
-from edge.dual_head import softmax
+from edge.probabilities import softmax
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent.confidence import confidence_from_probabilities
 from agent.correction.protocol import Correction, Opinions
-from edge.dual_head import softmax
+from edge.probabilities import softmax
 
 AGREE = "paper_1_agree"
 CLASS = "paper_2_class"

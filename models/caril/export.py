@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import platform
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 
@@ -46,8 +42,8 @@ from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
 from models.caril.fitting import CHECK_NAME, Fit, predict_images, read_fit
 from models.caril.network import DualHeadNetwork
 from models.caril.training import CHECKPOINT_NAME, load_network
+from models.onnx_export import OPSET, count_cost, host_name, onnx_from_network
 
-OPSET = 13
 _TOLERANCE = 1e-4
 _LIMITS = (
     "Sees road and markings only: no obstacles, no traffic lights, no other road users. Drives the "
@@ -123,7 +119,7 @@ def export(settings: ExportSettings) -> ExportResult:
     content = _onnx_from_network(network)
     macs, parameters = count_cost(content)
     path = settings.output / f"{settings.name}.onnx"
-    cost = Cost(macs=macs, parameters=parameters, cpu_us=0.0, host=_host())
+    cost = Cost(macs=macs, parameters=parameters, cpu_us=0.0, host=host_name())
     sidecar = _describe(settings, network, fit, content, cost)
     model = DualHeadModel(sidecar, OnnxSession(content, name=settings.name))
     checked, difference, cpu_us = _compare(model, network, settings.training / CHECK_NAME)
@@ -146,52 +142,11 @@ def export(settings: ExportSettings) -> ExportResult:
     )
 
 
-def count_cost(model: bytes) -> tuple[int, int]:
-    """Count an ONNX graph's multiply-accumulates for batch 1, and its float parameters.
-
-    Only convolutions and matrix products count, as is usual; what batch normalisation costs is
-    gone, because the exporter folds it into the convolutions.
-    """
-    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
-    weights = {item.name: tuple(item.dims) for item in graph.initializer}
-    shapes = {
-        value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)
-        for value in [*graph.input, *graph.value_info, *graph.output]
-    }
-    macs = 0
-    for node in graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
-            kernel, out = weights[node.input[1]], shapes[node.output[0]]
-            places = int(np.prod(out[2:])) if node.op_type == "Conv" else 1
-            macs += int(np.prod(kernel)) * places
-    floats = (item for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT)
-    return macs, sum(int(np.prod(item.dims)) for item in floats)
-
-
 def _onnx_from_network(network: DualHeadNetwork) -> bytes:
-    names = ["image"]
-    arguments: list[torch.Tensor] = [torch.zeros(1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width)]
+    inputs = {"image": torch.zeros(1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width)}
     if network.settings.variant == "conditional":
-        names += ["speed_mps", "command"]
-        arguments += [torch.zeros(1, 1), torch.zeros(1, len(COMMANDS))]
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # The tracing exporter is marked as old; it is the one that keeps to the opset asked for.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        torch.onnx.export(
-            network,
-            tuple(arguments),
-            buffer,  # type: ignore[arg-type]
-            input_names=names,
-            output_names=["steer", "logits"],
-            dynamic_axes={name: {0: "batch"} for name in [*names, "steer", "logits"]},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load_from_string(buffer.getvalue())
-    onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+        inputs |= {"speed_mps": torch.zeros(1, 1), "command": torch.zeros(1, len(COMMANDS))}
+    return onnx_from_network(network, inputs, ("steer", "logits"))
 
 
 def _describe(
@@ -298,14 +253,3 @@ def _compare(
         model.predict_batch(images[one], speed_mps[one], command[one])
         times_s.append(time.perf_counter() - began)
     return len(images), difference, float(np.median(times_s)) * 1e6
-
-
-def _host() -> str:
-    """Name the processor, as far as the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.machine()
-    return platform.machine()

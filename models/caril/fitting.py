@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic, write_json_atomic
-from edge.dual_head import one_hot_from_commands, softmax
+from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import picture_statistics, tensor_from_canonical
-from models.caril.calibration import calibration_errors, fit_temperature
+from edge.probabilities import softmax
+from models.calibration import calibration_errors, fit_temperature
 from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES
 from models.caril.dataset import Frames
 from models.caril.network import DualHeadNetwork

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_json_atomic
-from edge.dual_head import DualHeadBatch, DualHeadModel, softmax
-from models.caril.calibration import expected_calibration_error
+from edge.dual_head import DualHeadBatch, DualHeadModel
+from edge.probabilities import softmax
+from models.calibration import expected_calibration_error
 from models.caril.classes import STEERING_CLASSES, SteeringClasses
 from models.caril.dataset import Frames, Split, load_frames
 

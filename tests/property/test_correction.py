@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.confidence import confidence_from_probabilities
 from agent.correction.paper import AGREE, CLASS, JITTER, LOST, PaperRule
-from edge.dual_head import softmax
+from edge.probabilities import softmax
 
 pytestmark = pytest.mark.property
 

@@ -14,10 +14,11 @@ from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel
 from edge.sidecar import read_sidecar
 from models.caril.dataset import load_frames
-from models.caril.export import ExportResult, ExportSettings, count_cost, export
+from models.caril.export import ExportResult, ExportSettings, export
 from models.caril.network import NetworkSettings
 from models.caril.offline_metrics import evaluate_offline, predict_all
 from models.caril.training import TrainingSettings, train
+from models.onnx_export import count_cost
 
 pytestmark = pytest.mark.unit
 

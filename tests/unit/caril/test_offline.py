@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from edge.dual_head import softmax
-from models.caril.calibration import expected_calibration_error, fit_temperature
+from edge.probabilities import softmax
+from models.calibration import expected_calibration_error, fit_temperature
 from models.caril.classes import STEERING_CLASSES
 from models.caril.offline_metrics import score_answers
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from bicameral.errors import ConfigError, DataError
-from models.caril.checkpoint import read_checkpoint
 from models.caril.classes import STEERING_CLASSES
 from models.caril.dataset import load_frames
 from models.caril.fitting import predict_frames, read_fit
@@ -21,6 +20,7 @@ from models.caril.training import (
     sampling_weights,
     train,
 )
+from models.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.dual_head import softmax
+from edge.probabilities import softmax
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _LOG_TEMPERATURE_RANGE = (-2.5, 2.5)

@@ -1,0 +1,87 @@
+"""From a torch network to ONNX bytes, and what the graph costs."""
+
+from __future__ import annotations
+
+import io
+import platform
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+#: The highest opset that TensorRT 8.2 on a Jetson Nano reads.
+OPSET = 13
+
+
+def onnx_from_network(
+    network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+) -> bytes:
+    """Trace a network into an ONNX graph of opset 13 with a free batch size.
+
+    Args:
+        network: In evaluation mode.
+        inputs: Example tensors by input name, in the order of `forward`'s parameters, batch 1.
+        outputs: Names of the outputs, in order.
+
+    Returns:
+        The content of an ONNX file; the same bytes for the same network.
+    """
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The tracing exporter is marked as old; it is the one that keeps to the opset asked for.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            buffer,  # type: ignore[arg-type]
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in [*inputs, *outputs]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def count_cost(model: bytes) -> tuple[int, int]:
+    """Count an ONNX graph's multiply-accumulates for batch 1, and its float parameters.
+
+    Only convolutions and matrix products count, as is usual; what batch normalisation costs is
+    gone, because the exporter folds it into the convolutions.
+    """
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    shapes = {
+        value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)
+        for value in [*graph.input, *graph.value_info, *graph.output]
+    }
+    shapes |= {item.name: tuple(item.dims) for item in graph.initializer}
+    macs = 0
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
+            continue
+        left, right, out = (shapes[name] for name in (*node.input[:2], node.output[0]))
+        # Every number of the output is one sum over: the kernel (Conv), the inner dimension.
+        terms = left[-1] if node.op_type == "MatMul" else int(np.prod(right[1:]))
+        if node.op_type == "Gemm":
+            terms = left[1]
+        macs += int(np.prod(out)) * terms
+    floats = (item for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT)
+    return macs, sum(int(np.prod(item.dims)) for item in floats)
+
+
+def host_name() -> str:
+    """Name the processor, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return platform.machine()
+    return platform.machine()
