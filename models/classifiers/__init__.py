@@ -1,0 +1,1 @@
+"""Image classifiers: data sets, small networks, pair selection, and the cascade they become."""
