@@ -56,7 +56,10 @@ def count_cost(model: bytes) -> tuple[int, int]:
     Only convolutions and matrix products count, as is usual; what batch normalisation costs is
     gone, because the exporter folds it into the convolutions.
     """
-    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    loaded = onnx.load_from_string(model)
+    for value in loaded.graph.input:  # shapes that are computed from the batch need it known
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    graph = onnx.shape_inference.infer_shapes(loaded, data_prop=True).graph
     shapes = {
         value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)
         for value in [*graph.input, *graph.value_info, *graph.output]

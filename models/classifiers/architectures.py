@@ -1,0 +1,110 @@
+"""Every architecture that trains, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from bicameral.errors import unknown_name
+from models.classifiers.networks.dense import DenseNetwork
+from models.classifiers.networks.dual_branch import DualBranchNetwork
+from models.classifiers.networks.inverted_residual import InvertedResidualNetwork
+from models.classifiers.networks.mixer import MixerNetwork
+from models.classifiers.networks.rep_vgg import RepVggNetwork
+from models.classifiers.networks.residual import ResidualNetwork
+from models.classifiers.networks.shuffle import ShuffleNetwork
+from models.classifiers.networks.squeeze import SqueezeNetwork
+from models.classifiers.networks.vgg import VggNetwork
+from models.classifiers.networks.wide_residual import WideResidualNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageShape:
+    """What a network is built for: channels, rows and columns of its pictures, and classes."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A network that can be built for any images.
+
+    Attributes:
+        build: Makes an untrained network; its `forward` returns logits and features.
+        learning_rate: Peak of the schedule. Networks without batch normalisation need a small one.
+        precision: Arithmetic of the training. bf16 halves the time of wide convolutions; depthwise
+            ones are faster in fp32.
+    """
+
+    build: Callable[[ImageShape], nn.Module]
+    learning_rate: float = 0.1
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+
+def _mixer(shape: ImageShape) -> nn.Module:
+    return MixerNetwork(
+        shape.channels,
+        shape.classes,
+        height=shape.height,
+        columns=shape.width,
+        width=48,
+        depth=4,
+    )
+
+
+#: The small networks that a cascade may be made of.
+POOL: dict[str, Architecture] = {
+    "dual_branch": Architecture(
+        build=lambda s: DualBranchNetwork(s.channels, s.classes), learning_rate=0.02
+    ),
+    "mixer48": Architecture(build=_mixer, learning_rate=0.05),
+    "residual8": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=8)),
+    "residual16": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=16)),
+    "residual24": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=24)),
+    "vgg12": Architecture(build=lambda s: VggNetwork(s.channels, s.classes, width=12)),
+    "vgg24": Architecture(build=lambda s: VggNetwork(s.channels, s.classes, width=24)),
+    "inverted_residual16": Architecture(
+        build=lambda s: InvertedResidualNetwork(s.channels, s.classes, width=16),
+        precision="fp32",
+    ),
+    "shuffle16": Architecture(
+        build=lambda s: ShuffleNetwork(s.channels, s.classes, width=16), precision="fp32"
+    ),
+    "squeeze16": Architecture(build=lambda s: SqueezeNetwork(s.channels, s.classes, width=16)),
+    "dense12": Architecture(
+        build=lambda s: DenseNetwork(s.channels, s.classes, growth=12, depth=4)
+    ),
+    "rep_vgg16": Architecture(build=lambda s: RepVggNetwork(s.channels, s.classes, width=16)),
+}
+
+#: The large single networks that a cascade is compared with.
+REFERENCES: dict[str, Architecture] = {
+    "wide_residual32": Architecture(
+        build=lambda s: WideResidualNetwork(s.channels, s.classes, width=32)
+    ),
+    "wide_residual40": Architecture(
+        build=lambda s: WideResidualNetwork(s.channels, s.classes, width=40)
+    ),
+    "wide_residual48": Architecture(
+        build=lambda s: WideResidualNetwork(s.channels, s.classes, width=48)
+    ),
+}
+
+ARCHITECTURES = POOL | REFERENCES
+
+
+def build_network(name: str, shape: ImageShape) -> nn.Module:
+    """Build an untrained network.
+
+    Raises:
+        UserError: If there is no architecture of that name.
+    """
+    if name not in ARCHITECTURES:
+        raise unknown_name("architecture", name, ARCHITECTURES)
+    return ARCHITECTURES[name].build(shape)

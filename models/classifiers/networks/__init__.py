@@ -1,0 +1,1 @@
+"""Network definitions for image classification, one family per file."""

@@ -1,0 +1,53 @@
+"""Inverted residuals with depthwise convolutions (MobileNetV2, Sandler et al. 2018, 1801.04381)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.classifiers.networks.convolution import conv_norm, conv_norm_relu
+
+_EXPANSION = 4
+
+
+class InvertedResidual(nn.Module):
+    """Widen with 1x1, filter each channel with 3x3, narrow with 1x1 and no activation."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        hidden = _EXPANSION * inputs
+        self.body = nn.Sequential(
+            conv_norm_relu(inputs, hidden, 1),
+            conv_norm_relu(hidden, hidden, stride=stride, groups=hidden),
+            conv_norm(hidden, outputs, 1),
+        )
+        self.has_shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y: Tensor = self.body(x)
+        return x + y if self.has_shortcut else y
+
+
+class InvertedResidualNetwork(nn.Module):
+    """A stride-2 stem, then six inverted residuals; the size halves once more after two."""
+
+    def __init__(self, channels: int, classes: int, *, width: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            conv_norm_relu(channels, width, stride=2),
+            InvertedResidual(width, width, 1),
+            InvertedResidual(width, width, 1),
+            InvertedResidual(width, 2 * width, 2),
+            InvertedResidual(2 * width, 2 * width, 1),
+            InvertedResidual(2 * width, 2 * width, 1),
+            InvertedResidual(2 * width, 3 * width, 1),
+            conv_norm_relu(3 * width, 6 * width, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(6 * width, classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 6 width)."""
+        features = self.trunk(x)
+        return self.head(features), features
