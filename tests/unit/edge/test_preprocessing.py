@@ -61,6 +61,16 @@ def test_a_ratio_that_is_no_integer_weighs_pixels_by_their_area() -> None:
     assert resize_area_int(row, 1, 2)[0, :, 0].tolist() == [30, 190]
 
 
+def test_a_photograph_comes_down_to_the_same_exact_means() -> None:
+    photograph = np.random.default_rng(3).integers(0, 256, (1500, 2100, 3), dtype=np.uint8)
+    sums = photograph.reshape(30, 50, 28, 75, 3).astype(np.int64).sum(axis=(1, 3))
+    assert (resize_area_int(photograph, 30, 28) == (sums + 1875) // 3750).all()
+
+
+def test_no_pictures_come_down_to_no_pictures() -> None:
+    assert resize_area_int(np.empty((0, 50, 40, 3), np.uint8), 28, 28).shape == (0, 28, 28, 3)
+
+
 def test_the_tensor_is_scaled_per_channel() -> None:
     image = np.zeros((1, 64, 160, 3), np.uint8)
     image[..., 1] = 255
