@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
 from edge.preprocessing import tensor_from_canonical
 from edge.sidecar import ImageSpec
 from models.classifiers.dataset import LabelledImages
@@ -28,7 +32,7 @@ class Teacher:
 
     def __init__(self, logits: NDArray[np.float32]) -> None:
         """Keep logits (2, N, C): of the images, and of their mirror images."""
-        self._logits = torch.from_numpy(logits)
+        self._logits = logits
         self.fingerprint = hashlib.sha256(np.ascontiguousarray(logits).tobytes()).hexdigest()
 
     @classmethod
@@ -36,6 +40,24 @@ class Teacher:
         """Run a trained network, in evaluation mode, over the training images."""
         both = [images.images, images.images[:, :, ::-1]]
         return cls(np.stack([predict_logits(network, view, spec) for view in both]))
+
+    @classmethod
+    def read(cls, path: Path) -> Teacher:
+        """Read answers that `write` wrote.
+
+        Raises:
+            DataError: If the file is damaged.
+        """
+        try:
+            return cls(np.load(path, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read the teacher's answers {path}: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write the answers, whole or not at all."""
+        buffer = io.BytesIO()
+        np.save(buffer, self._logits)
+        write_bytes_atomic(path, buffer.getvalue())
 
     def loss(
         self, logits: Tensor, index: NDArray[np.integer], mirrored: NDArray[np.bool_]
@@ -47,7 +69,7 @@ class Teacher:
             index: (B,) which training images they belong to.
             mirrored: (B,) whether they were mirrored.
         """
-        answers = self._logits[mirrored.astype(np.int64), index]
+        answers = torch.from_numpy(self._logits[mirrored.astype(np.int64), index])
         target = functional.softmax(answers / TEMPERATURE, dim=1)
         return functional.cross_entropy(logits / TEMPERATURE, target) * TEMPERATURE**2
 

@@ -46,14 +46,12 @@ class Recipe:
         batch_size: Images per step; the last, smaller batch of an epoch is left out.
         weight_decay: L2 penalty of all parameters.
         augmentation: What is varied.
-        distillation: Weight of the teacher's loss, 0..1; 0 trains on the labels alone.
     """
 
     epochs: int = 12
     batch_size: int = 128
     weight_decay: float = 5e-4
     augmentation: Augmentation = field(default_factory=Augmentation)
-    distillation: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
@@ -61,8 +59,6 @@ class Recipe:
                 f"epochs is {self.epochs} and batch_size {self.batch_size}, expected at least 1 "
                 "and 2"
             )
-        if not 0.0 <= self.distillation <= 1.0:
-            raise ConfigError(f"distillation is {self.distillation}, expected 0..1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +70,7 @@ class TrainingSettings:
         output: Folder of this network: checkpoint and log.
         recipe: What all networks share.
         seed: Decides weights, order and augmentation.
+        distillation: Weight of the teacher's loss, 0..1; 0 trains on the labels alone.
         checkpoint_every: Steps between checkpoints.
     """
 
@@ -81,7 +78,12 @@ class TrainingSettings:
     output: Path
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
+    distillation: float = 0.0
     checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.distillation <= 1.0:
+            raise ConfigError(f"distillation is {self.distillation}, expected 0..1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,7 @@ def train(
         ConfigError: If the output folder holds another training, or a teacher is missing.
         UserError: If there is no such architecture.
     """
-    if (teacher is None) != (settings.recipe.distillation == 0.0):
+    if (teacher is None) != (settings.distillation == 0.0):
         raise ConfigError("distillation needs a teacher, and a teacher a weight above 0")
     torch.set_num_threads(1)
     run = _Run(settings, dataset, teacher)
@@ -270,7 +272,7 @@ class _Run:
             logits: Tensor = self.network(images.to(memory_format=torch.channels_last))[0]
         loss = functional.cross_entropy(logits.float(), labels)
         if self._teacher is not None:
-            weight = self._recipe.distillation
+            weight = self._settings.distillation
             distilled = self._teacher.loss(logits.float(), index, mirrored)
             loss = (1.0 - weight) * loss + weight * distilled
         self._optimizer.zero_grad(set_to_none=True)
@@ -294,6 +296,7 @@ class _Run:
             "architecture": self._settings.architecture,
             "seed": self._settings.seed,
             "recipe": asdict(self._recipe),
+            "distillation": self._settings.distillation,
             "data": data,
             "teacher": None if self._teacher is None else self._teacher.fingerprint,
         }

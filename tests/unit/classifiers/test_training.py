@@ -1,0 +1,165 @@
+"""Training of one network: it learns, it resumes, it refuses what does not belong to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bicameral.errors import ConfigError, DataError, UserError
+from models.classifiers.augmentation import Augmentation, augment_batch
+from models.classifiers.dataset import ImageDataset
+from models.classifiers.distillation import Teacher, predict_logits
+from models.classifiers.training import (
+    CHECKPOINT_NAME,
+    Recipe,
+    TrainingProgress,
+    TrainingSettings,
+    image_spec,
+    load_network,
+    train,
+)
+
+RECIPE = Recipe(epochs=3, batch_size=32)
+
+
+def settings(output: Path, **changes: object) -> TrainingSettings:
+    values: dict[str, object] = {
+        "architecture": "residual8",
+        "output": output,
+        "recipe": RECIPE,
+        "checkpoint_every": 4,
+    }
+    return TrainingSettings(**(values | changes))  # type: ignore[arg-type]
+
+
+def weights(network: torch.nn.Module) -> list[np.ndarray]:
+    return [value.numpy() for value in network.state_dict().values()]
+
+
+def accuracy(network: torch.nn.Module, dataset: ImageDataset) -> float:
+    logits = predict_logits(network, dataset.test.images, image_spec(dataset))
+    return float((logits.argmax(axis=1) == dataset.test.labels).mean())
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["residual8", "squeeze16"])
+def test_a_network_learns_a_simple_task(
+    name: str, synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    network = train(settings(tmp_path, architecture=name), synthetic_dataset)
+    assert accuracy(network, synthetic_dataset) > 0.9
+
+
+@pytest.mark.parametrize("stop", [1, 6, 8, 13, 23])
+def test_a_training_killed_anywhere_ends_with_the_same_bits(
+    stop: int, synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    whole = train(settings(tmp_path / "whole"), synthetic_dataset)
+
+    def kill(progress: TrainingProgress) -> None:
+        if progress.step == stop:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(settings(tmp_path / "killed"), synthetic_dataset, progress=kill)
+    resumed = train(settings(tmp_path / "killed"), synthetic_dataset)
+    for left, right in zip(weights(whole), weights(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_a_finished_training_is_not_repeated(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    train(settings(tmp_path), synthetic_dataset)
+    steps: list[TrainingProgress] = []
+    train(settings(tmp_path), synthetic_dataset, progress=steps.append)
+    assert steps == []
+
+
+def test_a_folder_of_another_training_is_refused(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    train(settings(tmp_path), synthetic_dataset)
+    with pytest.raises(ConfigError, match="other settings or data"):
+        train(settings(tmp_path, seed=1), synthetic_dataset)
+
+
+def test_a_checkpoint_gives_back_the_trained_network(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    trained = train(settings(tmp_path), synthetic_dataset)
+    for left, right in zip(weights(trained), weights(load_network(tmp_path)), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_a_checkpoint_with_another_architectures_weights_is_refused(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    train(settings(tmp_path), synthetic_dataset)
+    path = tmp_path / CHECKPOINT_NAME
+    record = torch.load(path, weights_only=True)
+    record["settings"]["architecture"] = "vgg12"
+    torch.save(record, path)
+    with pytest.raises(DataError, match="no checkpoint of a classifier"):
+        load_network(tmp_path)
+
+
+def test_an_unknown_architecture_and_too_large_batches_are_refused(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="unknown architecture 'resnet50'"):
+        train(settings(tmp_path, architecture="resnet50"), synthetic_dataset)
+    with pytest.raises(DataError, match="fewer than one batch of 512"):
+        train(settings(tmp_path, recipe=Recipe(batch_size=512)), synthetic_dataset)
+
+
+def test_a_student_learns_from_its_teacher_alone(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    teaching = train(settings(tmp_path / "teacher", architecture="vgg12"), synthetic_dataset)
+    teacher = Teacher.from_network(teaching, synthetic_dataset.train, image_spec(synthetic_dataset))
+    student = train(
+        settings(tmp_path / "student", distillation=1.0), synthetic_dataset, teacher=teacher
+    )
+    assert accuracy(student, synthetic_dataset) > 0.9
+
+
+def test_distillation_and_a_teacher_come_together(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="needs a teacher"):
+        train(settings(tmp_path, distillation=0.5), synthetic_dataset)
+
+
+def test_a_teachers_answers_survive_a_file(tmp_path: Path) -> None:
+    teacher = Teacher(np.arange(24, dtype=np.float32).reshape(2, 4, 3))
+    teacher.write(tmp_path / "answers.npy")
+    assert Teacher.read(tmp_path / "answers.npy").fingerprint == teacher.fingerprint
+    (tmp_path / "answers.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"answers\.npy"):
+        Teacher.read(tmp_path / "answers.npy")
+
+
+def test_shifted_images_move_by_at_most_the_shift_and_fill_with_black() -> None:
+    images = np.full((200, 6, 6, 1), 9, np.uint8)
+    shifted, mirrored = augment_batch(images, Augmentation(shift_px=1), np.random.default_rng(0))
+    assert not mirrored.any()
+    counts = set((shifted > 0).sum(axis=(1, 2, 3)).tolist())
+    assert counts == {36, 30, 25}
+    assert (images == 9).all()
+
+
+def test_mirrored_images_are_reported_and_mirrored() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (50, 5, 4, 3), np.uint8)
+    augmented, mirrored = augment_batch(
+        images, Augmentation(shift_px=0, mirror=True), np.random.default_rng(0)
+    )
+    assert 10 < mirrored.sum() < 40
+    np.testing.assert_array_equal(augmented[mirrored], images[mirrored][:, :, ::-1])
+    np.testing.assert_array_equal(augmented[~mirrored], images[~mirrored])
