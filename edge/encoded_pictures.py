@@ -1,0 +1,228 @@
+"""What an encoded picture says about itself: size, orientation, and whether it is complete.
+
+Read before decoding, because a few kilobytes can claim to be a picture of gigabytes, and because
+decoders fill up what is missing of a cut-off file, or write to standard error about it.
+
+Formats: JPEG (ITU-T T.81), PNG (W3C, third edition), WebP (RFC 9649), BMP.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bicameral.errors import DataError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_EXIF_PREFIX = b"Exif\0\0"
+_ORIENTATION_TAG = 0x0112
+_SHORT = 3
+
+#: Chunks that decide a PNG's pixels. All others (colour profiles, texts, animation) are withheld
+#: from the decoder, which would inflate them, or complain about them on standard error.
+_PNG_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PNG_GREY = 0
+
+#: JPEG markers without a length: TEM and the restart markers.
+_JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+#: Start-of-frame markers; the gaps are DHT, JPG and DAC.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SCAN, _JPEG_EXIF = 0xDA, 0xE1
+
+_WEBP_ANIMATION = 0x02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedPicture:
+    """One encoded picture.
+
+    Attributes:
+        format: ``JPEG``, ``PNG``, ``WebP`` or ``BMP``.
+        width: Columns as stored, before the orientation is applied.
+        height: Rows as stored.
+        orientation: EXIF orientation 1..8; 1 if it has none.
+        transparent_grey: The stored grey level of a grey PNG that stands for transparency, in
+            units of its own bit depth; None if there is none.
+        bit_depth: Bits per channel where the format says so in front (PNG), else 8.
+        content: What a decoder needs of the file.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    transparent_grey: int | None = None
+    bit_depth: int = 8
+    content: bytes
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.width * self.height
+
+
+def read_encoded_picture(data: bytes) -> EncodedPicture:
+    """Read the frame of an encoded picture without decoding its pixels.
+
+    Args:
+        data: Content of a JPEG, PNG, WebP or BMP file; recognised by content.
+
+    Raises:
+        DataError: If it is none of these, is damaged or cut off, or is an animation.
+    """
+    try:
+        if data.startswith(b"\xff\xd8\xff"):
+            picture = _read_jpeg(data)
+        elif data.startswith(_PNG_SIGNATURE):
+            picture = _read_png(data)
+        elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            picture = _read_webp(data)
+        elif data.startswith(b"BM"):
+            picture = _read_bmp(data)
+        else:
+            raise DataError(
+                f"not a picture in a known format (it starts with {data[:8].hex(' ') or 'nothing'})"
+                "; known are JPEG, PNG, WebP and BMP"
+            )
+    except (struct.error, IndexError) as error:
+        raise DataError("the picture ends inside its header; it is cut off or damaged") from error
+    if picture.width < 1 or picture.height < 1:
+        raise DataError(f"the {picture.format} has no pixels: {picture.width} x {picture.height}")
+    return picture
+
+
+def _read_jpeg(data: bytes) -> EncodedPicture:
+    size: tuple[int, int] | None = None
+    orientation = 1
+    position = 2
+    while True:
+        if data[position] != 0xFF:
+            raise DataError(f"the JPEG has no marker at byte {position}; it is damaged")
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        position += 2
+        if marker in _JPEG_STANDALONE:
+            continue
+        (length,) = struct.unpack_from(">H", data, position)
+        body = data[position + 2 : position + length]
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", body, 1)
+            size = (width, height)
+        elif marker == _JPEG_EXIF and body.startswith(_EXIF_PREFIX) and orientation == 1:
+            orientation = _orientation_from_exif(body)
+        elif marker == _JPEG_SCAN:
+            break
+        position += max(length, 2)
+    if size is None:
+        raise DataError("the JPEG has no frame header before its first scan; it is damaged")
+    if data.rfind(b"\xff\xd9") < position:
+        raise DataError("the JPEG has no end marker; it is cut off")
+    return EncodedPicture(
+        format="JPEG", width=size[0], height=size[1], orientation=orientation, content=data
+    )
+
+
+def _read_png(data: bytes) -> EncodedPicture:
+    kept = [_PNG_SIGNATURE]
+    width = height = bit_depth = color_type = 0
+    orientation, transparent_grey = 1, None
+    for kind, chunk in _png_chunks(data):
+        body = chunk[8:-4]
+        if kind == b"IHDR":
+            width, height, bit_depth, color_type = struct.unpack_from(">IIBB", body)
+        elif kind == b"tRNS" and color_type == _PNG_GREY:
+            (transparent_grey,) = struct.unpack_from(">H", body)
+        elif kind == b"eXIf":
+            orientation = _orientation_from_exif(body)
+        if kind in _PNG_PIXEL_CHUNKS:
+            kept.append(chunk)
+    return EncodedPicture(
+        format="PNG",
+        width=width,
+        height=height,
+        orientation=orientation,
+        transparent_grey=transparent_grey,
+        bit_depth=bit_depth,
+        content=b"".join(kept),
+    )
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield type and whole chunk, checked, until the end chunk."""
+    position = len(_PNG_SIGNATURE)
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        chunk = data[position : position + 12 + length]
+        if len(chunk) < 12 + length:
+            raise DataError("the PNG ends inside a chunk; it is cut off or damaged")
+        (checksum,) = struct.unpack(">I", chunk[-4:])
+        if kind in _PNG_PIXEL_CHUNKS and zlib.crc32(chunk[4:-4]) != checksum:
+            raise DataError(f"the PNG's chunk {kind.decode()} has a wrong checksum; it is damaged")
+        if position == len(_PNG_SIGNATURE) and kind != b"IHDR":
+            raise DataError("the PNG does not begin with its header chunk; it is damaged")
+        yield kind, chunk
+        position += 12 + length
+
+
+def _read_webp(data: bytes) -> EncodedPicture:
+    (size,) = struct.unpack_from("<I", data, 4)
+    if 8 + size > len(data):
+        raise DataError(f"the WebP announces {8 + size} bytes and has {len(data)}; it is cut off")
+    width = height = 0
+    orientation = 1
+    position = 12
+    while position + 8 <= 8 + size:
+        kind, length = struct.unpack_from("<4sI", data, position)
+        body = data[position + 8 : position + 8 + length]
+        if kind == b"VP8X":
+            if body[0] & _WEBP_ANIMATION:
+                raise DataError("the WebP is an animation; give a still picture")
+            width = 1 + int.from_bytes(body[4:7], "little")
+            height = 1 + int.from_bytes(body[7:10], "little")
+        elif kind == b"VP8 " and not width:  # RFC 6386, 9.1: 14 bits each, then 2 bits of scale
+            width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", body, 6))
+        elif kind == b"VP8L" and not width:
+            (bits,) = struct.unpack_from("<I", body, 1)
+            width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        elif kind == b"EXIF":
+            orientation = _orientation_from_exif(body)
+        position += 8 + length + length % 2
+    return EncodedPicture(
+        format="WebP", width=width, height=height, orientation=orientation, content=data
+    )
+
+
+def _read_bmp(data: bytes) -> EncodedPicture:
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    if header_size == 12:  # the first version, OS/2
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    # A negative height means that the rows run from top to bottom.
+    return EncodedPicture(format="BMP", width=width, height=abs(height), content=data)
+
+
+def _orientation_from_exif(exif: bytes) -> int:
+    """Return the orientation of an EXIF block (a TIFF file in small), 1 if there is none."""
+    tiff = exif.removeprefix(_EXIF_PREFIX)
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (position,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, position)
+        for index in range(count):
+            tag, kind, _, value = struct.unpack_from(
+                f"{order}HHIH", tiff, position + 2 + 12 * index
+            )
+            if tag == _ORIENTATION_TAG and kind == _SHORT and 1 <= value <= 8:
+                return int(value)
+    except struct.error:
+        # A damaged EXIF block is no reason to refuse the picture.
+        return 1
+    return 1

@@ -1,0 +1,164 @@
+"""From an encoded picture to the pixels that `edge.preprocessing` takes.
+
+OpenCV decodes; everything that its flags leave open is decided here: the EXIF orientation is
+applied, 16 bits become 8, transparency gets a background, and colours become those of the model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from edge.encoded_pictures import EncodedPicture, read_encoded_picture
+from edge.sidecar import ImageSpec
+
+#: Pictures with more pixels are refused before they are decoded: 8,000 x 8,000.
+MAX_PIXELS = 64_000_000
+
+#: File names that end so are pictures (compared in lower case).
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+#: Weights of R, G and B in a grey level, ITU-R BT.601, in units of 1/65536; they sum to one.
+_GREY_WEIGHTS = (19595, 38470, 7471)
+
+
+def read_picture(path: Path, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a file with `decode_picture`; errors name the file.
+
+    Raises:
+        DataError: If the file cannot be read or decoded.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the picture {path}: {error.strerror or error}") from error
+    try:
+        return decode_picture(data, spec, max_pixels=max_pixels)
+    except DataError as error:
+        raise DataError(f"cannot use the picture {path}: {error}") from error
+
+
+def decode_picture(
+    data: bytes, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Decode a picture into the colours of a model.
+
+    The result is upright (EXIF orientation), 8 bits deep (16 bits are rounded) and opaque. The
+    transparent parts of a picture become white for a model of colour pictures. For a model of
+    grey pictures they become what is black to the network (the MNIST family shows light things on
+    black): black, or white where the sidecar inverts. Nothing is cropped, resized or inverted:
+    that is `edge.preprocessing.canonical_from_picture`'s.
+
+    Args:
+        data: A JPEG (also CMYK), PNG, WebP or BMP file; recognised by content.
+        spec: The sidecar's image block.
+        max_pixels: Refuse larger pictures, before any of their pixels are decoded.
+
+    Returns:
+        (H, W, C) uint8, C-contiguous, C = 1 or 3 in the order of `spec.color`.
+
+    Raises:
+        DataError: If it is no such picture, is damaged, cut off, animated or too large.
+    """
+    encoded = read_encoded_picture(data)
+    if encoded.pixels > max_pixels:
+        raise DataError(
+            f"the {encoded.format} has {encoded.width} x {encoded.height} pixels, allowed are "
+            f"{max_pixels:,}; reduce it"
+        )
+    stored = _decode(encoded)
+    alpha = _alpha(stored, encoded)
+    color = stored[..., :3] if stored.ndim == 3 else stored[..., None]
+    pixels = _eight_bits(color)
+    if alpha is not None:
+        pixels = _composite(pixels, _eight_bits(alpha), _background(spec))
+    return np.ascontiguousarray(_upright(_to_color(pixels, spec.color), encoded.orientation))
+
+
+def _decode(encoded: EncodedPicture) -> NDArray[Any]:
+    """Return the pixels as stored: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DataError(f"OpenCV cannot decode the {encoded.format}: {error}") from error
+    if pixels is None:
+        raise DataError(f"the {encoded.format} cannot be decoded; it is damaged or cut off")
+    array: NDArray[Any] = np.asarray(pixels)
+    if array.shape[:2] != (encoded.height, encoded.width) or array.dtype not in (
+        np.uint8,
+        np.uint16,
+    ):
+        raise DataError(
+            f"the {encoded.format} announces {encoded.width} x {encoded.height} pixels and decodes "
+            f"to {array.shape} {array.dtype}; it is damaged or of a rare kind: convert it to PNG"
+        )
+    return array
+
+
+def _alpha(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:
+    """Return the opacity (H, W, 1) in the depth of the picture, or None if it is opaque."""
+    if stored.ndim == 3 and stored.shape[2] == 4:
+        return stored[..., 3:]
+    if encoded.transparent_grey is None:
+        return None
+    # OpenCV passes over a transparent grey level. Depths below 8 it has stretched to 0..255.
+    stretch = 255 // (2**encoded.bit_depth - 1) if encoded.bit_depth < 8 else 1
+    opaque = np.iinfo(stored.dtype).max
+    transparent = stored == encoded.transparent_grey * stretch
+    return np.where(transparent, 0, opaque).astype(stored.dtype)[..., None]
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Map 0..65535 to 0..255, rounding to the nearest; 8 bits stay as they are."""
+    if values.dtype == np.uint8:
+        return values
+    return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)
+
+
+def _background(spec: ImageSpec) -> int:
+    """Return the level of all channels behind a transparent picture."""
+    if spec.color == "GRAY":
+        return 255 if spec.invert else 0
+    return 255
+
+
+def _composite(
+    color: NDArray[np.uint8], alpha: NDArray[np.uint8], background: int
+) -> NDArray[np.uint8]:
+    """Lay a picture (H, W, C) with opacity (H, W, 1) over an even background, with rounding."""
+    opacity = alpha.astype(np.uint16)
+    mixed = color * opacity + (255 - opacity) * np.uint16(background)  # at most 255 * 255
+    return np.asarray((mixed + np.uint16(127)) // np.uint16(255), np.uint8)
+
+
+def _to_color(pixels: NDArray[np.uint8], color: str) -> NDArray[np.uint8]:
+    """Turn grey (H, W, 1) or BGR (H, W, 3) into GRAY, RGB or BGR."""
+    is_grey = pixels.shape[2] == 1
+    if color == "GRAY":
+        return pixels if is_grey else _grey_from_bgr(pixels)
+    if is_grey:
+        return np.repeat(pixels, 3, axis=2)
+    return pixels[..., ::-1] if color == "RGB" else pixels
+
+
+def _grey_from_bgr(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Weigh the channels in integers, rounding to the nearest: (H, W, 3) -> (H, W, 1)."""
+    grey = np.full(pixels.shape[:2], 1 << 15, np.uint32)
+    for channel, weight in zip((2, 1, 0), _GREY_WEIGHTS, strict=True):
+        grey += pixels[..., channel] * np.uint32(weight)
+    grey >>= 16
+    return grey.astype(np.uint8)[..., None]
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Apply an EXIF orientation 1..8 (CIPA DC-008, tag 0x0112)."""
+    if orientation >= 5:  # stored rows are the columns of what was seen
+        pixels = pixels.swapaxes(0, 1)
+    flip_rows = orientation in (3, 4, 7, 8)
+    flip_columns = orientation in (2, 3, 6, 7)
+    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
