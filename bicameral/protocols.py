@@ -71,6 +71,10 @@ class ImageFormat(Protocol):
     def color(self) -> str:
         """``GRAY``, ``RGB`` or ``BGR``."""
 
+    @property
+    def invert(self) -> bool:
+        """Whether a canonical image is the negative of the picture."""
+
 
 @runtime_checkable
 class ClassifierSession(Protocol):

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
+from bicameral.protocols import ImageFormat
 from edge.encoded_pictures import EncodedPicture, read_encoded_picture
-from edge.sidecar import ImageSpec
 
 #: Pictures with more pixels are refused before they are decoded: 8,000 x 8,000.
 MAX_PIXELS = 64_000_000
@@ -27,7 +27,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _GREY_WEIGHTS = (19595, 38470, 7471)
 
 
-def read_picture(path: Path, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_picture(path: Path, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a file with `decode_picture`; errors name the file.
 
     Raises:
@@ -44,7 +44,7 @@ def read_picture(path: Path, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -
 
 
 def decode_picture(
-    data: bytes, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS
+    data: bytes, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
     """Decode a picture into the colours of a model.
 
@@ -56,7 +56,7 @@ def decode_picture(
 
     Args:
         data: A JPEG (also CMYK), PNG, WebP or BMP file; recognised by content.
-        spec: The sidecar's image block.
+        spec: What the model sees; a sidecar's image block is one.
         max_pixels: Refuse larger pictures, before any of their pixels are decoded.
 
     Returns:
@@ -88,16 +88,7 @@ def _decode(encoded: EncodedPicture) -> NDArray[Any]:
         raise DataError(f"OpenCV cannot decode the {encoded.format}: {error}") from error
     if pixels is None:
         raise DataError(f"the {encoded.format} cannot be decoded; it is damaged or cut off")
-    array: NDArray[Any] = np.asarray(pixels)
-    if array.shape[:2] != (encoded.height, encoded.width) or array.dtype not in (
-        np.uint8,
-        np.uint16,
-    ):
-        raise DataError(
-            f"the {encoded.format} announces {encoded.width} x {encoded.height} pixels and decodes "
-            f"to {array.shape} {array.dtype}; it is damaged or of a rare kind: convert it to PNG"
-        )
-    return array
+    return np.asarray(pixels)
 
 
 def _alpha(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:
@@ -120,7 +111,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)
 
 
-def _background(spec: ImageSpec) -> int:
+def _background(spec: ImageFormat) -> int:
     """Return the level of all channels behind a transparent picture."""
     if spec.color == "GRAY":
         return 255 if spec.invert else 0

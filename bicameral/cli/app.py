@@ -22,7 +22,7 @@ INTERRUPTED_EXIT_CODE = 130
 
 app = App(
     name="bicameral",
-    help="Driving agents that know when they are unsure, and a pocket simulator to drive them in.",
+    help="Agents and classifiers that know when they are unsure, and a simulator to drive in.",
     version=__version__,
     # The first source wins: the environment goes before the file.
     config=[Env("BICAMERAL_"), Toml("bicameral.toml", search_parents=True, must_exist=False)],
@@ -36,6 +36,7 @@ app.command(
     "bicameral.cli.evaluate:evaluate", name="evaluate", help="Drive routes and write a report."
 )
 app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
+app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
 app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
 app.command("bicameral.cli.bench:bench", name="bench", help="Measure the simulator's cost.")
 

@@ -1,0 +1,103 @@
+"""`bicameral classify`: ask a classifier or a cascade about pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from bicameral.protocols import ClassifierSession
+    from bicameral.types import Prediction
+
+#: Exit code when some pictures were classified and others could not be.
+FINDINGS_EXIT_CODE = 1
+
+
+def classify(
+    images: Annotated[list[Path], Parameter(consume_multiple=True)],
+    *,
+    model: str = "fashion_cascade",
+    top_k: int = 1,
+    memory: bool = True,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Classify pictures, and show who decided and how sure it was.
+
+    Pictures may be JPEG, PNG, WebP or BMP of any size, depth and orientation. One that cannot be
+    used is reported and the others are answered; the exit code is then 1.
+
+    Args:
+        images: Picture files.
+        model: Name of a shipped model, or path of a model or its sidecar.
+        top_k: How many classes to show for each picture.
+        memory: Whether a cascade may answer from its result memory; it starts empty.
+        as_json: Print one JSON object per line instead of a table.
+    """
+    from bicameral.errors import ConfigError, DataError
+    from edge.loading import load_classifier
+    from edge.pictures import read_picture
+
+    if top_k < 1:
+        raise ConfigError(f"--top-k is {top_k}, expected at least 1")
+    classifier = load_classifier(model, memory="sidecar" if memory else "none")
+    rows: list[dict[str, Any]] = []
+    for path in images:
+        try:
+            picture = read_picture(path, classifier.image)
+            # One by one, so that a picture given twice is found in the memory.
+            prediction = classifier.predict(classifier.prepare([picture]))
+        except DataError as error:
+            sys.stderr.write(f"error: {error}\n")
+            continue
+        rows.append({"picture": str(path), **_answer(classifier, prediction, top_k)})
+    if as_json:
+        for row in rows:
+            sys.stdout.write(json.dumps(row) + "\n")
+    elif rows:
+        _print_table(f"{classifier.name}, version {classifier.version}", rows)
+    if not rows:
+        raise DataError(f"none of the {len(images)} pictures could be classified")
+    return 0 if len(rows) == len(images) else FINDINGS_EXIT_CODE
+
+
+def _answer(classifier: ClassifierSession, prediction: Prediction, top_k: int) -> dict[str, Any]:
+    probabilities = prediction.probabilities[0]
+    best = probabilities.argsort(kind="stable")[::-1][:top_k]
+    return {
+        "label": classifier.labels[best[0]],
+        "confidence": float(prediction.confidence[0]),
+        "top": [
+            {"label": classifier.labels[index], "probability": float(probabilities[index])}
+            for index in best
+        ],
+        "trace": None if prediction.trace is None else asdict(prediction.trace[0]),
+    }
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in ("picture", "label", "confidence", "decided by", "A's score", "time"):
+        right = column in ("confidence", "A's score", "time")
+        table.add_column(column, justify="right" if right else "left")
+    for row in rows:
+        label = "\n".join(
+            f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in row["top"]
+        )
+        trace = row["trace"]
+        stage, score, time = "-", "-", "-"
+        if trace is not None:
+            stage = {"a": "A", "b": "A and B"}.get(trace["stage"], trace["stage"])
+            if trace["confidence_a"] is not None:
+                score = f"{trace['confidence_a']:.3f}"
+            time = f"{1e6 * sum(trace['stage_times_s'].values()):.0f} µs"
+        shown = label if len(row["top"]) > 1 else row["label"]
+        table.add_row(row["picture"], shown, f"{row['confidence']:.3f}", stage, score, time)
+    Console().print(table)
