@@ -1,7 +1,12 @@
-"""From logits to probabilities, and from probabilities to one number for how sure they are."""
+"""From logits to probabilities, and from probabilities to one number for how sure they are.
+
+Networks on the runtime's way and sweeps over recorded logits use the same functions, and every row
+is computed on its own, so a sweep gives the same bits as the runtime does for the same logits.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -10,24 +15,44 @@ from numpy.typing import NDArray
 
 ScoreName = Literal["margin", "max_probability", "entropy_normalised"]
 
+_TINY = np.finfo(np.float64).tiny
+
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
     """Return `softmax(logits / temperature)` over the last axis in float64."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    scaled = scaled - scaled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(scaled)
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+    # One array, changed in place, and bare reductions: at batch 1 the calls are the cost.
+    values = np.divide(logits, temperature, dtype=np.float64)
+    values -= np.maximum.reduce(values, axis=-1, keepdims=True)
+    np.exp(values, out=values)
+    values /= np.add.reduce(values, axis=-1, keepdims=True)
+    return np.asarray(values)
+
+
+def calibrated_probabilities(
+    logits: NDArray[np.floating], temperature: float
+) -> NDArray[np.float32]:
+    """Return what a classifier answers for logits: `softmax(logits / temperature)` in float32.
+
+    Args:
+        logits: (N, C).
+        temperature: The sidecar's, above 0.
+
+    Returns:
+        (N, C) float32, rows sum to 1 within float32's rounding.
+    """
+    return softmax(logits, temperature).astype(np.float32)
 
 
 def max_probability(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the largest probability of each row: (N, C) -> (N,), 1/C..1."""
-    return np.asarray(np.max(probabilities, axis=-1), np.float64)
+    return np.asarray(np.maximum.reduce(probabilities, axis=-1), np.float64)
 
 
 def margin(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the gap between the two largest probabilities of each row: (N, C) -> (N,), 0..1."""
-    two = np.partition(np.asarray(probabilities, np.float64), -2, axis=-1)[..., -2:]
-    return np.asarray(two[..., 1] - two[..., 0])
+    ordered = probabilities.copy()
+    ordered.partition(-2, axis=-1)
+    return np.asarray(np.subtract(ordered[..., -1], ordered[..., -2], dtype=np.float64))
 
 
 def entropy_normalised(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -37,11 +62,15 @@ def entropy_normalised(probabilities: NDArray[np.floating]) -> NDArray[np.float6
     """
     values = np.asarray(probabilities, np.float64)
     # x ln x -> 0 for x -> 0; the bound below 1 keeps the logarithm from ever seeing a zero.
-    terms = values * np.log(np.maximum(values, np.finfo(np.float64).tiny))
-    return np.asarray(np.clip(1.0 + terms.sum(axis=-1) / np.log(values.shape[-1]), 0.0, 1.0))
+    terms = np.maximum(values, _TINY)
+    np.log(terms, out=terms)
+    terms *= values
+    sureness = 1.0 + np.add.reduce(terms, axis=-1) / math.log(values.shape[-1])
+    return np.asarray(np.minimum(np.maximum(sureness, 0.0), 1.0))
 
 
-#: Scores of how sure a distribution is, by name; 0..1, high = sure.
+#: Scores of how sure a distribution is, by name; 0..1, high = sure. Always float64, so that a
+#: comparison with a threshold means the same for one number and for an array of thresholds.
 SCORES: dict[ScoreName, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
     "margin": margin,
     "max_probability": max_probability,

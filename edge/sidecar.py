@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bicameral.errors import DataError, VersionMismatchError
 from bicameral.files import write_text_atomic
+from edge.combination import CombinationName
+from edge.probabilities import ScoreName
 
 SCHEMA = 1
 SUFFIX = ".bicameral.json"
@@ -124,30 +126,46 @@ class Cost(_Part):
 
 
 class CascadeMember(_Part):
-    """A network of a cascade, named by its sidecar's name and hash."""
+    """A network of a cascade: its sidecar lies beside the cascade's and bears its name.
 
-    name: str
+    `sha256` is `edge.loading.member_sha256` of that sidecar: for a network the hash of its ONNX
+    file.
+    """
+
+    name: str = Field(pattern=r"^[^/\\]+$")
     sha256: str
 
 
 class CascadeMemory(_Part):
-    """The result memory in front of a cascade."""
+    """The result memory in front of a cascade.
+
+    Attributes:
+        key: ``exact`` by content, ``dhash_verified`` also near duplicates whose stored thumbnail
+            differs by at most the tolerance.
+        tolerance_mae_u8: Mean absolute difference per pixel, grey levels 0..255.
+        max_entries: Entries held at most.
+        max_age_s: Older entries are forgotten; None: never.
+        store_min_confidence: Only results at least this confident are stored, 0..1.
+    """
 
     key: Literal["exact", "dhash_verified"]
-    tolerance_mae_u8: float
-    max_entries: int
-    max_age_s: float | None
-    store_min_confidence: float
+    tolerance_mae_u8: float = Field(ge=0, le=255)
+    max_entries: int = Field(gt=0)
+    max_age_s: float | None = Field(gt=0)
+    store_min_confidence: float = Field(ge=0, le=1)
 
 
 class CascadeSpec(_Part):
-    """Two networks; B runs if and only if A's score is below the threshold."""
+    """Two networks; B runs if and only if A's score is below the threshold.
+
+    A threshold of 0 never asks B, one above 1 always.
+    """
 
     a: CascadeMember
     b: CascadeMember
-    score: Literal["margin", "max_probability", "entropy_normalised"]
-    threshold: float
-    combine: Literal["average", "post_check", "replace"]
+    score: ScoreName
+    threshold: float = Field(ge=0)
+    combine: CombinationName
     memory: CascadeMemory | None = None
 
 

@@ -1,0 +1,264 @@
+"""One network as a classifier: canonical images in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.protocols import Session, TensorSpec
+from bicameral.types import Prediction
+from edge.preprocessing import canonical_from_picture, tensor_from_canonical
+from edge.probabilities import calibrated_probabilities
+from edge.session import OnnxSession
+from edge.sidecar import ImageSpec, OutputSpec, Sidecar, read_model_bytes, read_sidecar
+
+_UINT8 = np.dtype(np.uint8)
+
+
+class OnnxClassifier:
+    """`bicameral.protocols.ClassifierSession` for one graph and its sidecar of kind ``classifier``.
+
+    Thread-safe: nothing changes after construction, and a session may run in several threads.
+    `OnnxClassifier.load` returns a `FeatureClassifier` where the graph shows its features.
+    """
+
+    def __init__(self, sidecar: Sidecar, session: Session) -> None:
+        """Join a sidecar with a session of its graph.
+
+        Raises:
+            DataError: If the sidecar is of another kind, or the graph is not what it describes.
+        """
+        self._answer = _answer_output(sidecar)
+        _require_input(sidecar, session)
+        _require_outputs(sidecar, session)
+        self._sidecar = sidecar
+        self._session = session
+        self._image = image = sidecar.input.image
+        self._shape = (image.height, image.width, image.channels)
+        self._input_name, self._in_graph = sidecar.input.name, sidecar.input.in_graph
+        self._temperature = sidecar.calibration.temperature
+        self._fingerprint = _fingerprint(sidecar, session)
+
+    @classmethod
+    def load(cls, model: Path) -> OnnxClassifier:
+        """Load ``NAME.onnx`` with its sidecar (either path will do), checking the file's hash.
+
+        Raises:
+            DataError: If a file is absent, damaged, or does not fit the other.
+        """
+        sidecar = read_sidecar(model)
+        session = OnnxSession(read_model_bytes(model, sidecar), name=sidecar.name)
+        shows_features = any(output.meaning == "features" for output in sidecar.outputs)
+        return (FeatureClassifier if shows_features else OnnxClassifier)(sidecar, session)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._sidecar.name
+
+    @property
+    def version(self) -> str:
+        """Version of its weights."""
+        return self._sidecar.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of `Prediction.probabilities`."""
+        return self._sidecar.labels
+
+    @property
+    def image(self) -> ImageSpec:
+        """The canonical image."""
+        return self._image
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over graph, input, answer, labels and temperature."""
+        return self._fingerprint
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return self._sidecar.cost.macs
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
+
+        The pictures may differ in size.
+
+        Raises:
+            DataError: If dtype or channels of a picture do not fit, or it is smaller than the crop.
+        """
+        canonical = np.empty((len(images), *self._shape), np.uint8)
+        for row, picture in zip(canonical, images, strict=True):
+            row[...] = canonical_from_picture(picture, self._image)
+        return canonical
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        """Classify canonical images (N, height, width, C) uint8; N may be 0.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        values = self._run(images, self._answer)
+        if self._answer.meaning == "logits":
+            values = calibrated_probabilities(values, self._temperature)
+        confidence = np.maximum.reduce(values, axis=-1)
+        return Prediction(probabilities=values, confidence=confidence)
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run blank batches of these sizes, so that the first real one is not the slow one."""
+        for size in batch_sizes:
+            self.predict(np.zeros((size, *self._shape), np.uint8))
+
+    def close(self) -> None:
+        """Release the graph; the classifier must not be used afterwards."""
+        self._session.close()
+
+    def _run(self, images: NDArray[np.uint8], output: OutputSpec) -> NDArray[np.float32]:
+        require_canonical(images, self._shape, self._sidecar.name)
+        if not len(images):
+            return np.empty((0, *output.shape[1:]), np.float32)
+        tensor = images if self._in_graph else tensor_from_canonical(images, self._image)
+        return self._session.run({self._input_name: tensor})[output.name]
+
+
+class FeatureClassifier(OnnxClassifier):
+    """An `OnnxClassifier` that offers `bicameral.protocols.SupportsFeatures`."""
+
+    def __init__(self, sidecar: Sidecar, session: Session) -> None:
+        """Join a sidecar that has an output of meaning ``features`` with a session of its graph.
+
+        Raises:
+            DataError: If there is not exactly one such output, or as `OnnxClassifier`.
+        """
+        super().__init__(sidecar, session)
+        found = [output for output in sidecar.outputs if output.meaning == "features"]
+        if len(found) != 1 or len(found[0].shape) != 2 or found[0].shape[1] < 1:
+            raise DataError(
+                f"{sidecar.name!r} has outputs {[(one.name, one.shape) for one in found]} of "
+                "meaning 'features', expected exactly one of shape (-1, D)"
+            )
+        self._features = found[0]
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features (N, D) float32 of canonical images (N, height, width, C) uint8.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        return self._run(images, self._features)
+
+
+def require_canonical(
+    images: NDArray[np.uint8], shape: tuple[int, int, int], classifier: str
+) -> None:
+    """Refuse everything but canonical images.
+
+    Args:
+        images: What was given.
+        shape: Height, width and channels of a canonical image.
+        classifier: How the message calls the classifier.
+
+    Raises:
+        DataError: If it is no (N, height, width, channels) uint8 array.
+    """
+    if (
+        not isinstance(images, np.ndarray)
+        or images.dtype != _UINT8
+        or images.ndim != 4
+        or images.shape[1:] != shape
+    ):
+        got = (
+            f"shape {images.shape} and dtype {images.dtype}"
+            if isinstance(images, np.ndarray)
+            else f"a {type(images).__name__}"
+        )
+        raise DataError(
+            f"{classifier!r} got {got}, expected canonical images of shape "
+            f"(N, {', '.join(map(str, shape))}) and dtype uint8; prepare() makes them"
+        )
+
+
+def _answer_output(sidecar: Sidecar) -> OutputSpec:
+    """Return the output that holds logits or probabilities."""
+    if sidecar.kind != "classifier":
+        raise DataError(f"model {sidecar.name!r} is of kind {sidecar.kind!r}, not a classifier")
+    found = [output for output in sidecar.outputs if output.meaning in ("logits", "probabilities")]
+    classes = len(sidecar.labels)
+    if len(found) != 1 or len(found[0].shape) != 2 or found[0].shape[1] != classes:
+        raise DataError(
+            f"{sidecar.name!r} has outputs {[(one.name, one.shape) for one in found]} of meaning "
+            f"'logits' or 'probabilities', expected exactly one of shape (-1, {classes}) for its "
+            f"{classes} labels"
+        )
+    temperature = sidecar.calibration.temperature
+    if found[0].meaning == "probabilities" and temperature != 1.0:
+        raise DataError(
+            f"{sidecar.name!r} has temperature {temperature} but its graph ends in probabilities; "
+            "a temperature divides logits: export the graph without its softmax"
+        )
+    return found[0]
+
+
+def _require_input(sidecar: Sidecar, session: Session) -> None:
+    """Check that the graph takes one image tensor, and the one that the sidecar describes."""
+    spec, image = sidecar.input, sidecar.input.image
+    size = (image.height, image.width)
+    expected = TensorSpec(
+        name=spec.name,
+        dtype="uint8" if spec.in_graph else "float32",
+        shape=(-1, *size, image.channels) if spec.in_graph else (-1, image.channels, *size),
+    )
+    layout = ("UINT8", "NHWC") if spec.in_graph else ("FP32", "NCHW")
+    if (spec.dtype, spec.layout) != layout or sidecar.extra_inputs:
+        raise DataError(
+            f"{sidecar.name!r} takes {spec.dtype} {spec.layout} and "
+            f"{len(sidecar.extra_inputs)} extra inputs, expected {' '.join(layout)} alone where "
+            f"in_graph is {str(spec.in_graph).lower()}"
+        )
+    if session.inputs != (expected,):
+        raise DataError(
+            f"the graph of {sidecar.name!r} takes {_described(session.inputs)}, its sidecar says "
+            f"{_described((expected,))}"
+        )
+
+
+def _require_outputs(sidecar: Sidecar, session: Session) -> None:
+    """Check that the graph has the sidecar's outputs, as float32 and of the sidecar's shapes."""
+    found = {spec.name: spec for spec in session.outputs}
+    for output in sidecar.outputs:
+        spec = found.get(output.name)
+        if spec is None or spec.dtype != "float32" or not _same_shape(spec.shape, output.shape):
+            raise DataError(
+                f"the graph of {sidecar.name!r} gives {_described(session.outputs)}, its sidecar "
+                f"says {(output.name, 'float32', output.shape)}"
+            )
+
+
+def _same_shape(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Compare shapes; -1 fits any size, for a graph may leave open what a sidecar knows."""
+    return len(found) == len(expected) and all(
+        one == other or -1 in (one, other) for one, other in zip(found, expected, strict=True)
+    )
+
+
+def _described(specs: Sequence[TensorSpec]) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(spec.name, spec.dtype, spec.shape) for spec in specs]
+
+
+def _fingerprint(sidecar: Sidecar, session: Session) -> str:
+    decisive = {
+        "graph": session.fingerprint,
+        "input": sidecar.input.model_dump(mode="json"),
+        "outputs": [output.model_dump(mode="json") for output in sidecar.outputs],
+        "labels": sidecar.labels,
+        "temperature": sidecar.calibration.temperature,
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

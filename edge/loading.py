@@ -1,0 +1,137 @@
+"""From a name or a path to a classifier: one network, or a cascade with its members and memory."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from bicameral.errors import ConfigError, DataError
+from bicameral.protocols import ClassifierSession, ResultMemory
+from edge.cascade import (
+    CascadeClassifier,
+    CascadeDescription,
+    CascadePolicy,
+    same_canonical_image,
+)
+from edge.classifier import OnnxClassifier
+from edge.shipped import resolve_model
+from edge.sidecar import (
+    SUFFIX,
+    CascadeMember,
+    CascadeSpec,
+    Sidecar,
+    read_sidecar,
+    sidecar_path,
+)
+
+MemoryChoice = ResultMemory | Literal["sidecar", "none"]
+
+
+def load_classifier(model: str | Path, *, memory: MemoryChoice = "sidecar") -> ClassifierSession:
+    """Load whatever classifier a sidecar describes.
+
+    A cascade's members are looked up beside its sidecar and may be cascades themselves. They are
+    loaded without a memory: the one in front of the outermost cascade has seen the same pixels.
+
+    Args:
+        model: Name of a shipped model, or path of a graph or sidecar.
+        memory: ``"sidecar"``: the memory that the cascade's sidecar describes, empty; ``"none"``:
+            none; or a memory to use instead.
+
+    Raises:
+        DataError: If a file is absent or damaged, a member is another than the sidecar names, or
+            the model is no classifier.
+        ConfigError: If a memory is given for a model that is no cascade.
+        UserError: If a name is not that of a shipped model.
+    """
+    path = sidecar_path(resolve_model(model))
+    sidecar = read_sidecar(path)
+    if sidecar.cascade is not None:
+        return _load_cascade(path, sidecar, sidecar.cascade, memory)
+    if sidecar.kind != "classifier":
+        raise DataError(
+            f"{path} describes a model of kind {sidecar.kind!r}, expected a classifier or a cascade"
+        )
+    if not isinstance(memory, str):
+        raise ConfigError(
+            f"{sidecar.name!r} is a single network, which has no place for a result memory; "
+            "expected a cascade"
+        )
+    return OnnxClassifier.load(path)
+
+
+def member_sha256(sidecar: Sidecar) -> str:
+    """Return the hash by which a cascade's sidecar names a member.
+
+    Of a network: the SHA-256 of its ONNX file for ONNX Runtime, as its own sidecar states it. Of a
+    cascade, which has no file: the SHA-256 of its block ``cascade`` as compact JSON, which names
+    its members' hashes in turn. So a member's claims may be edited, but not its weights.
+
+    Raises:
+        DataError: If the model is neither, or a network without such a file.
+    """
+    if sidecar.cascade is not None:
+        return hashlib.sha256(sidecar.cascade.model_dump_json().encode()).hexdigest()
+    hashes = [file.sha256 for file in sidecar.files if file.target == "onnxruntime"]
+    if sidecar.kind != "classifier" or not hashes:
+        raise DataError(
+            f"{sidecar.name!r} cannot be a cascade's member: it is of kind {sidecar.kind!r} with "
+            f"{len(hashes)} files for onnxruntime, expected a cascade or a classifier with one"
+        )
+    return hashes[0]
+
+
+def _load_cascade(
+    path: Path, sidecar: Sidecar, spec: CascadeSpec, memory: MemoryChoice
+) -> CascadeClassifier:
+    if sidecar.files or sidecar.calibration.temperature != 1.0:
+        raise DataError(
+            f"{path} has {len(sidecar.files)} files and temperature "
+            f"{sidecar.calibration.temperature}, expected none and 1: a cascade's files and "
+            "temperatures are those of its members"
+        )
+    if memory == "sidecar" and spec.memory is not None:
+        # Imported here: whoever loads without a memory needs none of its backends.
+        from edge.memory.registry import memory_from_spec
+
+        memory = memory_from_spec(spec.memory, task=sidecar.task)
+    cascade = CascadeClassifier(
+        _load_member(path, spec.a),
+        _load_member(path, spec.b),
+        CascadePolicy(score=spec.score, threshold=spec.threshold, combine=spec.combine),
+        memory=None if isinstance(memory, str) else memory,
+        description=CascadeDescription(
+            name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs
+        ),
+    )
+    if sidecar.labels != cascade.labels or not same_canonical_image(
+        sidecar.input.image, cascade.image
+    ):
+        raise DataError(
+            f"{path} describes labels {sidecar.labels} and the image {sidecar.input.image}, its "
+            f"members have {cascade.labels} and {cascade.image}; expected the same but for scale, "
+            "mean and std"
+        )
+    return cascade
+
+
+def _load_member(cascade: Path, member: CascadeMember) -> ClassifierSession:
+    """Load a member from the cascade's folder, if it is the one that the cascade names.
+
+    The hash is compared before the member's own members are read, and no cascade can hold its own
+    hash, so a cascade that names itself is refused here instead of being read for ever.
+    """
+    path = cascade.with_name(member.name + SUFFIX)
+    if not path.exists():
+        raise DataError(
+            f"the cascade {cascade} needs its member {member.name!r} beside it, but there is no "
+            f"{path.name}; put that sidecar and its ONNX file into the folder"
+        )
+    found = member_sha256(read_sidecar(path))
+    if found != member.sha256:
+        raise DataError(
+            f"{path} is not the member that the cascade {cascade.name} was made of: its sha256 is "
+            f"{found}, expected {member.sha256}; fetch that version or export the cascade again"
+        )
+    return load_classifier(path, memory="none")
