@@ -1,0 +1,242 @@
+"""From a trained classifier to `NAME.onnx`, its sidecar and its logits, checked against torch."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
+from edge.classifier import OnnxClassifier
+from edge.preprocessing import tensor_from_canonical
+from edge.probabilities import softmax
+from edge.session import OnnxSession
+from edge.sidecar import (
+    SUFFIX,
+    Calibration,
+    Claim,
+    Cost,
+    InputSpec,
+    ModelFile,
+    OutputSpec,
+    Sidecar,
+    TaskSpec,
+    TrainingData,
+    TrainingRecord,
+    write_sidecar,
+)
+from models.calibration import calibration_errors, expected_calibration_error, fit_temperature
+from models.classifiers.dataset import ImageDataset
+from models.classifiers.distillation import predict_logits
+from models.classifiers.logits import NetworkLogits
+from models.classifiers.training import image_spec
+from models.onnx_export import OPSET, count_cost, host_name, onnx_from_network
+
+_TOLERANCE = 1e-4
+_CHECKED_IMAGES = 1000
+_TIMED_IMAGES = 300
+_BATCH = 500
+
+
+@runtime_checkable
+class Reparameterised(Protocol):
+    """A network that trains with more branches than it runs with."""
+
+    def fused(self) -> nn.Module:
+        """Return a copy for run time that computes the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """How to name what is written.
+
+    Attributes:
+        output: Folder for the two files.
+        name: Name of the model and of its files.
+        architecture: Name of its architecture.
+        seed: Seed of its training.
+        command: Command line that trained it, for the record.
+        limits: What it must not be used for.
+    """
+
+    output: Path
+    name: str
+    architecture: str
+    seed: int
+    command: str
+    limits: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """What was written.
+
+    Attributes:
+        model: Path of the ONNX file.
+        logits: Raw logits of the validation and test images, computed by ONNX Runtime.
+        max_difference: Largest absolute difference of a logit to torch.
+    """
+
+    model: Path
+    logits: NetworkLogits
+    max_difference: float
+
+
+def export_classifier(
+    network: nn.Module, dataset: ImageDataset, settings: ExportSettings
+) -> ExportResult:
+    """Write the graph (opset 13, batch size free), calibrated on validation, and the sidecar.
+
+    Args:
+        network: Trained, in evaluation mode.
+        dataset: What it was trained on; the temperature is fitted on its validation images.
+        settings: How to name it.
+
+    Raises:
+        DataError: If ONNX Runtime differs from torch by more than 1e-4; nothing is written.
+    """
+    spec = image_spec(dataset)
+    fused = network.fused() if isinstance(network, Reparameterised) else network
+    height, width, channels = dataset.image_shape
+    example = {"image": torch.zeros(1, channels, height, width)}
+    content = onnx_from_network(fused, example, ("logits", "features"))
+    session = OnnxSession(content, name=settings.name)
+    checked = dataset.validation.images[:_CHECKED_IMAGES]
+    expected = predict_logits(network, checked, spec)
+
+    def logits_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [
+            session.run({"image": tensor_from_canonical(images[k : k + _BATCH], spec)})["logits"]
+            for k in range(0, len(images), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+    difference = float(np.abs(logits_of(checked) - expected).max())
+    if not difference <= _TOLERANCE:
+        raise DataError(
+            f"ONNX Runtime differs from torch by {difference:.2e} on {len(checked)} validation "
+            f"images of {settings.name}, allowed is {_TOLERANCE:.0e}; nothing was written"
+        )
+    validation, test = logits_of(dataset.validation.images), logits_of(dataset.test.images)
+    feature_count = session.run({"image": tensor_from_canonical(checked[:1], spec)})[
+        "features"
+    ].shape[1]
+    sidecar = _describe(settings, dataset, content, validation, test, feature_count)
+    cpu_us = _time_one(OnnxClassifier(sidecar, session), dataset.test.images[:_TIMED_IMAGES])
+    sidecar = sidecar.model_copy(
+        update={"cost": sidecar.cost.model_copy(update={"cpu_us": round(cpu_us, 1)})}
+    )
+    path = settings.output / f"{settings.name}.onnx"
+    write_bytes_atomic(path, content)
+    write_sidecar(path.with_name(settings.name + SUFFIX), sidecar)
+    logits = NetworkLogits(
+        architecture=settings.architecture,
+        seed=settings.seed,
+        macs=sidecar.cost.macs,
+        parameters=sidecar.cost.parameters,
+        cpu_us=sidecar.cost.cpu_us,
+        validation=validation,
+        test=test,
+    )
+    return ExportResult(model=path, logits=logits, max_difference=difference)
+
+
+def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
+    settings: ExportSettings,
+    dataset: ImageDataset,
+    content: bytes,
+    validation: NDArray[np.float32],
+    test: NDArray[np.float32],
+    feature_count: int,
+) -> Sidecar:
+    height, width, channels = dataset.image_shape
+    macs, parameters = count_cost(content)
+    temperature = fit_temperature(validation, dataset.validation.labels)
+    _, ece = calibration_errors(validation, dataset.validation.labels, temperature)
+    return Sidecar(
+        kind="classifier",
+        name=settings.name,
+        version="1",
+        files=(
+            ModelFile(
+                path=f"{settings.name}.onnx",
+                sha256=hashlib.sha256(content).hexdigest(),
+                bytes=len(content),
+                target="onnxruntime",
+                precision="fp32",
+                opset=OPSET,
+            ),
+        ),
+        input=InputSpec(
+            name="image",
+            layout="NCHW",
+            dtype="FP32",
+            shape=(-1, channels, height, width),
+            image=image_spec(dataset),
+        ),
+        outputs=(
+            OutputSpec(name="logits", meaning="logits", shape=(-1, len(dataset.labels))),
+            OutputSpec(name="features", meaning="features", shape=(-1, feature_count)),
+        ),
+        labels=dataset.labels,
+        task=TaskSpec(orientation_sensitive=not dataset.mirror_allowed),
+        calibration=Calibration(
+            temperature=temperature, split="validation", n=len(dataset.validation), ece=ece
+        ),
+        cost=Cost(macs=macs, parameters=parameters, cpu_us=0.0, host=host_name()),
+        training=TrainingRecord(
+            command=settings.command,
+            data=TrainingData(name=dataset.name, sha256=dataset.fingerprint),
+            split="train",
+            seed=settings.seed,
+        ),
+        claims=_claims(settings, dataset, test, temperature),
+        license="Apache-2.0",
+        limits=settings.limits,
+    )
+
+
+def _claims(
+    settings: ExportSettings,
+    dataset: ImageDataset,
+    test: NDArray[np.float32],
+    temperature: float,
+) -> tuple[Claim, ...]:
+    """State accuracy, with its normal 95 % interval, and calibration error on the test images."""
+    correct = test.argmax(axis=1) == dataset.test.labels
+    accuracy, n = float(correct.mean()), len(dataset.test)
+    half = 1.96 * float(np.sqrt(accuracy * (1.0 - accuracy) / n))
+    ece = expected_calibration_error(softmax(test, temperature), dataset.test.labels)
+
+    def claim(metric: str, value: float, ci95: tuple[float, float] | None) -> Claim:
+        return Claim(
+            metric=metric,
+            value=round(value, 4),
+            ci95=ci95,
+            n=n,
+            seeds=1,
+            split="test",
+            command=settings.command,
+        )
+
+    interval = (round(accuracy - half, 4), round(accuracy + half, 4))
+    return (claim("accuracy", accuracy, interval), claim("ece", ece, None))
+
+
+def _time_one(classifier: OnnxClassifier, images: NDArray[np.uint8]) -> float:
+    """Return the median CPU microseconds of one prediction at batch 1."""
+    classifier.warm_up([1])
+    times_ns: list[int] = []
+    for index in range(len(images)):
+        began = time.thread_time_ns()
+        classifier.predict(images[index : index + 1])
+        times_ns.append(time.thread_time_ns() - began)
+    return float(np.median(times_ns)) / 1e3

@@ -1,0 +1,263 @@
+"""Training of many networks on one data set, several at a time, resumable."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.classifiers.dataset import ImageDataset
+from models.classifiers.datasets import DatasetOptions, load_dataset
+from models.classifiers.distillation import Teacher
+from models.classifiers.export import ExportSettings, export_classifier
+from models.classifiers.logits import network_logits_path, write_network_logits, write_targets
+from models.classifiers.training import (
+    Recipe,
+    TrainingProgress,
+    TrainingSettings,
+    image_spec,
+    load_network,
+    train,
+)
+
+_POLL_S = 0.5
+_DISTILLED = "_distilled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMember:
+    """One network of a pool.
+
+    Attributes:
+        architecture: Name in `models.classifiers.architectures.ARCHITECTURES`.
+        seed: Seed of its training.
+        teacher: Architecture of the same pool and seed to distil from, or None.
+    """
+
+    architecture: str
+    seed: int = 0
+    teacher: str | None = None
+
+    @property
+    def network(self) -> str:
+        """Name of what is trained, the same for all seeds."""
+        return self.architecture + (_DISTILLED if self.teacher else "")
+
+    @property
+    def name(self) -> str:
+        """Name of this network's folder and files."""
+        return f"{self.network}-s{self.seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """A pool to train.
+
+    Attributes:
+        source: Data set, see `load_dataset`.
+        output: Folder of the pool: ``networks/NAME/`` and ``logits/``.
+        options: How the data set is split.
+        recipe: What all networks share.
+        distillation: Weight of the teacher's loss for members that have a teacher.
+        jobs: Trainings at a time, one thread each.
+        command: Command line, for the sidecars.
+        limits: What the networks must not be used for, for the sidecars.
+    """
+
+    source: str
+    output: Path
+    options: DatasetOptions = field(default_factory=DatasetOptions)
+    recipe: Recipe = field(default_factory=Recipe)
+    distillation: float = 0.7
+    jobs: int = 1
+    command: str
+    limits: str
+
+    @property
+    def logits(self) -> Path:
+        """Folder of the logits."""
+        return self.output / "logits"
+
+    def folder(self, member: PoolMember) -> Path:
+        """Return the folder of one network."""
+        return self.output / "networks" / member.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolProgress:
+    """What the progress callback gets: which network is where, and the sum over the pool."""
+
+    name: str
+    step: int
+    steps: int
+    loss: float
+    finished: int
+    members: int
+
+
+ProgressCallback = Callable[[PoolProgress], None]
+
+
+def train_pool(
+    settings: PoolSettings,
+    members: Sequence[PoolMember],
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Train and export every member; what is finished is not repeated, the rest goes on.
+
+    Writes ``networks/NAME/{checkpoint.pt,log.csv,NAME.onnx,NAME.bicameral.json}`` and
+    ``logits/NAME.npz`` in the output folder. Teachers are trained before their students.
+
+    Raises:
+        ConfigError: If a folder holds a training with other settings or data.
+        DataError: If the data are damaged, or an export differs from torch.
+    """
+    dataset = load_dataset(settings.source, settings.options)
+    write_targets(settings.logits, dataset)
+    report = _Report(len(members), progress)
+    teachers = [member for member in members if member.teacher is None]
+    students = [member for member in members if member.teacher is not None]
+    for group in (teachers, students):
+        if settings.jobs == 1:
+            for member in group:
+                train_member(settings, member, dataset, report.step)
+                report.finish()
+        else:
+            _train_side_by_side(settings, group, report)
+
+
+def train_member(
+    settings: PoolSettings,
+    member: PoolMember,
+    dataset: ImageDataset,
+    step: Callable[[str, TrainingProgress], None] | None = None,
+) -> None:
+    """Train, export and record the logits of one network, as far as that is not done."""
+    folder = settings.folder(member)
+    teacher = _teacher(settings, member, dataset)
+    recipe = settings.recipe
+    network = train(
+        TrainingSettings(
+            architecture=member.architecture,
+            output=folder,
+            recipe=recipe,
+            seed=member.seed,
+            distillation=settings.distillation if teacher is not None else 0.0,
+        ),
+        dataset,
+        teacher=teacher,
+        progress=None if step is None else lambda progress: step(member.name, progress),
+    )
+    if network_logits_path(settings.logits, member.network, member.seed).exists():
+        return
+    result = export_classifier(
+        network,
+        dataset,
+        ExportSettings(
+            output=folder,
+            name=member.name,
+            architecture=member.network,
+            seed=member.seed,
+            command=settings.command,
+            limits=settings.limits,
+        ),
+    )
+    # Last, because it says that this network is finished.
+    write_network_logits(settings.logits, result.logits)
+
+
+def _teacher(settings: PoolSettings, member: PoolMember, dataset: ImageDataset) -> Teacher | None:
+    if member.teacher is None:
+        return None
+    source = PoolMember(architecture=member.teacher, seed=member.seed)
+    cache = settings.folder(source) / "answers.npy"
+    if cache.exists():
+        return Teacher.read(cache)
+    network = load_network(settings.folder(source))
+    teacher = Teacher.from_network(network, dataset.train, image_spec(dataset))
+    teacher.write(cache)
+    return teacher
+
+
+class _Report:
+    """Counts finished networks and passes steps on."""
+
+    def __init__(self, members: int, progress: ProgressCallback | None) -> None:
+        self._members = members
+        self._progress = progress
+        self._finished = 0
+
+    def step(self, name: str, progress: TrainingProgress) -> None:
+        """Pass on one step of one network."""
+        if self._progress is not None:
+            self._progress(
+                PoolProgress(
+                    name=name,
+                    step=progress.step,
+                    steps=progress.steps,
+                    loss=progress.loss,
+                    finished=self._finished,
+                    members=self._members,
+                )
+            )
+
+    def finish(self) -> None:
+        """Count one network."""
+        self._finished += 1
+
+
+#: Of a worker process: the data set, loaded once, and where it reports its steps.
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(settings: PoolSettings, steps: Any) -> None:
+    _worker["dataset"] = load_dataset(settings.source, settings.options)
+    _worker["steps"] = steps
+
+
+def _train_in_worker(settings: PoolSettings, member: PoolMember) -> None:
+    def step(name: str, progress: TrainingProgress) -> None:
+        if progress.step % 20 == 0 or progress.step == progress.steps:
+            _worker["steps"].put((name, progress))
+
+    train_member(settings, member, _worker["dataset"], step)
+
+
+def _train_side_by_side(
+    settings: PoolSettings, members: Iterable[PoolMember], report: _Report
+) -> None:
+    """Train in `settings.jobs` processes; torch must not be forked, so they are spawned."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        steps = manager.Queue()
+        executor = ProcessPoolExecutor(
+            settings.jobs, context, initializer=_start_worker, initargs=(settings, steps)
+        )
+        try:
+            pending = {executor.submit(_train_in_worker, settings, member) for member in members}
+            while pending:
+                _forward(steps, report)
+                pending = _collect(pending, report)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _forward(steps: queue.Queue[tuple[str, TrainingProgress]], report: _Report) -> None:
+    try:
+        report.step(*steps.get(timeout=_POLL_S))
+        while True:
+            report.step(*steps.get_nowait())
+    except queue.Empty:
+        return
+
+
+def _collect(pending: set[Future[None]], report: _Report) -> set[Future[None]]:
+    for future in [future for future in pending if future.done()]:
+        future.result()
+        pending.remove(future)
+        report.finish()
+    return pending
