@@ -27,7 +27,9 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _GREY_WEIGHTS = (19595, 38470, 7471)
 
 
-def read_picture(path: Path, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_picture(
+    path: Path, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Decode a file with `decode_picture`; errors name the file.
 
     Raises:

@@ -1,0 +1,168 @@
+"""An IDX data set from the network: a TOML file names its four files and their checksums.
+
+name = "kuzushiji"
+labels = ["o", "ki", "su"]          # optional; else 0, 1, 2, ..
+mirror_allowed = false              # optional; whether a mirrored image keeps its label
+
+[[files]]                           # four times
+url = "https://example.org/train-images-idx3-ubyte.gz"
+sha256 = "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"
+name = "train-images-idx3-ubyte.gz" # optional; else the last part of the URL
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import tomllib
+import urllib.error
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bicameral.errors import DataError, MachineError
+from bicameral.files import write_bytes_atomic
+from models.classifiers.idx import IDX_FILES
+
+_LOGGER = logging.getLogger(__name__)
+
+_TIMEOUT_S = 60.0
+_MAX_FILE_BYTES = 1 << 30
+
+
+class DownloadFile(BaseModel):
+    """One file: where it is, what it must hash to, and what it is called here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError(f"expected http://.. or https://.., got {url!r}")
+        return url
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file in the cache."""
+        return self.name or urlsplit(self.url).path.rsplit("/", 1)[-1]
+
+
+class DownloadList(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    labels: tuple[str, ...] = ()
+    mirror_allowed: bool | None = None
+    files: tuple[DownloadFile, ...]
+
+    @model_validator(mode="after")
+    def _check_files(self) -> DownloadList:
+        found = Counter(file.file_name.removesuffix(".gz") for file in self.files)
+        if found != Counter(IDX_FILES):
+            raise ValueError(
+                f"the files are called {', '.join(sorted(found.elements())) or 'nothing'}, "
+                f"expected {', '.join(IDX_FILES)}, each once, with or without .gz; where a URL "
+                "ends differently, give the file a name"
+            )
+        return self
+
+
+def read_download_list(path: Path) -> DownloadList:
+    """Read and check a TOML file.
+
+    Raises:
+        DataError: If it cannot be read, is no TOML, or has unknown, missing or wrong entries.
+    """
+    try:
+        return DownloadList.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"cannot read the download list {path}: {error}") from error
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(map(str, detail['loc'])) or 'file'}: {detail['msg']}"
+            for detail in error.errors()
+        )
+        raise DataError(f"{path} is no valid download list: {details}") from error
+
+
+def download(wanted: DownloadList, cache: Path) -> Path:
+    """Fetch what the cache does not hold yet.
+
+    Files in the cache are checked too, and fetched again if they are damaged.
+
+    Args:
+        wanted: The files.
+        cache: Folder of all downloaded data sets; see `default_cache`.
+
+    Returns:
+        The folder that holds the four files.
+
+    Raises:
+        DataError: If a file is not the one that the list describes.
+        MachineError: If a file cannot be fetched.
+    """
+    content = "\n".join(sorted(f"{file.file_name} {file.sha256}" for file in wanted.files))
+    folder = cache / f"{wanted.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    for file in wanted.files:
+        path = folder / file.file_name
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
+            continue
+        _LOGGER.info("fetching %s", file.url)
+        data = _fetch(file.url)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != file.sha256:
+            raise DataError(
+                f"{file.url} gave {len(data)} bytes with sha256 {digest}, expected {file.sha256}; "
+                "nothing was kept: the file there has changed, or the list is wrong"
+            )
+        write_bytes_atomic(path, data)
+    return folder
+
+
+def default_cache() -> Path:
+    """Return the user's cache of data sets (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification says that a relative path is to be ignored.
+    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    return root / "bicameral" / "datasets"
+
+
+def _fetch(url: str) -> bytes:
+    """Return the whole content behind a URL of http or https."""
+    try:
+        # The list admits no other schemes, and urllib follows no redirection to a file.
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            data: bytes = response.read(_MAX_FILE_BYTES + 1)
+            missing: int | None = response.length  # None: not announced
+    except urllib.error.HTTPError as error:
+        with error:
+            raise MachineError(
+                f"cannot fetch {url}: the server answered {error.code} {error.reason}"
+            ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise MachineError(
+            f"cannot fetch {url}: {error}; check the connection, or put the files into a folder "
+            "and give that"
+        ) from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise DataError(f"{url} is larger than {_MAX_FILE_BYTES:,} bytes; nothing was kept")
+    # A read with a limit does not notice that the connection broke off early.
+    if missing:
+        raise MachineError(
+            f"cannot fetch {url}: it broke off after {len(data)} bytes, {missing} are missing; "
+            "try again"
+        )
+    return data

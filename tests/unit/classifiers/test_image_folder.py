@@ -1,0 +1,134 @@
+"""Image folders: a folder is a class, and what does not fit is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bicameral.errors import DataError
+from edge.preprocessing import resize_area_int
+from models.classifiers.dataset import SourceImages
+from models.classifiers.image_folder import read_image_folder
+
+pytestmark = pytest.mark.unit
+
+
+def _write(path: Path, seed: int, size: tuple[int, int] = (8, 10)) -> np.ndarray:
+    """Write a random picture and return its pixels, RGB."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels[..., ::-1])
+    return pixels
+
+
+def _fill(folder: Path, classes: str = "ab", count: int = 2, seed: int = 0) -> Path:
+    for label in classes:
+        for number in range(count):
+            _write(folder / label / f"{number}.png", seed + ord(label) * 100 + number)
+    return folder
+
+
+def _read(folder: Path) -> SourceImages:
+    return read_image_folder(folder, image_size=(4, 5), color="RGB", mirror_allowed=False)
+
+
+def test_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:
+    _fill(tmp_path, "dcb", count=3)
+    source = _read(tmp_path)
+    assert source.name == tmp_path.name
+    assert source.labels == ("b", "c", "d")
+    assert source.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert (source.validation, source.test) == (None, None)
+
+
+def test_pictures_of_any_size_are_reduced_as_a_model_reduces_them(tmp_path: Path) -> None:
+    _fill(tmp_path / "data")
+    pixels = _write(tmp_path / "data" / "a" / "0.png", 7, (33, 21))
+    source = _read(tmp_path / "data")
+    assert source.train.images.shape == (4, 4, 5, 3)
+    assert np.array_equal(source.train.images[0], resize_area_int(pixels, 4, 5))
+
+
+def test_pictures_become_grey_if_asked(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    source = read_image_folder(tmp_path, image_size=(4, 4), color="GRAY", mirror_allowed=True)
+    assert source.train.images.shape == (4, 4, 4, 1)
+    assert (source.color, source.mirror_allowed) == ("GRAY", True)
+
+
+@pytest.mark.parametrize("validation", ["val", "validation"])
+def test_given_parts_are_kept_apart(tmp_path: Path, validation: str) -> None:
+    _fill(tmp_path / "train", count=3)
+    _fill(tmp_path / validation, count=1, seed=1000)
+    _fill(tmp_path / "test", count=2, seed=2000)
+    source = _read(tmp_path)
+    assert source.validation is not None
+    assert source.test is not None
+    assert [len(part) for part in (source.train, source.validation, source.test)] == [6, 2, 4]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for label in ("bus", "train", "test"):
+        _write(tmp_path / label / "0.png", 0)
+    assert _read(tmp_path).labels == ("bus", "test", "train")
+
+
+def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "README.txt").write_text("two classes")
+    (tmp_path / "a" / "notes.txt").write_text("nice")
+    (tmp_path / "a" / "._0.png").write_bytes(b"resource fork")
+    (tmp_path / "a" / "0.png").rename(tmp_path / "a" / "0.PNG")
+    assert len(_read(tmp_path).train) == 4
+
+
+def test_a_corrupt_picture_is_named(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    path = tmp_path / "b" / "1.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"cannot use the picture .*/b/1\.png: .*cut off"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize(("classes", "count"), [("", 0), ("a", 1)])
+def test_fewer_than_two_classes_are_refused(tmp_path: Path, classes: str, count: int) -> None:
+    _fill(tmp_path, classes)
+    with pytest.raises(DataError, match=f"holds {count} class folders"):
+        _read(tmp_path)
+
+
+def test_an_empty_class_is_named(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(DataError, match=r"class folder .*/c holds no pictures"):
+        _read(tmp_path)
+
+
+def test_folders_within_a_class_are_refused(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    _write(tmp_path / "a" / "more" / "0.png", 0)
+    with pytest.raises(DataError, match="holds the folder 'more'"):
+        _read(tmp_path)
+
+
+def test_every_part_has_the_same_classes(tmp_path: Path) -> None:
+    _fill(tmp_path / "train", "abc")
+    _fill(tmp_path / "test", "abd")
+    with pytest.raises(DataError, match=r"/test does not .* missing c; unknown d"):
+        _read(tmp_path)
+
+
+def test_two_validation_folders_are_one_too_many(tmp_path: Path) -> None:
+    for part in ("train", "val", "validation"):
+        _fill(tmp_path / part)
+    with pytest.raises(DataError, match="both a folder 'val' and a folder 'validation'"):
+        _read(tmp_path)
+
+
+def test_an_absent_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot list .*nowhere"):
+        _read(tmp_path / "nowhere")
