@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from edge.sidecar import ImageSpec
 
-#: Pixel values that are widened to float64 at once (8 MiB).
-_BLOCK_VALUES = 1 << 20
-
 
 def canonical_from_picture(picture: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     """Crop and resize pictures to the size that the network sees.
@@ -95,34 +92,35 @@ def resize_area_int(image: NDArray[np.uint8], height: int, width: int) -> NDArra
     if rows == 2 * height and columns == 2 * width:
         return _halve(image)
     by_rows = _sum_rows(image, height)
-    sums = _sum_rows(by_rows.swapaxes(-3, -2), width).swapaxes(-3, -2).astype(np.int64)
-    total = rows * columns
+    sums = _sum_rows(by_rows.swapaxes(-3, -2), width).swapaxes(-3, -2)
+    total = rows * columns  # sums stay below 255 * H * W, far inside int64
     return np.ascontiguousarray(((sums + total // 2) // total).astype(np.uint8))
 
 
-def _sum_rows(image: NDArray[np.uint8] | NDArray[np.float64], height: int) -> NDArray[np.float64]:
+def _sum_rows(image: NDArray[np.uint8] | NDArray[np.int64], height: int) -> NDArray[np.int64]:
     """Sum rows by how much each output row covers them: (..., H, W, C) -> (..., height, W, C).
 
-    Done in blocks of rows: a photograph in float64 is eight times as large, and only a few output
-    rows overlap a block.
+    In units of 1/height of a row. An output row covers whole rows and a part of the rows at its
+    ends, so this needs one pass; a product with a matrix of weights needs `height` of them, and
+    numpy's threads for it stand in the way of everything else on a small machine.
     """
-    *leading, rows, columns, channels = image.shape
-    weights = _area_weights(rows, height)
-    sums = np.zeros((*leading, height, columns * channels), np.float64)
-    values_per_row = max(image.size // rows, 1)
-    block = max(1, _BLOCK_VALUES // values_per_row)
-    for start in range(0, rows, block):
-        stop = min(start + block, rows)
-        values = image[..., start:stop, :, :].astype(np.float64)
-        part = slice(start * height // rows, -(-stop * height // rows))
-        sums[..., part, :] += np.matmul(
-            weights[part, start:stop], values.reshape(*leading, stop - start, columns * channels)
-        )
-    return sums.reshape(*leading, height, columns, channels)
+    rows = image.shape[-3]
+    sums = np.empty((*image.shape[:-3], height, *image.shape[-2:]), np.int64)
+    for place in range(height):
+        first, begun = divmod(place * rows, height)
+        last, ended = divmod((place + 1) * rows, height)
+        row = sums[..., place, :, :]
+        np.sum(image[..., first:last, :, :], axis=-3, dtype=np.int64, out=row)
+        row *= height
+        if begun:
+            row -= np.multiply(image[..., first, :, :], begun, dtype=np.int64)
+        if ended:
+            row += np.multiply(image[..., last, :, :], ended, dtype=np.int64)
+    return sums
 
 
 def _halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average blocks of 2 x 2: the same result as the general way, twenty times faster."""
+    """Average blocks of 2 x 2: the same result as the general way, ten times faster."""
     sums = np.add(image[..., 0::2, :, :], image[..., 1::2, :, :], dtype=np.uint16)
     blocks = sums[..., 0::2, :] + sums[..., 1::2, :]
     blocks += 2
@@ -131,12 +129,8 @@ def _halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=64)
-def _area_weights(size: int, reduced: int) -> NDArray[np.float64]:
-    """Return (reduced, size) overlaps in units of 1/reduced of an input pixel: whole numbers.
-
-    In float64, because numpy multiplies matrices of integers a hundred times slower. No sum exceeds
-    255 * H * W, far below 2**53, so every one is exact, in whatever order it is added up.
-    """
+def area_weights(size: int, reduced: int) -> NDArray[np.float64]:
+    """Return (reduced, size) overlaps in units of 1/reduced of an input pixel: whole numbers."""
     start = np.arange(size, dtype=np.int64)[None, :] * reduced
     begin = np.arange(reduced, dtype=np.int64)[:, None] * size
     overlap = np.minimum(start + reduced, begin + size) - np.maximum(start, begin)
