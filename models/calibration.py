@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,24 @@ from edge.probabilities import softmax
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _LOG_TEMPERATURE_RANGE = (-2.5, 2.5)
+
+#: Bins of the calibration error and of the reliability diagram; the number of Guo et al. 2017.
+BINS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBins:
+    """How often the answers of one bin of confidence were right; bin k is [k, k + 1) / bins.
+
+    Attributes:
+        count: (bins,) int64, answers per bin.
+        confidence: (bins,) float64, mean confidence; 0 where the bin is empty.
+        accuracy: (bins,) float64, share of right answers; 0 where the bin is empty.
+    """
+
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
@@ -47,8 +67,30 @@ def negative_log_likelihood(
     return float((log_sum - scaled[np.arange(len(labels)), labels]).mean())
 
 
+def reliability_bins(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], bins: int = BINS
+) -> ReliabilityBins:
+    """Sort answers into equal bins of confidence, as a reliability diagram shows them.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+        labels: (N,) true classes.
+        bins: Number of bins over 0..1.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == labels
+    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(index, minlength=bins)
+    divisor = np.maximum(count, 1)
+    return ReliabilityBins(
+        count=count,
+        confidence=np.bincount(index, weights=confidence, minlength=bins) / divisor,
+        accuracy=np.bincount(index, weights=correct, minlength=bins) / divisor,
+    )
+
+
 def expected_calibration_error(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer], bins: int = 15
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], bins: int = BINS
 ) -> float:
     """Return the mean gap between confidence and accuracy over equal bins of confidence.
 
@@ -57,11 +99,9 @@ def expected_calibration_error(
         labels: (N,) true classes.
         bins: Number of bins over 0..1.
     """
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+    diagram = reliability_bins(probabilities, labels, bins)
+    gap = np.abs(diagram.accuracy - diagram.confidence)
+    return float((diagram.count * gap).sum() / len(labels))
 
 
 def calibration_errors(

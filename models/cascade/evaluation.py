@@ -1,0 +1,177 @@
+"""From the logits of a pool to everything the report needs, in two steps that never mix.
+
+First everything is chosen on the validation images; then the test images are opened and the
+finished choices are judged on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.cascade.comparison import Bench, choice_record
+from models.cascade.complementarity import complementarity
+from models.cascade.detail import Subject, detail_record
+from models.cascade.plan import EvaluationSettings, Plan, make_plan
+from models.cascade.pool import (
+    ValidationPool,
+    fit_temperatures,
+    held_out_pool,
+    unit_temperatures,
+    validation_pool,
+)
+from models.cascade.results import (
+    CascadeEvaluation,
+    ChoiceRecord,
+    ComplementarityRecord,
+    Matrix,
+    NetworkRecord,
+    NetworkRole,
+    spread,
+)
+from models.cascade.risk_coverage import area_under_risk_coverage
+from models.cascade.systems import Splits, calibration_errors, system_record
+from models.classifiers.logits import PoolLogits
+
+
+def evaluate_cascade(pool: PoolLogits, settings: EvaluationSettings) -> CascadeEvaluation:
+    """Choose a cascade on the validation images and judge it on the test images.
+
+    Args:
+        pool: Logits of all networks on both splits.
+        settings: How to choose and to judge.
+
+    Raises:
+        DataError: If fewer than two small networks or no reference can be chosen.
+        UserError: If no cascade meets the requirement, or an unknown architecture is named.
+    """
+    temperatures, ones = fit_temperatures(pool), unit_temperatures(pool)
+    validation, raw_validation = validation_pool(pool, temperatures), validation_pool(pool, ones)
+    plan = make_plan(validation, raw_validation, settings)
+
+    # Everything is chosen. The test images are opened here, and nothing below chooses.
+    bench = Bench(
+        plan=plan,
+        calibrated=Splits(
+            validation=validation, test=held_out_pool(pool, temperatures), calibrated=True
+        ),
+        raw=Splits(validation=raw_validation, test=held_out_pool(pool, ones), calibrated=False),
+        resampling=settings.resampling,
+    )
+    return _evaluation(pool, settings, bench)
+
+
+def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) -> CascadeEvaluation:
+    plan, calibrated = bench.plan, bench.calibrated
+    subject = Subject(
+        choice=plan.chosen,
+        point=plan.point,
+        uncalibrated=plan.uncalibrated,
+        reference=plan.reference,
+        shipped_seed=plan.selection_seeds[0],
+    )
+    choices = tuple(choice_record(choice, bench) for choice in plan.choices)
+    return CascadeEvaluation(
+        dataset=pool.dataset,
+        dataset_sha256=pool.dataset_sha256,
+        labels=pool.labels,
+        n_validation=len(pool.validation_labels),
+        n_test=len(pool.test_labels),
+        cost=settings.cost,
+        max_usage=settings.max_usage,
+        selection_seeds=plan.selection_seeds,
+        policies=plan.policies,
+        reference=plan.reference,
+        networks=_networks(bench, settings),
+        complementarity=_complementarity(calibrated.validation),
+        front=tuple(system_record(calibrated, point) for point in plan.front),
+        big_little_front=tuple(system_record(calibrated, point) for point in plan.big_little_front),
+        single_front=tuple(system_record(calibrated, name) for name in plan.single_front),
+        choices=choices,
+        detail=detail_record(subject, calibrated, bench.raw, settings.resampling),
+        notes=tuple(_notes(plan, choices)),
+    )
+
+
+def _networks(bench: Bench, settings: EvaluationSettings) -> tuple[NetworkRecord, ...]:
+    return tuple(
+        _network(bench, network.architecture, _role(network.architecture, bench.plan, settings))
+        for network in bench.calibrated.test.networks
+    )
+
+
+def _network(bench: Bench, architecture: str, role: NetworkRole) -> NetworkRecord:
+    splits = bench.calibrated
+    network, raw = (of.test.network(architecture) for of in (splits, bench.raw))
+    labels, seeds = splits.test.labels, network.seeds
+    validated = splits.validation.network(architecture).correct(splits.validation.labels, seeds)
+    correct = network.correct(labels, seeds)
+    confidence = network.probabilities.max(axis=2)
+    return NetworkRecord(
+        architecture=architecture,
+        role=role,
+        parameters=network.parameters,
+        macs=network.macs,
+        cpu_us=network.cpu_us if network.cpu_us > 0.0 else None,
+        temperature=spread(seeds, network.temperatures),
+        validation_accuracy=spread(seeds, validated.mean(axis=1).tolist()),
+        test_accuracy=spread(seeds, correct.mean(axis=1).tolist()),
+        test_ece_before=calibration_errors(raw.probabilities, labels, seeds),
+        test_ece_after=calibration_errors(network.probabilities, labels, seeds),
+        test_aurc=spread(seeds, list(map(area_under_risk_coverage, confidence, correct))),
+    )
+
+
+def _role(architecture: str, plan: Plan, settings: EvaluationSettings) -> NetworkRole:
+    if architecture == plan.reference:
+        return "reference"
+    if architecture in plan.left_out:
+        return "left_out"
+    return "reference_candidate" if architecture in settings.references else "small"
+
+
+def _complementarity(pool: ValidationPool) -> ComplementarityRecord:
+    matrices = complementarity(pool, pool.architectures)
+    return ComplementarityRecord(
+        architectures=matrices.architectures,
+        paper=_rows(matrices.paper),
+        released_code=_rows(matrices.released_code),
+        oracle_accuracy=_rows(matrices.oracle_accuracy),
+        n_seeds=tuple(tuple(row) for row in matrices.seeds.tolist()),
+        n_images=len(pool.labels),
+    )
+
+
+def _rows(matrix: NDArray[np.float64]) -> Matrix:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
+    """Yield what a reader must know before believing the numbers."""
+    if len(plan.point.seeds) == 1:
+        yield (
+            f"{plan.point.a} and {plan.point.b} were trained together with one seed only: the "
+            "intervals cover the draw of the test images, not how training varies."
+        )
+    if len(plan.selection_seeds) == 1:
+        yield (
+            "Policies were chosen by the accuracy of one seed of every network; the optimism of "
+            "choosing covers the images, not the seed."
+        )
+    if plan.left_out:
+        yield (
+            f"Not considered, for want of the seeds {list(plan.selection_seeds)}: "
+            f"{', '.join(plan.left_out)}."
+        )
+    for choice in choices:
+        if choice.unmet is not None:
+            yield f"{choice.name}: {choice.unmet}."
+        for against in choice.comparisons:
+            cheaper = against.macs_ratio > 1.0
+            if against.against == "big_little_at_accuracy" and cheaper:
+                yield (
+                    f"{choice.name}: a big-little cascade of the same validation accuracy costs "
+                    f"fewer multiply-accumulates (this one {against.macs_ratio:.2f} times as many)."
+                )

@@ -1,0 +1,332 @@
+"""The record of an evaluation: plain values that JSON can hold, and the file they are kept in.
+
+Accuracies, shares, errors and areas are 0..1, costs are MACs and microseconds. Every mean stands
+beside the values of its seeds, every interval beside the number of images and seeds it rests on.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from bicameral.errors import DataError
+from bicameral.files import write_json_atomic
+from edge.combination import CombinationName
+from edge.probabilities import ScoreName
+from models.cascade.bootstrap import Interval
+from models.cascade.optimism import SelectionOptimism
+from models.cascade.policy_grid import CostName
+
+SCHEMA: Literal[1] = 1
+
+Matrix = tuple[tuple[float, ...], ...]
+
+NetworkRole = Literal["small", "reference", "reference_candidate", "left_out"]
+
+PartName = Literal["a", "b", "cascade", "reference"]
+
+OpponentName = Literal[
+    "a",
+    "b",
+    "reference",
+    "best_single_at_cost",
+    "mixture_at_cost",
+    "big_little_at_cost",
+    "big_little_at_accuracy",
+    "paper_pair",
+    "paper_threshold",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A value of every seed; `std` is the sample standard deviation, None for one seed."""
+
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRecord:
+    """A row of the table of the pool; calibration and area are of the test images.
+
+    `left_out` networks lack a selection seed and stood for no choice.
+    """
+
+    architecture: str
+    role: NetworkRole
+    parameters: int
+    macs: int
+    cpu_us: float | None
+    temperature: Spread
+    validation_accuracy: Spread
+    test_accuracy: Spread
+    test_ece_before: Spread
+    test_ece_after: Spread
+    test_aurc: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplementarityRecord:
+    """Matrices over all architectures, ascending by MACs, on the validation images.
+
+    `paper` is 2 min(|A only|, |B only|) / N, `released_code` (|A only| + |B only|) / N.
+    """
+
+    architectures: tuple[str, ...]
+    paper: Matrix
+    released_code: Matrix
+    oracle_accuracy: Matrix
+    n_seeds: tuple[tuple[int, ...], ...]
+    n_images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRecord:
+    """A system on one split; the expected cost is that of the usage of B on it.
+
+    CPU time is None where a network's was not measured.
+    """
+
+    n_images: int
+    accuracy: Spread
+    usage: Spread
+    expected_macs: float
+    expected_cpu_us: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemRecord:
+    """A cascade, or a single network: then `b` and the policy are None and the usage is 0."""
+
+    a: str
+    b: str | None
+    score: ScoreName | None
+    combine: CombinationName | None
+    threshold: Spread | None
+    calibrated: bool
+    validation: SplitRecord
+    test: SplitRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixtureRecord:
+    """Two single networks drawn at random per image: a line to compare with, not a product."""
+
+    cheaper: str
+    dearer: str
+    share_of_dearer: float
+    test_accuracy: Spread
+    expected_macs: float
+    expected_cpu_us: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRecord:
+    """A cascade against an opponent on the test images; differences are cascade - opponent.
+
+    Costs are ratios cascade / opponent, on the test images.
+    """
+
+    against: OpponentName
+    opponent: SystemRecord | MixtureRecord
+    accuracy_difference: Interval
+    macs_ratio: float
+    cpu_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequirementRecord:
+    """An accuracy or the gap to a network's, 0..1, or a limit in the measure of cost."""
+
+    kind: Literal["min_accuracy", "near_reference", "max_cost"]
+    value: float
+    architecture: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRecord:
+    """A preset or the request: either `system` with comparisons, or `unmet`."""
+
+    name: str
+    family: Literal["pair", "big_little"]
+    requirement: RequirementRecord
+    optimism: SelectionOptimism
+    allowance: float | None
+    unmet: str | None
+    system: SystemRecord | None
+    test_accuracy: Interval | None
+    shipped_seed_accuracy: Interval | None
+    comparisons: tuple[ComparisonRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityRecord:
+    """Bins of equal width over 0..1; the means are 0 where a bin is empty."""
+
+    count: tuple[int, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveRecord:
+    """Points of a curve, ascending in x."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRecord:
+    """How A, B, the cascade or the reference answers the test images.
+
+    Matrix, bins and curve are those of the shipped seed. `ece_before` is without temperature
+    scaling; for the cascade with thresholds that ask B for the same share of the images.
+    """
+
+    part: PartName
+    confusion: tuple[tuple[int, ...], ...]
+    ece_before: Spread
+    ece_after: Spread
+    reliability_before: ReliabilityRecord
+    reliability_after: ReliabilityRecord
+    aurc: Interval
+    aurc_cascade_minus_this: Interval | None
+    risk_coverage: CurveRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedImage:
+    """A test image whose answer B turned right or wrong, for the shipped seed; classes by index."""
+
+    index: int
+    label: int
+    a: int
+    b: int
+    cascade: int
+    score_a: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRecord:
+    """What asking B changed on the test images; counts for every seed, images for the shipped."""
+
+    asked: Spread
+    rescued: Spread
+    broken: Spread
+    rescued_images: tuple[ChangedImage, ...]
+    broken_images: tuple[ChangedImage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailRecord:
+    """The chosen cascade from close by.
+
+    Attributes:
+        choice: Name of the choice.
+        shipped_seed: Seed of the networks that ship.
+        parts: A, B, the cascade and the reference.
+        changes: What B rescued and broke.
+        complementarity_test: The paper's complementarity of A and B on the test images.
+        oracle_accuracy_test: What a perfect gate would reach with A and B.
+        accuracy_over_usage_validation: Cascade accuracy over B's usage, shipped seed.
+        accuracy_over_usage_test: The same on the test images; nothing was chosen by it.
+    """
+
+    choice: str
+    shipped_seed: int
+    parts: tuple[PartRecord, ...]
+    changes: ChangeRecord
+    complementarity_test: Spread
+    oracle_accuracy_test: Spread
+    accuracy_over_usage_validation: CurveRecord
+    accuracy_over_usage_test: CurveRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeEvaluation:
+    """Everything the report needs.
+
+    Attributes:
+        schema: Version of this record.
+        dataset: Name of the data set.
+        dataset_sha256: Its fingerprint.
+        labels: Class names.
+        n_validation: Validation images, on which everything was chosen.
+        n_test: Test images.
+        cost: Measure of cost that choices were made by.
+        max_usage: Largest share of the images that B was allowed to see.
+        selection_seeds: Seeds whose mean accuracy decided.
+        policies: Number of policies that were compared.
+        reference: Architecture of the reference.
+        networks: Table of the pool, ascending by MACs.
+        complementarity: Of all networks.
+        front: Pareto front of the pairs of small networks, on the validation images.
+        big_little_front: Pareto front of small network + reference.
+        single_front: Pareto front of the single networks.
+        choices: Presets, after ``requested`` if there is one.
+        detail: The chosen cascade.
+        notes: What a reader must know, in sentences.
+    """
+
+    schema: Literal[1] = SCHEMA
+    dataset: str
+    dataset_sha256: str
+    labels: tuple[str, ...]
+    n_validation: int
+    n_test: int
+    cost: CostName
+    max_usage: float
+    selection_seeds: tuple[int, ...]
+    policies: int
+    reference: str
+    networks: tuple[NetworkRecord, ...]
+    complementarity: ComplementarityRecord
+    front: tuple[SystemRecord, ...]
+    big_little_front: tuple[SystemRecord, ...]
+    single_front: tuple[SystemRecord, ...]
+    choices: tuple[ChoiceRecord, ...]
+    detail: DetailRecord
+    notes: tuple[str, ...]
+
+
+def spread(seeds: Sequence[int], values: Sequence[float]) -> Spread:
+    """Return the values of seeds with their mean and sample standard deviation."""
+    plain = tuple(float(value) for value in values)
+    return Spread(
+        seeds=tuple(seeds),
+        values=plain,
+        mean=statistics.fmean(plain),
+        std=statistics.stdev(plain) if len(plain) > 1 else None,
+    )
+
+
+def write_evaluation(path: Path, evaluation: CascadeEvaluation) -> None:
+    """Write an evaluation as JSON, whole or not at all.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    write_json_atomic(path, asdict(evaluation))
+
+
+def read_evaluation(path: Path) -> CascadeEvaluation:
+    """Read an evaluation.
+
+    Raises:
+        DataError: If the file is absent or is not one of this version.
+    """
+    try:
+        return TypeAdapter(CascadeEvaluation).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(
+            f"{path} is not a cascade evaluation of schema {SCHEMA}: {error}; evaluate again"
+        ) from error

@@ -1,0 +1,138 @@
+"""The sweep over thresholds and the runtime are the same rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bicameral.types import Prediction
+from edge.cascade import CascadeClassifier, CascadePolicy
+from edge.probabilities import SCORES
+from edge.sidecar import ImageSpec
+from models.cascade.operating_points import (
+    ALWAYS,
+    NEVER,
+    PairAnswers,
+    order_by_score,
+    point_for_thresholds,
+    point_for_usage,
+    run_cascade,
+    run_point,
+    sweep_thresholds,
+    threshold_for_usage,
+)
+from models.cascade.policy_grid import COMBINATION_NAMES, SCORE_NAMES
+from models.cascade.pool import ValidationPool
+
+pytestmark = pytest.mark.unit
+
+
+class RecordedClassifier:
+    """A classifier session that looks its answers up: an image holds the number of its row."""
+
+    version = "1"
+    labels = ("a", "b", "c", "d")
+    image = ImageSpec(height=1, width=2, color="GRAY", scale=1.0, mean=(0.0,), std=(1.0,))
+    macs = None
+
+    def __init__(self, name: str, probabilities: NDArray[np.float32]) -> None:
+        self.name = self.fingerprint = name
+        self._probabilities = probabilities
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        return np.stack(images)
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        rows = images[:, 0, 0, 0].astype(np.int64) * 256 + images[:, 0, 1, 0]
+        probabilities = self._probabilities[rows]
+        return Prediction(probabilities=probabilities, confidence=probabilities.max(axis=1))
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+def _numbered_images(n: int) -> NDArray[np.uint8]:
+    numbers = np.arange(n)
+    return np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8).reshape(n, 1, 2, 1)
+
+
+def test_thresholds_lie_half_way_between_neighbouring_distinct_scores() -> None:
+    order = order_by_score(np.array([0.5, 0.1, 0.5, 0.9]))
+    assert order.thresholds.tolist() == pytest.approx([NEVER, 0.3, 0.7, ALWAYS])
+    assert order.below.tolist() == [0, 1, 3, 4]
+
+
+def test_neighbouring_floats_are_still_told_apart() -> None:
+    low = 0.3
+    high = np.nextafter(low, 1.0)
+    order = order_by_score(np.array([high, low]))
+    assert low < order.thresholds[1] <= high
+
+
+def test_the_extreme_thresholds_ask_nobody_and_everybody() -> None:
+    scores = np.array([0.0, 0.4, 1.0])
+    assert not (scores < NEVER).any()
+    assert (scores < ALWAYS).all()
+
+
+def test_a_usage_is_met_as_far_as_ties_allow_but_never_with_nobody() -> None:
+    order = order_by_score(np.array([0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]))
+    index = threshold_for_usage(order, np.array([0.1, 0.3, 0.5, 1.0]))
+    assert order.below[index].tolist() == [3, 3, 5, 10]
+
+
+@pytest.mark.parametrize("combination", COMBINATION_NAMES)
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_a_sweep_says_what_the_runtime_then_does(
+    validation: ValidationPool, score: str, combination: str
+) -> None:
+    a, b = (validation.network(name).of_seed(0) for name in ("tiny", "middle"))
+    labels = validation.labels
+    pair = PairAnswers(a=a, b=b, labels=labels, score=score, combination=combination)
+    sweep = sweep_thresholds(pair)
+    for step in range(0, len(sweep.thresholds), 90):
+        policy = CascadePolicy(
+            score=score, threshold=float(sweep.thresholds[step]), combine=combination
+        )
+        runtime = CascadeClassifier(RecordedClassifier("a", a), RecordedClassifier("b", b), policy)
+        answer = runtime.predict(_numbered_images(len(labels)))
+        offline, asked = run_cascade(a, b, policy)
+        assert (answer.probabilities == offline).all()
+        assert [trace.stage == "b" for trace in answer.trace or ()] == asked.tolist()
+        assert asked.mean() == sweep.usage[step]
+        assert (offline.argmax(axis=1) == labels).mean() == sweep.accuracy[step]
+
+
+def test_every_seed_gets_the_threshold_for_the_same_usage(validation: ValidationPool) -> None:
+    point = point_for_usage(
+        validation, ("tiny", "middle"), score="margin", combination="average", usage=0.2
+    )
+    assert point.seeds == (0, 1)
+    assert point.thresholds[0] != point.thresholds[1]
+    assert point.validation_usage == pytest.approx((0.2, 0.2))
+    for seed, threshold in zip(point.seeds, point.thresholds, strict=True):
+        scores = SCORES["margin"](validation.network("tiny").of_seed(seed))
+        assert (scores < threshold).mean() == pytest.approx(0.2)
+        assert point.policy(seed).threshold == threshold
+
+
+def test_a_threshold_that_never_asks_leaves_the_first_network_alone(
+    validation: ValidationPool,
+) -> None:
+    point = point_for_thresholds(
+        validation,
+        ("tiny", "middle"),
+        score="margin",
+        combination="replace",
+        thresholds=(NEVER, ALWAYS),
+    )
+    answers = run_point(validation, point)
+    assert point.validation_usage == (0.0, 1.0)
+    assert (answers.probabilities[0] == validation.network("tiny").of_seed(0)).all()
+    assert (answers.probabilities[1] == validation.network("middle").of_seed(1)).all()
