@@ -11,7 +11,8 @@ EXTRA_MODULES: dict[str, tuple[str, ...]] = {
     "sim": (
         "carla", "jinja2", "joblib", "msgpack", "numba", "pyclothoids", "scipy", "shapely",
     ),
-    "train": ("onnx", "torch"),
+    "train": ("jinja2", "onnx", "torch"),
+    "redis": ("redis",),
 }  # fmt: skip
 
 
