@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 
-def write_bytes_atomic(path: Path, data: bytes) -> None:
+def write_bytes_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file under a temporary name in its folder, then rename it into place.
 
     Args:
         path: Destination; its folder is created when absent.
         data: The whole content.
+        mode: Permissions; it is never readable for more than these.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -26,7 +27,7 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The result memory: images that were classified before are answered without a network."""

@@ -1,0 +1,114 @@
+"""The entries of a result memory: filed in buckets by key, ordered by use and by age.
+
+Not thread-safe; `edge.memory.local` holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edge.memory.answers import FiledAnswer
+
+#: Entries that may share the key of a verified memory. It bounds what a lookup compares when many
+#: images have the same hash, as all black ones have.
+BUCKET_LIMIT = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """One remembered result; compared and hashed by identity.
+
+    Attributes:
+        namespace: Fingerprint of the model that gave the answer.
+        filed: Key, image and answer.
+        stored_s: Time of storing on the memory's clock.
+    """
+
+    namespace: str
+    filed: FiledAnswer
+    stored_s: float
+
+
+class EntryStore:
+    """Entries by namespace and key, at most `max_entries` in all and `bucket_limit` a key."""
+
+    def __init__(self, *, max_entries: int, bucket_limit: int) -> None:
+        """Begin empty."""
+        self._max_entries = max_entries
+        self._bucket_limit = bucket_limit
+        self._buckets: defaultdict[str, dict[bytes, list[Entry]]] = defaultdict(dict)
+        self._by_use: OrderedDict[Entry, None] = OrderedDict()
+        self._by_age: OrderedDict[Entry, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_use)
+
+    def __contains__(self, entry: Entry) -> bool:
+        return entry in self._by_use
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Iterate from the least to the most recently used."""
+        return iter(self._by_use)
+
+    def under(self, namespace: str, keys: Sequence[bytes]) -> list[Entry]:
+        """Return the entries under any of the keys."""
+        buckets = self._buckets.get(namespace)
+        if not buckets:
+            return []
+        return [entry for key in keys if key in buckets for entry in buckets[key]]
+
+    def touch(self, entry: Entry) -> None:
+        """Make an entry the most recently used, of all and of its key's."""
+        self._by_use.move_to_end(entry)
+        bucket = self._buckets[entry.namespace][entry.filed.key]
+        if bucket[-1] is not entry:
+            bucket.remove(entry)
+            bucket.append(entry)
+
+    def put(self, entry: Entry) -> int:
+        """File an entry as the most recently used; one of the same key and content is replaced.
+
+        Entries must come in the order of their age.
+
+        Returns:
+            How many others had to go for it.
+        """
+        bucket = self._buckets[entry.namespace].get(entry.filed.key, [])
+        same = [other for other in bucket if other.filed.content == entry.filed.content]
+        evicted: list[Entry] = []
+        if not same and len(bucket) >= self._bucket_limit:
+            evicted = bucket[:1]
+        elif not same and len(self) >= self._max_entries:
+            evicted = [next(iter(self))]
+        for other in same + evicted:
+            self._remove(other)
+        # Looked up again, because a bucket that became empty is gone.
+        self._buckets[entry.namespace].setdefault(entry.filed.key, []).append(entry)
+        self._by_use[entry] = None
+        self._by_age[entry] = None
+        return len(evicted)
+
+    def remove_older(self, before_s: float) -> int:
+        """Drop the entries stored before a time; return how many."""
+        count = 0
+        while self._by_age and (oldest := next(iter(self._by_age))).stored_s < before_s:
+            self._remove(oldest)
+            count += 1
+        return count
+
+    def clear(self, namespace: str | None) -> None:
+        """Drop one namespace, or everything."""
+        for entry in [e for e in self if namespace is None or e.namespace == namespace]:
+            self._remove(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        del self._by_use[entry], self._by_age[entry]
+        buckets = self._buckets[entry.namespace]
+        bucket = buckets[entry.filed.key]
+        bucket.remove(entry)
+        if not bucket:
+            del buckets[entry.filed.key]
+            if not buckets:
+                del self._buckets[entry.namespace]

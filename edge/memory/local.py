@@ -1,0 +1,203 @@
+"""The result memory within one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.types import MemoryCounters, Prediction
+from edge.memory.answers import file_confident
+from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore
+from edge.memory.keys import key_scheme
+from edge.memory.settings import MemorySettings
+from edge.memory.snapshot import AgedAnswer, read_snapshot, write_snapshot
+from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within
+
+
+class LocalMemory:
+    """`bicameral.protocols.ResultMemory` in this process; thread-safe.
+
+    An answer stays what it was when it was stored: a hit neither changes the entry nor stores the
+    asked image. So a slowly changing scene cannot drift away from the image that was classified.
+    """
+
+    def __init__(
+        self, settings: MemorySettings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            settings: What to remember, and when to recognise it.
+            clock: Seconds that never go back; ages are measured on it.
+
+        Raises:
+            UserError: If there is no key of the settings' name.
+        """
+        self._settings = settings
+        self._scheme = key_scheme(settings.key)
+        self._clock = clock
+        self._entries = EntryStore(
+            max_entries=settings.max_entries,
+            bucket_limit=BUCKET_LIMIT if self._scheme.verified else 1,
+        )
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def settings(self) -> MemorySettings:
+        """What it remembers, and when it recognises it."""
+        return self._settings
+
+    def lookup(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
+        """Return what is known of each image.
+
+        Args:
+            namespace: Fingerprint of the model.
+            images: (N, H, W, C) uint8; with the key ``exact`` any tensors (N, ...).
+
+        Returns:
+            For each image a prediction of one row, whose arrays are read-only, or None.
+
+        Raises:
+            DataError: If a perceptual key cannot be computed of these images.
+        """
+        images = np.ascontiguousarray(images)
+        probes = self._scheme.probes(images)
+        with self._lock:
+            self._forget_old()
+            self._counts["lookups"] += len(images)
+            found = [
+                self._recall(namespace, keys, image)
+                for keys, image in zip(probes, images, strict=True)
+            ]
+        if self._scheme.verified and self._settings.align:
+            self._recall_displaced(namespace, images, found)
+        return found
+
+    def store(self, namespace: str, images: NDArray[np.uint8], results: Prediction) -> None:
+        """Remember the results that are confident enough, in order.
+
+        Args:
+            namespace: Fingerprint of the model.
+            images: As for `lookup`.
+            results: One row for each image.
+
+        Raises:
+            DataError: If images and results differ in number, or no key can be computed.
+        """
+        answers = file_confident(self._scheme, self._settings, images, results)
+        with self._lock:
+            self._forget_old()
+            now_s = self._clock()
+            self._counts["not_stored"] += len(images) - len(answers)
+            self._counts["stored"] += len(answers)
+            for filed in answers:
+                entry = Entry(namespace=namespace, filed=filed, stored_s=now_s)
+                self._counts["evicted"] += self._entries.put(entry)
+
+    def clear(self, namespace: str | None = None) -> None:
+        """Forget one namespace, or everything; the counters go on."""
+        with self._lock:
+            self._entries.clear(namespace)
+
+    def counters(self) -> MemoryCounters:
+        """Return what happened so far."""
+        with self._lock:
+            self._forget_old()
+            return MemoryCounters(**self._counts, entries=len(self._entries))
+
+    def save(self, path: Path) -> None:
+        """Write all entries to a file that only its owner may read.
+
+        With a verified key it holds the remembered images.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        with self._lock:
+            self._forget_old()
+            now_s = self._clock()
+            entries = [
+                AgedAnswer(
+                    namespace=entry.namespace, filed=entry.filed, age_s=now_s - entry.stored_s
+                )
+                for entry in self._entries
+            ]
+        write_snapshot(path, self._scheme, entries)
+
+    def load(self, path: Path) -> None:
+        """Replace all entries by those of a file that `save` wrote; they have aged meanwhile.
+
+        If there are more than this memory holds, the most recently used stay.
+
+        Raises:
+            DataError: If the file is absent, damaged, or of a memory with another key; this memory
+                then stays as it was.
+            VersionMismatchError: If the file has the format of another version.
+        """
+        stored = read_snapshot(path, self._scheme)[-self._settings.max_entries :]
+        with self._lock:
+            now_s = self._clock()
+            entries = [
+                Entry(namespace=aged.namespace, filed=aged.filed, stored_s=now_s - aged.age_s)
+                for aged in stored
+            ]
+            self._entries.clear(None)
+            for entry in sorted(entries, key=lambda entry: entry.stored_s):
+                self._entries.put(entry)
+            for entry in entries:
+                if entry in self._entries:
+                    self._entries.touch(entry)
+            self._forget_old()
+
+    def _recall(
+        self,
+        namespace: str,
+        keys: Sequence[bytes],
+        image: NDArray[np.uint8],
+        displacement: Displacement = (0, 0),
+    ) -> Prediction | None:
+        """Look for one image; the caller holds the lock."""
+        candidates = self._entries.under(namespace, keys)
+        if not candidates:
+            return None
+        chosen: int | None = 0
+        if self._scheme.verified:
+            chosen = nearest_within(
+                image,
+                [entry.filed.image for entry in candidates],
+                self._settings.tolerance_mae_u8,
+                displacement,
+            )
+            self._counts["rejected"] += len(candidates) - (chosen is not None)
+            self._counts["verified"] += chosen is not None
+        if chosen is None:
+            return None
+        self._counts["hits"] += 1
+        self._entries.touch(candidates[chosen])
+        return candidates[chosen].filed.answer
+
+    def _recall_displaced(
+        self, namespace: str, images: NDArray[np.uint8], found: list[Prediction | None]
+    ) -> None:
+        """Look for the images that were not found, displaced by one pixel; fills `found`."""
+        for displacement in DISPLACEMENTS:
+            missed = [index for index, answer in enumerate(found) if answer is None]
+            if not missed:
+                return
+            probes = self._scheme.probes(displaced(images[missed], displacement))
+            with self._lock:
+                for index, keys in zip(missed, probes, strict=True):
+                    found[index] = self._recall(namespace, keys, images[index], displacement)
+
+    def _forget_old(self) -> None:
+        """Drop what is too old; the caller holds the lock."""
+        if self._settings.max_age_s is not None:
+            before_s = self._clock() - self._settings.max_age_s
+            self._counts["expired"] += self._entries.remove_older(before_s)

@@ -1,0 +1,139 @@
+"""Keys: what shares one, what does not, and that the flags of a key say the truth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from bicameral.errors import DataError, UserError
+from edge.memory.keys import (
+    KEYS,
+    content_digests,
+    key_scheme,
+    noise_proof_dhash_keys,
+    noise_proof_dhash_probes,
+    paper_dhash_keys,
+)
+
+pytestmark = pytest.mark.unit
+
+
+def _pictures(count: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """Smooth blobs, which like photographs keep their hash under small changes."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 5, 5, channels), dtype=np.uint8)
+    return np.stack([cv2.resize(image, (28, 28)).reshape(28, 28, channels) for image in coarse])
+
+
+def test_an_exact_key_belongs_to_one_content() -> None:
+    images = _pictures(2)
+    images[1] = images[0]
+    images[1, 27, 27, 0] ^= 1
+    first, second = content_digests(images)
+    assert first != second
+    assert content_digests(images[:1].copy()) == [first]
+
+
+def test_an_exact_key_knows_shape_and_dtype() -> None:
+    flat = np.arange(16, dtype=np.uint8)
+    variants = [
+        flat.reshape(1, 4, 4, 1),
+        flat.reshape(1, 2, 8, 1),
+        flat.reshape(1, 4, 4, 1).view(np.int8),
+        flat.view(np.float32).reshape(1, 4, 1, 1),
+    ]
+    assert len({content_digests(variant)[0] for variant in variants}) == 4
+
+
+def test_an_exact_key_does_not_depend_on_the_memory_layout() -> None:
+    images = _pictures(3)
+    strided = np.repeat(images, 2, axis=2)[:, :, ::2]
+    assert not strided.flags.c_contiguous
+    assert content_digests(strided) == content_digests(images)
+
+
+def test_the_papers_hash_is_right_brighter_than_left() -> None:
+    ramp = np.linspace(0, 255, 28).astype(np.uint8)
+    rising = np.broadcast_to(ramp[None, None, :, None], (1, 28, 28, 1)).copy()
+    assert paper_dhash_keys(rising, 8) == [b"\xff" * 8]
+    assert paper_dhash_keys(rising[:, :, ::-1].copy(), 8) == [b"\0" * 8]
+    assert paper_dhash_keys(np.full((1, 28, 28, 1), 9, np.uint8), 16) == [b"\0" * 32]
+
+
+def test_noise_on_a_flat_background_changes_the_papers_key_and_not_ours() -> None:
+    flat = np.full((50, 28, 28, 1), 100, np.uint8)
+    noisy = flat + np.random.default_rng(0).integers(0, 9, flat.shape, dtype=np.uint8)
+    assert len(set(paper_dhash_keys(noisy, 8))) == 50
+    assert len(set(noise_proof_dhash_keys(noisy))) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nearly_all_noisy_images_have_their_key_among_the_probes(channels: int) -> None:
+    images = _pictures(300, channels)
+    noise = np.random.default_rng(1).normal(0, 4, images.shape)
+    noisy = np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+    keys, probes = noise_proof_dhash_keys(images), noise_proof_dhash_probes(noisy)
+    found = sum(key in tried for key, tried in zip(keys, probes, strict=True))
+    assert found >= 255
+
+
+def test_an_image_is_filed_under_its_first_probe_and_all_probes_differ() -> None:
+    images = _pictures(10, channels=3)
+    probes = noise_proof_dhash_probes(images)
+    assert [tried[0] for tried in probes] == noise_proof_dhash_keys(images)
+    assert all(len(set(tried)) == 8 for tried in probes)
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_key_is_the_same_alone_and_within_a_batch(name: str, channels: int) -> None:
+    images = _pictures(7, channels)
+    keys = KEYS[name].keys(images)
+    assert keys == [KEYS[name].keys(images[index : index + 1])[0] for index in range(7)]
+    assert [tried[0] for tried in KEYS[name].probes(images)] == keys
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_a_key_is_orientation_blind_if_and_only_if_it_says_so(name: str) -> None:
+    images = _pictures(50)
+    turned = [
+        *(np.rot90(images, quarter, (1, 2)).copy() for quarter in (1, 2, 3)),
+        images[:, ::-1].copy(),
+        images[:, :, ::-1].copy(),
+    ]
+    keys = KEYS[name].keys(images)
+    shared = [
+        sum(a == b for a, b in zip(keys, KEYS[name].keys(other), strict=True)) for other in turned
+    ]
+    assert shared == [50 if KEYS[name].orientation_blind else 0] * 5
+
+
+def test_the_invariant_key_tells_images_apart_and_takes_black_and_large_ones() -> None:
+    keys = KEYS["invariants_unverified"].keys
+    assert len(set(keys(_pictures(200)))) == 200
+    assert keys(np.zeros((1, 28, 28, 1), np.uint8)) == [np.float64(0.0).tobytes()]
+    large = np.repeat(np.repeat(_pictures(2, channels=3), 4, axis=1), 4, axis=2)
+    assert len(set(keys(large))) == 2
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_no_images_have_no_keys(name: str) -> None:
+    nothing = np.empty((0, 28, 28, 3), np.uint8)
+    assert list(KEYS[name].keys(nothing)) == []
+    assert list(KEYS[name].probes(nothing)) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(KEYS) - {"exact"}))
+def test_perceptual_keys_refuse_what_is_no_picture(name: str) -> None:
+    with pytest.raises(DataError, match="use the key 'exact'"):
+        KEYS[name].probes(np.zeros((1, 28, 28, 1), np.float32))
+
+
+def test_the_papers_keys_refuse_other_numbers_of_channels() -> None:
+    with pytest.raises(DataError, match="expected 1 or 3"):
+        KEYS["dhash_unverified"].keys(np.zeros((1, 28, 28, 4), np.uint8))
+
+
+def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="Did you mean 'dhash_verified'"):
+        key_scheme("dhash_verifed")
