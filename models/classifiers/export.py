@@ -159,8 +159,10 @@ def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
 ) -> Sidecar:
     height, width, channels = dataset.image_shape
     macs, parameters = count_cost(content)
-    temperature = fit_temperature(validation, dataset.validation.labels)
-    _, ece = calibration_errors(validation, dataset.validation.labels, temperature)
+    # Fitted on the logits as they are stored, so that everyone who fits again gets the same.
+    stored = validation.astype(np.float16).astype(np.float32)
+    temperature = fit_temperature(stored, dataset.validation.labels)
+    _, ece = calibration_errors(stored, dataset.validation.labels, temperature)
     return Sidecar(
         kind="classifier",
         name=settings.name,

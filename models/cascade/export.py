@@ -1,0 +1,219 @@
+"""The chosen cascade as files: its sidecar, its two networks and the reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
+from edge.cascade import CascadePolicy
+from edge.loading import load_classifier, member_sha256
+from edge.sidecar import (
+    SUFFIX,
+    Calibration,
+    CascadeMember,
+    CascadeMemory,
+    CascadeSpec,
+    Claim,
+    Cost,
+    Sidecar,
+    read_model_bytes,
+    read_sidecar,
+    write_sidecar,
+)
+from models.calibration import expected_calibration_error
+from models.cascade.bootstrap import Interval
+from models.cascade.operating_points import run_cascade
+from models.cascade.pool import fit_temperatures, validation_pool
+from models.cascade.results import CascadeEvaluation, SystemRecord
+from models.classifiers.logits import PoolLogits
+
+_LIMITS = (
+    "Knows the classes of its data set only and answers with one of them for any picture; the "
+    "share of pictures that B sees, and with it the cost, is that of pictures like the training's."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeExport:
+    """What to write where.
+
+    Attributes:
+        networks: Folder with ``ARCHITECTURE-sSEED/ARCHITECTURE-sSEED.onnx`` and sidecars.
+        output: Folder for the files.
+        prefix: Names are ``PREFIX_cascade`` and ``PREFIX_ARCHITECTURE``.
+        memory: Result memory in front of it, or None.
+        command: Command line, for the record.
+    """
+
+    networks: Path
+    output: Path
+    prefix: str
+    memory: CascadeMemory | None
+    command: str
+
+
+def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: CascadeExport) -> Path:
+    """Write the cascade that ships, its parts and the reference.
+
+    Args:
+        evaluation: Names the networks, the policy and the measured figures.
+        pool: The logits that it was made from.
+        export: What to write where.
+
+    Returns:
+        The cascade's sidecar; it loads.
+
+    Raises:
+        DataError: If a network is missing or is not the one that was evaluated.
+    """
+    system = chosen_system(evaluation)
+    assert system.b is not None  # noqa: S101 - a chosen system is a cascade
+    seed = evaluation.detail.shipped_seed
+    copied = {
+        architecture: _copy_network(architecture, seed, evaluation, export)
+        for architecture in dict.fromkeys((system.a, system.b, evaluation.reference))
+    }
+    sidecar = _describe(evaluation, pool, export, copied[system.a], copied[system.b])
+    path = export.output / (sidecar.name + SUFFIX)
+    write_sidecar(path, sidecar)
+    load_classifier(path, memory="none").close()
+    return path
+
+
+def chosen_system(evaluation: CascadeEvaluation) -> SystemRecord:
+    """Return the cascade that ships."""
+    name = evaluation.detail.choice
+    system = next(choice.system for choice in evaluation.choices if choice.name == name)
+    assert system is not None  # noqa: S101 - only a met requirement is chosen
+    return system
+
+
+def _copy_network(
+    architecture: str, seed: int, evaluation: CascadeEvaluation, export: CascadeExport
+) -> Sidecar:
+    """Copy one network under its new name, with the accuracy over all of its seeds as a claim."""
+    source = f"{architecture}-s{seed}"
+    found = export.networks / source / f"{source}.onnx"
+    sidecar = read_sidecar(found)
+    if sidecar.training.data.sha256 != evaluation.dataset_sha256:
+        raise DataError(
+            f"{found} was trained on data with sha256 {sidecar.training.data.sha256}, the "
+            f"evaluation is of {evaluation.dataset_sha256}; train into another folder"
+        )
+    name = f"{export.prefix}_{architecture}"
+    content = read_model_bytes(found, sidecar)
+    write_bytes_atomic(export.output / f"{name}.onnx", content)
+    file = sidecar.files[0].model_copy(update={"path": f"{name}.onnx"})
+    record = next(net for net in evaluation.networks if net.architecture == architecture)
+    claims = list(sidecar.claims)
+    if len(record.test_accuracy.seeds) > 1:
+        claims.append(
+            Claim(
+                metric="accuracy, mean over seeds",
+                value=round(record.test_accuracy.mean, 4),
+                ci95=None,
+                n=evaluation.n_test,
+                seeds=len(record.test_accuracy.seeds),
+                split="test",
+                command=export.command,
+            )
+        )
+    copy = sidecar.model_copy(update={"name": name, "files": (file,), "claims": tuple(claims)})
+    write_sidecar(export.output / (name + SUFFIX), copy)
+    return copy
+
+
+def _describe(
+    evaluation: CascadeEvaluation, pool: PoolLogits, export: CascadeExport, a: Sidecar, b: Sidecar
+) -> Sidecar:
+    system = chosen_system(evaluation)
+    policy = _policy(system, evaluation.detail.shipped_seed)
+    usage, ece = _on_validation(evaluation, pool, policy)
+    cost = Cost(
+        macs=round(a.cost.macs + usage * b.cost.macs),
+        parameters=a.cost.parameters + b.cost.parameters,
+        cpu_us=round(a.cost.cpu_us + usage * b.cost.cpu_us, 1),
+        host=a.cost.host,
+    )
+    return a.model_copy(
+        update={
+            "kind": "cascade",
+            "name": f"{export.prefix}_cascade",
+            "files": (),
+            "outputs": (a.outputs[0].model_copy(update={"meaning": "probabilities"}),),
+            "calibration": Calibration(
+                temperature=1.0, split="validation", n=evaluation.n_validation, ece=ece
+            ),
+            "cost": cost,
+            "cascade": CascadeSpec(
+                a=CascadeMember(name=a.name, sha256=member_sha256(a)),
+                b=CascadeMember(name=b.name, sha256=member_sha256(b)),
+                score=policy.score,
+                threshold=policy.threshold,
+                combine=policy.combine,
+                memory=export.memory,
+            ),
+            "training": a.training.model_copy(update={"command": export.command}),
+            "claims": _claims(evaluation, system, export.command),
+            "limits": _LIMITS,
+        }
+    )
+
+
+def _policy(system: SystemRecord, seed: int) -> CascadePolicy:
+    assert system.threshold is not None  # noqa: S101 - a cascade has a policy
+    assert system.score is not None  # noqa: S101
+    assert system.combine is not None  # noqa: S101
+    threshold = system.threshold.values[system.threshold.seeds.index(seed)]
+    return CascadePolicy(score=system.score, threshold=threshold, combine=system.combine)
+
+
+def _on_validation(
+    evaluation: CascadeEvaluation, pool: PoolLogits, policy: CascadePolicy
+) -> tuple[float, float]:
+    """Return the share of the validation images that B sees, and the calibration error on them."""
+    system, seed = chosen_system(evaluation), evaluation.detail.shipped_seed
+    calibrated = validation_pool(pool, fit_temperatures(pool))
+    answers, asked = run_cascade(
+        calibrated.network(system.a).of_seed(seed),
+        calibrated.network(str(system.b)).of_seed(seed),
+        policy,
+    )
+    ece = expected_calibration_error(answers, pool.validation_labels)
+    return float(np.mean(asked)), ece
+
+
+def _claims(evaluation: CascadeEvaluation, system: SystemRecord, command: str) -> tuple[Claim, ...]:
+    choice = next(
+        choice for choice in evaluation.choices if choice.name == evaluation.detail.choice
+    )
+    part = next(part for part in evaluation.detail.parts if part.part == "cascade")
+    seeds = len(system.test.accuracy.seeds)
+
+    def claim(
+        metric: str, value: float, interval: Interval | None = None, n_seeds: int = 1
+    ) -> Claim:
+        return Claim(
+            metric=metric,
+            value=round(value, 4),
+            ci95=None if interval is None else (round(interval.low, 4), round(interval.high, 4)),
+            n=evaluation.n_test,
+            seeds=n_seeds,
+            split="test",
+            command=command,
+        )
+
+    claims = [
+        claim("accuracy, mean over seeds", system.test.accuracy.mean, choice.test_accuracy, seeds),
+        claim("share of images that B sees", system.test.usage.mean, n_seeds=seeds),
+        claim("ece", part.ece_after.values[0]),
+    ]
+    if choice.shipped_seed_accuracy is not None:
+        shipped = choice.shipped_seed_accuracy
+        claims.insert(0, claim("accuracy", shipped.value, shipped))
+    return tuple(claim for claim in claims if math.isfinite(claim.value))

@@ -1,0 +1,147 @@
+"""From a data set to a cascade that can be deployed, and the record of how it was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bicameral.errors import ConfigError, unknown_name
+from edge.sidecar import CascadeMemory
+from models.cascade.evaluation import evaluate_cascade
+from models.cascade.export import CascadeExport, export_cascade
+from models.cascade.plan import EvaluationSettings, Pick, make_plan
+from models.cascade.pool import fit_temperatures, unit_temperatures, validation_pool
+from models.cascade.results import CascadeEvaluation, write_evaluation
+from models.classifiers.architectures import ARCHITECTURES
+from models.classifiers.logits import PoolLogits, read_pool_logits
+from models.classifiers.pool_training import (
+    PoolMember,
+    PoolProgress,
+    PoolSettings,
+    train_pool,
+)
+
+EVALUATION_NAME = "evaluation.json"
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """What to train, how to choose, what to write.
+
+    Attributes:
+        pool: Data, recipe and output folder.
+        small: Architectures of the small networks.
+        evaluation: References, requirement and statistics.
+        seed: Seed of the first training of every network; it decides what is chosen.
+        finalist_seeds: Trainings, with seeds counting up from `seed`, of the networks that matter
+            in the end: A, B, the reference, and the best single network at the cascade's cost.
+        distil: Also train every small network from the answers of this reference; None: do not.
+        prefix: Names of the models begin with it.
+        memory: Result memory in front of the cascade, or None.
+    """
+
+    pool: PoolSettings
+    small: tuple[str, ...]
+    evaluation: EvaluationSettings
+    seed: int = 0
+    finalist_seeds: int = 1
+    distil: str | None = None
+    prefix: str
+    memory: CascadeMemory | None
+
+    def __post_init__(self) -> None:
+        for name in (*self.small, *self.evaluation.references):
+            if name not in ARCHITECTURES:
+                raise unknown_name("architecture", name, ARCHITECTURES)
+        if self.distil is not None and self.distil not in self.evaluation.references:
+            raise unknown_name("reference to distil from", self.distil, self.evaluation.references)
+        if self.finalist_seeds < 1:
+            raise ConfigError(f"finalist_seeds is {self.finalist_seeds}, expected at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineResult:
+    """What was made."""
+
+    evaluation: CascadeEvaluation
+    sidecar: Path
+
+
+def train_cascade(
+    settings: PipelineSettings, progress: Callable[[PoolProgress], None] | None = None
+) -> PipelineResult:
+    """Train the pool, choose, train the finalists again with other seeds, judge, export.
+
+    What is finished is not repeated, so the same call goes on after an interruption.
+
+    Raises:
+        BicameralError: As `train_pool`, `evaluate_cascade` and `export_cascade`.
+    """
+    members = _members(settings)
+    train_pool(settings.pool, members, progress)
+    finalists: list[PoolMember] = []
+    if settings.finalist_seeds > 1:
+        finalists = _finalists(settings, members)
+        train_pool(settings.pool, finalists, progress)
+    pool = _trained(settings, [*members, *finalists])
+    evaluation = evaluate_cascade(pool, _judged_by(settings))
+    write_evaluation(settings.pool.output / EVALUATION_NAME, evaluation)
+    export = CascadeExport(
+        networks=settings.pool.output / "networks",
+        output=settings.pool.output / MODEL_FOLDER,
+        prefix=settings.prefix,
+        memory=settings.memory,
+        command=settings.pool.command,
+    )
+    return PipelineResult(evaluation=evaluation, sidecar=export_cascade(evaluation, pool, export))
+
+
+def _members(settings: PipelineSettings) -> list[PoolMember]:
+    plain = [
+        PoolMember(architecture=name, seed=settings.seed)
+        for name in (*settings.evaluation.references, *settings.small)
+    ]
+    if settings.distil is None:
+        return plain
+    return plain + [
+        PoolMember(architecture=name, seed=settings.seed, teacher=settings.distil)
+        for name in settings.small
+    ]
+
+
+def _finalists(settings: PipelineSettings, members: Sequence[PoolMember]) -> list[PoolMember]:
+    """Return the further trainings of the networks that decide the outcome, and their teachers."""
+    pool = _trained(settings, members)
+    plan = make_plan(
+        validation_pool(pool, fit_temperatures(pool)),
+        validation_pool(pool, unit_temperatures(pool)),
+        _judged_by(settings),
+    )
+    wanted = {plan.point.a, plan.point.b, plan.reference}
+    for choice in plan.choices:
+        if choice.name == plan.chosen and isinstance(choice.outcome, Pick):
+            single = choice.outcome.opponents.single
+            wanted |= set() if single is None else {single}
+    chosen = [member for member in members if member.network in wanted]
+    teachers = {member.teacher for member in chosen} - wanted
+    chosen += [member for member in members if member.network in teachers]
+    return [
+        replace(member, seed=settings.seed + step)
+        for step in range(1, settings.finalist_seeds)
+        for member in chosen
+    ]
+
+
+def _trained(settings: PipelineSettings, members: Sequence[PoolMember]) -> PoolLogits:
+    """Return the logits of these members; the folder may hold those of earlier calls too."""
+    pool = read_pool_logits(settings.pool.logits)
+    wanted = {(member.network, member.seed) for member in members}
+    networks = tuple(net for net in pool.networks if (net.architecture, net.seed) in wanted)
+    return replace(pool, networks=networks)
+
+
+def _judged_by(settings: PipelineSettings) -> EvaluationSettings:
+    """Choose by the first seed alone: only the finalists have others."""
+    return replace(settings.evaluation, selection_seeds=(settings.seed,))
