@@ -13,6 +13,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edge.session import OnnxSession
+
 #: The highest opset that TensorRT 8.2 on a Jetson Nano reads.
 OPSET = 13
 
@@ -54,29 +56,39 @@ def count_cost(model: bytes) -> tuple[int, int]:
     """Count an ONNX graph's multiply-accumulates for batch 1, and its float parameters.
 
     Only convolutions and matrix products count, as is usual; what batch normalisation costs is
-    gone, because the exporter folds it into the convolutions.
+    gone, because the exporter folds it into the convolutions. Shapes come from running the graph
+    once: ONNX's shape inference gives up behind a reshape.
     """
     loaded = onnx.load_from_string(model)
-    for value in loaded.graph.input:  # shapes that are computed from the batch need it known
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    graph = onnx.shape_inference.infer_shapes(loaded, data_prop=True).graph
-    shapes = {
-        value.name: tuple(size.dim_value or 1 for size in value.type.tensor_type.shape.dim)
-        for value in [*graph.input, *graph.value_info, *graph.output]
-    }
-    shapes |= {item.name: tuple(item.dims) for item in graph.initializer}
+    counted = [n for n in loaded.graph.node if n.op_type in ("Conv", "Gemm", "MatMul")]
+    shapes = _shapes_by_running(loaded, {name for n in counted for name in (*n.input, *n.output)})
+    shapes |= {item.name: tuple(item.dims) for item in loaded.graph.initializer}
     macs = 0
-    for node in graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
+    for node in counted:
         left, right, out = (shapes[name] for name in (*node.input[:2], node.output[0]))
-        # Every number of the output is one sum over: the kernel (Conv), the inner dimension.
-        terms = left[-1] if node.op_type == "MatMul" else int(np.prod(right[1:]))
-        if node.op_type == "Gemm":
-            terms = left[1]
+        # Every number of the output is one sum over the kernel (Conv) or the inner dimension.
+        terms = int(np.prod(right[1:])) if node.op_type == "Conv" else left[-1]
         macs += int(np.prod(out)) * terms
-    floats = (item for item in graph.initializer if item.data_type == onnx.TensorProto.FLOAT)
+    floats = (i for i in loaded.graph.initializer if i.data_type == onnx.TensorProto.FLOAT)
     return macs, sum(int(np.prod(item.dims)) for item in floats)
+
+
+def _shapes_by_running(model: onnx.ModelProto, names: set[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of graph inputs and intermediate tensors for a blank batch of one."""
+    feeds = {
+        value.name: np.zeros(
+            [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim],
+            onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+        )
+        for value in model.graph.input
+    }
+    probed = onnx.ModelProto()
+    probed.CopyFrom(model)
+    made = {name for node in model.graph.node for name in node.output} & names
+    del probed.graph.output[:]
+    probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(made))
+    session = OnnxSession(probed.SerializeToString(), name="shape probe")
+    return {name: value.shape for name, value in [*session.run(feeds).items(), *feeds.items()]}
 
 
 def host_name() -> str:

@@ -77,6 +77,21 @@ def test_the_dual_branch_network_has_the_papers_14862_parameters() -> None:
     assert count_cost(exported(network, GREY))[1] == 14_862
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_graphs_cost_is_what_its_torch_layers_multiply(name: str) -> None:
+    network = build_network(name, GREY).eval()
+    fused = network.fused() if isinstance(network, Reparameterised) else network
+    multiplied: list[int] = []
+    for layer in fused.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(
+                lambda layer, _, out: multiplied.append(out.numel() * layer.weight[0].numel())
+            )
+    fused(torch.zeros(1, 1, 28, 28))
+    total = sum(multiplied)
+    assert count_cost(exported(network, GREY))[0] == total
+
+
 def test_a_graphs_cost_is_counted_by_hand_for_convolution_and_matrix_products() -> None:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3, padding=1),  # 4 * 9 multiplications at 8 * 8 places
