@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import platform
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -89,14 +87,3 @@ def _shapes_by_running(model: onnx.ModelProto, names: set[str]) -> dict[str, tup
     probed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(made))
     session = OnnxSession(probed.SerializeToString(), name="shape probe")
     return {name: value.shape for name, value in [*session.run(feeds).items(), *feeds.items()]}
-
-
-def host_name() -> str:
-    """Name the processor, as far as the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.machine()
-    return platform.machine()

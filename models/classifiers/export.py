@@ -38,7 +38,8 @@ from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import predict_logits
 from models.classifiers.logits import NetworkLogits
 from models.classifiers.training import image_spec
-from models.onnx_export import OPSET, count_cost, host_name, onnx_from_network
+from models.host import host_name
+from models.onnx_export import OPSET, count_cost, onnx_from_network
 
 _TOLERANCE = 1e-4
 _CHECKED_IMAGES = 1000
