@@ -13,6 +13,10 @@ EXTRA_MODULES: dict[str, tuple[str, ...]] = {
     ),
     "train": ("jinja2", "onnx", "torch"),
     "redis": ("redis",),
+    "server": (
+        "fastapi", "httptools", "orjson", "prometheus_client", "python_multipart", "uvicorn",
+        "uvloop",
+    ),
 }  # fmt: skip
 
 
