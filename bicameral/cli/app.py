@@ -42,10 +42,20 @@ app.command("bicameral.cli.bench:bench", name="bench", help="Measure the simulat
 
 train = App(name="train", help="Train a network (needs the extra 'train').")
 train.command("bicameral.cli.train:train_caril", name="caril", help="Train a dual-head driver.")
+train.command(
+    "bicameral.cli.train_cascade:train_cascade",
+    name="cascade",
+    help="Train small classifiers and join the best pair.",
+)
 app.command(train)
 
 assess = App(name="assess", help="Score a trained network on recorded data, without driving.")
 assess.command("bicameral.cli.assess:assess_caril", name="caril", help="Score a dual-head driver.")
+assess.command(
+    "bicameral.cli.assess_pool:assess_pool",
+    name="pool",
+    help="Choose and judge a cascade from stored logits.",
+)
 app.command(assess)
 
 

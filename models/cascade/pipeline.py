@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from bicameral.errors import ConfigError, unknown_name
 from edge.sidecar import CascadeMemory
@@ -12,8 +13,12 @@ from models.cascade.evaluation import evaluate_cascade
 from models.cascade.export import CascadeExport, export_cascade
 from models.cascade.plan import EvaluationSettings, Pick, make_plan
 from models.cascade.pool import fit_temperatures, unit_temperatures, validation_pool
-from models.cascade.results import CascadeEvaluation, write_evaluation
+from models.cascade.results import CascadeEvaluation
+from models.cascade.results_folder import write_results
+from models.cascade.tolerance import choose_tolerance
 from models.classifiers.architectures import ARCHITECTURES
+from models.classifiers.dataset import LabelledImages
+from models.classifiers.datasets import load_dataset
 from models.classifiers.logits import PoolLogits, read_pool_logits
 from models.classifiers.pool_training import (
     PoolMember,
@@ -22,8 +27,14 @@ from models.classifiers.pool_training import (
     train_pool,
 )
 
-EVALUATION_NAME = "evaluation.json"
 MODEL_FOLDER = "model"
+
+MemoryKey = Literal["exact", "dhash_verified"]
+
+#: Defaults of the sidecar's memory: ten thousand thumbnails are 8 MB of FashionMNIST, and answers
+#: that the cascade itself is not sure of are computed anew.
+_MEMORY_ENTRIES = 10_000
+_STORE_MIN_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +50,8 @@ class PipelineSettings:
             in the end: A, B, the reference, and the best single network at the cascade's cost.
         distil: Also train every small network from the answers of this reference; None: do not.
         prefix: Names of the models begin with it.
-        memory: Result memory in front of the cascade, or None.
+        memory: Key of the result memory in front of the cascade, or None for no memory; the
+            tolerance of a verified key is chosen on the training images.
     """
 
     pool: PoolSettings
@@ -49,7 +61,7 @@ class PipelineSettings:
     finalist_seeds: int = 1
     distil: str | None = None
     prefix: str
-    memory: CascadeMemory | None
+    memory: MemoryKey | None
 
     def __post_init__(self) -> None:
         for name in (*self.small, *self.evaluation.references):
@@ -67,6 +79,7 @@ class PipelineResult:
 
     evaluation: CascadeEvaluation
     sidecar: Path
+    report: Path
 
 
 def train_cascade(
@@ -87,15 +100,29 @@ def train_cascade(
         train_pool(settings.pool, finalists, progress)
     pool = _trained(settings, [*members, *finalists])
     evaluation = evaluate_cascade(pool, _judged_by(settings))
-    write_evaluation(settings.pool.output / EVALUATION_NAME, evaluation)
+    dataset = load_dataset(settings.pool.source, settings.pool.options)
+    report = write_results(settings.pool.output, evaluation, dataset.test, settings.pool.command)
     export = CascadeExport(
         networks=settings.pool.output / "networks",
         output=settings.pool.output / MODEL_FOLDER,
         prefix=settings.prefix,
-        memory=settings.memory,
+        memory=None if settings.memory is None else _memory(settings.memory, dataset.train),
         command=settings.pool.command,
     )
-    return PipelineResult(evaluation=evaluation, sidecar=export_cascade(evaluation, pool, export))
+    return PipelineResult(
+        evaluation=evaluation, sidecar=export_cascade(evaluation, pool, export), report=report
+    )
+
+
+def _memory(key: MemoryKey, training: LabelledImages) -> CascadeMemory:
+    tolerance = 0.0 if key == "exact" else choose_tolerance(training).tolerance_mae_u8
+    return CascadeMemory(
+        key=key,
+        tolerance_mae_u8=tolerance,
+        max_entries=_MEMORY_ENTRIES,
+        max_age_s=None,
+        store_min_confidence=_STORE_MIN_CONFIDENCE,
+    )
 
 
 def _members(settings: PipelineSettings) -> list[PoolMember]:

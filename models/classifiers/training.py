@@ -122,11 +122,17 @@ def train(
         The network in evaluation mode.
 
     Raises:
-        ConfigError: If the output folder holds another training, or a teacher is missing.
+        ConfigError: If the output folder holds another training, a teacher is missing, or the
+            recipe mirrors images that must not be.
         UserError: If there is no such architecture.
     """
     if (teacher is None) != (settings.distillation == 0.0):
         raise ConfigError("distillation needs a teacher, and a teacher a weight above 0")
+    if settings.recipe.augmentation.mirror and not dataset.mirror_allowed:
+        raise ConfigError(
+            f"images of {dataset.name!r} must not be mirrored: a mirrored image can belong to "
+            "another class; train without mirroring"
+        )
     torch.set_num_threads(1)
     run = _Run(settings, dataset, teacher)
     run.resume()

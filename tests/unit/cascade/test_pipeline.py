@@ -13,19 +13,16 @@ import pytest
 from bicameral.errors import ConfigError, UserError
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
-from edge.sidecar import CascadeMemory, read_sidecar
+from edge.sidecar import read_sidecar
 from models.cascade.bootstrap import Resampling
-from models.cascade.pipeline import EVALUATION_NAME, PipelineSettings, train_cascade
+from models.cascade.pipeline import PipelineSettings, train_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.results import read_evaluation
+from models.cascade.results_folder import EVALUATION_NAME
 from models.cascade.selection import MaxCost
 from models.classifiers.datasets import load_dataset
 from models.classifiers.pool_training import PoolSettings
 from models.classifiers.training import Recipe
-
-MEMORY = CascadeMemory(
-    key="exact", tolerance_mae_u8=0.0, max_entries=10, max_age_s=None, store_min_confidence=0.5
-)
 
 
 def write_idx(folder: Path, prefix: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -68,7 +65,7 @@ def settings(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline
         ),
         finalist_seeds=2,
         prefix="bands",
-        memory=MEMORY,
+        memory="exact",
     )
 
 
@@ -86,13 +83,15 @@ def test_a_trained_cascade_loads_and_answers_as_it_was_evaluated(
     assert answer.trace is not None
     stored = read_evaluation(settings.pool.output / EVALUATION_NAME)
     assert stored == result.evaluation
+    assert "<html" in result.report.read_text("utf-8")
 
 
 def test_the_files_of_a_cascade_say_where_they_come_from(settings: PipelineSettings) -> None:
     result = train_cascade(settings)
     sidecar = read_sidecar(result.sidecar)
     assert sidecar.cascade is not None
-    assert sidecar.cascade.memory == MEMORY
+    assert sidecar.cascade.memory is not None
+    assert sidecar.cascade.memory.key == "exact"
     assert sidecar.files == ()
     folder = result.sidecar.parent
     reference = read_sidecar(folder / "bands_wide_residual32.onnx")

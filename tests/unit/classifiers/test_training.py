@@ -119,6 +119,14 @@ def test_an_unknown_architecture_and_too_large_batches_are_refused(
         train(settings(tmp_path, recipe=Recipe(batch_size=512)), synthetic_dataset)
 
 
+def test_images_whose_side_matters_are_not_mirrored(
+    synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    recipe = Recipe(augmentation=Augmentation(mirror=True))
+    with pytest.raises(ConfigError, match="'synthetic' must not be mirrored"):
+        train(settings(tmp_path, recipe=recipe), synthetic_dataset)
+
+
 def test_a_student_learns_from_its_teacher_alone(
     synthetic_dataset: ImageDataset, tmp_path: Path
 ) -> None:

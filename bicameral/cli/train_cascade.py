@@ -1,0 +1,110 @@
+"""`bicameral train cascade`: from labelled images to a deployable cascade and its report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+#: What the sidecars of single networks say.
+_LIMITS = "Knows the classes of its data set only and answers with one of them for any picture."
+
+
+def train_cascade(
+    data: str,
+    *,
+    output: Path,
+    networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    references: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    epochs: int = 12,
+    seed: int = 0,
+    finalist_seeds: int = 1,
+    distil: str | None = None,
+    mirror: bool = False,
+    min_accuracy: float | None = None,
+    max_cost: float | None = None,
+    cost: Literal["macs", "cpu_us"] = "macs",
+    max_usage: float = 0.3,
+    memory: Literal["dhash_verified", "exact", "none"] = "dhash_verified",
+    name: str | None = None,
+    jobs: int = 2,
+) -> int:
+    """Train a pool of small networks, choose the best pair, export it and explain the choice.
+
+    A run that was killed goes on when the same command is given again. Pairs, thresholds and
+    calibration are chosen on validation images; test images only judge what was chosen.
+
+    Args:
+        data: fashion-mnist, a folder (IDX files, CIFAR-10 batches, or one sub-folder per class),
+            or a .toml list of files to download.
+        output: Folder of the run: networks/, logits/, model/, evaluation.json and report.html.
+        networks: Small architectures; all of the pool if none is named.
+        references: Large single architectures to compare with; all if none is named.
+        epochs: Passes over the training images, for every network.
+        seed: Seed of the first training of each network.
+        finalist_seeds: Trainings of the networks that matter in the end.
+        distil: Reference whose answers train each small network a second time.
+        mirror: Train on mirrored images too, if the data set allows it.
+        min_accuracy: Choose the cheapest cascade of at least this validation accuracy, 0..1.
+        max_cost: Choose the most accurate cascade of at most this expected cost: millions of
+            multiply-accumulates, or microseconds with --cost cpu_us.
+        cost: What a network's cost is: multiply-accumulates, or measured CPU time.
+        max_usage: Largest share of the images that the second network may see, 0..1.
+        memory: Result memory in front of the cascade.
+        name: The models' names begin with it; the data set's name if not given.
+        jobs: Trainings at a time, one thread each.
+    """
+    from bicameral.cli.cascade_choice import requirement_from_flags
+    from bicameral.cli.cascade_tables import print_evaluation
+    from bicameral.cli.extras import require_extra
+    from bicameral.cli.progress import ProgressBar
+    from bicameral.errors import ConfigError
+
+    require_extra("train")
+    from models.cascade.pipeline import PipelineSettings
+    from models.cascade.pipeline import train_cascade as run_pipeline
+    from models.cascade.plan import EvaluationSettings
+    from models.classifiers.architectures import POOL, REFERENCES
+    from models.classifiers.augmentation import Augmentation
+    from models.classifiers.pool_training import PoolProgress, PoolSettings
+    from models.classifiers.training import Recipe
+
+    prefix = name or Path(data).stem.replace("-", "_")
+    if not prefix.isidentifier():
+        raise ConfigError(f"{prefix!r} cannot begin a model's name; give a plain word with --name")
+    settings = PipelineSettings(
+        pool=PoolSettings(
+            source=data,
+            output=output,
+            recipe=Recipe(epochs=epochs, augmentation=Augmentation(mirror=mirror)),
+            jobs=jobs,
+            command=shlex.join(["bicameral", *sys.argv[1:]]),
+            limits=_LIMITS,
+        ),
+        small=networks or tuple(POOL),
+        evaluation=EvaluationSettings(
+            references=references or tuple(REFERENCES),
+            requirement=requirement_from_flags(min_accuracy, max_cost, cost),
+            cost=cost,
+            max_usage=max_usage,
+        ),
+        seed=seed,
+        finalist_seeds=finalist_seeds,
+        distil=distil,
+        prefix=prefix,
+        memory=None if memory == "none" else memory,
+    )
+    with ProgressBar(f"train {prefix}") as bar:
+
+        def show(progress: PoolProgress) -> None:
+            done = progress.finished * progress.steps + progress.step
+            note = f"{progress.name} {progress.step}/{progress.steps}, loss {progress.loss:.3f}"
+            bar.update(done, progress.members * progress.steps, note)
+
+        result = run_pipeline(settings, show)
+    print_evaluation(result.evaluation)
+    sys.stdout.write(f"wrote {result.sidecar} and {result.report}\n")
+    return 0
