@@ -1,0 +1,387 @@
+"""The cascade's report: one file that says what the record says, and nothing that it does not."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bicameral.errors import DataError
+from models.cascade.bootstrap import Resampling
+from models.cascade.evaluation import evaluate_cascade
+from models.cascade.plan import EvaluationSettings
+from models.cascade.report.build import ReportContext, write_report
+from models.cascade.report.headline import headline
+from models.cascade.report.matrix_figures import confusion_tables
+from models.cascade.report.quantities import percent, points
+from models.cascade.report.tables import choice_table, comparison_table, pool_table
+from models.cascade.report.thumbnails import MAX_SIDE, MAX_THUMBNAILS, galleries
+from models.cascade.results import CascadeEvaluation
+from models.cascade.selection import MaxCost
+from models.cascade.streams_results import (
+    Arrangement,
+    ChangeRecord,
+    MeasurementSetup,
+    MedianRange,
+    MemoryKeyRecord,
+    StreamMeasurements,
+    StreamRecord,
+    published_cost,
+)
+from models.classifiers.dataset import LabelledImages
+from models.classifiers.logits import PoolLogits
+
+#: As folders may be called.
+LABELS = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ labels }}", "ordinary")
+
+SETTINGS = EvaluationSettings(
+    references=("large", "huge"), splits=4, resampling=Resampling(replicates=100)
+)
+
+CONTEXT = ReportContext(
+    command="bicameral train cascade <folder>",
+    created_at="2026-01-02T03:04:05+00:00",
+    host="a processor",
+    versions={"numpy": "2.0"},
+)
+
+
+@pytest.fixture(scope="module")
+def evaluation(pool: PoolLogits) -> CascadeEvaluation:
+    return evaluate_cascade(replace(pool, labels=LABELS), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def images(pool: PoolLogits) -> LabelledImages:
+    pixels = np.random.default_rng(0).integers(0, 256, (len(pool.test_labels), 6, 5, 3), np.uint8)
+    return LabelledImages(images=pixels, labels=pool.test_labels)
+
+
+@pytest.fixture(scope="module")
+def measured(evaluation: CascadeEvaluation) -> StreamMeasurements:
+    def stream(arrangement: Arrangement, system: str, share: float) -> StreamRecord:
+        hits = 0.5 if "memory" in system else None
+        return StreamRecord(
+            stream=f"{arrangement} & repeated",
+            arrangement=arrangement,
+            duplicates=1.0,
+            system=system,
+            n_images=2000,
+            accuracy=0.9,
+            n_judged=1000,
+            share_a=1.0,
+            share_b=0.25,
+            macs_ratio=share,
+            cpu_us=400.0 * share,
+            cpu_ratio=MedianRange(median=share + 0.011, least=share, most=share + 0.02),
+            n_timed=500,
+            hit_rate=hits,
+            repeat_hit_rate=hits,
+            wrong_hits=None if hits is None else 7,
+            wrong_label_hits=None if hits is None else 3,
+        )
+
+    return StreamMeasurements(
+        setup=MeasurementSetup(
+            model="pair16",
+            model_fingerprint="f" * 64,
+            reference="large",
+            dataset=evaluation.dataset,
+            dataset_sha256=evaluation.dataset_sha256,
+            n_images=1000,
+            seed=0,
+            rounds=5,
+            host="another processor",
+            versions={"onnxruntime": "1.0"},
+        ),
+        streams=tuple(
+            stream(arrangement, system, share)
+            for arrangement in ("appended", "video")
+            for system, share in (("reference", 1.0), ("pair", 0.22), ("pair+memory", 0.123))
+        ),
+        changes=(
+            ChangeRecord(
+                stream="video", system="pair+memory", change="noise sd 2", n=8, hits=5
+            ),
+        ),
+        memory=(
+            MemoryKeyRecord(
+                key="dHash 8", stream="train", n=60_000, hits=4384, wrong_label_hits=180,
+                lookup_us=5.0,
+            ),
+        ),
+        notes=("Measured on a quiet machine.",),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(
+    evaluation: CascadeEvaluation,
+    images: LabelledImages,
+    measured: StreamMeasurements,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(path, evaluation, images, context=CONTEXT, measured=measured)
+    return path
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text that a reader sees."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(content)
+        self.text = " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def attributes(self, name: str) -> list[str]:
+        return [value for _, attrs in self.tags if (value := attrs.get(name)) is not None]
+
+
+def test_class_names_and_the_command_are_shown_as_text(report: Path) -> None:
+    page = Page(report.read_text("utf-8"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    for label in LABELS:
+        assert label in page.text
+    assert CONTEXT.command in page.text
+
+
+def test_the_page_needs_nothing_but_itself(report: Path) -> None:
+    content = report.read_text("utf-8")
+    page = Page(content)
+    places = {f"#{name}" for name in page.attributes("id")}
+    assert {value for value in page.attributes("href") if value not in places} == set()
+    assert all(value.startswith("data:image/png;base64,") for value in page.attributes("src"))
+    assert not re.search(r"url\(|@import|<link|<iframe", content)
+
+
+def test_every_picture_has_a_title_and_a_description_of_its_own(report: Path) -> None:
+    page = Page(report.read_text("utf-8"))
+    ids = page.attributes("id")
+    assert len(set(ids)) == len(ids)
+    pictures = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert len(pictures) >= 12
+    for attrs in pictures:
+        assert set(str(attrs["aria-labelledby"]).split()) <= set(ids)
+
+
+def test_the_headline_says_what_the_record_says(
+    report: Path, evaluation: CascadeEvaluation
+) -> None:
+    text = Page(report.read_text("utf-8")).text
+    choice = next(c for c in evaluation.choices if c.name == evaluation.detail.choice)
+    assert choice.system is not None
+    assert choice.test_accuracy is not None
+    assert f"Cascade {choice.system.a} → {choice.system.b} on made up" in text
+    interval = choice.test_accuracy
+    assert f"{percent(interval.value)} % accuracy [{percent(interval.low)}, " in text
+    for note in evaluation.notes:
+        assert note in text
+    for comparison in choice.comparisons:
+        difference = comparison.accuracy_difference
+        assert f"{points(difference.value)} [{points(difference.low)}, " in text
+
+
+def test_a_comparison_is_called_by_its_interval(evaluation: CascadeEvaluation) -> None:
+    choice = next(c for c in evaluation.choices if c.name == evaluation.detail.choice)
+    table = comparison_table(evaluation, choice)
+    for comparison, row in zip(choice.comparisons, table.rows, strict=True):
+        difference = comparison.accuracy_difference
+        expected = (
+            "more accurate"
+            if difference.low > 0
+            else "less accurate"
+            if difference.high < 0
+            else "no difference shown"
+        )
+        assert row.cells[2].text == expected
+
+
+def test_every_network_has_its_row(evaluation: CascadeEvaluation) -> None:
+    table = pool_table(evaluation)
+    for network, row in zip(evaluation.networks, table.rows, strict=True):
+        texts = [cell.text for cell in row.cells]
+        assert texts[0] == network.architecture
+        assert percent(network.test_accuracy.mean) in texts
+        assert texts[-1] == "2"
+    assert len(table.columns) == len(table.rows[0].cells)
+
+
+def test_a_choice_that_cannot_be_met_says_why(pool: PoolLogits) -> None:
+    evaluation = evaluate_cascade(
+        pool, replace(SETTINGS, requirement=MaxCost(cost=1_000.0), reference_tolerance=0.0)
+    )
+    unmet = [choice for choice in evaluation.choices if choice.unmet is not None]
+    table = choice_table(evaluation)
+    widths = {sum(cell.span for cell in row.cells) for row in table.rows}
+    assert widths == {len(table.columns)}
+    for choice in unmet:
+        assert any(choice.unmet in cell.text for row in table.rows for cell in row.cells)
+    assert table.rows[0].marked
+    assert "requested" in headline(evaluation, None).lead
+
+
+def test_unmeasured_cpu_time_is_a_dash_and_no_zero(
+    pool: PoolLogits, images: LabelledImages, tmp_path: Path
+) -> None:
+    networks = tuple(replace(network, cpu_us=0.0) for network in pool.networks)
+    evaluation = evaluate_cascade(replace(pool, networks=networks), SETTINGS)
+    write_report(tmp_path / "r.html", evaluation, images, context=replace(CONTEXT, host=None))
+    text = Page((tmp_path / "r.html").read_text("utf-8")).text
+    assert "CPU time was not measured for every network" in text
+    assert "Accuracy over CPU time" not in text
+    assert "0.0 µs" not in text
+
+
+def test_a_choice_by_cpu_time_is_plotted_over_it(
+    pool: PoolLogits, images: LabelledImages, tmp_path: Path
+) -> None:
+    evaluation = evaluate_cascade(pool, replace(SETTINGS, cost="cpu_us"))
+    write_report(tmp_path / "r.html", evaluation, images, context=CONTEXT)
+    page = Page((tmp_path / "r.html").read_text("utf-8"))
+    assert "Accuracy over CPU time, validation images" in page.text
+    assert "pareto-test-macs-title" in page.attributes("id")
+
+
+def test_thumbnails_are_the_images_that_changed(
+    evaluation: CascadeEvaluation, images: LabelledImages
+) -> None:
+    changes = evaluation.detail.changes
+    shown = galleries(evaluation, images)
+    for gallery, changed in zip(
+        shown, (changes.rescued_images, changes.broken_images), strict=True
+    ):
+        assert gallery.note.startswith(f"{len(changed)} images")
+        assert len(gallery.thumbnails) == min(len(changed), MAX_THUMBNAILS)
+        by_index = {image.index: image for image in changed}
+        for thumbnail in gallery.thumbnails:
+            image = by_index[thumbnail.index]
+            assert thumbnail.label == LABELS[image.label]
+            assert (thumbnail.a, thumbnail.b) == (LABELS[image.a], LABELS[image.b])
+            data = base64.b64decode(thumbnail.source.removeprefix("data:image/png;base64,"))
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+            assert np.array_equal(pixels, images.images[image.index])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_images_are_reduced(evaluation: CascadeEvaluation, channels: int) -> None:
+    labels = np.zeros(evaluation.n_test, np.int64)
+    changes = evaluation.detail.changes
+    for image in (*changes.rescued_images, *changes.broken_images):
+        labels[image.index] = image.label
+    pixels = np.full((len(labels), 2 * MAX_SIDE, MAX_SIDE, channels), 77, np.uint8)
+    gallery, _ = galleries(evaluation, LabelledImages(images=pixels, labels=labels))
+    data = base64.b64decode(gallery.thumbnails[0].source.partition(",")[2])
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded.shape[:2] == (MAX_SIDE, MAX_SIDE // 2)
+    assert (decoded == 77).all()
+
+
+@pytest.mark.parametrize("change", ["fewer", "other labels"])
+def test_images_of_another_data_set_are_refused_and_nothing_is_written(
+    evaluation: CascadeEvaluation, images: LabelledImages, tmp_path: Path, change: str
+) -> None:
+    others = (
+        images.select(np.arange(10))
+        if change == "fewer"
+        else LabelledImages(images=images.images, labels=(images.labels + 1) % len(LABELS))
+    )
+    path = tmp_path / "report.html"
+    path.write_text("the last report")
+    with pytest.raises(DataError, match="not the 500 test images of 'made up'"):
+        write_report(path, evaluation, others, context=CONTEXT)
+    assert path.read_text() == "the last report"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_with_many_classes_confusions_are_listed(evaluation: CascadeEvaluation) -> None:
+    size = 30
+    counts = np.zeros((size, size), int)
+    counts[3, 7], counts[8, 2] = 11, 5
+    confusion = tuple(map(tuple, counts.tolist()))
+    parts = tuple(replace(part, confusion=confusion) for part in evaluation.detail.parts)
+    many = replace(
+        evaluation,
+        labels=tuple(f"class {k}" for k in range(size)),
+        detail=replace(evaluation.detail, parts=parts),
+    )
+    table = confusion_tables(many)[0]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["class 3", "class 7", "11"],
+        ["class 8", "class 2", "5"],
+    ]
+
+
+def test_a_folder_name_that_is_no_unicode_does_not_stop_the_report(
+    evaluation: CascadeEvaluation, images: LabelledImages, tmp_path: Path
+) -> None:
+    broken = replace(evaluation, labels=("b\udcffd", *LABELS[1:]))
+    write_report(tmp_path / "r.html", broken, images, context=CONTEXT)
+    assert "b?d" in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_streams_stand_beside_the_paper_where_it_did_the_same(report: Path) -> None:
+    text = Page(report.read_text("utf-8")).text
+    assert "Measured on a quiet machine." in text
+    assert "another processor" in text
+    paper = published_cost("pair+memory", 1.0)
+    assert paper == pytest.approx(57 / 396)
+    assert text.count(f"{percent(paper, 1)} %") == 1  # of the appended stream, not of the video
+    assert "13.4 % 12.3 to 14.3" in text
+    assert "7.31" in text  # 4384 of 60,000 hits
+    assert "62.50" in text  # 5 of 8 changed frames
+
+
+def test_streams_of_another_data_set_are_refused(
+    evaluation: CascadeEvaluation,
+    images: LabelledImages,
+    measured: StreamMeasurements,
+    tmp_path: Path,
+) -> None:
+    assert measured.setup is not None
+    other = replace(measured, setup=replace(measured.setup, dataset_sha256="1" * 64))
+    with pytest.raises(DataError, match="measure the streams of that data set"):
+        write_report(tmp_path / "r.html", evaluation, images, context=CONTEXT, measured=other)
+
+
+def test_without_measurements_there_is_no_section_of_streams(
+    evaluation: CascadeEvaluation, images: LabelledImages, tmp_path: Path
+) -> None:
+    write_report(tmp_path / "r.html", evaluation, images, context=CONTEXT)
+    assert "streams" not in Page((tmp_path / "r.html").read_text("utf-8")).attributes("id")
+
+
+def test_the_page_opens_in_a_browser(report: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    assert browser, "the report is tested in Chromium: apt-get install chromium"
+    flags = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ]  # fmt: skip
+    opened = subprocess.run(
+        [browser, *flags, f"--user-data-dir={tmp_path}", "--virtual-time-budget=2000",
+         "--enable-logging=stderr", "--dump-dom", report.as_uri()],
+        capture_output=True, text=True, timeout=90, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in opened.stderr  # nothing was refused, nothing failed
+    # The browser understands the page as it was written: no element was moved, closed or dropped.
+    written = Counter(tag for tag, _ in Page(report.read_text("utf-8")).tags)
+    understood = Counter(tag for tag, _ in Page(opened.stdout).tags)
+    assert understood == written
