@@ -25,6 +25,7 @@ from models.cascade.streams_results import (
     REFERENCE_SYSTEM,
     ChangeRecord,
     MeasurementSetup,
+    MemoryCost,
     MemoryKeyRecord,
     StreamMeasurements,
     StreamRecord,
@@ -156,6 +157,8 @@ def _tables(measured: StreamMeasurements) -> Iterator[Table]:
         yield _change_table(measured.changes)
     if measured.memory:
         yield _key_table(measured.memory)
+    if measured.memory_costs:
+        yield _memory_cost_table(measured.memory_costs)
     if measured.gating:
         yield _gating_table(measured.gating)
 
@@ -263,6 +266,33 @@ def _key_table(records: Sequence[MemoryKeyRecord]) -> Table:
             for record in records
         ),
         words=2,
+    )
+
+
+def _memory_cost_table(costs: Sequence[MemoryCost]) -> Table:
+    return Table(
+        title="What the memory costs per image",
+        columns=(
+            Column(label="memory"),
+            Column(label="batch size"),
+            Column(label="entries", help="results that it held"),
+            Column(label="hit µs", help="CPU time of a lookup that was answered"),
+            Column(label="miss µs", help="CPU time of a lookup that was not"),
+            Column(label="store µs", help="CPU time of storing a result"),
+            Column(label="classifier µs", help="CPU time of the classifier it saves"),
+        ),
+        rows=tuple(
+            row(
+                cost.key,
+                str(cost.batch_size),
+                integer(cost.entries),
+                microseconds(cost.hit_us),
+                microseconds(cost.miss_us),
+                microseconds(cost.store_us),
+                microseconds(cost.classifier_us),
+            )
+            for cost in costs
+        ),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
+from edge.gating_bench import GatingCost
 from models.cascade.bootstrap import Resampling
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
@@ -32,6 +33,7 @@ from models.cascade.streams_results import (
     ChangeRecord,
     MeasurementSetup,
     MedianRange,
+    MemoryCost,
     MemoryKeyRecord,
     StreamMeasurements,
     StreamRecord,
@@ -117,6 +119,18 @@ def measured(evaluation: CascadeEvaluation) -> StreamMeasurements:
             MemoryKeyRecord(
                 key="dHash 8", stream="train", n=60_000, hits=4384, wrong_label_hits=180,
                 lookup_us=5.0,
+            ),
+        ),
+        memory_costs=(
+            MemoryCost(
+                key="dHash 16", batch_size=1, entries=100, hit_us=12.3, miss_us=8.1, store_us=20.4,
+                classifier_us=None,
+            ),
+        ),
+        gating=(
+            GatingCost(
+                batch_size=1, images=500, share_b=0.2, gating_us=17.7, least_gating_us=16.6,
+                most_gating_us=19.9, networks_us=180.0, ratio=0.098,
             ),
         ),
         notes=("Measured on a quiet machine.",),
@@ -347,6 +361,8 @@ def test_streams_stand_beside_the_paper_where_it_did_the_same(report: Path) -> N
     assert "13.4 % 12.3 to 14.3" in text
     assert "7.31" in text  # 4384 of 60,000 hits
     assert "62.50" in text  # 5 of 8 changed frames
+    assert "dHash 16 1 100 12.3 8.1 20.4 –" in text
+    assert "17.7 16.6 to 19.9 180 9.8 %" in text
 
 
 def test_streams_of_another_data_set_are_refused(
