@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from edge.memory.answers import FiledAnswer
 
 #: Entries that may share the key of a verified memory. It bounds what a lookup compares when many
-#: images have the same hash, as all black ones have.
-BUCKET_LIMIT = 16
+#: images have the same hash, as all black ones have. Of FashionMNIST's 10,000 test images 154 find
+#: no place at a limit of 16, 58 at 32, none at 64.
+BUCKET_LIMIT = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -39,40 +39,42 @@ local function drop_old(max_age_ms)
 end
 """
 
-#: KEYS: use, age, buckets. ARGV: max_age_ms. Returns the number of dropped old entries and a list
-#: of values for each bucket. Whatever is found counts as used: the client verifies afterwards, and
+#: KEYS: use, age. ARGV: max_age_ms, how the names of the namespace's buckets begin, length of a
+#: key, all keys one after the other (short requests matter: thousands of names would be hundreds of
+#: kilobytes). Returns the number of dropped old entries, then for everything found the number of
+#: its key, from 0, and the value. What is found counts as used: the client verifies afterwards, and
 #: reporting back which one it took would cost a second round trip.
 LOOKUP = (
     _COMMON
     + f"""
-local max_age_ms = tonumber(ARGV[1])
+local max_age_ms, start, length, keys = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local reply = {{drop_old(max_age_ms)}}
-for index = 3, #KEYS do
-  local bucket, values = KEYS[index], {{}}
-  local pairs_ = redis.call('HGETALL', bucket)
-  for at = 1, #pairs_, 2 do
-    local value = pairs_[at + 1]
+for number = 0, #keys / length - 1 do
+  local bucket = start .. string.sub(keys, number * length + 1, (number + 1) * length)
+  local content = redis.call('HGETALL', bucket)
+  for at = 1, #content, 2 do
+    local value = content[at + 1]
     local stored_ms = tonumber(string.sub(value, 1, {STAMP_DIGITS})) or 0
     if max_age_ms == 0 or now_ms - stored_ms <= max_age_ms then
-      values[#values + 1] = value
-      redis.call('ZADD', use, 'XX', now_us + index, bucket .. pairs_[at])
+      reply[#reply + 1] = number
+      reply[#reply + 1] = value
+      redis.call('ZADD', use, 'XX', now_us + number, bucket .. content[at])
     end
   end
-  reply[index - 1] = values
 end
 return reply
 """
 )
 
-#: KEYS: use, age, the bucket of each entry. ARGV: max_age_ms, max_entries, bucket_limit, then
-#: digest and packed answer of each entry. Returns the numbers of dropped old and evicted entries.
+#: KEYS: use, age. ARGV: max_age_ms, max_entries, bucket_limit, then bucket, digest and packed
+#: answer of each entry. Returns the numbers of dropped old and of evicted entries.
 STORE = (
     _COMMON
     + f"""
 local max_age_ms, max_entries, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local expired, evicted = drop_old(max_age_ms), 0
-for index = 3, #KEYS do
-  local bucket, digest, answer = KEYS[index], ARGV[2 * index - 2], ARGV[2 * index - 1]
+for at = 4, #ARGV, 3 do
+  local bucket, digest, answer = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local member = bucket .. digest
   if redis.call('HEXISTS', bucket, digest) == 0 and redis.call('HLEN', bucket) >= limit then
     local oldest, oldest_us
@@ -84,7 +86,7 @@ for index = 3, #KEYS do
     evicted = evicted + 1
   end
   redis.call('HSET', bucket, digest, string.format('%0{STAMP_DIGITS}d', now_ms) .. answer)
-  redis.call('ZADD', use, now_us + index, member)
+  redis.call('ZADD', use, now_us + at, member)
   redis.call('ZADD', age, now_ms, member)
   if max_age_ms > 0 then
     for _, key in ipairs({{bucket, use, age}}) do redis.call('PEXPIRE', key, max_age_ms + 1) end

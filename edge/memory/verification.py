@@ -1,13 +1,12 @@
 """Whether a stored image is near enough to the asked one to answer for it.
 
 The whole canonical image is stored and compared, not a smaller thumbnail: averages of blocks hide
-just those details by which a shirt differs from a pullover, and one comparison of 28 x 28 pixels
-takes a microsecond.
+just those details by which a shirt differs from a pullover, and comparing them costs little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -19,14 +18,9 @@ DISPLACEMENTS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1
 Displacement = tuple[int, int]
 
 
-def mean_absolute_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Return the mean over all pixel values of |first - second|, grey levels 0..255."""
-    return float(cv2.norm(first, second, cv2.NORM_L1)) / first.size
-
-
 def nearest_within(
     image: NDArray[np.uint8],
-    stored: Iterable[NDArray[np.uint8] | None],
+    stored: Sequence[NDArray[np.uint8] | None],
     tolerance_mae_u8: float,
     displacement: Displacement = (0, 0),
 ) -> int | None:
@@ -35,18 +29,32 @@ def nearest_within(
     Args:
         image: (H, W, C) uint8.
         stored: Images; none, or one of another size, is never near.
-        tolerance_mae_u8: Largest mean absolute difference, grey levels, inclusive.
+        tolerance_mae_u8: Largest mean absolute difference of all values, grey levels, inclusive.
         displacement: Rows and columns by which the stored images are moved against `image`; only
             what they share is compared.
     """
-    nearest, nearest_distance = None, tolerance_mae_u8
-    for index, candidate in enumerate(stored):
-        if candidate is None or candidate.shape != image.shape:
-            continue
-        distance = mean_absolute_difference(*_shared(image, candidate, displacement))
-        if distance < nearest_distance or (nearest is None and distance == tolerance_mae_u8):
-            nearest, nearest_distance = index, distance
-    return nearest
+    shape = image.shape
+    fitting = [one for one in stored if one is not None and one.shape == shape]
+    if not fitting:
+        return None
+    # One call for all: it is as fast for thirty candidates as a loop is for three.
+    candidates = np.concatenate(fitting).reshape(len(fitting), *shape)
+    asked = image[None]
+    if displacement != (0, 0):
+        down, right = displacement
+        asked = asked[:, _remaining(down), _remaining(right)]
+        candidates = candidates[:, _remaining(-down), _remaining(-right)]
+    sums, nearest = cv2.batchDistance(
+        asked.reshape(1, -1),
+        candidates.reshape(len(fitting), -1),
+        cv2.CV_32S,
+        normType=cv2.NORM_L1,
+        K=1,
+    )
+    if sums[0, 0] > tolerance_mae_u8 * asked.size:
+        return None
+    chosen = fitting[nearest[0, 0]]
+    return next(index for index, one in enumerate(stored) if one is chosen)
 
 
 def displaced(images: NDArray[np.uint8], displacement: Displacement) -> NDArray[np.uint8]:
@@ -57,19 +65,6 @@ def displaced(images: NDArray[np.uint8], displacement: Displacement) -> NDArray[
     return np.ascontiguousarray(images[:, rows][:, :, columns])
 
 
-def _shared(
-    image: NDArray[np.uint8], stored: NDArray[np.uint8], displacement: Displacement
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cut both to what they share when `stored[y + down, x + right]` shows `image[y, x]`."""
-    if displacement == (0, 0):
-        return image, stored
-    down, right = displacement
-    return (
-        image[_source(down), _source(right)],
-        stored[_source(-down), _source(-right)],
-    )
-
-
-def _source(offset: int) -> slice:
-    """Leave out the side that has no counterpart after moving by `offset`."""
+def _remaining(offset: int) -> slice:
+    """Return which rows or columns stay in the frame when an image is moved by `offset`."""
     return slice(max(-offset, 0), -offset if offset > 0 else None)

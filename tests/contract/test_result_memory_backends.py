@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from bicameral.errors import ConfigError, MachineError
+from bicameral.errors import ConfigError, DataError, MachineError
 from bicameral.protocols import ResultMemory
 from bicameral.types import Prediction
+from edge.memory.entries import BUCKET_LIMIT
 from edge.memory.local import LocalMemory
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.settings import MemorySettings
@@ -250,11 +251,12 @@ def test_images_with_the_same_key_are_told_apart(backend: Backend) -> None:
     assert (counters.verified, counters.rejected) == (3, 9)
 
 
-def test_a_key_holds_sixteen_images_at_most(backend: Backend) -> None:
+def test_images_that_share_a_key_push_each_other_out_at_the_limit(backend: Backend) -> None:
     memory = backend.make(MemorySettings(tolerance_mae_u8=0.0))
-    memory.store(MODEL, _greys(*range(17)), _results(*range(17)))
-    assert _labels(memory.lookup(MODEL, _greys(*range(17)))) == [None, *range(1, 17)]
-    assert (memory.counters().entries, memory.counters().evicted) == (16, 1)
+    images = _greys(*range(BUCKET_LIMIT + 1))
+    memory.store(MODEL, images, _results(*range(BUCKET_LIMIT + 1)))
+    assert _labels(memory.lookup(MODEL, images)) == [None, *range(1, BUCKET_LIMIT + 1)]
+    assert (memory.counters().entries, memory.counters().evicted) == (BUCKET_LIMIT, 1)
 
 
 def test_another_image_with_an_unverified_key_takes_the_answer(backend: Backend) -> None:
@@ -295,6 +297,15 @@ def test_old_entries_are_forgotten(backend: Backend, key: str) -> None:
     backend.pass_time(0.06)
     assert memory.lookup(MODEL, images) == [None, None]
     assert memory.counters().entries == 0
+
+
+def test_float_tensors_have_exact_keys_only(backend: Backend) -> None:
+    tensors = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    exact = backend.make(MemorySettings(key="exact"))
+    exact.store(MODEL, tensors, _results(1, 2))
+    assert _labels(exact.lookup(MODEL, tensors[::-1])) == [2, 1]
+    with pytest.raises(DataError, match="use the key 'exact'"):
+        backend.make(MemorySettings()).lookup(MODEL, tensors)
 
 
 def test_callers_cannot_change_what_is_remembered(backend: Backend) -> None:

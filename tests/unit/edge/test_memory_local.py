@@ -11,7 +11,6 @@ import pytest
 
 from bicameral.errors import ConfigError, DataError
 from bicameral.types import Prediction
-from edge.memory.entries import BUCKET_LIMIT
 from edge.memory.local import LocalMemory
 from edge.memory.registry import memory_from_settings, memory_from_spec
 from edge.memory.settings import MemorySettings
@@ -75,15 +74,6 @@ def test_being_used_does_not_make_an_entry_younger_but_storing_it_again_does() -
     memory.store(MODEL, images[:1], _results(3))
     clock.now_s += 8
     assert _labels(memory.lookup(MODEL, images)) == [3, None]
-
-
-def test_images_that_share_a_key_push_each_other_out_at_the_limit() -> None:
-    memory = LocalMemory(MemorySettings(tolerance_mae_u8=0.0))
-    levels = range(0, 3 * (BUCKET_LIMIT + 1), 3)
-    memory.store(MODEL, _greys(*levels), _results(*range(BUCKET_LIMIT + 1)))
-    found = _labels(memory.lookup(MODEL, _greys(*levels)))
-    assert found == [None, *range(1, BUCKET_LIMIT + 1)]
-    assert memory.counters().evicted == 1
 
 
 def test_the_nearest_of_several_candidates_answers() -> None:
@@ -161,15 +151,6 @@ def test_threads_share_one_memory_and_lose_no_count() -> None:
 def test_images_and_results_must_be_as_many() -> None:
     with pytest.raises(DataError, match="2 images come with 1 rows"):
         LocalMemory(MemorySettings()).store(MODEL, _greys(1, 2), _results(1))
-
-
-def test_float_tensors_get_exact_keys_only() -> None:
-    tensors = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
-    exact = LocalMemory(MemorySettings(key="exact"))
-    exact.store(MODEL, tensors, _results(1, 2))
-    assert _labels(exact.lookup(MODEL, tensors[::-1])) == [2, 1]
-    with pytest.raises(DataError, match="use the key 'exact'"):
-        LocalMemory(MemorySettings()).lookup(MODEL, tensors)
 
 
 @pytest.mark.parametrize(
