@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def print_evaluation(evaluation: CascadeEvaluation) -> None:
     """Print the table of the pool, the presets beside their opponents, and the notes."""
-    console = Console()
+    # The tables need some width; where output goes to a file there is enough.
+    console = Console(width=None if Console().is_terminal else 130)
     console.print(_pool_table(evaluation))
     console.print(_choice_table(evaluation))
     for note in evaluation.notes:

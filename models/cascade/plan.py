@@ -102,7 +102,8 @@ class Pick:
 
     Attributes:
         point: The policy.
-        allowance: What was added to a required accuracy; 0 if nothing reaches that much.
+        allowance: What was added to a required accuracy (0 if nothing reaches that much), or how far
+            below the most accurate policy a limit of cost lets the cheapest one be.
         opponents: What it is compared with.
     """
 
@@ -319,8 +320,7 @@ def _choice(
     """
     grid = candidates.grid
     optimism = selection_optimism(pool, grid, candidates.halves, requirement)
-    limited = isinstance(requirement, MaxCost)
-    allowance = 0.0 if limited else max(0.0, optimism.expected)
+    allowance = max(0.0, optimism.expected)
     point = find(pool, grid, requirement, allowance)
     if point is None:
         allowance = 0.0

@@ -44,7 +44,10 @@ class NearReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxCost:
-    """The most accurate policy of at most this expected cost, in the measure of the grid."""
+    """The most accurate policy of at most this expected cost, in the measure of the grid.
+
+    Of those that cannot be told from it (see `find`), the cheapest.
+    """
 
     cost: float
 
@@ -110,15 +113,18 @@ def find(
         pool: What the grid was made of.
         grid: All policies.
         requirement: What the policy must reach.
-        allowance: Added to a required accuracy, because the accuracy of the best of many policies
-            is flattered by the images it was picked on (`models.cascade.optimism`).
+        allowance: How much the accuracy of the best of many policies is flattered by the images it
+            was picked on (`models.cascade.optimism`). It is added to a required accuracy; under a
+            limit of cost, policies that close to the most accurate count as equal to it, and the
+            cheapest of them is taken.
     """
     cost, accuracy = flat_results(grid)
     if isinstance(requirement, MaxCost):
-        index = most_accurate_under(cost, accuracy, requirement.cost)
+        best = most_accurate_under(cost, accuracy, requirement.cost)
+        target = np.inf if best is None else float(accuracy[best]) - allowance
     else:
         target = target_accuracy(pool, requirement, grid.axes.seeds) + allowance
-        index = cheapest_reaching(cost, accuracy, target)
+    index = cheapest_reaching(cost, accuracy, target)
     return None if index is None else operating_point(pool, grid, index)
 
 

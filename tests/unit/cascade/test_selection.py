@@ -21,6 +21,7 @@ from models.cascade.selection import (
     MaxCost,
     MinAccuracy,
     NearReference,
+    cheapest_reaching,
     find,
     flat_results,
     front_points,
@@ -109,6 +110,22 @@ def test_the_most_accurate_policy_under_a_cost_is_found(
     cost, accuracy = flat_results(grid)
     assert point is not None
     assert np.mean(point.validation_accuracy) == pytest.approx(np.nanmax(accuracy[cost <= 300.0]))
+
+
+def test_under_a_cost_the_cheapest_of_those_that_cannot_be_told_apart_is_taken(
+    validation: ValidationPool, grid: PolicyGrid
+) -> None:
+    limit, allowance = MaxCost(cost=300.0), 0.02
+    best, point = (find(validation, grid, limit, extra) for extra in (0.0, allowance))
+    assert best is not None
+    assert point is not None
+    cost, accuracy = flat_results(grid)
+    enough = np.mean(best.validation_accuracy) - allowance
+    assert np.mean(point.validation_accuracy) >= enough - 1e-9
+    index = cheapest_reaching(cost, accuracy, float(enough))
+    assert index is not None
+    assert np.mean(point.validation_accuracy) == pytest.approx(accuracy[index])
+    assert cost[index] < 300.0
 
 
 def test_what_cannot_be_met_says_what_can(validation: ValidationPool, grid: PolicyGrid) -> None:
