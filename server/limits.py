@@ -1,0 +1,143 @@
+"""What one server may take on: sizes, times, queues, and how many processes share the work."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bicameral.errors import ConfigError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """What a single request may ask for.
+
+    Attributes:
+        max_body_bytes: Size of a body, after it was decompressed.
+        max_pixels: Pixels of all encoded pictures of a request together, counted before they are
+            decoded; 16 megapixels of colour are 48 MB.
+        max_rows: Images, or rows of a tensor.
+        timeout_s: A request that has not begun to run by then is refused.
+        body_timeout_s: How long the body may take to arrive.
+    """
+
+    max_body_bytes: int = 32 << 20
+    max_pixels: int = 16_000_000
+    max_rows: int = 1024
+    timeout_s: float = 30.0
+    body_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        _require_positive("requests", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """How the requests for one model are put together, and how many may wait.
+
+    Attributes:
+        max_rows: Rows of several requests that run as one. A single request may have more.
+        max_run_s: Requests are put together only as far as their run should take no longer than
+            this: beyond a few milliseconds a batch saves no processor time, it only makes everybody
+            wait for everybody.
+        in_place_s: Runs that should take no longer than this are made on the event loop, longer
+            ones in the model's thread. Going to a thread and back costs 45 to 92 us of processor
+            time, so at 1 ms it is below a tenth of the run; and nothing else of this process waits
+            for longer than this.
+        max_queued_requests: Requests that wait for one model; further ones are refused.
+        max_wait_s: A request that would probably wait longer than this is refused at once.
+    """
+
+    max_rows: int = 32
+    max_run_s: float = 0.02
+    in_place_s: float = 0.001
+    max_queued_requests: int = 128
+    max_wait_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        _require_positive("batching", self, may_be_zero=("in_place_s",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Settings of a server.
+
+    Attributes:
+        host: Address to listen on; the default is reachable from this machine only.
+        port: TCP port; 0: any free one.
+        workers: Processes that share the port; None: as many as there are processors.
+        requests: Limits of a single request.
+        batching: Limits of each model's queue.
+        drain_s: How long shutting down, or unloading a model, waits for what was accepted.
+        remember: Whether cascades keep the result memory that their sidecars describe.
+        redis_url: The Redis or Valkey server on which all processes share it; None: each process
+            has its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int | None = None
+    requests: RequestLimits = RequestLimits()
+    batching: BatchLimits = BatchLimits()
+    drain_s: float = 10.0
+    remember: bool = True
+    redis_url: str | None = None
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("port", 0 <= self.port <= 65535, "0..65535"),
+            ("workers", self.workers is None or self.workers >= 1, "at least 1"),
+            ("drain_s", 0 <= self.drain_s < math.inf, "0 s or more"),
+        )
+        for name, holds, expected in checks:
+            if not holds:
+                raise ConfigError(
+                    f"the server's {name} is {getattr(self, name)}, expected {expected}"
+                )
+
+
+def available_processors(cgroup: Path = _CGROUP) -> int:
+    """Return how many processors this process may use, at least 1.
+
+    That is the smaller of its affinity and of its control group's quota (version 2 ``cpu.max``,
+    version 1 ``cpu.cfs_quota_us``); half a processor more counts as none, since every process takes
+    a whole one under load.
+
+    Args:
+        cgroup: Where the control group is mounted.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        affinity = len(os.sched_getaffinity(0))
+    else:
+        affinity = os.cpu_count() or 1
+    quota = _cgroup_quota(cgroup)
+    return max(1, affinity if quota is None else min(affinity, int(quota)))
+
+
+def _cgroup_quota(cgroup: Path) -> float | None:
+    """Return the quota in processors, or None if there is none."""
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text("ascii").split()
+        else:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text("ascii").strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text("ascii").strip()
+        # Without a quota version 2 says "max", version 1 says -1.
+        return None if quota in ("max", "-1") else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _require_positive(section: str, limits: Any, may_be_zero: tuple[str, ...] = ()) -> None:
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        least_holds = value >= 0 if field.name in may_be_zero else value > 0
+        if not least_holds or not math.isfinite(value):
+            raise ConfigError(
+                f"the limit {section}.{field.name} is {value}, expected a number above 0"
+            )
