@@ -52,6 +52,11 @@ app.command(train)
 assess = App(name="assess", help="Score a trained network on recorded data, without driving.")
 assess.command("bicameral.cli.assess:assess_caril", name="caril", help="Score a dual-head driver.")
 assess.command(
+    "bicameral.cli.assess_cascade:assess_cascade",
+    name="cascade",
+    help="Measure a cascade and its memory on streams of images.",
+)
+assess.command(
     "bicameral.cli.assess_pool:assess_pool",
     name="pool",
     help="Choose and judge a cascade from stored logits.",

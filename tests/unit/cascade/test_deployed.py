@@ -1,0 +1,119 @@
+"""A cascade is loaded with the reference that belongs to it, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bicameral.errors import DataError
+from edge.loading import member_sha256
+from edge.memory.settings import MemorySettings
+from edge.sidecar import read_sidecar
+from models.cascade.deployed import dataset_options, load_deployed, require_same_task
+from models.classifiers.dataset import ImageDataset, LabelledImages
+
+pytestmark = pytest.mark.unit
+
+Writer = Callable[..., Path]
+
+MEMORY = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 7,
+    "max_age_s": None,
+    "store_min_confidence": 0.5,
+}
+
+
+@pytest.fixture
+def write_pair(
+    tmp_path: Path, write_classifier: Writer, write_cascade: Writer
+) -> Callable[..., Path]:
+    """Write a cascade of `a` (100 MACs) and `b` (300 MACs); keywords go to its block."""
+
+    def write(**cascade: Any) -> Path:
+        members = [
+            write_classifier(tmp_path, name, seed=seed, cost={"macs": macs})
+            for name, seed, macs in (("a", 3, 100), ("b", 5, 300))
+        ]
+        a, b = (
+            (name, member_sha256(read_sidecar(path)))
+            for name, path in zip("ab", members, strict=True)
+        )
+        return write_cascade(tmp_path, "pair", a, b, cascade=cascade)
+
+    return write
+
+
+def test_the_reference_is_the_costliest_network_of_the_same_task_beside_it(
+    tmp_path: Path, write_pair: Writer, write_classifier: Writer
+) -> None:
+    write_classifier(tmp_path, "large", seed=1, cost={"macs": 9000})
+    write_classifier(tmp_path, "larger", seed=2, cost={"macs": 9_900}, image={"invert": True})
+    deployed = load_deployed(write_pair(memory=MEMORY))
+    assert deployed.reference.name == "large"
+    assert deployed.cascade.memory is None
+    assert deployed.has_memory
+    assert (deployed.memory.key, deployed.memory.max_entries) == ("exact", 7)
+
+
+def test_with_its_members_alone_the_larger_one_is_the_reference(write_pair: Writer) -> None:
+    assert load_deployed(write_pair()).reference.name == "b"
+
+
+def test_a_named_reference_is_taken(write_pair: Writer, tmp_path: Path) -> None:
+    pair = write_pair()
+    assert load_deployed(pair, tmp_path / "a.onnx").reference.name == "a"
+
+
+def test_a_cascade_without_a_memory_is_measured_with_the_default_one(write_pair: Writer) -> None:
+    deployed = load_deployed(write_pair())
+    assert not deployed.has_memory
+    assert deployed.memory == MemorySettings()
+
+
+def test_a_reference_of_another_task_is_refused(
+    write_pair: Writer, write_classifier: Writer, tmp_path: Path
+) -> None:
+    other = write_classifier(tmp_path, "other", labels=("1", "2", "3", "4", "5"))
+    with pytest.raises(DataError, match="'other' cannot be the reference of 'pair'"):
+        load_deployed(write_pair(), other)
+
+
+def test_a_single_network_is_refused(tmp_path: Path, write_classifier: Writer) -> None:
+    with pytest.raises(DataError, match="streams are measured of a cascade"):
+        load_deployed(write_classifier(tmp_path, "single"))
+
+
+def test_pictures_of_a_folder_become_images_of_the_cascades_size(write_pair: Writer) -> None:
+    options = dataset_options(load_deployed(write_pair()))
+    assert (options.image_size, options.color) == ((8, 8), "GRAY")
+
+
+def test_images_or_classes_of_another_task_are_refused(
+    write_pair: Writer, pictures: np.ndarray
+) -> None:
+    deployed = load_deployed(write_pair())
+
+    def dataset(images: np.ndarray, labels: tuple[str, ...]) -> ImageDataset:
+        part = LabelledImages(images=images, labels=np.arange(len(images)) % len(labels))
+        return ImageDataset(
+            name="pictures",
+            labels=labels,
+            color="GRAY",
+            train=part,
+            validation=part,
+            test=part,
+            mirror_allowed=False,
+        )
+
+    require_same_task(deployed, dataset(pictures, deployed.cascade.labels))
+    with pytest.raises(DataError, match="'pair' expects"):
+        require_same_task(deployed, dataset(pictures, ("cat", "dog")))
+    smaller = np.ascontiguousarray(pictures[:, :6])
+    with pytest.raises(DataError, match=r"images of \(6, 8, 1\)"):
+        require_same_task(deployed, dataset(smaller, deployed.cascade.labels))
