@@ -27,6 +27,7 @@ from bicameral.protocols import ClassifierSession, ImageFormat, ResultMemory
 from bicameral.types import Prediction, Trace
 from edge.classifier import require_canonical
 from edge.combination import COMBINATIONS, CombinationName
+from edge.memory.recall import recall
 from edge.probabilities import SCORES, ScoreName
 from edge.sidecar import ImageSpec
 
@@ -185,7 +186,7 @@ class CascadeClassifier:
         """
         require_canonical(images, self._shape, self._description.name)
         if self._memory is None or not len(images):
-            return self._compute(images, {})
+            return self._compute(images)
         return self._recall(images, self._memory)
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
@@ -198,8 +199,8 @@ class CascadeClassifier:
         self._a.close()
         self._b.close()
 
-    def _compute(self, images: NDArray[np.uint8], earlier_s: dict[str, float]) -> Prediction:
-        """Ask A, and B where A is not sure; `earlier_s` are the images' shares of stages before."""
+    def _compute(self, images: NDArray[np.uint8]) -> Prediction:
+        """Ask A, and B where A is not sure."""
         begin_s = time.perf_counter()
         answer = self._a.predict(images)
         probabilities, confidence = answer.probabilities, answer.confidence
@@ -220,38 +221,19 @@ class CascadeClassifier:
             probabilities[rows] = combined
             confidence[rows] = np.maximum.reduce(combined, axis=-1)
         end_s = time.perf_counter()
-        shares_s = {**earlier_s, "a": (gated_s - begin_s) / max(len(unsure), 1)}
-        trace = _traces(scores, unsure, shares_s, (end_s - gated_s) / max(asked, 1))
+        share_a_s = (gated_s - begin_s) / max(len(unsure), 1)
+        trace = _traces(scores, unsure, share_a_s, (end_s - gated_s) / max(asked, 1))
         return Prediction(probabilities=probabilities, confidence=confidence, trace=trace)
 
     def _recall(self, images: NDArray[np.uint8], memory: ResultMemory) -> Prediction:
         """Answer from the memory what it knows, compute the rest and store it, in order."""
-        begin_s = time.perf_counter()
-        found = memory.lookup(self._fingerprint, images)
-        share_s = {"memory": (time.perf_counter() - begin_s) / len(images)}
-        missing = [row for row, hit in enumerate(found) if hit is None]
-        if len(missing) == len(images):
-            computed = self._compute(images, share_s)
-            memory.store(self._fingerprint, images, computed)
-            return computed
-        hit_trace = Trace(stage="memory", memory_hit=True, confidence_a=None, stage_times_s=share_s)
-        probabilities = np.empty((len(images), len(self._a.labels)), np.float32)
-        confidence = np.empty(len(images), np.float32)
-        trace = [hit_trace] * len(images)
-        for row, hit in enumerate(found):
-            if hit is not None:
-                probabilities[row], confidence[row] = hit.probabilities[0], hit.confidence[0]
-        if missing:
-            fresh = images[missing]
-            computed = self._compute(fresh, share_s)
-            memory.store(self._fingerprint, fresh, computed)
-            probabilities[missing], confidence[missing] = (
-                computed.probabilities,
-                computed.confidence,
-            )
-            for row, entry in zip(missing, computed.trace or (), strict=True):
-                trace[row] = entry
-        return Prediction(probabilities=probabilities, confidence=confidence, trace=tuple(trace))
+        recalled = recall(memory, self._fingerprint, images)
+        if not recalled.unknown_rows:
+            return recalled.completed(None)
+        unknown = recalled.unknown
+        computed = self._compute(unknown)
+        memory.store(self._fingerprint, unknown, computed)
+        return recalled.completed(computed)
 
 
 def same_canonical_image(first: ImageFormat, second: ImageFormat) -> bool:
@@ -287,10 +269,11 @@ def _require_same_task(a: ClassifierSession, b: ClassifierSession) -> None:
 
 
 def _traces(
-    scores: NDArray[np.float64], unsure: list[bool], shares_a_s: dict[str, float], share_b_s: float
+    scores: NDArray[np.float64], unsure: list[bool], share_a_s: float, share_b_s: float
 ) -> tuple[Trace, ...]:
     """Return one trace per image; images that went the same way share their times."""
-    shares_b_s = {**shares_a_s, "b": share_b_s}
+    shares_a_s = {"a": share_a_s}
+    shares_b_s = {"a": share_a_s, "b": share_b_s}
     return tuple(
         Trace(
             stage="b" if second else "a",

@@ -67,7 +67,13 @@ def decode_picture(
     Raises:
         DataError: If it is no such picture, is damaged, cut off, animated or too large.
     """
-    encoded = read_encoded_picture(data)
+    return decode_encoded_picture(read_encoded_picture(data), spec, max_pixels=max_pixels)
+
+
+def decode_encoded_picture(
+    encoded: EncodedPicture, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Do the second half of `decode_picture`, for those who want to know the size in between."""
     if encoded.pixels > max_pixels:
         raise DataError(
             f"the {encoded.format} has {encoded.width} x {encoded.height} pixels, allowed are "
