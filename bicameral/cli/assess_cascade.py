@@ -30,7 +30,7 @@ def assess_cascade(
         reference: Large single network that costs are relative to, by name or path; the costliest
             of the same task beside the cascade if none is given.
         images: Test images to use, a random sample; all if not given.
-        timed: Images that the streams are made of when CPU time is taken.
+        timed: Images that the streams are made of when CPU time is taken; the more, the steadier.
         rounds: Rounds of timing; the table shows the median and the range over them.
         seed: Seed of the streams.
         output: Folder to write streams.json to.

@@ -103,7 +103,7 @@ def _by_stream(table: Table, records: Sequence[StreamRecord]) -> Iterator[Stream
 def _change_table(measured: StreamMeasurements) -> Table:
     """Lay out one row per change and one column per memory."""
     systems = list(dict.fromkeys(record.system for record in measured.changes))
-    titles = [system.removeprefix("pair+") for system in systems]
+    titles = [system.removeprefix("pair+").removesuffix(" memory") for system in systems]
     table = _table("hits among changed frames, %", "change", ("frames", *titles))
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for record in measured.changes:
@@ -137,9 +137,9 @@ def _key_table(measured: StreamMeasurements) -> Table:
 
 def _memory_cost_table(measured: StreamMeasurements) -> Table:
     table = _table(
-        "a memory's cost per image beside network A, CPU µs",
+        "a memory's cost per image beside network A's, CPU µs",
         "key",
-        ("batch", "entries", "hit", "miss", "store", "network A"),
+        ("batch", "entries", "hit", "miss", "store", "A"),
     )
     for cost in measured.memory_costs:
         network = "-" if cost.classifier_us is None else f"{cost.classifier_us:.0f}"
@@ -173,8 +173,8 @@ def _table(title: str, name: str, columns: Sequence[str]) -> Table:
         title_justify="left",
         caption_justify="left",
         box=SIMPLE,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
-        collapse_padding=True,
     )
     table.add_column(name, no_wrap=True)
     for column in columns:

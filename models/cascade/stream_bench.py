@@ -7,7 +7,7 @@ streams made of fewer originals.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from models.cascade.stream_replay import (
     FrameAnswers,
     Outcome,
     answer_frames,
+    answer_frames_by_cascade,
     run_with_memory,
     run_without_memory,
 )
@@ -55,7 +56,8 @@ class StreamBenchSettings:
         seed: Of streams and samples.
         reference_frames: Frames that the reference judges of a stream with changed frames, a random
             sample; it judges all originals.
-        timed_originals: Originals of the streams that are timed.
+        timed_originals: Originals of the streams that are timed; none of them is longer than two
+            images for each.
         rounds: Passes over each of those.
     """
 
@@ -87,8 +89,7 @@ def measure_streams(
     """
     macs = MacsPerImage.of(deployed)
     streams = build_streams(images, settings.seed)
-    short = sample_images(images, settings.timed_originals, settings.seed)
-    timed = build_streams(short, settings.seed)
+    timed = _timed_streams(images, settings)
     steps = _Steps.plan(streams, timed, macs, settings, progress)
     records: list[StreamRecord] = []
     changes: list[ChangeRecord] = []
@@ -118,6 +119,15 @@ def sample_images(images: LabelledImages, count: int, seed: int) -> LabelledImag
     return images.select(np.sort(chosen))
 
 
+def _timed_streams(images: LabelledImages, settings: StreamBenchSettings) -> tuple[Stream, ...]:
+    """Make the same streams of fewer originals, and cut off those with many frames of each."""
+    originals = sample_images(images, settings.timed_originals, settings.seed)
+    return tuple(
+        replace(stream, order=stream.order[: 2 * len(originals)])
+        for stream in build_streams(originals, settings.seed)
+    )
+
+
 class _Steps:
     """Adds up finished steps and tells how far it is."""
 
@@ -142,7 +152,7 @@ class _Steps:
         steps = cls(0, reference, progress)
         for stream in {id(stream.frames): stream for stream in streams}.values():
             shown = _shown_to_reference(stream, settings)
-            steps._total += 3 * len(stream.frames) + reference * len(shown)
+            steps._total += 2 * len(stream.frames) + reference * len(shown)
         for stream in streams:
             steps._total += len(stream) * len(memory_systems(MemorySettings(), stream))
         shown_timed = settings.rounds * sum(map(len, timed))
@@ -165,16 +175,14 @@ def _answer_all(
     """Show the frames to the reference, to A, and to both members as a cascade."""
     images = stream.frames.images
     note = "answering all frames"
-    return {
-        REFERENCE_SYSTEM: answer_frames(
-            deployed.reference,
-            images,
-            shown=_shown_to_reference(stream, settings),
-            advance=steps.advance(steps.per_reference, note),
-        ),
-        A_SYSTEM: answer_frames(deployed.cascade.a, images, advance=steps.advance(1, note)),
-        PAIR_SYSTEM: answer_frames(deployed.cascade, images, advance=steps.advance(2, note)),
-    }
+    reference = answer_frames(
+        deployed.reference,
+        images,
+        shown=_shown_to_reference(stream, settings),
+        advance=steps.advance(steps.per_reference, note),
+    )
+    a, pair = answer_frames_by_cascade(deployed.cascade, images, advance=steps.advance(2, note))
+    return {REFERENCE_SYSTEM: reference, A_SYSTEM: a, PAIR_SYSTEM: pair}
 
 
 def _shown_to_reference(stream: Stream, settings: StreamBenchSettings) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.types import Prediction
+from edge.cascade import CascadeClassifier
 from models.cascade.streams import Stream
 
 #: Is told of every few steps that were done.
@@ -69,30 +71,47 @@ def answer_frames(
     classifier: ClassifierSession,
     images: NDArray[np.uint8],
     *,
-    shown: NDArray[np.int64] | None = None,
+    shown: NDArray[np.int64],
     advance: Advance,
 ) -> FrameAnswers:
-    """Classify frames (M, H, W, C) uint8.
+    """Classify some of the frames (M, H, W, C) uint8.
 
     Args:
-        classifier: A network, or a cascade without a memory.
+        classifier: The classifier.
         images: The frames.
-        shown: Frames to show, by index; None: all.
+        shown: The frames to classify, by index.
         advance: Is told the number of images of every batch.
     """
-    rows = np.arange(len(images)) if shown is None else shown
-    predicted = np.full(len(images), -1, np.int64)
-    confidence = np.zeros(len(images), np.float32)
-    asked_b = np.zeros(len(images), np.bool_)
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        answer = classifier.predict(images[batch])
-        predicted[batch] = answer.probabilities.argmax(axis=1)
-        confidence[batch] = answer.confidence
-        if answer.trace is not None:
-            asked_b[batch] = [trace.stage == "b" for trace in answer.trace]
-        advance(len(batch))
-    return FrameAnswers(predicted=predicted, confidence=confidence, asked_b=asked_b)
+    answers = _no_answers(len(images))
+    for start in range(0, len(shown), _BATCH):
+        rows = shown[start : start + _BATCH]
+        _enter(answers, rows, classifier.predict(images[rows]))
+        advance(len(rows))
+    return answers
+
+
+def answer_frames_by_cascade(
+    cascade: CascadeClassifier, images: NDArray[np.uint8], *, advance: Advance
+) -> tuple[FrameAnswers, FrameAnswers]:
+    """Classify all frames (M, H, W, C) uint8 by A alone and by the cascade, running A once.
+
+    Args:
+        cascade: The cascade; its memory is left out.
+        images: The frames.
+        advance: Is told the number of images of every batch.
+
+    Returns:
+        The answers of A, and of the cascade.
+    """
+    a = _Recorder(cascade.a)
+    recorded = CascadeClassifier(cast(ClassifierSession, a), cascade.b, cascade.policy)
+    answers_a, answers = _no_answers(len(images)), _no_answers(len(images))
+    for start in range(0, len(images), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, len(images)))
+        _enter(answers, rows, recorded.predict(images[rows]))
+        _enter(answers_a, rows, a.last)
+        advance(len(rows))
+    return answers_a, answers
 
 
 def run_without_memory(stream: Stream, answers: FrameAnswers) -> Outcome:
@@ -144,3 +163,35 @@ def run_with_memory(
         source=source,
         has_memory=True,
     )
+
+
+class _Recorder:
+    """A classifier that keeps its last prediction."""
+
+    last: Prediction
+
+    def __init__(self, classifier: ClassifierSession) -> None:
+        self._classifier = classifier
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._classifier, name)
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        self.last = self._classifier.predict(images)
+        return self.last
+
+
+def _no_answers(count: int) -> FrameAnswers:
+    return FrameAnswers(
+        predicted=np.full(count, -1, np.int64),
+        confidence=np.zeros(count, np.float32),
+        asked_b=np.zeros(count, np.bool_),
+    )
+
+
+def _enter(answers: FrameAnswers, rows: NDArray[np.int64], prediction: Prediction) -> None:
+    """Put the answers for some frames in their place."""
+    answers.predicted[rows] = prediction.probabilities.argmax(axis=1)
+    answers.confidence[rows] = prediction.confidence
+    if prediction.trace is not None:
+        answers.asked_b[rows] = [trace.stage == "b" for trace in prediction.trace]

@@ -16,8 +16,7 @@ from models.cascade.stream_replay import Advance
 from models.cascade.streams import Stream
 from models.cascade.streams_results import MedianRange
 
-#: Images that one system sees before it is the next one's turn: long enough that finding the
-#: processor's caches as another network left them costs a percent or so, not more.
+#: Images that one system sees before it is the next one's turn.
 _CHUNK = 50
 
 
@@ -50,8 +49,6 @@ def time_systems(
         rounds: Passes over the stream.
         advance: Is told the number of images of every chunk, however many systems saw them.
     """
-    for system in systems:
-        system.classifier.warm_up((1,))
     times_us: dict[str, list[float]] = {system.name: [] for system in systems}
     for _ in range(rounds):
         busy_s, shown = _time_round(stream, systems, advance)
@@ -79,6 +76,8 @@ def _time_round(
         chunk = order[start : start + _CHUNK]
         for system in systems:
             frames = chunk[:: system.every]
+            # Otherwise the first image would pay for what the system before left in the caches.
+            system.classifier.warm_up((1,))
             busy_s[system.name] += _time_chunk(system.classifier, stream, frames)
             shown[system.name] += len(frames)
         advance(len(chunk))

@@ -106,7 +106,7 @@ def test_every_table_is_printed(written: Path, capsys: pytest.CaptureFixture[str
 
     print_measurements(read_measurements(written))
     printed = capsys.readouterr().out
-    for words in ("100 % interleaved", "pair+paper memory", "shift by 1 pixel", "network A"):
+    for words in ("100 % interleaved", "pair+paper memory", "shift by 1 pixel", "network A's"):
         assert words in printed
     # The paper's costs of the pair at 0, 50 and 100 % repeats, and with its memory.
     for figure in ("23.1", "26.5", "25.3", "23.6", "18.5", "14.4"):

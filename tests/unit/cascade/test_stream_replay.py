@@ -14,7 +14,12 @@ from edge.classifier import OnnxClassifier
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade import stream_replay
-from models.cascade.stream_replay import answer_frames, run_with_memory, run_without_memory
+from models.cascade.stream_replay import (
+    answer_frames,
+    answer_frames_by_cascade,
+    run_with_memory,
+    run_without_memory,
+)
 from models.cascade.streams import Stream, build_streams
 from models.classifiers.dataset import LabelledImages
 
@@ -55,7 +60,7 @@ def test_a_replay_serves_what_the_cascade_with_that_memory_serves(
 ) -> None:
     for stream in streams:
         images = stream.frames.images
-        answers = answer_frames(cascade, images, advance=nothing)
+        _, answers = answer_frames_by_cascade(cascade, images, advance=nothing)
         outcome = run_with_memory(stream, answers, LocalMemory(MEMORIES[name]), nothing)
         live = CascadeClassifier(
             cascade.a, cascade.b, cascade.policy, memory=LocalMemory(MEMORIES[name])
@@ -73,7 +78,7 @@ def test_hits_come_from_frames_that_were_seen_before(
 ) -> None:
     hits = 0
     for stream in streams:
-        answers = answer_frames(cascade, stream.frames.images, advance=nothing)
+        _, answers = answer_frames_by_cascade(cascade, stream.frames.images, advance=nothing)
         outcome = run_with_memory(stream, answers, LocalMemory(MEMORIES["verified"]), nothing)
         for place in np.flatnonzero(~outcome.computed):
             assert outcome.source[place] in stream.order[:place]
@@ -86,7 +91,7 @@ def test_hits_come_from_frames_that_were_seen_before(
 def test_without_a_memory_every_image_is_computed(
     cascade: CascadeClassifier, streams: tuple[Stream, ...]
 ) -> None:
-    answers = answer_frames(cascade, streams[1].frames.images, advance=nothing)
+    _, answers = answer_frames_by_cascade(cascade, streams[1].frames.images, advance=nothing)
     outcome = run_without_memory(streams[1], answers)
     assert outcome.computed.all()
     np.testing.assert_array_equal(outcome.predicted, answers.predicted[streams[1].order])
@@ -99,7 +104,7 @@ def test_frames_that_were_not_shown_have_no_answer(
     images = streams[0].frames.images
     shown = np.array([1, 4, 7])
     some = answer_frames(cascade.a, images, shown=shown, advance=nothing)
-    every = answer_frames(cascade.a, images, advance=nothing)
+    every, _ = answer_frames_by_cascade(cascade, images, advance=nothing)
     assert np.flatnonzero(some.predicted >= 0).tolist() == shown.tolist()
     np.testing.assert_array_equal(some.predicted[shown], every.predicted[shown])
 
@@ -107,7 +112,7 @@ def test_frames_that_were_not_shown_have_no_answer(
 def test_every_image_is_counted_once_as_progress(
     cascade: CascadeClassifier, streams: tuple[Stream, ...]
 ) -> None:
-    answers = answer_frames(cascade, streams[-1].frames.images, advance=nothing)
+    _, answers = answer_frames_by_cascade(cascade, streams[-1].frames.images, advance=nothing)
     counts: list[int] = []
     run_with_memory(streams[-1], answers, LocalMemory(MEMORIES["exact"]), counts.append)
     assert sum(counts) == len(streams[-1])
@@ -116,7 +121,7 @@ def test_every_image_is_counted_once_as_progress(
 def test_more_frames_than_a_memory_can_number_are_refused(
     cascade: CascadeClassifier, streams: tuple[Stream, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = answer_frames(cascade, streams[0].frames.images, advance=nothing)
+    _, answers = answer_frames_by_cascade(cascade, streams[0].frames.images, advance=nothing)
     monkeypatch.setattr(stream_replay, "_MOST_FRAMES", 10)
     with pytest.raises(DataError, match="48 different frames, expected at most 10"):
         run_with_memory(streams[0], answers, LocalMemory(MEMORIES["exact"]), nothing)
