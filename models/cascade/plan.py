@@ -102,8 +102,8 @@ class Pick:
 
     Attributes:
         point: The policy.
-        allowance: What was added to a required accuracy (0 if nothing reaches that much), or how far
-            below the most accurate policy a limit of cost lets the cheapest one be.
+        allowance: What was added to a required accuracy (0 if nothing reaches that much), or how
+            far below the most accurate policy a limit of cost lets the cheapest one be.
         opponents: What it is compared with.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,7 +14,6 @@ from torch import nn
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
-from edge.classifier import OnnxClassifier
 from edge.preprocessing import tensor_from_canonical
 from edge.probabilities import softmax
 from edge.session import OnnxSession
@@ -43,7 +41,6 @@ from models.onnx_export import OPSET, count_cost, onnx_from_network
 
 _TOLERANCE = 1e-4
 _CHECKED_IMAGES = 1000
-_TIMED_IMAGES = 300
 _BATCH = 500
 
 
@@ -96,6 +93,8 @@ def export_classifier(
 ) -> ExportResult:
     """Write the graph (opset 13, batch size free), calibrated on validation, and the sidecar.
 
+    The CPU time is left at 0, not measured: `models.classifiers.timing` measures a pool together.
+
     Args:
         network: Trained, in evaluation mode.
         dataset: What it was trained on; the temperature is fitted on its validation images.
@@ -131,10 +130,6 @@ def export_classifier(
         "features"
     ].shape[1]
     sidecar = _describe(settings, dataset, content, validation, test, feature_count)
-    cpu_us = _time_one(OnnxClassifier(sidecar, session), dataset.test.images[:_TIMED_IMAGES])
-    sidecar = sidecar.model_copy(
-        update={"cost": sidecar.cost.model_copy(update={"cpu_us": round(cpu_us, 1)})}
-    )
     path = settings.output / f"{settings.name}.onnx"
     write_bytes_atomic(path, content)
     write_sidecar(path.with_name(settings.name + SUFFIX), sidecar)
@@ -232,14 +227,3 @@ def _claims(
 
     interval = (round(accuracy - half, 4), round(accuracy + half, 4))
     return (claim("accuracy", accuracy, interval), claim("ece", ece, None))
-
-
-def _time_one(classifier: OnnxClassifier, images: NDArray[np.uint8]) -> float:
-    """Return the median CPU microseconds of one prediction at batch 1."""
-    classifier.warm_up([1])
-    times_ns: list[int] = []
-    for index in range(len(images)):
-        began = time.thread_time_ns()
-        classifier.predict(images[index : index + 1])
-        times_ns.append(time.thread_time_ns() - began)
-    return float(np.median(times_ns)) / 1e3

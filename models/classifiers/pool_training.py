@@ -6,15 +6,23 @@ import multiprocessing
 import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edge.classifier import OnnxClassifier
+from edge.sidecar import read_sidecar, sidecar_path, write_sidecar
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.datasets import DatasetOptions, load_dataset
 from models.classifiers.distillation import Teacher
 from models.classifiers.export import ExportSettings, export_classifier
-from models.classifiers.logits import network_logits_path, write_network_logits, write_targets
+from models.classifiers.logits import (
+    network_logits_path,
+    read_pool_logits,
+    write_network_logits,
+    write_targets,
+)
+from models.classifiers.timing import measure_cpu_us
 from models.classifiers.training import (
     Recipe,
     TrainingProgress,
@@ -128,6 +136,29 @@ def train_pool(
                 report.finish()
         else:
             _train_side_by_side(settings, group, report)
+    _measure_times(settings, members, dataset)
+
+
+def _measure_times(
+    settings: PoolSettings, members: Sequence[PoolMember], dataset: ImageDataset
+) -> None:
+    """Measure the CPU time of all members together, unless every one of them has been measured."""
+    wanted = {(member.network, member.seed) for member in members}
+    pool = read_pool_logits(settings.logits)
+    logits = {
+        (n.architecture, n.seed): n for n in pool.networks if (n.architecture, n.seed) in wanted
+    }
+    if all(network.cpu_us > 0.0 for network in logits.values()):
+        return
+    paths = [settings.folder(member) / f"{member.name}.onnx" for member in members]
+    classifiers = [OnnxClassifier.load(path) for path in paths]
+    times_us = measure_cpu_us(classifiers, dataset.test.images)
+    for member, path, cpu_us in zip(members, paths, times_us, strict=True):
+        sidecar = read_sidecar(path)
+        cost = sidecar.cost.model_copy(update={"cpu_us": cpu_us})
+        write_sidecar(sidecar_path(path), sidecar.model_copy(update={"cost": cost}))
+        network = logits[member.network, member.seed]
+        write_network_logits(settings.logits, replace(network, cpu_us=cpu_us))
 
 
 def train_member(

@@ -99,6 +99,8 @@ def test_every_member_is_exported_with_a_sidecar_and_answers_as_its_logits_say(
         assert sidecar.labels == dataset.labels
         assert sidecar.training.data.sha256 == dataset.fingerprint
         assert sidecar.cost.macs == logits[member.network].macs > 0
+        assert sidecar.cost.cpu_us == pytest.approx(logits[member.network].cpu_us, abs=0.1)
+        assert sidecar.cost.cpu_us > 0
         answer = OnnxClassifier.load(path).predict(dataset.test.images)
         expected = softmax(logits[member.network].test, sidecar.calibration.temperature)
         np.testing.assert_allclose(answer.probabilities, expected, atol=5e-3)
