@@ -140,9 +140,9 @@ def _notes(
     memory = deployed.memory
     notes = [
         f"Accuracies, hits and multiply-accumulates are those of streams made of {len(test)} test "
-        f"images; CPU time was taken on the same streams made of "
-        f"{min(settings.timed_originals, len(test))} of them, none longer than two images for each.",
-        f"Where frames are changed, the reference judged a random sample of at most "
+        "images; CPU time was taken on the same streams made of "
+        f"{min(settings.timed_originals, len(test))} of them, at most two images of each.",
+        "Where frames are changed, the reference judged a random sample of at most "
         f"{settings.reference_frames} frames.",
         f"The memory stores results of a confidence of at least {memory.store_min_confidence:g}; "
         "'pair+memory of all' stores every result.",
