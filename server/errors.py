@@ -16,9 +16,7 @@ class RequestError(BicameralError):
         headers: Further headers of the answer, e.g. ``Retry-After``.
     """
 
-    def __init__(
-        self, status: int, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message

@@ -13,6 +13,17 @@ from bicameral.errors import ConfigError
 _CGROUP = Path("/sys/fs/cgroup")
 
 
+# Above the classes, whose defaults are made while this module is read.
+def _require_positive(section: str, limits: Any, may_be_zero: tuple[str, ...] = ()) -> None:
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        least_holds = value >= 0 if field.name in may_be_zero else value > 0
+        if not least_holds or not math.isfinite(value):
+            raise ConfigError(
+                f"the limit {section}.{field.name} is {value}, expected a number above 0"
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
     """What a single request may ask for.
@@ -131,13 +142,3 @@ def _cgroup_quota(cgroup: Path) -> float | None:
         return None if quota in ("max", "-1") else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
-
-
-def _require_positive(section: str, limits: Any, may_be_zero: tuple[str, ...] = ()) -> None:
-    for field in fields(limits):
-        value = getattr(limits, field.name)
-        least_holds = value >= 0 if field.name in may_be_zero else value > 0
-        if not least_holds or not math.isfinite(value):
-            raise ConfigError(
-                f"the limit {section}.{field.name} is {value}, expected a number above 0"
-            )

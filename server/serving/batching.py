@@ -1,0 +1,383 @@
+"""Requests for one model, put together into batches without making anybody wait for a batch.
+
+A request that finds the model free runs at once. What arrives while a run is going on, or while the
+event loop is still handing out what came with it, waits in a queue, and the next run takes as much
+of the queue as belongs together. So an idle server adds no delay, and the busier it is, the larger
+its batches become.
+
+Short runs are made on the event loop, since a hop to a thread would cost as much as they do; long
+ones in one thread, so that a run never keeps the loop from reading and answering. Either way at
+most one run of a model goes on at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from server.errors import RequestError
+from server.limits import BatchLimits
+from server.serving.computation import BatchRecord, Computation
+
+_log = logging.getLogger(__name__)
+
+P = TypeVar("P")
+A = TypeVar("A")
+
+#: How fast the estimate of waiting times follows the speed of the last runs.
+_FOLLOW = 0.1
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Request:
+    """A request in the queue."""
+
+    computation: Computation[Any, Any]
+    payload: Any
+    rows: int
+    cost_s: float
+    arrived_s: float
+    deadline_s: float | None
+    future: asyncio.Future[Any]
+
+
+class _Failure:
+    """An exception on its way to the request that it belongs to."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+_Answers = list[tuple[_Request, Any]]
+
+
+class MicroBatcher:
+    """The queue of one model. Belongs to one event loop; only its runs may be elsewhere."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: BatchLimits,
+        on_batch: Callable[[BatchRecord], None] | None = None,
+    ) -> None:
+        """Begin idle.
+
+        Args:
+            name: How messages call the model.
+            limits: Sizes and times.
+            on_batch: Told about every run, on the event loop.
+        """
+        self._name = name
+        self._limits = limits
+        self._on_batch = on_batch
+        self._queue: deque[_Request] = deque()
+        #: Guards the queue and the two estimates; the thread takes batches, too.
+        self._lock = threading.Lock()
+        self._idle = True
+        self._closed = False
+        self._queued_s = 0.0
+        self._running_s = 0.0
+        self._running_rows = 0
+        #: Time that runs take, relative to their cost.
+        self._slowness = 1.0
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def queued_requests(self) -> int:
+        """Requests that wait for a run."""
+        return len(self._queue)
+
+    @property
+    def running_rows(self) -> int:
+        """Rows of the run that goes on; 0 if none does."""
+        return self._running_rows
+
+    async def submit(
+        self,
+        computation: Computation[P, A],
+        payload: P,
+        rows: int,
+        *,
+        deadline_s: float | None = None,
+    ) -> A:
+        """Compute, alone or together with others.
+
+        A caller that is cancelled leaves the queue; if its run has begun, nobody hears its answer.
+
+        Args:
+            computation: What to compute.
+            payload: Its input; checked by the caller, so that it fits those of other requests.
+            rows: Rows of the payload, at least 1.
+            deadline_s: Refuse if the run has not begun by then, on `time.monotonic`'s clock. It is
+                looked at when a batch is put together, so the refusal can be late by one run.
+
+        Raises:
+            RequestError: 429 with ``Retry-After`` if the queue is full or the wait would be too
+                long; 503 after the deadline, or if the model is being unloaded.
+            Exception: What `computation.run` raises for this payload alone.
+        """
+        loop = asyncio.get_running_loop()
+        now_s = time.monotonic()
+        self._require_time(deadline_s, now_s)
+        cost_s = computation.cost.seconds(rows)
+        if self._idle and self._in_place(computation, cost_s):
+            # Whatever else arrives in this turn of the loop is run together at the end of it.
+            self._idle = False
+            loop.call_soon(self._continue)
+            return self._run_at_once(computation, payload, rows)
+        self._require_room(deadline_s, now_s)
+        request = _Request(
+            computation=computation,
+            payload=payload,
+            rows=rows,
+            cost_s=cost_s,
+            arrived_s=now_s,
+            deadline_s=deadline_s,
+            future=loop.create_future(),
+        )
+        with self._lock:
+            self._queue.append(request)
+            self._queued_s += cost_s
+        if self._idle:
+            self._idle = False
+            self._continue()
+        try:
+            return await request.future  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            self._withdraw(request)
+            raise
+
+    def close(self) -> None:
+        """Refuse what waits and whatever comes; a run that goes on is finished."""
+        self._closed = True
+        with self._lock:
+            waiting, self._queued_s = list(self._queue), 0.0
+            self._queue.clear()
+        for request in waiting:
+            _settle(request, _Failure(self._unloaded()))
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    def _run_at_once(self, computation: Computation[P, A], payload: P, rows: int) -> A:
+        """Run one request on the event loop; it never was in the queue."""
+        if self._on_batch is None:
+            return computation.run(payload)
+        begin_s = time.perf_counter()
+        answer = computation.run(payload)
+        self._on_batch(
+            BatchRecord(
+                computation=computation.name,
+                rows=rows,
+                waits_s=(0.0,),
+                run_s=time.perf_counter() - begin_s,
+                in_place=True,
+            )
+        )
+        return answer
+
+    def _continue(self) -> None:
+        """Begin the next run, or become idle; on the event loop."""
+        if not self._queue:
+            self._idle = True
+            return
+        batch, late = self._take(only_long=False)
+        self._deliver(late)
+        if not batch:
+            self._idle = True
+            return
+        loop = batch[0].future.get_loop()
+        if self._in_place(batch[0].computation, _joint_cost_s(batch)):
+            answers, record = self._run(batch, in_place=True)
+            self._deliver(answers, record)
+            loop.call_soon(self._continue)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"run-{self._name}")
+        try:
+            self._thread.submit(self._work, batch, loop)
+        except RuntimeError:  # closed in the meantime
+            self._deliver([(request, _Failure(self._unloaded())) for request in batch])
+
+    def _work(self, batch: list[_Request], loop: asyncio.AbstractEventLoop) -> None:
+        """Run batches in the thread, as long as there are long ones; then go back to the loop."""
+        late: _Answers = []
+        while batch:
+            answers, record = self._run(batch, in_place=False)
+            batch, late = self._take(only_long=True)
+            loop.call_soon_threadsafe(self._deliver, [*answers, *late], record)
+        loop.call_soon_threadsafe(self._continue)
+
+    def _take(self, *, only_long: bool) -> tuple[list[_Request], _Answers]:
+        """Take the next batch from the queue: the first request, and those that can go with it.
+
+        Args:
+            only_long: Take nothing that should run on the event loop.
+
+        Returns:
+            The batch, and refusals of requests whose deadline has passed.
+        """
+        with self._lock:
+            late = self._take_late()
+            batch: list[_Request] = []
+            if self._queue:
+                batch = _fitting(self._queue, self._row_limit(self._queue[0]))
+                computation = batch[0].computation
+                if only_long and self._in_place(computation, _joint_cost_s(batch)):
+                    batch = []
+            if batch:
+                taken = set(map(id, batch))
+                kept = [request for request in self._queue if id(request) not in taken]
+                self._queue.clear()
+                self._queue.extend(kept)
+            # Summed anew, so that no rounding can pile up.
+            self._queued_s = sum(request.cost_s for request in self._queue)
+            self._running_s = _joint_cost_s(batch) if batch else 0.0
+            self._running_rows = sum(request.rows for request in batch)
+        return batch, late
+
+    def _take_late(self) -> _Answers:
+        """Remove the requests whose deadline has passed; the caller holds the lock."""
+        now_s = time.monotonic()
+        late = [
+            request
+            for request in self._queue
+            if request.deadline_s is not None and request.deadline_s < now_s
+        ]
+        for request in late:
+            self._queue.remove(request)
+        return [(request, _Failure(self._too_late())) for request in late]
+
+    def _row_limit(self, first: _Request) -> int:
+        """Return how many rows the batch of this request may have."""
+        computation, limits = first.computation, self._limits
+        # A batch of short requests stays short enough for the loop.
+        longest_s = (
+            limits.in_place_s if self._in_place(computation, first.cost_s) else limits.max_run_s
+        )
+        return min(limits.max_rows, computation.cost.rows_within(longest_s))
+
+    def _in_place(self, computation: Computation[Any, Any], cost_s: float) -> bool:
+        return cost_s <= self._limits.in_place_s and not computation.blocking
+
+    def _run(self, batch: list[_Request], *, in_place: bool) -> tuple[_Answers, BatchRecord]:
+        """Compute a batch; every request gets its answer or its own exception."""
+        start_s = time.monotonic()
+        begin_s = time.perf_counter()
+        answers = _compute(batch)
+        run_s = time.perf_counter() - begin_s
+        with self._lock:
+            self._slowness += _FOLLOW * (run_s / _joint_cost_s(batch) - self._slowness)
+        record = BatchRecord(
+            computation=batch[0].computation.name,
+            rows=sum(request.rows for request in batch),
+            waits_s=tuple(start_s - request.arrived_s for request in batch),
+            run_s=run_s,
+            in_place=in_place,
+        )
+        return list(zip(batch, answers, strict=True)), record
+
+    def _deliver(self, answers: _Answers, record: BatchRecord | None = None) -> None:
+        """Hand answers to those who wait for them; on the event loop."""
+        for request, answer in answers:
+            _settle(request, answer)
+        if record is not None and self._on_batch is not None:
+            self._on_batch(record)
+
+    def _withdraw(self, request: _Request) -> None:
+        with self._lock:
+            if request in self._queue:
+                self._queue.remove(request)
+                self._queued_s -= request.cost_s
+        if request.future.done() and not request.future.cancelled():
+            request.future.exception()  # or asyncio complains that nobody heard of it
+
+    def _require_time(self, deadline_s: float | None, now_s: float) -> None:
+        if self._closed:
+            raise self._unloaded()
+        if deadline_s is not None and deadline_s < now_s:
+            raise self._too_late()
+
+    def _require_room(self, deadline_s: float | None, now_s: float) -> None:
+        """Refuse a request that would wait in vain, before it costs anything."""
+        wait_s = (self._queued_s + self._running_s) * self._slowness
+        longest_s = self._limits.max_wait_s
+        if deadline_s is not None:
+            longest_s = min(longest_s, deadline_s - now_s)
+        queued = len(self._queue)
+        if queued < self._limits.max_queued_requests and wait_s <= longest_s:
+            return
+        raise RequestError(
+            429,
+            f"model {self._name!r} is overloaded: {queued} requests wait, about {wait_s:.3f} s of "
+            f"work; allowed are {self._limits.max_queued_requests} requests and {longest_s:.3f} s",
+            {"Retry-After": str(max(1, math.ceil(wait_s)))},
+        )
+
+    def _unloaded(self) -> RequestError:
+        return RequestError(503, f"model {self._name!r} is being unloaded", {"Retry-After": "1"})
+
+    def _too_late(self) -> RequestError:
+        return RequestError(
+            503,
+            f"the request's time was over before model {self._name!r} could begin with it",
+            {"Retry-After": "1"},
+        )
+
+
+def _fitting(queue: Sequence[_Request] | deque[_Request], row_limit: int) -> list[_Request]:
+    """Return the first request and the next ones that share its computation, within the limit."""
+    first = queue[0]
+    if first.computation.stacking is None:
+        return [first]
+    batch: list[_Request] = []
+    rows = 0
+    for request in queue:
+        if request.computation is not first.computation:
+            continue
+        if batch and rows + request.rows > row_limit:
+            break
+        batch.append(request)
+        rows += request.rows
+    return batch
+
+
+def _joint_cost_s(batch: Sequence[_Request]) -> float:
+    return batch[0].computation.cost.seconds(sum(request.rows for request in batch))
+
+
+def _compute(batch: Sequence[_Request]) -> list[Any]:
+    """Return an answer or a `_Failure` for each request."""
+    computation = batch[0].computation
+    if len(batch) > 1 and computation.stacking is not None:
+        try:
+            joint = computation.run(computation.stacking.stack([one.payload for one in batch]))
+            return list(computation.stacking.split(joint, [one.rows for one in batch]))
+        except Exception as error:  # one of them may be to blame
+            _log.debug("%d requests failed together, so each runs alone: %s", len(batch), error)
+    return [_compute_alone(request) for request in batch]
+
+
+def _compute_alone(request: _Request) -> Any:
+    try:
+        return request.computation.run(request.payload)
+    except Exception as error:  # raised again where the request came from
+        return _Failure(error)
+
+
+def _settle(request: _Request, answer: Any) -> None:
+    if request.future.done():  # cancelled
+        return
+    if isinstance(answer, _Failure):
+        request.future.set_exception(answer.error)
+    else:
+        request.future.set_result(answer)

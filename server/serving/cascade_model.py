@@ -1,0 +1,221 @@
+"""A cascade with its result memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.protocols import ImageFormat
+from bicameral.types import Prediction
+from edge.cascade import CascadeClassifier
+from edge.loading import load_classifier
+from edge.sidecar import Sidecar, read_sidecar
+from server.errors import RequestError
+from server.serving.computation import Computation
+from server.serving.parts import BatchedModel, ServingParts
+from server.serving.picture_input import PictureTarget
+from server.serving.served_memory import ServedMemory
+from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
+from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
+
+#: The only input: canonical images, or encoded pictures.
+_INPUT = "image"
+
+
+class CascadeModel(BatchedModel):
+    """`server.serving.served_model.ServedClassifier` for a sidecar of kind ``cascade``.
+
+    A memory of this process is asked before a request enters the queue, because that takes
+    microseconds: what it knows is answered at once, and only the rest is computed, together with
+    what is left of other requests. A memory on a server is asked in the model's thread, and so is
+    any memory about very many images. An answer does not depend on which way it took.
+    """
+
+    def __init__(
+        self,
+        served_as: ModelVersion,
+        sidecar: Sidecar,
+        cascade: CascadeClassifier,
+        parts: ServingParts,
+    ) -> None:
+        """Join a cascade with its queue and its memory, and warm it up.
+
+        Args:
+            served_as: Name and version for requests.
+            sidecar: Describes it; its block ``memory`` decides what is remembered.
+            cascade: Without a memory; this model closes it.
+            parts: What all models share.
+
+        Raises:
+            MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
+        """
+        inputs = (canonical_spec(_INPUT, cascade.image),)
+        super().__init__(served_as, sidecar, (inputs, _outputs(len(cascade.labels))), parts)
+        self._cascade = cascade
+        self._target = PictureTarget(image=cascade.image, prepare=cascade.prepare)
+        self._check = InputCheck(self.name, inputs, parts.requests.max_rows)
+        self._stages: Counter[str] = Counter()
+        self._memory = self._make_memory()
+        # A blank run asks both members, so it is the longest.
+        cost = self._warmed(lambda rows: cascade.warm_up([rows]))
+        self._compute = Computation(
+            name="classify", run=cascade.predict, cost=cost, stacking=IMAGE_STACKING
+        )
+        self._main = self._compute
+        #: Computations that ask the memory, by what must not be mixed in one run.
+        self._recalling: dict[tuple[str, bool], Computation[NDArray[np.uint8], Prediction]] = {}
+        if self._memory is not None and self._memory.remote:
+            self._main = self._recalling_computation(self._memory, RequestContext())
+
+    @classmethod
+    def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> CascadeModel:
+        """Load a sidecar with the members beside it.
+
+        Raises:
+            DataError: If a file is absent or damaged, or a member is not the one it names.
+            MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
+        """
+        cascade = load_classifier(path, memory="none")
+        if not isinstance(cascade, CascadeClassifier):
+            raise DataError(f"{path} describes no cascade")
+        return cls(served_as, read_sidecar(path), cascade, parts)
+
+    @property
+    def platform(self) -> str:
+        """A name of our own: no other server runs cascades."""
+        return "bicameral_cascade"
+
+    @property
+    def image(self) -> ImageFormat:
+        """The canonical image."""
+        return self._cascade.image
+
+    @property
+    def memory(self) -> ServedMemory | None:
+        """The result memory, or None."""
+        return self._memory
+
+    async def infer(
+        self, inputs: Mapping[str, Tensor], *, context: RequestContext
+    ) -> Mapping[str, Tensor]:
+        """Classify; see `ServedModel.infer`.
+
+        Returns:
+            ``probabilities`` FP32 (N, C), ``confidence`` FP32 (N,), ``stage`` BYTES (N,) and
+            ``memory_hit`` BOOL (N,).
+        """
+        pictures = inputs.get(_INPUT)
+        if isinstance(pictures, list):
+            try:
+                inputs = {**inputs, _INPUT: await self.prepare(pictures)}
+            except DataError as error:
+                raise RequestError(
+                    400, f"input {_INPUT!r} of model {self.name!r}: {error}"
+                ) from error
+        feeds, _ = self._check(inputs)
+        prediction = await self._predict(feeds[_INPUT], context)
+        trace = prediction.trace or ()
+        return {
+            "probabilities": prediction.probabilities,
+            "confidence": prediction.confidence,
+            "stage": [entry.stage.encode() for entry in trace],
+            "memory_hit": np.array([entry.memory_hit for entry in trace], np.bool_),
+        }
+
+    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Decode pictures; see `ServedClassifier.prepare`."""
+        return await self._parts.decoder.canonical(pictures, self._target)
+
+    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
+        """Classify canonical images, with traces; see `ServedClassifier.classify`."""
+        self._check({_INPUT: images})
+        return await self._predict(images, context)
+
+    def stage_counts(self) -> Mapping[str, int]:
+        """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``."""
+        return dict(self._stages)
+
+    def close(self) -> None:
+        """Refuse what waits and release members and memory."""
+        self._batcher.close()
+        self._cascade.close()
+        if self._memory is not None:
+            self._memory.close()
+
+    async def _predict(self, images: NDArray[np.uint8], context: RequestContext) -> Prediction:
+        """Answer for checked images, from the memory as far as it goes."""
+        memory = self._memory
+        if memory is None:
+            prediction = await self._submit(self._compute, images, context)
+        elif memory.remote or memory.cost.seconds(len(images)) > self._parts.batching.in_place_s:
+            computation = self._recalling_computation(memory, context)
+            prediction = await self._submit(computation, images, context)
+        else:
+            recalled = memory.recall(images, context)
+            computed = None
+            if recalled.unknown_rows:
+                computed = await self._submit(self._compute, recalled.unknown, context)
+                memory.store(recalled.unknown, computed, context)
+            prediction = recalled.completed(computed)
+        self._stages.update(entry.stage for entry in prediction.trace or ())
+        return prediction
+
+    async def _submit(
+        self,
+        computation: Computation[NDArray[np.uint8], Prediction],
+        images: NDArray[np.uint8],
+        context: RequestContext,
+    ) -> Prediction:
+        return await self._batcher.submit(
+            computation, images, len(images), deadline_s=context.deadline_s
+        )
+
+    def _recalling_computation(
+        self, memory: ServedMemory, context: RequestContext
+    ) -> Computation[NDArray[np.uint8], Prediction]:
+        """Return the computation that asks the memory for requests like this one."""
+        key = context.memory_namespace, context.no_store
+        found = self._recalling.get(key)
+        if found is None:
+            namespace, no_store = key
+            alike = RequestContext(memory_namespace=namespace, no_store=no_store)
+            found = self._recalling[key] = replace(
+                self._compute,
+                name="recall and classify",
+                run=partial(self._recall_and_compute, memory, alike),
+                cost=self._compute.cost + memory.cost,
+                blocking=memory.remote,
+            )
+        return found
+
+    def _recall_and_compute(
+        self, memory: ServedMemory, context: RequestContext, images: NDArray[np.uint8]
+    ) -> Prediction:
+        recalled = memory.recall(images, context)
+        computed = None
+        if recalled.unknown_rows:
+            computed = self._cascade.predict(recalled.unknown)
+            memory.store(recalled.unknown, computed, context)
+        return recalled.completed(computed)
+
+    def _make_memory(self) -> ServedMemory | None:
+        spec = None if self._sidecar.cascade is None else self._sidecar.cascade.memory
+        if spec is None or not self._parts.remember:
+            return None
+        return ServedMemory(self._cascade, spec, self._sidecar.task, self._parts.redis)
+
+
+def _outputs(classes: int) -> tuple[V2Spec, ...]:
+    return (
+        V2Spec(name="probabilities", datatype="FP32", shape=(-1, classes)),
+        V2Spec(name="confidence", datatype="FP32", shape=(-1,)),
+        V2Spec(name="stage", datatype="BYTES", shape=(-1,)),
+        V2Spec(name="memory_hit", datatype="BOOL", shape=(-1,)),
+    )

@@ -1,0 +1,63 @@
+"""What a model takes of the process's memory, and giving it back.
+
+The growth of the resident set is no measure: pages come and go by themselves. The C library knows
+what was allocated. Measured with the shipped agent (2.4 MB of file): 5.0 MB after loading, 6.2 MB
+after a row, 23.4 MB after a batch of 32, three times the same to 0.01 MB, and nothing after it was
+closed; the resident set grew by 9 to 23 MB. The first model of a process pays for buffers of the
+libraries, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+
+class _Mallinfo2(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33 and later (mallinfo(3))."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+def allocated_bytes() -> int | None:
+    """Return what all threads together have allocated and not freed; None if it is unknown."""
+    mallinfo2 = _function("mallinfo2")
+    if mallinfo2 is None:
+        return None
+    mallinfo2.restype = _Mallinfo2
+    info = mallinfo2()
+    return int(info.uordblks + info.hblkhd)
+
+
+def return_free_memory() -> None:
+    """Give pages that hold nothing any more back to the system, where the C library can do that.
+
+    Without it glibc keeps what a closed model has freed: 23 MB in the same measurement.
+    """
+    malloc_trim = _function("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+@cache
+def _function(name: str) -> Any:
+    """Return a function of the C library, or None; both exist in glibc only."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):
+        return None

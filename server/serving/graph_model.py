@@ -1,0 +1,81 @@
+"""A single network that classifies pictures: its graph's tensors, and its calibrated answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.protocols import Session
+from bicameral.types import Prediction
+from edge.classifier import OnnxClassifier
+from edge.session import OnnxSession
+from edge.sidecar import ImageSpec, Sidecar, read_model_bytes, read_sidecar
+from server.serving.computation import Computation
+from server.serving.graph_tensors import GraphTensorModel
+from server.serving.parts import ServingParts
+from server.serving.picture_input import PictureTarget
+from server.serving.served_model import ModelVersion, RequestContext
+from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
+
+#: How messages call the canonical images of `classify`.
+_IMAGES = "image"
+
+
+class GraphModel(GraphTensorModel):
+    """`server.serving.served_model.ServedClassifier` for a sidecar of kind ``classifier``.
+
+    `infer` gives what the graph gives, e.g. logits; `classify` gives calibrated probabilities.
+    """
+
+    def __init__(
+        self, served_as: ModelVersion, sidecar: Sidecar, session: Session, parts: ServingParts
+    ) -> None:
+        """Join a session with its queue, and warm it up.
+
+        Raises:
+            DataError: If the graph is not what the sidecar describes, or cannot be served.
+        """
+        classifier = OnnxClassifier(sidecar, session)
+        self._target = PictureTarget(image=classifier.image, prepare=classifier.prepare)
+        super().__init__(served_as, (sidecar, session), self._target, parts)
+        self._image = image = classifier.image
+        self._check_images = InputCheck(
+            self.name, [canonical_spec(_IMAGES, image)], parts.requests.max_rows
+        )
+        blank = np.zeros((1, image.height, image.width, image.channels), np.uint8)
+        self._classification = Computation(
+            name="classify",
+            run=classifier.predict,
+            cost=self._warmed(lambda rows: classifier.predict(blank.repeat(rows, axis=0))),
+            stacking=IMAGE_STACKING,
+        )
+
+    @classmethod
+    def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> GraphModel:
+        """Load a sidecar with its graph.
+
+        Raises:
+            DataError: If a file is absent or damaged, or does not fit the other.
+        """
+        sidecar = read_sidecar(path)
+        session = OnnxSession(read_model_bytes(path, sidecar), name=sidecar.name)
+        return cls(served_as, sidecar, session, parts)
+
+    @property
+    def image(self) -> ImageSpec:
+        """The canonical image."""
+        return self._image
+
+    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Decode pictures; see `ServedClassifier.prepare`."""
+        return await self._parts.decoder.canonical(pictures, self._target)
+
+    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
+        """Classify canonical images; see `ServedClassifier.classify`."""
+        _, rows = self._check_images({_IMAGES: images})
+        return await self._batcher.submit(
+            self._classification, images, rows, deadline_s=context.deadline_s
+        )

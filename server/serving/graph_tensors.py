@@ -1,0 +1,125 @@
+"""The tensors of one graph, for whatever kind of model it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.protocols import Session
+from edge.preprocessing import tensor_from_canonical
+from edge.sidecar import Sidecar
+from server.errors import RequestError
+from server.serving.computation import Computation
+from server.serving.parts import BatchedModel, ServingParts
+from server.serving.picture_input import PictureTarget
+from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
+from server.serving.tensors import (
+    NUMPY_DTYPES,
+    TENSOR_STACKING,
+    Feeds,
+    InputCheck,
+    canonical_spec,
+    v2_specs,
+)
+
+
+class GraphTensorModel(BatchedModel):
+    """A model with a graph whose tensors requests may give and get as they are."""
+
+    def __init__(
+        self,
+        served_as: ModelVersion,
+        graph: tuple[Sidecar, Session],
+        target: PictureTarget,
+        parts: ServingParts,
+    ) -> None:
+        """Join a session with its queue, and warm it up.
+
+        Args:
+            served_as: Name and version for requests.
+            graph: A sidecar, and the session of its graph; this model closes it.
+            target: What becomes of encoded pictures.
+            parts: What all models share.
+
+        Raises:
+            DataError: If the graph has tensors that cannot be served.
+        """
+        sidecar, session = graph
+        inputs, outputs = v2_specs(session.inputs), v2_specs(session.outputs)
+        super().__init__(served_as, sidecar, (inputs, outputs), parts)
+        self._session = session
+        self._target = target
+        self._image_input = sidecar.input.name
+        max_rows = parts.requests.max_rows
+        self._check = InputCheck(self.name, inputs, max_rows)
+        self._check_decoded = InputCheck(
+            self.name, [self._decoded_spec(spec) for spec in inputs], max_rows
+        )
+        stacking = TENSOR_STACKING if self._check.has_rows else None
+        cost = self._warmed(lambda rows: session.run(_blank(inputs, rows)))
+        self._main = self._tensors = Computation(
+            name="tensors", run=session.run, cost=cost, stacking=stacking
+        )
+        self._pictures = replace(self._tensors, name="pictures", run=self._run_decoded)
+
+    @property
+    def platform(self) -> str:
+        """Triton's name for an ONNX file that ONNX Runtime runs."""
+        return "onnxruntime_onnx"
+
+    async def infer(
+        self, inputs: Mapping[str, Tensor], *, context: RequestContext
+    ) -> Mapping[str, Tensor]:
+        """Run the graph; see `ServedModel.infer`."""
+        computation, check = self._tensors, self._check
+        pictures = inputs.get(self._image_input)
+        if isinstance(pictures, list):
+            decoded = await self._decode(pictures)
+            inputs = {**inputs, self._image_input: decoded}
+            computation, check = self._pictures, self._check_decoded
+        feeds, rows = check(inputs)
+        return await self._batcher.submit(computation, feeds, rows, deadline_s=context.deadline_s)
+
+    def close(self) -> None:
+        """Refuse what waits and release the graph."""
+        self._batcher.close()
+        self._session.close()
+
+    async def _decode(self, pictures: list[bytes]) -> NDArray[np.uint8]:
+        try:
+            return await self._parts.decoder.canonical(pictures, self._target)
+        except DataError as error:
+            raise RequestError(
+                400, f"input {self._image_input!r} of model {self.name!r}: {error}"
+            ) from error
+
+    def _decoded_spec(self, spec: V2Spec) -> V2Spec:
+        """Return what a tensor must be after its pictures were decoded."""
+        if spec.name != self._image_input:
+            return spec
+        return canonical_spec(spec.name, self._sidecar.input.image)
+
+    def _run_decoded(self, feeds: Feeds) -> Mapping[str, NDArray[Any]]:
+        canonical = feeds[self._image_input]
+        if not self._sidecar.input.in_graph:
+            canonical = tensor_from_canonical(canonical, self._sidecar.input.image)
+        return self._session.run({**feeds, self._image_input: canonical})
+
+
+def _blank(specs: tuple[V2Spec, ...], rows: int) -> Feeds:
+    """Return zeros of so many rows; other open sizes are 1."""
+    return {
+        spec.name: np.zeros(
+            [
+                rows if axis == 0 and size == -1 else max(size, 1)
+                for axis, size in enumerate(spec.shape)
+            ],
+            NUMPY_DTYPES[spec.datatype],
+        )
+        for spec in specs
+    }

@@ -1,0 +1,127 @@
+"""Which models answer now, and who is using them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from server.serving.model_folder import version_order
+from server.serving.served_model import MemoryFigures, ServedModel
+
+
+class LoadedModel:
+    """A model that is in memory, and the number of requests that hold it."""
+
+    __slots__ = ("leases", "memory", "model", "when_idle")
+
+    def __init__(self, model: ServedModel, memory: MemoryFigures) -> None:
+        self.model = model
+        self.memory = memory
+        self.leases = 0
+        #: Called when the last request has left a model that was removed.
+        self.when_idle: Callable[[], None] | None = None
+
+
+class Lease:
+    """Keeps a model from being closed: ``with repository.lease(name) as model: ...``."""
+
+    __slots__ = ("_loaded", "_lock")
+
+    def __init__(self, loaded: LoadedModel, lock: threading.Lock) -> None:
+        """Take over a lease that was counted under the lock."""
+        self._loaded = loaded
+        self._lock = lock
+
+    def __enter__(self) -> ServedModel:
+        return self._loaded.model
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._loaded.leases -= 1
+            when_idle = self._loaded.when_idle if self._loaded.leases == 0 else None
+        if when_idle is not None:
+            when_idle()
+
+
+class LoadedModels:
+    """The models in memory by name and version; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_version: dict[tuple[str, str], LoadedModel] = {}
+        #: The highest version of each name.
+        self._by_name: dict[str, LoadedModel] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_version)
+
+    def get(self, name: str, version: str | None) -> LoadedModel | None:
+        """Return a version, or the highest one, if it is in memory."""
+        if version is None:
+            return self._by_name.get(name)
+        return self._by_version.get((name, version))
+
+    def lease(self, name: str, version: str | None) -> Lease | None:
+        """Return a version, or the highest one, and count its user."""
+        with self._lock:
+            loaded = self.get(name, version)
+            if loaded is None:
+                return None
+            loaded.leases += 1
+        return Lease(loaded, self._lock)
+
+    def all(self) -> list[LoadedModel]:
+        """Return everything that is in memory."""
+        with self._lock:
+            return list(self._by_version.values())
+
+    def versions(self, name: str) -> list[str]:
+        """Return the versions of a name that are in memory, the highest one last."""
+        with self._lock:
+            found = [version for other, version in self._by_version if other == name]
+        return sorted(found, key=version_order)
+
+    def put(self, loaded: LoadedModel) -> LoadedModel | None:
+        """Let a model answer; return the one that it replaces."""
+        with self._lock:
+            key = loaded.model.name, loaded.model.version
+            replaced = self._by_version.get(key)
+            self._by_version[key] = loaded
+            self._find_highest(loaded.model.name)
+        return replaced
+
+    def remove(self, name: str, version: str) -> LoadedModel | None:
+        """Let a model answer no further request; return it."""
+        with self._lock:
+            removed = self._by_version.pop((name, version), None)
+            self._find_highest(name)
+        return removed
+
+    async def idle(self, removed: LoadedModel, timeout_s: float) -> bool:
+        """Wait until nobody uses a removed model; return whether that came to pass in time."""
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        with self._lock:
+            removed.when_idle = lambda: loop.call_soon_threadsafe(gone.set)  # type: ignore[assignment]
+            if removed.leases == 0:
+                gone.set()
+        try:
+            await asyncio.wait_for(gone.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def _find_highest(self, name: str) -> None:
+        versions = [version for other, version in self._by_version if other == name]
+        if versions:
+            highest = max(versions, key=version_order)
+            self._by_name[name] = self._by_version[name, highest]
+        else:
+            self._by_name.pop(name, None)

@@ -1,0 +1,403 @@
+"""The models of a server: found in folders, loaded, replaced and unloaded while others answer.
+
+A model that cannot be loaded stays in the index with its reason and concerns nobody else. A model
+is warm before the first request can reach it, and is closed after the last one has left it. Names
+from requests are only ever compared with those that were found: no path is made of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from bicameral.errors import BicameralError, unknown_name
+from server.errors import RequestError
+from server.serving.footprint import return_free_memory
+from server.serving.loaded_models import Lease, LoadedModel, LoadedModels
+from server.serving.loading import load_served_model
+from server.serving.model_folder import (
+    FoundModel,
+    Revision,
+    revision_of,
+    scan_folders,
+    version_order,
+)
+from server.serving.parts import ServingParts
+from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
+
+_log = logging.getLogger(__name__)
+
+ModelState = Literal["READY", "LOADING", "UNAVAILABLE"]
+
+_READY: tuple[ModelState, str] = ("READY", "")
+_NOT_LOADED: tuple[ModelState, str] = ("UNAVAILABLE", "not loaded")
+
+#: Characters of a name, see `server.serving.model_folder`.
+_LONGEST_NAME = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """One version of one model.
+
+    Attributes:
+        name: Its name.
+        version: Its version; empty if that could not be found out.
+        state: Whether it answers.
+        reason: Why it does not; of one that does: why its changed files could not replace it, or
+            empty.
+    """
+
+    name: str
+    version: str
+    state: ModelState
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """What is known about one version.
+
+    Attributes:
+        found: Where it lies.
+        status: State and reason; one value, so that nobody can read half a change.
+        seen: Its files as they were when it was last loaded, or left alone.
+        failed: Whether it could not be loaded from these files.
+        withdrawn: Whether it was unloaded by request, so that it does not come back by itself.
+    """
+
+    found: FoundModel
+    status: tuple[ModelState, str] = _NOT_LOADED
+    seen: Revision | None = None
+    failed: bool = False
+    withdrawn: bool = False
+
+
+class ModelRepository:
+    """Finds, loads and hands out models.
+
+    Loading, unloading and refreshing happen one after the other, on one event loop; everything
+    else may be called from any thread.
+    """
+
+    def __init__(
+        self, folders: Sequence[Path], parts: ServingParts, *, drain_s: float = 10.0
+    ) -> None:
+        """Remember where to look; `start` looks.
+
+        Args:
+            folders: Folders of models, see `server.serving.model_folder`.
+            parts: What all models share.
+            drain_s: How long unloading waits for the requests that use a model.
+        """
+        self._folders = tuple(folders)
+        self._parts = parts
+        self._drain_s = drain_s
+        self._slots: dict[str, dict[str, _Slot]] = {}
+        self._loaded = LoadedModels()
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._started = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the start is over and at least one model answers."""
+        return self._started and len(self._loaded) > 0
+
+    async def start(self) -> None:
+        """Load the highest version of every model; of one that is broken, the next lower one.
+
+        Raises:
+            ConfigError: If a folder cannot be read.
+        """
+        await self.refresh()
+        self._started = True
+
+    def get(self, name: str, version: str | None = None) -> ServedModel:
+        """Return a loaded model, for a look at it; whoever runs it takes a `lease`.
+
+        Args:
+            name: Its name.
+            version: Its version; None: the highest one that is loaded.
+
+        Raises:
+            RequestError: 404 with the known names or versions; 503 if it is not loaded.
+        """
+        loaded = self._loaded.get(name, version)
+        if loaded is None:
+            raise self._missing(name, version)
+        return loaded.model
+
+    def lease(self, name: str, version: str | None = None) -> Lease:
+        """Return a context manager that gives the model, and keeps it loaded meanwhile.
+
+        Args and errors are those of `get`.
+        """
+        lease = self._loaded.lease(name, version)
+        if lease is None:
+            raise self._missing(name, version)
+        return lease
+
+    def models(self) -> list[ServedModel]:
+        """Return all loaded models."""
+        return [loaded.model for loaded in self._loaded.all()]
+
+    def versions(self, name: str) -> list[str]:
+        """Return the loaded versions of a model, the highest one last."""
+        return self._loaded.versions(name)
+
+    def memory(self, name: str, version: str | None = None) -> MemoryFigures:
+        """Return what a loaded model takes; args and errors are those of `get`."""
+        loaded = self._loaded.get(name, version)
+        if loaded is None:
+            raise self._missing(name, version)
+        return loaded.memory
+
+    def index(self) -> list[IndexEntry]:
+        """Return everything that was found, sorted by name and version."""
+        return [
+            IndexEntry(name=name, version=version, state=slot.status[0], reason=slot.status[1])
+            for name, slots in sorted(self._slots.items())
+            for version, slot in sorted(slots.items(), key=lambda item: version_order(item[0]))
+        ]
+
+    async def load(self, name: str, version: str | None = None) -> None:
+        """Load a model, or load it again if its files have changed; other versions stay.
+
+        It goes on if the caller is cancelled.
+
+        Args:
+            name: Its name.
+            version: Its version; None: the highest one that was found.
+
+        Raises:
+            RequestError: 404 with the known names or versions; 400 with the reason if it cannot be
+                loaded. What was loaded before then stays.
+        """
+        await self._apart(partial(self._load_by_request, name, version))
+
+    async def unload(self, name: str, version: str | None = None) -> None:
+        """Let no further request reach a model, wait for those that use it, and free its memory.
+
+        It goes on if the caller is cancelled. Nothing happens if it is not loaded.
+
+        Args:
+            name: Its name.
+            version: Its version; None: all.
+
+        Raises:
+            RequestError: 404 with the known names or versions.
+        """
+        await self._apart(partial(self._unload_by_request, name, version))
+
+    async def refresh(self) -> None:
+        """Look into the folders and follow what has changed there.
+
+        New models are loaded, and new versions that are higher than what is loaded take their
+        place; changed files replace what was loaded from them; what was removed is unloaded. A
+        model that was unloaded by request, and a lower version, stay as they are. Whatever cannot
+        be loaded is reported in the index and tried again when its files have changed.
+
+        Raises:
+            ConfigError: If a folder cannot be read.
+        """
+        await self._apart(self._follow_folders)
+
+    async def close(self) -> None:
+        """Unload everything."""
+        for model in self.models():
+            await self.unload(model.name, model.version)
+        self._parts.decoder.close()
+
+    async def _apart(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Make a change in a task of its own, so that no disconnecting client breaks it off."""
+
+        async def one_by_one() -> None:
+            async with self._changing:
+                await change()
+
+        task = asyncio.create_task(one_by_one())
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # or asyncio complains where the caller has gone
+
+    async def _load_by_request(self, name: str, version: str | None) -> None:
+        await self._scan()
+        slots = self._known(name, version)
+        chosen = max(slots, key=version_order) if version is None else version
+        slot = slots[chosen]
+        slot.withdrawn = False
+        if not await self._load(slot, retry=True):
+            raise RequestError(
+                400, f"cannot load model {name!r} version {chosen!r}: {slot.status[1]}"
+            )
+
+    async def _unload_by_request(self, name: str, version: str | None) -> None:
+        slots = self._known(name, version)
+        for chosen in list(slots) if version is None else [version]:
+            slots[chosen].withdrawn = True
+            await self._retire(name, chosen, "unloaded by request")
+
+    async def _follow_folders(self) -> None:
+        found = await self._scan()
+        present: dict[str, dict[str, _Slot]] = {}
+        for name, slots in self._slots.items():
+            for version in self._loaded.versions(name):
+                if (name, version) in found:
+                    await self._load(slots[version], retry=False)
+                else:
+                    await self._retire(name, version, "its files were removed")
+            left = {version: slot for version, slot in slots.items() if (name, version) in found}
+            await self._follow_versions(name, left)
+            for slot in left.values():
+                if slot.seen is None:
+                    slot.seen = await asyncio.to_thread(revision_of, slot.found.path)
+            if left:
+                present[name] = left
+        self._slots = present
+
+    async def _follow_versions(self, name: str, slots: Mapping[str, _Slot]) -> None:
+        """Load the highest version that is new or has changed, in place of a lower one.
+
+        If none is loaded, because it is the start or because it was removed, any version will do.
+        """
+        served = self._loaded.versions(name)
+        if not served and any(slot.withdrawn for slot in slots.values()):
+            return
+        for version in sorted(slots, key=version_order, reverse=True):
+            if served and version_order(version) <= version_order(served[-1]):
+                return
+            slot = slots[version]
+            if slot.withdrawn or (served and not await _changed(slot)):
+                continue
+            if await self._load(slot, retry=False):
+                if served:
+                    await self._retire(name, served[-1], f"replaced by version {version}")
+                return
+
+    async def _scan(self) -> set[tuple[str, str]]:
+        """Look into the folders; return names and versions of what lies there."""
+        models = await asyncio.to_thread(scan_folders, self._folders)
+        slots: dict[str, dict[str, _Slot]] = {}
+        for model in models:
+            slot = self._slots.get(model.name, {}).get(model.version) or _Slot(model)
+            if model.problem is not None:
+                slot.status = (slot.status[0], model.problem)
+            elif slot.found.problem is not None:  # and now it is mended
+                slot.status = _READY if slot.status[0] == "READY" else _NOT_LOADED
+            slot.found = model
+            slots.setdefault(model.name, {})[model.version] = slot
+        for loaded in self.models():  # its files may be gone
+            known = slots.setdefault(loaded.name, {})
+            known.setdefault(loaded.version, self._slots[loaded.name][loaded.version])
+        self._slots = slots
+        return {(model.name, model.version) for model in models}
+
+    async def _load(self, slot: _Slot, *, retry: bool) -> bool:
+        """Load a version, or load it again if its files have changed.
+
+        Args:
+            slot: The version.
+            retry: Try again what failed with the same files.
+
+        Returns:
+            Whether what its files hold now is loaded.
+        """
+        found = slot.found
+        if found.problem is not None:
+            return False
+        loaded = self._loaded.get(found.name, found.version) is not None
+        revision = await asyncio.to_thread(revision_of, found.path)
+        if revision == slot.seen and slot.failed and not retry:
+            return False
+        if revision == slot.seen and loaded and not slot.failed:
+            return True
+        slot.seen, slot.failed = revision, False
+        if not loaded:
+            slot.status = ("LOADING", "")
+        try:
+            model, memory = await asyncio.to_thread(
+                load_served_model,
+                found.path,
+                ModelVersion(name=found.name, version=found.version),
+                self._parts,
+            )
+        except Exception as error:  # whatever is wrong with it, the others go on
+            expected = isinstance(error, BicameralError)
+            _log.warning("cannot load %s: %s", found.path, error, exc_info=not expected)
+            slot.failed = True
+            slot.status = ("READY" if loaded else "UNAVAILABLE", str(error) or repr(error))
+            return False
+        replaced = self._loaded.put(LoadedModel(model, memory))
+        slot.status = _READY
+        _log.info("loaded %s version %s from %s", found.name, found.version, found.path)
+        if replaced is not None:
+            await self._free(replaced)
+        return True
+
+    async def _retire(self, name: str, version: str, reason: str) -> None:
+        """Unload a version, if it is loaded."""
+        removed = self._loaded.remove(name, version)
+        if removed is None:
+            return
+        slot = self._slots[name][version]
+        slot.status = ("UNAVAILABLE", "being unloaded")
+        await self._free(removed)
+        slot.status = ("UNAVAILABLE", reason)
+        _log.info("unloaded %s version %s: %s", name, version, reason)
+
+    async def _free(self, removed: LoadedModel) -> None:
+        if not await self._loaded.idle(removed, self._drain_s):
+            _log.warning(
+                "model %s version %s is closed with %d requests that did not end within %g s",
+                removed.model.name,
+                removed.model.version,
+                removed.leases,
+                self._drain_s,
+            )
+        removed.model.close()
+        await asyncio.to_thread(return_free_memory)
+
+    def _known(self, name: str, version: str | None) -> dict[str, _Slot]:
+        """Return the versions of a model.
+
+        Raises:
+            RequestError: 404 if there is no model of that name, or not that version.
+        """
+        slots = self._slots.get(name)
+        if slots is None:
+            raise _not_found("model", name, self._slots)
+        if version is not None and version not in slots:
+            raise _not_found(f"version of model {name!r}", version, slots)
+        return slots
+
+    def _missing(self, name: str, version: str | None) -> RequestError:
+        """Return the error for a model that is not loaded."""
+        try:
+            slots = self._known(name, version)
+        except RequestError as error:
+            return error
+        asked = slots.values() if version is None else [slots[version]]
+        if any(slot.status[0] == "LOADING" for slot in asked):
+            return RequestError(503, f"model {name!r} is being loaded", {"Retry-After": "1"})
+        return RequestError(503, f"model {name!r} is not loaded; the repository's index tells why")
+
+
+async def _changed(slot: _Slot) -> bool:
+    """Return whether a version is new, or its files are others than when it was last seen."""
+    return await asyncio.to_thread(revision_of, slot.found.path) != slot.seen
+
+
+def _not_found(kind: str, name: str, known: Iterable[str]) -> RequestError:
+    # Cut off, for looking for a similar name takes long for a long one.
+    return RequestError(404, str(unknown_name(kind, name[:_LONGEST_NAME], known)))

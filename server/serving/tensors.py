@@ -1,0 +1,174 @@
+"""Checks a request's tensors against what a model takes, and joins and cuts them along the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.protocols import ImageFormat, TensorSpec
+from bicameral.types import Prediction
+from server.errors import RequestError
+from server.serving.computation import Stacking
+from server.serving.served_model import Tensor, V2Spec
+
+Feeds = Mapping[str, NDArray[Any]]
+
+#: The protocol's names of the numbers that a graph may take or give.
+_DATATYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
+#: Their dtypes.
+NUMPY_DTYPES = {datatype: np.dtype(name) for name, datatype in _DATATYPES.items()}
+
+
+def v2_specs(specs: Sequence[TensorSpec]) -> tuple[V2Spec, ...]:
+    """Describe a session's tensors in the protocol's terms.
+
+    Raises:
+        DataError: If the protocol, or this server, has no name for a dtype.
+    """
+    for spec in specs:
+        if spec.dtype not in _DATATYPES:
+            raise DataError(
+                f"the tensor {spec.name!r} is of type {spec.dtype}, which cannot be served; known "
+                f"are {', '.join(_DATATYPES)}"
+            )
+    return tuple(
+        V2Spec(name=spec.name, datatype=_DATATYPES[spec.dtype], shape=spec.shape) for spec in specs
+    )
+
+
+def canonical_spec(name: str, image: ImageFormat) -> V2Spec:
+    """Describe a tensor of canonical images."""
+    return V2Spec(
+        name=name, datatype="UINT8", shape=(-1, image.height, image.width, image.channels)
+    )
+
+
+class InputCheck:
+    """Whether tensors fit a model. A request that passes cannot spoil the batch it runs in."""
+
+    def __init__(self, model: str, specs: Sequence[V2Spec], max_rows: int) -> None:
+        """Prepare the check.
+
+        Args:
+            model: How messages call the model.
+            specs: The tensors that it takes, all of them required.
+            max_rows: Rows of one request at most.
+        """
+        self._model = model
+        self._max_rows = max_rows
+        self._expected = {spec.name: (spec, NUMPY_DTYPES[spec.datatype]) for spec in specs}
+        #: Whether the first axis of all tensors counts rows.
+        self.has_rows = all(spec.shape[:1] == (-1,) for spec in specs)
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return the feeds of a run and their number of rows.
+
+        Raises:
+            RequestError: 400 naming the tensor, what was given and what was expected; 413 if there
+                are too many rows.
+        """
+        if inputs.keys() != self._expected.keys():
+            raise RequestError(
+                400,
+                f"model {self._model!r} takes the tensors {_names(self._expected)}, got "
+                f"{_names(inputs)}",
+            )
+        feeds: dict[str, NDArray[Any]] = {}
+        for name, tensor in inputs.items():
+            spec, dtype = self._expected[name]
+            if isinstance(tensor, list) or tensor.dtype != dtype or not _fits(tensor, spec):
+                raise self._misfit(tensor, spec)
+            # Behind a JSON header of any length a tensor may lie crooked in memory.
+            feeds[name] = tensor if tensor.flags.aligned else tensor.copy()
+        if not self.has_rows:
+            return feeds, 1
+        rows = len(next(iter(feeds.values())))
+        for name, tensor in feeds.items():
+            if len(tensor) != rows:
+                raise RequestError(
+                    400,
+                    f"input {name!r} of model {self._model!r} has {len(tensor)} rows, expected "
+                    f"{rows} like {next(iter(feeds))!r}",
+                )
+        if not 0 < rows <= self._max_rows:
+            raise RequestError(
+                413 if rows else 400,
+                f"the request for model {self._model!r} has {rows} rows, expected "
+                f"1..{self._max_rows}",
+            )
+        return feeds, rows
+
+    def _misfit(self, tensor: Tensor, spec: V2Spec) -> RequestError:
+        if isinstance(tensor, list):
+            got = f"{len(tensor)} elements of BYTES"
+        else:
+            datatype = _DATATYPES.get(tensor.dtype.name, str(tensor.dtype))
+            got = f"{datatype} of shape {list(tensor.shape)}"
+        return RequestError(
+            400,
+            f"input {spec.name!r} of model {self._model!r} is {got}, expected {spec.datatype} of "
+            f"shape {list(spec.shape)}",
+        )
+
+
+def _fits(tensor: NDArray[Any], spec: V2Spec) -> bool:
+    return tensor.ndim == len(spec.shape) and all(
+        expected in (-1, size) for size, expected in zip(tensor.shape, spec.shape, strict=True)
+    )
+
+
+def _names(tensors: Mapping[str, object]) -> str:
+    return ", ".join(map(repr, tensors)) or "none"
+
+
+def _slices(rows: Sequence[int], total: int) -> list[slice]:
+    """Return the parts of an answer; refuse an answer with another number of rows."""
+    ends = list(accumulate(rows))
+    if ends[-1] != total:
+        raise DataError(f"an answer has {total} rows, expected {ends[-1]}")
+    return [slice(end - count, end) for end, count in zip(ends, rows, strict=True)]
+
+
+def _stack_feeds(payloads: Sequence[Feeds]) -> Feeds:
+    return {name: np.concatenate([payload[name] for payload in payloads]) for name in payloads[0]}
+
+
+def _split_feeds(answer: Feeds, rows: Sequence[int]) -> list[Feeds]:
+    parts = {name: _slices(rows, len(tensor)) for name, tensor in answer.items()}
+    return [
+        {name: tensor[parts[name][index]] for name, tensor in answer.items()}
+        for index in range(len(rows))
+    ]
+
+
+def _split_prediction(answer: Prediction, rows: Sequence[int]) -> list[Prediction]:
+    return [
+        Prediction(
+            probabilities=answer.probabilities[part],
+            confidence=answer.confidence[part],
+            trace=None if answer.trace is None else answer.trace[part],
+        )
+        for part in _slices(rows, len(answer.confidence))
+    ]
+
+
+#: Tensors by name, with their rows on the first axis.
+TENSOR_STACKING: Stacking[Feeds, Feeds] = Stacking(stack=_stack_feeds, split=_split_feeds)
+
+#: Canonical images (N, height, width, C).
+IMAGE_STACKING: Stacking[NDArray[np.uint8], Prediction] = Stacking(
+    stack=np.concatenate, split=_split_prediction
+)
