@@ -14,12 +14,12 @@ from bicameral.protocols import Session
 from edge.preprocessing import tensor_from_canonical
 from edge.sidecar import Sidecar
 from server.errors import RequestError
+from server.open_inference.datatypes import DATATYPES
 from server.serving.computation import Computation
 from server.serving.parts import BatchedModel, ServingParts
 from server.serving.picture_input import PictureTarget
 from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
 from server.serving.tensors import (
-    NUMPY_DTYPES,
     TENSOR_STACKING,
     Feeds,
     InputCheck,
@@ -119,7 +119,7 @@ def _blank(specs: tuple[V2Spec, ...], rows: int) -> Feeds:
                 rows if axis == 0 and size == -1 else max(size, 1)
                 for axis, size in enumerate(spec.shape)
             ],
-            NUMPY_DTYPES[spec.datatype],
+            DATATYPES[spec.datatype].dtype,
         )
         for spec in specs
     }

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Runs of each size that are timed, and the time after which no further one is begun.
-_RUNS = 5
-_PATIENCE_S = 0.1
+#: Runs of each size that are timed: at most, and at least after so much time.
+_MOST_RUNS = 20
+_LEAST_RUNS = 3
+_PATIENCE_S = 0.05
 #: The second size; a batch of 8 shows what a further row costs (0.6 of a single one for a network
 #: of 100,000 parameters, nearly as much for one of 1.6 million).
 _BATCH_ROWS = 8
@@ -62,11 +63,11 @@ def measure_run_cost(run: Callable[[int], object]) -> RunCost:
 def _shortest_s(run: Callable[[int], object], rows: int) -> float:
     began_s = time.perf_counter()
     shortest_s = float("inf")
-    for _ in range(_RUNS):
+    for count in range(1, _MOST_RUNS + 1):
         start_s = time.perf_counter()
         run(rows)
         end_s = time.perf_counter()
         shortest_s = min(shortest_s, end_s - start_s)
-        if end_s - began_s > _PATIENCE_S:
+        if count >= _LEAST_RUNS and end_s - began_s > _PATIENCE_S:
             break
     return shortest_s

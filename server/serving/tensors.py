@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -13,40 +14,32 @@ from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat, TensorSpec
 from bicameral.types import Prediction
 from server.errors import RequestError
+from server.open_inference.datatypes import DATATYPES, datatype_of
 from server.serving.computation import Stacking
 from server.serving.served_model import Tensor, V2Spec
 
 Feeds = Mapping[str, NDArray[Any]]
-
-#: The protocol's names of the numbers that a graph may take or give.
-_DATATYPES = {
-    "bool": "BOOL",
-    "uint8": "UINT8",
-    "int32": "INT32",
-    "int64": "INT64",
-    "float16": "FP16",
-    "float32": "FP32",
-    "float64": "FP64",
-}
-#: Their dtypes.
-NUMPY_DTYPES = {datatype: np.dtype(name) for name, datatype in _DATATYPES.items()}
 
 
 def v2_specs(specs: Sequence[TensorSpec]) -> tuple[V2Spec, ...]:
     """Describe a session's tensors in the protocol's terms.
 
     Raises:
-        DataError: If the protocol, or this server, has no name for a dtype.
+        DataError: If the protocol has no name for a dtype.
     """
-    for spec in specs:
-        if spec.dtype not in _DATATYPES:
-            raise DataError(
-                f"the tensor {spec.name!r} is of type {spec.dtype}, which cannot be served; known "
-                f"are {', '.join(_DATATYPES)}"
-            )
     return tuple(
-        V2Spec(name=spec.name, datatype=_DATATYPES[spec.dtype], shape=spec.shape) for spec in specs
+        V2Spec(name=spec.name, datatype=_datatype_name(spec), shape=spec.shape) for spec in specs
     )
+
+
+def _datatype_name(spec: TensorSpec) -> str:
+    try:
+        return datatype_of(np.dtype(spec.dtype)).name
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"the tensor {spec.name!r} is of type {spec.dtype}, which cannot be served; expected "
+            f"one of {', '.join(DATATYPES)}"
+        ) from error
 
 
 def canonical_spec(name: str, image: ImageFormat) -> V2Spec:
@@ -54,6 +47,37 @@ def canonical_spec(name: str, image: ImageFormat) -> V2Spec:
     return V2Spec(
         name=name, datatype="UINT8", shape=(-1, image.height, image.width, image.channels)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """What one tensor must be, taken apart because every request is compared with it."""
+
+    spec: V2Spec
+    dtype: np.dtype[Any]
+    axes: int
+    #: Sizes of a row; None if some of them are open, or if the first axis does not count rows.
+    row_shape: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, spec: V2Spec) -> _Expected:
+        first, *rest = spec.shape or (1,)
+        plain = first == -1 and -1 not in rest
+        return cls(
+            spec=spec,
+            dtype=DATATYPES[spec.datatype].dtype,
+            axes=len(spec.shape),
+            row_shape=tuple(rest) if plain else None,
+        )
+
+    def fits(self, tensor: NDArray[Any]) -> bool:
+        """Compare dtype and shape."""
+        if tensor.dtype != self.dtype or tensor.ndim != self.axes:
+            return False
+        if self.row_shape is not None:
+            return tensor.shape[1:] == self.row_shape
+        sizes = zip(tensor.shape, self.spec.shape, strict=True)
+        return all(expected in (-1, size) for size, expected in sizes)
 
 
 class InputCheck:
@@ -69,7 +93,7 @@ class InputCheck:
         """
         self._model = model
         self._max_rows = max_rows
-        self._expected = {spec.name: (spec, NUMPY_DTYPES[spec.datatype]) for spec in specs}
+        self._expected = {spec.name: _Expected.of(spec) for spec in specs}
         #: Whether the first axis of all tensors counts rows.
         self.has_rows = all(spec.shape[:1] == (-1,) for spec in specs)
 
@@ -87,21 +111,24 @@ class InputCheck:
                 f"{_names(inputs)}",
             )
         feeds: dict[str, NDArray[Any]] = {}
-        for name, tensor in inputs.items():
-            spec, dtype = self._expected[name]
-            if isinstance(tensor, list) or tensor.dtype != dtype or not _fits(tensor, spec):
-                raise self._misfit(tensor, spec)
+        for name, expected in self._expected.items():
+            tensor = inputs[name]
+            if isinstance(tensor, list) or not expected.fits(tensor):
+                raise self._misfit(tensor, expected.spec)
             # Behind a JSON header of any length a tensor may lie crooked in memory.
             feeds[name] = tensor if tensor.flags.aligned else tensor.copy()
-        if not self.has_rows:
-            return feeds, 1
-        rows = len(next(iter(feeds.values())))
-        for name, tensor in feeds.items():
-            if len(tensor) != rows:
+        return feeds, self._rows(feeds) if self.has_rows else 1
+
+    def _rows(self, feeds: Mapping[str, NDArray[Any]]) -> int:
+        """Return the number of rows, if all tensors have the same and not too many."""
+        first, *others = feeds
+        rows = len(feeds[first])
+        for name in others:
+            if len(feeds[name]) != rows:
                 raise RequestError(
                     400,
-                    f"input {name!r} of model {self._model!r} has {len(tensor)} rows, expected "
-                    f"{rows} like {next(iter(feeds))!r}",
+                    f"input {name!r} of model {self._model!r} has {len(feeds[name])} rows, "
+                    f"expected {rows} like {first!r}",
                 )
         if not 0 < rows <= self._max_rows:
             raise RequestError(
@@ -109,25 +136,18 @@ class InputCheck:
                 f"the request for model {self._model!r} has {rows} rows, expected "
                 f"1..{self._max_rows}",
             )
-        return feeds, rows
+        return rows
 
     def _misfit(self, tensor: Tensor, spec: V2Spec) -> RequestError:
         if isinstance(tensor, list):
             got = f"{len(tensor)} elements of BYTES"
         else:
-            datatype = _DATATYPES.get(tensor.dtype.name, str(tensor.dtype))
-            got = f"{datatype} of shape {list(tensor.shape)}"
+            got = f"{datatype_of(tensor.dtype).name} of shape {list(tensor.shape)}"
         return RequestError(
             400,
             f"input {spec.name!r} of model {self._model!r} is {got}, expected {spec.datatype} of "
             f"shape {list(spec.shape)}",
         )
-
-
-def _fits(tensor: NDArray[Any], spec: V2Spec) -> bool:
-    return tensor.ndim == len(spec.shape) and all(
-        expected in (-1, size) for size, expected in zip(tensor.shape, spec.shape, strict=True)
-    )
 
 
 def _names(tensors: Mapping[str, object]) -> str:
