@@ -1,0 +1,238 @@
+"""The protocol's datatypes and the three forms that a tensor takes: JSON, raw bytes, numpy.
+
+FP16 and BF16 have no form in JSON. numpy has no BF16, so such a tensor becomes float32, which holds
+each of its values exactly.
+"""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.errors import RequestError
+from server.open_inference.messages import shown
+
+#: A decoded tensor; a list holds the elements of a BYTES tensor, row by row.
+Data = NDArray[Any] | list[bytes]
+
+#: Each element of a BYTES tensor is preceded by its length.
+_LENGTH: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datatype:
+    """One of the protocol's datatypes of fixed size.
+
+    Attributes:
+        name: Its name in the protocol.
+        dtype: Its elements in raw bytes, little-endian.
+        json_code: The letter by which `struct` packs its elements from JSON; None: it has no form
+            there.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    json_code: str | None
+
+
+#: By name; BYTES is the only other datatype.
+DATATYPES: Final = {
+    name: Datatype(name=name, dtype=np.dtype(dtype), json_code=code)
+    for name, dtype, code in (
+        ("BOOL", "?", "?"),
+        ("UINT8", "u1", "B"),
+        ("UINT16", "<u2", "H"),
+        ("UINT32", "<u4", "I"),
+        ("UINT64", "<u8", "Q"),
+        ("INT8", "i1", "b"),
+        ("INT16", "<i2", "h"),
+        ("INT32", "<i4", "i"),
+        ("INT64", "<i8", "q"),
+        ("FP16", "<f2", None),
+        ("FP32", "<f4", "f"),
+        ("FP64", "<f8", "d"),
+        ("BF16", "<u2", None),
+    )
+}
+DATATYPE_NAMES: Final = (*DATATYPES, "BYTES")
+
+_BY_DTYPE: Final = {
+    one.dtype.newbyteorder("="): one for name, one in DATATYPES.items() if name != "BF16"
+}
+
+
+def datatype_of(dtype: np.dtype[Any]) -> Datatype:
+    """Return the datatype of a numpy array.
+
+    Raises:
+        KeyError: If the protocol has none for it.
+    """
+    return _BY_DTYPE[dtype.newbyteorder("=")]
+
+
+def array_from_json(values: list[Any], datatype: Datatype, count: int, name: str) -> NDArray[Any]:
+    """Convert the numbers of a JSON array, flat or nested, into a flat array.
+
+    `struct` does it in a third of the time that numpy takes (14 against 44 us for 784 FP32 values,
+    285 against 1050 us for 16,384), and it refuses what numpy would quietly convert: strings, null,
+    fractions for integers, numbers out of range. Like both it takes true and false for 1 and 0.
+
+    Args:
+        values: The array.
+        datatype: What its elements are.
+        count: How many there must be.
+        name: Of the input, for messages.
+
+    Raises:
+        RequestError: 400 if it has another number of elements, is ragged, or has an element that
+            the datatype cannot hold.
+    """
+    if datatype.json_code is None:
+        raise RequestError(
+            400,
+            f"input {shown(name)} is {datatype.name}, which JSON cannot hold; send it as binary "
+            "data",
+        )
+    flat = _flattened(values, count, name)
+    # `struct` takes anything at all for a truth value.
+    if datatype.json_code == "?" and not set(map(type, flat)) <= {bool}:
+        index = next(index for index, value in enumerate(flat) if type(value) is not bool)
+        raise _unfit(name, flat, index, "true or false")
+    code = datatype.json_code
+    try:
+        packed = struct.pack(f"<{count}{code}", *flat)
+    except (struct.error, OverflowError):
+        expected = f"a number that {datatype.name} can hold"
+        raise _unfit(name, flat, _first_unfit(flat, code), expected) from None
+    return _viewed(packed, datatype)
+
+
+def bytes_from_json(values: list[Any], count: int, name: str, *, base64: bool) -> list[bytes]:
+    """Convert the strings of a JSON array, flat or nested, into the elements of a BYTES tensor.
+
+    Args:
+        values: The array.
+        count: How many elements there must be.
+        name: Of the input, for messages.
+        base64: Whether the strings are base64; otherwise they are taken as UTF-8.
+
+    Raises:
+        RequestError: 400 if it has another number of elements, is ragged, or has an element that
+            is no string, or no base64.
+    """
+    elements = []
+    for index, value in enumerate(flat := _flattened(values, count, name)):
+        try:
+            elements.append(
+                binascii.a2b_base64(value, strict_mode=True) if base64 else value.encode()
+            )
+        except (AttributeError, TypeError, ValueError):
+            expected = "a string of base64" if base64 else "a string"
+            raise _unfit(name, flat, index, expected) from None
+    return elements
+
+
+def array_from_bytes(data: memoryview, datatype: Datatype, shape: tuple[int, ...]) -> NDArray[Any]:
+    """View raw bytes as an array, without a copy except for BF16.
+
+    Args:
+        data: As many bytes as the shape needs.
+        datatype: What its elements are.
+        shape: Its shape.
+
+    Returns:
+        The array; read-only if the bytes are. BF16 becomes float32.
+
+    Raises:
+        ValueError: If numpy cannot have such a shape, or a truth value is neither 0 nor 1.
+    """
+    array = _viewed(data, datatype)
+    if datatype.name == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
+        raise ValueError("a byte of BOOL must be 0 or 1")
+    if datatype.name == "BF16":
+        # A BF16 is the upper half of the float32 of the same value.
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return array.reshape(shape)
+
+
+def bytes_elements(data: memoryview) -> Iterator[bytes]:
+    """Cut the raw bytes of a BYTES tensor into its elements.
+
+    Raises:
+        ValueError: If they end within an element.
+    """
+    offset, end = 0, len(data)
+    while offset < end:
+        if offset + _LENGTH.size > end:
+            raise ValueError("the data ends within the length of an element")
+        (length,) = _LENGTH.unpack_from(data, offset)
+        offset += _LENGTH.size
+        if offset + length > end:
+            raise ValueError(
+                f"an element should have {length} bytes, but only {end - offset} are left"
+            )
+        yield bytes(data[offset : offset + length])
+        offset += length
+
+
+def bytes_from_elements(elements: Sequence[bytes]) -> bytes:
+    """Return the raw bytes of a BYTES tensor."""
+    return b"".join(
+        chain.from_iterable((_LENGTH.pack(len(element)), element) for element in elements)
+    )
+
+
+def _viewed(data: bytes | memoryview, datatype: Datatype) -> NDArray[Any]:
+    if not data:  # which np.frombuffer refuses
+        return np.empty(0, datatype.dtype)
+    return np.frombuffer(data, datatype.dtype)
+
+
+def _flattened(values: list[Any], count: int, name: str) -> list[Any]:
+    """Return the elements of nested lists in row-major order.
+
+    Raises:
+        RequestError: 400 if they are ragged, or of another number than `count`.
+    """
+    while values and type(values[0]) is list:
+        if set(map(type, values)) != {list} or len(set(map(len, values))) != 1:
+            raise RequestError(
+                400,
+                f"the data of input {shown(name)} are ragged, expected nested arrays of equal "
+                "length",
+            )
+        values = list(chain.from_iterable(values))
+    if len(values) != count:
+        raise RequestError(
+            400,
+            f"the data of input {shown(name)} have {len(values)} elements, its shape needs {count}",
+        )
+    return values
+
+
+def _first_unfit(values: list[Any], code: str) -> int:
+    """Return the index of the first element that cannot be packed, by halving."""
+    begin, end = 0, len(values)
+    while end - begin > 1:
+        middle = (begin + end) // 2
+        try:
+            struct.pack(f"<{middle - begin}{code}", *values[begin:middle])
+        except (struct.error, OverflowError):
+            end = middle
+        else:
+            begin = middle
+    return begin
+
+
+def _unfit(name: str, values: list[Any], index: int, expected: str) -> RequestError:
+    return RequestError(
+        400,
+        f"element {index} of input {shown(name)} is {shown(values[index])}, expected {expected}",
+    )

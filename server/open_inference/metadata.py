@@ -1,0 +1,151 @@
+"""What a server tells about itself and its models, as the protocol's JSON objects.
+
+Beside the protocol: https://github.com/kserve/open-inference-protocol, the extensions
+``model_configuration``, ``model_repository`` and ``statistics`` of Triton Inference Server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import bicameral
+from server.metrics import ModelTotals
+from server.serving.repository import IndexEntry
+from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, V2Spec
+
+EXTENSIONS: Final = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+)
+
+
+def server_metadata() -> dict[str, Any]:
+    """Return name, version and extensions."""
+    return {
+        "name": "bicameral",
+        "version": bicameral.__version__,
+        "extensions": EXTENSIONS,
+    }
+
+
+def model_metadata(model: ServedModel, versions: Sequence[str]) -> dict[str, Any]:
+    """Return a model's tensors.
+
+    Args:
+        model: The model.
+        versions: All versions of its name that answer.
+    """
+    return {
+        "name": model.name,
+        "versions": versions,
+        "platform": model.platform,
+        "inputs": [_tensor(spec) for spec in model.inputs],
+        "outputs": [_tensor(spec) for spec in model.outputs],
+    }
+
+
+def model_configuration(model: ServedModel) -> dict[str, Any]:
+    """Return a model's configuration in Triton's terms.
+
+    ``max_batch_size`` is 0, which says that the shapes are complete: -1 as the first size is where
+    the rows are counted.
+    """
+    return {
+        "name": model.name,
+        "platform": model.platform,
+        "max_batch_size": 0,
+        "input": [_configured_tensor(spec) for spec in model.inputs],
+        "output": [_configured_tensor(spec) for spec in model.outputs],
+    }
+
+
+def model_statistics(
+    version: ModelVersion,
+    totals: ModelTotals | None,
+    loaded: tuple[ServedModel, MemoryFigures] | None,
+) -> dict[str, Any]:
+    """Return what a model did since the server started.
+
+    Of Triton's durations there are only those that are measured. ``requests`` counts by outcome, of
+    which ``success`` and all others together are Triton's ``success`` and ``fail``. For a model
+    that is loaded, ``concurrency`` and ``memory`` are those of the process that answers.
+
+    Args:
+        version: Name and version.
+        totals: What all processes counted; None: it has not answered yet.
+        loaded: The model and the memory it takes; None: it is not loaded.
+    """
+    statistics: dict[str, Any] = {"name": version.name, "version": version.version}
+    statistics |= _NOTHING_COUNTED if totals is None else _counted(totals)
+    if loaded is not None:
+        model, memory = loaded
+        statistics["concurrency"] = asdict(model.concurrency())
+        statistics["memory"] = asdict(memory)
+    return statistics
+
+
+def repository_index(entries: Iterable[IndexEntry], *, only_ready: bool) -> list[dict[str, Any]]:
+    """Return one object for each version of each model.
+
+    Args:
+        entries: What is known.
+        only_ready: Leave out what does not answer.
+    """
+    return [asdict(entry) for entry in entries if entry.state == "READY" or not only_ready]
+
+
+def _tensor(spec: V2Spec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def _configured_tensor(spec: V2Spec) -> dict[str, Any]:
+    kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": spec.shape}
+
+
+def _counted(totals: ModelTotals) -> dict[str, Any]:
+    success = totals.requests.get("success", 0)
+    inference: dict[str, Any] = {
+        "success": {"count": success},
+        "fail": {"count": sum(totals.requests.values()) - success},
+        "queue": _duration(totals.queued, totals.queue_s),
+        "compute_infer": _duration(totals.runs, totals.compute_s),
+    }
+    statistics: dict[str, Any] = {
+        "inference_count": totals.rows,
+        "execution_count": totals.runs,
+        "inference_stats": inference,
+        "requests": dict(totals.requests),
+        "request_ns": round(totals.request_s * 1e9),
+    }
+    if totals.stages:
+        statistics["stages"] = dict(totals.stages)
+    if totals.memory is not None:
+        inference["cache_hit"] = {"count": totals.memory.hits}
+        inference["cache_miss"] = {"count": totals.memory.lookups - totals.memory.hits}
+        statistics["result_memory"] = asdict(totals.memory)
+    return statistics
+
+
+def _duration(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": round(seconds * 1e9)}
+
+
+_NOTHING_COUNTED: Final = _counted(
+    ModelTotals(
+        requests={},
+        request_s=0.0,
+        queue_s=0.0,
+        queued=0,
+        rows=0,
+        runs=0,
+        compute_s=0.0,
+        stages={},
+        memory=None,
+    )
+)
