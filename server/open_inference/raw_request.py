@@ -1,4 +1,4 @@
-"""A request that is nothing but the raw bytes of one tensor, for clients that are a line of shell."""
+"""A request that is nothing but the raw bytes of one tensor: what a line of shell can send."""
 
 from __future__ import annotations
 

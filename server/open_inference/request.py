@@ -1,7 +1,8 @@
 """From the body of an inference request to its tensors.
 
 A body is JSON, alone or followed by the raw bytes of the tensors that are not in it (the extension
-``binary_tensor_data``). Whatever else it is ends in a `RequestError`. Fields and parameters that are not known are passed over, as the protocol asks.
+``binary_tensor_data``). Whatever else it is ends in a `RequestError`. Fields and parameters that
+are not known are passed over, as the protocol asks.
 """
 
 from __future__ import annotations
