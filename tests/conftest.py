@@ -1,13 +1,201 @@
-"""Markers follow from the folder, so that no test has to name its own kind."""
+"""Markers by folder, and small real classifiers: one convolution with fixed weights, a sidecar."""
 
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.sidecar import Sidecar, write_sidecar
 
 KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench")
+LABELS = ("cat", "dog", "ship", "shoe", "tree")
+SIDE = 8
+WIDTH = 4
+
+ClassifierWriter = Callable[..., Path]
+CascadeWriter = Callable[..., Path]
+
+
+def graph_bytes(seed: int, *, ending: str = "logits", in_graph: bool = False) -> bytes:
+    """Return convolution, mean over the image and a linear layer; `ending` names the outputs."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "cw": rng.normal(0, 1, (WIDTH, 1, 3, 3)),
+        "cb": rng.normal(0, 1, WIDTH),
+        "fw": rng.normal(0, 6, (WIDTH, len(LABELS))),
+        "fb": rng.normal(0, 1, len(LABELS)),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "cw", "cb"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["features"]),
+        helper.make_node("Gemm", ["features", "fw", "fb"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+    ]
+    shape: list[str | int] = ["batch", 1, SIDE, SIDE]
+    kind = TensorProto.FLOAT
+    first = [helper.make_node("Identity", ["image"], ["x"])]
+    if in_graph:
+        shape, kind = ["batch", SIDE, SIDE, 1], TensorProto.UINT8
+        weights["scale"] = np.array(1 / 255)
+        first = [
+            helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["f", "scale"], ["s"]),
+            helper.make_node("Transpose", ["s"], ["x"], perm=[0, 3, 1, 2]),
+        ]
+    sizes = {"logits": len(LABELS), "probabilities": len(LABELS), "features": WIDTH}
+    model = helper.make_model(
+        helper.make_graph(
+            [*first, *nodes],
+            "tiny",
+            [helper.make_tensor_value_info("image", kind, shape)],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", sizes[name]])
+                for name in ending.split("+")
+            ],
+            [
+                numpy_helper.from_array(value.astype(np.float32), key)
+                for key, value in weights.items()
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def sidecar_fields(name: str) -> dict[str, Any]:
+    """Return the fields that classifiers and cascades share."""
+    return {
+        "name": name,
+        "version": "1",
+        "files": [],
+        "input": {
+            "name": "image",
+            "layout": "NCHW",
+            "dtype": "FP32",
+            "shape": [-1, 1, SIDE, SIDE],
+            "image": {
+                "height": SIDE,
+                "width": SIDE,
+                "color": "GRAY",
+                "scale": 1 / 255,
+                "mean": [0.3],
+                "std": [0.4],
+            },
+        },
+        "outputs": [{"name": "logits", "meaning": "logits", "shape": [-1, len(LABELS)]}],
+        "labels": LABELS,
+        "task": {"orientation_sensitive": False},
+        "calibration": {"temperature": 1.0, "split": "validation", "n": 1, "ece": 0.0},
+        "cost": {"macs": 1000, "parameters": 100, "cpu_us": 0.0, "host": ""},
+        "training": {"command": "", "data": {"name": "", "sha256": ""}, "split": "", "seed": 0},
+        "license": "",
+        "limits": "",
+    }
+
+
+@pytest.fixture(scope="session")
+def write_classifier() -> ClassifierWriter:
+    """Write NAME.onnx and its sidecar; keywords replace fields, dictionaries are merged."""
+
+    def write(
+        folder: Path,
+        name: str,
+        *,
+        seed: int = 0,
+        ending: str = "logits",
+        in_graph: bool = False,
+        image: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        graph = graph_bytes(seed, ending=ending, in_graph=in_graph)
+        (folder / f"{name}.onnx").write_bytes(graph)
+        fields = sidecar_fields(name)
+        fields["files"] = [
+            {
+                "path": f"{name}.onnx",
+                "sha256": hashlib.sha256(graph).hexdigest(),
+                "bytes": len(graph),
+                "target": "onnxruntime",
+                "precision": "fp32",
+                "opset": 13,
+            }
+        ]
+        sizes = {"logits": len(LABELS), "probabilities": len(LABELS), "features": WIDTH}
+        fields["outputs"] = [
+            {"name": output, "meaning": output, "shape": [-1, sizes[output]]}
+            for output in ending.split("+")
+        ]
+        if in_graph:
+            fields["input"] |= {"layout": "NHWC", "dtype": "UINT8", "in_graph": True}
+            fields["input"]["shape"] = [-1, SIDE, SIDE, 1]
+        fields["input"]["image"] |= image or {}
+        for key, value in changes.items():
+            fields[key] = fields[key] | value if isinstance(value, dict) else value
+        path = folder / f"{name}.bicameral.json"
+        write_sidecar(path, Sidecar.model_validate({"kind": "classifier", **fields}))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_cascade() -> CascadeWriter:
+    """Write the sidecar of a cascade; `a` and `b` are (name, sha256), keywords as above."""
+
+    def write(
+        folder: Path,
+        name: str,
+        a: tuple[str, str],
+        b: tuple[str, str],
+        *,
+        cascade: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        fields = sidecar_fields(name) | {"kind": "cascade"}
+        fields["outputs"] = [
+            {"name": "probabilities", "meaning": "probabilities", "shape": [-1, len(LABELS)]}
+        ]
+        fields["cascade"] = {
+            "a": {"name": a[0], "sha256": a[1]},
+            "b": {"name": b[0], "sha256": b[1]},
+            "score": "margin",
+            "threshold": 0.5,
+            "combine": "average",
+            **(cascade or {}),
+        }
+        for key, value in changes.items():
+            fields[key] = fields[key] | value if isinstance(value, dict) else value
+        path = folder / f"{name}.bicameral.json"
+        write_sidecar(path, Sidecar.model_validate(fields))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def pictures() -> np.ndarray:
+    """48 canonical images (8, 8, 1): noise around different levels of grey, read-only."""
+    rng = np.random.default_rng(7)
+    level = rng.uniform(20, 235, (48, 1, 1, 1))
+    noise = rng.normal(0, 1, (48, SIDE, SIDE, 1)) * rng.uniform(0, 90, (48, 1, 1, 1))
+    images = np.clip(level + noise, 0, 255).astype(np.uint8)
+    images.flags.writeable = False
+    return images
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, so that no test has to name its own kind."""
     root = Path(__file__).parent
     for item in items:
         kind = item.path.relative_to(root).parts[0]
