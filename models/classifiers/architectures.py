@@ -61,7 +61,7 @@ def _mixer(shape: ImageShape) -> nn.Module:
 #: The small networks that a cascade may be made of.
 POOL: dict[str, Architecture] = {
     "dual_branch": Architecture(
-        build=lambda s: DualBranchNetwork(s.channels, s.classes), learning_rate=0.02
+        build=lambda s: DualBranchNetwork(s.channels, s.classes), learning_rate=0.05
     ),
     "mixer48": Architecture(build=_mixer, learning_rate=0.05),
     "residual8": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=8)),

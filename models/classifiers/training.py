@@ -298,8 +298,11 @@ class _Run:
 
     def _hash_identity(self, data: str) -> str:
         """Hash what decides the weights; the places of files, for example, do not."""
+        architecture = ARCHITECTURES[self._settings.architecture]
         record = {
             "architecture": self._settings.architecture,
+            "learning_rate": architecture.learning_rate,
+            "precision": architecture.precision,
             "seed": self._settings.seed,
             "recipe": asdict(self._recipe),
             "distillation": self._settings.distillation,
