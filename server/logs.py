@@ -1,0 +1,93 @@
+"""Logs as lines of text, or of JSON for machines; both name the request and the worker."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+
+LogFormat = Literal["text", "json"]
+
+#: The request that is being answered; None outside of one.
+current_request_id: ContextVar[str | None] = ContextVar("current_request_id", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How a process logs.
+
+    Attributes:
+        format: ``text``, or ``json``: one object per line.
+        requests: Log every request with its status and duration. Failures of the server itself are
+            logged in any case.
+        debug: Log what the server's parts say for those who work on them.
+    """
+
+    format: LogFormat = "text"
+    requests: bool = False
+    debug: bool = False
+
+
+def configure_logging(settings: LogSettings, process: str) -> None:
+    """Send all logs of this process to stderr; replaces what was configured before.
+
+    Args:
+        settings: How.
+        process: How lines call this process, e.g. ``worker-0``.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(process) if settings.format == "json" else TextFormatter(process)
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("server").setLevel(logging.DEBUG if settings.debug else logging.INFO)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line.
+
+    Its keys are ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``process``, ``message``, inside
+    of a request ``request_id``, with an exception ``exception``, and whatever the call gave as
+    ``extra={"fields": {...}}``.
+    """
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "message": record.getMessage(),
+        }
+        request_id = current_request_id.get()
+        if request_id is not None:
+            line["request_id"] = request_id
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """One line of text: time, level, process, the request's id in brackets, message."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(process_name)s %(request)s%(message)s")
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, followed by the traceback of an exception."""
+        request_id = current_request_id.get()
+        record.process_name = self._process
+        record.request = "" if request_id is None else f"[{request_id}] "
+        return super().format(record)

@@ -1,0 +1,69 @@
+"""A supervisor with the smallest application that can be slow, hang and die; run as a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from bicameral.errors import BicameralError, ConfigError
+from server.logs import LogSettings, configure_logging
+from server.processes.assignment import Assignment
+from server.processes.supervisor import Supervisor, SupervisorSettings
+
+
+def make_app(trouble: str, assignment: Assignment):
+    if trouble == "config":
+        raise ConfigError("this worker was told to fail")
+    if trouble == "exit":
+        os._exit(7)
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+            return
+        body = await act(scope["path"].strip("/"), scope["query_string"].decode())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def act(action: str, argument: str) -> bytes:
+        if action == "wait":  # until somebody makes a file
+            Path(f"{argument}.begun").touch()
+            while not Path(argument).exists():
+                await asyncio.sleep(0.01)
+        elif action == "hang":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            time.sleep(600)
+        return json.dumps({"pid": os.getpid(), "slot": assignment.slot}).encode()
+
+    return app
+
+
+async def answer_lifespan(receive, send):
+    for stage in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{stage}.complete"})
+
+
+if __name__ == "__main__":
+    port, workers, drain_s, hang_s, trouble = sys.argv[1:]
+    logs = LogSettings(format="json")
+    configure_logging(logs, "supervisor")
+    settings = SupervisorSettings(
+        host="127.0.0.1",
+        port=int(port),
+        workers=int(workers),
+        drain_s=float(drain_s),
+        hang_s=float(hang_s),
+        logs=logs,
+    )
+    try:
+        sys.exit(Supervisor(settings, partial(make_app, trouble)).run())
+    except BicameralError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
