@@ -23,6 +23,7 @@ def train_cascade(
     seed: int = 0,
     finalist_seeds: int = 1,
     distil: str | None = None,
+    students: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     mirror: bool = False,
     min_accuracy: float | None = None,
     max_cost: float | None = None,
@@ -46,7 +47,8 @@ def train_cascade(
         epochs: Passes over the training images, for every network.
         seed: Seed of the first training of each network.
         finalist_seeds: Trainings of the networks that matter in the end.
-        distil: Reference whose answers train each small network a second time.
+        distil: Reference whose answers train small networks a second time.
+        students: Small networks to distil; all if none is named.
         mirror: Train on mirrored images too, if the data set allows it.
         min_accuracy: Choose the cheapest cascade of at least this validation accuracy, 0..1.
         max_cost: Choose the most accurate cascade of at most this expected cost: millions of
@@ -94,6 +96,7 @@ def train_cascade(
         seed=seed,
         finalist_seeds=finalist_seeds,
         distil=distil,
+        students=students,
         prefix=prefix,
         memory=None if memory == "none" else memory,
     )

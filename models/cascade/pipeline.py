@@ -48,7 +48,8 @@ class PipelineSettings:
         seed: Seed of the first training of every network; it decides what is chosen.
         finalist_seeds: Trainings, with seeds counting up from `seed`, of the networks that matter
             in the end: A, B, the reference, and the best single network at the cascade's cost.
-        distil: Also train every small network from the answers of this reference; None: do not.
+        distil: Also train small networks from the answers of this reference; None: do not.
+        students: Which small networks to distil; all if none is named.
         prefix: Names of the models begin with it.
         memory: Key of the result memory in front of the cascade, or None for no memory; the
             tolerance of a verified key is chosen on the training images.
@@ -60,6 +61,7 @@ class PipelineSettings:
     seed: int = 0
     finalist_seeds: int = 1
     distil: str | None = None
+    students: tuple[str, ...] = ()
     prefix: str
     memory: MemoryKey | None
 
@@ -69,6 +71,12 @@ class PipelineSettings:
                 raise unknown_name("architecture", name, ARCHITECTURES)
         if self.distil is not None and self.distil not in self.evaluation.references:
             raise unknown_name("reference to distil from", self.distil, self.evaluation.references)
+        for name in self.students:
+            if name not in self.small or self.distil is None:
+                raise ConfigError(
+                    f"{name!r} cannot be a student: students are small networks of this pool "
+                    f"({', '.join(self.small)}) and need a reference to distil from"
+                )
         if self.finalist_seeds < 1:
             raise ConfigError(f"finalist_seeds is {self.finalist_seeds}, expected at least 1")
 
@@ -134,7 +142,7 @@ def _members(settings: PipelineSettings) -> list[PoolMember]:
         return plain
     return plain + [
         PoolMember(architecture=name, seed=settings.seed, teacher=settings.distil)
-        for name in settings.small
+        for name in settings.students or settings.small
     ]
 
 

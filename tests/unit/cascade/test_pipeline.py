@@ -118,5 +118,7 @@ def test_wrong_names_and_numbers_are_refused_before_any_training(
         replace(settings, small=("residual9", "vgg12"))
     with pytest.raises(UserError, match="reference to distil from"):
         replace(settings, distil="residual8")
+    with pytest.raises(ConfigError, match="'residual8' cannot be a student"):
+        replace(settings, students=("residual8",))
     with pytest.raises(ConfigError, match="finalist_seeds is 0"):
         replace(settings, finalist_seeds=0)
