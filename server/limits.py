@@ -17,10 +17,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 def _require_positive(section: str, limits: Any, may_be_zero: tuple[str, ...] = ()) -> None:
     for field in fields(limits):
         value = getattr(limits, field.name)
-        least_holds = value >= 0 if field.name in may_be_zero else value > 0
-        if not least_holds or not math.isfinite(value):
+        zero_holds = field.name in may_be_zero
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero_holds):
+            expected = "from 0" if zero_holds else "above 0"
             raise ConfigError(
-                f"the limit {section}.{field.name} is {value}, expected a number above 0"
+                f"the limit {section}.{field.name} is {value}, expected a number {expected}"
             )
 
 

@@ -210,12 +210,11 @@ class MicroBatcher:
 
     def _work(self, batch: list[_Request], loop: asyncio.AbstractEventLoop) -> None:
         """Run batches in the thread, as long as there are long ones; then go back to the loop."""
-        late: _Answers = []
         while batch:
             answers, record = self._run(batch, in_place=False)
             batch, late = self._take(only_long=True)
-            loop.call_soon_threadsafe(self._deliver, [*answers, *late], record)
-        loop.call_soon_threadsafe(self._continue)
+            after = self._deliver if batch else self._deliver_last
+            loop.call_soon_threadsafe(after, [*answers, *late], record)
 
     def _take(self, *, only_long: bool) -> tuple[list[_Request], _Answers]:
         """Take the next batch from the queue: the first request, and those that can go with it.
@@ -292,6 +291,11 @@ class MicroBatcher:
             _settle(request, answer)
         if record is not None and self._on_batch is not None:
             self._on_batch(record)
+
+    def _deliver_last(self, answers: _Answers, record: BatchRecord) -> None:
+        """Deliver what the thread did last; the queue is the loop's again."""
+        self._deliver(answers, record)
+        self._continue()
 
     def _withdraw(self, request: _Request) -> None:
         with self._lock:

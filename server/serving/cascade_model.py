@@ -113,6 +113,7 @@ class CascadeModel(BatchedModel):
         """
         pictures = inputs.get(_INPUT)
         if isinstance(pictures, list):
+            self._check.require_names(inputs)
             try:
                 inputs = {**inputs, _INPUT: await self.prepare(pictures)}
             except DataError as error:

@@ -79,6 +79,7 @@ class GraphTensorModel(BatchedModel):
         computation, check = self._tensors, self._check
         pictures = inputs.get(self._image_input)
         if isinstance(pictures, list):
+            check.require_names(inputs)
             decoded = await self._decode(pictures)
             inputs = {**inputs, self._image_input: decoded}
             computation, check = self._pictures, self._check_decoded

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.memory.redis_memory import RedisServer
 from edge.sidecar import Sidecar
-from server.limits import BatchLimits, RequestLimits
+from server.limits import BatchLimits, RequestLimits, ServerSettings
 from server.serving.batching import MicroBatcher
 from server.serving.computation import BatchRecord, Computation
 from server.serving.picture_input import PictureDecoder
@@ -39,6 +39,21 @@ class ServingParts:
     on_batch: BatchObserver | None = None
     remember: bool = True
     redis: RedisServer | None = None
+
+    @classmethod
+    def from_settings(
+        cls, settings: ServerSettings, on_batch: BatchObserver | None = None
+    ) -> ServingParts:
+        """Make what a server's settings ask for."""
+        url = settings.redis_url
+        return cls(
+            requests=settings.requests,
+            batching=settings.batching,
+            decoder=PictureDecoder(settings.requests, settings.batching),
+            on_batch=on_batch,
+            remember=settings.remember,
+            redis=None if url is None else RedisServer(url=url),
+        )
 
 
 class BatchedModel:

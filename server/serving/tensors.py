@@ -104,12 +104,7 @@ class InputCheck:
             RequestError: 400 naming the tensor, what was given and what was expected; 413 if there
                 are too many rows.
         """
-        if inputs.keys() != self._expected.keys():
-            raise RequestError(
-                400,
-                f"model {self._model!r} takes the tensors {_names(self._expected)}, got "
-                f"{_names(inputs)}",
-            )
+        self.require_names(inputs)
         feeds: dict[str, NDArray[Any]] = {}
         for name, expected in self._expected.items():
             tensor = inputs[name]
@@ -118,6 +113,19 @@ class InputCheck:
             # Behind a JSON header of any length a tensor may lie crooked in memory.
             feeds[name] = tensor if tensor.flags.aligned else tensor.copy()
         return feeds, self._rows(feeds) if self.has_rows else 1
+
+    def require_names(self, inputs: Mapping[str, Tensor]) -> None:
+        """Refuse tensors of other names, before anything is done with them.
+
+        Raises:
+            RequestError: 400 with the names.
+        """
+        if inputs.keys() != self._expected.keys():
+            raise RequestError(
+                400,
+                f"model {self._model!r} takes the tensors {_names(self._expected)}, got "
+                f"{_names(inputs)}",
+            )
 
     def _rows(self, feeds: Mapping[str, NDArray[Any]]) -> int:
         """Return the number of rows, if all tensors have the same and not too many."""
