@@ -37,6 +37,7 @@ app.command(
 )
 app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
 app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
+app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
 app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
 app.command("bicameral.cli.bench:bench", name="bench", help="Measure the simulator's cost.")
 

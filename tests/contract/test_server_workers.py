@@ -8,15 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from http.client import HTTPConnection, RemoteDisconnected
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import pytest
 
 T = TypeVar("T")
+Writer = Callable[..., Path]
 
 PATIENCE_S = 60.0
 SUPERVISED_APP = Path(__file__).with_name("supervised_app.py")
@@ -78,12 +81,24 @@ class Server:
 
     def get(self, path: str) -> Any:
         """Return the parsed answer, given on a connection of its own."""
+        return json.loads(self.ask("GET", path)[1])
+
+    def ask(self, method: str, path: str) -> tuple[int, bytes]:
+        """Return status and body of an answer, given on a connection of its own."""
         connection = self.connect()
         try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         finally:
             connection.close()
+
+    def status(self, path: str = "/v2/health/ready") -> int:
+        """Return the status of an answer; 0: there was none."""
+        try:
+            return self.ask("GET", path)[0]
+        except OSError:
+            return 0
 
     def serving(self) -> set[int]:
         """Return the process ids of workers that answered one of a few connections."""
@@ -257,3 +272,143 @@ def test_nothing_is_left_in_memory_or_on_disk(start):
         for folder in (Path("/dev/shm"), Path("/tmp"))
         for path in folder.glob(f"bicameral-serve-{server.process.pid}-*")
     ]
+
+
+class Client(threading.Thread):
+    """Sends the same request again and again, on one connection as long as it holds."""
+
+    def __init__(self, server: Server, model: str, image: np.ndarray) -> None:
+        super().__init__()
+        self.server, self.model, self.image = server, model, image
+        self.answers: list[bytes] = []
+        self.resets = 0
+        self.wrong: list[str] = []
+        self.connection = server.connect()
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            self.ask()
+        self.connection.close()
+
+    def ask(self) -> None:
+        """Have one request answered, after a reset on a new connection.
+
+        A dying process may close its connections before its listening socket, so that a quick
+        client reaches it once more.
+        """
+        identity = f"{self.name}/{len(self.answers)}"
+        for _ in range(4):
+            try:
+                answer = self.send(identity)
+            except (ConnectionError, RemoteDisconnected):
+                self.resets += 1
+                self.connection.close()
+                continue
+            body = answer.read()
+            if answer.status != 200 or answer.getheader("X-Request-Id") != identity:
+                self.wrong.append(f"{answer.status} {answer.headers} {body!r}")
+            self.answers.append(body)
+            return
+        self.wrong.append(f"{identity} was not answered")
+
+    def send(self, identity: str) -> HTTPResponse:
+        tensor = {"name": "image", "datatype": "FP32", "shape": self.image.shape}
+        tensor["parameters"] = {"binary_data_size": self.image.nbytes}
+        head = json.dumps({"inputs": [tensor]}).encode()
+        self.connection.request(
+            "POST",
+            f"/v2/models/{self.model}/infer",
+            head + self.image.tobytes(),
+            {"Inference-Header-Content-Length": str(len(head)), "X-Request-Id": identity},
+        )
+        return self.connection.getresponse()
+
+
+def counted(server: Server, model: str) -> int:
+    """Return how many requests for a model all workers together have answered."""
+    statistics = server.get(f"/v2/models/{model}/stats")["model_stats"][0]
+    return int(statistics["inference_stats"]["success"]["count"])
+
+
+@pytest.fixture
+def serve(tmp_path: Path, port: int, write_classifier: Writer) -> Iterator[Server]:
+    """Two workers of `bicameral serve` with one model, ready."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "first", seed=1)
+    main = "from bicameral.cli.app import main; main()"
+    options = ["--port", str(port), "--workers", "2", "--log-format", "json"]
+    command = [sys.executable, "-c", main, "serve", str(folder), *options]
+    with Server(command, port, tmp_path / "serve.log") as server:
+        until(lambda: server.status() == 200, "the server is ready")
+        yield server
+
+
+def test_a_server_survives_the_death_of_a_worker(
+    serve: Server, tmp_path: Path, write_classifier: Writer
+):
+    image = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32)
+    write_classifier(tmp_path / "models", "second", seed=2)
+    assert serve.ask("POST", "/v2/repository/models/second/load") == (200, b"")
+    clients = [Client(serve, model, image) for model in ("first", "second") * 2]
+    idle = [Client(serve, "second", image) for _ in range(20)]
+    for client in idle:
+        client.ask()
+    for client in clients:
+        client.start()
+
+    killed, other = serve.workers()
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: serve.status() == 503, "the server is not ready")
+    until(lambda: serve.status() == 200, "the server is ready again")
+    for client in idle:
+        client.ask()
+        client.connection.close()
+    for client in clients:
+        client.stopped.set()
+        client.join()
+
+    everybody = [*clients, *idle]
+    assert [problem for client in everybody for problem in client.wrong] == []
+    assert 0 < sum(client.resets for client in idle) < len(idle)
+    for model in ("first", "second"):
+        answers = {a for client in everybody if client.model == model for a in client.answers}
+        assert len(answers) == 1, "both workers and the replacement answer alike"
+
+    assert other in serve.workers()
+    assert killed not in serve.workers()
+    assert {worker["pid"] for worker in serve.get("/v1/workers")["workers"]} == set(serve.workers())
+    again = [Client(serve, "second", image) for _ in range(20)]
+    for client in again:
+        client.ask()
+        client.connection.close()
+    answered = sum(len(client.answers) for client in everybody if client.model == "first")
+    resets = sum(client.resets for client in everybody if client.model == "first")
+    assert answered <= counted(serve, "first") <= answered + resets, "no count is lost"
+
+
+def test_every_worker_follows_whoever_was_asked(
+    serve: Server, tmp_path: Path, write_classifier: Writer
+):
+    path = write_classifier(tmp_path / "models", "second", seed=2)
+    path.with_name("second.onnx").write_bytes(b"no graph")
+    status, body = serve.ask("POST", "/v2/repository/models/second/load")
+    assert status == 400
+    assert b"second.onnx" in body
+    assert serve.status() == 200, "a broken model concerns nobody else"
+
+    write_classifier(tmp_path / "models", "second", seed=2)
+    for change, expected in (("load", 200), ("unload", 503), ("load", 200)):
+        assert serve.ask("POST", f"/v2/repository/models/second/{change}") == (200, b"")
+        assert {serve.status("/v2/models/second/ready") for _ in range(20)} == {expected}
+    for model in ("first", "second"):
+        assert serve.ask("POST", f"/v2/repository/models/{model}/unload") == (200, b"")
+    status, body = serve.ask("GET", "/v2/health/ready")
+    assert (status, b"no model is loaded" in body) == (503, True)
+
+
+def test_logs_are_json_and_name_the_process(serve: Server):
+    lines = [json.loads(line) for line in serve.log.splitlines()]
+    assert {line["process"] for line in lines} == {"supervisor", "worker-0", "worker-1"}
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)

@@ -1,0 +1,68 @@
+"""`bicameral serve`: answer requests for models over HTTP."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from server.limits import ServerSettings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from server.processes.assignment import Assignment
+
+
+def serve(
+    folders: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    /,
+    *,
+    settings: Annotated[ServerSettings | None, Parameter(name="*")] = None,
+    log_format: Literal["text", "json"] = "text",
+    log_requests: bool = False,
+) -> int:
+    """Serve models over the Open Inference Protocol until interrupted.
+
+    A folder holds sidecars with their models beside them, or ``NAME/VERSION/`` folders that do.
+    SIGTERM and the first ^C let accepted requests finish, a second one ends at once.
+
+    Args:
+        folders: Folders of models; by default those that ship with bicameral.
+        settings: Where to listen, and what may be asked for.
+        log_format: Lines of text, or of JSON.
+        log_requests: Log every request.
+    """
+    from bicameral.cli.extras import require_extra
+
+    require_extra("server")
+    from edge.shipped import weights_folder
+    from server.limits import available_processors
+    from server.logs import LogSettings, configure_logging
+    from server.processes.supervisor import Supervisor, SupervisorSettings
+
+    settings = settings or ServerSettings()
+    logs = LogSettings(format=log_format, requests=log_requests)
+    configure_logging(logs, "supervisor")
+    supervisor = Supervisor(
+        SupervisorSettings(
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers or available_processors(),
+            drain_s=settings.drain_s,
+            logs=logs,
+        ),
+        partial(_worker_app, settings, folders or (weights_folder(),)),
+    )
+    return supervisor.run()
+
+
+def _worker_app(
+    settings: ServerSettings, folders: tuple[Path, ...], assignment: Assignment
+) -> ASGIApp:
+    """Build a worker's application, in its process: the supervisor needs none of its libraries."""
+    from server.app import create_app
+
+    return create_app(settings, folders, assignment)

@@ -1,0 +1,126 @@
+"""One worker's application: the protocol's endpoint, FastAPI for the rest, and their parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bicameral import __version__
+from edge.memory.redis_memory import RedisServer
+from server.endpoints.failures import answer_failures
+from server.endpoints.management import management_router
+from server.endpoints.open_inference import (
+    Authorise,
+    OpenInferenceEndpoint,
+    OpenInferenceParts,
+    Right,
+)
+from server.instrumentation import Instrumented
+from server.limits import ServerSettings
+from server.metrics import Metrics
+from server.processes.assignment import Assignment
+from server.processes.replication import ReplicatedRepository
+from server.serving.parts import ServingParts
+from server.serving.picture_input import PictureDecoder
+from server.serving.repository import ModelRepository
+
+_log = logging.getLogger(__name__)
+
+#: How old the counters that models keep themselves, and the depths of queues, may be.
+_SAMPLE_EVERY_S = 1.0
+
+
+def anybody(_scope: Scope, _right: Right) -> str:
+    """Let everybody do everything, with one memory for all; for a server without API keys."""
+    return ""
+
+
+def create_app(
+    settings: ServerSettings,
+    folders: Sequence[Path],
+    assignment: Assignment,
+    authorise: Authorise = anybody,
+) -> ASGIApp:
+    """Build the application of one worker; nothing is loaded before its lifespan begins.
+
+    Args:
+        settings: Limits, and where results are remembered.
+        folders: Folders of models, see `server.serving.model_folder`.
+        assignment: Which worker this is.
+        authorise: Who may do what.
+    """
+    metrics = Metrics(assignment.folder.metrics, assignment.slot)
+    repository = _repository(settings, folders, metrics)
+    replicated = ReplicatedRepository(repository, assignment)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await replicated.start()
+        sampling = asyncio.create_task(_keep_sampling(metrics, repository))
+        try:
+            yield
+        finally:
+            sampling.cancel()
+            await replicated.close()
+
+    # The pages that FastAPI makes of the document fetch their scripts from elsewhere.
+    rest = FastAPI(
+        title="bicameral", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    answer_failures(rest)
+    rest.include_router(management_router(replicated, metrics, authorise))
+    open_inference = OpenInferenceEndpoint(
+        OpenInferenceParts(
+            repository=repository,
+            control=replicated,
+            limits=settings.requests,
+            why_not_ready=replicated.why_not_ready,
+            totals=metrics.totals,
+            authorise=authorise,
+        )
+    )
+    return Instrumented(
+        _Routed(open_inference, rest), metrics, log_requests=assignment.logs.requests
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Routed:
+    """Sends what belongs to the protocol past the framework, whose routing costs more than it."""
+
+    open_inference: ASGIApp
+    rest: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and f"{scope['path']}/".startswith("/v2/")
+        await (self.open_inference if ours else self.rest)(scope, receive, send)
+
+
+def _repository(
+    settings: ServerSettings, folders: Sequence[Path], metrics: Metrics
+) -> ModelRepository:
+    parts = ServingParts(
+        requests=settings.requests,
+        batching=settings.batching,
+        decoder=PictureDecoder(settings.requests, settings.batching),
+        on_batch=metrics.count_batch,
+        remember=settings.remember,
+        redis=None if settings.redis_url is None else RedisServer(url=settings.redis_url),
+    )
+    return ModelRepository(folders, parts, drain_s=settings.drain_s)
+
+
+async def _keep_sampling(metrics: Metrics, repository: ModelRepository) -> None:
+    while True:
+        try:
+            await metrics.sample(repository.models())
+        except Exception:
+            _log.exception("counters of models could not be read; they are read again")
+        await asyncio.sleep(_SAMPLE_EVERY_S)
