@@ -35,6 +35,8 @@ _NO_PARAMETERS: Final[Mapping[str, Any]] = {}
 
 #: More inputs or outputs have no model, and would only keep the server busy.
 MAX_TENSORS: Final = 256
+#: Longer names have none either, and would only make messages long.
+MAX_NAME: Final = 256
 #: numpy's limit.
 MAX_AXES: Final = 64
 
@@ -270,8 +272,8 @@ def _entries(request: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
 
 def _name(entry: Mapping[str, Any], field: str) -> str:
     name = entry.get("name")
-    if type(name) is not str:
-        raise _wrong(f"a name in {field}", name, "a string")
+    if type(name) is not str or len(name) > MAX_NAME:
+        raise _wrong(f"a name in {field}", name, f"a string of {MAX_NAME} characters at most")
     return name
 
 

@@ -211,6 +211,7 @@ def test_a_header_length_beyond_the_body_is_refused(length: int) -> None:
     [
         ({"name": None}, ("name in inputs is missing", "a string")),
         ({"name": 5}, ("name in inputs is 5", "a string")),
+        ({"name": "a" * 257}, ("name in inputs is 'aaa", "256 characters")),
         ({"datatype": None}, ("datatype of input 'x' is missing", "FP32")),
         ({"datatype": "FLOAT"}, ("datatype of input 'x' is 'FLOAT'", "FP32")),
         ({"datatype": ["FP32"]}, ("datatype of input 'x' is ['FP32']",)),
