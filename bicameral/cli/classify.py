@@ -21,7 +21,7 @@ FINDINGS_EXIT_CODE = 1
 def classify(
     images: Annotated[list[Path], Parameter(consume_multiple=True)],
     *,
-    model: str = "fashion_cascade",
+    model: str = "fashion_mnist_cascade",
     top_k: int = 1,
     memory: bool = True,
     as_json: Annotated[bool, Parameter(name="--json")] = False,

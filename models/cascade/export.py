@@ -20,6 +20,7 @@ from edge.sidecar import (
     CascadeSpec,
     Claim,
     Cost,
+    OutputSpec,
     Sidecar,
     read_model_bytes,
     read_sidecar,
@@ -145,7 +146,11 @@ def _describe(
             "kind": "cascade",
             "name": f"{export.prefix}_cascade",
             "files": (),
-            "outputs": (a.outputs[0].model_copy(update={"meaning": "probabilities"}),),
+            "outputs": (
+                OutputSpec(
+                    name="probabilities", meaning="probabilities", shape=(-1, len(a.labels))
+                ),
+            ),
             "calibration": Calibration(
                 temperature=1.0, split="validation", n=evaluation.n_validation, ece=ece
             ),

@@ -1,0 +1,99 @@
+"""The shipped cascade: what its sidecars claim is what the shipped files do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bicameral.protocols import ClassifierSession
+from edge.cascade import CascadeClassifier
+from edge.loading import load_classifier
+from edge.shipped import shipped_models, weights_folder
+from edge.sidecar import Sidecar, read_sidecar
+from models.cascade.evaluation import evaluate_cascade
+from models.cascade.export import chosen_system
+from models.cascade.plan import EvaluationSettings
+from models.cascade.selection import MaxCost
+from models.classifiers.dataset import LabelledImages
+from models.classifiers.datasets import load_dataset
+from models.classifiers.logits import read_pool_logits
+
+CASCADE = "fashion_mnist_cascade"
+LOGITS = Path(__file__).parents[2] / "studies" / "fashion_mnist" / "logits"
+
+
+@pytest.fixture(scope="module")
+def sidecar() -> Sidecar:
+    return read_sidecar(weights_folder() / f"{CASCADE}.bicameral.json")
+
+
+@pytest.fixture(scope="module")
+def test_images() -> LabelledImages:
+    return load_dataset("fashion-mnist").test
+
+
+def claim(sidecar: Sidecar, metric: str) -> float:
+    return next(claim.value for claim in sidecar.claims if claim.metric == metric)
+
+
+def accuracy(classifier: ClassifierSession, images: LabelledImages) -> float:
+    answers = [
+        classifier.predict(images.images[k : k + 250]).probabilities.argmax(axis=1)
+        for k in range(0, len(images), 250)
+    ]
+    return float((np.concatenate(answers) == images.labels).mean())
+
+
+def test_the_cascade_reaches_its_claimed_accuracy_and_use_of_b(
+    sidecar: Sidecar, test_images: LabelledImages
+) -> None:
+    cascade = load_classifier(CASCADE, memory="none")
+    assert isinstance(cascade, CascadeClassifier)
+    assert accuracy(cascade, test_images) == pytest.approx(claim(sidecar, "accuracy"), abs=3e-4)
+    part = test_images.images[:2000]
+    trace = cascade.predict(part).trace
+    assert trace is not None
+    share = np.mean([entry.stage == "b" for entry in trace])
+    assert share == pytest.approx(claim(sidecar, "share of images that B sees"), abs=0.03)
+    assert share < 0.3
+
+
+def test_its_networks_reach_their_claimed_accuracy(
+    sidecar: Sidecar, test_images: LabelledImages
+) -> None:
+    assert sidecar.cascade is not None
+    for member in (sidecar.cascade.a, sidecar.cascade.b):
+        described = read_sidecar(weights_folder() / f"{member.name}.onnx")
+        reached = accuracy(load_classifier(member.name), test_images)
+        assert reached == pytest.approx(claim(described, "accuracy"), abs=3e-4)
+
+
+def test_the_reference_ships_and_answers(test_images: LabelledImages) -> None:
+    names = [name for name in shipped_models() if name.startswith("fashion_mnist_wide_residual")]
+    assert len(names) == 1
+    described = read_sidecar(weights_folder() / f"{names[0]}.onnx")
+    few = test_images.select(np.arange(1000))
+    reached = accuracy(load_classifier(names[0]), few)
+    assert reached == pytest.approx(claim(described, "accuracy"), abs=0.03)
+
+
+def test_what_ships_is_what_the_stored_logits_choose(sidecar: Sidecar) -> None:
+    pool = read_pool_logits(LOGITS)
+    assert pool.dataset_sha256 == sidecar.training.data.sha256
+    large = tuple({n.architecture for n in pool.networks if n.architecture.startswith("wide_")})
+    evaluation = evaluate_cascade(
+        pool,
+        EvaluationSettings(
+            references=large,
+            requirement=MaxCost(cost=16.5e6),
+            max_usage=0.3,
+            selection_seeds=(0,),
+        ),
+    )
+    system = chosen_system(evaluation)
+    assert sidecar.cascade is not None
+    assert sidecar.cascade.a.name == f"fashion_mnist_{system.a}"
+    assert sidecar.cascade.b.name == f"fashion_mnist_{system.b}"
+    assert system.threshold is not None
+    assert sidecar.cascade.threshold == pytest.approx(system.threshold.values[0])
+    assert claim(sidecar, "accuracy") == pytest.approx(system.test.accuracy.values[0], abs=1e-4)
