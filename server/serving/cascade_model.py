@@ -165,7 +165,8 @@ class CascadeModel(BatchedModel):
                 computed = await self._submit(self._compute, recalled.unknown, context)
                 memory.store(recalled.unknown, computed, context)
             prediction = recalled.completed(computed)
-        self._stages.update(entry.stage for entry in prediction.trace or ())
+        for entry in prediction.trace or ():
+            self._stages[entry.stage] += 1
         return prediction
 
     async def _submit(
