@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
+from server.endpoints.classify import classify_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
 from server.endpoints.open_inference import (
@@ -76,6 +77,7 @@ def create_app(
     )
     answer_failures(rest)
     rest.include_router(management_router(replicated, metrics, authorise))
+    rest.include_router(classify_router(repository, settings.requests, authorise))
     open_inference = OpenInferenceEndpoint(
         OpenInferenceParts(
             repository=repository,

@@ -1,19 +1,28 @@
-"""What served models are built from, and a way to run a test on an event loop."""
+"""What served models are built from, and a way to talk to the application of one worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from starlette.types import ASGIApp, Message
 
 from server.limits import BatchLimits, RequestLimits
+from server.logs import LogSettings
+from server.processes.assignment import AppFactory, Assignment
+from server.processes.run_folder import RunFolder
 from server.serving.computation import BatchRecord
 from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureDecoder
 from server.serving.served_model import ModelVersion
 
 PartsMaker = Callable[..., ServingParts]
+Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 
 @pytest.fixture
@@ -43,3 +52,43 @@ def make_parts(batches: list[tuple[ModelVersion, BatchRecord]]) -> PartsMaker:
         )
 
     return make
+
+
+@pytest.fixture
+def serve_app(tmp_path: Path) -> Callable[[AppFactory, Use], Any]:
+    """Run a worker's application from its start to its end; returns what its user returns."""
+
+    def serve(make_app: AppFactory, use: Use) -> Any:
+        folder = RunFolder(path=tmp_path / "run")
+        folder.metrics.mkdir(parents=True)
+        place: dict[str, Any] = {
+            "slot": 0,
+            "workers": 1,
+            "folder": folder,
+            "host": "127.0.0.1",
+            "port": 1,  # nothing listens: requests are handed to the application itself
+            "logs": LogSettings(),
+        }
+        # Whatever else a worker is told concerns its socket, and is a time.
+        times_s = dict.fromkeys({field.name for field in fields(Assignment)} - place.keys(), 1.0)
+        app = make_app(Assignment(**place, **times_s))
+        return asyncio.run(_use(app, use))
+
+    return serve
+
+
+async def _use(app: ASGIApp, use: Use) -> Any:
+    orders: asyncio.Queue[Message] = asyncio.Queue()
+    reports: asyncio.Queue[Message] = asyncio.Queue()
+    lifespan = asyncio.create_task(
+        app({"type": "lifespan", "state": {}}, orders.get, reports.put)  # type: ignore[arg-type]
+    )
+    orders.put_nowait({"type": "lifespan.startup"})
+    assert (await reports.get())["type"] == "lifespan.startup.complete"
+    try:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await use(client)
+    finally:
+        orders.put_nowait({"type": "lifespan.shutdown"})
+        await lifespan

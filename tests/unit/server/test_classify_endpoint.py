@@ -1,0 +1,312 @@
+"""Pictures to labels over HTTP: the whole application of one worker, real models and pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from edge.loading import load_classifier
+from edge.sidecar import read_sidecar
+from server.app import create_app
+from server.limits import RequestLimits, ServerSettings
+
+Writer = Callable[..., Path]
+Serve = Callable[..., Any]
+Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+MEMORY = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> Path:
+    """The cascade "pair" with a memory, and its members "a" and "b"."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    members = []
+    for name, seed in (("a", 3), ("b", 5)):
+        member = write_classifier(folder, name, seed=seed, calibration={"temperature": 2.0})
+        members.append((name, read_sidecar(member).files[0].sha256))
+    changes = {"threshold": 0.9, "memory": MEMORY}
+    write_cascade(folder, "pair", members[0], members[1], cascade=changes)
+    return folder
+
+
+@pytest.fixture
+def serve(folder: Path, serve_app: Serve) -> Serve:
+    def run(use: Use, **limits: Any) -> Any:
+        settings = ServerSettings(requests=RequestLimits(**limits))
+        return serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+
+    return run
+
+
+def encoded(image: np.ndarray, ending: str = ".png") -> bytes:
+    return cv2.imencode(ending, image)[1].tobytes()
+
+
+def base64_body(*pictures: bytes) -> dict[str, list[str]]:
+    return {"images": [base64.b64encode(picture).decode() for picture in pictures]}
+
+
+def refused(answer: httpx.Response, status: int, *words: str) -> bool:
+    assert answer.status_code == status, answer.text
+    assert list(answer.json()) == ["error"]
+    assert all(word in answer.json()["error"] for word in words), answer.text
+    return True
+
+
+def test_it_answers_as_the_cascade_itself_does(
+    serve: Serve, folder: Path, pictures: np.ndarray
+) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        body = base64_body(*map(encoded, pictures))
+        return await client.post("/v1/classify/pair?top_k=5", json=body)
+
+    answer = serve(use).json()
+    cascade = load_classifier(folder / "pair.bicameral.json", memory="none")
+    expected = cascade.predict(pictures)
+    assert (answer["model"], answer["version"]) == ("pair", "1")
+    assert len(answer["results"]) == len(pictures)
+    stages = set()
+    for result, probabilities, confidence, trace in zip(
+        answer["results"],
+        expected.probabilities,
+        expected.confidence,
+        expected.trace or (),
+        strict=True,
+    ):
+        found = {one["label"]: one["probability"] for one in result["top"]}
+        assert [found[label] for label in cascade.labels] == pytest.approx(
+            probabilities.tolist(), abs=1e-6
+        )
+        assert list(found.values()) == sorted(found.values(), reverse=True)
+        assert result["label"] == cascade.labels[probabilities.argmax()] == next(iter(found))
+        assert result["confidence"] == pytest.approx(confidence, abs=1e-6)
+        assert result["abstained"] is False
+        assert result["trace"]["stage"] == trace.stage
+        assert result["trace"]["memory_hit"] is False
+        assert result["trace"]["confidence_a"] == pytest.approx(trace.confidence_a, abs=1e-6)
+        assert result["trace"]["stage_times_s"].keys() == {"memory", *trace.stage_times_s}
+        stages.add(trace.stage)
+    assert stages == {"a", "b"}
+
+
+def test_the_body_may_be_a_picture_a_form_or_json(serve: Serve, pictures: np.ndarray) -> None:
+    first, second = encoded(pictures[0]), encoded(pictures[1])
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = "/v1/classify/a"
+        files = [("x", ("1.png", first, "image/png")), ("x", ("2.png", second, "image/png"))]
+        return [
+            await client.post(path, content=first, headers={"Content-Type": "image/png"}),
+            await client.post(path, content=first),
+            await client.post(path, content=first, headers={"Content-Type": "text/plain"}),
+            await client.post(path, json=base64_body(first, second)),
+            await client.post(path, files=files),
+        ]
+
+    answers = [answer.json()["results"] for answer in serve(use)]
+    assert answers[0] == answers[1] == answers[2] == answers[3][:1]
+    assert answers[3] == answers[4]
+    assert len(answers[4]) == 2
+    assert answers[0][0]["trace"] is None
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".bmp"])
+def test_every_format_is_known_by_its_content(
+    serve: Serve, pictures: np.ndarray, ending: str
+) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/v1/classify/pair", content=encoded(pictures[0], ending))
+
+    assert serve(use).status_code == 200
+
+
+def test_a_form_or_json_parsed_in_a_thread_gives_the_same(serve: Serve) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (640, 640), np.uint8)
+    picture = encoded(noise)
+    assert len(picture) > 256 << 10
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = "/v1/classify/a"
+        return [
+            await client.post(path, content=picture),
+            await client.post(path, files={"x": ("1.png", picture)}),
+            await client.post(path, json=base64_body(picture)),
+        ]
+
+    plain, form, json = (answer.json() for answer in serve(use))
+    assert plain == form == json
+
+
+def test_what_is_less_sure_than_asked_for_is_withheld(serve: Serve, pictures: np.ndarray) -> None:
+    body = base64_body(*map(encoded, pictures))
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = "/v1/classify/a"
+        return [
+            await client.post(path, json=body),
+            await client.post(f"{path}?min_confidence=0.7", json=body),
+        ]
+
+    everything, sure = (answer.json()["results"] for answer in serve(use))
+    assert {result["abstained"] for result in sure} == {True, False}
+    for before, after in zip(everything, sure, strict=True):
+        abstained = before["confidence"] < 0.7
+        assert after == {
+            **before,
+            "abstained": abstained,
+            "label": None if abstained else before["label"],
+        }
+
+
+def test_a_result_is_remembered_unless_the_request_forbids_it(
+    serve: Serve, pictures: np.ndarray
+) -> None:
+    picture = encoded(pictures[0])
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = "/v1/classify/pair"
+        return [
+            await client.post(f"{path}?no_store=true", content=picture),
+            await client.post(path, content=picture, headers={"Cache-Control": "no-store"}),
+            await client.post(path, content=picture),
+            await client.post(path, content=picture),
+        ]
+
+    hits = [answer.json()["results"][0]["trace"]["memory_hit"] for answer in serve(use)]
+    assert hits == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("top_k=0", ["top_k"]),
+        ("top_k=6", ["top_k is 6", "1..5"]),
+        ("top_k=many", ["top_k"]),
+        ("min_confidence=1.5", ["min_confidence"]),
+        ("min_confidence=nan", ["min_confidence"]),
+        ("no_store=perhaps", ["no_store"]),
+        ("topk=1", ["topk"]),
+    ],
+)
+def test_a_wrong_parameter_is_named(
+    serve: Serve, pictures: np.ndarray, query: str, words: list[str]
+) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post(f"/v1/classify/a?{query}", content=encoded(pictures[0]))
+
+    assert refused(serve(use), 400, *words)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "words"),
+    [
+        (b"{", "application/json", ["no JSON"]),
+        (b"[]", "application/json", ["images"]),
+        (b'{"images": "x"}', "application/json", ["images"]),
+        (b'{"images": [], "more": 1}', "application/json", ["images"]),
+        (b'{"images": []}', "application/json; charset=utf-8", ["0 pictures"]),
+        (b'{"images": [7]}', "application/json", ["images[0]", "7"]),
+        (b'{"images": ["%%"]}', "application/json", ["images[0]", "base64"]),
+        ('{"images": ["é"]}'.encode(), "application/json", ["images[0]", "base64"]),
+        (b"--x--\r\n", "multipart/form-data", ["boundary"]),
+        (b"hello", "multipart/form-data; boundary=x", ["form"]),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nabc',
+            "multipart/form-data; boundary=x",
+            ["cut off"],
+        ),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n3\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+            ["top_k", "no file"],
+        ),
+    ],
+)
+def test_a_body_that_is_not_what_it_says_is_refused(
+    serve: Serve, content: bytes, content_type: str, words: list[str]
+) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        headers = {"Content-Type": content_type}
+        return await client.post("/v1/classify/a", content=content, headers=headers)
+
+    assert refused(serve(use), 400, *words)
+
+
+def test_what_is_no_picture_is_named(serve: Serve, pictures: np.ndarray) -> None:
+    good = encoded(pictures[0])
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = "/v1/classify/pair"
+        return [
+            await client.post(path, content=b""),
+            await client.post(path, content=b"GIF89a"),
+            await client.post(path, json=base64_body(good, good[:-9])),
+        ]
+
+    nothing, gif, cut_off = serve(use)
+    assert refused(nothing, 415, "picture 0")
+    assert refused(gif, 415, "picture 0")
+    assert refused(cut_off, 415, "picture 1")
+
+
+def test_what_is_too_large_is_refused(serve: Serve, pictures: np.ndarray) -> None:
+    picture = encoded(pictures[0])
+    large = encoded(np.zeros((64, 64), np.uint8))
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        path = "/v1/classify/pair"
+        files = [("x", ("1.png", picture))] * 3
+        return [
+            await client.post(path, content=bytes(3000)),
+            await client.post(path, json=base64_body(picture, picture, picture)),
+            await client.post(path, files=files),
+            await client.post(path, content=large),
+        ]
+
+    answers = serve(use, max_body_bytes=2500, max_rows=2, max_pixels=1000)
+    words = ["2,500", "2 pictures", "2 pictures", "1,000"]
+    assert all(refused(answer, 413, word) for answer, word in zip(answers, words, strict=True))
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(serve: Serve) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/v1/classify/pear", content=b"x")
+
+    assert refused(serve(use), 404, "pear", "pair")
+
+
+def test_requests_are_counted_for_their_model(serve: Serve, pictures: np.ndarray) -> None:
+    async def use(client: httpx.AsyncClient) -> str:
+        await client.post("/v1/classify/pair", content=encoded(pictures[0]))
+        return (await client.get("/metrics")).text
+
+    lines = [line for line in serve(use).splitlines() if "inference_requests_total{" in line]
+    assert any('model="pair"' in line and line.endswith(" 1.0") for line in lines), lines
+
+
+def test_the_document_describes_the_route(serve: Serve) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get("/openapi.json")
+
+    route = serve(use).json()["paths"]["/v1/classify/{model}"]["post"]
+    assert {"image/jpeg", "multipart/form-data", "application/json"} <= set(
+        route["requestBody"]["content"]
+    )
+    names = {parameter["name"] for parameter in route["parameters"]}
+    assert names == {"model", "top_k", "min_confidence", "no_store"}
+    assert {"200", "400", "404", "413", "415"} <= set(route["responses"])
