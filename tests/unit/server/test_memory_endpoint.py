@@ -1,0 +1,132 @@
+"""Result memories over HTTP: the whole application of one worker, a real cascade."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from starlette.types import Scope
+
+from edge.sidecar import read_sidecar
+from server.app import create_app
+from server.endpoints.open_inference import Right
+from server.errors import RequestError
+from server.limits import ServerSettings
+
+Writer = Callable[..., Path]
+Serve = Callable[..., Any]
+Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+MEMORY = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
+
+
+def authorise(scope: Scope, right: Right) -> str:
+    """Let the key "user" infer only, everybody else everything."""
+    if dict(scope["headers"]).get(b"x-key") == b"user" and right == "manage":
+        raise RequestError(403, "the key may not manage")
+    return ""
+
+
+@pytest.fixture
+def serve(
+    tmp_path: Path, write_classifier: Writer, write_cascade: Writer, serve_app: Serve
+) -> Serve:
+    """Serve "pair" with a memory, "plain" without one, and the single networks "a" and "b"."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    members = []
+    for name, seed in (("a", 3), ("b", 5)):
+        member = write_classifier(folder, name, seed=seed)
+        members.append((name, read_sidecar(member).files[0].sha256))
+    write_cascade(folder, "pair", members[0], members[1], cascade={"memory": MEMORY})
+    write_cascade(folder, "plain", members[0], members[1])
+
+    def run(use: Use, **settings: Any) -> Any:
+        return serve_app(
+            lambda assignment: create_app(
+                ServerSettings(**settings), [folder], assignment, authorise
+            ),
+            use,
+        )
+
+    return run
+
+
+async def ask(client: httpx.AsyncClient, image: np.ndarray) -> bool:
+    """Classify an image; returns whether the memory answered."""
+    picture = cv2.imencode(".png", image)[1].tobytes()
+    answer = await client.post("/v1/classify/pair", content=picture)
+    return bool(answer.json()["results"][0]["trace"]["memory_hit"])
+
+
+async def counters(client: httpx.AsyncClient) -> dict[str, int]:
+    found: dict[str, int] = (await client.get("/v1/memory/pair")).json()["counters"]
+    return found
+
+
+def test_the_counters_tell_what_the_memory_did(serve: Serve, pictures: np.ndarray) -> None:
+    async def use(client: httpx.AsyncClient) -> Any:
+        for image in (pictures[0], pictures[0], pictures[1]):
+            await ask(client, image)
+        return (await client.get("/v1/memory/pair")).json()
+
+    answer = serve(use)
+    found = answer.pop("counters")
+    assert answer == {"model": "pair", "version": "1", "shared": False}
+    assert (found["lookups"], found["hits"], found["stored"], found["entries"]) == (3, 1, 2, 2)
+
+
+def test_a_cleared_memory_answers_nothing(serve: Serve, pictures: np.ndarray) -> None:
+    async def use(client: httpx.AsyncClient) -> Any:
+        before = [await ask(client, pictures[0]), await ask(client, pictures[0])]
+        status = (await client.delete("/v1/memory/pair")).status_code
+        entries = (await counters(client))["entries"]
+        return before, status, entries, await ask(client, pictures[0])
+
+    assert serve(use) == ([False, True], 204, 0, False)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(
+    ("model", "status", "word"),
+    [("plain", 400, "'plain'"), ("a", 400, "'a'"), ("pear", 404, "'pair'")],
+)
+def test_a_model_without_a_memory_is_named(
+    serve: Serve, method: str, model: str, status: int, word: str
+) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.request(method, f"/v1/memory/{model}")
+
+    answer = serve(use)
+    assert (answer.status_code, list(answer.json())) == (status, ["error"])
+    assert word in answer.json()["error"]
+
+
+def test_a_server_that_remembers_nothing_says_so(serve: Serve) -> None:
+    async def use(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get("/v1/memory/pair")
+
+    answer = serve(use, remember=False)
+    assert answer.status_code == 400
+    assert "no result memory" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_only_who_may_manage_may_ask(serve: Serve, pictures: np.ndarray, method: str) -> None:
+    async def use(client: httpx.AsyncClient) -> Any:
+        await ask(client, pictures[0])
+        answer = await client.request(method, "/v1/memory/pair", headers={"X-Key": "user"})
+        return answer.status_code, (await counters(client))["entries"]
+
+    assert serve(use) == (403, 1)
