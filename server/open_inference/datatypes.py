@@ -63,9 +63,7 @@ DATATYPES: Final = {
 }
 DATATYPE_NAMES: Final = (*DATATYPES, "BYTES")
 
-_BY_DTYPE: Final = {
-    one.dtype.newbyteorder("="): one for name, one in DATATYPES.items() if name != "BF16"
-}
+_BY_DTYPE: Final = {one.dtype: one for name, one in DATATYPES.items() if name != "BF16"}
 
 
 def datatype_of(dtype: np.dtype[Any]) -> Datatype:
@@ -74,7 +72,7 @@ def datatype_of(dtype: np.dtype[Any]) -> Datatype:
     Raises:
         KeyError: If the protocol has none for it.
     """
-    return _BY_DTYPE[dtype.newbyteorder("=")]
+    return _BY_DTYPE.get(dtype) or _BY_DTYPE[dtype.newbyteorder("<")]
 
 
 def array_from_json(values: list[Any], datatype: Datatype, count: int, name: str) -> NDArray[Any]:

@@ -124,11 +124,11 @@ def decode_infer_request(body: bytes, header_length: int | None) -> InferRequest
     binary = _BinaryPart(view[len(body) if header_length is None else header_length :])
     inputs = [_input(entry, binary) for entry in _entries(request, "inputs")]
     binary.require_end()
-    _require_unique("inputs", [tensor.name for tensor in inputs])
+    _require_unique("inputs", inputs)
     outputs: list[RequestedOutput] = []
     if request.get("outputs") is not None:
         outputs = [_output(entry, binary_output) for entry in _entries(request, "outputs")]
-        _require_unique("outputs", [output.name for output in outputs])
+        _require_unique("outputs", outputs)
     return InferRequest(
         id=_id(request),
         inputs=tuple(inputs),
@@ -261,12 +261,15 @@ def _output(entry: Mapping[str, Any], binary_output: bool) -> RequestedOutput:
 
 def _entries(request: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
     entries = request.get(field)
-    if type(entries) is not list or set(map(type, entries)) - {dict}:
+    if type(entries) is not list:
         raise _wrong(f"the field {field}", entries, "an array of objects")
     if len(entries) > MAX_TENSORS:
         raise RequestError(
             400, f"the request has {len(entries)} {field}, expected {MAX_TENSORS} at most"
         )
+    for entry in entries:
+        if type(entry) is not dict:
+            raise _wrong(f"the field {field}", entries, "an array of objects")
     return entries
 
 
@@ -337,12 +340,16 @@ def _described(owner: _Owner) -> str:
     return f"{kind} {shown(name)}" if name is not None else kind
 
 
-def _require_unique(field: str, names: Sequence[str]) -> None:
+def _require_unique(field: str, tensors: Sequence[InputTensor | RequestedOutput]) -> None:
+    if len(tensors) < 2:
+        return
     seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise RequestError(400, f"{shown(name)} is twice among the {field}, expected it once")
-        seen.add(name)
+    for tensor in tensors:
+        if tensor.name in seen:
+            raise RequestError(
+                400, f"{shown(tensor.name)} is twice among the {field}, expected it once"
+            )
+        seen.add(tensor.name)
 
 
 def _named(name: str, convert: Callable[[], T]) -> T:

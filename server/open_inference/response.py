@@ -84,7 +84,7 @@ def encode_infer_response(response: InferResponse) -> EncodedResponse:
     encoded = orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY)
     return EncodedResponse(
         chunks=[encoded, *binary],
-        header_length=len(encoded) if any(output.binary for output in response.outputs) else None,
+        header_length=len(encoded) if binary else None,
     )
 
 
