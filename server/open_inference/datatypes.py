@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from server.errors import RequestError
 from server.open_inference.messages import shown
 
-#: A decoded tensor; a list holds the elements of a BYTES tensor, row by row.
-Data = NDArray[Any] | list[bytes]
-
 #: Each element of a BYTES tensor is preceded by its length.
 _LENGTH: Final = struct.Struct("<I")
 

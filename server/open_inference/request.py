@@ -18,13 +18,13 @@ from server.errors import RequestError
 from server.open_inference.datatypes import (
     DATATYPE_NAMES,
     DATATYPES,
-    Data,
     array_from_bytes,
     array_from_json,
     bytes_elements,
     bytes_from_json,
 )
 from server.open_inference.messages import shown
+from server.serving.served_model import Tensor
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class InputTensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Data
+    data: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ def _data_from_json(
     entry: Mapping[str, Any],
     described: tuple[str, tuple[int, ...], str],
     parameters: Mapping[str, Any],
-) -> Data:
+) -> Tensor:
     datatype_name, shape, name = described
     values = entry.get("data")
     if type(values) is not list:
@@ -221,7 +221,7 @@ def _data_from_json(
 
 def _data_from_bytes(
     data: memoryview, datatype_name: str, shape: tuple[int, ...], name: str
-) -> Data:
+) -> Tensor:
     count = math.prod(shape)
     if datatype_name == "BYTES":
         elements = _named(name, lambda: list(bytes_elements(data)))

@@ -11,8 +11,9 @@ import orjson
 
 from server.errors import RequestError
 from server.open_inference.classification import top_classes
-from server.open_inference.datatypes import Data, bytes_from_elements, datatype_of
+from server.open_inference.datatypes import bytes_from_elements, datatype_of
 from server.open_inference.messages import shown
+from server.serving.served_model import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class OutputTensor:
     """
 
     name: str
-    data: Data
+    data: Tensor
     binary: bool = False
     classes: int = 0
 
@@ -123,7 +124,7 @@ def _encoded(
     return entry
 
 
-def _shape(data: Data) -> tuple[int, ...]:
+def _shape(data: Tensor) -> tuple[int, ...]:
     return (len(data),) if isinstance(data, list) else data.shape
 
 
