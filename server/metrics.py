@@ -1,37 +1,37 @@
 """What the server did, counted by every worker and told for all of them together.
 
-The counters are prometheus-client's, in its mode for several processes: each worker counts in
-files that it maps into memory, and whichever worker is asked adds all files up. So a worker that is
-killed loses no count, and the one that replaces it goes on counting in the same files.
-
-Counting in mapped files costs 0.8 us an increment and 1.5 us an observation, twice as much as in
-ordinary objects (2 shared x86-64 cores, prometheus-client 0.26).
+Every worker counts in files of its own, and whichever worker is asked adds all files up.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from bicameral.types import MemoryCounters
+from server import metric_families as families
+from server.counter_file import (
+    SUFFIX,
+    CounterFile,
+    Key,
+    counters_path,
+    gauges_path,
+    read_counters,
+)
+from server.metric_families import FAMILIES, Family, observe
 from server.serving.cascade_model import CascadeModel
 from server.serving.computation import BatchRecord
 from server.serving.served_model import ModelVersion, ServedModel
 
 #: Media type of `Metrics.exposition`.
 EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-#: Upper bounds in seconds, from a tiny network on an idle server to the longest wait allowed.
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
 #: What the memory's counters other than lookups and hits are called.
 _MEMORY_EVENTS = (
@@ -86,13 +86,16 @@ class Metrics:
         Args:
             folder: Shared by all workers of a server, empty when it starts.
             slot: Which worker; no two processes may count for one at the same time.
+
+        Raises:
+            OSError: If the folder cannot be written.
         """
         self._folder = folder
-        self._value_class = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        self._counters = CounterFile(counters_path(folder, slot))
+        self._gauges = CounterFile(gauges_path(folder, slot))
         self._registry = CollectorRegistry()
-        MultiProcessCollector(self._registry, str(folder))  # type: ignore[no-untyped-call]
-        self._families = _Families()
-        self._models: dict[ModelVersion, _ModelMetrics] = {}
+        self._registry.register(_Sums(folder))
+        self._models: dict[ModelVersion, _ModelRows] = {}
         self._counted: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
 
     def count_request(self, model: ModelVersion, status: int | None, duration_s: float) -> None:
@@ -103,17 +106,17 @@ class Metrics:
             status: HTTP status; None: the client did not wait for it.
             duration_s: From the request's head to its answer.
         """
-        metrics = self._of(model)
-        metrics.request_duration.observe(duration_s)
-        metrics.outcome(outcome_of(status)).inc()
+        rows = self._of(model)
+        observe(rows.request_duration, families.REQUEST_DURATION, duration_s)
+        rows.single(families.REQUESTS, outcome_of(status))[0] += 1.0
 
     def count_batch(self, model: ModelVersion, record: BatchRecord) -> None:
         """Count a run; a `server.serving.parts.BatchObserver`."""
-        metrics = self._of(model)
-        metrics.batch_size.observe(record.rows)
-        metrics.compute_duration.observe(record.run_s)
+        rows = self._of(model)
+        observe(rows.batch_size, families.BATCH_SIZE, record.rows)
+        observe(rows.compute_duration, families.COMPUTE_DURATION, record.run_s)
         for wait_s in record.waits_s:
-            metrics.queue_duration.observe(wait_s)
+            observe(rows.queue_duration, families.QUEUE_DURATION, wait_s)
 
     async def sample(self, models: Iterable[ServedModel]) -> None:
         """Take over what models count themselves; to be called again and again.
@@ -128,7 +131,7 @@ class Metrics:
             if isinstance(model, CascadeModel):
                 await self._sample_cascade(self._of(version), model)
         for version, waiting in queued.items():
-            self._of(version).queue_depth.set(waiting)
+            self._of(version).single(families.QUEUE_DEPTH)[0] = waiting
 
     def exposition(self) -> bytes:
         """Return the sums over all workers in Prometheus' text format."""
@@ -136,30 +139,26 @@ class Metrics:
 
     def totals(self) -> dict[ModelVersion, ModelTotals]:
         """Return the sums over all workers, for every model that ever answered."""
-        samples: dict[ModelVersion, _Samples] = {}
-        for family in self._registry.collect():
-            for sample in family.samples:
-                labels = dict(sample.labels)
-                if "le" in labels:
-                    continue
-                model = ModelVersion(name=labels.pop("model"), version=labels.pop("version"))
-                # What is left tells the samples of one model apart: outcome, stage, result, event.
-                key = sample.name, *labels.values()
-                samples.setdefault(model, {})[key] = sample.value
-        return {model: _totals(of_model) for model, of_model in samples.items()}
+        by_model: dict[ModelVersion, dict[Key, list[float]]] = {}
+        for (family, name, version, *label), row in _summed(self._folder).items():
+            model = ModelVersion(name=name, version=version)
+            by_model.setdefault(model, {})[family, *label] = row
+        return {model: _totals(rows) for model, rows in by_model.items()}
 
-    async def _sample_cascade(self, metrics: _ModelMetrics, model: CascadeModel) -> None:
+    async def _sample_cascade(self, rows: _ModelRows, model: CascadeModel) -> None:
         for stage, count in self._news(model, model.stage_counts()).items():
-            metrics.stage(stage).inc(count)
-        if model.memory is None:
+            rows.single(families.STAGES, stage)[0] += count
+        memory = model.memory
+        if memory is None:
             return
-        counters = asdict(await model.memory.counters())
-        metrics.set_memory_entries(counters.pop("entries"), shared=model.memory.remote)
-        news = self._news(model.memory, counters)
-        metrics.memory_lookups("hit").inc(news["hits"])
-        metrics.memory_lookups("miss").inc(news["lookups"] - news["hits"])
+        counters = asdict(await memory.counters())
+        entries = families.SHARED_MEMORY_ENTRIES if memory.remote else families.MEMORY_ENTRIES
+        rows.single(entries)[0] = counters.pop("entries")
+        news = self._news(memory, counters)
+        rows.single(families.MEMORY_LOOKUPS, "hit")[0] += news["hits"]
+        rows.single(families.MEMORY_LOOKUPS, "miss")[0] += news["lookups"] - news["hits"]
         for event in _MEMORY_EVENTS:
-            metrics.memory_events(event).inc(news[event])
+            rows.single(families.MEMORY_EVENTS, event)[0] += news[event]
 
     def _news(self, source: object, counts: Mapping[str, int]) -> dict[str, int]:
         """Return how much a source has counted since it was asked last."""
@@ -167,168 +166,94 @@ class Metrics:
         self._counted[source] = dict(counts)
         return {name: count - before.get(name, 0) for name, count in counts.items()}
 
-    def _of(self, model: ModelVersion) -> _ModelMetrics:
+    def _of(self, model: ModelVersion) -> _ModelRows:
         found = self._models.get(model)
         if found is None:
-            found = self._models[model] = _ModelMetrics(self._families, model, self._opening)
+            found = self._models[model] = _ModelRows(model, self._counters, self._gauges)
         return found
 
-    @contextmanager
-    def _opening(self) -> Iterator[None]:
-        """Let the counters that are made inside be this worker's.
 
-        The library takes place and kind of new counters from the environment and from a variable of
-        its own; both are put back, so that nothing else in the process is counted here.
-        """
-        name, kind = "PROMETHEUS_MULTIPROC_DIR", values.ValueClass
-        before = os.environ.get(name)
-        os.environ[name] = str(self._folder)
-        values.ValueClass = self._value_class
-        try:
-            yield
-        finally:
-            values.ValueClass = kind
-            if before is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = before
+class _ModelRows:
+    """The numbers of one model; those that every request needs are at hand."""
 
+    def __init__(self, model: ModelVersion, counters: CounterFile, gauges: CounterFile) -> None:
+        self._model = model
+        self._counters, self._gauges = counters, gauges
+        self._singles: dict[tuple[str, str], memoryview[float]] = {}
+        self.request_duration = self._row(families.REQUEST_DURATION)
+        self.queue_duration = self._row(families.QUEUE_DURATION)
+        self.compute_duration = self._row(families.COMPUTE_DURATION)
+        self.batch_size = self._row(families.BATCH_SIZE)
 
-class _Families:
-    """All metrics by name; the labels below them are made when a model first needs them."""
-
-    def __init__(self) -> None:
-        model = ("model", "version")
-        self.requests = _counter("inference_requests_total", "Answered requests.", "outcome")
-        self.request_duration = _histogram(
-            "inference_request_duration_seconds", "From a request's head to its answer.", _SECONDS
-        )
-        self.queue_duration = _histogram(
-            "inference_queue_duration_seconds", "Time that requests waited for their run.", _SECONDS
-        )
-        self.compute_duration = _histogram(
-            "inference_compute_duration_seconds", "Duration of runs.", _SECONDS
-        )
-        self.batch_size = _histogram("inference_batch_size", "Rows of a run.", _ROWS)
-        self.queue_depth = Gauge(
-            "inference_queue_depth",
-            "Requests that wait for a run.",
-            model,
-            registry=None,
-            multiprocess_mode="livesum",
-        )
-        self.stages = _counter("cascade_stage_total", "Images by the stage that answered.", "stage")
-        self.memory_lookups = _counter(
-            "result_memory_lookups_total", "Images looked up in the result memory.", "result"
-        )
-        self.memory_events = _counter(
-            "result_memory_events_total", "What became of lookups and results.", "event"
-        )
-        # A memory in the process is one of several, one on a server is the same for all workers.
-        self.memory_entries = Gauge(
-            "result_memory_entries",
-            "Results in the memories of all processes.",
-            model,
-            registry=None,
-            multiprocess_mode="livesum",
-        )
-        self.shared_memory_entries = Gauge(
-            "result_memory_shared_entries",
-            "Results in the memory on a server.",
-            model,
-            registry=None,
-            multiprocess_mode="livemax",
-        )
-
-
-def _counter(name: str, help_text: str, label: str) -> Counter:
-    return Counter(name, help_text, ("model", "version", label), registry=None)
-
-
-def _histogram(name: str, help_text: str, buckets: Sequence[float]) -> Histogram:
-    return Histogram(name, help_text, ("model", "version"), registry=None, buckets=buckets)
-
-
-class _ModelMetrics:
-    """The counters of one model; looked up once, since looking up costs as much as counting."""
-
-    def __init__(
-        self,
-        families: _Families,
-        model: ModelVersion,
-        opening: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._families = families
-        self._labels = (model.name, model.version)
-        self._opening = opening
-        self._counters: dict[tuple[Counter, str], Counter] = {}
-        with opening():
-            self.request_duration = families.request_duration.labels(*self._labels)
-            self.queue_duration = families.queue_duration.labels(*self._labels)
-            self.compute_duration = families.compute_duration.labels(*self._labels)
-            self.batch_size = families.batch_size.labels(*self._labels)
-            self.queue_depth = families.queue_depth.labels(*self._labels)
-
-    def outcome(self, outcome: str) -> Counter:
-        """Return the counter of requests with this outcome."""
-        return self._counter(self._families.requests, outcome)
-
-    def stage(self, stage: str) -> Counter:
-        """Return the counter of images that this stage answered."""
-        return self._counter(self._families.stages, stage)
-
-    def memory_lookups(self, result: str) -> Counter:
-        """Return the counter of lookups with this result."""
-        return self._counter(self._families.memory_lookups, result)
-
-    def memory_events(self, event: str) -> Counter:
-        """Return the counter of one of `_MEMORY_EVENTS`."""
-        return self._counter(self._families.memory_events, event)
-
-    def set_memory_entries(self, entries: int, *, shared: bool) -> None:
-        """Note how many results a memory holds."""
-        families = self._families
-        family = families.shared_memory_entries if shared else families.memory_entries
-        with self._opening():
-            family.labels(*self._labels).set(entries)
-
-    def _counter(self, family: Counter, label: str) -> Counter:
-        found = self._counters.get((family, label))
+    def single(self, family: Family, label: str = "") -> memoryview[float]:
+        """Return the row of a counter or a gauge, which has one number."""
+        found = self._singles.get((family.name, label))
         if found is None:
-            with self._opening():
-                found = self._counters[family, label] = family.labels(*self._labels, label)
+            found = self._singles[family.name, label] = self._row(family, label)
         return found
 
+    def _row(self, family: Family, label: str = "") -> memoryview[float]:
+        file = self._gauges if family.kind == "gauge" else self._counters
+        key = (family.name, self._model.name, self._model.version)
+        return file.row((*key, label) if family.label else key, family.size)
 
-#: Values of one model's samples, by the sample's name and its third label, if it has one.
-_Samples = dict[tuple[str, ...], float]
+
+class _Sums(Collector):
+    """The sums over all workers, for prometheus-client."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        """Return every metric, with or without numbers."""
+        rows = _summed(self._folder)
+        for family in FAMILIES.values():
+            yield family.metric(
+                {key[1:]: row for key, row in rows.items() if key[0] == family.name}
+            )
 
 
-def _totals(samples: _Samples) -> ModelTotals:
-    def value(*key: str) -> float:
-        return samples.get(key, 0.0)
+def _summed(folder: Path) -> dict[Key, list[float]]:
+    """Return the numbers of all workers together, by family, model, version, and label."""
+    of_workers: dict[Key, list[list[float]]] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for key, row in read_counters(path).items():
+            of_workers.setdefault(key, []).append(row)
+    return {key: FAMILIES[key[0]].joined_rows(rows) for key, rows in of_workers.items()}
 
-    def by_label(name: str) -> dict[str, int]:
-        return {key[1]: int(count) for key, count in samples.items() if key[0] == name}
 
-    lookups, events = (
-        by_label("result_memory_lookups_total"),
-        by_label("result_memory_events_total"),
-    )
-    memory = None
+def _totals(rows: Mapping[Key, list[float]]) -> ModelTotals:
+    """Make a model's totals of its numbers by family and label."""
+
+    def by_label(family: Family) -> dict[str, int]:
+        return {key[1]: int(row[0]) for key, row in rows.items() if key[0] == family.name}
+
+    def count_and_sum(family: Family) -> tuple[int, float]:
+        row = rows.get((family.name,), [0.0])
+        return int(sum(row[:-1])), row[-1]
+
+    queued, queue_s = count_and_sum(families.QUEUE_DURATION)
+    runs, computed = count_and_sum(families.BATCH_SIZE)
+    lookups, memory = by_label(families.MEMORY_LOOKUPS), None
     if lookups:
-        entries = value("result_memory_entries") + value("result_memory_shared_entries")
+        entries = sum(
+            rows.get((family.name,), [0.0])[0]
+            for family in (families.MEMORY_ENTRIES, families.SHARED_MEMORY_ENTRIES)
+        )
         memory = MemoryCounters(
-            lookups=sum(lookups.values()), hits=lookups["hit"], entries=int(entries), **events
+            lookups=sum(lookups.values()),
+            hits=lookups["hit"],
+            entries=int(entries),
+            **by_label(families.MEMORY_EVENTS),
         )
     return ModelTotals(
-        requests=by_label("inference_requests_total"),
-        request_s=value("inference_request_duration_seconds_sum"),
-        queue_s=value("inference_queue_duration_seconds_sum"),
-        queued=int(value("inference_queue_duration_seconds_count")),
-        rows=int(value("inference_batch_size_sum")),
-        runs=int(value("inference_batch_size_count")),
-        compute_s=value("inference_compute_duration_seconds_sum"),
-        stages=by_label("cascade_stage_total"),
+        requests=by_label(families.REQUESTS),
+        request_s=count_and_sum(families.REQUEST_DURATION)[1],
+        queue_s=queue_s,
+        queued=queued,
+        rows=int(computed),
+        runs=runs,
+        compute_s=count_and_sum(families.COMPUTE_DURATION)[1],
+        stages=by_label(families.STAGES),
         memory=memory,
     )

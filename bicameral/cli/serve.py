@@ -52,6 +52,7 @@ def serve(
             port=settings.port,
             workers=settings.workers or available_processors(),
             drain_s=settings.drain_s,
+            head_timeout_s=settings.requests.body_timeout_s,
             logs=logs,
         ),
         partial(_worker_app, settings, folders or (weights_folder(),)),

@@ -24,6 +24,7 @@ class Assignment:
         host: Address to listen on.
         port: TCP port, reserved by the supervisor.
         drain_s: How long to wait for accepted requests at the end.
+        head_timeout_s: How long the head of a request may take to arrive.
         logs: How to log.
     """
 
@@ -33,6 +34,7 @@ class Assignment:
     host: str
     port: int
     drain_s: float
+    head_timeout_s: float
     logs: LogSettings
 
 

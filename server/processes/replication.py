@@ -32,6 +32,9 @@ T = TypeVar("T")
 #: Pause after a failure that has no known reason, so that the log is not flooded.
 _RETRY_S = 5.0
 
+#: How often a worker that waits for the others reads their statuses.
+_ASK_EVERY_S = 0.01
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationTimes:
@@ -242,7 +245,7 @@ class ReplicatedRepository:
                     f"{self._times.answer_s:g} s; they follow as soon as they can",
                     {"Retry-After": "1"},
                 )
-            await asyncio.sleep(self._times.look_s / 2)
+            await asyncio.sleep(_ASK_EVERY_S)
 
     async def _keep_following(self) -> None:
         """Follow what other workers and the folders of models bring, until cancelled."""

@@ -38,6 +38,7 @@ class SupervisorSettings:
         workers: Number of processes, at least 1.
         drain_s: How long workers wait for accepted requests at the end.
         logs: How all processes log.
+        head_timeout_s: How long the head of a request may take to arrive.
         hang_s: A worker without a sign of life for so long is killed. Nothing should keep its event
             loop busy for a second, but a machine that is short of memory or processors may.
     """
@@ -47,6 +48,7 @@ class SupervisorSettings:
     workers: int
     drain_s: float
     logs: LogSettings
+    head_timeout_s: float = 10.0
     hang_s: float = 60.0
 
 
@@ -110,6 +112,7 @@ class Supervisor:
             host=settings.host,
             port=port,
             drain_s=settings.drain_s,
+            head_timeout_s=settings.head_timeout_s,
             logs=settings.logs,
         )
         return WorkerProcess(assignment, self._factory, RestartPolicy(), settings.hang_s)

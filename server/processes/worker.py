@@ -17,6 +17,7 @@ import uvicorn
 from bicameral.errors import BicameralError
 from server.logs import configure_logging
 from server.processes.assignment import AppFactory, Assignment
+from server.processes.http_protocol import http_protocol
 from server.processes.ports import bind_shared
 from server.processes.worker_status import remove_status
 
@@ -60,7 +61,7 @@ def run_worker(assignment: Assignment, factory: AppFactory, supervisor: Connecti
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=http_protocol(assignment.head_timeout_s),
         lifespan="on",
         log_config=None,
         access_log=False,

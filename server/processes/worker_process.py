@@ -10,8 +10,7 @@ import time
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from prometheus_client.multiprocess import mark_process_dead
-
+from server.counter_file import gauges_path, remove_counters
 from server.processes.assignment import AppFactory, Assignment
 from server.processes.restart_policy import RestartPolicy
 from server.processes.worker import FAILED, SERVING, run_worker
@@ -85,9 +84,9 @@ class WorkerProcess:
         _log.info("started %s, process %d", self.name, process.pid)
 
     def waitables(self) -> list[int | Connection]:
-        """Return what becomes readable when something happens here."""
+        """Return what is readable when there is something for `look` to find."""
         found: list[int | Connection] = []
-        if self.alive and self._process is not None:
+        if self._process is not None:
             found.append(self._process.sentinel)
         if self._messages is not None:
             found.append(self._messages)
@@ -95,7 +94,7 @@ class WorkerProcess:
 
     def due_s(self) -> float:
         """Return when to look again if nothing happens."""
-        return self._silent_until_s if self.alive else self._start_at_s
+        return self._start_at_s if self._process is None else self._silent_until_s
 
     def look(self) -> int | None:
         """Note what happened: messages, silence, death.
@@ -159,6 +158,6 @@ class WorkerProcess:
         self._process = self._messages = None
         remove_status(self._assignment.folder, self._assignment.slot)
         # What it counted stays; what it had in its queues at the moment is gone.
-        mark_process_dead(self._assignment.slot, str(self._assignment.folder.metrics))  # type: ignore[no-untyped-call]
+        remove_counters(gauges_path(self._assignment.folder.metrics, self._assignment.slot))
         now_s = time.monotonic()
         self._start_at_s = now_s + self._policy.delay_s(now_s - self._started_s)
