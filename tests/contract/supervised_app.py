@@ -51,7 +51,7 @@ async def answer_lifespan(receive, send):
 
 
 if __name__ == "__main__":
-    port, workers, drain_s, hang_s, trouble = sys.argv[1:]
+    port, workers, drain_s, hang_s, head_timeout_s, trouble = sys.argv[1:]
     logs = LogSettings(format="json")
     configure_logging(logs, "supervisor")
     settings = SupervisorSettings(
@@ -60,6 +60,7 @@ if __name__ == "__main__":
         workers=int(workers),
         drain_s=float(drain_s),
         hang_s=float(hang_s),
+        head_timeout_s=float(head_timeout_s),
         logs=logs,
     )
     try:

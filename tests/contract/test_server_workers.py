@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -124,9 +124,13 @@ def start(tmp_path: Path, port: int) -> Iterator[Callable[..., Server]]:
     started: list[Server] = []
 
     def start_server(
-        workers: int = 2, drain_s: float = 30.0, hang_s: float = 60.0, trouble: str = "none"
+        workers: int = 2,
+        drain_s: float = 30.0,
+        hang_s: float = 60.0,
+        head_timeout_s: float = 10.0,
+        trouble: str = "none",
     ) -> Server:
-        arguments = [port, workers, drain_s, hang_s, trouble]
+        arguments = [port, workers, drain_s, hang_s, head_timeout_s, trouble]
         command = [sys.executable, str(SUPERVISED_APP), *map(str, arguments)]
         server = Server(command, port, tmp_path / f"{len(started)}.log")
         started.append(server.__enter__())
@@ -262,6 +266,35 @@ def test_workers_end_when_their_supervisor_is_killed(start):
     until(lambda: not any(map(is_running, workers)), "the workers end")
 
 
+def test_a_head_that_does_not_arrive_in_time_ends_its_connection(start):
+    server = start(workers=1, head_timeout_s=1.0)
+    until(lambda: server.serving(), "the worker answers")
+    whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    for before, part in ((b"", b""), (b"", whole[:9]), (whole, whole[:9])):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as connection:
+            if before:
+                connection.sendall(before)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            connection.sendall(part)
+            assert connection.recv(65536) == b"", "it is closed"
+    kept = server.connect()
+    for _ in range(2):
+        kept.request("GET", "/")
+        kept.getresponse().read()
+    kept.close()
+
+
+def test_head_and_body_of_an_answer_arrive_together(start):
+    server = start(workers=1)
+    until(lambda: server.serving(), "the worker answers")
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as connection:
+        for _ in range(20):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert b'"pid"' in body
+
+
 def test_nothing_is_left_in_memory_or_on_disk(start):
     server = start(workers=1)
     until(lambda: server.serving(), "the worker answers")
@@ -301,11 +334,11 @@ class Client(threading.Thread):
         for _ in range(4):
             try:
                 answer = self.send(identity)
-            except (ConnectionError, RemoteDisconnected):
+                body = answer.read()
+            except (ConnectionError, HTTPException):  # the latter in the middle of an answer
                 self.resets += 1
                 self.connection.close()
                 continue
-            body = answer.read()
             if answer.status != 200 or answer.getheader("X-Request-Id") != identity:
                 self.wrong.append(f"{answer.status} {answer.headers} {body!r}")
             self.answers.append(body)
