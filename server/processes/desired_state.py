@@ -13,8 +13,8 @@ from bicameral.errors import DataError
 from bicameral.files import write_text_atomic
 from server.serving.served_model import ModelVersion
 
-#: Which file stands under the name; a changed one always differs.
-_Signature = tuple[int, int, int]
+#: The file begins with ``{"revision":`` and the number.
+_BEGINNING_BYTES = 32
 
 
 class MemoryClear(BaseModel):
@@ -86,13 +86,17 @@ class DesiredStateFile:
         self._path = path
         self._lock = path.with_suffix(".lock")
 
-    def signature(self) -> _Signature | None:
-        """Return something that changes whenever the file does; None: there is no file."""
+    def signature(self) -> bytes | None:
+        """Return the file's beginning, which differs for every revision; None: there is no file.
+
+        Times and numbers of files would not do: a file that was replaced twice within the clock's
+        tick may look the same again.
+        """
         try:
-            status = self._path.stat()
+            with self._path.open("rb") as file:
+                return file.read(_BEGINNING_BYTES)
         except FileNotFoundError:
             return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def read(self) -> DesiredState:
         """Return the state; one without a file has revision 0.

@@ -41,7 +41,7 @@ class ReplicationTimes:
     """How often a worker looks, and how long it waits.
 
     Attributes:
-        look_s: Time between two looks for a change by another worker; a look is one ``stat``.
+        look_s: Time between two looks for a change by another worker; a look reads a few bytes.
         answer_s: A change is answered when all workers have followed, or after this time.
         folders_s: Time between two looks into the folders of models, a few milliseconds each; None:
             what changes there is loaded by request only.
