@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from bicameral.errors import BicameralError, MachineError, UserError
 from server.endpoints.asgi import error_answer
 from server.errors import RequestError
+from server.open_inference.messages import shown
 
 
 def answer_failures(app: FastAPI) -> None:
@@ -35,10 +36,14 @@ def _own(_: Request, error: Exception) -> Response:
     return _response(request_error(error))
 
 
-def _http(_: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return _response(RequestError(error.status_code, str(error.detail), error.headers))
+    message = str(error.detail)
+    if error.status_code in (404, 405):
+        what = shown(f"{request.method} {request.url.path}")
+        message = f"there is no {what} here; GET /openapi.json and GET /v2 tell what there is"
+    return _response(RequestError(error.status_code, message, error.headers))
 
 
 def _invalid(_: Request, error: Exception) -> Response:
