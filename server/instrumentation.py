@@ -6,6 +6,7 @@ network answers in forty.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -13,9 +14,10 @@ import re
 import time
 from collections.abc import Iterable
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.endpoints.asgi import error_answer
+from server.errors import RequestError
 from server.logs import current_request_id
 from server.metrics import Metrics
 from server.serving.served_model import ModelVersion
@@ -85,7 +87,14 @@ class Instrumented:
             _log.exception("%s %s failed", scope.get("method", "WS"), scope["path"])
             if status is not None or scope["type"] != "http":
                 raise
-            await _answer_failure(send_with_id, identity)
+            failure = RequestError(500, f"the server failed; its log tells more about {identity}")
+            await error_answer(failure).send(send_with_id)
+        except asyncio.CancelledError:
+            # The time in which a server that ends finishes what it accepted is over.
+            if status is None and scope["type"] == "http":
+                failure = RequestError(503, "the server is shutting down", {"Retry-After": "1"})
+                await error_answer(failure).send(send_with_id)
+            raise
         finally:
             self._note(scope, status, time.perf_counter() - start_s)
             current_request_id.reset(outside)
@@ -113,14 +122,3 @@ def _chosen_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
         if name == _HEADER:
             return value if _ID.fullmatch(value) else None
     return None
-
-
-async def _answer_failure(send: Send, identity: str) -> None:
-    """Answer a request in which the server failed; what happened is in the log only."""
-    body = orjson.dumps({"error": f"the server failed; its log tells more about {identity}"})
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -206,9 +206,11 @@ def spy():
     logger.setLevel(level)
 
 
-def ask_directly(app: Any, metrics: Metrics, **options: bool) -> list[dict[str, Any]]:
+def ask_directly(
+    app: Any, metrics: Metrics, sent: list[dict[str, Any]] | None = None, **options: bool
+) -> list[dict[str, Any]]:
     """Return the messages by which an application answers a request, wrapped."""
-    sent: list[dict[str, Any]] = []
+    sent = [] if sent is None else sent
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -230,6 +232,10 @@ async def failing_late(_scope: Any, _receive: Any, send: Any) -> None:
     raise ValueError("nobody expected this")
 
 
+async def cancelled(_scope: Any, _receive: Any, _send: Any) -> None:
+    raise asyncio.CancelledError
+
+
 async def fine(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 204})
     await send({"type": "http.response.body", "body": b""})
@@ -249,6 +255,17 @@ def test_a_failure_in_the_middle_of_an_answer_breaks_it_off(tmp_path, spy):
     with pytest.raises(ValueError, match="nobody expected this"):
         ask_directly(failing_late, Metrics(tmp_path, 0))
     assert len(spy.lines) == 1
+
+
+def test_what_a_server_that_ends_cannot_finish_is_refused(tmp_path, spy):
+    sent: list[dict[str, Any]] = []
+    with pytest.raises(asyncio.CancelledError):
+        ask_directly(cancelled, Metrics(tmp_path, 0), sent)
+    start, body = sent
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert json.loads(body["body"]) == {"error": "the server is shutting down"}
+    assert spy.lines == []
 
 
 def test_requests_are_logged_if_wanted(tmp_path, spy):
