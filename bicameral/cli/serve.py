@@ -42,8 +42,11 @@ def serve(
     from server.limits import available_processors
     from server.logs import LogSettings, configure_logging
     from server.processes.supervisor import Supervisor, SupervisorSettings
+    from server.serving.model_folder import scan_folders
 
     settings = settings or ServerSettings()
+    folders = folders or (weights_folder(),)
+    scan_folders(folders)  # refuses what is no folder before anything starts
     logs = LogSettings(format=log_format, requests=log_requests)
     configure_logging(logs, "supervisor")
     supervisor = Supervisor(
@@ -55,7 +58,7 @@ def serve(
             head_timeout_s=settings.requests.body_timeout_s,
             logs=logs,
         ),
-        partial(_worker_app, settings, folders or (weights_folder(),)),
+        partial(_worker_app, settings, folders),
     )
     return supervisor.run()
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 Writer = Callable[..., Path]
 
 PATIENCE_S = 60.0
+SERVE = (sys.executable, "-c", "from bicameral.cli.app import main; main()", "serve")
 SUPERVISED_APP = Path(__file__).with_name("supervised_app.py")
 
 
@@ -370,9 +371,8 @@ def serve(tmp_path: Path, port: int, write_classifier: Writer) -> Iterator[Serve
     folder = tmp_path / "models"
     folder.mkdir()
     write_classifier(folder, "first", seed=1)
-    main = "from bicameral.cli.app import main; main()"
     options = ["--port", str(port), "--workers", "2", "--log-format", "json"]
-    command = [sys.executable, "-c", main, "serve", str(folder), *options]
+    command = [*SERVE, str(folder), *options]
     with Server(command, port, tmp_path / "serve.log") as server:
         until(lambda: server.status() == 200, "the server is ready")
         yield server
@@ -445,3 +445,18 @@ def test_logs_are_json_and_name_the_process(serve: Server):
     lines = [json.loads(line) for line in serve.log.splitlines()]
     assert {line["process"] for line in lines} == {"supervisor", "worker-0", "worker-1"}
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["no/such/folder"], "error: cannot read the model folder no/such/folder"),
+        (["--workers", "0"], "error: the server's workers is 0, expected at least 1"),
+        (["--host", "192.0.2.1"], "error: cannot listen on 192.0.2.1 port 8000: this machine has"),
+    ],
+)
+def test_settings_that_cannot_be_meant_end_the_command_with_their_reason(words, reason):
+    result = subprocess.run([*SERVE, *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert "Traceback" not in result.stderr

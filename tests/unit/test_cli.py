@@ -29,14 +29,14 @@ def test_help_imports_no_heavy_module():
     [
         ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
-        ["assess", "cascade"], ["classify"],
+        ["assess", "cascade"], ["classify"], ["serve"],
     ],
 )  # fmt: skip
 def test_every_command_prints_its_help_without_the_optional_packages(words):
     block = (
         "import sys\n"
         "for name in ('carla', 'numba', 'msgpack', 'torch', 'onnx', 'jinja2', 'joblib',\n"
-        "             'scipy', 'shapely', 'pyclothoids', 'redis', 'fastapi', 'uvicorn'):\n"
+        "             'scipy', 'shapely', 'pyclothoids', 'redis', 'fastapi', 'uvicorn', 'orjson'):\n"
         "    sys.modules[name] = None\n"
         "from bicameral.cli.app import main; main()"
     )
