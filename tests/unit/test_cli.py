@@ -36,7 +36,7 @@ def test_every_command_prints_its_help_without_the_optional_packages(words):
     block = (
         "import sys\n"
         "for name in ('carla', 'numba', 'msgpack', 'torch', 'onnx', 'jinja2', 'joblib',\n"
-        "             'scipy', 'shapely', 'pyclothoids', 'redis', 'fastapi', 'uvicorn', 'orjson'):\n"
+        "             'scipy', 'shapely', 'pyclothoids', 'redis', 'fastapi', 'uvicorn'):\n"
         "    sys.modules[name] = None\n"
         "from bicameral.cli.app import main; main()"
     )
