@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+_PREFIX = "bicameral-serve-"
 
 #: Writing there never waits for a disk, and it is writable where the root file system is not.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder below it is made by mkdtemp
@@ -40,13 +43,53 @@ class RunFolder:
 
 
 @contextmanager
-def temporary_run_folder() -> Iterator[RunFolder]:
-    """Make a folder, in memory where possible, and remove it at the end."""
-    parent = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
-    path = Path(tempfile.mkdtemp(prefix=f"bicameral-serve-{os.getpid()}-", dir=parent))
+def temporary_run_folder(parent: Path | None = None) -> Iterator[RunFolder]:
+    """Make a folder and remove it at the end, and those that killed servers have left.
+
+    Args:
+        parent: Where to make it; by default in memory, or else in the folder for temporary files.
+    """
+    if parent is None:
+        in_memory = os.access(_MEMORY, os.W_OK | os.X_OK)
+        parent = _MEMORY if in_memory else Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_PREFIX}*"):
+        if _is_abandoned(left):
+            shutil.rmtree(left, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    handle = os.open(path, os.O_RDONLY)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         folder = RunFolder(path=path)
         folder.metrics.mkdir()
         yield folder
     finally:
+        os.close(handle)
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether the server that made a folder is gone.
+
+    Its process number alone would not do: it may have been given away again, or belong to another
+    container that shares the memory. The lock alone would not do either: it is not there yet when
+    the folder is made.
+    """
+    try:
+        os.kill(int(path.name.removeprefix(_PREFIX).partition("-")[0]), 0)
+    except ProcessLookupError:
+        pass
+    except (OSError, ValueError):
+        return False
+    else:
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # somebody else's
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -57,8 +57,13 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         orphans = self.workers()
-        self.process.kill()
-        self.process.wait()
+        for _ in range(2):  # the second one ends it at once, and it tidies up
+            self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
         for process_id in orphans:
             if is_running(process_id):
                 os.kill(process_id, signal.SIGKILL)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,28 @@ def test_a_run_folder_is_its_owners_and_vanishes():
         assert folder.metrics.is_dir()
         assert str(os.getpid()) in folder.path.name
     assert not folder.path.exists()
+
+
+def test_a_run_folder_that_a_killed_server_has_left_is_removed(tmp_path: Path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / f"bicameral-serve-{gone.pid}-left"
+    locked = tmp_path / f"bicameral-serve-{gone.pid}-locked"
+    others = [
+        locked,
+        tmp_path / f"bicameral-serve-{os.getpid()}-mine",
+        tmp_path / "bicameral-serve-odd",
+        tmp_path / "something else",
+    ]
+    for folder in (left, *others):
+        folder.mkdir()
+    handle = os.open(locked, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with temporary_run_folder(tmp_path), temporary_run_folder(tmp_path) as second:
+        assert second.metrics.is_dir()
+        assert not left.exists()
+    os.close(handle)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
 def test_statuses_are_those_of_the_workers_that_live(tmp_path: Path):
