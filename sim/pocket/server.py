@@ -109,6 +109,7 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         streams = StreamServer(settings.port + 1)
         shelf = TownShelf(MapStore(settings.map_folders), settings.seed)
         world = World(shelf, streams, town=settings.town, seed=settings.seed)
+        streams.greet(world.world_stream_id, lambda: tick.present_snapshot(world))
         streams.start(stream_listener)
         rpc_server = await RpcServer(_Service(world, streams)).start(rpc_listener)
         try:

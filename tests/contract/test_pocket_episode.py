@@ -156,6 +156,15 @@ def test_a_second_client_sees_the_ticks_of_the_first(server, world):
     assert other.get_snapshot().frame == frame + 1
 
 
+def test_a_client_that_comes_between_ticks_is_told_the_present_frame(server, world):
+    frame = world.tick()
+    other = server.connect().get_world()
+    deadline_s = time.monotonic() + 30.0
+    while other.get_snapshot().frame != frame and time.monotonic() < deadline_s:
+        pass
+    assert other.get_snapshot().frame == frame
+
+
 def test_map_layers_are_accepted(client, world):
     world.load_map_layer(carla.MapLayer.Buildings)
     world.unload_map_layer(carla.MapLayer.All)

@@ -68,6 +68,23 @@ def test_every_subscriber_of_a_stream_gets_its_messages_and_no_other():
     asyncio.run(scenario())
 
 
+def test_a_new_subscriber_begins_with_the_greeting_of_its_stream():
+    async def scenario():
+        async with running() as (server, port):
+            published = [b"first"]
+            server.greet(STREAM, lambda: tuple(published))
+            reader, writer = await subscribe(server, port)
+            assert await message(reader) == b"first"
+            published.append(b"second")
+            later, later_writer = await subscribe(server, port)
+            assert await message(later) == b"firstsecond"
+            server.publish(STREAM, [b"x"])
+            assert await message(reader) == await message(later) == b"x"
+            await close(writer, later_writer)
+
+    asyncio.run(scenario())
+
+
 def test_a_slow_reader_gets_everything_in_order_while_ticks_wait_for_it(monkeypatch):
     monkeypatch.setattr(stream_server, "PATIENCE_S", 1e6)
 

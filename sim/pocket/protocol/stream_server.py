@@ -16,7 +16,7 @@ import logging
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 #: Bytes queued for one connection before it counts as congested.
 MAX_QUEUED_BYTES = 8 << 20
@@ -180,6 +180,7 @@ class StreamServer:
         self._port = port
         self._connections: set[StreamConnection] = set()
         self._subscribers: dict[int, list[StreamConnection]] = {}
+        self._greetings: dict[int, Callable[[], Sequence[bytes]]] = {}
         self._listener: socket.socket | None = None
 
     def start(self, listener: socket.socket) -> None:
@@ -191,6 +192,15 @@ class StreamServer:
     def token(self, stream_id: int) -> bytes:
         """Return the 24 bytes that tell a client where to subscribe."""
         return _token.pack(stream_id, self._port, _TOKEN_PROTOCOL_TCP, _TOKEN_ADDRESS_OF_RPC_HOST)
+
+    def greet(self, stream_id: int, message: Callable[[], Sequence[bytes]]) -> None:
+        """Let every new subscriber of a stream begin with a message.
+
+        Args:
+            stream_id: The stream.
+            message: Makes the message when somebody subscribes; see `publish`.
+        """
+        self._greetings[stream_id] = message
 
     def has_subscribers(self, stream_id: int) -> bool:
         """Say whether anybody would receive a message."""
@@ -207,7 +217,7 @@ class StreamServer:
         subscribers = self._subscribers.get(stream_id)
         if not subscribers:
             return
-        buffers = (_size.pack(sum(len(part) for part in parts)), *parts)
+        buffers = _framed(parts)
         for connection in tuple(subscribers):
             connection.send(buffers)
 
@@ -218,6 +228,8 @@ class StreamServer:
     def add(self, connection: StreamConnection, stream_id: int) -> None:
         """Subscribe a connection."""
         self._subscribers.setdefault(stream_id, []).append(connection)
+        if stream_id in self._greetings:
+            connection.send(_framed(self._greetings[stream_id]()))
 
     def remove(self, connection: StreamConnection, stream_id: int | None) -> None:
         """Forget a connection that has closed."""
@@ -261,3 +273,7 @@ class StreamServer:
     def _accept_again(self) -> None:
         if self._listener is not None:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+
+def _framed(parts: Sequence[bytes]) -> tuple[bytes, ...]:
+    return (_size.pack(sum(len(part) for part in parts)), *parts)

@@ -50,12 +50,25 @@ def _publish_snapshot(world: World, delta_s: float) -> None:
         return
     flags = MAP_CHANGE if episode.map_change_pending else 0
     episode.map_change_pending = False
-    snapshot = join_snapshot(
+    world.publisher.publish(world.world_stream_id, (_snapshot(world, delta_s, flags),))
+
+
+def present_snapshot(world: World) -> tuple[bytes]:
+    """Return the message that tells how the world is now, for who has just subscribed.
+
+    A client subscribes in the background and may tick before it has: without this message it
+    would wait for a frame that was published before it listened.
+    """
+    return (_snapshot(world, world.delta_s, 0),)
+
+
+def _snapshot(world: World, delta_s: float, flags: int) -> bytes:
+    episode = world.episode
+    return join_snapshot(
         pack_sensor_header(WORLD_OBSERVER_TYPE_ID, world.frame, episode.clock.now_s),
         pack_episode_header(episode.episode_id, world.platform_timestamp_s, delta_s, flags),
         (actor.record() for actor in episode.actors),
     )
-    world.publisher.publish(world.world_stream_id, (snapshot,))
 
 
 def _publish_images(world: World) -> None:
