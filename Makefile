@@ -29,7 +29,8 @@ bench: $(VENV)/.test
 lock: $(VENV)/.uv
 	$(BIN)/uv pip compile pyproject.toml --extra sim --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/evaluate.txt
-	$(BIN)/uv pip compile pyproject.toml --extra sim --extra server --group dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra sim --extra server --extra export --extra redis --extra tracing --extra nvidia \
+	    --group dev --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/test.txt
 
 $(VENV)/.uv:

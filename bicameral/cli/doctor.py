@@ -123,10 +123,10 @@ def _packages() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    from bicameral.cli.extras import EXTRA_MODULES, missing_modules
+    from bicameral.cli.extras import EXTRA_PACKAGES, missing_packages
 
-    for extra in EXTRA_MODULES:
-        missing = missing_modules(extra)
+    for extra in EXTRA_PACKAGES:
+        missing = missing_packages(extra)
         yield Finding(
             subject=f"extra '{extra}'",
             status=Status.NOTE if missing else Status.OK,

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 
 from bicameral.errors import MissingExtraError
 
-#: Extra -> the modules that its packages provide (pyproject.toml is the source).
-EXTRA_MODULES: dict[str, tuple[str, ...]] = {
+#: Extra -> the packages that it installs (pyproject.toml is the source).
+EXTRA_PACKAGES: dict[str, tuple[str, ...]] = {
     "sim": (
         "carla", "jinja2", "joblib", "msgpack", "numba", "pyclothoids", "scipy", "shapely",
+        "websockets",
     ),
     "train": ("jinja2", "onnx", "torch"),
+    "export": ("jinja2", "onnx", "onnxslim"),
     "redis": ("redis",),
     "server": (
-        "fastapi", "httptools", "orjson", "prometheus_client", "python_multipart", "uvicorn",
-        "uvloop",
+        "fastapi", "httptools", "orjson", "prometheus-client", "python-multipart", "uvicorn",
+        "uvloop", "websockets",
     ),
+    "tracing": ("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
+    "cluster": ("ray",),
+    "nvidia": ("nvidia-ml-py",),
 }  # fmt: skip
 
 
-def missing_modules(extra: str) -> tuple[str, ...]:
-    """Return the modules of an extra that are not installed, without importing them."""
-    return tuple(name for name in EXTRA_MODULES[extra] if importlib.util.find_spec(name) is None)
+def missing_packages(extra: str) -> tuple[str, ...]:
+    """Return the packages of an extra that are not installed, without importing them."""
+    return tuple(name for name in EXTRA_PACKAGES[extra] if not _is_installed(name))
 
 
 def require_extra(extra: str) -> None:
     """Raise `MissingExtraError` naming the first package of the extra that is absent."""
-    missing = missing_modules(extra)
+    missing = missing_packages(extra)
     if missing:
         raise MissingExtraError(missing[0], extra)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """What the repository's layout promises."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,12 +13,12 @@ def test_tests_and_docker_are_no_packages():
 
 
 def test_the_extras_table_of_the_command_line_equals_the_packaging():
-    from bicameral.cli.extras import EXTRA_MODULES
+    from bicameral.cli.extras import EXTRA_PACKAGES
 
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for extra, requirements in settings["project"]["optional-dependencies"].items():
-        names = {line.split(";")[0].split("=")[0].split(">")[0].strip() for line in requirements}
-        assert names == set(EXTRA_MODULES[extra])
+        names = {re.split(r"[\[;=<>]", line)[0].strip() for line in requirements}
+        assert names == set(EXTRA_PACKAGES[extra])
 
 
 def test_the_lock_files_name_no_package_index():
