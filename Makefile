@@ -23,7 +23,7 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	$(BIN)/bicameral bench $(ARGS)
+	$(BIN)/bicameral bench sim $(ARGS)
 
 # Exact versions with hashes, usable by plain pip; the files name no package index.
 lock: $(VENV)/.uv

@@ -39,7 +39,6 @@ app.command("bicameral.cli.collect:collect", name="collect", help="Record traini
 app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
 app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
 app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
-app.command("bicameral.cli.bench:bench", name="bench", help="Measure the simulator's cost.")
 
 train = App(name="train", help="Train a network (needs the extra 'train').")
 train.command("bicameral.cli.train:train_caril", name="caril", help="Train a dual-head driver.")
@@ -63,6 +62,12 @@ assess.command(
     help="Choose and judge a cascade from stored logits.",
 )
 app.command(assess)
+
+bench = App(name="bench", help="Measure what something costs on this machine.")
+bench.command(
+    "bicameral.cli.bench_simulator:bench_simulator", name="sim", help="A tick of the simulator."
+)
+app.command(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Measure what a camera frame costs, stage by stage; `bicameral bench` prints it.
+"""Measure what a camera frame costs, stage by stage; `bicameral bench sim` prints it.
 
 Times are processor time of one thread (`time.thread_time`), the mean over frames along the town's
 spawn points with 30 parked vehicles and all signal heads, after two frames that compile and warm

@@ -1,4 +1,4 @@
-"""`bicameral bench`: what the pocket simulator costs on this machine."""
+"""`bicameral bench sim`: what the pocket simulator costs on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.pocket.tick_bench import Cost
 
 
-def bench(
+def bench_simulator(
     *,
     town: str = "Harbour",
     maps: tuple[Path, ...] = (),
