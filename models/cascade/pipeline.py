@@ -48,7 +48,8 @@ class PipelineSettings:
         seed: Seed of the first training of every network; it decides what is chosen.
         finalist_seeds: Trainings, with seeds counting up from `seed`, of the networks that matter
             in the end: A, B, the reference, and the best single network at the cascade's cost.
-        distil: Also train small networks from the answers of this reference; None: do not.
+        distil: Also train small networks from the answers of this reference's first training;
+            None: do not.
         students: Which small networks to distil; all if none is named.
         prefix: Names of the models begin with it.
         memory: Key of the result memory in front of the cascade, or None for no memory; the
@@ -141,13 +142,18 @@ def _members(settings: PipelineSettings) -> list[PoolMember]:
     if settings.distil is None:
         return plain
     return plain + [
-        PoolMember(architecture=name, seed=settings.seed, teacher=settings.distil)
+        PoolMember(
+            architecture=name,
+            seed=settings.seed,
+            teacher=settings.distil,
+            teacher_seed=settings.seed,
+        )
         for name in settings.students or settings.small
     ]
 
 
 def _finalists(settings: PipelineSettings, members: Sequence[PoolMember]) -> list[PoolMember]:
-    """Return the further trainings of the networks that decide the outcome, and their teachers."""
+    """Return the further trainings of the networks that decide the outcome."""
     pool = _trained(settings, members)
     plan = make_plan(
         validation_pool(pool, fit_temperatures(pool)),
@@ -160,8 +166,6 @@ def _finalists(settings: PipelineSettings, members: Sequence[PoolMember]) -> lis
             single = choice.outcome.opponents.single
             wanted |= set() if single is None else {single}
     chosen = [member for member in members if member.network in wanted]
-    teachers = {member.teacher for member in chosen} - wanted
-    chosen += [member for member in members if member.network in teachers]
     return [
         replace(member, seed=settings.seed + step)
         for step in range(1, settings.finalist_seeds)

@@ -43,12 +43,14 @@ class PoolMember:
     Attributes:
         architecture: Name in `models.classifiers.architectures.ARCHITECTURES`.
         seed: Seed of its training.
-        teacher: Architecture of the same pool and seed to distil from, or None.
+        teacher: Architecture of the same pool to distil from, or None.
+        teacher_seed: Seed of the teacher's training: one teacher may have students of many seeds.
     """
 
     architecture: str
     seed: int = 0
     teacher: str | None = None
+    teacher_seed: int = 0
 
     @property
     def network(self) -> str:
@@ -204,7 +206,7 @@ def train_member(
 def _teacher(settings: PoolSettings, member: PoolMember, dataset: ImageDataset) -> Teacher | None:
     if member.teacher is None:
         return None
-    source = PoolMember(architecture=member.teacher, seed=member.seed)
+    source = PoolMember(architecture=member.teacher, seed=member.teacher_seed)
     cache = settings.folder(source) / "answers.npy"
     if cache.exists():
         return Teacher.read(cache)

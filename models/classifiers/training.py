@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -168,6 +169,18 @@ def image_shape(dataset: ImageDataset) -> ImageShape:
     return ImageShape(channels=channels, height=height, width=width, classes=len(dataset.labels))
 
 
+def training_precision(architecture: str) -> Literal["bf16", "fp32"]:
+    """Return the arithmetic that an architecture is trained in on this processor.
+
+    Args:
+        architecture: Name in `ARCHITECTURES`.
+    """
+    found = torch.cpu.get_capabilities()
+    computes_bf16 = found.get("avx512_bf16", False) or found.get("amx_bf16", False)
+    wanted = ARCHITECTURES[architecture].precision
+    return "bf16" if wanted == "bf16" and computes_bf16 else "fp32"
+
+
 def load_network(folder: Path) -> nn.Module:
     """Rebuild a trained network from its folder, in evaluation mode.
 
@@ -208,6 +221,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         self._rng = np.random.Generator(np.random.PCG64(settings.seed))
         self.network = build_network(settings.architecture, self._shape)
+        self._precision = training_precision(settings.architecture)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -288,8 +302,7 @@ class _Run:
         return float(loss.item())
 
     def _autocast(self) -> AbstractContextManager[object]:
-        architecture = ARCHITECTURES[self._settings.architecture]
-        return torch.autocast("cpu", torch.bfloat16, enabled=architecture.precision == "bf16")
+        return torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bf16")
 
     def _learning_rate(self, step: int) -> float:
         peak = ARCHITECTURES[self._settings.architecture].learning_rate
@@ -302,7 +315,7 @@ class _Run:
         record = {
             "architecture": self._settings.architecture,
             "learning_rate": architecture.learning_rate,
-            "precision": architecture.precision,
+            "precision": self._precision,
             "seed": self._settings.seed,
             "recipe": asdict(self._recipe),
             "distillation": self._settings.distillation,

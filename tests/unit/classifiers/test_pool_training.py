@@ -121,3 +121,15 @@ def test_a_student_waits_for_its_teacher_and_is_reported_under_its_own_name(
     assert finished == ["vgg12-s0", "residual8_distilled-s0"]
     architectures = {network.architecture for network in read_pool_logits(pool.logits).networks}
     assert architectures == {"vgg12", "residual8_distilled"}
+
+
+def test_students_of_other_seeds_learn_from_the_one_teacher(
+    idx_folder: Path, tmp_path: Path
+) -> None:
+    pool = settings(idx_folder, tmp_path)
+    student = PoolMember(architecture="residual8", seed=1, teacher="vgg12", teacher_seed=0)
+    train_pool(pool, [PoolMember(architecture="vgg12"), student])
+    trained = {
+        (network.architecture, network.seed) for network in read_pool_logits(pool.logits).networks
+    }
+    assert trained == {("vgg12", 0), ("residual8_distilled", 1)}

@@ -20,6 +20,7 @@ from models.classifiers.training import (
     image_spec,
     load_network,
     train,
+    training_precision,
 )
 
 RECIPE = Recipe(epochs=3, batch_size=32)
@@ -171,3 +172,19 @@ def test_mirrored_images_are_reported_and_mirrored() -> None:
     assert 10 < mirrored.sum() < 40
     np.testing.assert_array_equal(augmented[mirrored], images[mirrored][:, :, ::-1])
     np.testing.assert_array_equal(augmented[~mirrored], images[~mirrored])
+
+
+@pytest.mark.parametrize(
+    ("capability", "architecture", "precision"),
+    [
+        ("avx512_bf16", "residual8", "bf16"),
+        ("amx_bf16", "residual8", "bf16"),
+        ("avx512_f", "residual8", "fp32"),
+        ("avx512_bf16", "shuffle16", "fp32"),
+    ],
+)
+def test_only_processors_that_compute_in_bfloat16_train_in_it(
+    monkeypatch: pytest.MonkeyPatch, capability: str, architecture: str, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
+    assert training_precision(architecture) == precision
