@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
+from server.endpoints.authorisation import anybody
 from server.endpoints.classify import classify_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
@@ -22,7 +23,6 @@ from server.endpoints.open_inference import (
     Authorise,
     OpenInferenceEndpoint,
     OpenInferenceParts,
-    Right,
 )
 from server.instrumentation import Instrumented
 from server.limits import ServerSettings
@@ -37,11 +37,6 @@ _log = logging.getLogger(__name__)
 
 #: How old the counters that models keep themselves, and the depths of queues, may be.
 _SAMPLE_EVERY_S = 1.0
-
-
-def anybody(_scope: Scope, _right: Right) -> str:
-    """Let everybody do everything, with one memory for all; for a server without API keys."""
-    return ""
 
 
 def create_app(

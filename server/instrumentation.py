@@ -113,6 +113,8 @@ class Instrumented:
                 "status": status,
                 "duration_ms": round(1e3 * duration_s, 3),
             }
+            if "api_key" in scope["state"]:
+                fields["api_key"] = scope["state"]["api_key"]
             _log.info("%(method)s %(path)s %(status)s", fields, extra={"fields": fields})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ class ServerSettings:
         remember: Whether cascades keep the result memory that their sidecars describe.
         redis_url: The Redis or Valkey server on which all processes share it; None: each process
             has its own.
+        api_keys: File of the API keys, made by ``bicameral keys new``; None: everybody may do
+            everything.
     """
 
     host: str = "127.0.0.1"
@@ -99,6 +102,7 @@ class ServerSettings:
     drain_s: float = 10.0
     remember: bool = True
     redis_url: str | None = None
+    api_keys: Path | None = None
 
     def __post_init__(self) -> None:
         checks = (
@@ -111,6 +115,14 @@ class ServerSettings:
                 raise ConfigError(
                     f"the server's {name} is {getattr(self, name)}, expected {expected}"
                 )
+
+    @property
+    def local(self) -> bool:
+        """Whether it can be reached from this machine only."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 def available_processors(cgroup: Path = _CGROUP) -> int:

@@ -38,6 +38,11 @@ app.command(
 app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
 app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
 app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
+
+keys = App(name="keys", help="Keys for those who may use a server.")
+keys.command("bicameral.cli.keys:new_key", name="new", help="Make a key.")
+app.command(keys)
+
 app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
 
 train = App(name="train", help="Train a network (needs the extra 'train').")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +14,10 @@ from server.limits import ServerSettings
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from server.api_keys import ApiKeys
     from server.processes.assignment import Assignment
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -39,6 +43,7 @@ def serve(
 
     require_extra("server")
     from edge.shipped import weights_folder
+    from server.api_keys import read_api_keys
     from server.limits import available_processors
     from server.logs import LogSettings, configure_logging
     from server.processes.supervisor import Supervisor, SupervisorSettings
@@ -47,8 +52,15 @@ def serve(
     settings = settings or ServerSettings()
     folders = folders or (weights_folder(),)
     scan_folders(folders)  # refuses what is no folder before anything starts
+    keys = None if settings.api_keys is None else read_api_keys(settings.api_keys)
     logs = LogSettings(format=log_format, requests=log_requests)
     configure_logging(logs, "supervisor")
+    if keys is None and not settings.local:
+        _log.warning(
+            "there are no API keys: whoever reaches %s may also load and unload models; 'bicameral "
+            "keys new' makes one",
+            settings.host,
+        )
     supervisor = Supervisor(
         SupervisorSettings(
             host=settings.host,
@@ -58,15 +70,20 @@ def serve(
             head_timeout_s=settings.requests.body_timeout_s,
             logs=logs,
         ),
-        partial(_worker_app, settings, folders),
+        partial(_worker_app, settings, folders, keys),
     )
     return supervisor.run()
 
 
 def _worker_app(
-    settings: ServerSettings, folders: tuple[Path, ...], assignment: Assignment
+    settings: ServerSettings,
+    folders: tuple[Path, ...],
+    keys: ApiKeys | None,
+    assignment: Assignment,
 ) -> ASGIApp:
     """Build a worker's application, in its process: the supervisor needs none of its libraries."""
     from server.app import create_app
+    from server.endpoints.authorisation import KeyHolders, anybody
 
-    return create_app(settings, folders, assignment)
+    # Read once by the supervisor, so that a replaced worker lets the same people in.
+    return create_app(settings, folders, assignment, KeyHolders(keys) if keys else anybody)

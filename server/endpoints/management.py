@@ -49,7 +49,7 @@ def management_router(workers: Workers, metrics: Metrics, authorise: Authorise) 
     @router.get("/metrics", response_class=Response)
     def read_metrics(request: Request) -> Response:
         """Return the sums over all workers in Prometheus' text format."""
-        authorise(request.scope, "manage")
+        authorise(request.scope, "metrics")
         return Response(metrics.exposition(), media_type=EXPOSITION_TYPE)
 
     @router.get("/v1/workers")

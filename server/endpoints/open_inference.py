@@ -10,12 +10,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
 from bicameral.errors import DataError
+from server.api_keys import Right
 from server.endpoints.asgi import (
     Answer,
     ClientGoneError,
@@ -53,8 +54,6 @@ _NOT_OFFERED: Final = {
     "cudasharedmemory": "cuda_shared_memory",
 }
 _OCTETS: Final = (b"content-type", b"application/octet-stream")
-
-Right = Literal["infer", "manage"]
 
 #: Whether the sender of a request has a right; returns the namespace of what is remembered for it.
 #: Raises `RequestError` 401 or 403.

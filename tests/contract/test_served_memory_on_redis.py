@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,42 +31,6 @@ MEMORY = {
     "max_age_s": None,
     "store_min_confidence": 0.0,
 }
-
-
-def _drain(pipe: IO[str]) -> None:
-    """Read on, so that the server never waits for somebody to read its log."""
-    with pipe:
-        for _ in pipe:
-            pass
-
-
-@pytest.fixture
-def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of this test's own."""
-    program = shutil.which("valkey-server") or shutil.which("redis-server")
-    if program is None:
-        pytest.skip("the Debian package redis-server (or valkey-server) is not installed")
-    # Not pytest's folder: a socket's path has 107 characters at most.
-    with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder) / "redis.sock"
-        process = subprocess.Popen(
-            [
-                *(program, "--port", "0", "--unixsocket", str(socket)),
-                *("--save", "", "--appendonly", "no", "--dir", folder),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "ready to accept connections" in line.lower():
-                break
-        reader = threading.Thread(target=_drain, args=(process.stdout,))
-        reader.start()
-        yield f"unix://{socket}", process
-        process.kill()
-        process.wait()
-        reader.join()
 
 
 @pytest.fixture

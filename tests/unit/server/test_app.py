@@ -141,7 +141,7 @@ def test_managing_needs_the_right_to(serve):
             assert (answer.status_code, answer.json()) == (401, {"error": "no key"})
             assert answer.headers["www-authenticate"] == "Bearer"
         assert (await client.get("/v2/models/net/ready")).status_code == 401
-        assert asked == ["manage"] * 4 + ["infer"]
+        assert asked == ["metrics", *["manage"] * 3, "infer"]
 
     serve(use, authorise=authorise)
 

@@ -13,8 +13,8 @@ import pytest
 from starlette.types import Scope
 
 from edge.sidecar import read_sidecar
+from server.api_keys import Right
 from server.app import create_app
-from server.endpoints.open_inference import Right
 from server.errors import RequestError
 from server.limits import ServerSettings
 

@@ -22,7 +22,8 @@ import bicameral
 from edge.loading import member_sha256
 from edge.session import OnnxSession
 from edge.sidecar import Sidecar, read_sidecar
-from server.endpoints.open_inference import OpenInferenceEndpoint, OpenInferenceParts, Right
+from server.api_keys import Right
+from server.endpoints.open_inference import OpenInferenceEndpoint, OpenInferenceParts
 from server.errors import RequestError
 from server.instrumentation import Instrumented
 from server.limits import RequestLimits

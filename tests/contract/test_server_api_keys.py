@@ -1,0 +1,152 @@
+"""A real server of two workers that asks for API keys and shares its memory on a real Redis."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+from edge.loading import member_sha256
+from edge.sidecar import read_sidecar
+from server.api_keys import Right, new_api_key
+
+Writer = Callable[..., Path]
+
+PATIENCE_S = 60.0
+MEMORY = {
+    "key": "dhash_verified",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
+HOLDERS: Mapping[str, frozenset[Right]] = {
+    "alice": frozenset({"infer"}),
+    "bob": frozenset({"infer"}),
+    "root": frozenset({"infer", "manage"}),
+}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, str]:
+    """The keys, which the file ``keys.toml`` knows."""
+    made = {name: new_api_key(name, rights) for name, rights in HOLDERS.items()}
+    (tmp_path / "keys.toml").write_text("\n".join(table for _, table in made.values()))
+    return {name: key for name, (key, _) in made.items()}
+
+
+@pytest.fixture
+def port(
+    tmp_path: Path,
+    keys: Mapping[str, str],
+    redis: tuple[str, Any],
+    write_classifier: Writer,
+    write_cascade: Writer,
+) -> Iterator[int]:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    members = []
+    for name, seed in (("a", 3), ("b", 5)):
+        sidecar = read_sidecar(write_classifier(folder, name, seed=seed))
+        members.append((name, member_sha256(sidecar)))
+    write_cascade(folder, "pair", *members, cascade={"memory": MEMORY})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    options = {
+        "--port": port,
+        "--workers": 2,
+        "--api-keys": tmp_path / "keys.toml",
+        "--redis-url": redis[0],
+    }
+    words = [str(word) for option in options.items() for word in option]
+    main = "from bicameral.cli.app import main; main()"
+    log = tmp_path / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", main, "serve", str(folder), *words, "--log-requests"],
+            stderr=output,
+        )
+    try:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while status(port, "GET", "/v2/health/ready") != 200:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < give_up_s, log.read_text()
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+    assert not [name for name, key in keys.items() if key in log.read_text()]
+
+
+def status(port: int, method: str, path: str, **headers: str) -> int:
+    """Return the status of an answer; 0: there was none."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        connection.request(method, path, headers=headers)
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+def test_tritons_client_shows_its_key_in_a_header(
+    port: int, keys: Mapping[str, str], pictures: np.ndarray
+) -> None:
+    alice = {"Authorization": f"Bearer {keys['alice']}"}
+    root = {"X-API-Key": keys["root"]}
+    images = triton.InferInput("image", [2, *pictures.shape[1:]], "UINT8")
+    images.set_data_from_numpy(pictures[:2])
+    with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        assert client.is_server_ready()
+        with pytest.raises(InferenceServerException, match="this needs an API key") as error:
+            client.infer("pair", [images])
+        assert error.value.status() == "401"
+        answer = client.infer("pair", [images], headers=alice)
+        assert answer.as_numpy("probabilities").shape == (2, 5)
+        with pytest.raises(InferenceServerException, match="does not allow 'manage'") as error:
+            client.unload_model("a", headers=alice)
+        assert error.value.status() == "403"
+        client.unload_model("a", headers=root)
+        assert not client.is_model_ready("a", headers=alice)
+
+
+def test_thumbnails_of_one_key_never_answer_another_in_any_worker_of_a_shared_memory(
+    port: int, keys: Mapping[str, str], pictures: np.ndarray
+) -> None:
+    encoded = [cv2.imencode(".png", image)[1].tobytes() for image in pictures[:4]]
+    body = json.dumps({"images": [base64.b64encode(one).decode() for one in encoded]})
+
+    def hits(name: str, query: str = "") -> list[bool]:
+        # A connection of its own for every request, so that both workers are asked.
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        headers = {"X-API-Key": keys[name], "Content-Type": "application/json"}
+        connection.request("POST", f"/v1/classify/pair{query}", body, headers)
+        answer = json.load(connection.getresponse())
+        connection.close()
+        return [result["trace"]["memory_hit"] for result in answer["results"]]
+
+    def known(name: str) -> bool:
+        # On a busy machine Redis may take longer than it is waited for.
+        return any(all(hits(name)) for _ in range(200))
+
+    assert known("alice")
+    for _ in range(20):
+        assert not any(hits("bob", "?no_store=true"))
+    assert known("bob")
+    assert not any(hits("root", "?no_store=true"))
