@@ -16,6 +16,7 @@ from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
 from server.endpoints.authorisation import anybody
 from server.endpoints.classify import classify_router
+from server.endpoints.drive import drive_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
 from server.endpoints.memory import memory_router
@@ -74,6 +75,7 @@ def create_app(
     answer_failures(rest)
     rest.include_router(management_router(replicated, metrics, authorise))
     rest.include_router(classify_router(repository, settings.requests, authorise))
+    rest.include_router(drive_router(repository, settings.requests, authorise))
     rest.include_router(memory_router(repository, replicated, authorise))
     open_inference = OpenInferenceEndpoint(
         OpenInferenceParts(

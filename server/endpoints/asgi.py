@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import orjson
-from starlette.types import Receive, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from server.errors import RequestError
 from server.limits import RequestLimits
@@ -50,6 +51,13 @@ class Answer:
         headers = [*self.headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+class NoAnswer(Response):
+    """What an endpoint of the framework returns when nobody waits: nothing is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send nothing."""
 
 
 def json_answer(value: Any, *, status: int = 200) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,8 +11,11 @@ import orjson
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
+from starlette.types import Receive
 
+from server.endpoints.asgi import Headers, read_body
 from server.errors import RequestError
+from server.limits import RequestLimits
 from server.open_inference.messages import shown
 
 _JSON: Final = b"application/json"
@@ -19,6 +23,61 @@ _FORM: Final = b"multipart/form-data"
 
 #: The only field of a body in JSON.
 _IMAGES: Final = "images"
+
+#: Forms and JSON that are larger are parsed in a thread; JSON of this size takes 0.8 ms, a form
+#: 0.2 to 0.7 ms.
+_PARSE_IN_PLACE_BYTES: Final = 256 << 10
+
+
+def picture_body_document(*, several: bool) -> dict[str, Any]:
+    """Return the description of the body for the OpenAPI document.
+
+    FastAPI cannot know it, since the endpoints read the body themselves.
+
+    Args:
+        several: Whether there may be more than one picture.
+    """
+    binary = {"type": "string", "format": "binary"}
+    most = {} if several else {"maxItems": 1}
+    images = {"type": "array", "minItems": 1, **most, "items": {"type": "string", "format": "byte"}}
+    types = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
+    form = {
+        "type": "object",
+        "additionalProperties": binary,
+        **({} if several else {"maxProperties": 1}),
+    }
+    json = {
+        "type": "object",
+        "required": [_IMAGES],
+        "additionalProperties": False,
+        "properties": {_IMAGES: images},
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                **{name: {"schema": binary} for name in types},
+                _FORM.decode(): {"schema": form},
+                _JSON.decode(): {"schema": json},
+            },
+        }
+    }
+
+
+async def read_pictures(
+    headers: Headers, receive: Receive, limits: RequestLimits, max_pictures: int
+) -> list[bytes]:
+    """Read the body of a request and return its encoded pictures; large ones in a thread.
+
+    Raises:
+        RequestError: As `read_body` and `pictures_in`.
+        ClientGoneError: As `read_body`.
+    """
+    body = await read_body(headers, receive, limits)
+    content_type = headers.get(b"content-type", b"")
+    if len(body) <= _PARSE_IN_PLACE_BYTES or _is_one_picture(content_type):
+        return pictures_in(body, content_type, max_pictures)
+    return await asyncio.to_thread(pictures_in, body, content_type, max_pictures)
 
 
 def pictures_in(body: bytes, content_type: bytes, max_pictures: int) -> list[bytes]:
@@ -41,7 +100,7 @@ def pictures_in(body: bytes, content_type: bytes, max_pictures: int) -> list[byt
     return [body]
 
 
-def is_one_picture(content_type: bytes) -> bool:
+def _is_one_picture(content_type: bytes) -> bool:
     """Return whether a body of this type needs no parsing."""
     return parse_options_header(content_type)[0] not in (_JSON, _FORM)
 

@@ -66,6 +66,17 @@ class DrivingView:
     target_speed_mps: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CameraPicture:
+    """The picture of an agent's camera, whole; a `bicameral.protocols.ImageFormat`."""
+
+    height: int
+    width: int
+    channels: int = 3
+    color: str = "RGB"
+    invert: bool = False
+
+
 class AgentModel(GraphTensorModel):
     """`server.serving.served_model.ServedModel` for a sidecar of kind ``agent``."""
 
@@ -88,6 +99,11 @@ class AgentModel(GraphTensorModel):
         model, session = network
         target = PictureTarget(image=model.image, prepare=self._prepare)
         self._network = model
+        camera = self.camera
+        self._view = PictureTarget(
+            image=_CameraPicture(height=camera.height, width=camera.width),
+            prepare=self._whole,
+        )
         super().__init__(served_as, (model.sidecar, session), target, parts)
         self._driving: Computation[Callable[[], Decision], Decision] = Computation(
             name="drive", run=_call, cost=self._measure_driving()
@@ -110,9 +126,24 @@ class AgentModel(GraphTensorModel):
         return CameraSpec(**self._network.agent.camera.model_dump())
 
     @property
+    def trained_on(self) -> str:
+        """Simulator of the training data."""
+        return self._network.agent.trained_on
+
+    @property
     def network(self) -> DualHeadModel:
         """The network itself, for another agent that asks it for a second opinion."""
         return self._network
+
+    async def read_picture(self, encoded: bytes) -> NDArray[np.uint8]:
+        """Decode a picture of the agent's camera to (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: If it cannot be decoded, or another camera made it.
+            RequestError: 413 and 429 as `PictureDecoder.canonical`.
+        """
+        (picture,) = await self._parts.decoder.canonical([encoded], self._view)
+        return np.asarray(picture)
 
     async def drive(
         self, view: DrivingView, options: DrivingOptions, *, context: RequestContext
@@ -187,6 +218,11 @@ class AgentModel(GraphTensorModel):
         return await self._batcher.submit(
             self._driving, act, networks, deadline_s=context.deadline_s
         )
+
+    def _whole(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        for picture in pictures:
+            self.require_camera(picture)
+        return np.stack(pictures)
 
     def _prepare(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         for picture in pictures:
