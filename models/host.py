@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 
 import bicameral
 
@@ -28,7 +28,7 @@ def inference_versions() -> dict[str, str]:
     return {
         "bicameral": bicameral.__version__,
         "numpy": np.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": importlib.metadata.version("onnxruntime"),
         "opencv": cv2.__version__,
         "python": platform.python_version(),
     }
