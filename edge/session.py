@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,30 +28,24 @@ _NUMPY_FROM_ONNX = {
 class OnnxSession:
     """`bicameral.protocols.Session` on ONNX Runtime's CPU provider.
 
-    One thread and no spinning: small graphs gain nothing from more, and an agent shares its
-    machine with a simulator. With one thread the answer is the same bits in every run.
+    No spinning, and one thread unless told otherwise: small graphs gain nothing from more, and an
+    agent shares its machine with a simulator. With one thread the answer is the same bits in every
+    run.
     """
 
-    def __init__(self, model: bytes, *, name: str) -> None:
+    def __init__(self, model: bytes, *, name: str, threads: int = 1) -> None:
         """Load a graph.
 
         Args:
             model: Content of an ONNX file.
             name: How messages call it.
+            threads: Threads that one run may use.
 
         Raises:
             DataError: If ONNX Runtime cannot load it.
         """
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         try:
-            self._session: Any = ort.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = _load(model, threads)
         except Exception as error:  # ONNX Runtime's errors have no public base class
             raise DataError(f"ONNX Runtime cannot load the model {name!r}: {error}") from error
         self._name = name
@@ -95,6 +90,25 @@ class OnnxSession:
     def close(self) -> None:
         """Release the graph; `run` fails afterwards."""
         self._session = None
+
+
+def load_error(path: Path) -> str | None:
+    """Return why ONNX Runtime cannot load a file, or None if it can."""
+    try:
+        _load(str(path), 1)
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        return str(error)
+    return None
+
+
+def _load(model: bytes | str, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors come as exceptions; nothing else is of interest here
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _specs(nodes: list[Any]) -> tuple[TensorSpec, ...]:

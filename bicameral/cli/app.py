@@ -38,6 +38,9 @@ app.command(
 app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
 app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
 app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
+app.command(
+    "bicameral.cli.preflight:preflight", name="preflight", help="Check a graph for a device."
+)
 
 keys = App(name="keys", help="Keys for those who may use a server.")
 keys.command("bicameral.cli.keys:new_key", name="new", help="Make a key.")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
+
 if TYPE_CHECKING:
     from bicameral.protocols import ClassifierSession
     from bicameral.types import Prediction
-
-#: Exit code when some pictures were classified and others could not be.
-FINDINGS_EXIT_CODE = 1
 
 
 def classify(

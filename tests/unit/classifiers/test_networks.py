@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
 import torch
 
 from bicameral.errors import UserError
+from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
 from models.classifiers.architectures import ARCHITECTURES, POOL, ImageShape, build_network
 from models.classifiers.export import Reparameterised
@@ -19,13 +17,11 @@ from models.onnx_export import count_cost, onnx_from_network
 
 GREY = ImageShape(channels=1, height=28, width=28, classes=10)
 COLOUR = ImageShape(channels=3, height=32, width=32, classes=7)
-OPERATORS = Path(__file__).with_name("tensorrt-8.2-onnx-operators.tsv")
 
 
 def supported_operators() -> set[str]:
-    lines = OPERATORS.read_text("utf-8").splitlines()
-    rows = csv.reader((line for line in lines if not line.startswith("#")), delimiter="\t")
-    return {operator for operator, supported, *_ in rows if supported == "Y"}
+    table = read_operator_table("tensorrt-8.2-onnx-operators.tsv")
+    return {operator for operator, row in table.items() if row.supported}
 
 
 def exported(network: torch.nn.Module, shape: ImageShape) -> bytes:

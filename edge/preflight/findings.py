@@ -1,0 +1,42 @@
+"""What a preflight finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing in a graph that the target cannot read, or would read wrongly.
+
+    Attributes:
+        severity: ``error``: it fails or answers wrongly there; ``warning``: it needs attention.
+        rule: Short name of the rule, e.g. ``ignored-axes``.
+        node: Name of the node (of its first output where it has none), of the tensor, or empty for
+            the whole file.
+        operator: The node's operator, or empty.
+        message: What is wrong, and what the target does with it.
+        advice: What to change.
+    """
+
+    severity: Severity
+    rule: str
+    node: str
+    operator: str
+    message: str
+    advice: str
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        where = f"{self.operator} {self.node!r}: " if self.operator else ""
+        where = where or (f"{self.node!r}: " if self.node else "")
+        return f"{self.severity} [{self.rule}] {where}{self.message}; {self.advice}"
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Return whether any of them is an error."""
+    return any(finding.severity == "error" for finding in findings)
