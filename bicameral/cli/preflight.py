@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
+from edge.targets import TargetName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.preflight import Finding
-    from edge.targets import TargetName
 
 
 def preflight(
