@@ -25,6 +25,7 @@ from server.endpoints.open_inference import (
     OpenInferenceEndpoint,
     OpenInferenceParts,
 )
+from server.endpoints.origins import OriginGuard, shared_with_origins
 from server.instrumentation import Instrumented
 from server.limits import ServerSettings
 from server.metrics import Metrics
@@ -87,8 +88,11 @@ def create_app(
             authorise=authorise,
         )
     )
-    return Instrumented(
-        _Routed(open_inference, rest), metrics, log_requests=assignment.logs.requests
+    guarded = OriginGuard(_Routed(open_inference, rest), settings.cors_origin, local=settings.local)
+    # Outermost, so that every answer, also of a failure, may be read by those who are allowed to.
+    return shared_with_origins(
+        Instrumented(guarded, metrics, log_requests=assignment.logs.requests),
+        settings.cors_origin,
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.endpoints.asgi import error_answer
+from server.endpoints.authorisation import WEBSOCKET_PROTOCOL
 from server.errors import RequestError
 from server.logs import current_request_id
 from server.metrics import Metrics
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 _ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 _HEADER = b"x-request-id"
+
+#: Browsers take an answer for what its type says, not for what it might be.
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 def request_id(scope: Scope) -> str:
@@ -78,7 +82,10 @@ class Instrumented:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.accept"):
                 status = message.get("status", 101)
-                message["headers"] = [*message.get("headers", ()), (_HEADER, header)]
+                message["headers"] = [*message.get("headers", ()), (_HEADER, header), _NO_SNIFFING]
+                if status == 101 and WEBSOCKET_PROTOCOL in scope["subprotocols"]:
+                    # A browser that offered protocols, one of them its key, insists on a choice.
+                    message["subprotocol"] = message.get("subprotocol") or WEBSOCKET_PROTOCOL
             await send(message)
 
         try:

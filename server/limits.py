@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +13,11 @@ from typing import Any
 from bicameral.errors import ConfigError
 
 _CGROUP = Path("/sys/fs/cgroup")
+
+#: Stands for the pages of all origins.
+EVERY_ORIGIN = "*"
+
+_ORIGIN = re.compile(r"https?://[^/?#\s@]+")
 
 
 # Above the classes, whose defaults are made while this module is read.
@@ -92,6 +98,8 @@ class ServerSettings:
             has its own.
         api_keys: File of the API keys, made by ``bicameral keys new``; None: everybody may do
             everything.
+        cors_origin: Origins whose pages may use the server beside its own page, e.g.
+            ``https://example.org``; ``*``: all.
     """
 
     host: str = "127.0.0.1"
@@ -103,6 +111,7 @@ class ServerSettings:
     remember: bool = True
     redis_url: str | None = None
     api_keys: Path | None = None
+    cors_origin: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checks = (
@@ -114,6 +123,13 @@ class ServerSettings:
             if not holds:
                 raise ConfigError(
                     f"the server's {name} is {getattr(self, name)}, expected {expected}"
+                )
+
+        for origin in self.cors_origin:
+            if origin != EVERY_ORIGIN and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"the origin {origin!r} cannot be that of a page; expected e.g. "
+                    f"'https://example.org' or 'http://localhost:3000', or '{EVERY_ORIGIN}' for all"
                 )
 
     @property

@@ -1,0 +1,192 @@
+"""Requests from pages in browsers: whose pages may do what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, WebSocket
+
+from bicameral.errors import ConfigError
+from server.app import create_app
+from server.endpoints.origins import OriginGuard
+from server.instrumentation import Instrumented
+from server.limits import ServerSettings
+from server.metrics import Metrics
+
+Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+OWN = "http://127.0.0.1:8000"
+FRIEND = "https://friend.example"
+STRANGER = "https://stranger.example"
+UNLOAD = ("POST", "/v2/repository/models/net/unload")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any) -> Any:
+    """Run a scenario against the whole application; keywords are its settings."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "net")
+
+    def run(use: Use, **settings: Any) -> Any:
+        return serve_app(
+            lambda assignment: create_app(ServerSettings(**settings), [folder], assignment), use
+        )
+
+    return run
+
+
+async def statuses(client: httpx.AsyncClient, *origins: str, host: str = OWN) -> list[int]:
+    """Return how unloading, which is always possible, is answered to pages of these origins."""
+    found = []
+    for origin in origins:
+        headers = {"Origin": origin, "Host": host.partition("://")[2]}
+        answer = await client.request(*UNLOAD, headers=headers)
+        if answer.status_code == 403:
+            assert origin[:20] in answer.json()["error"]
+            assert "--cors-origin" in answer.json()["error"]
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        found.append(answer.status_code)
+    return found
+
+
+def test_pages_of_others_can_neither_act_nor_read(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        assert await statuses(client, OWN, OWN.upper()) == [200, 200]
+        others = (STRANGER, "null", "", "http://127.0.0.1:8001", "http://localhost:8000", "file://")
+        assert await statuses(client, *others) == [403] * len(others)
+        assert (await client.request(*UNLOAD)).status_code == 200, "programs send no Origin"
+        asked = {"Origin": STRANGER, "Access-Control-Request-Method": "POST"}
+        answer = await client.options(UNLOAD[1], headers=asked)
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+
+    serve(use)
+
+
+TURNED = ["http://stranger.example:8000", "http://127.0.0.1.stranger.example", "http://10.0.0.1"]
+LOCAL = ["http://localhost:8000", "http://app.localhost", "http://[::1]:8000", "http://127.1.2.3"]
+
+
+def test_a_name_that_was_turned_to_this_machine_is_not_this_machine(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for origin in TURNED:
+            assert await statuses(client, origin, host=origin) == [403]
+        for origin in LOCAL:
+            assert await statuses(client, origin, host=origin) == [200]
+
+    serve(use)
+
+
+def test_a_server_for_others_may_have_any_name(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for origin in TURNED + LOCAL:
+            assert await statuses(client, origin, host=origin) == [200]
+        assert await statuses(client, STRANGER) == [403]
+
+    serve(use, host="0.0.0.0")
+
+
+def test_pages_of_named_origins_may_use_the_server_without_credentials(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for path in ("/v2", "/v1/workers", "/v2/nothing"):
+            answer = await client.get(path, headers={"Origin": FRIEND})
+            assert answer.headers["access-control-allow-origin"] == FRIEND
+            assert "access-control-allow-credentials" not in answer.headers
+            assert (
+                "Inference-Header-Content-Length" in answer.headers["access-control-expose-headers"]
+            )
+            assert answer.headers["vary"] == "Origin"
+        asked = {
+            "Origin": FRIEND,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,inference-header-content-length",
+        }
+        answer = await client.options("/v2/models/net/infer", headers=asked)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-headers"].split(",") == [
+            "authorization", "inference-header-content-length",
+        ]  # fmt: skip
+        answer = await client.get("/v2", headers={"Origin": STRANGER})
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+
+    serve(use, cors_origin=(FRIEND, "http://localhost:3000"))
+
+
+def test_all_origins_may_be_allowed_but_never_with_credentials(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for headers in ({"Origin": STRANGER}, {"Origin": STRANGER, "Cookie": "a=b"}):
+            answer = await client.get("/v2", headers=headers)
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] in ("*", STRANGER)
+            assert "access-control-allow-credentials" not in answer.headers
+
+    serve(use, cors_origin=("*",))
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "friend.example", "https://friend.example/page", "ftp://friend.example", "**"]
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be that of a page"):
+        ServerSettings(cors_origin=(origin,))
+
+
+def test_every_answer_is_taken_for_what_it_says_it_is(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for path in ("/v2", "/metrics", "/nothing", "/v2/nothing"):
+            answer = await client.get(path)
+            assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+
+    serve(use)
+
+
+def test_a_socket_of_a_page_is_guarded_and_gets_the_protocol_that_it_insists_on(
+    tmp_path: Path,
+) -> None:
+    app = FastAPI()
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    wrapped = Instrumented(OriginGuard(app, (), local=True), Metrics(tmp_path, 0))
+
+    def open_socket(*protocols: str, **headers: str) -> Any:
+        """Return the first message that answers the handshake."""
+        sent: list[Any] = []
+        received = iter([{"type": "websocket.connect"}])
+
+        async def receive() -> Any:
+            return next(received)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "websocket",
+            "path": "/socket",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "subprotocols": list(protocols),
+        }
+        asyncio.run(wrapped(scope, receive, send))
+        return sent[0]
+
+    host = {"host": "127.0.0.1:8000"}
+    for protocols, chosen in (
+        ((), None),
+        (("other",), None),
+        (("bicameral", "bicameral.key.x"), "bicameral"),
+    ):
+        message = open_socket(*protocols, **host, origin=OWN)
+        assert (message["type"], message["subprotocol"]) == ("websocket.accept", chosen)
+    assert open_socket(**host)["type"] == "websocket.accept"
+    assert open_socket(**host, origin=STRANGER) == {"type": "websocket.close", "code": 1008}
