@@ -13,7 +13,7 @@ evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
 
 test: $(VENV)/.test check
-	scripts/install_system_packages.sh chromium dataset-fashion-mnist redis-server
+	scripts/install_system_packages.sh chromium dataset-fashion-mnist gcc libc6-dev redis-server
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.test

@@ -7,6 +7,7 @@ BicameralError
 │   └── RouteError            a route that cannot be planned or read
 ├── MachineError              exit 3: the machine lacks something
 │   ├── MissingExtraError     an optional dependency is not installed
+│   ├── MeterError            a power meter cannot be read
 │   └── VersionMismatchError  a server or file speaks another version
 └── SimulatorLostError        exit 4: the simulator stopped answering
 
@@ -59,6 +60,10 @@ class MissingExtraError(MachineError):
             f"the package {package!r} is not installed; it comes with the extra {extra!r}: "
             f"pip install 'bicameral[{extra}]'"
         )
+
+
+class MeterError(MachineError):
+    """A power meter cannot be read."""
 
 
 class VersionMismatchError(MachineError):

@@ -86,6 +86,7 @@ def examine(host: str, port: int, output: Path) -> Iterator[Finding]:
         lambda: _server(host, port),
         lambda: _folders(output),
         _programs,
+        _energy_meters,
     )
     for check in checks:
         try:
@@ -225,3 +226,20 @@ def _programs() -> Iterator[Finding]:
         value=found or "not found",
         fix="" if found else "apt-get install chromium",
     )
+
+
+def _energy_meters() -> Iterator[Finding]:
+    from edge.energy.discovery import METERS
+    from edge.energy.meter import NoMeter
+
+    for kind, find in METERS.items():
+        found = find(Path("/"))
+        if isinstance(found, NoMeter):
+            yield Finding(
+                subject=f"energy meter {kind}", status=Status.NOTE, value=f"none: {found.reason}"
+            )
+            continue
+        try:
+            yield Finding(subject=f"energy meter {kind}", status=Status.OK, value=found.info.source)
+        finally:
+            found.close()

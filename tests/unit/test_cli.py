@@ -52,6 +52,12 @@ def test_a_misspelt_command_exits_2_and_names_the_right_one():
     assert "Traceback" not in result.stderr
 
 
+def test_doctor_says_for_every_energy_meter_where_it_is_or_why_it_is_not():
+    printed = run("doctor").stdout
+    for meter in ("ina3221", "rapl", "nvml"):
+        assert f"energy meter {meter}" in printed.replace("\n", " ")
+
+
 def test_doctor_reports_a_port_that_answers_no_carla(tmp_path):
     import socket
 

@@ -1,0 +1,80 @@
+"""Time as the energy meters see it, so that ten seconds can pass at once in a test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Repetition(Protocol):
+    """Something that is done again and again."""
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that it took so far, the waking up included."""
+
+    def stop(self) -> None:
+        """End it; when this returns, it is not running and will not run again."""
+
+
+class Clock(Protocol):
+    """A monotonic clock."""
+
+    def now_s(self) -> float:
+        """Return seconds since some moment; never goes back."""
+
+    def sleep(self, duration_s: float) -> None:
+        """Wait."""
+
+    def every(self, period_s: float, action: Callable[[], None]) -> Repetition:
+        """Do something again and again, first after one period; it must not raise."""
+
+
+class SystemClock:
+    """The machine's monotonic clock; repetitions run in a thread of their own.
+
+    A thread and not a process: reading a sensor waits in the kernel and ONNX Runtime computes
+    without the interpreter's lock, so neither holds the other up, and its CPU time is known
+    exactly and can be subtracted.
+    """
+
+    def now_s(self) -> float:
+        """Return seconds since some moment; never goes back."""
+        return time.monotonic()
+
+    def sleep(self, duration_s: float) -> None:
+        """Wait."""
+        time.sleep(duration_s)
+
+    def every(self, period_s: float, action: Callable[[], None]) -> Repetition:
+        """Do something again and again, first after one period; it must not raise."""
+        return _Thread(period_s, action)
+
+
+class _Thread:
+    """A repetition on a fixed grid; what comes too late is left out, not made up for."""
+
+    def __init__(self, period_s: float, action: Callable[[], None]) -> None:
+        self._period_s, self._action = period_s, action
+        self._cpu_s = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
+        self._thread.start()
+
+    @property
+    def cpu_s(self) -> float:
+        return self._cpu_s
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        begin_s = time.monotonic()
+        due = 1
+        while not self._stopped.wait(max(begin_s + due * self._period_s - time.monotonic(), 0.0)):
+            self._action()
+            self._cpu_s = time.thread_time()
+            due = max(due + 1, int((time.monotonic() - begin_s) / self._period_s) + 1)

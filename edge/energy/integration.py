@@ -1,0 +1,48 @@
+"""From samples of power to joules, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integral:
+    """Energy between the first and the last of at least two samples.
+
+    Attributes:
+        energy_j: By the trapezoid rule.
+        duration_s: From the first to the last sample.
+        samples: Their number.
+        max_gap_s: Longest time between two.
+        distinct_values: Different readings; one that never changes may be stuck.
+        step_w: Smallest difference between two different readings; None with fewer than two.
+    """
+
+    energy_j: float
+    duration_s: float
+    samples: int
+    max_gap_s: float
+    distinct_values: int
+    step_w: float | None
+
+
+def integrate(times_s: Sequence[float], powers_w: Sequence[float]) -> Integral:
+    """Integrate power over time.
+
+    Args:
+        times_s: Ascending times of at least two samples.
+        powers_w: Power at each of them.
+    """
+    times, powers = np.asarray(times_s, np.float64), np.asarray(powers_w, np.float64)
+    values = np.unique(powers)
+    return Integral(
+        energy_j=float(np.trapezoid(powers, times)),
+        duration_s=float(times[-1] - times[0]),
+        samples=len(times),
+        max_gap_s=float(np.diff(times).max()),
+        distinct_values=len(values),
+        step_w=float(np.diff(values).min()) if len(values) > 1 else None,
+    )

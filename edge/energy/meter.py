@@ -1,0 +1,85 @@
+"""What a meter of energy is: something that tells watts, or something that counts joules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterInfo:
+    """What a meter is, for every report that shows its joules.
+
+    Attributes:
+        name: ``ina3221``, ``rapl`` or ``nvml``.
+        source: What is read: a rail, a file, a device.
+        covers: What the joules are of, and what they leave out.
+        kind: ``power``: it tells watts, which have to be sampled; ``counter``: it counts joules.
+        update_period_s: How often its reading changes, as far as its documentation or its driver
+            tells; None: unknown.
+        resolution: Smallest step of a reading, in watts or joules; None: unknown, so that the
+            smallest step among the readings stands in for it.
+    """
+
+    name: str
+    source: str
+    covers: str
+    kind: Literal["power", "counter"]
+    update_period_s: float | None
+    resolution: float | None
+
+
+@runtime_checkable
+class PowerMeter(Protocol):
+    """Tells the power of this moment."""
+
+    @property
+    def info(self) -> MeterInfo:
+        """What it is."""
+
+    def read_w(self) -> float:
+        """Return watts.
+
+        Raises:
+            MeterError: If the reading fails; the message names the file or device.
+        """
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+@runtime_checkable
+class EnergyCounter(Protocol):
+    """Counts energy; only differences mean something."""
+
+    @property
+    def info(self) -> MeterInfo:
+        """What it is."""
+
+    def read_j(self) -> float:
+        """Return joules since some moment; never goes back, wrap-arounds are made good.
+
+        It must be read at least once per wrap-around.
+
+        Raises:
+            MeterError: If the reading fails; the message names the file or device.
+        """
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+Meter = PowerMeter | EnergyCounter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoMeter:
+    """There is no meter of this kind here.
+
+    Attributes:
+        name: The kind that was looked for.
+        reason: Why there is none, and what to do if something can be done.
+    """
+
+    name: str
+    reason: str

@@ -1,0 +1,245 @@
+"""Measures the energy of windows of time with whatever meter there is.
+
+A meter of power is sampled all the time and integrated by the trapezoid rule, with readings of its
+own at both edges of a window, so that nothing is extrapolated. A counter is read at the edges; it
+is sampled too, so that wrap-arounds are seen.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+
+from bicameral.errors import MeterError
+from edge.energy.clock import Clock, Repetition, SystemClock
+from edge.energy.integration import integrate
+from edge.energy.meter import EnergyCounter, Meter, NoMeter
+from edge.energy.quantity import Quantity, measured, nothing
+
+#: Between two samples of a power meter: an INA3221 on its bus is not read much faster without
+#: costing the processor that is being measured.
+SAMPLE_PERIOD_S = 0.02
+
+_COUNTER_PERIOD_S = 1.0
+
+#: A gap of more periods than this hides what happened.
+_MAX_GAP_PERIODS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRules:
+    """What a window must have to be trusted.
+
+    Attributes:
+        least_s: Its least duration.
+        least_periods: Its least duration in periods of the sensor.
+    """
+
+    least_s: float = 10.0
+    least_periods: float = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowEnergy:
+    """What a meter says about a window.
+
+    Attributes:
+        energy: Joules.
+        duration_s: Between the readings at its edges.
+        bound: Joules by which the steps of the readings may falsify the energy: half a step times
+            the duration for power, one step and one period of the counter at each edge otherwise.
+        samples: Readings within it, edges included.
+        max_gap_s: Longest time between two readings; None without a meter of power.
+        distinct_values: Different readings.
+        failed_reads: Readings that failed.
+        meter_cpu_s: CPU time that reading the meter took during the window.
+    """
+
+    energy: Quantity
+    duration_s: float
+    bound: Quantity
+    samples: int
+    max_gap_s: float | None
+    distinct_values: int
+    failed_reads: int
+    meter_cpu_s: float
+
+
+class EnergyRecorder:
+    """Measures windows of time; a context manager that samples while it is open.
+
+    Args:
+        meter: The meter, or why there is none.
+        rules: What windows must have.
+        clock: What time it is.
+        period_s: Between two samples of a meter of power.
+    """
+
+    def __init__(
+        self,
+        meter: Meter | NoMeter,
+        *,
+        rules: WindowRules = WindowRules(),
+        clock: Clock | None = None,
+        period_s: float = SAMPLE_PERIOD_S,
+    ) -> None:
+        self._meter, self._rules, self._clock = meter, rules, clock or SystemClock()
+        self._is_counter = isinstance(meter, EnergyCounter)
+        self._period_s = _COUNTER_PERIOD_S if self._is_counter else period_s
+        self._lock = threading.Lock()
+        self._times_s: list[float] = []
+        self._values: list[float] = []
+        self._failures: list[str] = []
+        self._sampling: Repetition | None = None
+        self._begin_s = 0.0
+        self._begin_cpu_s = 0.0
+
+    @property
+    def meter(self) -> Meter | NoMeter:
+        """The meter, or why there is none."""
+        return self._meter
+
+    @property
+    def sensor_period_s(self) -> float:
+        """Time between two readings that can differ."""
+        if isinstance(self._meter, NoMeter):
+            return 0.0
+        update_s = self._meter.info.update_period_s or 0.0
+        return update_s if self._is_counter else max(update_s, self._period_s)
+
+    @property
+    def least_window_s(self) -> float:
+        """Least duration of a window that can be trusted; 0 without a meter."""
+        if isinstance(self._meter, NoMeter):
+            return 0.0
+        return max(self._rules.least_s, self._rules.least_periods * self.sensor_period_s)
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that sampling took so far."""
+        return 0.0 if self._sampling is None else self._sampling.cpu_s
+
+    def __enter__(self) -> EnergyRecorder:
+        if not isinstance(self._meter, NoMeter):
+            self._sampling = self._clock.every(self._period_s, self._sample)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._sampling is not None:
+            self._sampling.stop()
+
+    def begin(self) -> None:
+        """Begin a window; one that is open is given up."""
+        with self._lock:
+            for kept in (self._times_s, self._values, self._failures):
+                kept.clear()
+        self._begin_cpu_s = self.cpu_s
+        self._begin_s = self._clock.now_s()
+        self._sample()
+
+    def end(self) -> WindowEnergy:
+        """End the window that `begin` began."""
+        self._sample()
+        end_s = self._clock.now_s()
+        with self._lock:
+            times_s, values = tuple(self._times_s), tuple(self._values)
+            failures = tuple(self._failures)
+        cpu_s = self.cpu_s - self._begin_cpu_s
+        if isinstance(self._meter, NoMeter):
+            return self._without_energy(end_s - self._begin_s, self._meter.reason, failures, cpu_s)
+        if len(times_s) < 2:
+            reason = f"{len(failures)} readings failed, the first: {failures[0]}"
+            return self._without_energy(end_s - self._begin_s, reason, failures, cpu_s)
+        return self._window(self._meter, times_s, values, failures, cpu_s)
+
+    def _sample(self) -> None:
+        """Take a reading; its time is the middle of the reading."""
+        meter = self._meter
+        if isinstance(meter, NoMeter):
+            return
+        with self._lock:
+            before_s = self._clock.now_s()
+            try:
+                value = meter.read_j() if isinstance(meter, EnergyCounter) else meter.read_w()
+            except MeterError as error:
+                self._failures.append(str(error))
+                return
+            self._times_s.append((before_s + self._clock.now_s()) / 2.0)
+            self._values.append(value)
+
+    def _window(
+        self,
+        meter: Meter,
+        times_s: tuple[float, ...],
+        values: tuple[float, ...],
+        failures: tuple[str, ...],
+        cpu_s: float,
+    ) -> WindowEnergy:
+        integral = integrate(times_s, values)
+        info, duration_s = meter.info, integral.duration_s
+        step = info.resolution or integral.step_w
+        faults = [*self._faults(duration_s, integral.distinct_values, failures)]
+        if self._is_counter:
+            energy_j = values[-1] - values[0]
+            edges_s = 2.0 * (info.update_period_s or 0.0)
+            bound_j = None if step is None else step + energy_j * edges_s / duration_s
+        else:
+            energy_j = integral.energy_j
+            bound_j = None if step is None else step * duration_s / 2.0
+            if integral.max_gap_s > _MAX_GAP_PERIODS * self._period_s:
+                faults.append(
+                    f"no reading for {integral.max_gap_s:.3f} s, more than {_MAX_GAP_PERIODS:g} "
+                    f"periods of {self._period_s:g} s"
+                )
+        return WindowEnergy(
+            energy=measured(energy_j, "J", faults=tuple(faults)),
+            duration_s=duration_s,
+            bound=(
+                nothing("J", "the meter's step is not known and its reading never changed")
+                if bound_j is None
+                else measured(bound_j, "J")
+            ),
+            samples=integral.samples,
+            max_gap_s=None if self._is_counter else integral.max_gap_s,
+            distinct_values=integral.distinct_values,
+            failed_reads=len(failures),
+            meter_cpu_s=cpu_s,
+        )
+
+    def _faults(
+        self, duration_s: float, distinct_values: int, failures: tuple[str, ...]
+    ) -> list[str]:
+        faults = []
+        if failures:
+            faults.append(f"{len(failures)} readings failed, the first: {failures[0]}")
+        # The edges are read a moment after the work begins and before it ends.
+        if duration_s < 0.999 * self.least_window_s:
+            faults.append(
+                f"the window is {duration_s:.3f} s, expected at least {self.least_window_s:g} s "
+                f"({self._rules.least_s:g} s and {self._rules.least_periods:g} periods of the "
+                "sensor)"
+            )
+        if distinct_values < 2:
+            faults.append("the meter's reading never changed: it is stuck")
+        return faults
+
+    @staticmethod
+    def _without_energy(
+        duration_s: float, reason: str, failures: tuple[str, ...], cpu_s: float
+    ) -> WindowEnergy:
+        return WindowEnergy(
+            energy=nothing("J", reason),
+            duration_s=duration_s,
+            bound=nothing("J", reason),
+            samples=0,
+            max_gap_s=None,
+            distinct_values=0,
+            failed_reads=len(failures),
+            meter_cpu_s=cpu_s,
+        )
