@@ -30,7 +30,7 @@ from server.instrumentation import Instrumented
 from server.limits import ServerSettings
 from server.metrics import Metrics
 from server.processes.assignment import Assignment
-from server.processes.replication import ReplicatedRepository
+from server.processes.replication import ReplicatedRepository, ReplicationTimes
 from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureDecoder
 from server.serving.repository import ModelRepository
@@ -57,7 +57,8 @@ def create_app(
     """
     metrics = Metrics(assignment.folder.metrics, assignment.slot)
     repository = _repository(settings, folders, metrics)
-    replicated = ReplicatedRepository(repository, assignment)
+    times = ReplicationTimes(folders_s=settings.watch_s or None)
+    replicated = ReplicatedRepository(repository, assignment, times)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -98,6 +98,8 @@ class ServerSettings:
             has its own.
         api_keys: File of the API keys, made by ``bicameral keys new``; None: everybody may do
             everything.
+        watch_s: Time between two looks into the folders of models. What is new or has changed there
+            is loaded when it is the same at two looks; 0: by request only.
         cors_origin: Origins whose pages may use the server beside its own page, e.g.
             ``https://example.org``; ``*``: all.
     """
@@ -111,6 +113,7 @@ class ServerSettings:
     remember: bool = True
     redis_url: str | None = None
     api_keys: Path | None = None
+    watch_s: float = 5.0
     cors_origin: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,6 +121,7 @@ class ServerSettings:
             ("port", 0 <= self.port <= 65535, "0..65535"),
             ("workers", self.workers is None or self.workers >= 1, "at least 1"),
             ("drain_s", 0 <= self.drain_s < math.inf, "0 s or more"),
+            ("watch_s", 0 <= self.watch_s < math.inf, "0 s or more"),
         )
         for name, holds, expected in checks:
             if not holds:

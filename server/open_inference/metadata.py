@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import bicameral
 from server.metrics import ModelTotals
-from server.serving.repository import IndexEntry
+from server.serving.model_slot import IndexEntry
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, V2Spec
 
 EXTENSIONS: Final = (

@@ -49,7 +49,7 @@ class ReplicationTimes:
 
     look_s: float = 0.05
     answer_s: float = 30.0
-    folders_s: float | None = 10.0
+    folders_s: float | None = 5.0
 
 
 class ReplicatedRepository:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bicameral.errors import BicameralError, unknown_name
 from server.errors import RequestError
@@ -21,61 +20,18 @@ from server.serving.footprint import return_free_memory
 from server.serving.loaded_models import Lease, LoadedModel, LoadedModels
 from server.serving.loading import load_served_model
 from server.serving.model_folder import (
-    FoundModel,
-    Revision,
     revision_of,
     scan_folders,
     version_order,
 )
+from server.serving.model_slot import NOT_LOADED, READY, IndexEntry, ModelSlot
 from server.serving.parts import ServingParts
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
 
 _log = logging.getLogger(__name__)
 
-ModelState = Literal["READY", "LOADING", "UNAVAILABLE"]
-
-_READY: tuple[ModelState, str] = ("READY", "")
-_NOT_LOADED: tuple[ModelState, str] = ("UNAVAILABLE", "not loaded")
-
 #: Characters of a name, see `server.serving.model_folder`.
 _LONGEST_NAME = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexEntry:
-    """One version of one model.
-
-    Attributes:
-        name: Its name.
-        version: Its version; empty if that could not be found out.
-        state: Whether it answers.
-        reason: Why it does not; of one that does: why its changed files could not replace it, or
-            empty.
-    """
-
-    name: str
-    version: str
-    state: ModelState
-    reason: str
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """What is known about one version.
-
-    Attributes:
-        found: Where it lies.
-        status: State and reason; one value, so that nobody can read half a change.
-        seen: Its files as they were when it was last loaded, or left alone.
-        failed: Whether it could not be loaded from these files.
-        withdrawn: Whether it was unloaded by request, so that it does not come back by itself.
-    """
-
-    found: FoundModel
-    status: tuple[ModelState, str] = _NOT_LOADED
-    seen: Revision | None = None
-    failed: bool = False
-    withdrawn: bool = False
 
 
 class ModelRepository:
@@ -98,7 +54,7 @@ class ModelRepository:
         self._folders = tuple(folders)
         self._parts = parts
         self._drain_s = drain_s
-        self._slots: dict[str, dict[str, _Slot]] = {}
+        self._slots: dict[str, dict[str, ModelSlot]] = {}
         self._loaded = LoadedModels()
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -203,6 +159,9 @@ class ModelRepository:
         model that was unloaded by request, and a lower version, stay as they are. Whatever cannot
         be loaded is reported in the index and tried again when its files have changed.
 
+        After the start, files that changed are followed at the first look at which they are the
+        same as at the look before.
+
         Raises:
             ConfigError: If a folder cannot be read.
         """
@@ -250,28 +209,35 @@ class ModelRepository:
 
     async def _follow_folders(self) -> None:
         found = await self._scan()
-        present: dict[str, dict[str, _Slot]] = {}
+        present: dict[str, dict[str, ModelSlot]] = {}
         for name, slots in self._slots.items():
+            here = {version: slot for version, slot in slots.items() if (name, version) in found}
+            whole = {slot.found.path for slot in here.values() if slot.found.problem is None}
+            gone: dict[str, ModelSlot] = {}
             for version in self._loaded.versions(name):
-                if (name, version) in found:
-                    await self._load(slots[version], retry=False)
-                else:
-                    await self._retire(name, version, "its files were removed")
-            left = {version: slot for version, slot in slots.items() if (name, version) in found}
-            await self._follow_versions(name, left)
-            for slot in left.values():
-                if slot.seen is None:
+                slot = slots[version]
+                if version in here:
+                    await self._load(slot, retry=False)
+                elif slot.found.path in whole or await asyncio.to_thread(slot.look):
+                    gone[version] = slot
+            await self._follow_versions(name, here, gone)
+            await self._leave(name, gone)
+            for slot in here.values():
+                if slot.seen is None and slot.glimpsed is None:
                     slot.seen = await asyncio.to_thread(revision_of, slot.found.path)
-            if left:
-                present[name] = left
+            here |= {version: slots[version] for version in self._loaded.versions(name)}
+            if here:
+                present[name] = here
         self._slots = present
 
-    async def _follow_versions(self, name: str, slots: Mapping[str, _Slot]) -> None:
+    async def _follow_versions(
+        self, name: str, slots: Mapping[str, ModelSlot], gone: Collection[str]
+    ) -> None:
         """Load the highest version that is new or has changed, in place of a lower one.
 
-        If none is loaded, because it is the start or because it was removed, any version will do.
+        If none is loaded, because it is the start or because it is gone, any version will do.
         """
-        served = self._loaded.versions(name)
+        served = [version for version in self._loaded.versions(name) if version not in gone]
         if not served and any(slot.withdrawn for slot in slots.values()):
             return
         for version in sorted(slots, key=version_order, reverse=True):
@@ -285,16 +251,31 @@ class ModelRepository:
                     await self._retire(name, served[-1], f"replaced by version {version}")
                 return
 
+    async def _leave(self, name: str, gone: Mapping[str, ModelSlot]) -> None:
+        """Unload what is no longer in the folders.
+
+        Where a sidecar was overwritten by one that does not work (yet), the old model goes on.
+        """
+        for version, slot in gone.items():
+            others = [other for other in self._loaded.versions(name) if other not in gone]
+            if others:
+                await self._retire(name, version, f"replaced by version {others[-1]}")
+            elif slot.found.path.exists():
+                reason = f"{slot.found.path} holds something else now, which does not work yet"
+                slot.status = ("READY", reason)
+            else:
+                await self._retire(name, version, "its files were removed")
+
     async def _scan(self) -> set[tuple[str, str]]:
         """Look into the folders; return names and versions of what lies there."""
         models = await asyncio.to_thread(scan_folders, self._folders)
-        slots: dict[str, dict[str, _Slot]] = {}
+        slots: dict[str, dict[str, ModelSlot]] = {}
         for model in models:
-            slot = self._slots.get(model.name, {}).get(model.version) or _Slot(model)
+            slot = self._slots.get(model.name, {}).get(model.version) or ModelSlot(model)
             if model.problem is not None:
                 slot.status = (slot.status[0], model.problem)
             elif slot.found.problem is not None:  # and now it is mended
-                slot.status = _READY if slot.status[0] == "READY" else _NOT_LOADED
+                slot.status = READY if slot.status[0] == "READY" else NOT_LOADED
             slot.found = model
             slots.setdefault(model.name, {})[model.version] = slot
         for loaded in self.models():  # its files may be gone
@@ -303,7 +284,7 @@ class ModelRepository:
         self._slots = slots
         return {(model.name, model.version) for model in models}
 
-    async def _load(self, slot: _Slot, *, retry: bool) -> bool:
+    async def _load(self, slot: ModelSlot, *, retry: bool) -> bool:
         """Load a version, or load it again if its files have changed.
 
         Args:
@@ -321,7 +302,10 @@ class ModelRepository:
         if revision == slot.seen and slot.failed and not retry:
             return False
         if revision == slot.seen and loaded and not slot.failed:
+            slot.status = READY
             return True
+        if self._started and not retry and not await asyncio.to_thread(slot.look):
+            return False
         slot.seen, slot.failed = revision, False
         if not loaded:
             slot.status = ("LOADING", "")
@@ -339,7 +323,7 @@ class ModelRepository:
             slot.status = ("READY" if loaded else "UNAVAILABLE", str(error) or repr(error))
             return False
         replaced = self._loaded.put(LoadedModel(model, memory))
-        slot.status = _READY
+        slot.status = READY
         _log.info("loaded %s version %s from %s", found.name, found.version, found.path)
         if replaced is not None:
             await self._free(replaced)
@@ -368,7 +352,7 @@ class ModelRepository:
         removed.model.close()
         await asyncio.to_thread(return_free_memory)
 
-    def _known(self, name: str, version: str | None) -> dict[str, _Slot]:
+    def _known(self, name: str, version: str | None) -> dict[str, ModelSlot]:
         """Return the versions of a model.
 
         Raises:
@@ -393,7 +377,7 @@ class ModelRepository:
         return RequestError(503, f"model {name!r} is not loaded; the repository's index tells why")
 
 
-async def _changed(slot: _Slot) -> bool:
+async def _changed(slot: ModelSlot) -> bool:
     """Return whether a version is new, or its files are others than when it was last seen."""
     return await asyncio.to_thread(revision_of, slot.found.path) != slot.seen
 

@@ -446,6 +446,47 @@ def test_every_worker_follows_whoever_was_asked(
     assert (status, b"no model is loaded" in body) == (503, True)
 
 
+def test_what_changes_in_the_folder_reaches_all_workers_when_it_is_whole(
+    tmp_path: Path, port: int, write_classifier: Writer
+):
+    def add(version: str) -> Path:
+        home = tmp_path / "models" / "net" / version
+        home.mkdir(parents=True)
+        return write_classifier(home, "net", seed=int(version), version=version)
+
+    def versions() -> list[list[str]]:
+        """Return what both workers serve; each connection may reach another one."""
+        found = {json.dumps(server.get("/v2/models/net")["versions"]) for _ in range(12)}
+        return sorted(map(json.loads, found))
+
+    add("1")
+    options = ["--port", str(port), "--workers", "2", "--watch-s", "0.05"]
+    with Server([*SERVE, str(tmp_path / "models"), *options], port, tmp_path / "log") as server:
+        until(lambda: server.status() == 200, "the server is ready")
+        graph = add("2").with_name("net.onnx")
+        whole = graph.read_bytes()
+        graph.write_bytes(whole[:-1])
+
+        def broken() -> list[Any]:
+            index = json.loads(server.ask("POST", "/v2/repository/index")[1])
+            return [entry for entry in index if "is not the file" in entry.get("reason", "")]
+
+        assert until(broken, "the half file is reported")[0]["version"] == "2"
+        assert versions() == [["1"]], "the old version goes on"
+        graph.write_bytes(whole)
+        until(lambda: versions() == [["2"]], "both workers serve the new version")
+        until(lambda: server.status() == 200, "the server is ready")
+        assert server.ask("POST", "/v1/models/net/versions/1/load") == (204, b"")
+        assert server.ask("POST", "/v1/models/net/versions/2/unload") == (204, b"")
+        assert versions() == [["1"]]
+        add("3")
+        until(lambda: versions() == [["3"]], "both workers serve what came after the roll back")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        until(lambda: server.status() == 503, "the server is not ready")
+        until(lambda: server.status() == 200, "the replacement is ready")
+        assert versions() == [["3"]]
+
+
 def test_logs_are_json_and_name_the_process(serve: Server):
     lines = [json.loads(line) for line in serve.log.splitlines()]
     assert {line["process"] for line in lines} == {"supervisor", "worker-0", "worker-1"}

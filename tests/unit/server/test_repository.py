@@ -66,6 +66,12 @@ def run(folder: Path, make_parts: PartsMaker) -> Callable[..., Any]:
     return start
 
 
+async def _look(repository: ModelRepository) -> None:
+    """Look twice, for what changed is followed when it is the same at the second look."""
+    await repository.refresh()
+    await repository.refresh()
+
+
 def _states(repository: ModelRepository) -> dict[tuple[str, str], str]:
     return {(entry.name, entry.version): entry.state for entry in repository.index()}
 
@@ -170,7 +176,7 @@ def test_versions_can_be_loaded_beside_each_other_and_rolled_back(
         assert oldest != newest == await _logits(repository, "net")
         await repository.unload("net", "3")
         assert await _logits(repository, "net") == oldest
-        await repository.refresh()
+        await _look(repository)
         assert repository.versions("net") == ["1"], "neither 3 nor 2 comes by itself"
         with pytest.raises(RequestError, match="'net' is not loaded") as error:
             repository.get("net", "3")
@@ -302,12 +308,12 @@ def test_changed_files_that_do_not_work_leave_the_old_model_in_place(
         _break(path)
         with pytest.raises(RequestError, match="is not the file that its sidecar describes"):
             await repository.load("net")
-        await repository.refresh()
+        await _look(repository)
         assert _states(repository)["net", "1"] == "READY"
         assert "is not the file" in _reason(repository, "net", "1")
         assert await _logits(repository, "net") == before
         add("net", "1", seed=2)
-        await repository.refresh()
+        await _look(repository)
         assert _reason(repository, "net", "1") == ""
         assert await _logits(repository, "net") != before
 
@@ -324,14 +330,14 @@ def test_refreshing_follows_the_folder(
     async def test(repository: ModelRepository) -> None:
         await repository.unload("withdrawn")
         same = repository.get("net")
-        await repository.refresh()
+        await _look(repository)
         assert repository.get("net") is same
         add("net", "2", seed=2)
         add("net", "0")
         add("new")
         add("withdrawn", "2")
         (folder / "gone.bicameral.json").unlink()
-        await repository.refresh()
+        await _look(repository)
         assert _states(repository) == {
             ("net", "0"): "UNAVAILABLE",
             ("net", "1"): "UNAVAILABLE",
@@ -344,7 +350,7 @@ def test_refreshing_follows_the_folder(
         with pytest.raises(RequestError, match="unknown model 'gone'"):
             repository.get("gone")
         shutil.rmtree(folder / "net" / "2")
-        await repository.refresh()
+        await _look(repository)
         assert repository.get("net").version == "1", "what is left takes over"
 
     run(test)
@@ -357,12 +363,79 @@ def test_a_broken_new_version_does_not_replace_the_old_one_until_it_is_mended(
 
     async def test(repository: ModelRepository) -> None:
         _break(add("net", "2", seed=2))
-        await repository.refresh()
+        await _look(repository)
         assert repository.get("net").version == "1"
         assert "is not the file" in _reason(repository, "net", "2")
         add("net", "2", seed=2)
-        await repository.refresh()
+        await _look(repository)
         assert repository.versions("net") == ["2"]
+
+    run(test)
+
+
+def test_a_sidecar_that_is_being_overwritten_leaves_the_model_in_place(
+    run: Callable[..., Any], add: Callable[..., Path]
+) -> None:
+    path = add("net", seed=1)
+
+    async def test(repository: ModelRepository) -> None:
+        before = repository.get("net")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100])
+        await _look(repository)
+        assert repository.get("net") is before
+        assert _states(repository) == {("net", ""): "UNAVAILABLE", ("net", "1"): "READY"}
+        assert "holds something else now" in _reason(repository, "net", "1")
+        path.write_bytes(whole)
+        await _look(repository)
+        assert _states(repository) == {("net", "1"): "READY"}
+        assert _reason(repository, "net", "1") == ""
+
+    run(test)
+
+
+@pytest.mark.parametrize("version", ["0", "2"])
+def test_a_version_in_the_place_of_another_one_replaces_it_when_it_works(
+    run: Callable[..., Any], folder: Path, write_classifier: Writer, version: str
+) -> None:
+    write_classifier(folder, "net", version="1", seed=1)
+
+    async def test(repository: ModelRepository) -> None:
+        before = repository.get("net")
+        _break(write_classifier(folder, "net", version=version, seed=2))
+        await _look(repository)
+        assert repository.get("net") is before
+        assert _states(repository) == {("net", version): "UNAVAILABLE", ("net", "1"): "READY"}
+        assert "is not the file" in _reason(repository, "net", version)
+        write_classifier(folder, "net", version=version, seed=2)
+        await _look(repository)
+        assert repository.versions("net") == [version]
+        assert _states(repository) == {("net", version): "READY"}
+
+    run(test)
+
+
+def test_files_that_still_change_are_left_alone(
+    run: Callable[..., Any], add: Callable[..., Path], folder: Path, caplog: Any
+) -> None:
+    add("net", "1", seed=1)
+
+    async def test(repository: ModelRepository) -> None:
+        graph = add("net", "2", seed=2).with_name("net.onnx")
+        whole = graph.read_bytes()
+        for length in range(0, len(whole), len(whole) // 4):
+            graph.write_bytes(whole[:length])
+            await repository.refresh()
+            assert repository.versions("net") == ["1"]
+        assert caplog.messages == [], "nobody tried to load half a file"
+        graph.write_bytes(whole)
+        await _look(repository)
+        assert repository.versions("net") == ["2"]
+        shutil.move(folder / "net", folder.parent)
+        await repository.refresh()
+        assert repository.versions("net") == ["2"], "they may come back in a moment"
+        await repository.refresh()
+        assert repository.versions("net") == []
 
     run(test)
 
@@ -383,7 +456,7 @@ def test_a_cascade_and_its_parts_are_served_and_change_together(
         figures = repository.memory("pair")
         assert figures.file_bytes == sum((folder / f"{one}.onnx").stat().st_size for one in "ab")
         add("b", seed=3)
-        await repository.refresh()
+        await _look(repository)
         assert "is not the member that the cascade" in _reason(repository, "pair", "1")
         assert _states(repository)["pair", "1"] == "READY"
 
@@ -423,7 +496,7 @@ def test_one_version_in_two_places_is_served_from_neither(
         assert _states(repository) == {("net", "1"): "UNAVAILABLE"}
         assert "are both version '1' of 'net'" in _reason(repository, "net", "1")
         shutil.rmtree(other / "net")
-        await repository.refresh()
+        await _look(repository)
         assert _states(repository) == {("net", "1"): "READY"}
 
     run(test, other)

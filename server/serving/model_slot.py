@@ -1,0 +1,61 @@
+"""What a server knows about each version of each model that it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from server.serving.model_folder import FoundModel, Revision, revision_of
+
+ModelState = Literal["READY", "LOADING", "UNAVAILABLE"]
+
+READY: Final[tuple[ModelState, str]] = ("READY", "")
+NOT_LOADED: Final[tuple[ModelState, str]] = ("UNAVAILABLE", "not loaded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """One version of one model.
+
+    Attributes:
+        name: Its name.
+        version: Its version; empty if that could not be found out.
+        state: Whether it answers.
+        reason: Why it does not; of one that does: why its changed files could not replace it, or
+            empty.
+    """
+
+    name: str
+    version: str
+    state: ModelState
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class ModelSlot:
+    """What is known about one version.
+
+    Attributes:
+        found: Where it lies.
+        status: State and reason; one value, so that nobody can read half a change.
+        seen: Its files as they were when it was last loaded, or left alone.
+        failed: Whether it could not be loaded from these files.
+        withdrawn: Whether it was unloaded by request, so that it does not come back by itself.
+        glimpsed: Its files as they were at the last look into the folders; None: not looked at.
+    """
+
+    found: FoundModel
+    status: tuple[ModelState, str] = NOT_LOADED
+    seen: Revision | None = None
+    failed: bool = False
+    withdrawn: bool = False
+    glimpsed: Revision | None = None
+
+    def look(self) -> bool:
+        """Look at its files; return whether they are as they were at the last look.
+
+        Somebody may just be writing or exchanging them. Whether they are whole, only their digests
+        in the sidecar tell.
+        """
+        before, self.glimpsed = self.glimpsed, revision_of(self.found.path)
+        return self.glimpsed in (before, self.seen)
