@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 UV     := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet
 ARGS   ?=
 
-.PHONY: evaluate test check bench lock clean
+.PHONY: evaluate test test-ray check bench lock clean
 
 evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
@@ -15,6 +15,11 @@ evaluate: $(VENV)/.evaluate
 test: $(VENV)/.test check
 	scripts/install_system_packages.sh chromium dataset-fashion-mnist gcc libc6-dev redis-server
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+# Replicas behind Ray Serve, in an environment of their own: Ray is 500 MB.
+test-ray: $(VENV)-ray/.cluster
+	scripts/install_system_packages.sh redis-server
+	$(VENV)-ray/bin/pytest tests/cluster $(ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -36,6 +41,9 @@ lock: $(VENV)/.uv
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/server.txt
 	$(BIN)/uv pip compile --group build --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/build.txt
+	$(BIN)/uv pip compile pyproject.toml --extra server --extra redis --extra cluster --group cluster \
+	    --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/cluster.txt
 
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
@@ -54,5 +62,11 @@ $(VENV)/.test: $(VENV)/.uv requirements/test.txt pyproject.toml
 	$(UV) --no-deps -e .
 	touch $@ $(VENV)/.evaluate
 
+$(VENV)-ray/.cluster: $(VENV)/.uv requirements/cluster.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-ray
+	VIRTUAL_ENV=$(VENV)-ray $(BIN)/uv pip install --quiet --require-hashes -r requirements/cluster.txt
+	VIRTUAL_ENV=$(VENV)-ray $(BIN)/uv pip install --quiet --no-deps -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-ray build *.egg-info

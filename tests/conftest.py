@@ -1,11 +1,15 @@
-"""Markers by folder, and small real classifiers: one convolution with fixed weights, a sidecar."""
+"""Markers by folder, small real classifiers (one convolution and a sidecar), and a real Redis."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import onnx
@@ -14,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.sidecar import Sidecar, write_sidecar
 
-KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench")
+KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench", "cluster")
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
 SIDE = 8
 WIDTH = 4
@@ -192,6 +196,42 @@ def pictures() -> np.ndarray:
     images = np.clip(level + noise, 0, 255).astype(np.uint8)
     images.flags.writeable = False
     return images
+
+
+def _drain(pipe: IO[str]) -> None:
+    """Read on, so that the server never waits for somebody to read its log."""
+    with pipe:
+        for _ in pipe:
+            pass
+
+
+@pytest.fixture
+def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """URL and process of a server of this test's own."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        pytest.skip("the Debian package redis-server (or valkey-server) is not installed")
+    # Not pytest's folder: a socket's path has 107 characters at most.
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "redis.sock"
+        process = subprocess.Popen(
+            [
+                *(program, "--port", "0", "--unixsocket", str(socket)),
+                *("--save", "", "--appendonly", "no", "--dir", folder),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "ready to accept connections" in line.lower():
+                break
+        reader = threading.Thread(target=_drain, args=(process.stdout,))
+        reader.start()
+        yield f"unix://{socket}", process
+        process.kill()
+        process.wait()
+        reader.join()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

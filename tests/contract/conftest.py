@@ -1,12 +1,7 @@
-"""Real servers for the tests: a pocket simulator with the towns it is tried on, and Redis."""
+"""One pocket simulator per test session, and the towns that the real client is tried on."""
 
-import shutil
-import subprocess
-import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import carla
 import pytest
@@ -99,39 +94,3 @@ def _tidy(world: carla.World) -> Iterator[carla.World]:
             actor.destroy()
     world.set_weather(carla.WeatherParameters.ClearNoon)
     world.tick()
-
-
-def _drain(pipe: IO[str]) -> None:
-    """Read on, so that the server never waits for somebody to read its log."""
-    with pipe:
-        for _ in pipe:
-            pass
-
-
-@pytest.fixture
-def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of this test's own."""
-    program = shutil.which("valkey-server") or shutil.which("redis-server")
-    if program is None:
-        pytest.skip("the Debian package redis-server (or valkey-server) is not installed")
-    # Not pytest's folder: a socket's path has 107 characters at most.
-    with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder) / "redis.sock"
-        process = subprocess.Popen(
-            [
-                *(program, "--port", "0", "--unixsocket", str(socket)),
-                *("--save", "", "--appendonly", "no", "--dir", folder),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "ready to accept connections" in line.lower():
-                break
-        reader = threading.Thread(target=_drain, args=(process.stdout,))
-        reader.start()
-        yield f"unix://{socket}", process
-        process.kill()
-        process.wait()
-        reader.join()

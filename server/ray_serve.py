@@ -1,0 +1,174 @@
+"""The server as replicas behind Ray Serve, which starts, spreads and replaces them.
+
+    serve run server.ray_serve:application replicas=2 redis_url=redis://10.0.0.5
+
+Each replica is a server of one worker. What the workers of one server share, replicas do not: each
+loads and unloads models and counts for itself. The result memory on Redis is theirs together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bicameral.errors import ConfigError, MissingExtraError
+from edge.shipped import weights_folder
+from server.api_keys import read_api_keys
+from server.app import create_app
+from server.endpoints.authorisation import KeyHolders, anybody
+from server.endpoints.open_inference import Authorise
+from server.limits import BatchLimits, RequestLimits, ServerSettings
+from server.logs import LogSettings
+from server.processes.assignment import Assignment
+from server.processes.run_folder import RunFolder, temporary_run_folder
+from server.serving.model_folder import scan_folders
+
+#: Of the deployment, in Ray Serve's configuration and status.
+NAME = "server"
+
+#: Tells which replica answered.
+_HEADER = b"x-replica"
+
+#: What a replica may need to end beyond the time for its requests.
+_EXIT_MARGIN_S = 5.0
+
+
+class ReplicaArguments(BaseModel):
+    """What ``args`` of a Ray Serve application may say; the names are those of `bicameral serve`.
+
+    Attributes:
+        replicas: How many to start.
+        folders: Folders of models, at the same place on every node; none: the shipped ones.
+        requests: Limits of a single request.
+        batching: Limits of each model's queue.
+        drain_s: How long a replica that ends waits for what it has accepted.
+        remember: Whether cascades keep their result memories.
+        redis_url: The server on which all replicas share them; None: each has its own.
+        api_keys: File of the API keys, on the node that builds the application.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    replicas: int = Field(1, ge=1)
+    folders: tuple[Path, ...] = ()
+    requests: RequestLimits = RequestLimits()
+    batching: BatchLimits = BatchLimits()
+    drain_s: float = ServerSettings().drain_s
+    remember: bool = True
+    redis_url: str | None = None
+    api_keys: Path | None = None
+
+    @property
+    def settings(self) -> ServerSettings:
+        """The server's settings; where to listen is Ray's business."""
+        return ServerSettings(
+            requests=self.requests,
+            batching=self.batching,
+            drain_s=self.drain_s,
+            remember=self.remember,
+            redis_url=self.redis_url,
+        )
+
+
+def application(arguments: dict[str, Any]) -> Any:
+    """Build the application for ``serve run`` and for the ``import_path`` of a configuration.
+
+    Args:
+        arguments: See `ReplicaArguments`.
+
+    Returns:
+        A ``ray.serve.Application``.
+
+    Raises:
+        ConfigError: If the arguments do not fit, or a folder or the API keys cannot be read.
+        MissingExtraError: If Ray is not installed.
+    """
+    try:
+        given = ReplicaArguments.model_validate(arguments)
+    except ValidationError as error:
+        raise ConfigError(f"the arguments of {__name__} do not fit: {error}") from error
+    folders = given.folders or (weights_folder(),)
+    scan_folders(folders)  # refuses what is no folder before anything starts
+    authorise: Authorise = anybody
+    if given.api_keys is not None:
+        authorise = KeyHolders(read_api_keys(given.api_keys))
+    settings = given.settings
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise MissingExtraError("ray", "cluster") from error
+
+    def build() -> ASGIApp:
+        return Replica(settings, folders, authorise, serve.get_replica_context().replica_tag)
+
+    deployment = serve.deployment(
+        serve.ingress(build)(),
+        name=NAME,
+        num_replicas=given.replicas,
+        # More than a model's queue takes: so it is the replica that refuses, with 429 and
+        # Retry-After, before requests pile up in Ray's proxy.
+        max_ongoing_requests=2 * settings.batching.max_queued_requests,
+        graceful_shutdown_timeout_s=settings.drain_s + _EXIT_MARGIN_S,
+    )
+    return deployment.bind()
+
+
+class Replica:
+    """The ASGI application of one replica: a worker that is alone in its server."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        folders: Sequence[Path],
+        authorise: Authorise,
+        name: str,
+    ) -> None:
+        """Prepare; nothing is loaded before the lifespan begins.
+
+        Args:
+            settings: Limits, and where results are remembered.
+            folders: Folders of models.
+            authorise: Who may do what.
+            name: How answers call this replica.
+        """
+        self._settings = settings
+        self._folders = folders
+        self._authorise = authorise
+        self._header = (_HEADER, name.encode("ascii"))
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or live through the lifespan."""
+        if scope["type"] == "lifespan":
+            with temporary_run_folder() as folder:
+                self._app = self._worker(folder)
+                await self._app(scope, receive, send)
+            return
+        if self._app is None:
+            raise RuntimeError("a request came before the lifespan began")
+
+        async def send_with_name(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                message["headers"] = [*message.get("headers", ()), self._header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_name)
+
+    def _worker(self, folder: RunFolder) -> ASGIApp:
+        # Nobody listens on the address: the requests come through Ray.
+        settings = self._settings
+        assignment = Assignment(
+            slot=0,
+            workers=1,
+            folder=folder,
+            host=settings.host,
+            port=settings.port,
+            drain_s=settings.drain_s,
+            head_timeout_s=settings.requests.body_timeout_s,
+            logs=LogSettings(),
+        )
+        return create_app(settings, self._folders, assignment, self._authorise)
