@@ -15,17 +15,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
 from server.endpoints.authorisation import anybody
+from server.endpoints.canonical import canonical_router
 from server.endpoints.classify import classify_router
 from server.endpoints.drive import drive_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
 from server.endpoints.memory import memory_router
+from server.endpoints.model_cards import model_cards_router
 from server.endpoints.open_inference import (
     Authorise,
     OpenInferenceEndpoint,
     OpenInferenceParts,
 )
 from server.endpoints.origins import OriginGuard, shared_with_origins
+from server.endpoints.page import page_router
 from server.instrumentation import Instrumented
 from server.limits import ServerSettings
 from server.metrics import Metrics
@@ -79,6 +82,9 @@ def create_app(
     rest.include_router(classify_router(repository, settings.requests, authorise))
     rest.include_router(drive_router(repository, settings.requests, authorise))
     rest.include_router(memory_router(repository, replicated, authorise))
+    rest.include_router(model_cards_router(repository, authorise))
+    rest.include_router(canonical_router(repository, settings.requests, authorise))
+    rest.include_router(page_router())
     open_inference = OpenInferenceEndpoint(
         OpenInferenceParts(
             repository=repository,

@@ -1,0 +1,120 @@
+"""The web page's files: what they may do, and that they are all there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from server.app import create_app
+from server.limits import ServerSettings
+
+Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+PAGE = Path(str(resources.files("server"))) / "page"
+FILES = sorted(path for path in PAGE.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def serve(tmp_path: Path, serve_app):
+    """A server without a model: the page needs none."""
+    models = tmp_path / "models"
+    models.mkdir()
+    return lambda use: serve_app(
+        lambda assignment: create_app(ServerSettings(), [models], assignment), use
+    )
+
+
+def test_every_file_is_served_as_what_it_is(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        assert len(FILES) > 30
+        for path in FILES:
+            answer = await client.get(f"/page/{path.relative_to(PAGE).as_posix()}")
+            assert answer.status_code == 200, path
+            assert answer.content == path.read_bytes()
+            assert answer.headers["content-type"].split(";")[0] in {
+                "text/html", "text/css", "text/javascript", "text/plain", "application/json",
+                "application/octet-stream", "image/png", "image/svg+xml", "video/webm",
+            }  # fmt: skip
+
+    serve(use)
+
+
+def test_nothing_from_elsewhere_may_run_or_be_shown(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        answer = await client.get("/")
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        policy = dict(
+            directive.split(" ", 1)
+            for directive in answer.headers["content-security-policy"].split("; ")
+        )
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert {word for text in policy.values() for word in text.split()} <= {
+            "'none'",
+            "'self'",
+            "blob:",
+        }
+
+    serve(use)
+
+
+def test_a_browser_that_has_a_file_gets_it_only_when_it_changed(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        first = await client.get("/")
+        assert first.headers["cache-control"] == "no-cache"
+        tag = first.headers["etag"]
+        for known in (tag, f"W/{tag}", f'"other", {tag}'):
+            again = await client.get("/", headers={"If-None-Match": known})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == tag
+        other = await client.get("/", headers={"If-None-Match": '"other"'})
+        assert other.content == first.content
+        head = await client.head("/")
+        assert (head.status_code, head.content) == (200, b"")
+
+    serve(use)
+
+
+@pytest.mark.parametrize(
+    "path", ["nothing.js", "../app.py", "..%2fapp.py", "%2e%2e/app.py", "/etc/passwd", "js"]
+)
+def test_no_path_leads_out_of_the_folder(serve, path):
+    async def use(client: httpx.AsyncClient) -> None:
+        answer = await client.get(httpx.URL(f"http://server/page/{path}"))
+        assert answer.status_code == 404
+        assert list(answer.json()) == ["error"]
+
+    serve(use)
+
+
+def test_all_that_the_files_name_is_there():
+    """The document's references, and the modules' imports."""
+    index = (PAGE / "index.html").read_text()
+    named = re.findall(r'(?:href|src)="page/([^"]+)"', index)
+    assert len(named) > 8
+    assert all((PAGE / name).is_file() for name in named)
+    for module in PAGE.rglob("*.js"):
+        for name in re.findall(r'from "([^"]+)"', module.read_text()):
+            assert name.startswith("."), f"{module.name} imports {name}"
+            assert (module.parent / name).resolve().is_file(), f"{module.name} imports {name}"
+
+
+def test_every_element_that_a_module_looks_for_is_in_the_document():
+    ids = re.findall(r'\bid="([^"]+)"', (PAGE / "index.html").read_text())
+    assert len(ids) == len(set(ids))
+    for module in PAGE.rglob("*.js"):
+        for wanted in re.findall(r'byId\("([^"]+)"\)', module.read_text()):
+            assert wanted in ids, (module.name, wanted)
+
+
+def test_the_document_has_no_inline_code_or_style():
+    index = (PAGE / "index.html").read_text()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", index)
