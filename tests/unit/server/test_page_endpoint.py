@@ -50,7 +50,7 @@ def test_nothing_from_elsewhere_may_run_or_be_shown(serve):
         answer = await client.get("/")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         policy = dict(
             directive.split(" ", 1)
             for directive in answer.headers["content-security-policy"].split("; ")
