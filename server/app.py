@@ -37,6 +37,7 @@ from server.processes.replication import ReplicatedRepository, ReplicationTimes
 from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureDecoder
 from server.serving.repository import ModelRepository
+from server.tracing import Traced, Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def create_app(
     folders: Sequence[Path],
     assignment: Assignment,
     authorise: Authorise = anybody,
+    tracing: Tracing | None = None,
 ) -> ASGIApp:
     """Build the application of one worker; nothing is loaded before its lifespan begins.
 
@@ -57,6 +59,7 @@ def create_app(
         folders: Folders of models, see `server.serving.model_folder`.
         assignment: Which worker this is.
         authorise: Who may do what.
+        tracing: Makes traces of requests; it is closed with the application. None: there are none.
     """
     metrics = Metrics(assignment.folder.metrics, assignment.slot)
     repository = _repository(settings, folders, metrics)
@@ -72,6 +75,8 @@ def create_app(
         finally:
             sampling.cancel()
             await replicated.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     # The pages that FastAPI makes of the document fetch their scripts from elsewhere.
     rest = FastAPI(
@@ -96,11 +101,11 @@ def create_app(
         )
     )
     guarded = OriginGuard(_Routed(open_inference, rest), settings.cors_origin, local=settings.local)
+    app: ASGIApp = Instrumented(guarded, metrics, log_requests=assignment.logs.requests)
+    if tracing is not None:
+        app = Traced(app, tracing)
     # Outermost, so that every answer, also of a failure, may be read by those who are allowed to.
-    return shared_with_origins(
-        Instrumented(guarded, metrics, log_requests=assignment.logs.requests),
-        settings.cors_origin,
-    )
+    return shared_with_origins(app, settings.cors_origin)
 
 
 @dataclass(frozen=True, slots=True)

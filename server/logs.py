@@ -16,6 +16,9 @@ LogFormat = Literal["text", "json"]
 #: The request that is being answered; None outside of one.
 current_request_id: ContextVar[str | None] = ContextVar("current_request_id", default=None)
 
+#: The trace that the request belongs to, 32 hexadecimal digits; None if it is not traced.
+current_trace_id: ContextVar[str | None] = ContextVar("current_trace_id", default=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
@@ -52,8 +55,8 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line.
 
     Its keys are ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``process``, ``message``, inside
-    of a request ``request_id``, with an exception ``exception``, and whatever the call gave as
-    ``extra={"fields": {...}}``.
+    of a request ``request_id``, of a traced one also ``trace_id``, with an exception ``exception``,
+    and whatever the call gave as ``extra={"fields": {...}}``.
     """
 
     def __init__(self, process: str) -> None:
@@ -72,6 +75,9 @@ class JsonFormatter(logging.Formatter):
         request_id = current_request_id.get()
         if request_id is not None:
             line["request_id"] = request_id
+        trace_id = current_trace_id.get()
+        if trace_id is not None:
+            line["trace_id"] = trace_id
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -27,6 +27,7 @@ def serve(
     settings: Annotated[ServerSettings | None, Parameter(name="*")] = None,
     log_format: Literal["text", "json"] = "text",
     log_requests: bool = False,
+    tracing: bool = False,
 ) -> int:
     """Serve models over the Open Inference Protocol until interrupted.
 
@@ -38,10 +39,14 @@ def serve(
         settings: Where to listen, and what may be asked for.
         log_format: Lines of text, or of JSON.
         log_requests: Log every request.
+        tracing: Send OpenTelemetry traces of requests to where the variables OTEL_* say, by default
+            to a collector on this machine; needs the extra 'tracing'.
     """
     from bicameral.cli.extras import require_extra
 
     require_extra("server")
+    if tracing:
+        require_extra("tracing")
     from edge.shipped import weights_folder
     from server.api_keys import read_api_keys
     from server.limits import available_processors
@@ -70,7 +75,7 @@ def serve(
             head_timeout_s=settings.requests.body_timeout_s,
             logs=logs,
         ),
-        partial(_worker_app, settings, folders, keys),
+        partial(_worker_app, settings, folders, keys, tracing),
     )
     return supervisor.run()
 
@@ -79,11 +84,19 @@ def _worker_app(
     settings: ServerSettings,
     folders: tuple[Path, ...],
     keys: ApiKeys | None,
+    tracing: bool,
     assignment: Assignment,
 ) -> ASGIApp:
     """Build a worker's application, in its process: the supervisor needs none of its libraries."""
     from server.app import create_app
     from server.endpoints.authorisation import KeyHolders, anybody
+    from server.tracing import start_tracing
 
-    # Read once by the supervisor, so that a replaced worker lets the same people in.
-    return create_app(settings, folders, assignment, KeyHolders(keys) if keys else anybody)
+    return create_app(
+        settings,
+        folders,
+        assignment,
+        # Read once by the supervisor, so that a replaced worker lets the same people in.
+        KeyHolders(keys) if keys else anybody,
+        start_tracing() if tracing else None,
+    )

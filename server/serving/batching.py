@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from server.errors import RequestError
 from server.limits import BatchLimits
 from server.serving.computation import BatchRecord, Computation
+from server.serving.request_record import RequestRecord, current_record
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class _Request:
     cost_s: float
     arrived_s: float
     deadline_s: float | None
+    record: RequestRecord | None
     future: asyncio.Future[Any]
 
 
@@ -143,6 +145,7 @@ class MicroBatcher:
             cost_s=cost_s,
             arrived_s=now_s,
             deadline_s=deadline_s,
+            record=current_record.get(),
             future=loop.create_future(),
         )
         with self._lock:
@@ -170,19 +173,22 @@ class MicroBatcher:
 
     def _run_at_once(self, computation: Computation[P, A], payload: P, rows: int) -> A:
         """Run one request on the event loop; it never was in the queue."""
-        if self._on_batch is None:
+        request = current_record.get()
+        if self._on_batch is None and request is None:
             return computation.run(payload)
         begin_s = time.perf_counter()
         answer = computation.run(payload)
-        self._on_batch(
-            BatchRecord(
-                computation=computation.name,
-                rows=rows,
-                waits_s=(0.0,),
-                run_s=time.perf_counter() - begin_s,
-                in_place=True,
-            )
+        record = BatchRecord(
+            computation=computation.name,
+            rows=rows,
+            waits_s=(0.0,),
+            run_s=time.perf_counter() - begin_s,
+            in_place=True,
         )
+        if self._on_batch is not None:
+            self._on_batch(record)
+        if request is not None:
+            request.note_run(record, 0.0)
         return answer
 
     def _continue(self) -> None:
@@ -283,6 +289,9 @@ class MicroBatcher:
             run_s=run_s,
             in_place=in_place,
         )
+        for request, wait_s in zip(batch, record.waits_s, strict=True):
+            if request.record is not None:
+                request.record.note_run(record, wait_s)
         return list(zip(batch, answers, strict=True)), record
 
     def _deliver(self, answers: _Answers, record: BatchRecord | None = None) -> None:

@@ -21,6 +21,7 @@ from server.errors import RequestError
 from server.serving.computation import Computation
 from server.serving.parts import BatchedModel, ServingParts
 from server.serving.picture_input import PictureTarget
+from server.serving.request_record import current_record
 from server.serving.served_memory import ServedMemory
 from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
 from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
@@ -165,8 +166,11 @@ class CascadeModel(BatchedModel):
                 computed = await self._submit(self._compute, recalled.unknown, context)
                 memory.store(recalled.unknown, computed, context)
             prediction = recalled.completed(computed)
+        record = current_record.get()
         for entry in prediction.trace or ():
             self._stages[entry.stage] += 1
+            if record is not None:
+                record.stages[entry.stage] += 1
         return prediction
 
     async def _submit(
