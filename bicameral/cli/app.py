@@ -48,6 +48,12 @@ app.command(keys)
 
 app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
 
+app.command(
+    "bicameral.cli.measure:measure",
+    name="measure",
+    help="Measure energy and cost of classifiers on streams of images.",
+)
+
 train = App(name="train", help="Train a network (needs the extra 'train').")
 train.command("bicameral.cli.train:train_caril", name="caril", help="Train a dual-head driver.")
 train.command(

@@ -48,7 +48,7 @@ def assess_cascade(
         if value is not None and value < least:
             raise ConfigError(f"--{flag} is {value}, expected at least {least}")
     deployed = load_deployed(model, reference)
-    dataset = load_dataset(data, dataset_options(deployed))
+    dataset = load_dataset(data, dataset_options(deployed.cascade))
     settings = StreamBenchSettings(seed=seed, timed_originals=timed, rounds=rounds)
     with ProgressBar(f"assess {deployed.cascade.name}") as bar:
         measured = assess_deployed(

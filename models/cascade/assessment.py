@@ -54,7 +54,7 @@ def assess_deployed(
         DataError: If the data set is of another task, has too few images, or a network's
             multiply-accumulates are unknown.
     """
-    require_same_task(deployed, dataset)
+    require_same_task(deployed.cascade, dataset)
     test = dataset.test
     if n_images is not None:
         test = sample_images(test, n_images, settings.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession
@@ -93,32 +94,33 @@ def reference_beside(path: Path, cascade: Sidecar) -> Path:
     return max(networks, key=lambda found: networks[found])
 
 
-def dataset_options(deployed: Deployed) -> DatasetOptions:
-    """Return how an image folder becomes images of the cascade's size and colours.
+def dataset_options(classifier: ClassifierSession) -> DatasetOptions:
+    """Return how an image folder becomes images of a classifier's size and colours.
 
     Raises:
-        DataError: If no data set comes in the cascade's colours.
+        DataError: If no data set comes in its colours.
     """
-    image = deployed.sidecar.input.image
-    if image.color == "BGR":
+    image = classifier.image
+    if image.color not in ("GRAY", "RGB"):
         raise DataError(
-            f"{deployed.cascade.name!r} takes BGR images, data sets are GRAY or RGB; measure a "
-            "cascade that takes one of these"
+            f"{classifier.name!r} takes {image.color} images, data sets are GRAY or RGB; measure a "
+            "model that takes one of these"
         )
-    return DatasetOptions(image_size=(image.height, image.width), color=image.color)
+    color: Literal["GRAY", "RGB"] = "GRAY" if image.color == "GRAY" else "RGB"
+    return DatasetOptions(image_size=(image.height, image.width), color=color)
 
 
-def require_same_task(deployed: Deployed, dataset: ImageDataset) -> None:
+def require_same_task(classifier: ClassifierSession, dataset: ImageDataset) -> None:
     """Refuse a data set with other classes or images.
 
     Raises:
         DataError: If labels, size or colours differ.
     """
-    image = deployed.sidecar.input.image
-    expected = (deployed.cascade.labels, (image.height, image.width, image.channels))
+    image = classifier.image
+    expected = (classifier.labels, (image.height, image.width, image.channels))
     if (dataset.labels, dataset.image_shape) != expected:
         raise DataError(
             f"the data set {dataset.name!r} has the classes {dataset.labels} and images of "
-            f"{dataset.image_shape}, {deployed.cascade.name!r} expects {expected[0]} and "
+            f"{dataset.image_shape}, {classifier.name!r} expects {expected[0]} and "
             f"{expected[1]}"
         )

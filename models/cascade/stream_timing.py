@@ -1,23 +1,27 @@
 """CPU time of systems on one stream, image by image.
 
-All systems take turns chunk by chunk within a round, so that a machine that is busy with something
-else slows all of them alike, and ratios within a round stay what they are on a quiet one.
+All systems take turns within a round, so that a machine that is busy with something else slows all
+of them alike, and ratios within a round stay what they are on a quiet one.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bicameral.protocols import ClassifierSession, ResultMemory
+from edge.energy.meter import NoMeter
+from edge.energy.recorder import EnergyRecorder
+from edge.energy.windows import PlannedWork, RoundSettings, measure_round
 from models.cascade.stream_replay import Advance
 from models.cascade.streams import Stream
 from models.cascade.streams_results import MedianRange
 
-#: Images that one system sees before it is the next one's turn.
-_CHUNK = 50
+#: Images of the stream that pass before it is the next system's turn.
+IMAGES_PER_TURN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,7 @@ class TimedSystem:
     Attributes:
         name: Its name.
         classifier: What answers.
-        memory: The classifier's memory, which is emptied before every round; or None.
+        memory: The classifier's memory, which is emptied before every pass; or None.
         every: Only each so-manieth image is shown: enough for a single large network, whose time
             does not depend on the image.
     """
@@ -36,6 +40,41 @@ class TimedSystem:
     classifier: ClassifierSession
     memory: ResultMemory | None = None
     every: int = 1
+
+
+class StreamWorkload:
+    """`edge.energy.workload.Workload`: a system that is shown a stream, one image at a time."""
+
+    def __init__(self, system: TimedSystem, stream: Stream, name: str | None = None) -> None:
+        """Join a system and a stream; the name is the system's unless another is given."""
+        self._system, self._name = system, name or system.name
+        self._images = stream.frames.images
+        self._order = stream.order[:: system.every].tolist()
+
+    @property
+    def name(self) -> str:
+        """Unique among what is measured together."""
+        return self._name
+
+    @property
+    def items_per_pass(self) -> int:
+        """Images of the stream that the system is shown."""
+        return len(self._order)
+
+    def touch(self) -> None:
+        """Run a blank image through the networks; the memory stays as it is."""
+        self._system.classifier.warm_up((1,))
+
+    def begin_pass(self) -> None:
+        """Empty the memory: in a second pass, it would know every image."""
+        if self._system.memory is not None:
+            self._system.memory.clear()
+
+    def run(self, begin: int, end: int) -> None:
+        """Show images of the stream, by their place in it."""
+        images, predict = self._images, self._system.classifier.predict
+        for frame in self._order[begin:end]:
+            predict(images[frame : frame + 1])
 
 
 def time_systems(
@@ -47,46 +86,20 @@ def time_systems(
         stream: The images, shown one at a time.
         systems: The systems; they take turns.
         rounds: Passes over the stream.
-        advance: Is told the number of images of every chunk, however many systems saw them.
+        advance: Is told the number of images of every turn, however many systems saw them.
     """
+    works = [PlannedWork(workload=StreamWorkload(system, stream)) for system in systems]
+    turns = math.ceil(len(stream) / IMAGES_PER_TURN)
+    settings = RoundSettings(turns=turns, cpu_time_s=time.thread_time)
     times_us: dict[str, list[float]] = {system.name: [] for system in systems}
-    for _ in range(rounds):
-        busy_s, shown = _time_round(stream, systems, advance)
-        for name, values in times_us.items():
-            values.append(1e6 * busy_s[name] / shown[name])
+    with EnergyRecorder(NoMeter(name="none", reason="only time is measured")) as recorder:
+        for index in range(rounds):
+            for window in measure_round(works, recorder, settings, index=index):
+                times_us[window.workload].append(1e6 * window.cpu_s / window.items)
+            advance(len(stream))
     return {name: tuple(values) for name, values in times_us.items()}
 
 
 def median_range(values: Sequence[float]) -> MedianRange:
     """Return median, least and most of at least one value."""
     return MedianRange(median=statistics.median(values), least=min(values), most=max(values))
-
-
-def _time_round(
-    stream: Stream, systems: Sequence[TimedSystem], advance: Advance
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Return CPU seconds and number of images of each system in one pass."""
-    busy_s = {system.name: 0.0 for system in systems}
-    shown = {system.name: 0 for system in systems}
-    for system in systems:
-        if system.memory is not None:
-            system.memory.clear()
-    order = stream.order.tolist()
-    for start in range(0, len(order), _CHUNK):
-        chunk = order[start : start + _CHUNK]
-        for system in systems:
-            frames = chunk[:: system.every]
-            # Otherwise the first image would pay for what the system before left in the caches.
-            system.classifier.warm_up((1,))
-            busy_s[system.name] += _time_chunk(system.classifier, stream, frames)
-            shown[system.name] += len(frames)
-        advance(len(chunk))
-    return busy_s, shown
-
-
-def _time_chunk(classifier: ClassifierSession, stream: Stream, frames: Sequence[int]) -> float:
-    images = stream.frames.images
-    begin_s = time.thread_time()
-    for frame in frames:
-        classifier.predict(images[frame : frame + 1])
-    return time.thread_time() - begin_s

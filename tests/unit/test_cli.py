@@ -29,7 +29,7 @@ def test_help_imports_no_heavy_module():
     [
         ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench", "sim"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
-        ["assess", "cascade"], ["classify"], ["serve"], ["preflight"],
+        ["assess", "cascade"], ["classify"], ["measure"], ["serve"], ["preflight"],
     ],
 )  # fmt: skip
 def test_every_command_prints_its_help_without_the_optional_packages(words):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from bicameral.files import write_bytes_atomic
 from models.cascade.policy_grid import CostName
@@ -31,6 +28,7 @@ from models.cascade.report.quantities import (
     percent,
     points,
 )
+from models.cascade.report.rendering import render_page
 from models.cascade.report.stream_section import stream_section
 from models.cascade.report.tables import (
     calibration_table,
@@ -90,7 +88,8 @@ def write_report(
         OSError: If the file cannot be written.
     """
     values = _decision(evaluation, context) | _evidence(evaluation, images)
-    page = _render(
+    page = render_page(
+        "report.html",
         **values,
         streams=stream_section(evaluation, measured or StreamMeasurements()),
         provenance=_provenance(evaluation, context),
@@ -181,15 +180,3 @@ def _provenance(evaluation: CascadeEvaluation, context: ReportContext) -> list[t
         ("made at", context.created_at),
         ("schema of the record", str(evaluation.schema)),
     ]
-
-
-def _render(**values: Any) -> str:
-    package = resources.files("models.cascade.report")
-
-    def read(name: str) -> str:
-        return package.joinpath(name).read_text(encoding="utf-8")
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(read("report.html")).render(css=read("report.css"), **values)

@@ -90,7 +90,7 @@ def test_a_single_network_is_refused(tmp_path: Path, write_classifier: Writer) -
 
 
 def test_pictures_of_a_folder_become_images_of_the_cascades_size(write_pair: Writer) -> None:
-    options = dataset_options(load_deployed(write_pair()))
+    options = dataset_options(load_deployed(write_pair()).cascade)
     assert (options.image_size, options.color) == ((8, 8), "GRAY")
 
 
@@ -111,9 +111,9 @@ def test_images_or_classes_of_another_task_are_refused(
             mirror_allowed=False,
         )
 
-    require_same_task(deployed, dataset(pictures, deployed.cascade.labels))
+    require_same_task(deployed.cascade, dataset(pictures, deployed.cascade.labels))
     with pytest.raises(DataError, match="'pair' expects"):
-        require_same_task(deployed, dataset(pictures, ("cat", "dog")))
+        require_same_task(deployed.cascade, dataset(pictures, ("cat", "dog")))
     smaller = np.ascontiguousarray(pictures[:, :6])
     with pytest.raises(DataError, match=r"images of \(6, 8, 1\)"):
-        require_same_task(deployed, dataset(smaller, deployed.cascade.labels))
+        require_same_task(deployed.cascade, dataset(smaller, deployed.cascade.labels))

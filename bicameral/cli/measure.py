@@ -1,0 +1,92 @@
+"""`bicameral measure`: what classifiers cost on streams, in joules where there is a meter."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+#: The paper's four: `models.cascade.measurement.plan.DEFAULT_MODELS`.
+_PAPERS: tuple[str, ...] = ()
+
+
+def measure(
+    *,
+    models: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = _PAPERS,
+    streams: str = "0,50,100",
+    data: str = "fashion-mnist",
+    images: int = 1000,
+    rounds: int = 5,
+    sessions: int = 2,
+    meter: str = "auto",
+    window_s: float = 10.0,
+    idle_s: float = 30.0,
+    warm_up_s: float = 5.0,
+    seed: int = 0,
+    output: Path = Path("runs/measure"),
+    report: bool = False,
+    resume: bool = False,
+) -> int:
+    """Measure energy, CPU time, latency, memory and accuracy of classifiers, one image at a time.
+
+    Without a meter the energy is left out, with the reason, and nothing is estimated in its place.
+    Every finished round is kept: after an interruption, --resume goes on.
+
+    Args:
+        models: Shipped models by name, or paths of sidecars; "NAME+memory" is a cascade with its
+            result memory. Costs are relative to the first. By default the paper's experiment: a
+            large network, the cascade's first network alone, the cascade, the cascade with memory.
+        streams: Percentages of the images that come a second time, one stream for each.
+        data: fashion-mnist, a folder (IDX files, CIFAR-10 batches, or one sub-folder per class),
+            or a .toml list of files to download.
+        images: Test images that the streams are made of, a random sample.
+        rounds: Windows of every model on every stream in each session.
+        sessions: How often everything is repeated in a process of its own.
+        meter: ina3221, rapl, nvml, none; auto takes the Jetson's or the processor's.
+        window_s: Least seconds of a window with a meter; without one, a window is one pass.
+        idle_s: Seconds for the idle power, before and after, with a meter.
+        warm_up_s: Longest warm-up of each model.
+        seed: Seed of the sample and of the repeats.
+        output: Folder for measurement.json and report.html.
+        report: Also write report.html.
+        resume: Go on with what the output folder holds.
+    """
+    from bicameral.cli.measure_tables import print_measurement
+    from bicameral.cli.progress import ProgressBar
+    from bicameral.errors import MissingExtraError
+    from models.cascade.measurement.plan import DEFAULT_MODELS, MeasurePlan, streams_from_percents
+    from models.cascade.measurement.records import MEASUREMENT_NAME
+    from models.cascade.measurement.run import run_plan
+
+    if report:
+        try:
+            import jinja2  # noqa: F401 - before anything is measured
+        except ImportError:
+            raise MissingExtraError("jinja2", "export") from None
+    plan = MeasurePlan(
+        models=models or DEFAULT_MODELS,
+        streams=streams_from_percents(streams),
+        data=data,
+        images=images,
+        seed=seed,
+        rounds=rounds,
+        sessions=sessions,
+        meter=meter,
+        window_s=window_s,
+        idle_s=idle_s,
+        warm_up_s=warm_up_s,
+    )
+    command = shlex.join(["bicameral", *sys.argv[1:]])
+    with ProgressBar("measure") as bar:
+        measurement = run_plan(plan, output, command, resume=resume, progress=bar.update)
+    print_measurement(measurement)
+    sys.stdout.write(f"wrote {output / MEASUREMENT_NAME}\n")
+    if report:
+        from models.cascade.measurement.report import REPORT_NAME, write_measurement_report
+
+        write_measurement_report(output / REPORT_NAME, measurement)
+        sys.stdout.write(f"wrote {output / REPORT_NAME}\n")
+    return 0

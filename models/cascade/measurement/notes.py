@@ -1,0 +1,89 @@
+"""What a reader must know to believe a measurement, or not to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from models.cascade.measurement.records import Measurement
+from models.cascade.measurement.summary import Summary, idle_power_w
+
+#: Beyond this, relative, an interval or a difference between sessions is pointed out.
+_STEADY = 0.05
+
+
+def measurement_notes(measurement: Measurement, summaries: Sequence[Summary]) -> tuple[str, ...]:
+    """Return the notes, in sentences."""
+    return (
+        *_completeness(measurement),
+        *_meter(measurement),
+        *_windows(measurement),
+        *_steadiness(summaries),
+        *_warm_up(measurement),
+    )
+
+
+def _completeness(measurement: Measurement) -> Iterator[str]:
+    plan = measurement.plan
+    done = sum(measurement.rounds_of(session) for session in range(plan.sessions))
+    if not measurement.is_complete:
+        yield (
+            f"Not complete: {done} of {plan.rounds * plan.sessions} rounds were measured; --resume "
+            "goes on."
+        )
+
+
+def _meter(measurement: Measurement) -> Iterator[str]:
+    meters = {part.meter for part in measurement.parts}
+    if len(meters) > 1:
+        yield "The parts were measured with different meters; do not compare their joules."
+    for reason in dict.fromkeys(part.meter_reason for part in measurement.parts):
+        if reason:
+            yield (
+                f"No joules, for there is no meter ({reason}). CPU time, wall time, "
+                "multiply-accumulates and memory are what they are; none of them is energy."
+            )
+    for meter in meters - {None}:
+        assert meter is not None  # noqa: S101 - for the type checker
+        yield f"Joules from {meter.name}, {meter.source}: {meter.covers}."
+    for part in measurement.parts:
+        if part.meter is not None:
+            idle = idle_power_w(part)
+            text = "unknown" if idle.value is None else f"{idle.value:.3f} W"
+            yield f"Idle power in session {part.session + 1}: {text} {idle.reason}".strip() + "."
+
+
+def _windows(measurement: Measurement) -> Iterator[str]:
+    reasons: dict[str, int] = {}
+    for part in measurement.parts:
+        for window in part.windows:
+            energy = window.window.energy.energy
+            if part.meter is not None and not energy.valid:
+                reasons[energy.reason] = reasons.get(energy.reason, 0) + 1
+    for reason, count in reasons.items():
+        yield f"{count} windows were left out: {reason}."
+
+
+def _steadiness(summaries: Sequence[Summary]) -> Iterator[str]:
+    widths = [
+        interval.relative_half_width or 0.0
+        for item in summaries
+        if (interval := item.cpu_ratio.interval) is not None
+    ]
+    differences = [item.session_difference or 0.0 for item in summaries]
+    if widths and max(widths) > _STEADY:
+        yield (
+            f"The interval of a CPU-time ratio is ± {100 * max(widths):.1f} % wide; more rounds or "
+            "a quieter machine would narrow it."
+        )
+    if differences and max(differences) > _STEADY:
+        yield f"Two sessions differ by {100 * max(differences):.1f} % in a CPU-time ratio."
+
+
+def _warm_up(measurement: Measurement) -> Iterator[str]:
+    for part in measurement.parts:
+        restless = [model for model, warm in part.warm_ups.items() if not warm.stable]
+        if restless:
+            yield (
+                f"After {measurement.plan.warm_up_s:g} s of warm-up in session {part.session + 1} "
+                f"the time of an image still changed: {', '.join(restless)}."
+            )

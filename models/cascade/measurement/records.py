@@ -1,0 +1,179 @@
+"""The record of a measurement: every window, and what it was taken with; no figure derived from it.
+
+Everything that tables and reports show is computed from it by `models.cascade.measurement.summary`,
+so that it can be analysed again in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from bicameral.errors import DataError
+from bicameral.files import write_json_atomic
+from edge.energy.device_state import DeviceState
+from edge.energy.meter import MeterInfo
+from edge.energy.quantity import Quantity
+from edge.energy.recorder import WindowEnergy
+from edge.energy.warm_up import WarmUp
+from edge.energy.windows import Window
+from models.cascade.measurement.plan import MeasurePlan
+
+SCHEMA: Literal[1] = 1
+
+#: Name of the file in a folder of results.
+MEASUREMENT_NAME = "measurement.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamAnswers:
+    """What a model answered on one pass over a stream; not timed.
+
+    Attributes:
+        duplicates: Share of the stream's images that came a second time, which names the stream.
+        n_images: Images of the stream.
+        accuracy: Share of right answers, 0..1.
+        share_b: Share of the images that a cascade's B computed; 0 for a single network.
+        hit_rate: Share of the images that the memory answered; 0 without one.
+        macs_per_image: Multiply-accumulates.
+    """
+
+    duplicates: float
+    n_images: int
+    accuracy: float
+    share_b: float
+    hit_rate: float
+    macs_per_image: Quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """A model as it was measured, and what it needs beside time.
+
+    Attributes:
+        model: As the plan names it.
+        fingerprint: Hash of everything that decides its answers.
+        parameters: Of all its networks.
+        file_bytes: Size of all its graphs.
+        rss_before_bytes: Memory of a process of its own before the model was loaded.
+        peak_rss_bytes: The most memory that the process had while it served all streams.
+        answers: One entry per stream.
+    """
+
+    model: str
+    fingerprint: str
+    parameters: int
+    file_bytes: int
+    rss_before_bytes: Quantity
+    peak_rss_bytes: Quantity
+    answers: tuple[StreamAnswers, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamWindow:
+    """A window of one model on one stream."""
+
+    model: str
+    duplicates: float
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one process measured: a session, or the rest of one that was interrupted.
+
+    Attributes:
+        session: Index of the session.
+        began_at: When, ISO 8601 with zone.
+        meter: The meter; None: there was none.
+        meter_reason: Why not; empty with a meter.
+        sample_period_s: Between two samples of the meter; None without one.
+        idle_before: Energy without work, the models loaded; None without a meter.
+        idle_after: The same at the end; None too if the part was interrupted.
+        device_before: State of the device.
+        device_after: The same at the end; None if the part was interrupted.
+        warm_ups: By model.
+        windows: All windows of all whole rounds.
+    """
+
+    session: int
+    began_at: str
+    meter: MeterInfo | None
+    meter_reason: str
+    sample_period_s: float | None
+    idle_before: WindowEnergy | None
+    idle_after: WindowEnergy | None
+    device_before: DeviceState
+    device_after: DeviceState | None
+    warm_ups: Mapping[str, WarmUp]
+    windows: tuple[StreamWindow, ...]
+
+    @property
+    def rounds(self) -> int:
+        """Whole rounds that it holds."""
+        return len({window.window.round for window in self.windows})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The whole file.
+
+    Attributes:
+        schema: Version of this record.
+        plan: What was to be measured.
+        command: The command that made it.
+        host: The processor.
+        versions: Of packages that decide answers and times.
+        dataset: Name of the data set.
+        dataset_sha256: Its fingerprint.
+        models: The models, in the plan's order.
+        parts: In the order in which they were measured.
+    """
+
+    schema: Literal[1] = SCHEMA
+    plan: MeasurePlan
+    command: str
+    host: str
+    versions: Mapping[str, str]
+    dataset: str
+    dataset_sha256: str
+    models: tuple[ModelRecord, ...]
+    parts: tuple[Part, ...]
+
+    def rounds_of(self, session: int) -> int:
+        """Return how many rounds of a session are there."""
+        return sum(part.rounds for part in self.parts if part.session == session)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rounds of all sessions are there."""
+        plan = self.plan
+        return all(self.rounds_of(session) >= plan.rounds for session in range(plan.sessions))
+
+
+def write_measurement(path: Path, measurement: Measurement) -> None:
+    """Write a measurement as JSON, whole or not at all.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    write_json_atomic(path, asdict(measurement))
+
+
+def read_measurement(path: Path) -> Measurement:
+    """Read a measurement.
+
+    Raises:
+        DataError: If the file is absent or is not one of this version.
+    """
+    try:
+        return TypeAdapter(Measurement).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(
+            f"{path} is no measurement of schema {SCHEMA}: {error}; measure again with bicameral "
+            "measure"
+        ) from error
