@@ -81,6 +81,9 @@ bench = App(name="bench", help="Measure what something costs on this machine.")
 bench.command(
     "bicameral.cli.bench_simulator:bench_simulator", name="sim", help="A tick of the simulator."
 )
+bench.command(
+    "bicameral.cli.bench_server:bench_server", name="serve", help="Requests to the server."
+)
 app.command(bench)
 
 
