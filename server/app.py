@@ -16,7 +16,7 @@ from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
 from server.endpoints.authorisation import anybody
 from server.endpoints.canonical import canonical_router
-from server.endpoints.classify import classify_router
+from server.endpoints.classify import ClassifyEndpoint
 from server.endpoints.drive import drive_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
@@ -84,7 +84,8 @@ def create_app(
     )
     answer_failures(rest)
     rest.include_router(management_router(replicated, metrics, authorise))
-    rest.include_router(classify_router(repository, settings.requests, authorise))
+    classify = ClassifyEndpoint(repository, settings.requests, authorise)
+    rest.include_router(classify.router())
     rest.include_router(drive_router(repository, settings.requests, authorise))
     rest.include_router(memory_router(repository, replicated, authorise))
     rest.include_router(model_cards_router(repository, authorise))
@@ -100,7 +101,8 @@ def create_app(
             authorise=authorise,
         )
     )
-    guarded = OriginGuard(_Routed(open_inference, rest), settings.cors_origin, local=settings.local)
+    routed = _Routed(open_inference, classify, rest)
+    guarded = OriginGuard(routed, settings.cors_origin, local=settings.local)
     app: ASGIApp = Instrumented(guarded, metrics, log_requests=assignment.logs.requests)
     if tracing is not None:
         app = Traced(app, tracing)
@@ -110,14 +112,20 @@ def create_app(
 
 @dataclass(frozen=True, slots=True)
 class _Routed:
-    """Sends what belongs to the protocol past the framework, whose routing costs more than it."""
+    """Sends what needs no framework past it, since its routing costs more than a tiny network."""
 
     open_inference: ASGIApp
+    classify: ClassifyEndpoint
     rest: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "http" and f"{scope['path']}/".startswith("/v2/")
-        await (self.open_inference if ours else self.rest)(scope, receive, send)
+        app = self.rest
+        if scope["type"] == "http":
+            if f"{scope['path']}/".startswith("/v2/"):
+                app = self.open_inference
+            elif self.classify.takes(scope):
+                app = self.classify
+        await app(scope, receive, send)
 
 
 def _repository(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,3 +163,19 @@ class ServedClassifier(ServedModel, Protocol):
         Raises:
             RequestError: As `infer`.
         """
+
+
+_IS_CLASSIFIER: dict[type, bool] = {}
+
+
+def is_classifier(model: ServedModel) -> TypeGuard[ServedClassifier]:
+    """Return whether a model answers for pictures.
+
+    Asking that of a class once is enough, and `isinstance` takes as long as a tiny network for a
+    protocol of this size.
+    """
+    kind = type(model)
+    found = _IS_CLASSIFIER.get(kind)
+    if found is None:
+        found = _IS_CLASSIFIER[kind] = isinstance(model, ServedClassifier)
+    return found

@@ -126,6 +126,36 @@ def test_the_body_may_be_a_picture_a_form_or_json(serve: Serve, pictures: np.nda
     assert answers[0][0]["trace"] is None
 
 
+def test_a_request_without_parameters_is_answered_as_one_with_the_defaults(
+    serve: Serve, pictures: np.ndarray
+) -> None:
+    picture = encoded(pictures[0])
+    cases = (
+        ("a", picture),
+        ("a", b"no picture"),
+        ("a", bytes(2000)),
+        ("no%20model", picture),
+        ("no/model", picture),
+        ("", picture),
+    )
+
+    async def use(client: httpx.AsyncClient) -> list[tuple[httpx.Response, httpx.Response]]:
+        return [
+            (
+                await client.post(f"/v1/classify/{path}", content=body),
+                await client.post(f"/v1/classify/{path}?top_k=1", content=body),
+            )
+            for path, body in cases
+        ]
+
+    answers = serve(use, max_body_bytes=1000)
+    assert [plain.status_code for plain, _ in answers] == [200, 415, 413, 404, 404, 404]
+    for plain, with_parameters in answers:
+        assert plain.status_code == with_parameters.status_code
+        assert plain.json() == with_parameters.json()
+        assert plain.headers["content-type"] == with_parameters.headers["content-type"]
+
+
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".bmp"])
 def test_every_format_is_known_by_its_content(
     serve: Serve, pictures: np.ndarray, ending: str
