@@ -1,4 +1,4 @@
-"""The examples of the documentation, run against a real server: what they print is what they say."""
+"""The examples of the documentation, run against a real server: they print what they say."""
 
 from __future__ import annotations
 
