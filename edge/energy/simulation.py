@@ -98,13 +98,8 @@ class SimulatedIna3221:
             "hwmon": ("ina3221/1-0040", "hwmon/hwmon3"),
         }[layout]
         self.folder = root / "sys/bus/i2c/drivers" / driver / inner
-        self.folder.mkdir(parents=True)
-        for channel, (rail, _) in enumerate(_RAILS[layout]):
-            self._name_rail(channel, rail)
-        if layout == "hwmon":
-            (self.folder / "name").write_text("ina3221\n")
-            (self.folder / "in7_label").write_text("sum of shunt voltages\n")
-        self.show(0.0)
+        if not self.folder.exists():  # else another process made it, and this one plays it
+            self._make()
 
     @property
     def power_file(self) -> Path:
@@ -123,6 +118,15 @@ class SimulatedIna3221:
             else:
                 self._write(f"in{channel + 1}_input", _SUPPLY_MV)
                 self._write(f"curr{channel + 1}_input", current_ma)
+
+    def _make(self) -> None:
+        self.folder.mkdir(parents=True)
+        for channel, (rail, _) in enumerate(_RAILS[self._layout]):
+            self._name_rail(channel, rail)
+        if self._layout == "hwmon":
+            (self.folder / "name").write_text("ina3221\n")
+            (self.folder / "in7_label").write_text("sum of shunt voltages\n")
+        self.show(0.0)
 
     def _name_rail(self, channel: int, rail: str) -> None:
         if self._layout == "iio":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from models.cascade.measurement.records import Measurement
-from models.cascade.measurement.summary import Summary, idle_power_w
+from models.cascade.measurement.summary import Summary, energy_per_image, idle_power_w
 
 #: Beyond this, relative, an interval or a difference between sessions is pointed out.
 _STEADY = 0.05
@@ -56,7 +56,7 @@ def _windows(measurement: Measurement) -> Iterator[str]:
     reasons: dict[str, int] = {}
     for part in measurement.parts:
         for window in part.windows:
-            energy = window.window.energy.energy
+            energy = energy_per_image(part, window)
             if part.meter is not None and not energy.valid:
                 reasons[energy.reason] = reasons.get(energy.reason, 0) + 1
     for reason, count in reasons.items():

@@ -6,7 +6,7 @@ round slowed both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.energy.intervals import MedianInterval, median_interval
@@ -115,7 +115,8 @@ def energy_per_image(part: Part, window: StreamWindow) -> Quantity:
     energy, items = window.window.energy.energy, window.window.items
     if energy.value is None:
         return energy
-    return Quantity(value=energy.value / items, unit="J", valid=energy.valid, reason=energy.reason)
+    faults = tuple(reason for reason in (energy.reason, *_changes_of_mode(part)) if reason)
+    return measured(energy.value / items, "J", faults=faults)
 
 
 def net_energy_per_image(part: Part, window: StreamWindow) -> Quantity:
@@ -136,6 +137,15 @@ def cpu_per_image(part: Part, window: StreamWindow) -> Quantity:
 def wall_per_image(part: Part, window: StreamWindow) -> Quantity:
     """Return the wall time per image."""
     return measured(window.window.wall_s / window.window.items, "s")
+
+
+def _changes_of_mode(part: Part) -> Iterator[str]:
+    """Yield what was changed while a part was measured, which makes its joules another device's."""
+    after = part.device_after
+    for name in ("power_mode", "clocks_pinned"):
+        was = getattr(part.device_before, name)
+        if after is not None and getattr(after, name) != was:
+            yield f"{name} changed from {was} to {getattr(after, name)} meanwhile"
 
 
 def _summary(measurement: Measurement, model: ModelRecord, duplicates: float) -> Summary:

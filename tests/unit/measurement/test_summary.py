@@ -201,6 +201,21 @@ def test_net_energy_needs_an_idle_power_that_can_be_trusted(
     assert expected in large.net_energy_j.reason
 
 
+def test_a_power_mode_that_was_changed_meanwhile_spoils_the_session() -> None:
+    record = two_sessions()
+    changed = replace(
+        record.parts[1],
+        device_before=replace(STATE, power_mode="MAXN"),
+        device_after=replace(STATE, power_mode="5W"),
+    )
+    record = replace(record, parts=(record.parts[0], changed))
+    large, _ = summarise(record)
+    assert large.energy_j.interval is not None
+    assert (large.energy_j.interval.n, large.energy_j.of_windows) == (3, 6)
+    assert "power_mode changed from MAXN to 5W meanwhile" in large.energy_j.reason
+    assert any("6 windows were left out" in n for n in measurement_notes(record, summarise(record)))
+
+
 def test_without_a_meter_nothing_becomes_zero(tmp_path) -> None:
     record = two_sessions()
     windows = [
