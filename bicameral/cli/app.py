@@ -41,6 +41,7 @@ app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests ove
 app.command(
     "bicameral.cli.preflight:preflight", name="preflight", help="Check a graph for a device."
 )
+app.command("bicameral.cli.deploy:deploy", name="deploy", help="Pack a model for a Jetson.")
 
 keys = App(name="keys", help="Keys for those who may use a server.")
 keys.command("bicameral.cli.keys:new_key", name="new", help="Make a key.")

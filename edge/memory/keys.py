@@ -132,7 +132,9 @@ def noise_proof_dhash_probes(images: NDArray[np.uint8]) -> list[list[bytes]]:
     excess = _excess_over_margin(images)
     keys = _packed(excess)
     np.abs(excess, out=excess)
-    least = excess.argpartition(_UNCERTAIN_BITS - 1, axis=1)[:, :_UNCERTAIN_BITS]
+    # Stable, so that equally uncertain bits come in the same order whatever numpy's sort is: the
+    # runtime of a Jetson must find what this one finds.
+    least = excess.argsort(axis=1, kind="stable")[:, :_UNCERTAIN_BITS]
     probes: list[list[bytes]] = (keys ^ (_BIT_VALUES[least] @ _FLIPS)).view("V8").tolist()
     return probes
 
