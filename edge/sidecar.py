@@ -9,9 +9,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from bicameral.errors import DataError, VersionMismatchError
 from bicameral.files import write_text_atomic
@@ -23,6 +30,9 @@ SUFFIX = ".bicameral.json"
 
 Pair = tuple[float, float]
 
+#: A name in the sidecar's own folder, never a way out of it.
+_FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]+$")]
+
 
 class _Part(BaseModel):
     """Base of all parts: frozen, and strict about unknown fields."""
@@ -31,9 +41,9 @@ class _Part(BaseModel):
 
 
 class ModelFile(_Part):
-    """One file that belongs to the model; `path` is relative to the sidecar."""
+    """One file that belongs to the model; `path` is its name beside the sidecar."""
 
-    path: str
+    path: _FileName
     sha256: str
     bytes: int
     target: str
@@ -132,7 +142,7 @@ class CascadeMember(_Part):
     file.
     """
 
-    name: str = Field(pattern=r"^[^/\\]+$")
+    name: _FileName
     sha256: str
 
 

@@ -16,7 +16,7 @@ from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
 from server.endpoints.authorisation import anybody
 from server.endpoints.canonical import canonical_router
-from server.endpoints.classify import ClassifyEndpoint
+from server.endpoints.classify import ClassifyEndpoint, ErrorAnswer
 from server.endpoints.drive import drive_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
@@ -80,7 +80,12 @@ def create_app(
 
     # The pages that FastAPI makes of the document fetch their scripts from elsewhere.
     rest = FastAPI(
-        title="bicameral", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="bicameral",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={status: {"model": ErrorAnswer} for status in (401, 403)},
     )
     answer_failures(rest)
     rest.include_router(management_router(replicated, metrics, authorise))

@@ -263,6 +263,7 @@ def test_every_documented_path_is_guarded_or_public_on_purpose(
                 }
                 answer = await client.request(method.upper(), path, params=needed)
                 assert (method, path, answer.status_code) == (method, path, 401)
+                assert {"401", "403"} <= operation["responses"].keys()
 
     serve(use)
 

@@ -485,6 +485,36 @@ def test_strange_names_and_misplaced_files_are_reported_and_other_things_passed_
     assert not found
 
 
+@pytest.mark.parametrize(
+    "outside",
+    ["../secret.onnx", "/etc/passwd", "..", "", "a/b.onnx", "..\\\\b", "a\\u0000b", "x" * 300],
+)
+@pytest.mark.parametrize("field", ["file", "member"])
+def test_a_sidecar_that_leads_out_of_its_folder_is_broken_and_takes_nobody_down(
+    run: Callable[..., Any], add: Callable[..., Path], write_cascade: Writer, folder: Path,
+    field: str, outside: str,
+) -> None:  # fmt: skip
+    sha256 = read_sidecar(add("net")).files[0].sha256
+    add("bad", "1")
+    path = folder / "bad" / "1" / "bad.bicameral.json"
+    old = '"path": "bad.onnx"'
+    if field == "member":
+        write_cascade(path.parent, "bad", ("inside", sha256), ("net", sha256))
+        old = '"name": "inside"'
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, f'{old[: old.index(":")]}: "{outside}"'))
+    (folder.parent / "secret.onnx").write_bytes((folder / "net.onnx").read_bytes())
+
+    async def test(repository: ModelRepository) -> None:
+        await _look(repository)
+        assert _states(repository) == {("bad", "1"): "UNAVAILABLE", ("net", "1"): "READY"}
+        reason = _reason(repository, "bad", "1")
+        assert "bad.bicameral.json" in reason or outside in reason
+
+    run(test)
+
+
 def test_one_version_in_two_places_is_served_from_neither(
     run: Callable[..., Any], add: Callable[..., Path], tmp_path: Path
 ) -> None:
