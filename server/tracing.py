@@ -193,6 +193,8 @@ def _route(scope: Scope, status: int | None) -> str:
             return "/v2/models/stats"
         case ["v2", "models", _, *rest]:
             return "/".join(["/v2/models/{model}", *rest])
+        case ["v1", what, _]:
+            return f"/v1/{what}/{{model}}"
         case ["v2", "repository", "models", _, *rest]:
             return "/".join(["/v2/repository/models/{model}", *rest])
     return str(scope["path"])
