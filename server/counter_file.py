@@ -38,6 +38,11 @@ def gauges_path(folder: Path, slot: int) -> Path:
     return folder / f"gauges-{slot}{SUFFIX}"
 
 
+def energy_path(folder: Path) -> Path:
+    """Return the file of what is counted once for all workers."""
+    return folder / f"energy{SUFFIX}"
+
+
 class CounterFile:
     """Rows of float64 under names. One process at a time writes, any number may read.
 

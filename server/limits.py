@@ -100,6 +100,7 @@ class ServerSettings:
             everything.
         watch_s: Time between two looks into the folders of models. What is new or has changed there
             is loaded when it is the same at two looks; 0: by request only.
+        meter: Which meter of energy is read: ``auto``, ``ina3221``, ``rapl``, ``nvml``, ``none``.
         cors_origin: Origins whose pages may use the server beside its own page, e.g.
             ``https://example.org``; ``*``: all.
     """
@@ -114,6 +115,7 @@ class ServerSettings:
     redis_url: str | None = None
     api_keys: Path | None = None
     watch_s: float = 5.0
+    meter: str = "auto"
     cors_origin: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

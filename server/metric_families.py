@@ -27,14 +27,15 @@ _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A metric; all of them have the labels ``model`` and ``version``.
+    """A metric, by default with the labels ``model`` and ``version``.
 
     Attributes:
         name: Its name in Prometheus.
         text: What it counts.
         kind: A counter or a gauge is one number; a histogram is the number of values in each
             bucket, then of those above all bounds, then the sum of the values.
-        label: A third label, or empty.
+        label: A further label, or empty.
+        of_model: Whether it is told for each model; otherwise it lacks the first two labels.
         bounds: Upper bounds of a histogram's buckets.
         joined: How the numbers of all workers become one.
     """
@@ -43,6 +44,7 @@ class Family:
     text: str
     kind: Kind = "counter"
     label: str = ""
+    of_model: bool = True
     bounds: tuple[float, ...] = ()
     joined: Callable[[Sequence[float]], float] = sum
 
@@ -61,7 +63,8 @@ class Family:
         Args:
             rows: Its numbers by the values of their labels.
         """
-        labels = ["model", "version", *([self.label] if self.label else [])]
+        labels = ["model", "version"] if self.of_model else []
+        labels += [self.label] if self.label else []
         if self.kind == "histogram":
             histogram = HistogramMetricFamily(self.name, self.text, labels=labels)
             names = [*map(floatToGoString, self.bounds), "+Inf"]
@@ -124,6 +127,19 @@ SHARED_MEMORY_ENTRIES = Family(
     joined=max,
 )
 
+ENERGY = Family(
+    name="inference_energy_joules_total",
+    text="Energy of the machine, as far as the meter covers it; not of the models alone.",
+    label="meter",
+    of_model=False,
+)
+UNTRUSTED_ENERGY = Family(
+    name="inference_energy_untrusted_seconds_total",
+    text="Time whose energy is not counted, because the readings could not be trusted.",
+    label="meter",
+    of_model=False,
+)
+
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
@@ -138,6 +154,8 @@ FAMILIES: dict[str, Family] = {
         MEMORY_EVENTS,
         MEMORY_ENTRIES,
         SHARED_MEMORY_ENTRIES,
+        ENERGY,
+        UNTRUSTED_ENERGY,
     )
 }
 

@@ -140,9 +140,11 @@ class Metrics:
     def totals(self) -> dict[ModelVersion, ModelTotals]:
         """Return the sums over all workers, for every model that ever answered."""
         by_model: dict[ModelVersion, dict[Key, list[float]]] = {}
-        for (family, name, version, *label), row in _summed(self._folder).items():
-            model = ModelVersion(name=name, version=version)
-            by_model.setdefault(model, {})[family, *label] = row
+        for (family, *labels), row in _summed(self._folder).items():
+            if FAMILIES[family].of_model:
+                name, version, *label = labels
+                model = ModelVersion(name=name, version=version)
+                by_model.setdefault(model, {})[family, *label] = row
         return {model: _totals(rows) for model, rows in by_model.items()}
 
     async def _sample_cascade(self, rows: _ModelRows, model: CascadeModel) -> None:

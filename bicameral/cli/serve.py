@@ -74,6 +74,7 @@ def serve(
             drain_s=settings.drain_s,
             head_timeout_s=settings.requests.body_timeout_s,
             logs=logs,
+            meter=settings.meter,
         ),
         partial(_worker_app, settings, folders, keys, tracing),
     )

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 
 from bicameral.errors import MachineError
+from edge.energy.discovery import find_meter
 from server.logs import LogSettings
 from server.processes.assignment import AppFactory, Assignment
+from server.processes.energy import EnergySampling
 from server.processes.ports import reserve_port
 from server.processes.restart_policy import RestartPolicy
 from server.processes.run_folder import RunFolder, temporary_run_folder
@@ -41,6 +43,7 @@ class SupervisorSettings:
         head_timeout_s: How long the head of a request may take to arrive.
         hang_s: A worker without a sign of life for so long is killed. Nothing should keep its event
             loop busy for a second, but a machine that is short of memory or processors may.
+        meter: The meter of energy, an argument of `edge.energy.discovery.find_meter`.
     """
 
     host: str
@@ -50,6 +53,7 @@ class SupervisorSettings:
     logs: LogSettings
     head_timeout_s: float = 10.0
     hang_s: float = 60.0
+    meter: str = "none"
 
 
 class Supervisor:
@@ -78,14 +82,17 @@ class Supervisor:
         Raises:
             ConfigError: If the port cannot be had.
             MachineError: If a worker ends before the first one has begun to serve.
+            UserError: If there is no such meter.
         """
         settings = self._settings
+        meter = find_meter(settings.meter)
         for name in _ONE_THREAD:
             os.environ.setdefault(name, "1")
         with (
             reserve_port(settings.host, settings.port) as reserved,
             temporary_run_folder() as folder,
             StopSignals() as signals,
+            EnergySampling(folder.metrics, meter),
         ):
             port = int(reserved.getsockname()[1])
             workers = [self._worker(slot, port, folder) for slot in range(settings.workers)]
