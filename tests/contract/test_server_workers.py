@@ -497,7 +497,10 @@ def test_logs_are_json_and_name_the_process(serve: Server):
     ("words", "reason"),
     [
         (["no/such/folder"], "error: cannot read the model folder no/such/folder"),
-        (["--meter", "volt"], "error: unknown meter 'volt'; known: auto, ina3221, none, nvml, rapl"),
+        (
+            ["--meter", "volt"],
+            "error: unknown meter 'volt'; known: auto, ina3221, none, nvml, rapl",
+        ),
         (["--cors-origin", "me"], "error: the origin 'me' cannot be that of a page"),
         (["--api-keys", "no/file"], "error: cannot read the API keys no/file: No such file"),
         (["--workers", "0"], "error: the server's workers is 0, expected at least 1"),
