@@ -85,7 +85,8 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        responses={status: {"model": ErrorAnswer} for status in (401, 403)},
+        # With a default, FastAPI does not describe the 422 that is never answered here.
+        responses={status: {"model": ErrorAnswer} for status in (401, 403, "default")},
     )
     answer_failures(rest)
     rest.include_router(management_router(replicated, metrics, authorise))
