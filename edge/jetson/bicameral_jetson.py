@@ -924,8 +924,8 @@ class TensorRtEngine:
 def device_identity() -> Json:
     """Return what an engine depends on besides its graph; engines cannot be carried elsewhere."""
     gpu, capability = Cuda().device()
-    version = import_tensorrt().__version__
-    return {"tensorrt": version, "gpu": gpu, "compute_capability": capability}
+    tensorrt = import_tensorrt()
+    return {"tensorrt": tensorrt.__version__, "gpu": gpu, "compute_capability": capability}
 
 class EngineStore:
     """The engines of one network: the active one and the one before it.
