@@ -9,7 +9,8 @@ BicameralError
 │   ├── MissingExtraError     an optional dependency is not installed
 │   ├── MeterError            a power meter cannot be read
 │   └── VersionMismatchError  a server or file speaks another version
-└── SimulatorLostError        exit 4: the simulator stopped answering
+├── SimulatorLostError        exit 4: the simulator stopped answering
+└── AgentLostError            exit 4: an agent on another machine stopped answering
 
 A message says what failed, the value, what was expected, and what to do.
 """
@@ -72,6 +73,12 @@ class VersionMismatchError(MachineError):
 
 class SimulatorLostError(BicameralError):
     """The simulator stopped answering in the middle of the work."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class AgentLostError(BicameralError):
+    """An agent that drives from another process cannot be reached, or stopped answering."""
 
     exit_code: ClassVar[int] = 4
 

@@ -18,6 +18,7 @@ from server.endpoints.authorisation import anybody
 from server.endpoints.canonical import canonical_router
 from server.endpoints.classify import ClassifyEndpoint, ErrorAnswer
 from server.endpoints.drive import drive_router
+from server.endpoints.drive_stream import StreamParts, drive_stream_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
 from server.endpoints.memory import memory_router
@@ -93,6 +94,17 @@ def create_app(
     classify = ClassifyEndpoint(repository, settings.requests, authorise)
     rest.include_router(classify.router())
     rest.include_router(drive_router(repository, settings.requests, authorise))
+    rest.include_router(
+        drive_stream_router(
+            StreamParts(
+                repository=repository,
+                requests=settings.requests,
+                streams=settings.streams,
+                metrics=metrics,
+                authorise=authorise,
+            )
+        )
+    )
     rest.include_router(memory_router(repository, replicated, authorise))
     rest.include_router(model_cards_router(repository, authorise))
     rest.include_router(canonical_router(repository, settings.requests, authorise))

@@ -33,6 +33,9 @@ _HEADER = b"x-request-id"
 #: Browsers take an answer for what its type says, not for what it might be.
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
+#: Messages that bear the headers of an answer.
+_BEGIN_ANSWERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
 
 def request_id(scope: Scope) -> str:
     """Return the id of a request."""
@@ -80,7 +83,7 @@ class Instrumented:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] in ("http.response.start", "websocket.accept"):
+            if message["type"] in _BEGIN_ANSWERS:
                 status = message.get("status", 101)
                 message["headers"] = [*message.get("headers", ()), (_HEADER, header), _NO_SNIFFING]
                 if status == 101 and WEBSOCKET_PROTOCOL in scope["subprotocols"]:

@@ -83,6 +83,24 @@ class BatchLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLimits:
+    """What an agent that drives over a WebSocket may ask for. Messages are limited as bodies are.
+
+    Attributes:
+        max_streams: Episodes that one process drives at a time; further ones are refused.
+        max_route_points: Points of a route, which usually lie a metre apart.
+        idle_timeout_s: How long nothing may come before the connection is closed.
+    """
+
+    max_streams: int = 64
+    max_route_points: int = 100_000
+    idle_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        _require_positive("streams", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Settings of a server.
 
@@ -92,6 +110,7 @@ class ServerSettings:
         workers: Processes that share the port; None: as many as there are processors.
         requests: Limits of a single request.
         batching: Limits of each model's queue.
+        streams: Limits of driving over a WebSocket.
         drain_s: How long shutting down, or unloading a model, waits for what was accepted.
         remember: Whether cascades keep the result memory that their sidecars describe.
         redis_url: The Redis or Valkey server on which all processes share it; None: each process
@@ -110,6 +129,7 @@ class ServerSettings:
     workers: int | None = None
     requests: RequestLimits = RequestLimits()
     batching: BatchLimits = BatchLimits()
+    streams: StreamLimits = StreamLimits()
     drain_s: float = 10.0
     remember: bool = True
     redis_url: str | None = None

@@ -95,6 +95,9 @@ QUEUE_DURATION = Family(
 QUEUE_DEPTH = Family(
     name="inference_queue_depth", text="Requests that wait for a run.", kind="gauge"
 )
+DRIVE_STREAMS = Family(
+    name="drive_streams", text="Episodes that are driven over WebSockets.", kind="gauge"
+)
 COMPUTE_DURATION = Family(
     name="inference_compute_duration_seconds",
     text="Duration of runs.",
@@ -147,6 +150,7 @@ FAMILIES: dict[str, Family] = {
         REQUEST_DURATION,
         QUEUE_DURATION,
         QUEUE_DEPTH,
+        DRIVE_STREAMS,
         COMPUTE_DURATION,
         BATCH_SIZE,
         STAGES,

@@ -6,6 +6,7 @@ Every worker counts in files of its own, and whichever worker is asked adds all 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -117,6 +118,16 @@ class Metrics:
         observe(rows.compute_duration, families.COMPUTE_DURATION, record.run_s)
         for wait_s in record.waits_s:
             observe(rows.queue_duration, families.QUEUE_DURATION, wait_s)
+
+    @contextmanager
+    def counted_stream(self, model: ModelVersion) -> Iterator[None]:
+        """Count an episode as one that is driven over a WebSocket meanwhile."""
+        streams = self._of(model).single(families.DRIVE_STREAMS)
+        streams[0] += 1.0
+        try:
+            yield
+        finally:
+            streams[0] -= 1.0
 
     async def sample(self, models: Iterable[ServedModel]) -> None:
         """Take over what models count themselves; to be called again and again.

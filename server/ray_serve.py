@@ -169,6 +169,7 @@ class Replica:
             port=settings.port,
             drain_s=settings.drain_s,
             head_timeout_s=settings.requests.body_timeout_s,
+            max_message_bytes=settings.requests.max_body_bytes,
             logs=LogSettings(),
         )
         return create_app(settings, self._folders, assignment, self._authorise)

@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code.
 
     Exit codes: 0 done, 1 done with findings, 2 wrong input, 3 the machine lacks something,
-    4 the simulator was lost, 130 interrupted.
+    4 the simulator or an agent elsewhere was lost, 130 interrupted.
 
     Args:
         arguments: The words after the program's name; ``sys.argv`` when None.

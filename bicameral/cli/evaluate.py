@@ -58,10 +58,11 @@ def evaluate(
 
     Args:
         output: Folder of the run: episodes, results.json, report.html.
-        agent: caril, expert, or module:Class of your own DrivingAgent.
-        modes: Corrections to compare (only for caril).
+        agent: caril, expert, module:Class of your own DrivingAgent, or the address of an agent that
+            'bicameral serve' runs, http://HOST:PORT/v1/drive/NAME.
+        modes: Corrections to compare (only for caril and served agents).
         model: Network A: a shipped name or an .onnx file.
-        second: Network B of the second opinion, likewise.
+        second: Network B of the second opinion, likewise; of a served agent: the server's name.
         also: Further agents for comparison: NAME drives a network without correction, A+B lets A
             ask B for a second opinion.
         town: Map to drive on: a town's name or an OpenDRIVE file.
@@ -101,13 +102,14 @@ def evaluate(
         map_folders=maps,
         town_files=town_files,
     )
+    agents = (
+        *_agents(agent, modes, model, second, delay_ticks),
+        *(_compared(entry, delay_ticks) for entry in also),
+    )
     all_routes = _routes(server, Path(town).stem if town_files else town, routes, suite)
     plan = EvaluationPlan(
         routes=select_routes(all_routes, routes_subset),
-        agents=(
-            *_agents(agent, modes, model, second, delay_ticks),
-            *(_compared(entry, delay_ticks) for entry in also),
-        ),
+        agents=agents,
         weathers=weathers,
         repetitions=repetitions,
         seed=seed,
@@ -169,16 +171,51 @@ def _agents(
 
     if agent == "expert":
         return (_expert(),)
+    if "://" in agent:
+        return _served(agent, modes, second, delay_ticks)
     if agent != "caril":
         if ":" not in agent:
             raise ConfigError(
-                f"unknown agent {agent!r}; known: caril, expert, or module:Class of your own"
+                f"unknown agent {agent!r}; known: caril, expert, module:Class of your own, or "
+                "http://HOST:PORT/v1/drive/NAME of a server"
             )
         return (AgentSpec(name=agent.partition(":")[2], correction="none", target=agent),)
     return tuple(
         _network(model, mode, delay_ticks, second=second if mode == "second_opinion" else None)
         for mode in modes
     )
+
+
+def _served(
+    url: str, modes: tuple[Mode, ...], second: str, delay_ticks: int
+) -> tuple[AgentSpec, ...]:
+    """Describe an agent of a server in every mode, if the server has it."""
+    from urllib.parse import urlsplit
+
+    from agent.remote import describe_remote
+    from sim.evaluation.agents import AgentSpec
+
+    driver = describe_remote(url)
+    specs = []
+    for mode in modes:
+        asked = second if mode == "second_opinion" else None
+        driver.require(mode, asked)
+        specs.append(
+            AgentSpec(
+                # Another name than the model's own, so that --also can compare the two.
+                name=f"{driver.model}@{urlsplit(url).netloc}",
+                correction=mode,
+                target="agent.remote:RemoteAgent",
+                kwargs={
+                    "url": url,
+                    "correction": mode,
+                    "second": asked,
+                    "delay_ticks": delay_ticks,
+                },
+                trained_on=driver.trained_on,
+            )
+        )
+    return tuple(specs)
 
 
 def _compared(entry: str, delay_ticks: int) -> AgentSpec:

@@ -73,6 +73,7 @@ def serve(
             workers=settings.workers or available_processors(),
             drain_s=settings.drain_s,
             head_timeout_s=settings.requests.body_timeout_s,
+            max_message_bytes=settings.requests.max_body_bytes,
             logs=logs,
             meter=settings.meter,
         ),

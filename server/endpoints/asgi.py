@@ -45,12 +45,18 @@ class Answer:
     body: Iterable[bytes | memoryview] = ()
     headers: Iterable[tuple[bytes, bytes]] = field(default=(_JSON,))
 
-    async def send(self, send: Send) -> None:
-        """Send it."""
+    async def send(self, send: Send, *, websocket: bool = False) -> None:
+        """Send it.
+
+        Args:
+            send: Sends ASGI messages.
+            websocket: It answers the request for a WebSocket, which is not opened then.
+        """
         body = b"".join(self.body)
         headers = [*self.headers, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        kind = "websocket.http.response" if websocket else "http.response"
+        await send({"type": f"{kind}.start", "status": self.status, "headers": headers})
+        await send({"type": f"{kind}.body", "body": body})
 
 
 class NoAnswer(Response):

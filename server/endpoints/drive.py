@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from bicameral.errors import DataError
 from bicameral.types import Decision
@@ -20,6 +19,7 @@ from server.endpoints.drive_answers import (
     decision_fields,
     driver_answer,
 )
+from server.endpoints.drive_query import DriveQuery, lease_second, require_agent
 from server.endpoints.open_inference import Authorise
 from server.endpoints.picture_body import picture_body_document, read_pictures
 from server.errors import RequestError
@@ -27,15 +27,7 @@ from server.instrumentation import answered_by, request_id
 from server.limits import RequestLimits
 from server.serving.agent_model import AgentModel, DrivingOptions, DrivingView
 from server.serving.repository import ModelRepository
-from server.serving.served_model import ModelVersion, RequestContext, ServedModel
-
-#: Nothing on wheels is faster; beyond it a number is a mistake of units.
-_FASTEST_MPS = 150.0
-
-CorrectionName = Literal["none", "paper", "second_opinion"]
-CommandName = Literal[
-    "left", "right", "straight", "lane_follow", "change_lane_left", "change_lane_right"
-]
+from server.serving.served_model import ModelVersion, RequestContext
 
 
 class DriveAnswer(DecisionAnswer):
@@ -52,28 +44,6 @@ class DriveAnswer(DecisionAnswer):
     version: str
     correction: str
     second: str | None
-
-
-class DriveQuery(BaseModel):
-    """The parameters of a request.
-
-    Attributes:
-        speed_mps: Forward speed of the vehicle.
-        command: What the navigation asks for.
-        target_speed_mps: The wanted speed, which decides the pedals; by default the speed is held.
-        correction: What to do about a steering value that may be wrong.
-        second: The agent to ask for a second opinion.
-        seed: Of the noise of the correction ``paper``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    speed_mps: float = Field(ge=-_FASTEST_MPS, le=_FASTEST_MPS)
-    command: CommandName = "lane_follow"
-    target_speed_mps: float | None = Field(None, ge=0.0, le=_FASTEST_MPS)
-    correction: CorrectionName = "none"
-    second: str | None = None
-    seed: int = Field(0, ge=0, lt=1 << 32)
 
 
 def drive_router(
@@ -148,53 +118,6 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe failures; FastAPI would add a 422 if it did not know what all others look like."""
     known: tuple[int | str, ...] = (*statuses, "default")
     return {status: {"model": ErrorAnswer} for status in known}
-
-
-def require_agent(model: ServedModel) -> AgentModel:
-    """Return the model, if it drives.
-
-    Raises:
-        RequestError: 400 if it does not.
-    """
-    if not isinstance(model, AgentModel):
-        raise RequestError(
-            400,
-            f"model {model.name!r} is no driving agent but {model.sidecar.kind!r}; ask it with "
-            f"POST /v1/classify/{model.name} or POST /v2/models/{model.name}/infer",
-        )
-    return model
-
-
-def lease_second(
-    leases: ExitStack, repository: ModelRepository, correction: str, name: str | None
-) -> AgentModel | None:
-    """Keep the agent loaded that a correction may ask, if it may ask one.
-
-    Args:
-        leases: Holds the lease.
-        repository: The models.
-        correction: Name of the correction.
-        name: The agent that the request names; None: none.
-
-    Raises:
-        RequestError: 400 if there is a name where none is needed, or none where one is needed; 404
-            and 503 as `ModelRepository.lease`.
-    """
-    if correction != "second_opinion":
-        if name is not None:
-            raise RequestError(
-                400,
-                f"second is {name!r}, but the correction {correction!r} asks nobody; leave it out, "
-                "or choose the correction 'second_opinion'",
-            )
-        return None
-    if name is None:
-        raise RequestError(
-            400,
-            "the correction 'second_opinion' needs another agent; name it as second, one of those "
-            "that GET /v1/drive/{model} tells",
-        )
-    return require_agent(leases.enter_context(repository.lease(name)))
 
 
 async def _decided(

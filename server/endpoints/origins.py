@@ -81,15 +81,12 @@ class OriginGuard:
 
 
 async def _refuse(origin: bytes, scope: Scope, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-        return
     error = RequestError(
         403,
         f"pages of {shown(origin.decode('latin-1'))} may not use this server; whoever runs it can "
         "allow them with --cors-origin",
     )
-    await error_answer(error).send(send)
+    await error_answer(error).send(send, websocket=scope["type"] == "websocket")
 
 
 def _is_this_machine(host: bytes) -> bool:

@@ -25,6 +25,7 @@ class Assignment:
         port: TCP port, reserved by the supervisor.
         drain_s: How long to wait for accepted requests at the end.
         head_timeout_s: How long the head of a request may take to arrive.
+        max_message_bytes: Size of a WebSocket's message.
         logs: How to log.
     """
 
@@ -35,6 +36,7 @@ class Assignment:
     port: int
     drain_s: float
     head_timeout_s: float
+    max_message_bytes: int
     logs: LogSettings
 
 

@@ -41,6 +41,7 @@ class SupervisorSettings:
         drain_s: How long workers wait for accepted requests at the end.
         logs: How all processes log.
         head_timeout_s: How long the head of a request may take to arrive.
+        max_message_bytes: Size of a WebSocket's message; a longer one ends its connection.
         hang_s: A worker without a sign of life for so long is killed. Nothing should keep its event
             loop busy for a second, but a machine that is short of memory or processors may.
         meter: The meter of energy, an argument of `edge.energy.discovery.find_meter`.
@@ -52,6 +53,7 @@ class SupervisorSettings:
     drain_s: float
     logs: LogSettings
     head_timeout_s: float = 10.0
+    max_message_bytes: int = 32 << 20
     hang_s: float = 60.0
     meter: str = "none"
 
@@ -120,6 +122,7 @@ class Supervisor:
             port=port,
             drain_s=settings.drain_s,
             head_timeout_s=settings.head_timeout_s,
+            max_message_bytes=settings.max_message_bytes,
             logs=settings.logs,
         )
         return WorkerProcess(assignment, self._factory, RestartPolicy(), settings.hang_s)

@@ -19,6 +19,7 @@ from server.logs import configure_logging
 from server.processes.assignment import AppFactory, Assignment
 from server.processes.http_protocol import http_protocol
 from server.processes.ports import bind_shared
+from server.processes.websocket_protocol import WebSocketProtocol
 from server.processes.worker_status import remove_status
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,10 @@ def run_worker(assignment: Assignment, factory: AppFactory, supervisor: Connecti
         app,
         loop="uvloop",
         http=http_protocol(assignment.head_timeout_s),
+        ws=WebSocketProtocol,
+        ws_max_size=assignment.max_message_bytes,
+        # Pictures hardly become smaller, at several milliseconds each.
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -14,6 +14,7 @@ import carla
 import numpy as np
 
 import bicameral
+from bicameral.errors import AgentLostError
 from bicameral.progress import RoutePosition, RouteProgress
 from bicameral.protocols import DrivingAgent
 from bicameral.types import Control, Decision, Observation
@@ -76,6 +77,7 @@ def run_episode(
 
     Raises:
         SimulatorLostError: If the simulator stops answering.
+        AgentLostError: If an agent elsewhere does.
     """
     began = time.perf_counter()
     disturbance = draw_disturbance(
@@ -195,12 +197,16 @@ class _Drive:
     def _begin(self) -> None:
         try:
             self._agent.begin(self._spec.route, self._spec.seed)
+        except AgentLostError:
+            raise
         except Exception as error:
             raise _AgentCrashedError(f"{type(error).__name__}: {error}") from error
 
     def _ask(self, observation: Observation) -> Decision:
         try:
             decision = self._agent.act(observation)
+        except AgentLostError:
+            raise
         except Exception as error:
             raise _AgentCrashedError(f"{type(error).__name__}: {error}") from error
         control = decision.control

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bicameral.errors import ConfigError, DataError, SimulatorLostError
+from bicameral.errors import AgentLostError, ConfigError, DataError, SimulatorLostError
 from bicameral.files import write_json_atomic
 from sim.client.processes import run_in_processes
 from sim.evaluation.episode import crashed_episode
@@ -21,7 +21,8 @@ from sim.evaluation.worker import Driver, ServerChoice
 
 _LOG = logging.getLogger(__name__)
 
-#: An episode during which the simulator is lost more often than this is recorded as crashed.
+#: An episode during which the simulator is lost more often than this is recorded as crashed. If an
+#: agent elsewhere is, the evaluation ends: its other episodes would fare no better.
 MAX_RESTARTS = 2
 
 _RUNNING_PREFIX = ".running-"
@@ -79,6 +80,7 @@ def evaluate(
     Raises:
         ConfigError: If the folder holds another plan, or holds this one and `resume` is not set.
         SimulatorLostError: If a simulator that is not ours to restart does not come back.
+        AgentLostError: If an agent elsewhere does not come back, or is lost again and again.
     """
     if execution.jobs > 1 and execution.server.remote:
         raise ConfigError(
@@ -190,6 +192,11 @@ def _run_stored(
             restarts += 1
             _LOG.warning("episode %s, restart %d: %s", spec.episode_id, restarts, error)
             driver.recover()
+        except AgentLostError as error:
+            restarts += 1
+            _LOG.warning("episode %s, restart %d: %s", spec.episode_id, restarts, error)
+            if restarts > MAX_RESTARTS:
+                raise
     record = replace(record, restarts=restarts)
     write_episode(episodes / spec.episode_id, record, video)
     marker.unlink()

@@ -121,6 +121,7 @@ class Driver:
 
         Raises:
             SimulatorLostError: If the simulator is lost on the way.
+            AgentLostError: If an agent elsewhere is.
         """
         town = spec.route.town
         video = None

@@ -189,4 +189,5 @@ def test_a_socket_of_a_page_is_guarded_and_gets_the_protocol_that_it_insists_on(
         message = open_socket(*protocols, **host, origin=OWN)
         assert (message["type"], message["subprotocol"]) == ("websocket.accept", chosen)
     assert open_socket(**host)["type"] == "websocket.accept"
-    assert open_socket(**host, origin=STRANGER) == {"type": "websocket.close", "code": 1008}
+    refusal = open_socket(**host, origin=STRANGER)
+    assert (refusal["type"], refusal["status"]) == ("websocket.http.response.start", 403)

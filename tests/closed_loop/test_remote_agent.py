@@ -1,0 +1,234 @@
+"""The shipped agent drives the same over HTTP as in process: real simulator, real server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+
+from agent.remote import RemoteAgent
+from bicameral.cli.app import main
+from bicameral.errors import AgentLostError
+from bicameral.types import Decision, Observation, Route
+from edge.shipped import weights_folder
+from sim.evaluation.agents import AgentSpec
+from sim.evaluation.limits import Status
+from sim.evaluation.plan import EvaluationPlan
+from sim.evaluation.records import VOLATILE_COLUMNS, read_episode
+from sim.evaluation.runner import Execution, evaluate
+from sim.evaluation.worker import ServerChoice
+from sim.pocket.map_store import MapStore
+from sim.routes.planner import RoutePlanner
+from sim.routes.sampling import RouteRequest, sample_routes
+
+#: A simulator and a server start here, perhaps on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
+PATIENCE_S = 120.0
+COMMAND = (sys.executable, "-c", "from bicameral.cli.app import main; main()")
+
+
+class Server:
+    """`bicameral serve` with the agents caril_a and caril_b, in processes of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        for path in weights_folder().glob("caril_[ab].*"):
+            shutil.copy(path, folder)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}/v1/drive/caril_a"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        arguments = (str(self._folder), "--port", str(self.port), "--workers", "1")
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen((*COMMAND, "serve", *arguments), stderr=log)
+
+    def wait_until_ready(self) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{self.port}/v2/health/ready", timeout=5).close()
+            except (URLError, OSError):
+                assert time.monotonic() < give_up_s, (self._folder / "server.log").read_text()
+                time.sleep(0.1)
+            else:
+                return
+
+    def kill_worker(self) -> None:
+        """Kill the process that serves; the supervisor replaces it."""
+        assert self._process is not None
+        process_id = self._process.pid
+        children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+        for child in children:
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGKILL)
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            for _ in range(2):  # the second signal ends it at once
+                process.terminate()
+            process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("models"))
+    server.start()
+    server.wait_until_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def route() -> Route:
+    planner = RoutePlanner(MapStore().load("Harbour").carla_map, "Harbour")
+    request = RouteRequest(kind="right", count=1, seed=5, min_length_m=120.0, max_length_m=200.0)
+    (route,) = sample_routes(planner, request)
+    return cut(route, 40.0)
+
+
+def cut(route: Route, length_m: float) -> Route:
+    keep = route.s_m <= length_m
+    arrays = {
+        entry.name: getattr(route, entry.name)[keep]
+        for entry in fields(Route)
+        if entry.name not in ("name", "town", "kind")
+    }
+    return replace(route, **arrays)
+
+
+def test_the_command_drives_the_same_trajectory_as_in_process_to_the_last_bit(
+    server: Server, route: Route, tmp_path: Path
+) -> None:
+    ends = "".join(
+        f'<position x="{x}" y="{y}" z="{z}"/>' for x, y, z in route.xyz_m[[0, -1]].tolist()
+    )
+    xml = f'<routes><route id="7" town="Harbour"><waypoints>{ends}</waypoints></route></routes>'
+    (tmp_path / "routes.xml").write_text(xml)
+    folder = tmp_path / "run"
+    flags = {
+        "--agent": server.url,
+        "--modes": "second_opinion",
+        "--also": "caril_a+caril_b",
+        "--weathers": "night",
+        "--routes": tmp_path / "routes.xml",
+        "--output": folder,
+        "--jobs": 1,
+    }
+    words = [str(word) for flag in flags.items() for word in flag]
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", "--no-video", *words])
+    assert exit_.value.code == 0
+    local, remote = (
+        read_episode(path) for path in sorted((folder / "episodes").glob("*second-opinion*"))
+    )
+    assert (local.agent, remote.agent) == ("caril_a", f"caril_a@127.0.0.1:{server.port}")
+    assert (local.status, remote.status) == (Status.COMPLETED, Status.COMPLETED)
+    assert remote.branches == local.branches
+    assert len(local.branches) > 1, "nothing was asked of the second network"
+    files = [
+        np.load(folder / "episodes" / record.episode_id / "trajectory.npz")
+        for record in (local, remote)
+    ]
+    with files[0] as in_process, files[1] as served:
+        assert in_process.files == served.files
+        assert len(in_process["steer"]) > 60
+        for name in set(in_process.files) - set(VOLATILE_COLUMNS):
+            assert in_process[name].tobytes() == served[name].tobytes(), name
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Make an agent that calls the next of some functions at every 20th tick of an episode.
+
+    Returns its target.
+    """
+
+    def make(*interruptions: Callable[[], None]) -> str:
+        left = list(interruptions)
+
+        class Interrupted(RemoteAgent):
+            def begin(self, route: Route, seed: int) -> None:
+                self.ticks = 0
+                self._patience_s = PATIENCE_S if left else 0.5  # nobody starts it again
+                super().begin(route, seed)
+
+            def act(self, observation: Observation) -> Decision:
+                self.ticks += 1
+                if self.ticks == 20 and left:
+                    left.pop(0)()
+                return super().act(observation)
+
+        monkeypatch.setattr("agent.remote.Interrupted", Interrupted, raising=False)
+        return "agent.remote:Interrupted"
+
+    return make
+
+
+def test_a_lost_server_process_costs_a_restart_and_a_lost_server_an_exit_that_can_be_resumed(
+    server: Server,
+    route: Route,
+    tmp_path: Path,
+    interrupted: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    agent = AgentSpec(
+        name="remote",
+        correction="none",
+        target=interrupted(server.kill_worker, server.stop),
+        kwargs={"url": server.url},
+    )
+    plan = EvaluationPlan(routes=(route,), agents=(agent,))
+    execution = Execution(server=ServerChoice(), resume=True)
+    with pytest.raises(AgentLostError, match=r"cannot reach the agent at ws://127\.0\.0\.1"):
+        evaluate(plan, tmp_path, execution)
+    assert "restart 1" in caplog.text
+    assert not list((tmp_path / "episodes").glob("[!.]*")), "nothing is recorded"
+    server.start()
+    server.wait_until_ready()
+    (record,) = evaluate(plan, tmp_path, execution)
+    assert (record.status, record.restarts) == (Status.COMPLETED, 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "flags", "code", "words"),
+    [
+        ("{server}/v1/drive/carla_a", (), 2, ["404", "carla_a", "caril_a"]),
+        ("{server}/v1/classify/caril_a", (), 2, ["no address of an agent"]),
+        ("{server}/v1/drive/caril_a", ("--second", "caril_c"), 2, ["caril_c", "caril_b"]),
+        ("http://127.0.0.1:1/v1/drive/caril_a", (), 4, ["cannot reach", "bicameral serve"]),
+        ("ftp://127.0.0.1/v1/drive/caril_a", (), 2, ["no address of an agent"]),
+    ],
+)
+def test_the_command_ends_at_once_where_there_is_no_such_agent(
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+    flags: tuple[str, ...],
+    code: int,
+    words: list[str],
+) -> None:
+    url = address.format(server=f"http://127.0.0.1:{server.port}")
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", "--agent", url, "--output", str(tmp_path / "run"), *flags])
+    assert exit_.value.code == code
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "run").exists()
