@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
 from server.endpoints.authorisation import anybody
+from server.endpoints.body_budget import BodyBudget
 from server.endpoints.canonical import canonical_router
 from server.endpoints.classify import ClassifyEndpoint, ErrorAnswer
 from server.endpoints.drive import drive_router
@@ -120,7 +121,8 @@ def create_app(
         )
     )
     routed = _Routed(open_inference, classify, rest)
-    guarded = OriginGuard(routed, settings.cors_origin, local=settings.local)
+    bounded = BodyBudget(routed, settings.requests.max_held_bytes)
+    guarded = OriginGuard(bounded, settings.cors_origin, local=settings.local)
     app: ASGIApp = Instrumented(guarded, metrics, log_requests=assignment.logs.requests)
     if tracing is not None:
         app = Traced(app, tracing)

@@ -38,6 +38,7 @@ class RequestLimits:
 
     Attributes:
         max_body_bytes: Size of a body, after it was decompressed.
+        max_held_bytes: Size of all bodies that a worker holds at a time, as they arrived.
         max_pixels: Pixels of all encoded pictures of a request together, counted before they are
             decoded; 16 megapixels of colour are 48 MB.
         max_rows: Images, or rows of a tensor.
@@ -46,6 +47,7 @@ class RequestLimits:
     """
 
     max_body_bytes: int = 32 << 20
+    max_held_bytes: int = 256 << 20
     max_pixels: int = 16_000_000
     max_rows: int = 1024
     timeout_s: float = 30.0
@@ -53,6 +55,11 @@ class RequestLimits:
 
     def __post_init__(self) -> None:
         _require_positive("requests", self)
+        if self.max_held_bytes < self.max_body_bytes:
+            raise ConfigError(
+                f"the limit requests.max_held_bytes is {self.max_held_bytes}, expected at least "
+                f"max_body_bytes, which is {self.max_body_bytes}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

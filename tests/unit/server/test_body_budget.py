@@ -1,0 +1,68 @@
+"""The bodies that a worker holds at a time, in the whole application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bicameral.errors import ConfigError
+from server.app import create_app
+from server.limits import RequestLimits, ServerSettings
+
+Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+LIMITS = RequestLimits(max_body_bytes=4000, max_held_bytes=5000)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any) -> Any:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "net")
+
+    def run(use: Use) -> Any:
+        settings = ServerSettings(requests=LIMITS)
+        return serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/models/net/infer", "/v1/classify/net", "/v1/classify/net?top_k=1"]
+)
+def test_what_would_be_too_much_together_is_refused_until_there_is_room(
+    serve: Any, path: str
+) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b" " * 3000
+            arrived.set()
+            await go_on.wait()
+            yield b" "
+
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(client.post(path, content=slow()))
+            await arrived.wait()
+            refused = await client.post(path, content=b" " * 3000)
+            small = await client.post(path, content=b" " * 1000)
+            go_on.set()
+        later = await client.post(path, content=b" " * 3000)
+        assert refused.status_code == 429
+        assert "more than 5,000 bytes" in refused.json()["error"]
+        assert refused.headers["retry-after"] == "1"
+        for answer in (first.result(), small, later):
+            assert answer.status_code in (400, 415), "it was read"
+
+    serve(use)
+
+
+def test_a_budget_below_a_single_body_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_held_bytes is 10, expected at least max_body_bytes"):
+        RequestLimits(max_body_bytes=11, max_held_bytes=10)
