@@ -28,7 +28,11 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	$(BIN)/bicameral bench sim $(ARGS)
+	$(BIN)/bicameral bench sim
+	$(BIN)/bicameral bench serve $(ARGS)
+
+soak: $(VENV)/.test
+	$(BIN)/bicameral bench soak $(ARGS)
 
 # Exact versions with hashes, usable by plain pip; the files name no package index.
 lock: $(VENV)/.uv

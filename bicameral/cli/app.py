@@ -85,6 +85,9 @@ bench.command(
 bench.command(
     "bicameral.cli.bench_server:bench_server", name="serve", help="Requests to the server."
 )
+bench.command(
+    "bicameral.cli.soak:soak", name="soak", help="A server's long day, with every answer checked."
+)
 app.command(bench)
 
 

@@ -57,20 +57,21 @@ LARGE = PictureSize(side_px=160, channels=3, classes=100)
 SIZES = {TINY: SMALL, SLOW: SMALL, RESIDUAL: LARGE, MOBILE: LARGE, PAIR: LARGE}
 
 
-def write_network(folder: Path, name: str, *, version: str = "1") -> Path:
-    """Write a network with its sidecar into a folder of its own, `folder` / name / version.
+def write_network(folder: Path, network: str, *, served_as: str | None = None) -> Path:
+    """Write a network with its sidecar into a folder of its own, `folder` / name / 1.
 
     Args:
         folder: The repository of models.
-        name: `TINY`, `SLOW`, `RESIDUAL` or `MOBILE`.
-        version: Name of its version.
+        network: `TINY`, `SLOW`, `RESIDUAL` or `MOBILE`.
+        served_as: Name under which it is served; by default its own.
 
     Returns:
         Path of the sidecar.
     """
-    home = folder / name / version
+    name = served_as or network
+    home = folder / name / "1"
     home.mkdir(parents=True)
-    return _write_network(home, name, version)
+    return _write_network(home, network, name)
 
 
 def write_pair(folder: Path, pictures: NDArray[np.uint8], name: str = PAIR) -> Path:
@@ -86,12 +87,12 @@ def write_pair(folder: Path, pictures: NDArray[np.uint8], name: str = PAIR) -> P
     """
     home = folder / name / "1"
     home.mkdir(parents=True)
-    members = [_write_network(home, member, "1") for member in (RESIDUAL, MOBILE)]
+    members = [_write_network(home, member, member) for member in (RESIDUAL, MOBILE)]
     first = OnnxClassifier.load(members[0])
     sureness = np.sort(SCORES[_SCORE](first.predict(pictures).probabilities))
     first.close()
     escalated = round(ESCALATED_SHARE * len(sureness))
-    fields = _sidecar_fields("cascade", name, "1", LARGE)
+    fields = _sidecar_fields("cascade", name, LARGE)
     fields["cascade"] = {
         "a": {"name": RESIDUAL, "sha256": member_sha256(read_sidecar(members[0]))},
         "b": {"name": MOBILE, "sha256": member_sha256(read_sidecar(members[1]))},
@@ -149,11 +150,11 @@ def network_inputs(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values / np.float32(255))
 
 
-def _write_network(home: Path, name: str, version: str) -> Path:
-    size = SIZES[name]
-    graph = _graph(name)
+def _write_network(home: Path, network: str, name: str) -> Path:
+    size = SIZES[network]
+    graph = _graph(network)
     (home / f"{name}.onnx").write_bytes(graph)
-    fields = _sidecar_fields("classifier", name, version, size)
+    fields = _sidecar_fields("classifier", name, size)
     fields["files"] = [
         {
             "path": f"{name}.onnx",
@@ -179,13 +180,13 @@ def _graph(name: str) -> bytes:
     return make(size.classes, size.side_px)
 
 
-def _sidecar_fields(kind: str, name: str, version: str, size: PictureSize) -> dict[str, Any]:
+def _sidecar_fields(kind: str, name: str, size: PictureSize) -> dict[str, Any]:
     labels: Sequence[str] = [f"class {index}" for index in range(size.classes)]
     meaning = "probabilities" if kind == "cascade" else "logits"
     return {
         "kind": kind,
         "name": name,
-        "version": version,
+        "version": "1",
         "files": [],
         "input": {
             "name": "image",

@@ -70,6 +70,12 @@ class CascadeReference:
         return _mean_processor_s(run_all, runs=len(self._images))
 
 
+def run_network(graph: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits (N, C) of images (N, C, H, W), each of which is a run of its own."""
+    session = OnnxSession(graph.read_bytes(), name=graph.stem)
+    return np.concatenate([session.run({"image": image[None]})["logits"] for image in images])
+
+
 def _mean_processor_s(run: Callable[[], object], runs: int) -> float:
     run()  # what others left in the caches is not its fault
     count = 0

@@ -27,7 +27,7 @@ def test_help_imports_no_heavy_module():
 @pytest.mark.parametrize(
     "words",
     [
-        ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench", "sim"], ["bench", "serve"],
+        ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench", "sim"], ["bench", "serve"], ["bench", "soak"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
         ["assess", "cascade"], ["classify"], ["measure"], ["serve"], ["preflight"],
     ],
