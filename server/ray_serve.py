@@ -8,7 +8,7 @@ loads and unloads models and counts for itself. The result memory on Redis is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from server.api_keys import read_api_keys
 from server.app import create_app
 from server.endpoints.authorisation import KeyHolders, anybody
 from server.endpoints.open_inference import Authorise
-from server.limits import BatchLimits, RequestLimits, ServerSettings
+from server.limits import ServerSettings
 from server.logs import LogSettings
 from server.processes.assignment import Assignment
 from server.processes.run_folder import RunFolder, temporary_run_folder
@@ -37,48 +37,51 @@ _HEADER = b"x-replica"
 _EXIT_MARGIN_S = 5.0
 
 
+#: Settings of a server whose business here is Ray's, or the whole machine's.
+_NOT_A_REPLICAS = frozenset({"host", "port", "workers", "meter"})
+
+
 class ReplicaArguments(BaseModel):
-    """What ``args`` of a Ray Serve application may say; the names are those of `bicameral serve`.
+    """What ``args`` of a Ray Serve application say.
 
     Attributes:
         replicas: How many to start.
         folders: Folders of models, at the same place on every node; none: the shipped ones.
-        requests: Limits of a single request.
-        batching: Limits of each model's queue.
-        drain_s: How long a replica that ends waits for what it has accepted.
-        remember: Whether cascades keep their result memories.
-        redis_url: The server on which all replicas share them; None: each has its own.
-        api_keys: File of the API keys, on the node that builds the application.
+        settings: Those of `bicameral serve`; in ``args`` they stand beside the others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     replicas: int = Field(1, ge=1)
     folders: tuple[Path, ...] = ()
-    requests: RequestLimits = RequestLimits()
-    batching: BatchLimits = BatchLimits()
-    drain_s: float = ServerSettings().drain_s
-    remember: bool = True
-    redis_url: str | None = None
-    api_keys: Path | None = None
+    settings: ServerSettings = ServerSettings()
 
-    @property
-    def settings(self) -> ServerSettings:
-        """The server's settings; where to listen is Ray's business."""
-        return ServerSettings(
-            requests=self.requests,
-            batching=self.batching,
-            drain_s=self.drain_s,
-            remember=self.remember,
-            redis_url=self.redis_url,
-        )
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any]) -> ReplicaArguments:
+        """Read them.
+
+        Raises:
+            ConfigError: If one is unknown, concerns no replica, or has a value that does not fit.
+        """
+        unfit = sorted(_NOT_A_REPLICAS & args.keys())
+        if unfit:
+            raise ConfigError(
+                f"{unfit} cannot be set for a replica: Ray Serve's http_options say where to "
+                "listen, replicas how many processes there are, and joules belong to a machine"
+            )
+        own = {name: value for name, value in args.items() if name in ("replicas", "folders")}
+        settings = {name: value for name, value in args.items() if name not in own}
+        try:
+            return cls.model_validate({**own, "settings": settings})
+        except ValidationError as error:
+            raise ConfigError(f"the arguments of {__name__} do not fit: {error}") from error
 
 
 def application(arguments: dict[str, Any]) -> Any:
     """Build the application for ``serve run`` and for the ``import_path`` of a configuration.
 
     Args:
-        arguments: See `ReplicaArguments`.
+        arguments: See `ReplicaArguments`, e.g. ``{"replicas": 2, "redis_url": "redis://..."}``.
 
     Returns:
         A ``ray.serve.Application``.
@@ -87,16 +90,12 @@ def application(arguments: dict[str, Any]) -> Any:
         ConfigError: If the arguments do not fit, or a folder or the API keys cannot be read.
         MissingExtraError: If Ray is not installed.
     """
-    try:
-        given = ReplicaArguments.model_validate(arguments)
-    except ValidationError as error:
-        raise ConfigError(f"the arguments of {__name__} do not fit: {error}") from error
-    folders = given.folders or (weights_folder(),)
+    given = ReplicaArguments.from_args(arguments)
+    settings, folders = given.settings, given.folders or (weights_folder(),)
     scan_folders(folders)  # refuses what is no folder before anything starts
     authorise: Authorise = anybody
-    if given.api_keys is not None:
-        authorise = KeyHolders(read_api_keys(given.api_keys))
-    settings = given.settings
+    if settings.api_keys is not None:
+        authorise = KeyHolders(read_api_keys(settings.api_keys))
     try:
         from ray import serve
     except ImportError as error:

@@ -27,7 +27,9 @@ def shipped() -> dict[str, Any]:
 
 def test_the_shipped_configuration_fits(shipped):
     assert shipped["import_path"] == f"{application.__module__}:{application.__name__}"
-    assert ReplicaArguments.model_validate(shipped["args"]).replicas == 2
+    given = ReplicaArguments.from_args(shipped["args"])
+    assert given.replicas == 2
+    assert given.settings.redis_url == shipped["args"]["redis_url"]
     assert [deployment["name"] for deployment in shipped["deployments"]] == [NAME]
 
 
@@ -38,6 +40,7 @@ def test_the_shipped_configuration_fits(shipped):
         ({"workers": 2}, "workers"),
         ({"requests": {"max_row": 1}}, "max_row"),
         ({"replicas": 0}, "replicas"),
+        ({"drain_s": -1}, "drain_s"),
     ],
 )
 def test_an_argument_that_is_none_is_refused_by_name(arguments, named):
