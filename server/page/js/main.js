@@ -1,4 +1,4 @@
-// Starts the page; each panel starts when it is first looked at.
+// Starts the page.
 
 import { startApiKey } from "./api_key.js";
 import { startDrivePanel } from "./drive/panel.js";
@@ -8,20 +8,17 @@ import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { startTryPanel } from "./try/panel.js";
 
-/** What each panel needs to know: that it is shown, or no longer. */
-const panels = { try: startTryPanel, live: startLivePanel, drive: startDrivePanel };
-
-/** @type {Record<string, {show: () => void, hide: () => void}>} */
-const started = {};
-let shown = "";
-
 startTheme();
 startApiKey();
 startServerState();
+
+/** @type {Record<string, {show: () => void, hide: () => void}>} */
+const panels = { try: startTryPanel(), live: startLivePanel(), drive: startDrivePanel() };
+let shown = "";
+
 startTabs((name) => {
   if (name === shown) return;
-  started[shown]?.hide();
+  panels[shown]?.hide();
   shown = name;
-  started[name] ??= panels[name]();
-  started[name].show();
+  panels[name].show();
 });

@@ -39,10 +39,19 @@ export class MemoryCard {
         : "Choose a cascade above to see its memory.";
       return;
     }
-    const { shared, counters } = await askJson(`v1/memory/${encodeURIComponent(name)}`);
+    try {
+      this.#showCounters(await askJson(`v1/memory/${encodeURIComponent(name)}`));
+    } catch (error) {
+      byId("memory-counters").replaceChildren();
+      byId("memory-note").textContent = error.message;
+      byId("memory-clear").disabled = true;
+    }
+  }
+
+  #showCounters({ model, shared, counters }) {
     byId("memory-note").textContent = shared
-      ? "All workers share it."
-      : "Each worker has its own; these are the figures of the one that answered.";
+      ? `${model}: all workers share it.`
+      : `${model}: each worker has its own; these are the figures of the one that answered.`;
     byId("memory-counters").replaceChildren(
       ...Object.entries(NAMES).map(([key, title]) =>
         element("div", { "data-counter": key }, element("dt", {}, title), element("dd", {}, count(counters[key]))),

@@ -15,10 +15,13 @@ import { showWorkers } from "./workers.js";
 
 const EVERY_MS = 2000;
 
-/** @returns {{show: () => void, hide: () => void}} */
+/**
+ * Begin to count at once, so that the panel has something to show when it is first looked at.
+ * @returns {{show: () => void, hide: () => void}}
+ */
 export function startLivePanel() {
   const panel = new LivePanel();
-  return { show: () => panel.run(true), hide: () => panel.run(false) };
+  return { show: () => panel.show(true), hide: () => panel.show(false) };
 }
 
 class LivePanel {
@@ -36,46 +39,52 @@ class LivePanel {
     byId("live-pause").addEventListener("click", (event) => {
       this.paused = !this.paused;
       event.target.setAttribute("aria-pressed", String(this.paused));
-      event.target.textContent = this.paused ? "Go on" : "Pause";
       this.look();
     });
     for (const kind of ["api-key", "server-ready", "memory-cleared"]) window.addEventListener(kind, () => this.look());
     document.addEventListener("visibilitychange", () => this.look());
+    this.look();
   }
 
-  /** @param {boolean} shown Nothing is asked for while nobody looks. */
-  run(shown) {
+  /** @param {boolean} shown */
+  show(shown) {
     this.shown = shown;
-    this.look();
+    if (shown) this.look();
   }
 
   async look() {
     clearTimeout(this.timer);
-    if (!this.shown || this.paused || document.hidden) return;
+    if (this.paused || document.hidden) return;
     try {
-      await this.#read();
+      const text = await (await ask("metrics")).text();
+      this.history.add(performance.now() / 1e3, figuresByModel(parseSamples(text)));
       showFailure(byId("live-failure"), null);
     } catch (error) {
       showFailure(byId("live-failure"), error);
+      // Who may not read the figures is not asked again and again behind his back.
+      if (!this.shown) return;
     }
+    if (this.shown) await this.#show();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), EVERY_MS);
   }
 
-  async #read() {
-    const [text, models, index] = await Promise.all([
-      ask("metrics").then((answer) => answer.text()),
-      readModels(),
-      askJson("v2/repository/index", { method: "POST" }),
-      showWorkers(),
-    ]);
-    this.history.add(performance.now() / 1e3, figuresByModel(parseSamples(text)));
-    this.#offer(models);
+  async #show() {
     const name = byId("live-model").value;
     const rates = this.history.rates(name);
     showTiles(rates);
-    showShares(rates.at(-1).stages, this.history.latest.get(name)?.stages ?? {});
-    showModelTable(index, this.history.latest);
+    showShares(rates.at(-1)?.stages ?? {}, this.history.latest.get(name)?.stages ?? {});
+    await Promise.all([this.#showModels(name), showWorkers()]);
+  }
+
+  async #showModels(name) {
+    try {
+      const [models, index] = await Promise.all([readModels(), askJson("v2/repository/index", { method: "POST" })]);
+      this.#offer(models);
+      showModelTable(index, this.history.latest);
+    } catch (error) {
+      showFailure(byId("live-failure"), error);
+    }
     await this.memory.show(this.#watched(name));
   }
 

@@ -3,18 +3,26 @@
 import { askJson } from "../api.js";
 import { byId, element } from "../dom.js";
 
-/** Show them as they are now. */
+/** Show them as they are now; who may not know sees why. */
 export async function showWorkers() {
-  const { ready, reason, workers } = await askJson("v1/workers");
-  const items = workers.map(({ slot, pid, failures }) => {
-    const failed = Object.entries(failures);
-    const node = element(
-      "li", { class: "worker", "data-good": failed.length === 0 },
-      element("strong", {}, `Worker ${slot + 1}`), element("span", { class: "muted" }, ` process ${pid}`),
-    );
-    for (const [model, why] of failed) node.append(element("p", { class: "small" }, `${model}: ${why}`));
-    return node;
-  });
-  if (!ready) items.unshift(element("li", { class: "worker", "data-good": false }, element("strong", {}, "Not ready"), element("p", { class: "small" }, reason)));
-  byId("workers").replaceChildren(...items);
+  const place = byId("workers");
+  try {
+    const { ready, reason, workers } = await askJson("v1/workers");
+    place.replaceChildren(...(ready ? [] : [item("Not ready", "", [reason])]), ...workers.map(worker));
+  } catch (error) {
+    place.replaceChildren(element("li", { class: "muted small" }, error.message));
+  }
+}
+
+/** @param {{slot: number, pid: number, failures: Record<string, string>}} status */
+function worker({ slot, pid, failures }) {
+  return item(`Worker ${slot + 1}`, ` process ${pid}`, Object.entries(failures).map(([model, why]) => `${model}: ${why}`));
+}
+
+function item(title, more, problems) {
+  return element(
+    "li", { class: "worker", "data-good": problems.length === 0 },
+    element("strong", {}, title), element("span", { class: "muted" }, more),
+    ...problems.map((problem) => element("p", { class: "small" }, problem)),
+  );
 }

@@ -2,6 +2,7 @@
 
 import { byId, element } from "../dom.js";
 import { duration, percent } from "../format.js";
+import { showGlance } from "./glance.js";
 import { answeredBy, showStages } from "./stages.js";
 
 /**
@@ -29,6 +30,7 @@ export function showAnswer(model, answer, circumstances) {
   showFlag(result.trace);
   showStages(model, result.trace);
   showBars(result);
+  showGlance(result);
   byId("fact-compute").textContent = result.trace
     ? duration(Object.values(result.trace.stage_times_s).reduce((sum, time) => sum + time, 0))
     : "not told";
@@ -50,17 +52,17 @@ export function showNoAnswer(model) {
   byId("json").textContent = "Nothing was asked yet.";
   byId("announcement").textContent = "";
   byId("bars").replaceChildren();
+  showGlance(null);
   showStages(model, null);
 }
 
 function noteOf(result, best, { minConfidence, truth }) {
   const sure = `${percent(result.confidence, 1)} sure`;
   const said = result.abstained
-    ? `${best.label} is most probable, but only ${sure}; you asked for ${percent(minConfidence)}.`
+    ? `${best.label} is most probable, but only ${sure}; you asked for ${percent(minConfidence)}`
     : sure;
   if (truth === null) return said;
-  const right = truth === best.label ? "labelled the same" : `labelled ${truth}`;
-  return `${said}${result.abstained ? " The" : " · the"} test image is ${right}.`.replace(/\.$/, result.abstained ? "." : "");
+  return `${said} · the test image is labelled ${truth === best.label ? "the same" : truth}`;
 }
 
 function showFlag(trace) {

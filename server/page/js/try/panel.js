@@ -8,7 +8,9 @@ import { showAnswer, showNoAnswer } from "./answer.js";
 import { Camera } from "./camera.js";
 import { startCopying } from "./copying.js";
 import { negativeOf } from "./negative.js";
+import { startGlance } from "./glance.js";
 import { startPictureFile } from "./picture_file.js";
+import { showCanonical, showDownload, showPreview } from "./previews.js";
 import { canonical, classify, curlCommand } from "./request.js";
 import { startSamples, unmark } from "./samples.js";
 import { Sketch } from "./sketch.js";
@@ -44,6 +46,7 @@ class TryPanel {
     this.camera = new Camera((blob) => this.use({ blob, name: "camera.png", truth: null }));
     startPictureFile((file) => this.choose({ blob: file, name: file.name || "picture.png", truth: null }), (message) => this.fail(message));
     startCopying();
+    startGlance();
     startSamples((blob, sample) => this.choose({ blob, name: sample.file, truth: sample.label })).then((samples) => {
       this.samples = samples;
       this.showSamples();
@@ -209,42 +212,4 @@ function aboutOf(model) {
   }
   if (model.limits) parts.push(model.limits);
   return parts.join(" ") || "Nothing more is told about it.";
-}
-
-let previewUrl = "";
-async function showPreview(blob) {
-  const image = byId("preview");
-  URL.revokeObjectURL(previewUrl);
-  previewUrl = URL.createObjectURL(blob);
-  image.src = previewUrl;
-  await image.decode();
-  image.alt = "The picture that was chosen";
-  image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) <= 64);
-  image.hidden = false;
-  byId("drop-text").hidden = true;
-  byId("drop").classList.add("filled");
-}
-
-let canonicalUrl = "";
-function showCanonical(model, blob) {
-  const image = byId("canonical");
-  URL.revokeObjectURL(canonicalUrl);
-  canonicalUrl = blob ? URL.createObjectURL(blob) : "";
-  image.hidden = !blob;
-  byId("seen-none").hidden = Boolean(blob);
-  if (blob) image.src = canonicalUrl;
-  const { width, height, color } = model?.image ?? {};
-  image.alt = blob ? "The picture as the model sees it" : "";
-  byId("canonical-text").textContent = blob ? `${width} × ${height}, ${color === "GRAY" ? "grey" : "colour"}` : "\u00a0";
-}
-
-let downloadUrl = "";
-function showDownload(picture) {
-  const link = byId("download");
-  URL.revokeObjectURL(downloadUrl);
-  downloadUrl = picture ? URL.createObjectURL(picture.blob) : "";
-  link.classList.toggle("disabled", !picture);
-  if (!picture) return link.removeAttribute("href");
-  link.href = downloadUrl;
-  link.download = picture.name;
 }

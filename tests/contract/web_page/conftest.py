@@ -1,0 +1,241 @@
+"""A real server with shipped models, and pages of it in Debian's Chromium."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from edge.shipped import weights_folder
+
+PATIENCE_S = 60.0
+CASCADE = "fashion_mnist_cascade"
+BROKEN = "broken"
+
+#: The pictures that the shipped cascade was tested with.
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-quic",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+)  # fmt: skip
+
+expect.set_options(timeout=20_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A running server.
+
+    Attributes:
+        url: Where its page is.
+        api: Asks it as a program would.
+        process: Its supervisor.
+    """
+
+    url: str
+    api: httpx.Client
+    process: subprocess.Popen[bytes]
+
+    def classify(self, picture: bytes, model: str = CASCADE, **query: Any) -> Any:
+        """Return the parsed answer for one picture, of which nothing is remembered."""
+        path = f"/v1/classify/{model}"
+        query = {"top_k": 10, "no_store": "true", **query}
+        return self.api.post(path, content=picture, params=query).raise_for_status().json()
+
+
+def _start(folder: Path, log: Path, options: Sequence[str] = (), port: int = 0) -> Site:
+    """Start a server and wait until it is ready."""
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+    main = "from bicameral.cli.app import main; main()"
+    words = ["serve", str(folder), f"--port={port}", "--workers=1", *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-c", main, *words], stderr=output)
+    url = f"http://127.0.0.1:{port}/"
+    site = Site(url=url, api=httpx.Client(base_url=url, timeout=PATIENCE_S), process=process)
+    give_up_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s and process.poll() is None:
+        try:
+            if site.api.get("/v2/health/ready").status_code == 200:
+                return site
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"the server did not become ready: {log.read_text()}")
+
+
+def _stop(site: Site) -> None:
+    site.api.close()
+    site.process.terminate()
+    try:
+        site.process.wait(PATIENCE_S)
+    finally:
+        site.process.kill()
+        site.process.wait()
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped cascade and its members, a driving agent, and a model that is broken."""
+    folder = tmp_path_factory.mktemp("models")
+    for pattern in (f"{CASCADE}.*", "fashion_mnist_*_distilled.*", "caril_a.*"):
+        for path in weights_folder().glob(pattern):
+            shutil.copy(path, folder)
+    (folder / f"{BROKEN}.bicameral.json").write_text("{")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = _start(shipped, tmp_path_factory.mktemp("log") / "server.log")
+    yield site
+    _stop(site)
+
+
+@pytest.fixture
+def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start one more server: ``start_site(folder, *options, port=0)``."""
+    sites: list[Site] = []
+
+    def start(folder: Path, *options: str, port: int = 0) -> Site:
+        sites.append(_start(folder, tmp_path / f"{len(sites)}.log", options, port))
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        _stop(site)
+
+
+# Not for the session: other tests of this process run event loops of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(CHROMIUM_FLAGS)
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass  # without slots: Playwright keeps its handlers as attributes
+class Watch:
+    """What a page did beside what it shows.
+
+    Attributes:
+        requests: Addresses that it asked for.
+        complaints: Errors and warnings on its console, and exceptions.
+        refused: Whether the server is expected to refuse requests, or to be gone, which browsers
+            write on the console.
+    """
+
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    refused: bool = False
+
+    def of(self, page: Page) -> None:
+        """Watch a page."""
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._note)
+
+    def check(self, site: Site) -> None:
+        """The page asks nobody but its server, and nothing goes wrong unseen."""
+        elsewhere = [
+            url
+            for url in self.requests
+            if urlsplit(url).scheme != "blob" and not url.startswith(site.url)
+        ]
+        assert not elsewhere
+        assert not self.complaints
+
+    def _note(self, message: Any) -> None:
+        expected = self.refused and message.text.startswith("Failed to load resource")
+        if message.type in ("error", "warning") and not expected:
+            self.complaints.append(message.text)
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: Site, watch: Watch) -> Iterator[OpenPage]:
+    """Open the page as somebody who was never there; keywords are those of a browser's context."""
+    contexts = []
+
+    def open_one(panel: str = "try", at: Site = site, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        watch.of(page)
+        page.goto(f"{at.url}#{panel}")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(open_page: OpenPage, site: Site, watch: Watch) -> Iterator[Page]:
+    """The page, ready, at the cascade."""
+    page = open_page()
+    expect(page.locator("#model")).to_have_value(CASCADE)
+    yield page
+    watch.check(site)
+
+
+@pytest.fixture(scope="session")
+def clothes() -> np.ndarray:
+    """The first 500 test images of Fashion-MNIST (500, 28, 28) uint8."""
+    with gzip.open(FASHION_MNIST) as file:
+        return np.frombuffer(file.read(16 + 500 * 784), np.uint8, offset=16).reshape(-1, 28, 28)
+
+
+def png(image: np.ndarray) -> bytes:
+    """Encode an image."""
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+@pytest.fixture(scope="session")
+def hard_picture(site: Site, clothes: np.ndarray) -> bytes:
+    """One for which A is not sure enough."""
+    for image in clothes:
+        picture = png(image)
+        if site.classify(picture)["results"][0]["trace"]["stage"] == "b":
+            return picture
+    raise AssertionError("A is sure of all 500 pictures")
+
+
+@pytest.fixture
+def upload() -> Callable[[Page, bytes], None]:
+    """Choose a picture, as with the file dialog."""
+
+    def choose(page: Page, picture: bytes) -> None:
+        chosen = {"name": "picture.png", "mimeType": "image/png", "buffer": picture}
+        page.locator("#file").set_input_files(chosen)
+
+    return choose

@@ -1,0 +1,150 @@
+"""The panel that plays drives: it reads what `bicameral evaluate` writes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+import server
+from sim.evaluation.records import (
+    CollisionRecord,
+    EpisodeRecord,
+    read_episode,
+    read_route,
+    write_episode,
+    write_route,
+)
+
+SAMPLE = Path(server.__file__).parent / "page" / "sample_drive"
+
+
+@pytest.fixture(scope="session")
+def episode() -> EpisodeRecord:
+    """The drive that ships with the page."""
+    return read_episode(SAMPLE)
+
+
+@pytest.fixture
+def run(tmp_path: Path, episode: EpisodeRecord) -> Path:
+    """A run of two episodes, as an evaluation leaves it: one with a video, one with a collision."""
+    run = tmp_path / "run"
+    (run / "episodes").mkdir(parents=True)
+    (run / "routes").mkdir()
+    write_route(run / "routes" / "a.npz", read_route(SAMPLE / "route.npz"))
+    video = tmp_path / "video.webm"
+    shutil.copy(SAMPLE / "video.webm", video)
+    write_episode(run / "episodes" / "one", replace(episode, episode_id="one"), video)
+    hit = CollisionRecord(frame=200, last_frame=201, other="static.building", impulse_ns=9.0)
+    second = replace(episode, episode_id="two", weather="fog", collisions=(hit,))
+    write_episode(run / "episodes" / "two", second)
+    return run
+
+
+@pytest.fixture
+def drive(page: Page) -> Page:
+    page.get_by_role("tab", name="Drive").click()
+    return page
+
+
+def at(page: Page, time_s: float) -> None:
+    """Go to a moment with the slider, as the keyboard does."""
+    page.get_by_label("Moment").fill(f"{time_s:.2f}")
+    expect(page.locator(".time")).to_have_text(re.compile(rf"^{time_s:.1f} /"))
+
+
+def test_the_sample_plays_with_its_video(drive, episode):
+    drive.get_by_role("button", name="Play the sample").click()
+    video = drive.locator(".screen video")
+    expect(drive.locator(".time")).to_have_text(re.compile(r"^([1-9]|\d\d)\.\d / 30\.4 s$"))
+    drive.get_by_role("button", name="Pause").click()
+    shown = video.evaluate("video => video.currentTime")
+    assert shown >= 0.9
+    assert video.evaluate("video => video.videoWidth") == 320
+    expect(drive.get_by_label("About this drive")).to_contain_text("Ridgeway")
+
+
+def test_steering_confidence_and_branch_are_those_of_the_moment(drive, episode, run):
+    drive.locator("#episode-folder").set_input_files(run)
+    expect(drive.get_by_label("Episode", exact=True)).to_have_value("0")
+    trajectory = episode.trajectory
+    for tick in (100, 292, 500):
+        at(drive, float(trajectory.time_s[tick]))
+        expect(drive.locator(".ring-number")).to_have_text(f"{trajectory.confidence[tick]:.2f}")
+        steer = f"{trajectory.steer[tick]:+.2f}".replace("-", "−")
+        expect(drive.locator(".hud-wheel span")).to_have_text(f"steer {steer}")
+        speed = drive.locator(".hud-speed").text_content()
+        assert float(speed) == pytest.approx(3.6 * trajectory.speed_mps[tick], abs=0.51)
+        branch = episode.branches[trajectory.branch[tick]].removeprefix("second_opinion_")
+        expect(drive.locator(".branch")).to_have_text(branch.replace("_", " "), ignore_case=True)
+        asked = drive.locator(".branch").get_attribute("data-asked") is not None
+        assert asked == bool(trajectory.asked_b[tick])
+        words = drive.get_by_label("Moment").get_attribute("aria-valuetext")
+        assert f"{100 * trajectory.confidence[tick]:.0f} % confident" in words
+        angle = re.search(r"rotate\((.+)\)", drive.locator(".wheel").get_attribute("transform"))
+        assert np.sign(round(float(angle[1]), 1)) == np.sign(
+            round(float(trajectory.steer[tick]), 3)
+        )
+
+
+def test_an_episode_without_video_plays_on_the_map(drive, run):
+    drive.locator("#episode-folder").set_input_files(run)
+    drive.get_by_label("Episode", exact=True).select_option("two")
+    expect(drive.locator("#drive-said")).to_contain_text("it has no video")
+    expect(drive.locator(".screen .route-map .road")).to_have_count(1)
+    expect(drive.get_by_label("About this drive")).to_contain_text("static.building at 10.0 s")
+    vehicle = drive.locator(".screen .vehicle")
+    before = vehicle.get_attribute("cx")
+    drive.get_by_label("Speed").select_option("4")
+    drive.get_by_role("button", name="Play", exact=True).press("Enter")
+    expect(drive.locator(".time")).to_have_text(re.compile(r"^([2-9]|\d\d)\.\d /"))
+    drive.get_by_role("button", name="Pause").press("Enter")
+    assert vehicle.get_attribute("cx") != before
+    expect(drive.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_files_alone_are_enough(drive, run):
+    folder = run / "episodes" / "one"
+    names = ("episode.json", "trajectory.npz")
+    drive.locator("#episode-files").set_input_files([folder / name for name in names])
+    expect(drive.locator(".ring-number")).not_to_have_text("–")
+    expect(drive.locator(".road")).to_have_count(0)
+
+
+def cut_off(folder: Path) -> None:
+    file = folder / "trajectory.npz"
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def lose_columns(folder: Path) -> None:
+    with np.load(folder / "trajectory.npz") as stored:
+        columns = {name: stored[name] for name in stored.files if name != "steer"}
+    np.savez(folder / "trajectory.npz", **columns)
+
+
+def become_newer(folder: Path) -> None:
+    text = (folder / "episode.json").read_text()
+    (folder / "episode.json").write_text(
+        text.replace('"schema_version": 1', '"schema_version": 99')
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "trajectory.npz").unlink(), "expected episode.json and traject"),
+        (cut_off, "no ZIP file"),
+        (lose_columns, "no column steer"),
+        (become_newer, "schema 99, this page reads 1"),
+    ],
+)
+def test_what_is_no_episode_is_refused_with_the_reason(drive, run, damage, words):
+    folder = run / "episodes" / "one"
+    damage(folder)
+    drive.locator("#episode-files").set_input_files(sorted(folder.iterdir()))
+    expect(drive.get_by_role("alert")).to_contain_text(words)
