@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -205,9 +206,8 @@ def _drain(pipe: IO[str]) -> None:
             pass
 
 
-@pytest.fixture
-def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of this test's own."""
+@contextmanager
+def _running_redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         pytest.skip("the Debian package redis-server (or valkey-server) is not installed")
@@ -232,6 +232,20 @@ def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.kill()
         process.wait()
         reader.join()
+
+
+@pytest.fixture
+def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """URL and process of a server of this test's own."""
+    with _running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def module_redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """URL and process of a server of this module's own."""
+    with _running_redis() as server:
+        yield server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

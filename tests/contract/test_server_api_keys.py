@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,8 +19,11 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from edge.loading import member_sha256
+from edge.shipped import weights_folder
 from edge.sidecar import read_sidecar
 from server.api_keys import Right, new_api_key
 
@@ -40,44 +44,51 @@ HOLDERS: Mapping[str, frozenset[Right]] = {
 }
 
 
-@pytest.fixture
-def keys(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def keys(folder: Path) -> dict[str, str]:
     """The keys, which the file ``keys.toml`` knows."""
     made = {name: new_api_key(name, rights) for name, rights in HOLDERS.items()}
-    (tmp_path / "keys.toml").write_text("\n".join(table for _, table in made.values()))
+    (folder / "keys.toml").write_text("\n".join(table for _, table in made.values()))
     return {name: key for name, (key, _) in made.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def port(
-    tmp_path: Path,
+    folder: Path,
     keys: Mapping[str, str],
-    redis: tuple[str, Any],
+    module_redis: tuple[str, Any],
     write_classifier: Writer,
     write_cascade: Writer,
 ) -> Iterator[int]:
-    folder = tmp_path / "models"
-    folder.mkdir()
+    models = folder / "models"
+    models.mkdir()
     members = []
     for name, seed in (("a", 3), ("b", 5)):
-        sidecar = read_sidecar(write_classifier(folder, name, seed=seed))
+        sidecar = read_sidecar(write_classifier(models, name, seed=seed))
         members.append((name, member_sha256(sidecar)))
-    write_cascade(folder, "pair", *members, cascade={"memory": MEMORY})
+    write_cascade(models, "pair", *members, cascade={"memory": MEMORY})
+    for path in weights_folder().glob("caril_a.*"):
+        shutil.copy(path, models)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     options = {
         "--port": port,
         "--workers": 2,
-        "--api-keys": tmp_path / "keys.toml",
-        "--redis-url": redis[0],
+        "--api-keys": folder / "keys.toml",
+        "--redis-url": module_redis[0],
     }
     words = [str(word) for option in options.items() for word in option]
     main = "from bicameral.cli.app import main; main()"
-    log = tmp_path / "serve.log"
+    log = folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", main, "serve", str(folder), *words, "--log-requests"],
+            [sys.executable, "-c", main, "serve", str(models), *words, "--log-requests"],
             stderr=output,
         )
     try:
@@ -150,3 +161,25 @@ def test_thumbnails_of_one_key_never_answer_another_in_any_worker_of_a_shared_me
         assert not any(hits("bob", "?no_store=true"))
     assert known("bob")
     assert not any(hits("root", "?no_store=true"))
+
+
+def test_a_stream_asks_for_a_key_which_a_browser_shows_as_a_protocol(
+    port: int, keys: Mapping[str, str]
+) -> None:
+    def opened(**options: Any) -> str | None:
+        """Return the protocol that the server chose."""
+        with connect(f"ws://127.0.0.1:{port}/v1/drive/caril_a/stream", **options) as stream:
+            return stream.subprotocol
+
+    def refused(**options: Any) -> int:
+        with pytest.raises(InvalidStatus) as error:
+            opened(**options)
+        assert "error" in json.loads(error.value.response.body)
+        return error.value.response.status_code
+
+    protocols = ["bicameral", f"bicameral.key.{keys['alice']}"]
+    assert opened(additional_headers={"X-API-Key": keys["alice"]}) is None
+    assert opened(subprotocols=protocols, origin=f"http://127.0.0.1:{port}") == "bicameral"
+    assert refused() == 401
+    assert refused(subprotocols=["bicameral", "bicameral.key.x"]) == 401
+    assert refused(subprotocols=protocols, origin="https://stranger.example") == 403
