@@ -27,7 +27,8 @@ def test_help_imports_no_heavy_module():
 @pytest.mark.parametrize(
     "words",
     [
-        ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench", "sim"], ["bench", "serve"], ["bench", "soak"],
+        ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench", "sim"], ["bench", "serve"],
+        ["bench", "soak"], ["keys", "new"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
         ["assess", "cascade"], ["classify"], ["measure"], ["serve"], ["preflight"],
     ],
