@@ -51,6 +51,8 @@ _RETRY_S: Final = 0.5
 
 #: Close codes of the server: 4000 plus an HTTP status.
 _FAILURE_CODE: Final = 4000
+#: A message is too large (RFC 6455, 7.4.1).
+_TOO_LARGE_CODE: Final = 1009
 #: Statuses that another attempt may not get: too slow, too many.
 _PASSING_STATUSES: Final = (408, 429)
 
@@ -301,6 +303,8 @@ class RemoteAgent:
             return AgentLostError(f"the connection to the agent at {self._url} broke off")
         reason = failure or close.reason or f"WebSocket code {close.code}"
         message = f"the agent at {self._url} ended the episode: {reason}"
+        if close.code == _TOO_LARGE_CODE:
+            return ConfigError(message)
         return _refusal(close.code - _FAILURE_CODE, message)
 
 

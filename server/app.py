@@ -19,6 +19,7 @@ from server.endpoints.body_budget import BodyBudget
 from server.endpoints.canonical import canonical_router
 from server.endpoints.classify import ClassifyEndpoint, ErrorAnswer
 from server.endpoints.drive import drive_router
+from server.endpoints.drive_live import drive_live_router
 from server.endpoints.drive_stream import StreamParts, drive_stream_router
 from server.endpoints.failures import answer_failures
 from server.endpoints.management import management_router
@@ -33,6 +34,7 @@ from server.endpoints.origins import OriginGuard, shared_with_origins
 from server.endpoints.page import page_router
 from server.instrumentation import Instrumented
 from server.limits import ServerSettings
+from server.live_board import LiveBoard
 from server.metrics import Metrics
 from server.processes.assignment import Assignment
 from server.processes.replication import ReplicatedRepository, ReplicationTimes
@@ -95,6 +97,10 @@ def create_app(
     classify = ClassifyEndpoint(repository, settings.requests, authorise)
     rest.include_router(classify.router())
     rest.include_router(drive_router(repository, settings.requests, authorise))
+    board = LiveBoard(assignment.folder.live, assignment.slot)
+    # Its status goes first when a worker ends.
+    is_serving = assignment.folder.status(assignment.slot).exists
+    rest.include_router(drive_live_router(repository, board, authorise, is_serving))
     rest.include_router(
         drive_stream_router(
             StreamParts(
@@ -102,6 +108,7 @@ def create_app(
                 requests=settings.requests,
                 streams=settings.streams,
                 metrics=metrics,
+                board=board,
                 authorise=authorise,
             )
         )

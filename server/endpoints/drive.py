@@ -57,8 +57,13 @@ def drive_router(
         authorise: Who may do what.
     """
     router = APIRouter(tags=["drive"])
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer} for status in (400, 404, 408, 413, 415, 429, 503)
+    }
 
-    @router.get("/v1/drive/{model}", responses=_refusals(400, 404, 503))
+    @router.get(
+        "/v1/drive/{model}", responses={status: refusals[status] for status in (400, 404, 503)}
+    )
     async def describe(request: Request, model: str) -> DriverAnswer:
         """Tell which camera an agent needs, and what may be asked of it."""
         authorise(request.scope, "infer")
@@ -67,7 +72,7 @@ def drive_router(
     @router.post(
         "/v1/drive/{model}",
         response_model=DriveAnswer,
-        responses=_refusals(400, 404, 408, 413, 415, 429, 503),
+        responses=refusals,
         openapi_extra=picture_body_document(several=False),
     )
     async def drive(
@@ -112,12 +117,6 @@ def drive_router(
         return Response(b"".join(json_answer(answer).body), media_type="application/json")
 
     return router
-
-
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe failures; FastAPI would add a 422 if it did not know what all others look like."""
-    known: tuple[int | str, ...] = (*statuses, "default")
-    return {status: {"model": ErrorAnswer} for status in known}
 
 
 async def _decided(

@@ -58,6 +58,11 @@ def require_agent(model: ServedModel) -> AgentModel:
     return model
 
 
+def audience_of(namespace: str, model: str) -> str:
+    """Return who may watch episodes of an agent: those with the same key, see `LiveBoard`."""
+    return f"{namespace}\0{model}"
+
+
 def lease_second(
     leases: ExitStack, repository: ModelRepository, correction: str, name: str | None
 ) -> AgentModel | None:

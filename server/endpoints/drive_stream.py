@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,12 +29,14 @@ from server.endpoints.drive_messages import (
     pixels_from_bytes,
     read_message,
 )
-from server.endpoints.drive_query import lease_second, require_agent
+from server.endpoints.drive_query import audience_of, lease_second, require_agent
 from server.endpoints.failures import request_error
 from server.endpoints.open_inference import Authorise
+from server.endpoints.seats import Seats
 from server.errors import RequestError
 from server.instrumentation import request_id
 from server.limits import RequestLimits, StreamLimits
+from server.live_board import LiveBoard, LiveEpisode
 from server.metrics import Metrics
 from server.serving.agent_model import AgentModel, DrivingEpisode, DrivingOptions
 from server.serving.repository import ModelRepository
@@ -82,6 +83,7 @@ class StreamParts:
         requests: Limits of a single tick.
         streams: Limits of a stream.
         metrics: Counts ticks and streams.
+        board: Shows episodes to those who watch.
         authorise: Who may do what.
     """
 
@@ -89,18 +91,19 @@ class StreamParts:
     requests: RequestLimits
     streams: StreamLimits
     metrics: Metrics
+    board: LiveBoard
     authorise: Authorise
 
 
 def drive_stream_router(parts: StreamParts) -> APIRouter:
     """Build the route."""
     router = APIRouter()
-    seats = _Seats(parts.streams.max_streams)
+    seats = Seats(parts.streams.max_streams, "drives {taken} episodes")
 
     @router.websocket("/v1/drive/{model}/stream")
     async def stream(socket: WebSocket, model: str) -> None:
         try:
-            parts.authorise(socket.scope, "infer")
+            namespace = parts.authorise(socket.scope, "infer")
             agent = require_agent(parts.repository.get(model))
             seats.require_one()
         except RequestError as error:
@@ -109,7 +112,7 @@ def drive_stream_router(parts: StreamParts) -> APIRouter:
         version = ModelVersion(name=agent.name, version=agent.version)
         with seats.taken(), parts.metrics.counted_stream(version):
             await socket.accept()
-            await _drive(_Stream(socket, parts), model)
+            await _drive(_Stream(socket, parts, namespace), model)
 
     return router
 
@@ -137,9 +140,10 @@ async def _drive(stream: _Stream, model: str) -> None:
 class _Stream:
     """One connection."""
 
-    def __init__(self, socket: WebSocket, parts: StreamParts) -> None:
+    def __init__(self, socket: WebSocket, parts: StreamParts, namespace: str) -> None:
         self.socket = socket
         self._parts = parts
+        self._namespace = namespace
 
     async def run(self, model: str) -> None:
         """Drive an episode until the client ends it.
@@ -161,19 +165,25 @@ class _Stream:
             options = DrivingOptions(correction=begin.correction, second=second, seed=begin.seed)
             route = begin.route.route(self._parts.streams.max_route_points)
             episode = agent.episode(route, options, delay_ticks=begin.delay_ticks)
-            await self._answer(
-                {
-                    "model": agent.name,
-                    "version": agent.version,
-                    "correction": begin.correction,
-                    "second": begin.second,
-                }
+            begun = {
+                "model": agent.name,
+                "version": agent.version,
+                "correction": begin.correction,
+                "second": begin.second,
+            }
+            live = self._parts.board.episode(
+                audience_of(self._namespace, agent.name),
+                {**begun, "route": route.name, "town": route.town},
             )
+            leases.callback(live.close)
+            await self._answer(begun)
             while True:
-                await self._tick(agent, episode, begin)
+                await self._tick(agent, episode, begin, live)
 
-    async def _tick(self, agent: AgentModel, episode: DrivingEpisode, begin: BeginMessage) -> None:
-        """Answer one tick, and count it."""
+    async def _tick(
+        self, agent: AgentModel, episode: DrivingEpisode, begin: BeginMessage, live: LiveEpisode
+    ) -> None:
+        """Answer one tick, count it, and show it."""
         text = await self._receive("text")
         version = ModelVersion(name=agent.name, version=agent.version)
         began_s = time.perf_counter()
@@ -189,13 +199,14 @@ class _Stream:
                 deadline_s=time.monotonic() + self._parts.requests.timeout_s,
             )
             decision = await episode.act(tick.observation(image), context=context)
-            answer = decision_fields(
+            answer = {"frame": tick.frame} | decision_fields(
                 decision,
                 decode_s=decoded_s - received_s,
                 decide_s=time.perf_counter() - decoded_s,
             )
-            await self._answer({"frame": tick.frame, **answer})
+            await self._answer(answer)
             status = 200
+            live.show(image, {"time_s": tick.time_s, "speed_mps": tick.speed_mps, **answer})
         except BicameralError as error:
             status = request_error(error).status
             raise
@@ -229,36 +240,6 @@ class _Stream:
 
     async def _answer(self, value: dict[str, Any]) -> None:
         await self.socket.send_text(orjson.dumps(value).decode())
-
-
-class _Seats:
-    """How many streams a worker has, and may have."""
-
-    def __init__(self, seats: int) -> None:
-        self._seats = seats
-        self._taken = 0
-
-    def require_one(self) -> None:
-        """Refuse one more stream than there may be.
-
-        Raises:
-            RequestError: 429.
-        """
-        if self._taken >= self._seats:
-            raise RequestError(
-                429,
-                f"this worker drives {self._taken} episodes, more are not allowed",
-                {"Retry-After": "1"},
-            )
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Take a seat meanwhile."""
-        self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
 
 
 async def _refuse(socket: WebSocket, error: RequestError) -> None:

@@ -37,6 +37,11 @@ class RunFolder:
         """Folder of the workers' counters."""
         return self.path / "metrics"
 
+    @property
+    def live(self) -> Path:
+        """Folder of what running episodes look like; made when somebody watches."""
+        return self.path / "live"
+
     def status(self, slot: int) -> Path:
         """What the worker of a slot does; absent while there is none."""
         return self.path / f"worker-{slot}.json"

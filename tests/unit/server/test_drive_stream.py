@@ -480,3 +480,95 @@ def test_ticks_and_streams_are_counted(serve: Serve, views: np.ndarray) -> None:
     assert f'drive_streams{{{labels},version="1"}} 1.0' in during
     assert f'inference_requests_total{{{labels},outcome="client_error",version="1"}} 1.0' in after
     assert f'drive_streams{{{labels},version="1"}} 0.0' in after
+
+
+class Watcher:
+    """A client of the live events, as a server lets it speak to an ASGI application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._from_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self._sent_request = False
+
+    async def __aenter__(self) -> Self:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/v1/drive/caril_a/live",
+            "query_string": b"",
+            "headers": [],
+        }
+        self.task = asyncio.create_task(
+            self._app(scope, self._receive, self._from_app.put)  # type: ignore[arg-type]
+        )
+        self.start = await self._from_app.get()
+        assert (await self._from_app.get())["body"].startswith(b": "), "it has looked once"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gone.set()
+        await self.task
+
+    async def _receive(self) -> Message:
+        if not self._sent_request:
+            self._sent_request = True
+            return {"type": "http.request"}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def event(self) -> tuple[str, Any]:
+        """Return the next event."""
+        while True:
+            text = (await self._from_app.get())["body"].decode()
+            if text.startswith("event: "):
+                kind, data = text.removeprefix("event: ").rstrip().split("\ndata: ")
+                return kind, json.loads(data)
+
+
+def test_who_watches_sees_what_the_agent_sees_and_decides(serve: Serve, views: np.ndarray) -> None:
+    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[Any]:
+        async with Watcher(app) as watcher:
+            async with Socket(app, PATH) as socket:
+                await socket.ask(begin_message(correction="paper"))
+                answer = await socket.ask(tick_message(4), views[4].tobytes())
+                tick = await watcher.event()
+            return [watcher.start, answer, tick, await watcher.event()]
+
+    start, answer, (kind, shown), (last_kind, last) = serve(use)
+    assert start["status"] == 200
+    assert (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"]
+    assert (b"cache-control", b"no-store") in start["headers"]
+    assert (kind, last_kind) == ("tick", "end")
+    assert last == {"stream": shown.pop("stream")}
+    assert shown.pop("picture").startswith("data:image/jpeg;base64,")
+    assert shown == {
+        "model": "caril_a",
+        "version": "1",
+        "correction": "paper",
+        "second": None,
+        "route": "bend",
+        "town": "nowhere",
+        "time_s": 0.2,
+        "speed_mps": tick_message(4)["speed_mps"],
+        **answer,
+    }
+
+
+def test_watching_ends_when_the_worker_ends(serve: Serve, tmp_path: Path) -> None:
+    async def use(app: ASGIApp, _: httpx.AsyncClient) -> None:
+        async with Watcher(app) as watcher:
+            (tmp_path / "run" / "worker-0.json").unlink()
+            await asyncio.wait_for(watcher.task, 60)
+
+    serve(use)
+
+
+def test_watching_what_does_not_drive_is_refused(serve: Serve) -> None:
+    async def use(_: ASGIApp, client: httpx.AsyncClient) -> list[httpx.Response]:
+        names = ("shoes", "carla_a")
+        return [await client.get(f"/v1/drive/{name}/live") for name in names]
+
+    shoes, absent = serve(use)
+    assert (shoes.status_code, "no driving agent" in shoes.json()["error"]) == (400, True)
+    assert (absent.status_code, "caril_a" in absent.json()["error"]) == (404, True)
