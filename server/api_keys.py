@@ -7,7 +7,9 @@ the slow hashes for passwords protect what people choose themselves.
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from pydantic import (
 )
 
 from bicameral.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 #: ``infer``: use models and look at them; ``metrics``: read `/metrics`; ``manage``: load and
 #: unload models, see the workers, read and clear result memories.
@@ -78,6 +82,56 @@ class ApiKeys:
         if found is not None and hmac.compare_digest(found.digest, digest):
             return found
         return None
+
+
+class KeyFile:
+    """The keys of a file, which may change while the server runs."""
+
+    def __init__(self, path: Path, *, look_every_s: float = 1.0) -> None:
+        """Read a file.
+
+        Args:
+            path: The file.
+            look_every_s: Time between two looks whether it has changed, which come with requests;
+                a look takes 2 us.
+
+        Raises:
+            ConfigError: As `read_api_keys`.
+        """
+        self._path = path
+        self._look_every_s = look_every_s
+        self._look_at_s = 0.0
+        self._seen = self._revision()
+        self._keys = read_api_keys(path)
+
+    def find(self, key: bytes) -> ApiKey | None:
+        """Return the key that somebody showed, or None if it is unknown (now)."""
+        now_s = time.monotonic()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + self._look_every_s
+            self._look()
+        return self._keys.find(key)
+
+    def _look(self) -> None:
+        """Read the file if it has changed; one that cannot be read changes nothing."""
+        seen = self._revision()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._keys = read_api_keys(self._path)
+        except ConfigError as error:
+            _log.error("the API keys stay as they were: %s", error)
+        else:
+            _log.info("the API keys are now those of %s", self._path)
+
+    def _revision(self) -> tuple[int, int, int] | None:
+        """Return something that changes with the file; None: it is not there."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class _KeyEntry(BaseModel):

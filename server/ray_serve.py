@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bicameral.errors import ConfigError, MissingExtraError
 from edge.shipped import weights_folder
-from server.api_keys import read_api_keys
+from server.api_keys import KeyFile
 from server.app import create_app
 from server.endpoints.authorisation import KeyHolders, anybody
 from server.endpoints.open_inference import Authorise
@@ -95,7 +95,7 @@ def application(arguments: dict[str, Any]) -> Any:
     scan_folders(folders)  # refuses what is no folder before anything starts
     authorise: Authorise = anybody
     if settings.api_keys is not None:
-        authorise = KeyHolders(read_api_keys(settings.api_keys))
+        authorise = KeyHolders(KeyFile(settings.api_keys))
     try:
         from ray import serve
     except ImportError as error:

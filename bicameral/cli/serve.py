@@ -14,7 +14,7 @@ from server.limits import ServerSettings
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from server.api_keys import ApiKeys
+    from server.api_keys import KeyFile
     from server.processes.assignment import Assignment
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def serve(
     if tracing:
         require_extra("tracing")
     from edge.shipped import weights_folder
-    from server.api_keys import read_api_keys
+    from server.api_keys import KeyFile
     from server.limits import available_processors
     from server.logs import LogSettings, configure_logging
     from server.processes.supervisor import Supervisor, SupervisorSettings
@@ -57,7 +57,7 @@ def serve(
     settings = settings or ServerSettings()
     folders = folders or (weights_folder(),)
     scan_folders(folders)  # refuses what is no folder before anything starts
-    keys = None if settings.api_keys is None else read_api_keys(settings.api_keys)
+    keys = None if settings.api_keys is None else KeyFile(settings.api_keys)
     logs = LogSettings(format=log_format, requests=log_requests)
     configure_logging(logs, "supervisor")
     if keys is None and not settings.local:
@@ -85,7 +85,7 @@ def serve(
 def _worker_app(
     settings: ServerSettings,
     folders: tuple[Path, ...],
-    keys: ApiKeys | None,
+    keys: KeyFile | None,
     tracing: bool,
     assignment: Assignment,
 ) -> ASGIApp:
@@ -98,7 +98,7 @@ def _worker_app(
         settings,
         folders,
         assignment,
-        # Read once by the supervisor, so that a replaced worker lets the same people in.
+        # As the supervisor has read them, so that a worker can begin while the file is broken.
         KeyHolders(keys) if keys else anybody,
         start_tracing() if tracing else None,
     )

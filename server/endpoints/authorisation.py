@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from server.api_keys import ApiKeys, Right
+from server.api_keys import ApiKeys, KeyFile, Right
 from server.errors import RequestError
 
 _BEARER: Final = b"bearer "
@@ -27,7 +27,7 @@ def anybody(_scope: Scope, _right: Right) -> str:
 class KeyHolders:
     """Lets those in who show a key that allows it; an `Authorise`."""
 
-    def __init__(self, keys: ApiKeys) -> None:
+    def __init__(self, keys: ApiKeys | KeyFile) -> None:
         """Know the keys."""
         self._keys = keys
 

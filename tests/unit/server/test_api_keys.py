@@ -5,7 +5,9 @@ The whole application of one worker answers, with a real cascade.
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import subprocess
 import sys
 import tomllib
@@ -21,7 +23,7 @@ import pytest
 
 from bicameral.errors import ConfigError
 from edge.sidecar import read_sidecar
-from server.api_keys import RIGHTS, ApiKeys, Right, new_api_key, read_api_keys
+from server.api_keys import RIGHTS, ApiKeys, KeyFile, Right, new_api_key, read_api_keys
 from server.app import create_app
 from server.endpoints.authorisation import KeyHolders
 from server.errors import RequestError
@@ -106,6 +108,43 @@ def test_a_file_that_cannot_be_meant_is_refused_without_repeating_secrets(
         read_api_keys(file)
     assert str(file) in str(error.value)
     assert "bicameral_secret" not in str(error.value)
+
+
+def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
+    keys: Mapping[str, str], file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="server")
+    # A worker gets it from its supervisor.
+    known = pickle.loads(pickle.dumps(KeyFile(file, look_every_s=0.0)))
+    for _ in range(3):
+        assert known.find(keys["alice"].encode()) is not None
+    assert caplog.messages == []
+
+    carol, table = new_api_key("carol", frozenset({"infer"}))
+    with file.open("a") as output:
+        output.write(f"\n{table}")
+    assert known.find(carol.encode()) is not None
+    assert known.find(keys["alice"].encode()) is not None
+    file.write_text(f"{table}\n[half")
+    for _ in range(3):
+        assert known.find(keys["alice"].encode()) is not None
+    file.unlink()
+    assert known.find(keys["alice"].encode()) is not None
+    file.write_text(table)
+    assert known.find(keys["alice"].encode()) is None, "her key was withdrawn"
+    assert known.find(carol.encode()) is not None
+    again = f"the API keys are now those of {file}"
+    first, broken, gone, last = caplog.messages
+    assert (first, last) == (again, again)
+    assert broken.startswith("the API keys stay as they were: ")
+    assert "No such file" in gone
+
+
+def test_a_file_is_not_looked_at_with_every_request(keys: Mapping[str, str], file: Path) -> None:
+    known = KeyFile(file, look_every_s=3600.0)
+    assert known.find(keys["alice"].encode()) is not None
+    file.write_text(new_api_key("carol", frozenset({"infer"}))[1])
+    assert known.find(keys["alice"].encode()) is not None
 
 
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
