@@ -14,6 +14,7 @@ import yaml
 
 from bicameral.cli.app import app
 from server.limits import ServerSettings
+from server.metric_families import FAMILIES
 from server.processes import supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +158,20 @@ def test_prometheus_reads_the_service_and_the_port_that_the_image_has() -> None:
     assert service in services(DOCKER / "compose.yml")
     assert port == image["BICAMERAL_SERVE_PORT"]
     assert f"EXPOSE {port}" in instructions(DOCKER / "server.Dockerfile")
+
+
+def test_alerts_speak_of_figures_that_the_server_has() -> None:
+    written = services(DOCKER / "compose.yml")["prometheus"]["volumes"]
+    configuration = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
+    (path,) = configuration["rule_files"]
+    assert f"./alerts.yml:{path}:ro" in written
+    (group,) = yaml.safe_load((DOCKER / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        names = set(re.findall(r"\b[a-z_]+(?=[{\[])", rule["expr"]))
+        assert names, rule["alert"]
+        assert {name.removesuffix("_bucket") for name in names} <= {*FAMILIES, "up"}
+    jobs = {job["job_name"] for job in configuration["scrape_configs"]}
+    assert set(re.findall(r'job="(\w+)"', str(group))) <= jobs
 
 
 def test_the_server_stops_before_it_would_be_killed() -> None:
