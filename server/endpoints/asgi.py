@@ -78,6 +78,15 @@ def error_answer(error: RequestError) -> Answer:
     return Answer(status=error.status, body=[body], headers=[_JSON, *headers])
 
 
+def forbids_storing(scope: Scope) -> bool:
+    """Return whether a request says ``Cache-Control: no-store``, in any of its headers."""
+    # Directives may be written in capitals (RFC 9111, section 5.2).
+    return any(
+        name == b"cache-control" and b"no-store" in value.lower()
+        for name, value in scope["headers"]
+    )
+
+
 async def read_body(headers: Headers, receive: Receive, limits: RequestLimits) -> bytes:
     """Read the body of a request and undo its content encoding.
 

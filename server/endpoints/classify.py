@@ -18,6 +18,7 @@ from server.endpoints.asgi import (
     ClientGoneError,
     NoAnswer,
     error_answer,
+    forbids_storing,
     json_answer,
     while_connected,
 )
@@ -181,7 +182,7 @@ class ClassifyEndpoint:
         context = RequestContext(
             request_id=request_id(scope),
             deadline_s=time.monotonic() + limits.timeout_s,
-            no_store=query.no_store or b"no-store" in headers.get(b"cache-control", b""),
+            no_store=query.no_store or forbids_storing(scope),
             memory_namespace=namespace,
         )
         # Refused before its body is read.

@@ -22,6 +22,7 @@ from server.endpoints.asgi import (
     ClientGoneError,
     Headers,
     error_answer,
+    forbids_storing,
     json_answer,
     read_body,
     while_connected,
@@ -308,7 +309,7 @@ class OpenInferenceEndpoint:
         context = RequestContext(
             request_id=request_id(request.scope),
             deadline_s=arrived_s + timeout_s,
-            no_store=b"no-store" in request.headers.get(b"cache-control", b""),
+            no_store=forbids_storing(request.scope),
             memory_namespace=request.namespace,
         )
         # The version that was looked at may have been replaced while the body arrived.

@@ -214,12 +214,18 @@ def test_a_result_is_remembered_unless_the_request_forbids_it(
         return [
             await client.post(f"{path}?no_store=true", content=picture),
             await client.post(path, content=picture, headers={"Cache-Control": "no-store"}),
+            await client.post(path, content=picture, headers={"Cache-Control": "No-Store"}),
+            await client.post(
+                path,
+                content=picture,
+                headers=[("Cache-Control", "no-store"), ("Cache-Control", "max-age=0")],
+            ),
             await client.post(path, content=picture),
             await client.post(path, content=picture),
         ]
 
     hits = [answer.json()["results"][0]["trace"]["memory_hit"] for answer in serve(use)]
-    assert hits == [False, False, False, True]
+    assert hits == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize(

@@ -788,7 +788,7 @@ def test_a_model_is_told_who_asks_how_long_there_is_and_what_not_to_keep(
         begin_s = time.monotonic()
         await client.post(HELD_PATH, HELD_REQUEST, x_request_id="r-7")
         soon = HELD_REQUEST | {"parameters": {"timeout": 1_500_000}}
-        await client.post(HELD_PATH, soon, key="infer", cache_control="no-store")
+        await client.post(HELD_PATH, soon, key="infer", cache_control="max-age=0, No-Store")
         late = HELD_REQUEST | {"parameters": {"timeout": 10**12}}
         await client.post(HELD_PATH, late)
         end_s = time.monotonic()
