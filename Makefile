@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 UV     := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet
 ARGS   ?=
 
-.PHONY: evaluate test test-ray check bench lock clean
+.PHONY: evaluate test test-ray check bench soak lock clean
 
 evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
@@ -30,6 +30,7 @@ check: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/bicameral bench sim
 	$(BIN)/bicameral bench serve $(ARGS)
+	$(BIN)/bicameral bench overload
 
 soak: $(VENV)/.test
 	$(BIN)/bicameral bench soak $(ARGS)

@@ -27,8 +27,9 @@ def test_help_imports_no_heavy_module():
 @pytest.mark.parametrize(
     "words",
     [
-        ["simulate"], ["evaluate"], ["collect"], ["doctor"], ["bench", "sim"], ["bench", "serve"],
-        ["bench", "soak"], ["keys", "new"],
+        ["simulate"], ["evaluate"], ["collect"], ["doctor"],
+        ["bench", "sim"], ["bench", "serve"], ["bench", "overload"], ["bench", "soak"],
+        ["keys", "new"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
         ["assess", "cascade"], ["classify"], ["measure"], ["serve"], ["preflight"],
     ],
