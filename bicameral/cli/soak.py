@@ -74,6 +74,7 @@ def _happenings_table(result: SoakResult) -> Table:
     for event, count in (
         ("wrong answers", len(result.wrong)),
         ("connections that ended without a reason", len(result.unexplained)),
+        ("refusals of a busy server, asked again", result.refused),
         ("clients that left before their answer", result.left),
         ("times that a model was loaded and unloaded", result.visits),
         ("answers that it is not there", result.absent),

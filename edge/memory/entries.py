@@ -9,12 +9,18 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.memory.answers import FiledAnswer
 
 #: Entries that may share the key of a verified memory. It bounds what a lookup compares when many
 #: images have the same hash, as all black ones have. Of FashionMNIST's 10,000 test images 154 find
 #: no place at a limit of 16, 58 at 32, none at 64.
 BUCKET_LIMIT = 32
+
+#: Pixel values by which equal images find each other, at least.
+_SAMPLED_VALUES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +46,8 @@ class EntryStore:
         self._max_entries = max_entries
         self._bucket_limit = bucket_limit
         self._buckets: defaultdict[str, dict[bytes, list[Entry]]] = defaultdict(dict)
+        #: Entries with images, by a few of their pixels; the last one of equal ones.
+        self._by_sample: dict[tuple[str, bytes], Entry] = {}
         self._by_use: OrderedDict[Entry, None] = OrderedDict()
         self._by_age: OrderedDict[Entry, None] = OrderedDict()
 
@@ -59,6 +67,17 @@ class EntryStore:
         if not buckets:
             return []
         return [entry for key in keys if key in buckets for entry in buckets[key]]
+
+    def same(self, namespace: str, image: NDArray[np.uint8]) -> Entry | None:
+        """Return the entry of this very image (H, W, C), if it finds one without any key.
+
+        A picture that comes again as it was, as a client's second attempt does, is found in a tenth
+        of the time that its key takes.
+        """
+        entry = self._by_sample.get((namespace, _sample(image)))
+        if entry is None or not np.array_equal(entry.filed.image, image):  # type: ignore[arg-type]
+            return None
+        return entry
 
     def touch(self, entry: Entry) -> None:
         """Make an entry the most recently used, of all and of its key's."""
@@ -89,6 +108,8 @@ class EntryStore:
         self._buckets[entry.namespace].setdefault(entry.filed.key, []).append(entry)
         self._by_use[entry] = None
         self._by_age[entry] = None
+        if entry.filed.image is not None:
+            self._by_sample[entry.namespace, _sample(entry.filed.image)] = entry
         return len(evicted)
 
     def remove_older(self, before_s: float) -> int:
@@ -106,6 +127,10 @@ class EntryStore:
 
     def _remove(self, entry: Entry) -> None:
         del self._by_use[entry], self._by_age[entry]
+        if entry.filed.image is not None:
+            sample = entry.namespace, _sample(entry.filed.image)
+            if self._by_sample.get(sample) is entry:
+                del self._by_sample[sample]
         buckets = self._buckets[entry.namespace]
         bucket = buckets[entry.filed.key]
         bucket.remove(entry)
@@ -113,3 +138,8 @@ class EntryStore:
             del buckets[entry.filed.key]
             if not buckets:
                 del self._buckets[entry.namespace]
+
+
+def _sample(image: NDArray[np.uint8]) -> bytes:
+    """Return pixel values from all over an image, in which different images mostly differ."""
+    return image.reshape(-1)[:: image.size // _SAMPLED_VALUES or 1].tobytes()

@@ -174,8 +174,9 @@ def _excess_over_margin(images: NDArray[np.uint8]) -> NDArray[np.floating]:
     _require_uint8(images)
     count, height, width, channels = images.shape
     rows, columns = _difference_weights(height, width, channels)
-    flat = images.reshape(count, height, width * channels).astype(rows.dtype)
-    excess = np.matmul(rows, np.matmul(flat, columns)).reshape(count, _CELLS * _CELLS)
+    flat = images.reshape(count, height, width * channels).astype(columns.dtype)
+    differences = np.matmul(flat, columns).astype(rows.dtype, copy=False)
+    excess = np.matmul(rows, differences).reshape(count, _CELLS * _CELLS)
     excess -= _MARGIN_U8 * height * width * channels
     return np.asarray(excess)
 
@@ -185,11 +186,17 @@ def _difference_weights(
     height: int, width: int, channels: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return (8, H), which averages rows, and (W * C, 8), which subtracts neighbouring columns."""
-    exact_in_float32 = 2 * 255 * height * width * channels < _FLOAT32_EXACT
-    dtype = np.float32 if exact_in_float32 else np.float64
+    # Each factor is as narrow as its products stay exact: float32 takes half the time.
+    of_columns = _exact_dtype(2 * 255 * width * channels)
+    of_rows = _exact_dtype(2 * 255 * height * width * channels)
     cells = area_weights(width, _CELLS + 1)
     columns = np.repeat((cells[1:] - cells[:-1]).T, channels, axis=0)
-    return area_weights(height, _CELLS).astype(dtype), np.ascontiguousarray(columns, dtype)
+    rows = area_weights(height, _CELLS)
+    return rows.astype(of_rows), np.ascontiguousarray(columns, of_columns)
+
+
+def _exact_dtype(largest: int) -> type[np.floating]:
+    return np.float32 if largest < _FLOAT32_EXACT else np.float64
 
 
 def _packed(excess: NDArray[np.floating]) -> NDArray[np.uint64]:

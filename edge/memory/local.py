@@ -68,14 +68,17 @@ class LocalMemory:
             DataError: If a perceptual key cannot be computed of these images.
         """
         images = np.ascontiguousarray(images)
-        probes = self._scheme.probes(images)
         with self._lock:
             self._forget_old()
             self._counts["lookups"] += len(images)
-            found = [
-                self._recall(namespace, keys, image)
-                for keys, image in zip(probes, images, strict=True)
-            ]
+            found = self._recall_same(namespace, images)
+        missed = [index for index, answer in enumerate(found) if answer is None]
+        if not missed:
+            return found
+        probes = self._scheme.probes(images if len(missed) == len(images) else images[missed])
+        with self._lock:
+            for index, keys in zip(missed, probes, strict=True):
+                found[index] = self._recall(namespace, keys, images[index])
         if self._scheme.verified and self._settings.align:
             self._recall_displaced(namespace, images, found)
         return found
@@ -155,6 +158,20 @@ class LocalMemory:
                 if entry in self._entries:
                     self._entries.touch(entry)
             self._forget_old()
+
+    def _recall_same(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
+        """Look for images that are stored as they are; the caller holds the lock."""
+        found: list[Prediction | None] = [None] * len(images)
+        if not self._scheme.verified:
+            return found  # the key itself says that they are equal
+        for index, image in enumerate(images):
+            entry = self._entries.same(namespace, image)
+            if entry is not None:
+                self._counts["verified"] += 1
+                self._counts["hits"] += 1
+                self._entries.touch(entry)
+                found[index] = entry.filed.answer
+        return found
 
     def _recall(
         self,

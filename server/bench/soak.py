@@ -33,6 +33,8 @@ _VISIT_EVERY_S = 1.5
 #: Clients pause for up to this time between two requests, so that the server is not saturated.
 _PAUSE_S = 0.03
 _ATTEMPTS = 5
+#: What the server asks those to wait whom it refuses because it has too much to do.
+_REFUSED_S = 1.0
 _PATIENCE_S = 60.0
 #: Connections end at once when their process is killed; later ones have another reason.
 _KILL_ECHO_S = 2.0
@@ -67,6 +69,7 @@ class SoakResult:
     Attributes:
         answered: Right answers by question.
         absent: Answers that a visitor is not there, while it came and went.
+        refused: Answers that the server has too much to do; they were asked again.
         wrong: Descriptions of wrong answers and unexpected statuses.
         unexplained: Descriptions of connections that ended although no worker was killed.
         resets: Connections that ended when the worker was killed.
@@ -81,6 +84,7 @@ class SoakResult:
 
     answered: Counter[str] = field(default_factory=Counter)
     absent: int = 0
+    refused: int = 0
     wrong: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     resets: int = 0
@@ -166,21 +170,26 @@ class _Soak:
         connection.close()
 
     async def _ask_until_answered(self, connection: _Connection, question: Question) -> None:
-        for attempt in itertools.count(1):
+        interrupted = 0
+        while True:
             asked_s = time.monotonic()
             try:
                 status, body = await asyncio.wait_for(connection.ask(question), _PATIENCE_S)
             except (OSError, TimeoutError) as error:
                 connection.close()
                 self._note_end(question, asked_s, error)
-                if attempt == _ATTEMPTS:
+                interrupted += 1
+                if interrupted == _ATTEMPTS:
                     raise MachineError(
                         f"{question.name} got no answer in {_ATTEMPTS} attempts: {error!r}"
                     ) from error
                 continue
-            self._check(question, status, body)
-            self._result.repeated += attempt > 1
-            return
+            if status != 429:
+                break
+            self._result.refused += 1
+            await asyncio.sleep(_REFUSED_S)
+        self._check(question, status, body)
+        self._result.repeated += interrupted > 0
 
     def _note_end(self, question: Question, asked_s: float, error: Exception) -> None:
         """Count a connection that ended without an answer."""

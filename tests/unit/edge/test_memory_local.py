@@ -84,6 +84,22 @@ def test_the_nearest_of_several_candidates_answers() -> None:
     assert (counters.hits, counters.verified, counters.rejected) == (3, 3, 9)
 
 
+def test_an_image_that_comes_again_as_it_was_is_never_taken_for_a_similar_one() -> None:
+    images = np.repeat(_greys(100), 3, axis=0).repeat(5, axis=1).repeat(5, axis=2)
+    for place, image in enumerate(images):  # few pixels, so that many samples of them are equal
+        image[0, 1 + place] = 101
+    memory = LocalMemory(MemorySettings(tolerance_mae_u8=0.0, max_entries=3))
+    memory.store(MODEL, images, _results(1, 2, 3))
+    assert _labels(memory.lookup(MODEL, images)) == [1, 2, 3]
+    assert _labels(memory.lookup("other", images)) == [None, None, None]
+    memory.store(MODEL, images[:1], _results(4))
+    assert _labels(memory.lookup(MODEL, images)) == [4, 2, 3]
+    memory.store(MODEL, _pictures(1), _results(5))
+    assert _labels(memory.lookup(MODEL, images)) == [None, 2, 3]
+    memory.clear(MODEL)
+    assert _labels(memory.lookup(MODEL, images)) == [None, None, None]
+
+
 def test_the_tolerance_is_inclusive() -> None:
     memory = LocalMemory(MemorySettings(tolerance_mae_u8=4.0))
     memory.store(MODEL, _greys(100), _results(1))
