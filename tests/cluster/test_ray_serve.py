@@ -70,8 +70,10 @@ def cluster(folder: Path, port: int, redis: Any) -> Iterator[int]:
     log = folder / "serve.log"
     # Not pytest's folder: the paths of Ray's sockets would be too long.
     with tempfile.TemporaryDirectory() as ray_folder, log.open("wb") as output:
+        serve = Path(sys.executable).with_name("serve")
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("serve"), "run", str(path)],
+            # Programs that a shell started in the background ignore SIGINT, and so do their own.
+            ["env", "--default-signal=INT", serve, "run", path],
             env=os.environ | {"RAY_TMPDIR": ray_folder, "RAY_USAGE_STATS_ENABLED": "0"},
             stdout=output,
             stderr=output,
