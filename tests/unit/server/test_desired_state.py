@@ -101,6 +101,7 @@ class Fleet:
             port=0,
             drain_s=1.0,
             head_timeout_s=1.0,
+            max_message_bytes=1000,
             logs=LogSettings(),
         )
         repository = self.new_repository(slot)
