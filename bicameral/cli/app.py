@@ -28,6 +28,7 @@ app = App(
     config=[Env("BICAMERAL_"), Toml("bicameral.toml", search_parents=True, must_exist=False)],
     exit_on_error=False,
     print_error=True,
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
     # A command's return value is the exit code.
     result_action="return_value",
 )
@@ -126,6 +127,9 @@ def _run(words: list[str], *, debug: bool) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command with --resume to go on\n")
+        sys.stderr.write(
+            "interrupted; evaluate and measure go on with --resume, collect and train when they "
+            "are given again\n"
+        )
         return INTERRUPTED_EXIT_CODE
     return int(code or 0)

@@ -94,12 +94,28 @@ def time_systems(
     times_us: dict[str, list[float]] = {system.name: [] for system in systems}
     with EnergyRecorder(NoMeter(name="none", reason="only time is measured")) as recorder:
         for index in range(rounds):
-            for window in measure_round(works, recorder, settings, index=index):
+            told = _TurnCounter(len(stream), turns, len(systems), advance)
+            windows = measure_round(works, recorder, settings, index=index, advance=told)
+            for window in windows:
                 times_us[window.workload].append(1e6 * window.cpu_s / window.items)
-            advance(len(stream))
     return {name: tuple(values) for name, values in times_us.items()}
 
 
 def median_range(values: Sequence[float]) -> MedianRange:
     """Return median, least and most of at least one value."""
     return MedianRange(median=statistics.median(values), least=min(values), most=max(values))
+
+
+class _TurnCounter:
+    """Tells of the images of a turn when all systems have had it."""
+
+    def __init__(self, images: int, turns: int, systems: int, advance: Advance) -> None:
+        self._images, self._turns, self._systems = images, turns, systems
+        self._advance, self._calls = advance, 0
+
+    def __call__(self, name: str) -> None:
+        self._calls += 1
+        turn, pending = divmod(self._calls, self._systems)
+        if not pending:
+            before, now = (self._images * part // self._turns for part in (turn - 1, turn))
+            self._advance(now - before)

@@ -54,6 +54,18 @@ def test_a_misspelt_command_exits_2_and_names_the_right_one():
     assert "Traceback" not in result.stderr
 
 
+def test_an_interrupted_command_says_how_to_go_on():
+    code = (
+        "from bicameral.cli.app import app, main\n"
+        "def stopped(): raise KeyboardInterrupt\n"
+        "app.command(stopped)\n"
+        "main(['stopped'])"
+    )
+    result = run(code=code)
+    assert result.returncode == 130
+    assert "interrupted; evaluate and measure go on with --resume" in result.stderr
+
+
 def test_doctor_says_for_every_energy_meter_where_it_is_or_why_it_is_not():
     printed = run("doctor").stdout
     for meter in ("ina3221", "rapl", "nvml"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,6 +41,9 @@ from models.host import host_name, inference_versions
 Progress = Callable[[int, int, str], None]
 
 _SPAWN = multiprocessing.get_context("spawn")
+
+#: An interruption goes to the whole group; the process that was started by the user answers it.
+_LEAVE_TO_PARENT = (signal.SIGINT, signal.SIG_IGN)
 
 
 def run_plan(
@@ -130,7 +134,9 @@ def _examine(
     records = []
     for index, model in enumerate(plan.models):
         progress(index, len(plan.models), f"answers of {model}")
-        with ProcessPoolExecutor(1, mp_context=_SPAWN) as pool:
+        with ProcessPoolExecutor(
+            1, mp_context=_SPAWN, initializer=signal.signal, initargs=_LEAVE_TO_PARENT
+        ) as pool:
             try:
                 records.append(pool.submit(examine_model, model, streams).result())
             except BrokenProcessPool as error:
