@@ -15,6 +15,9 @@ class Integral:
     Attributes:
         energy_j: By the trapezoid rule.
         duration_s: From the first to the last sample.
+        timing_j: Standard uncertainty that comes of not knowing when the power changed between two
+            samples: if a change may have come at any moment in between, the trapezoid is off by up
+            to half of change times gap, evenly spread.
         samples: Their number.
         max_gap_s: Longest time between two.
         distinct_values: Different readings; one that never changes may be stuck.
@@ -23,6 +26,7 @@ class Integral:
 
     energy_j: float
     duration_s: float
+    timing_j: float
     samples: int
     max_gap_s: float
     distinct_values: int
@@ -37,12 +41,13 @@ def integrate(times_s: Sequence[float], powers_w: Sequence[float]) -> Integral:
         powers_w: Power at each of them.
     """
     times, powers = np.asarray(times_s, np.float64), np.asarray(powers_w, np.float64)
-    values = np.unique(powers)
+    values, gaps = np.unique(powers), np.diff(times)
     return Integral(
         energy_j=float(np.trapezoid(powers, times)),
         duration_s=float(times[-1] - times[0]),
+        timing_j=float(np.sqrt(np.square(np.diff(powers) * gaps).sum() / 12.0)),
         samples=len(times),
-        max_gap_s=float(np.diff(times).max()),
+        max_gap_s=float(gaps.max()),
         distinct_values=len(values),
         step_w=float(np.diff(values).min()) if len(values) > 1 else None,
     )

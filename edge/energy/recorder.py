@@ -26,6 +26,9 @@ _COUNTER_PERIOD_S = 1.0
 #: A gap of more periods than this hides what happened.
 _MAX_GAP_PERIODS = 10.0
 
+#: Of the energy: a larger uncertainty from the moments of the samples is too much.
+_MAX_TIMING = 0.01
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowRules:
@@ -46,9 +49,12 @@ class WindowEnergy:
 
     Attributes:
         energy: Joules.
+        begin_s: Monotonic time of the reading at its beginning, or of `begin` without a meter.
         duration_s: Between the readings at its edges.
         bound: Joules by which the steps of the readings may falsify the energy: half a step times
             the duration for power, one step and one period of the counter at each edge otherwise.
+        timing: Joules of standard uncertainty, for power changed at unknown moments between two
+            readings; a counter has none.
         samples: Readings within it, edges included.
         max_gap_s: Longest time between two readings; None without a meter of power.
         distinct_values: Different readings.
@@ -57,8 +63,10 @@ class WindowEnergy:
     """
 
     energy: Quantity
+    begin_s: float
     duration_s: float
     bound: Quantity
+    timing: Quantity
     samples: int
     max_gap_s: float | None
     distinct_values: int
@@ -152,10 +160,10 @@ class EnergyRecorder:
             failures = tuple(self._failures)
         cpu_s = self.cpu_s - self._begin_cpu_s
         if isinstance(self._meter, NoMeter):
-            return self._without_energy(end_s - self._begin_s, self._meter.reason, failures, cpu_s)
+            return self._without_energy(end_s, self._meter.reason, failures, cpu_s)
         if len(times_s) < 2:
             reason = f"{len(failures)} readings failed, the first: {failures[0]}"
-            return self._without_energy(end_s - self._begin_s, reason, failures, cpu_s)
+            return self._without_energy(end_s, reason, failures, cpu_s)
         return self._window(self._meter, times_s, values, failures, cpu_s)
 
     def _sample(self) -> None:
@@ -197,14 +205,21 @@ class EnergyRecorder:
                     f"no reading for {integral.max_gap_s:.3f} s, more than {_MAX_GAP_PERIODS:g} "
                     f"periods of {self._period_s:g} s"
                 )
+            if integral.timing_j > _MAX_TIMING * energy_j:
+                faults.append(
+                    f"the readings are too far apart where the power changes: uncertain by "
+                    f"{integral.timing_j:.3g} J of {energy_j:.3g} J"
+                )
         return WindowEnergy(
             energy=measured(energy_j, "J", faults=tuple(faults)),
+            begin_s=times_s[0],
             duration_s=duration_s,
             bound=(
                 nothing("J", "the meter's step is not known and its reading never changed")
                 if bound_j is None
                 else measured(bound_j, "J")
             ),
+            timing=measured(0.0 if self._is_counter else integral.timing_j, "J"),
             samples=integral.samples,
             max_gap_s=None if self._is_counter else integral.max_gap_s,
             distinct_values=integral.distinct_values,
@@ -229,14 +244,15 @@ class EnergyRecorder:
             faults.append("the meter's reading never changed: it is stuck")
         return faults
 
-    @staticmethod
     def _without_energy(
-        duration_s: float, reason: str, failures: tuple[str, ...], cpu_s: float
+        self, end_s: float, reason: str, failures: tuple[str, ...], cpu_s: float
     ) -> WindowEnergy:
         return WindowEnergy(
             energy=nothing("J", reason),
-            duration_s=duration_s,
+            begin_s=self._begin_s,
+            duration_s=end_s - self._begin_s,
             bound=nothing("J", reason),
+            timing=nothing("J", reason),
             samples=0,
             max_gap_s=None,
             distinct_values=0,

@@ -3,13 +3,12 @@
     python -m edge.energy.sensor_check [--zeus PYTHON] [--windows N]
 
 ``--zeus`` names a Python interpreter that has zeus (https://ml.energy/zeus); its Jetson backend
-then measures the very same windows. The table shows errors against the truth; nothing is written.
+then measures the very same windows. The table shows errors against what the sensor showed.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import multiprocessing
 import random
@@ -18,14 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.energy.ina3221 import Ina3221, find_rails
-from edge.energy.recorder import EnergyRecorder
+from edge.energy.recorder import EnergyRecorder, WindowEnergy
 from edge.energy.simulation import Ramp, SimulatedIna3221, SquareWave, Waveform
 
 DURATIONS_S = (0.5, 1.0, 3.0, 10.0)
@@ -80,31 +81,56 @@ if __name__ == "__main__":
 """
 
 
-@dataclass(slots=True, kw_only=True)
-class Errors:
-    """Relative errors of windows of one duration on one waveform.
+class Shown:
+    """What the sensor showed: a power from each moment on, not yet rounded to its steps.
 
-    Attributes:
-        waveform: Its name.
-        duration_s: Nominal duration.
-        ours: Of this reader.
-        trusted: How many of its windows it called valid.
-        zeus: Of zeus; empty without it.
+    It is the truth: on a busy machine the player may be late, which is no fault of the reader.
     """
 
-    waveform: str
-    duration_s: float
-    ours: list[float] = field(default_factory=list)
-    trusted: int = 0
-    zeus: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._times_s: list[float] = []
+        self._powers_w: list[float] = []
+
+    def add(self, time_s: float, power_w: float) -> int:
+        """Note that the sensor shows another power; return the number of notes."""
+        self._times_s.append(time_s)
+        self._powers_w.append(power_w)
+        return len(self._times_s)
+
+    def energy_j(self, begin_s: float, end_s: float) -> float:
+        """Return the energy between two times after the first note."""
+        times, powers = np.asarray(self._times_s), np.asarray(self._powers_w)
+        within = (times > begin_s) & (times < end_s)
+        first = powers[np.searchsorted(times, begin_s, side="right") - 1]
+        edges = np.concatenate(([begin_s], times[within], [end_s]))
+        return float(np.diff(edges) @ np.concatenate(([first], powers[within])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredWindow:
+    """One window as both measured it.
+
+    Attributes:
+        nominal_s: How long it was to be.
+        window: What this reader says, between its readings at the edges.
+        begin_s: When zeus had answered that it began; as good as the same moment.
+        end_s: When zeus was asked to end.
+        zeus_j: What zeus says; None without it.
+    """
+
+    nominal_s: float
+    window: WindowEnergy
+    begin_s: float
+    end_s: float
+    zeus_j: float | None
 
 
 class Zeus:
     """Zeus in a process of its own, asked line by line."""
 
-    def __init__(self, interpreter: str, power_file: Path) -> None:
-        """Start it on the simulated sensor's file."""
-        script = Path(tempfile.mkdtemp()) / "zeus_windows.py"
+    def __init__(self, interpreter: str, root: Path, power_file: Path) -> None:
+        """Start it on the simulated sensor's file; its script is put into `root`."""
+        script = root / "zeus_windows.py"
         script.write_text(_ZEUS)
         self._process = subprocess.Popen(
             [interpreter, str(script), str(power_file)],
@@ -140,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sensor = SimulatedIna3221(Path(folder), "iio")
         sensor.show(IDLE_W)
         meter = Ina3221(find_rails(Path(folder))[0])
-        zeus = Zeus(flags.zeus, sensor.power_file) if flags.zeus else None
+        zeus = Zeus(flags.zeus, Path(folder), sensor.power_file) if flags.zeus else None
         _write(_measure_all(sensor, Path(folder), meter, zeus, flags.windows))
         if zeus is not None:
             zeus.close()
@@ -148,27 +174,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure_all(
-    sensor: SimulatedIna3221, root: Path, meter: Ina3221, zeus: Zeus | None, windows: int
+    sensor: SimulatedIna3221, root: Path, meter: Ina3221, zeus: Zeus | None, count: int
 ) -> Iterator[str]:
     """Yield the lines of the table."""
     yield "| power | window s | n | error %, median (range) | trusted | zeus: error % |"
     yield "|---|---|---|---|---|---|"
-    reasons: dict[str, int] = {}
     with EnergyRecorder(meter) as recorder:
         begin_s, zeus_begin = time.monotonic(), None if zeus is None else zeus.ask("cpu")
         for name, waveform in WAVEFORMS.items():
-            with _playing(root, waveform):
-                for duration_s in DURATIONS_S:
-                    errors = Errors(waveform=name, duration_s=duration_s)
-                    for _ in range(windows):
-                        reason = _measure(errors, sensor, waveform, recorder, zeus)
-                        if duration_s >= recorder.least_window_s and reason:
-                            reasons[reason] = reasons.get(reason, 0) + 1
-                    yield _row(errors)
+            if waveform is None:
+                windows, shown = _measure_work(sensor, recorder, zeus, count)
+            else:
+                windows, shown = _measure_played(root, waveform, recorder, zeus, count)
+            yield from _rows(name, windows, shown)
         share = recorder.cpu_s / (time.monotonic() - begin_s)
         yield ""
-        for reason, count in reasons.items():
-            yield f"not trusted: {count} times {reason}"
         yield f"cost of sampling: {100 * share:.2f} % of a core"
         if zeus is not None and zeus_begin is not None:
             cpu_s, now_s = zeus.ask("cpu")
@@ -176,73 +196,101 @@ def _measure_all(
             yield f"cost of zeus's polling process: {100 * share:.2f} % of a core"
 
 
+def _measure_work(
+    sensor: SimulatedIna3221, recorder: EnergyRecorder, zeus: Zeus | None, count: int
+) -> tuple[list[MeasuredWindow], Shown]:
+    """Measure windows whose power rises and falls at their edges."""
+    shown = Shown()
+
+    def show(power_w: float) -> None:
+        sensor.show(power_w)
+        shown.add(time.monotonic(), power_w)
+
+    show(IDLE_W)
+    windows = [
+        _measure(duration_s, recorder, zeus, at_edge=show)
+        for duration_s in DURATIONS_S
+        for _ in range(count)
+    ]
+    return windows, shown
+
+
+def _measure_played(
+    root: Path, waveform: Waveform, recorder: EnergyRecorder, zeus: Zeus | None, count: int
+) -> tuple[list[MeasuredWindow], Shown]:
+    """Measure windows while another process plays a waveform."""
+    spawn = multiprocessing.get_context("spawn")
+    stop, results = spawn.Event(), spawn.Queue()
+    player = spawn.Process(target=_play, args=(root, waveform, stop, results), daemon=True)
+    player.start()
+    results.get()  # it plays
+    windows = [
+        _measure(duration_s, recorder, zeus) for duration_s in DURATIONS_S for _ in range(count)
+    ]
+    stop.set()
+    shown: Shown = results.get()
+    player.join()
+    return windows, shown
+
+
 def _measure(
-    errors: Errors,
-    sensor: SimulatedIna3221,
-    waveform: Waveform | None,
+    duration_s: float,
     recorder: EnergyRecorder,
     zeus: Zeus | None,
-) -> str:
-    """Measure one window by both, at a random moment; return why ours is not trusted, if so."""
+    at_edge: Callable[[float], None] = lambda power_w: None,
+) -> MeasuredWindow:
+    """Measure one window by both, at a random moment."""
     time.sleep(random.uniform(0.2, 0.7))  # noqa: S311 - a phase, not a secret
     if zeus is not None:
         zeus.ask("begin")
-    recorder.begin()
     begin_s = time.monotonic()
-    if waveform is None:
-        sensor.show(WORK_W)
-    time.sleep(errors.duration_s)
-    end_s = time.monotonic()
+    recorder.begin()
+    at_edge(WORK_W)
+    time.sleep(duration_s)
     window = recorder.end()
-    if waveform is None:
-        sensor.show(IDLE_W)
-        truth_j = WORK_W * (end_s - begin_s)
-    else:
-        truth_j = waveform.energy_j(begin_s, end_s)
-    if zeus is not None:
-        errors.zeus.append(zeus.ask("end") / truth_j - 1.0)
-    errors.ours.append((window.energy.value or 0.0) / truth_j - 1.0)
-    errors.trusted += window.energy.valid
-    return window.energy.reason
-
-
-@contextlib.contextmanager
-def _playing(root: Path, waveform: Waveform | None) -> Iterator[None]:
-    """Let another process play a waveform on the sensor's files."""
-    if waveform is None:
-        yield
-        return
-    spawn = multiprocessing.get_context("spawn")
-    stop = spawn.Event()
-    player = spawn.Process(target=_play, args=(root, waveform, stop), daemon=True)
-    player.start()
-    time.sleep(2.0)
-    yield
-    stop.set()
-    player.join()
-
-
-def _play(root: Path, waveform: Waveform, stop: Event) -> None:
-    sensor = SimulatedIna3221(root, "iio")
-    while not stop.wait(_CONVERSION_S):
-        sensor.show(waveform.power_w(time.monotonic()))
-
-
-def _row(errors: Errors) -> str:
-    count = len(errors.ours)
-    cells = (
-        errors.waveform,
-        f"{errors.duration_s:g}",
-        str(count),
-        _spread(errors.ours),
-        f"{errors.trusted} of {count}",
-        _spread(errors.zeus) if errors.zeus else "-",
+    end_s = time.monotonic()
+    zeus_j = None if zeus is None else zeus.ask("end")
+    at_edge(IDLE_W)
+    return MeasuredWindow(
+        nominal_s=duration_s, window=window, begin_s=begin_s, end_s=end_s, zeus_j=zeus_j
     )
-    return f"| {' | '.join(cells)} |"
 
 
-def _spread(values: Sequence[float]) -> str:
-    median, least, most = (100.0 * f(values) for f in (statistics.median, min, max))
+def _play(root: Path, waveform: Waveform, stop: Event, results: Any) -> None:
+    """Play until told to stop; then tell what was shown."""
+    sensor, shown = SimulatedIna3221(root, "iio"), Shown()
+    while not stop.is_set():
+        power_w = waveform.power_w(time.monotonic())
+        sensor.show(power_w)
+        if shown.add(time.monotonic(), power_w) == 1:
+            results.put(None)
+        stop.wait(_CONVERSION_S)
+    results.put(shown)
+
+
+def _rows(name: str, windows: Sequence[MeasuredWindow], shown: Shown) -> Iterator[str]:
+    """Yield a row for each duration."""
+    for duration_s in DURATIONS_S:
+        of = [window for window in windows if window.nominal_s == duration_s]
+        ours, zeus = [], []
+        for measured in of:
+            window, energy_j = measured.window, measured.window.energy.value
+            if energy_j is not None:
+                truth_j = shown.energy_j(window.begin_s, window.begin_s + window.duration_s)
+                ours.append(energy_j / truth_j - 1.0)
+            if measured.zeus_j is not None:
+                zeus.append(
+                    measured.zeus_j / shown.energy_j(measured.begin_s, measured.end_s) - 1.0
+                )
+        trusted = sum(measured.window.energy.valid for measured in of)
+        cells = (name, f"{duration_s:g}", str(len(of)), _spread(ours), f"{trusted} of {len(of)}")
+        yield f"| {' | '.join((*cells, _spread(zeus)))} |"
+
+
+def _spread(errors: Sequence[float]) -> str:
+    if not errors:
+        return "-"
+    median, least, most = (100.0 * f(errors) for f in (statistics.median, min, max))
     return f"{median:+.2f} ({least:+.2f} to {most:+.2f})"
 
 

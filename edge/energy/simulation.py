@@ -19,10 +19,10 @@ STEP_W = 0.04
 _SUPPLY_MV = 5000
 _SHUNT_UOHM = 5000
 
-#: What a board's rails are called, the total first; the others draw a share of it.
+#: What a board's rails are called: the total first, then what the others draw all the time.
 _RAILS: dict[Layout, tuple[tuple[str, float], ...]] = {
-    "iio": (("POM_5V_IN", 1.0), ("POM_5V_GPU", 0.3), ("POM_5V_CPU", 0.4)),
-    "hwmon": (("VDD_IN", 1.0), ("VDD_CPU_GPU_CV", 0.5), ("VDD_SOC", 0.2)),
+    "iio": (("POM_5V_IN", 0.0), ("POM_5V_GPU", 1.2), ("POM_5V_CPU", 2.4)),
+    "hwmon": (("VDD_IN", 0.0), ("VDD_CPU_GPU_CV", 2.0), ("VDD_SOC", 0.8)),
 }
 
 
@@ -107,26 +107,28 @@ class SimulatedIna3221:
         return self.folder / {"iio": "in_power0_input", "hwmon": "curr1_input"}[self._layout]
 
     def show(self, power_w: float) -> None:
-        """Let the files tell a power, in the steps of the converter."""
-        for channel, (_, share) in enumerate(_RAILS[self._layout]):
-            power_mw = 1000 * STEP_W * math.floor(share * power_w / STEP_W + 0.5)
-            current_ma = round(1000 * power_mw / _SUPPLY_MV)
-            if self._layout == "iio":
-                self._write(f"in_power{channel}_input", round(power_mw))
-                self._write(f"in_voltage{channel}_input", _SUPPLY_MV)
-                self._write(f"in_current{channel}_input", current_ma)
-            else:
-                self._write(f"in{channel + 1}_input", _SUPPLY_MV)
-                self._write(f"curr{channel + 1}_input", current_ma)
+        """Let the files of the total rail tell a power, in the steps of the converter."""
+        self._show(0, power_w)
+
+    def _show(self, channel: int, power_w: float) -> None:
+        power_mw = 1000 * STEP_W * math.floor(power_w / STEP_W + 0.5)
+        current_ma = round(1000 * power_mw / _SUPPLY_MV)
+        if self._layout == "iio":
+            self._write(f"in_power{channel}_input", round(power_mw))
+            self._write(f"in_voltage{channel}_input", _SUPPLY_MV)
+            self._write(f"in_current{channel}_input", current_ma)
+        else:
+            self._write(f"in{channel + 1}_input", _SUPPLY_MV)
+            self._write(f"curr{channel + 1}_input", current_ma)
 
     def _make(self) -> None:
         self.folder.mkdir(parents=True)
-        for channel, (rail, _) in enumerate(_RAILS[self._layout]):
+        for channel, (rail, power_w) in enumerate(_RAILS[self._layout]):
             self._name_rail(channel, rail)
+            self._show(channel, power_w)
         if self._layout == "hwmon":
             (self.folder / "name").write_text("ina3221\n")
             (self.folder / "in7_label").write_text("sum of shunt voltages\n")
-        self.show(0.0)
 
     def _name_rail(self, channel: int, rail: str) -> None:
         if self._layout == "iio":

@@ -12,8 +12,8 @@ import pytest
 
 from edge.energy.simulation import Layout, SimulatedIna3221, Waveform
 
-#: How often a simulated sensor converts.
-CONVERSION_S = 0.01
+#: How often a simulated sensor converts; in no simple ratio to any waveform, nor to the sampling.
+CONVERSION_S = 0.0071
 
 
 class _Repetition:

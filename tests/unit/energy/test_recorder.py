@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ LAYOUTS: tuple[Layout, ...] = ("iio", "hwmon")
 
 WAVEFORMS: dict[str, Waveform] = {
     "square wave of 1.3 s": SquareWave(low_w=2.0, high_w=6.0, period_s=1.3),
-    "short bursts": SquareWave(low_w=1.8, high_w=9.6, period_s=0.37, duty=0.2),
+    "short bursts": SquareWave(low_w=2.5, high_w=7.5, period_s=0.5237, duty=0.3),
     "one step within the window": SquareWave(low_w=2.0, high_w=6.0, period_s=1e4, duty=0.1004),
     "ramp": Ramp(low_w=1.5, high_w=8.0, period_s=7.0),
-    "steep ramp": Ramp(low_w=1.0, high_w=10.0, period_s=0.5),
+    "steep ramp": Ramp(low_w=1.0, high_w=10.0, period_s=0.5117),
 }
 
 
@@ -74,6 +75,41 @@ def test_without_a_known_step_the_smallest_one_that_was_seen_counts(
     play("iio", WAVEFORMS["ramp"])
     window, _, _ = measure(tmp_path, clock, 10.0)
     assert window.bound.value == pytest.approx(STEP_W * 10.0 / 2.0)
+
+
+def test_the_uncertainty_of_the_moments_is_that_of_repeated_windows(
+    play: Any, clock: Any, tmp_path: Path
+) -> None:
+    """Windows at random phases scatter about the truth as much as each of them says."""
+    waveform = SquareWave(low_w=2.0, high_w=6.0, period_s=1.37)
+    play("iio", waveform)
+    errors_j, said_j = [], []
+    with EnergyRecorder(find_ina3221(tmp_path), clock=clock) as recorder:
+        for _ in range(12):
+            clock.sleep(0.123)
+            recorder.begin()
+            begin_s = clock.now_s()
+            clock.sleep(10.0)
+            window = recorder.end()
+            errors_j.append(
+                (window.energy.value or 0.0) - waveform.energy_j(begin_s, clock.now_s())
+            )
+            said_j.append(window.timing.value or 0.0)
+    assert max(said_j) < 0.01 * 40.0
+    assert 0.3 < statistics.pstdev(errors_j) / statistics.mean(said_j) < 3.0
+
+
+def test_readings_too_far_apart_for_what_the_power_does_are_not_trusted(
+    play: Any, clock: Any, tmp_path: Path
+) -> None:
+    play("iio", SquareWave(low_w=1.0, high_w=15.0, period_s=0.6, duty=0.1))
+    meter = find_ina3221(tmp_path)
+    with EnergyRecorder(meter, clock=clock, period_s=0.1) as recorder:
+        recorder.begin()
+        clock.sleep(11.0)
+        window = recorder.end()
+    assert not window.energy.valid
+    assert "too far apart where the power changes" in window.energy.reason
 
 
 def test_nothing_is_carried_from_one_window_into_the_next(

@@ -55,8 +55,10 @@ def energy(joules: float | None, *, fault: str = "", duration_s: float = WINDOW_
     )
     return WindowEnergy(
         energy=quantity,
+        begin_s=0.0,
         duration_s=duration_s,
         bound=nothing("J", "made up"),
+        timing=measured(0.1, "J"),
         samples=600,
         max_gap_s=0.02,
         distinct_values=40,
