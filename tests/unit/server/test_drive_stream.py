@@ -299,80 +299,83 @@ def without(field: str) -> dict[str, Any]:
     return {**begin_message(), "route": {**route_message(bend()), field: [0.0]}}
 
 
-@pytest.mark.parametrize(
-    ("begin", "code", "words"),
-    [
-        ("{", 4400, ["JSON"]),
-        ([], 4400, ["object"]),
-        ({}, 4400, ["route", "required"]),
-        (b"bytes", 4400, ["expected JSON as text"]),
-        (begin_message(spead=1), 4400, ["spead"]),
-        (begin_message(correction="magic"), 4400, ["correction", "second_opinion"]),
-        (begin_message(correction="second_opinion"), 4400, ["needs another agent"]),
-        (begin_message(correction="second_opinion", second="caril_c"), 4404, ["caril_b"]),
-        (begin_message(correction="second_opinion", second="shoes"), 4400, ["no driving agent"]),
-        (begin_message(second="caril_b"), 4400, ["asks nobody"]),
-        (begin_message(seed=-1), 4400, ["seed"]),
-        (begin_message(delay_ticks=10**9), 4400, ["delay_ticks"]),
-        (begin_message(picture="yuv"), 4400, ["picture", "bgra"]),
-        (without("yaw_rad"), 4400, ["route.yaw_rad has 1 entries", "101"]),
-        (without("command"), 4400, ["route.command.0", "lane_follow"]),
-        ({"route": {**route_message(bend()), "s_m": [0.0] * 101}}, 4400, ["s_m", "increase"]),
-        ({"route": route_message(bend(2000))}, 4413, ["2,001 points", "1,000"]),
-        (json.dumps(begin_message()).replace("8.0", "NaN", 1), 4400, ["route.xyz_m.8.0"]),
-    ],
-)
-def test_an_episode_that_cannot_begin_is_refused_with_the_reason(
-    serve: Serve, begin: Any, code: int, words: list[str]
-) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> dict[str, Any]:
-        return await end_of(app, begin)
-
-    assert ended(code, *words, **serve(use, max_route_points=1000))
+CANNOT_BEGIN: list[tuple[Any, int, list[str]]] = [
+    ("{", 4400, ["JSON"]),
+    ([], 4400, ["object"]),
+    ({}, 4400, ["route", "required"]),
+    (b"bytes", 4400, ["expected JSON as text"]),
+    (begin_message(spead=1), 4400, ["spead"]),
+    (begin_message(correction="magic"), 4400, ["correction", "second_opinion"]),
+    (begin_message(correction="second_opinion"), 4400, ["needs another agent"]),
+    (begin_message(correction="second_opinion", second="caril_c"), 4404, ["caril_b"]),
+    (begin_message(correction="second_opinion", second="shoes"), 4400, ["no driving agent"]),
+    (begin_message(second="caril_b"), 4400, ["asks nobody"]),
+    (begin_message(seed=-1), 4400, ["seed"]),
+    (begin_message(delay_ticks=10**9), 4400, ["delay_ticks"]),
+    (begin_message(picture="yuv"), 4400, ["picture", "bgra"]),
+    (without("yaw_rad"), 4400, ["route.yaw_rad has 1 entries", "101"]),
+    (without("command"), 4400, ["route.command.0", "lane_follow"]),
+    ({"route": {**route_message(bend()), "s_m": [0.0] * 101}}, 4400, ["s_m", "increase"]),
+    ({"route": route_message(bend(2000))}, 4413, ["2,001 points", "1,000"]),
+    (json.dumps(begin_message()).replace("8.0", "NaN", 1), 4400, ["route.xyz_m.8.0"]),
+]
 
 
-@pytest.mark.parametrize(
-    ("messages", "form", "code", "words"),
-    [
-        (["{"], "rgb", 4400, ["JSON"]),
-        ([{**tick_message(0), "frame": "x"}], "rgb", 4400, ["frame"]),
-        ([{**tick_message(0), "speed_mps": 1e9}], "rgb", 4400, ["speed_mps"]),
-        ([{**tick_message(0), "pose": {"x_m": 0.0}}], "rgb", 4400, ["pose.y_m"]),
-        ([tick_message(0), tick_message(1)], "rgb", 4400, ["expected a picture"]),
-        ([tick_message(0), bytes(7)], "rgb", 4400, ["7 bytes", "153,600", "160 rows of 320"]),
-        ([tick_message(0), bytes(PIXELS * 3)], "bgra", 4400, ["204,800", "bgra"]),
-        ([tick_message(0), b"GIF89a"], "encoded", 4415, ["picture 0"]),
-        (
-            [tick_message(0), encoded(np.zeros((16, 16, 3), np.uint8), "png")],
-            "encoded",
-            4415,
-            ["(16, 16, 3)", "(160, 320, 3)"],
-        ),
-        (
-            [tick_message(0), encoded(np.zeros((500, 500, 3), np.uint8), "png")],
-            "encoded",
-            4413,
-            ["250,000 pixels"],
-        ),
-    ],
-)
-def test_a_tick_that_does_not_fit_ends_the_episode_with_the_reason(
-    serve: Serve, messages: list[Any], form: str, code: int, words: list[str]
-) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> dict[str, Any]:
-        return await end_of(app, begin_message(picture=form), *messages, after=1)
+def test_an_episode_that_cannot_begin_is_refused_with_the_reason(serve: Serve) -> None:
+    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[dict[str, Any]]:
+        return [await end_of(app, begin) for begin, _, _ in CANNOT_BEGIN]
 
-    assert ended(code, *words, **serve(use, max_pixels=100_000))
+    ends = serve(use, max_route_points=1000)
+    for (_, code, words), end in zip(CANNOT_BEGIN, ends, strict=True):
+        assert ended(code, *words, **end)
 
 
-@pytest.mark.parametrize("messages", [[], [begin_message()], [begin_message(), tick_message(0)]])
-def test_a_client_that_sends_nothing_for_long_is_not_waited_for(
-    serve: Serve, messages: list[Any]
-) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> dict[str, Any]:
-        return await end_of(app, *messages, after=len(messages[:1]))
+DOES_NOT_FIT: list[tuple[list[Any], str, int, list[str]]] = [
+    (["{"], "rgb", 4400, ["JSON"]),
+    ([{**tick_message(0), "frame": "x"}], "rgb", 4400, ["frame"]),
+    ([{**tick_message(0), "speed_mps": 1e9}], "rgb", 4400, ["speed_mps"]),
+    ([{**tick_message(0), "pose": {"x_m": 0.0}}], "rgb", 4400, ["pose.y_m"]),
+    ([tick_message(0), tick_message(1)], "rgb", 4400, ["expected a picture"]),
+    ([tick_message(0), bytes(7)], "rgb", 4400, ["7 bytes", "153,600", "160 rows of 320"]),
+    ([tick_message(0), bytes(PIXELS * 3)], "bgra", 4400, ["204,800", "bgra"]),
+    ([tick_message(0), b"GIF89a"], "encoded", 4415, ["picture 0"]),
+    (
+        [tick_message(0), encoded(np.zeros((16, 16, 3), np.uint8), "png")],
+        "encoded",
+        4415,
+        ["(16, 16, 3)", "(160, 320, 3)"],
+    ),
+    (
+        [tick_message(0), encoded(np.zeros((500, 500, 3), np.uint8), "png")],
+        "encoded",
+        4413,
+        ["250,000 pixels"],
+    ),
+]
 
-    assert ended(4408, "0.2 s", **serve(use, idle_timeout_s=0.2))
+
+def test_a_tick_that_does_not_fit_ends_the_episode_with_the_reason(serve: Serve) -> None:
+    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[dict[str, Any]]:
+        return [
+            await end_of(app, begin_message(picture=form), *messages, after=1)
+            for messages, form, _, _ in DOES_NOT_FIT
+        ]
+
+    ends = serve(use, max_pixels=100_000)
+    for (_, _, code, words), end in zip(DOES_NOT_FIT, ends, strict=True):
+        assert ended(code, *words, **end)
+
+
+def test_a_client_that_sends_nothing_for_long_is_not_waited_for(serve: Serve) -> None:
+    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[dict[str, Any]]:
+        return [
+            await end_of(app),
+            await end_of(app, begin_message(), after=1),
+            await end_of(app, begin_message(), tick_message(0), after=1),
+        ]
+
+    for end in serve(use, idle_timeout_s=0.2):
+        assert ended(4408, "0.2 s", **end)
 
 
 def denial(messages: Sequence[Message]) -> tuple[int, str]:
