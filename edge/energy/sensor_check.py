@@ -179,6 +179,7 @@ def _measure_all(
     """Yield the lines of the table."""
     yield "| power | window s | n | error %, median (range) | trusted | zeus: error % |"
     yield "|---|---|---|---|---|---|"
+    reasons: list[str] = []
     with EnergyRecorder(meter) as recorder:
         begin_s, zeus_begin = time.monotonic(), None if zeus is None else zeus.ask("cpu")
         for name, waveform in WAVEFORMS.items():
@@ -187,8 +188,14 @@ def _measure_all(
             else:
                 windows, shown = _measure_played(root, waveform, recorder, zeus, count)
             yield from _rows(name, windows, shown)
+            reasons += (
+                measured.window.energy.reason
+                for measured in windows
+                if measured.nominal_s >= recorder.least_window_s
+            )
         share = recorder.cpu_s / (time.monotonic() - begin_s)
         yield ""
+        yield from (f"not trusted: {reason}" for reason in reasons if reason)
         yield f"cost of sampling: {100 * share:.2f} % of a core"
         if zeus is not None and zeus_begin is not None:
             cpu_s, now_s = zeus.ask("cpu")
