@@ -525,7 +525,7 @@ def dhash_probes(canonical: Array) -> List[int]:
     excess = np.dot(area_weights(height, CELLS), np.dot(flat, columns)).reshape(-1)
     excess -= MARGIN_U8 * canonical.size
     key = sum(1 << bit for bit in np.flatnonzero(excess > 0).tolist())
-    least = np.abs(excess).argsort(kind="stable")[:UNCERTAIN_BITS].tolist()
+    least = np.abs(excess).argsort(kind="mergesort")[:UNCERTAIN_BITS].tolist()
     probes = range(1 << UNCERTAIN_BITS)
     flips = [sum(1 << bit for at, bit in enumerate(least) if one >> at & 1) for one in probes]
     return [key ^ flip for flip in flips]
@@ -670,8 +670,8 @@ class Opinions:
 class NoCorrection:
     """The regression head steers, the classification head only watches."""
 
-    def __init__(self, networks: Sequence[DualHeadNetwork], settings: Json) -> None:
-        """Take what a rule may need; the networks' numbers come from their sidecars."""
+    def __init__(self, *_: Any) -> None:
+        pass
 
     def correct(self, opinions: Opinions) -> Correction:
         """Return network A's steering."""
@@ -684,6 +684,8 @@ class PaperCorrection:
     def __init__(self, networks: Sequence[DualHeadNetwork], settings: Json) -> None:
         agent = networks[0].agent
         self._edges, self._scale = list(agent["bin_edges"]), float(agent["steering_scale"])
+        if not hasattr(np.random, "default_rng"):
+            raise MachineError(f"numpy is {np.__version__}; 'paper' needs 1.17: see README.md")
         self._rng = np.random.default_rng(settings.get("seed", 0))
 
     def correct(self, opinions: Opinions) -> Correction:
@@ -1048,8 +1050,9 @@ def largest_difference(sidecar: Sidecar, engine: Any) -> float:
 
 def build_one(sidecar: Sidecar, store: EngineStore, precision: str, workspace: int) -> None:
     """Build, compare and keep the engine of one network; runs in a process of its own."""
-    began_s = time.monotonic()
-    plan = build_plan(sidecar, precision, workspace, store.folder / "timing.cache")
+    began_s, identity = time.monotonic(), device_identity()
+    timings = store.folder / f"timing-{identity['tensorrt']}.cache"
+    plan = build_plan(sidecar, precision, workspace, timings)
     seconds = time.monotonic() - began_s
     difference = largest_difference(sidecar, TensorRtEngine(plan, sidecar.input_shapes))
     if not difference <= TOLERANCES[precision]:
@@ -1057,8 +1060,7 @@ def build_one(sidecar: Sidecar, store: EngineStore, precision: str, workspace: i
             f"the engine of {sidecar.name} answers otherwise than its graph: difference "
             f"{difference:.4f}, allowed {TOLERANCES[precision]}; it is not used. Try --precision "
             "fp32; if that differs too, this TensorRT cannot run the graph")
-    record = dict(device_identity(), precision=precision, difference=difference, build_s=seconds)
-    store.add(plan, record)
+    store.add(plan, dict(identity, precision=precision, difference=difference, build_s=seconds))
     print(f"{sidecar.name}: built in {seconds:.0f} s, difference {difference:.5f}", flush=True)
 
 def run_watched(command: Sequence[str], name: str, every_s: float = 15.0) -> None:
@@ -1079,9 +1081,7 @@ def run_watched(command: Sequence[str], name: str, every_s: float = 15.0) -> Non
             "isolate multi-user.target; add swap (README, Memory); or give it less: build "
             "--workspace 64. The engine before it stays in use")
     if child.returncode:
-        raise MachineError(
-            f"the build of {name} failed (exit status {child.returncode}; its messages are above); "
-            "the engine before it stays in use")
+        raise MachineError(f"the build of {name} failed, see above; the engine before it stays")
 
 # -------------------------------------------------------------------------------------- 12 cameras
 
@@ -1093,10 +1093,7 @@ CSI_PIPELINE = (
 )
 
 def shots_from_camera(source: str, image: ImageSpec, wait: Any = time.sleep) -> Iterator[Shot]:
-    """Yield frames for ever; a camera that fails is opened again, after 0.5 s to 30 s.
-
-    The source is a device's number, `csi`, a GStreamer pipeline that ends in appsink, or a URL.
-    """
+    """Yield frames for ever; a camera that fails is opened again, after 0.5 s to 30 s."""
     try:
         import cv2
     except ImportError as error:
@@ -1462,7 +1459,7 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     for name in ("classify", "cascade", "drive"):
         one = command(name, answer_pictures)
         one.add_argument("pictures", nargs="*", help="PGM, PPM, PNG, JPEG, .npy or .npz")
-        one.add_argument("--camera", help="number, csi, URL, or GStreamer pipeline")
+        one.add_argument("--camera", help="number, csi, URL, or GStreamer pipeline to an appsink")
         one.add_argument("--speed-mps", help="forward speed, for drive")
         one.add_argument("--navigation", help=f"for drive: {', '.join(COMMANDS)}")
     one = command("serve", serve)
