@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -50,6 +50,7 @@ def _theirs(spec: ImageSpec) -> object:
     return runtime.ImageSpec(*(getattr(spec, name) for name in runtime.ImageSpec._fields))
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     seed=_SEEDS,
     rows=st.integers(1, 70),
@@ -75,6 +76,7 @@ def test_cropping_resizing_and_scaling(
     assert runtime.picture_statistics(canonical) == picture_statistics(canonical)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     logits=arrays(
         np.float32, st.tuples(st.just(2), st.integers(2, 12)), elements=st.floats(-30, 30, width=32)
@@ -98,6 +100,7 @@ def test_probabilities_scores_and_combinations(
     assert found.dtype == expected.dtype
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     seed=_SEEDS,
     key=st.sampled_from(["exact", "dhash_verified"]),
@@ -146,6 +149,7 @@ def test_a_memory_recalls_and_forgets_the_same(
     assert (theirs.counts["hits"], theirs.counts["stored"]) == (counters.hits, counters.stored)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     seed=_SEEDS,
     size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
@@ -188,6 +192,7 @@ def _png(pixels: NDArray[np.uint8], filters: list[int]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+@settings(deadline=None, max_examples=50)
 @given(seed=_SEEDS, color=st.sampled_from(["GRAY", "RGB", "BGR"]), channels=st.sampled_from([1, 3]))
 def test_pnm_and_jpeg(seed: int, color: str, channels: int):
     rng = np.random.default_rng(seed)
@@ -204,6 +209,7 @@ def test_pnm_and_jpeg(seed: int, color: str, channels: int):
     )
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     data=st.binary(max_size=80), start=st.sampled_from([b"", b"P6 3 3 255\n", b"\x89PNG\r\n\x1a\n"])
 )

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from bicameral.cli.app import app
+from edge.jetson.bicameral_jetson import parse_arguments
+from edge.jetson.bundle import RUNTIME
 from server.limits import ServerSettings
 from server.metric_families import FAMILIES
 from server.processes import supervisor
@@ -98,8 +100,14 @@ def test_an_image_runs_as_a_numbered_user_and_starts_without_a_shell(dockerfile:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD")]
     words = json.loads(command)
-    assert words[0] == "bicameral"
-    assert words[1] in set(app)
+    entries = [line.removeprefix("ENTRYPOINT ") for line in lines if line.startswith("ENTRYPOINT")]
+    if entries:
+        words = json.loads(entries[0]) + words
+        assert words[:2] == ["python3", f"/opt/bicameral/{RUNTIME}"]
+        assert parse_arguments(words[2:]).command == "serve"
+    else:
+        assert words[0] == "bicameral"
+        assert words[1] in set(app)
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
