@@ -1,15 +1,16 @@
-// The panel that plays recorded drives.
+// The panel of drives: recorded ones are played, running ones are watched.
 
 import { byId } from "../dom.js";
 import { showFailure } from "../failure.js";
 import { readEpisode } from "./episode.js";
 import { episodesIn, filesOfDrop, filesOfInput, sampleFiles } from "./episode_files.js";
 import { Player } from "./player.js";
+import { RunningDrives } from "./running.js";
 
 /** @returns {{show: () => void, hide: () => void}} */
 export function startDrivePanel() {
   const panel = new DrivePanel();
-  return { show: () => {}, hide: () => panel.player?.clock.pause() };
+  return { show: () => panel.running.offer(), hide: () => panel.rest() };
 }
 
 class DrivePanel {
@@ -17,8 +18,10 @@ class DrivePanel {
   player = null;
   /** @type {import("./episode.js").EpisodeFiles[]} */
   episodes = [];
+  running = new RunningDrives(() => this.#close());
 
   constructor() {
+    for (const kind of ["api-key", "server-ready"]) window.addEventListener(kind, () => this.running.offer());
     for (const id of ["episode-folder", "episode-files"]) {
       const input = byId(id);
       input.addEventListener("change", () => {
@@ -34,6 +37,17 @@ class DrivePanel {
       event.preventDefault();
       this.#open(() => filesOfDrop(event.dataTransfer.items));
     });
+  }
+
+  /** Nothing plays and nothing is asked for while nobody looks. */
+  rest() {
+    this.player?.clock.pause();
+    this.running.stop();
+  }
+
+  #close() {
+    this.player?.close();
+    this.player = null;
   }
 
   /**
@@ -58,7 +72,8 @@ class DrivePanel {
     const files = this.episodes[place];
     try {
       const episode = await readEpisode(files);
-      this.player?.close();
+      this.running.stop();
+      this.#close();
       this.player = new Player(byId("player"), episode, files.video);
       showFailure(byId("drive-failure"), null);
       byId("drive-said").textContent = `${files.name} is open${files.video ? "" : "; it has no video"}.`;
