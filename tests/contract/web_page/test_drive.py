@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import server
+from agent.remote import RemoteAgent
+from bicameral.types import Observation, Pose
 from sim.evaluation.records import (
     CollisionRecord,
     EpisodeRecord,
@@ -149,3 +153,77 @@ def test_what_is_no_episode_is_refused_with_the_reason(drive, run, damage, words
     damage(folder)
     drive.locator("#episode-files").set_input_files(sorted(folder.iterdir()))
     expect(drive.get_by_role("alert")).to_contain_text(words)
+
+
+@pytest.fixture
+def drive_remotely(site, episode: EpisodeRecord) -> Iterator[Callable[[], Callable[[], None]]]:
+    """Drive with the served agent along the sample's route; returns what ends it."""
+    agent = RemoteAgent(f"{site.url}v1/drive/caril_a")
+    over = threading.Event()
+    route = read_route(SAMPLE / "route.npz")
+    path = episode.trajectory
+    camera = agent.camera
+    # Grey above a dark road: something to see.
+    image = np.full((camera.height, camera.width, 3), 160, np.uint8)
+    image[camera.height // 2 :] = 60
+
+    def go() -> None:
+        agent.begin(route, 0)
+        for tick in range(len(path)):
+            if over.is_set():
+                break
+            pose = Pose(
+                x_m=path.x_m[tick], y_m=path.y_m[tick], z_m=0.0,
+                pitch_rad=0.0, yaw_rad=path.yaw_rad[tick], roll_rad=0.0,
+            )  # fmt: skip
+            agent.act(
+                Observation(
+                    frame=tick,
+                    time_s=float(path.time_s[tick]),
+                    image=image,
+                    pose=pose,
+                    speed_mps=float(path.speed_mps[tick]),
+                )
+            )
+            over.wait(0.03)
+        agent.close()
+
+    thread = threading.Thread(target=go)
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    def start() -> Callable[[], None]:
+        thread.start()
+        return end
+
+    yield start
+    over.set()
+    if thread.ident is not None:
+        thread.join()
+
+
+def test_a_running_drive_is_watched(drive, site, drive_remotely):
+    expect(drive.locator("#watch-command")).to_have_text(
+        f"bicameral evaluate --agent {site.url}v1/drive/caril_a"
+    )
+    with drive.expect_request("**/v1/drive/caril_a/live"):
+        drive.get_by_role("button", name="Watch").click()
+    expect(drive.locator("#watch-said")).to_contain_text("Nobody drives with caril_a")
+    end = drive_remotely()
+    expect(drive.locator("#watch-said")).to_have_text("One drive goes on.")
+    expect(drive.locator(".ring-number")).to_have_text(re.compile(r"^[01]\.\d\d$"))
+    seen = drive.locator(".screen canvas")
+    column = seen.evaluate(
+        """canvas => [...canvas.getContext("2d").getImageData(9, 0, 1, canvas.height).data]
+            .filter((_, place) => place % 4 === 0)"""
+    )
+    above, below = column[len(column) // 4], column[3 * len(column) // 4]
+    assert above == pytest.approx(160, abs=12)
+    assert below == pytest.approx(60, abs=12)
+    expect(drive.locator(".confidence-line")).to_have_attribute("d", re.compile("L"))
+    end()
+    expect(drive.locator("#watch-said")).to_contain_text("is over")
+    drive.get_by_role("button", name="Stop").click()
+    expect(drive.get_by_role("button", name="Watch")).to_have_attribute("aria-pressed", "false")
