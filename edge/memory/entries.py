@@ -9,6 +9,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,9 +76,10 @@ class EntryStore:
         of the time that its key takes.
         """
         entry = self._by_sample.get((namespace, _sample(image)))
-        if entry is None or not np.array_equal(entry.filed.image, image):  # type: ignore[arg-type]
+        if entry is None or entry.filed.image is None or entry.filed.image.shape != image.shape:
             return None
-        return entry
+        # In half the time of numpy's comparison.
+        return entry if cv2.norm(entry.filed.image, image, cv2.NORM_INF) == 0 else None
 
     def touch(self, entry: Entry) -> None:
         """Make an entry the most recently used, of all and of its key's."""

@@ -51,14 +51,19 @@ class Recall:
                 trace=tuple(map(self._after_lookup, computed.trace or ())),
             )
         known = [answer for answer in self.found if answer is not None]
-        probabilities = np.empty((len(self.images), known[0].probabilities.shape[1]), np.float32)
-        confidence = np.empty(len(self.images), np.float32)
         hit = Trace(
             stage="memory",
             memory_hit=True,
             confidence_a=None,
             stage_times_s={"memory": self.lookup_s},
         )
+        if len(known) == len(self.images) == 1:
+            only = known[0]
+            return Prediction(
+                probabilities=only.probabilities, confidence=only.confidence, trace=(hit,)
+            )
+        probabilities = np.empty((len(self.images), known[0].probabilities.shape[1]), np.float32)
+        confidence = np.empty(len(self.images), np.float32)
         trace = [hit] * len(self.images)
         for row, answer in enumerate(self.found):
             if answer is not None:
