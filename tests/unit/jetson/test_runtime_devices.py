@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +47,7 @@ def test_a_camera_that_ends_is_opened_again(film: Path):
     assert waits_s == [0.5, 0.5], "a camera that worked is not waited for long"
 
 
-def test_the_time_between_attempts_doubles_up_to_half_a_minute(
+def test_the_time_between_attempts_doubles_up_to_a_quarter_of_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     class EnoughError(Exception):
@@ -61,8 +62,8 @@ def test_the_time_between_attempts_doubles_up_to_half_a_minute(
 
     with pytest.raises(EnoughError):
         next(runtime.shots_from_camera(str(tmp_path / "no_camera.avi"), _IMAGE, wait))
-    assert waits_s == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
-    assert "trying again in 30.0 s" in capsys.readouterr().err
+    assert waits_s == [0.5, 1, 2, 4, 8, 15, 15, 15, 15]
+    assert "trying again in 15.0 s" in capsys.readouterr().err
 
 
 def test_an_answer_that_is_stuck_starves_the_watchdog(monkeypatch: pytest.MonkeyPatch):
@@ -225,3 +226,34 @@ def test_measure_reports_joules_above_idle_and_in_all(
     assert report["net"]["median_j"] == pytest.approx(4.0 * 0.04, rel=0.03)
     assert report["net"]["n"] == 5
     assert len(report["idle"]) == 2
+
+
+def test_a_long_build_shows_that_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The child waits until the memory was looked at for the third time."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    looked: list[int] = []
+
+    def memory_mib() -> tuple[int, int]:
+        looked.append(1)
+        if len(looked) == 3:
+            gate.write_text("go on")
+        return 700 - 100 * len(looked), 50
+
+    monkeypatch.setattr(runtime, "memory_mib", memory_mib)
+    runtime.run_watched(["cat", str(gate)], "net", every_s=0.01)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("net: ")]
+    assert len(lines) >= 2
+    assert "500 MiB free, 50 MiB of swap" in lines[0]
+
+
+def test_a_build_that_the_kernel_killed_is_explained(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runtime, "memory_mib", lambda: (41, 0))
+    with pytest.raises(
+        runtime.MachineError, match=r"least seen free: 41 MiB.*swap.*--workspace 64"
+    ):
+        runtime.run_watched(["sh", "-c", "kill -9 $$"], "net")
+    with pytest.raises(runtime.MachineError, match="failed"):
+        runtime.run_watched(["false"], "net")
