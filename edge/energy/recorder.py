@@ -128,6 +128,10 @@ class EnergyRecorder:
         """CPU time that sampling took so far."""
         return 0.0 if self._sampling is None else self._sampling.cpu_s
 
+    def now_s(self) -> float:
+        """Return what time it is on the clock of the readings."""
+        return self._clock.now_s()
+
     def __enter__(self) -> EnergyRecorder:
         if not isinstance(self._meter, NoMeter):
             self._sampling = self._clock.every(self._period_s, self._sample)

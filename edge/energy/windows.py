@@ -44,28 +44,22 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedWork:
-    """A workload and how often it is done in a window."""
-
-    workload: Workload
-    passes: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSettings:
     """How a round is measured.
 
     Attributes:
-        turns: Into how many turns a window is cut where there is no meter.
+        turns: Into how many turns a window, one pass, is cut where there is no meter.
+        least_s: Least duration of a window, whole passes, where there is one.
         cpu_time_s: CPU time so far of everything that counts; by default all of this process.
     """
 
     turns: int = 1
+    least_s: float = 0.0
     cpu_time_s: Callable[[], float] = time.process_time
 
 
 def measure_round(
-    works: Sequence[PlannedWork],
+    workloads: Sequence[Workload],
     recorder: EnergyRecorder,
     settings: RoundSettings = RoundSettings(),
     *,
@@ -75,22 +69,22 @@ def measure_round(
     """Measure every workload once.
 
     Args:
-        works: What to measure. In odd rounds they come in reverse (A B B A), so that a drift of the
-            machine falls on all of them.
+        workloads: What to measure. In odd rounds they come in reverse (A B B A), so that a drift of
+            the machine falls on all of them.
         recorder: Measures energy; open.
         settings: How.
         index: Index of the round.
         advance: Is told the workload's name after each turn.
 
     Returns:
-        One window per workload, in the order of `works`.
+        One window per workload, in the order of `workloads`.
     """
-    windows = [_Window(work, recorder, settings.cpu_time_s) for work in works]
+    windows = [_Window(workload, recorder, settings.cpu_time_s) for workload in workloads]
     order = windows[::-1] if index % 2 else windows
     if not isinstance(recorder.meter, NoMeter):
         records = {}
         for window in order:
-            records[window.name] = window.contiguous(index)
+            records[window.name] = window.contiguous(index, settings.least_s)
             advance(window.name)
         return [records[window.name] for window in windows]
     recorder.begin()
@@ -102,41 +96,37 @@ def measure_round(
     return [window.record(index, no_energy) for window in windows]
 
 
-def time_pass_s(workload: Workload) -> float:
-    """Return the wall time of one whole pass."""
-    workload.begin_pass()
-    begin_s = time.perf_counter()
-    workload.run(0, workload.items_per_pass)
-    return time.perf_counter() - begin_s
-
-
 class _Window:
     """Adds up what one workload takes."""
 
     def __init__(
-        self, work: PlannedWork, recorder: EnergyRecorder, cpu_time_s: Callable[[], float]
+        self, workload: Workload, recorder: EnergyRecorder, cpu_time_s: Callable[[], float]
     ) -> None:
-        self._workload, self._recorder, self._cpu_time_s = work.workload, recorder, cpu_time_s
-        self._items = work.passes * work.workload.items_per_pass
+        self._workload, self._recorder, self._cpu_time_s = workload, recorder, cpu_time_s
+        self._items = 0
         self._wall_s = self._cpu_s = 0.0
 
     @property
     def name(self) -> str:
         return self._workload.name
 
-    def contiguous(self, index: int) -> Window:
-        """Do everything at once, between two readings of the meter."""
+    def contiguous(self, index: int, least_s: float) -> Window:
+        """Do passes without a break, between two readings of the meter."""
         self._workload.touch()
         before = read_throttling()
         self._recorder.begin()
-        self._run(0, self._items)
+        begin_s = self._recorder.now_s()
+        # Not so many passes as seem enough: how long one takes may change meanwhile.
+        while not self._items or self._recorder.now_s() - begin_s < least_s:
+            self._run(0, self._workload.items_per_pass)
         energy = self._recorder.end()
         faults = throttling_between(before, read_throttling())
         return self.record(index, replace(energy, energy=_spoilt(energy.energy, faults)))
 
     def turn(self, turn: int, turns: int) -> None:
-        """Do the part of one turn."""
-        begin, end = (self._items * part // turns for part in (turn, turn + 1))
+        """Do the part of a pass that is one turn's."""
+        size = self._workload.items_per_pass
+        begin, end = (size * part // turns for part in (turn, turn + 1))
         if begin < end:
             self._workload.touch()
             self._run(begin, end)
@@ -152,18 +142,14 @@ class _Window:
         )
 
     def _run(self, begin: int, end: int) -> None:
-        """Work off items, counted over all passes."""
-        size, workload = self._workload.items_per_pass, self._workload
+        """Work off items of one pass."""
         meter_s, cpu_s, wall_s = self._recorder.cpu_s, self._cpu_time_s(), time.perf_counter()
-        while begin < end:
-            place = begin % size
-            stop = min(end, begin - place + size)
-            if place == 0:
-                workload.begin_pass()
-            workload.run(place, place + stop - begin)
-            begin = stop
+        if begin == 0:
+            self._workload.begin_pass()
+        self._workload.run(begin, end)
         self._wall_s += time.perf_counter() - wall_s
         self._cpu_s += self._cpu_time_s() - cpu_s - (self._recorder.cpu_s - meter_s)
+        self._items += end - begin
 
 
 def _spoilt(energy: Quantity, faults: tuple[str, ...]) -> Quantity:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bicameral.protocols import ClassifierSession, ResultMemory
 from edge.energy.meter import NoMeter
 from edge.energy.recorder import EnergyRecorder
-from edge.energy.windows import PlannedWork, RoundSettings, measure_round
+from edge.energy.windows import RoundSettings, measure_round
 from models.cascade.stream_replay import Advance
 from models.cascade.streams import Stream
 from models.cascade.streams_results import MedianRange
@@ -88,14 +88,14 @@ def time_systems(
         rounds: Passes over the stream.
         advance: Is told the number of images of every turn, however many systems saw them.
     """
-    works = [PlannedWork(workload=StreamWorkload(system, stream)) for system in systems]
+    workloads = [StreamWorkload(system, stream) for system in systems]
     turns = math.ceil(len(stream) / IMAGES_PER_TURN)
     settings = RoundSettings(turns=turns, cpu_time_s=time.thread_time)
     times_us: dict[str, list[float]] = {system.name: [] for system in systems}
     with EnergyRecorder(NoMeter(name="none", reason="only time is measured")) as recorder:
         for index in range(rounds):
             told = _TurnCounter(len(stream), turns, len(systems), advance)
-            windows = measure_round(works, recorder, settings, index=index, advance=told)
+            windows = measure_round(workloads, recorder, settings, index=index, advance=told)
             for window in windows:
                 times_us[window.workload].append(1e6 * window.cpu_s / window.items)
     return {name: tuple(values) for name, values in times_us.items()}

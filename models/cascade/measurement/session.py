@@ -22,7 +22,7 @@ from edge.energy.discovery import find_meter
 from edge.energy.meter import NoMeter
 from edge.energy.recorder import SAMPLE_PERIOD_S, EnergyRecorder, WindowEnergy, WindowRules
 from edge.energy.warm_up import warm_up
-from edge.energy.windows import PlannedWork, RoundSettings, Window, measure_round, time_pass_s
+from edge.energy.windows import RoundSettings, Window, measure_round
 from models.cascade.measurement.plan import MeasurePlan
 from models.cascade.measurement.records import Part, StreamWindow
 from models.cascade.measurement.systems import load_system
@@ -31,9 +31,6 @@ from models.cascade.streams import Stream
 
 #: Between two messages about progress.
 _PROGRESS_S = 0.2
-
-#: Windows are planned this much longer than they must be, for a pass may be quicker the next time.
-_MARGIN = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +143,7 @@ def _measure_idle(
         return None
     send(Progressed(done=0, total=1, note=note))
     recorder.begin()
-    clock.sleep(max(plan.idle_s, _MARGIN * recorder.least_window_s))
+    clock.sleep(max(plan.idle_s, recorder.least_window_s))
     return recorder.end()
 
 
@@ -162,29 +159,29 @@ class _Session:
     ) -> None:
         self._task, self._systems, self._recorder, self._send = task, systems, recorder, send
         self._metered = not isinstance(recorder.meter, NoMeter)
-        self._works: dict[float, list[PlannedWork]] = {}
+        self._workloads = {
+            stream.duplicates: [StreamWorkload(system, stream) for system in systems]
+            for stream in task.streams
+        }
         self._turns = {
             stream.duplicates: math.ceil(len(stream) / IMAGES_PER_TURN) for stream in task.streams
         }
+        self._least_s = max(task.plan.window_s, recorder.least_window_s)
         turns = 1 if self._metered else None
         rounds = task.plan.rounds - task.first_round
         self._total = rounds * len(systems) * sum(turns or n for n in self._turns.values())
         self._done, self._told_s = 0, 0.0
 
     def prepare(self, idle_before: WindowEnergy | None) -> Part:
-        """Warm up, decide how often a stream is passed in a window, and describe the part."""
-        task, plan, recorder = self._task, self._task.plan, self._recorder
+        """Warm up, and describe the part."""
+        task, plan = self._task, self._task.plan
         device_before = read_device_state(task.root)
         warm_ups = {}
         for system in self._systems:
             self._tell(f"warming up {system.name}")
             longest = StreamWorkload(system, task.streams[-1])
             warm_ups[system.name] = warm_up(longest, at_most_s=plan.warm_up_s)
-        for stream in task.streams:
-            self._works[stream.duplicates] = [
-                self._plan_work(StreamWorkload(system, stream)) for system in self._systems
-            ]
-        meter = recorder.meter
+        meter = self._recorder.meter
         return Part(
             session=task.session,
             began_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -204,10 +201,10 @@ class _Session:
         streams = self._task.streams
         windows: list[StreamWindow] = []
         for stream in reversed(streams) if index % 2 else streams:
-            settings = RoundSettings(turns=self._turns[stream.duplicates])
+            settings = RoundSettings(turns=self._turns[stream.duplicates], least_s=self._least_s)
             note = f"session {self._task.session + 1}, round {index + 1}, {stream.name}"
             measured: list[Window] = measure_round(
-                self._works[stream.duplicates],
+                self._workloads[stream.duplicates],
                 self._recorder,
                 settings,
                 index=index,
@@ -218,14 +215,6 @@ class _Session:
                 for window in measured
             )
         return tuple(windows)
-
-    def _plan_work(self, workload: StreamWorkload) -> PlannedWork:
-        if not self._metered:
-            return PlannedWork(workload=workload)
-        self._tell(f"timing a pass of {workload.name}")
-        window_s = max(self._task.plan.window_s, self._recorder.least_window_s)
-        passes = math.ceil(_MARGIN * window_s / time_pass_s(workload))
-        return PlannedWork(workload=workload, passes=max(passes, 1))
 
     def _advance(self, note: str) -> None:
         self._done += 1

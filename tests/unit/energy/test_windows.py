@@ -12,7 +12,7 @@ from edge.energy.meter import NoMeter
 from edge.energy.quantity import Quantity, measured, nothing
 from edge.energy.recorder import EnergyRecorder
 from edge.energy.simulation import SquareWave
-from edge.energy.windows import PlannedWork, RoundSettings, measure_round
+from edge.energy.windows import RoundSettings, measure_round
 
 Event = tuple[str, str | tuple[int, int]]
 
@@ -42,8 +42,8 @@ def without_meter() -> EnergyRecorder:
 
 def test_without_a_meter_the_workloads_take_turns() -> None:
     events: list[Event] = []
-    works = [PlannedWork(workload=Recorded(name, 4, events)) for name in "ab"]
-    measure_round(works, without_meter(), RoundSettings(turns=2))
+    workloads = [Recorded(name, 4, events) for name in "ab"]
+    measure_round(workloads, without_meter(), RoundSettings(turns=2))
     assert [event for event in events if event[1] != "touch"] == [
         ("a", "begin"), ("a", (0, 2)), ("b", "begin"), ("b", (0, 2)), ("a", (2, 4)), ("b", (2, 4)),
     ]  # fmt: skip
@@ -51,10 +51,10 @@ def test_without_a_meter_the_workloads_take_turns() -> None:
 
 def test_every_turn_begins_with_a_touch_that_is_not_counted() -> None:
     events: list[Event] = []
-    works = [PlannedWork(workload=Recorded(name, 4, events)) for name in "ab"]
+    workloads = [Recorded(name, 4, events) for name in "ab"]
     ticks = iter(range(100))
     settings = RoundSettings(turns=2, cpu_time_s=lambda: float(next(ticks)))
-    windows = measure_round(works, without_meter(), settings)
+    windows = measure_round(workloads, without_meter(), settings)
     assert events.count(("a", "touch")) == 2
     # Two readings of the clock per turn, one tick apart.
     assert [window.cpu_s for window in windows] == [2.0, 2.0]
@@ -62,56 +62,47 @@ def test_every_turn_begins_with_a_touch_that_is_not_counted() -> None:
 
 def test_every_second_round_goes_the_other_way() -> None:
     events: list[Event] = []
-    works = [PlannedWork(workload=Recorded(name, 1, events)) for name in "abc"]
+    workloads = [Recorded(name, 1, events) for name in "abc"]
     for index in range(3):
-        windows = measure_round(works, without_meter(), index=index)
+        windows = measure_round(workloads, without_meter(), index=index)
         assert [window.workload for window in windows] == ["a", "b", "c"]
         assert {window.round for window in windows} == {index}
     assert "".join(name for name, what in events if what == "begin") == "abccbaabc"
 
 
-def test_passes_are_whole_and_each_begins_with_forgetting() -> None:
-    events: list[Event] = []
-    work = PlannedWork(workload=Recorded("a", 3, events), passes=3)
-    (window,) = measure_round([work], without_meter(), RoundSettings(turns=2))
-    done = [what for _, what in events if what != "touch"]
-    assert done == ["begin", (0, 3), "begin", (0, 1), (1, 3), "begin", (0, 3)]
-    assert window.items == 9
-
-
 def test_more_turns_than_items_leave_no_empty_turn() -> None:
     events: list[Event] = []
-    work = PlannedWork(workload=Recorded("a", 2, events))
-    (window,) = measure_round([work], without_meter(), RoundSettings(turns=7))
+    (window,) = measure_round([Recorded("a", 2, events)], without_meter(), RoundSettings(turns=7))
     assert [what for _, what in events if what != "touch"] == ["begin", (0, 1), (1, 2)]
     assert window.items == 2
 
 
 def test_without_a_meter_a_window_has_no_joules() -> None:
-    (window,) = measure_round([PlannedWork(workload=Recorded("a", 2, []))], without_meter())
+    (window,) = measure_round([Recorded("a", 2, [])], without_meter())
     assert window.energy.energy == nothing("J", "no meter")
 
 
-def test_with_a_meter_a_window_is_never_cut(play: Any, clock: Any, tmp_path: Path) -> None:
-    """Its joules would be those of all that took turns."""
+def test_with_a_meter_a_window_is_whole_passes_without_a_break(
+    play: Any, clock: Any, tmp_path: Path
+) -> None:
+    """Were it cut into turns, its joules would be those of all that took turns."""
     waveform = SquareWave(low_w=2.0, high_w=6.0, period_s=1.7)
     play("iio", waveform)
     events: list[Event] = []
-    works = [
-        PlannedWork(workload=Recorded(name, 10, events, clock), passes=passes)
-        for name, passes in (("a", 2), ("b", 4))
-    ]
+    workloads = [Recorded("a", 9, events, clock), Recorded("b", 24, events, clock)]
     with EnergyRecorder(find_ina3221(tmp_path), clock=clock) as recorder:
         begin_s = clock.now_s()
-        windows = measure_round(works, recorder, RoundSettings(turns=5))
+        windows = measure_round(workloads, recorder, RoundSettings(turns=5, least_s=10.0))
+    # Passes of 4.5 and of 12 s, until 10 s are over.
     assert [(name, what) for name, what in events if what != "touch"] == [
-        *[("a", "begin"), ("a", (0, 10))] * 2, *[("b", "begin"), ("b", (0, 10))] * 4,
+        *[("a", "begin"), ("a", (0, 9))] * 3, ("b", "begin"), ("b", (0, 24)),
     ]  # fmt: skip
-    for window, (begin, end) in zip(windows, ((0.0, 10.0), (10.0, 30.0)), strict=True):
+    for window, (begin, end) in zip(windows, ((0.0, 13.5), (13.5, 25.5)), strict=True):
         truth_j = waveform.energy_j(begin_s + begin, begin_s + end)
         assert window.energy.energy.valid, window.energy.energy.reason
         assert window.energy.energy.value == pytest.approx(truth_j, rel=0.01)
         assert window.energy.duration_s == pytest.approx(end - begin)
+        assert window.items == 2 * (end - begin)
 
 
 def test_a_quantity_cannot_hide_that_it_is_absent_or_doubtful() -> None:

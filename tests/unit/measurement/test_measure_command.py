@@ -1,0 +1,53 @@
+"""`bicameral measure` as it is typed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bicameral.cli.app import app
+from bicameral.errors import MissingExtraError
+from models.cascade.measurement.plan import MeasurePlan
+from models.cascade.measurement.records import MEASUREMENT_NAME, read_measurement
+from models.cascade.measurement.report import REPORT_NAME
+
+
+def words(plan: MeasurePlan, output: Path, *more: str) -> list[str]:
+    models = (plan.models[0], plan.models[3])
+    return [
+        "measure", "--models", *models, "--streams", "100", "--data", plan.data,
+        "--images", "8", "--rounds", "1", "--sessions", "1", "--warm-up-s", "0",
+        "--meter", "none", "--output", str(output), *more,
+    ]  # fmt: skip
+
+
+def test_a_measurement_becomes_tables_a_record_and_a_report(
+    plan: MeasurePlan,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    assert app(words(plan, tmp_path)) == 0
+    printed = capsys.readouterr().out
+    for text in ("100 % repeated", "large.onnx", "+memory", "null", "no meter was wanted"):
+        assert text in printed
+    assert not (tmp_path / REPORT_NAME).exists()
+    measured = read_measurement(tmp_path / MEASUREMENT_NAME)
+    # What is complete is only reported, not measured again.
+    assert app(words(plan, tmp_path, "--resume", "--report")) == 0
+    assert read_measurement(tmp_path / MEASUREMENT_NAME) == measured
+    page = (tmp_path / REPORT_NAME).read_text()
+    assert "no meter was wanted" in page
+    assert "<svg" in page
+
+
+def test_a_report_without_its_package_is_refused_before_anything_is_measured(
+    plan: MeasurePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match="jinja2"):
+        app(words(plan, tmp_path, "--report"))
+    assert not (tmp_path / MEASUREMENT_NAME).exists()
