@@ -1,5 +1,13 @@
 // Colours of the player.
 
+/** Where nothing special happens it is quiet; network A, B and their mixture keep their colours. */
+const BRANCHES = {
+  none: "var(--line)", second_opinion_a: "var(--line)", second_opinion_blend: "var(--memory)",
+  second_opinion_a_surer: "var(--a)", second_opinion_b_surer: "var(--b)",
+  second_opinion_b_both_unsure: "var(--bad)", second_opinion_b_held: "var(--good)",
+};
+const OTHER_BRANCHES = ["var(--a)", "var(--b)", "var(--memory)", "var(--good)", "var(--bad)", "var(--line-strong)"];
+
 const STOPS = [[196, 52, 60], [226, 148, 38], [44, 148, 104]];
 
 /**
@@ -21,4 +29,13 @@ export function confidenceColour(confidence) {
  */
 export function branchInWords(branch) {
   return branch.replace(/^second_opinion_/, "").replaceAll("_", " ").replace(/\b([ab])\b/g, (letter) => letter.toUpperCase());
+}
+
+/**
+ * @param {string} branch Name of a branch of the correction rule.
+ * @param {number} place Among the branches of its episode.
+ * @returns {string} Its colour.
+ */
+export function branchColour(branch, place) {
+  return BRANCHES[branch] ?? OTHER_BRANCHES[place % OTHER_BRANCHES.length];
 }

@@ -50,7 +50,7 @@ export async function readEpisode(files) {
   const first = columns.frame[0];
   const last = columns.time_s.length - 1;
   return {
-    title: `${about.town}, ${about.weather}`,
+    title: `${about.town}, ${about.weather.replaceAll("_", " ")}`,
     subtitle: `${about.agent}, correction ${about.correction.replaceAll("_", " ")}, ${about.route.replaceAll("_", " ")} · ${about.status}`,
     timeS: columns.time_s,
     xM: columns.x_m,

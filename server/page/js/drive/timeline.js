@@ -1,10 +1,9 @@
 // Confidence, steering and branches over time, with a mark at the shown moment.
 
 import { element, svg } from "../dom.js";
-import { branchInWords } from "./colours.js";
+import { branchColour, branchInWords } from "./colours.js";
 
 const WIDTH = 1000, CURVE = 60, BAND = 14;
-const BRANCH_COLOURS = ["var(--line)", "var(--b)", "var(--memory)", "var(--a)", "var(--good)", "var(--bad)", "var(--line-strong)"];
 
 export class Timeline {
   /**
@@ -90,7 +89,7 @@ export class Timeline {
       const x = this.#x(episode.timeS[start]);
       const end = last ? WIDTH : this.#x(episode.timeS[k + 1]);
       const piece = svg("rect", { x, width: Math.max(1, end - x), height: BAND });
-      piece.style.fill = colourOf(branch);
+      piece.style.fill = branchColour(episode.branches[branch] ?? "none", branch);
       chart.append(piece);
       start = k + 1;
     });
@@ -115,12 +114,8 @@ function pathOf(points) {
 function legend(episode) {
   const items = episode.branches.map((name, branch) => {
     const key = element("span", { class: "share-key", "aria-hidden": "true" });
-    key.style.background = colourOf(branch);
+    key.style.background = branchColour(name, branch);
     return element("li", {}, key, branchInWords(name));
   });
   return element("ul", { class: "share-list branch-legend" }, ...items);
-}
-
-function colourOf(branch) {
-  return BRANCH_COLOURS[branch % BRANCH_COLOURS.length];
 }
