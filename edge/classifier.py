@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import Session, TensorSpec
 from bicameral.types import Prediction
-from edge.preprocessing import canonical_from_picture, tensor_from_canonical
+from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import calibrated_probabilities
-from edge.session import OnnxSession
+from edge.session import PLAIN_RUN, RunOptions, open_session
 from edge.sidecar import ImageSpec, OutputSpec, Sidecar, read_model_bytes, read_sidecar
 
 _UINT8 = np.dtype(np.uint8)
@@ -41,19 +41,24 @@ class OnnxClassifier:
         self._session = session
         self._image = image = sidecar.input.image
         self._shape = (image.height, image.width, image.channels)
-        self._input_name, self._in_graph = sidecar.input.name, sidecar.input.in_graph
+        self._input = sidecar.input
         self._temperature = sidecar.calibration.temperature
         self._fingerprint = _fingerprint(sidecar, session)
 
     @classmethod
-    def load(cls, model: Path) -> OnnxClassifier:
+    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> OnnxClassifier:
         """Load ``NAME.onnx`` with its sidecar (either path will do), checking the file's hash.
+
+        Args:
+            model: Path of the graph or of its sidecar.
+            run_on: Which of the sidecar's files, and how many threads.
 
         Raises:
             DataError: If a file is absent, damaged, or does not fit the other.
         """
         sidecar = read_sidecar(model)
-        session = OnnxSession(read_model_bytes(model, sidecar), name=sidecar.name)
+        content = read_model_bytes(model, sidecar, run_on.target)
+        session = open_session(content, name=sidecar.name, threads=run_on.threads)
         shows_features = any(output.meaning == "features" for output in sidecar.outputs)
         return (FeatureClassifier if shows_features else OnnxClassifier)(sidecar, session)
 
@@ -125,8 +130,8 @@ class OnnxClassifier:
         require_canonical(images, self._shape, self._sidecar.name)
         if not len(images):
             return np.empty((0, *output.shape[1:]), np.float32)
-        tensor = images if self._in_graph else tensor_from_canonical(images, self._image)
-        return self._session.run({self._input_name: tensor})[output.name]
+        feed = feed_from_canonical(images, self._input)
+        return self._session.run({self._input.name: feed})[output.name]
 
 
 class FeatureClassifier(OnnxClassifier):

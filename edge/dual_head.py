@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import RoadOption
-from edge.preprocessing import canonical_from_picture, tensor_from_canonical
+from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import softmax
-from edge.session import OnnxSession
+from edge.session import PLAIN_RUN, RunOptions, open_session
 from edge.sidecar import AgentSpec, ImageSpec, Sidecar, read_model_bytes, read_sidecar
 
 #: Columns of the one-hot input `command`. A lane change is driven like following a lane: where the
@@ -80,14 +80,19 @@ class DualHeadModel:
         self._conditional = bool(sidecar.extra_inputs)
 
     @classmethod
-    def load(cls, model: Path) -> DualHeadModel:
+    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> DualHeadModel:
         """Load ``NAME.onnx`` with its sidecar (either path will do), checking the file's hash.
+
+        Args:
+            model: Path of the graph or of its sidecar.
+            run_on: Which of the sidecar's files, and how many threads.
 
         Raises:
             DataError: If a file is absent, damaged, or does not fit the other.
         """
         sidecar = read_sidecar(model)
-        return cls(sidecar, OnnxSession(read_model_bytes(model, sidecar), name=sidecar.name))
+        content = read_model_bytes(model, sidecar, run_on.target)
+        return cls(sidecar, open_session(content, name=sidecar.name, threads=run_on.threads))
 
     @property
     def name(self) -> str:
@@ -129,7 +134,9 @@ class DualHeadModel:
         commands: NDArray[np.integer],
     ) -> DualHeadBatch:
         """Answer for canonical images (N, h, w, 3) uint8, speeds (N,), `RoadOption` values (N,)."""
-        feeds = {self.sidecar.input.name: tensor_from_canonical(images, self.image)}
+        feeds: dict[str, NDArray[np.generic]] = {
+            self.sidecar.input.name: feed_from_canonical(images, self.sidecar.input)
+        }
         if self._conditional:
             feeds["speed_mps"] = np.asarray(speed_mps, np.float32).reshape(-1, 1)
             feeds["command"] = one_hot_from_commands(commands)

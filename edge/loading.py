@@ -15,11 +15,11 @@ from edge.cascade import (
     same_canonical_image,
 )
 from edge.classifier import OnnxClassifier
+from edge.session import PLAIN_RUN, RunOptions
 from edge.shipped import resolve_model
 from edge.sidecar import (
     SUFFIX,
     CascadeMember,
-    CascadeSpec,
     Sidecar,
     read_sidecar,
     sidecar_path,
@@ -28,7 +28,12 @@ from edge.sidecar import (
 MemoryChoice = ResultMemory | Literal["sidecar", "none"]
 
 
-def load_classifier(model: str | Path, *, memory: MemoryChoice = "sidecar") -> ClassifierSession:
+def load_classifier(
+    model: str | Path,
+    *,
+    memory: MemoryChoice = "sidecar",
+    run_on: RunOptions = PLAIN_RUN,
+) -> ClassifierSession:
     """Load whatever classifier a sidecar describes.
 
     A cascade's members are looked up beside its sidecar and may be cascades themselves. They are
@@ -38,6 +43,7 @@ def load_classifier(model: str | Path, *, memory: MemoryChoice = "sidecar") -> C
         model: Name of a shipped model, or path of a graph or sidecar.
         memory: ``"sidecar"``: the memory that the cascade's sidecar describes, empty; ``"none"``:
             none; or a memory to use instead.
+        run_on: Which of the models' files, and how many threads.
 
     Raises:
         DataError: If a file is absent or damaged, a member is another than the sidecar names, or
@@ -48,7 +54,7 @@ def load_classifier(model: str | Path, *, memory: MemoryChoice = "sidecar") -> C
     path = sidecar_path(resolve_model(model))
     sidecar = read_sidecar(path)
     if sidecar.cascade is not None:
-        return _load_cascade(path, sidecar, sidecar.cascade, memory)
+        return _load_cascade(path, sidecar, memory, run_on)
     if sidecar.kind != "classifier":
         raise DataError(
             f"{path} describes a model of kind {sidecar.kind!r}, expected a classifier or a cascade"
@@ -58,33 +64,36 @@ def load_classifier(model: str | Path, *, memory: MemoryChoice = "sidecar") -> C
             f"{sidecar.name!r} is a single network, which has no place for a result memory; "
             "expected a cascade"
         )
-    return OnnxClassifier.load(path)
+    return OnnxClassifier.load(path, run_on)
 
 
 def member_sha256(sidecar: Sidecar) -> str:
     """Return the hash by which a cascade's sidecar names a member.
 
-    Of a network: the SHA-256 of its ONNX file for ONNX Runtime, as its own sidecar states it. Of a
-    cascade, which has no file: the SHA-256 of its block ``cascade`` as compact JSON, which names
-    its members' hashes in turn. So a member's claims may be edited, but not its weights.
+    Of a network: the SHA-256 of its ONNX file as its own sidecar states it, of the one for ONNX
+    Runtime if there are several. Of a cascade, which has no file: the SHA-256 of its block
+    ``cascade`` as compact JSON, which names its members' hashes in turn. So a member's
+    claims may be edited, but not its weights.
 
     Raises:
         DataError: If the model is neither, or a network without such a file.
     """
     if sidecar.cascade is not None:
         return hashlib.sha256(sidecar.cascade.model_dump_json().encode()).hexdigest()
-    hashes = [file.sha256 for file in sidecar.files if file.target == "onnxruntime"]
-    if sidecar.kind != "classifier" or not hashes:
+    files = sorted(sidecar.files, key=lambda file: file.target != "onnxruntime")
+    if sidecar.kind != "classifier" or not files:
         raise DataError(
             f"{sidecar.name!r} cannot be a cascade's member: it is of kind {sidecar.kind!r} with "
-            f"{len(hashes)} files for onnxruntime, expected a cascade or a classifier with one"
+            f"{len(files)} files, expected a cascade or a classifier with one"
         )
-    return hashes[0]
+    return files[0].sha256
 
 
 def _load_cascade(
-    path: Path, sidecar: Sidecar, spec: CascadeSpec, memory: MemoryChoice
+    path: Path, sidecar: Sidecar, memory: MemoryChoice, run_on: RunOptions
 ) -> CascadeClassifier:
+    spec = sidecar.cascade
+    assert spec is not None  # noqa: S101 - the caller has looked
     if sidecar.files or sidecar.calibration.temperature != 1.0:
         raise DataError(
             f"{path} has {len(sidecar.files)} files and temperature "
@@ -97,8 +106,8 @@ def _load_cascade(
 
         memory = memory_from_spec(spec.memory, task=sidecar.task)
     cascade = CascadeClassifier(
-        _load_member(path, spec.a),
-        _load_member(path, spec.b),
+        _load_member(path, spec.a, run_on),
+        _load_member(path, spec.b, run_on),
         CascadePolicy(score=spec.score, threshold=spec.threshold, combine=spec.combine),
         memory=None if isinstance(memory, str) else memory,
         description=CascadeDescription(
@@ -116,7 +125,7 @@ def _load_cascade(
     return cascade
 
 
-def _load_member(cascade: Path, member: CascadeMember) -> ClassifierSession:
+def _load_member(cascade: Path, member: CascadeMember, run_on: RunOptions) -> ClassifierSession:
     """Load a member from the cascade's folder, if it is the one that the cascade names.
 
     The hash is compared before the member's own members are read, and no cascade can hold its own
@@ -134,4 +143,4 @@ def _load_member(cascade: Path, member: CascadeMember) -> ClassifierSession:
             f"{path} is not the member that the cascade {cascade.name} was made of: its sha256 is "
             f"{found}, expected {member.sha256}; fetch that version or export the cascade again"
         )
-    return load_classifier(path, memory="none")
+    return load_classifier(path, memory="none", run_on=run_on)

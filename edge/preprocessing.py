@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from edge.sidecar import ImageSpec
+from edge.sidecar import ImageSpec, InputSpec
 
 
 def canonical_from_picture(picture: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
@@ -61,6 +61,16 @@ def tensor_from_canonical(images: NDArray[np.uint8], spec: ImageSpec) -> NDArray
     np.multiply(np.moveaxis(images, -1, 1), gain[:, None, None], out=tensor)
     tensor += offset[:, None, None]
     return tensor
+
+
+def feed_from_canonical(
+    images: NDArray[np.uint8], spec: InputSpec
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return the tensor that a graph takes for canonical images (N, H, W, C) uint8.
+
+    They are scaled here, unless the graph does that itself (`spec.in_graph`).
+    """
+    return images if spec.in_graph else tensor_from_canonical(images, spec.image)
 
 
 @lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.protocols import TensorSpec
+from bicameral.protocols import Session, TensorSpec
 
 _NUMPY_FROM_ONNX = {
     "tensor(float)": "float32",
@@ -23,6 +24,23 @@ _NUMPY_FROM_ONNX = {
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How ONNX Runtime runs a model here.
+
+    Attributes:
+        target: Which of a sidecar's files: the one that was exported for this target.
+        threads: Threads that one run of a graph may use.
+    """
+
+    target: str = "onnxruntime"
+    threads: int = 1
+
+
+#: ONNX Runtime's file, on one thread.
+PLAIN_RUN = RunOptions()
 
 
 class OnnxSession:
@@ -95,6 +113,66 @@ class OnnxSession:
     def close(self) -> None:
         """Release the graph; `run` fails afterwards."""
         self._session = None
+
+
+class FixedBatchSession:
+    """A graph of one batch size as a `Session` for any: cut into batches, the last one filled up.
+
+    The rows that fill it repeat the last real one, so that nothing unusual is computed.
+    """
+
+    def __init__(self, session: Session, batch: int) -> None:
+        """Wrap a session whose inputs and outputs all have the first size `batch`."""
+        self._session, self._batch = session, batch
+        self._inputs = tuple(replace(one, shape=(-1, *one.shape[1:])) for one in session.inputs)
+        self._outputs = tuple(replace(one, shape=(-1, *one.shape[1:])) for one in session.outputs)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that `run` takes."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that `run` returns."""
+        return self._outputs
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the graph."""
+        return self._session.fingerprint
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Compute all outputs for a batch of any size from 1.
+
+        Raises:
+            DataError: If the feeds do not fit the graph's inputs.
+        """
+        rows = min((len(value) for value in feeds.values()), default=0)
+        parts: list[dict[str, NDArray[Any]]] = []
+        for start in range(0, rows, self._batch):
+            index = np.minimum(np.arange(start, start + self._batch), rows - 1)
+            parts.append(self._session.run({name: value[index] for name, value in feeds.items()}))
+        return {
+            spec.name: np.concatenate([part[spec.name] for part in parts])[:rows]
+            for spec in self._outputs
+        }
+
+    def close(self) -> None:
+        """Release the graph; `run` fails afterwards."""
+        self._session.close()
+
+
+def open_session(model: bytes, *, name: str, threads: int = 1) -> Session:
+    """Load a graph as an `OnnxSession`; one of a fixed batch size takes any number of rows, too.
+
+    Raises:
+        DataError: If ONNX Runtime cannot load it.
+    """
+    session = OnnxSession(model, name=name, threads=threads)
+    sizes = {spec.shape[0] for spec in session.inputs if spec.shape}
+    batch = sizes.pop() if len(sizes) == 1 else -1
+    return session if batch < 1 else FixedBatchSession(session, batch)
 
 
 def load_error(path: Path) -> str | None:

@@ -8,6 +8,9 @@ from typing import Literal
 TargetName = Literal["onnxruntime", "jetson-nano", "jetson-orin", "tensorrt"]
 Precision = Literal["fp32", "fp16", "int8"]
 
+#: Precisions from fine to coarse.
+COARSENESS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorRtParser:
@@ -39,7 +42,6 @@ class Target:
     Attributes:
         name: How commands and sidecars call it.
         title: How people call it.
-        opset: Opset that exported graphs have.
         precisions: What the device computes in.
         parser: The TensorRT parser that reads the graph there; None: ONNX Runtime does.
         no_int8_reason: Why int8 is refused, where it is.
@@ -47,7 +49,6 @@ class Target:
 
     name: TargetName
     title: str
-    opset: int
     precisions: tuple[Precision, ...]
     parser: TensorRtParser | None
     no_int8_reason: str = ""
@@ -79,21 +80,16 @@ _TENSORRT_10_1 = TensorRtParser(
     needs_zero_point=False,
 )
 
-#: Opset 13 everywhere: every target reads it, and it is the oldest with per-channel Q/DQ.
-_OPSET = 13
-
 TARGETS: dict[TargetName, Target] = {
     "onnxruntime": Target(
         name="onnxruntime",
         title="ONNX Runtime on a CPU",
-        opset=_OPSET,
         precisions=("fp32", "int8"),
         parser=None,
     ),
     "jetson-nano": Target(
         name="jetson-nano",
         title="Jetson Nano (JetPack 4.6, TensorRT 8.2)",
-        opset=_OPSET,
         precisions=("fp32", "fp16"),
         parser=_TENSORRT_8_2,
         no_int8_reason=(
@@ -104,14 +100,12 @@ TARGETS: dict[TargetName, Target] = {
     "jetson-orin": Target(
         name="jetson-orin",
         title="Jetson Orin (JetPack 6.1 or later, TensorRT 10.3)",
-        opset=_OPSET,
         precisions=("fp32", "fp16", "int8"),
         parser=_TENSORRT_10_1,
     ),
     "tensorrt": Target(
         name="tensorrt",
         title="TensorRT 10 on an NVIDIA GPU",
-        opset=_OPSET,
         precisions=("fp32", "fp16", "int8"),
         parser=_TENSORRT_10_1,
     ),

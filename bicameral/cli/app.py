@@ -40,6 +40,10 @@ app.command("bicameral.cli.collect:collect", name="collect", help="Record traini
 app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
 app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
 app.command(
+    "bicameral.cli.export:export", name="export", help="Write a model's files for a device."
+)
+app.command("bicameral.cli.compare:compare", name="compare", help="Compare two models' answers.")
+app.command(
     "bicameral.cli.preflight:preflight", name="preflight", help="Check a graph for a device."
 )
 app.command("bicameral.cli.deploy:deploy", name="deploy", help="Pack a model for a Jetson.")
@@ -77,6 +81,11 @@ assess.command(
     name="pool",
     help="Choose and judge a cascade from stored logits.",
 )
+assess.command(
+    "bicameral.cli.assess_exports:assess_exports",
+    name="exports",
+    help="Export models for every target and compare them.",
+)
 app.command(assess)
 
 bench = App(name="bench", help="Measure what something costs on this machine.")
@@ -94,6 +103,7 @@ bench.command(
 bench.command(
     "bicameral.cli.soak:soak", name="soak", help="A server's long day, with every answer checked."
 )
+bench.command("bicameral.cli.bench_models:bench_models", name="models", help="Latency of models.")
 app.command(bench)
 
 

@@ -66,7 +66,7 @@ def check_graph(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
             "opset-too-new",
             f"the graph has opset {view.opset}; TensorRT {release} reads up to {highest}, does not "
             f"refuse newer ones and reads them with the rules of {highest}",
-            f"export with opset {highest} or convert with onnx.version_converter",
+            f"export it from its framework with opset {highest}",
         )
     if view.opset < parser.lowest_opset:
         yield _finding(

@@ -15,9 +15,10 @@ from agent.caril import CarilAgent
 from agent.correction.registry import CorrectionParts, make_correction
 from agent.correction.second_opinion import SecondOpinionSettings
 from bicameral.errors import DataError
+from bicameral.protocols import Session
 from bicameral.types import CameraSpec, Decision, Observation, Pose, RoadOption, Route
 from edge.dual_head import DualHeadModel
-from edge.session import OnnxSession
+from edge.session import open_session
 from edge.sidecar import read_model_bytes, read_sidecar
 from server.serving.computation import Computation
 from server.serving.graph_tensors import GraphTensorModel
@@ -83,7 +84,7 @@ class AgentModel(GraphTensorModel):
     def __init__(
         self,
         served_as: ModelVersion,
-        network: tuple[DualHeadModel, OnnxSession],
+        network: tuple[DualHeadModel, Session],
         parts: ServingParts,
     ) -> None:
         """Join a network with its queue, and warm it up.
@@ -117,7 +118,7 @@ class AgentModel(GraphTensorModel):
             DataError: If a file is absent or damaged, or does not fit the other.
         """
         sidecar = read_sidecar(path)
-        session = OnnxSession(read_model_bytes(path, sidecar), name=sidecar.name)
+        session = open_session(read_model_bytes(path, sidecar), name=sidecar.name)
         return cls(served_as, (DualHeadModel(sidecar, session), session), parts)
 
     @property

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bicameral.protocols import Session
 from bicameral.types import Prediction
 from edge.classifier import OnnxClassifier
-from edge.session import OnnxSession
+from edge.session import open_session
 from edge.sidecar import ImageSpec, Sidecar, read_model_bytes, read_sidecar
 from server.serving.computation import Computation
 from server.serving.graph_tensors import GraphTensorModel
@@ -61,7 +61,7 @@ class GraphModel(GraphTensorModel):
             DataError: If a file is absent or damaged, or does not fit the other.
         """
         sidecar = read_sidecar(path)
-        session = OnnxSession(read_model_bytes(path, sidecar), name=sidecar.name)
+        session = open_session(read_model_bytes(path, sidecar), name=sidecar.name)
         return cls(served_as, sidecar, session, parts)
 
     @property

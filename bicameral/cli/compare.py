@@ -1,0 +1,81 @@
+"""`bicameral compare`: how far two models are apart on the same data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
+from bicameral.cli.model_samples import Split
+
+if TYPE_CHECKING:
+    from edge.subject import Subject
+
+
+def compare(
+    a: str,
+    b: str,
+    *,
+    data: str | None = None,
+    split: Split = "validation",
+    limit: int | None = None,
+    random: int | None = None,
+    max_difference: float | None = None,
+    min_agreement: float | None = None,
+    max_accuracy_drop: float | None = None,
+    output: Path | None = None,
+) -> int:
+    """Compare the answers of two models, in any two of torch, fp32, fp16 and int8.
+
+    The tolerance is that of the coarser precision. The exit code is 1 if B is outside of it.
+
+    Args:
+        a: The reference: name of a shipped model, .onnx file, sidecar, folder of an export or a
+            trained run, or a run's checkpoint.pt for torch.
+        b: What is compared with it, likewise.
+        data: Data set, folder, driving data, or .npz of frames; by default the data set that A was
+            trained on if it is known by name, else random images.
+        split: Which part of the data.
+        limit: At most so many images, evenly spaced.
+        random: Compare on so many random images instead; the report says so.
+        max_difference: Allow this largest difference of any output, relative to 1 + its largest
+            value.
+        min_agreement: Ask for this share of equal first classes, 0..1.
+        max_accuracy_drop: Allow this loss of accuracy, 0..1.
+        output: JSON file to write the figures to.
+    """
+    from bicameral.cli.comparison_tables import comparison_record, print_comparison
+    from bicameral.cli.model_samples import read_samples
+    from bicameral.files import write_json_atomic
+    from edge.comparison import compare as compare_subjects
+    from edge.comparison import tolerance_for
+
+    first, second = _load(a), _load(b)
+    tolerance = tolerance_for(first.precision, second.precision)
+    if max_difference is not None:
+        tolerance = replace(tolerance, difference=max_difference)
+    if min_agreement is not None:
+        tolerance = replace(tolerance, agreement=min_agreement)
+    if max_accuracy_drop is not None:
+        tolerance = replace(tolerance, accuracy_drop=max_accuracy_drop)
+    samples = read_samples(first.sidecar, data, split, limit, random)
+    comparison = compare_subjects(first, second, samples, tolerance)
+    print_comparison(comparison)
+    if output is not None:
+        write_json_atomic(output, comparison_record(comparison))
+    return 0 if comparison.passed else FINDINGS_EXIT_CODE
+
+
+def _load(model: str) -> Subject:
+    """Load a checkpoint with torch, anything else with ONNX Runtime."""
+    if model.endswith(".pt"):
+        from bicameral.cli.extras import require_extra
+
+        require_extra("train")
+        from models.torch_subject import load_checkpoint_subject
+
+        return load_checkpoint_subject(Path(model))
+    from edge.subject import load_subject
+
+    return load_subject(model)

@@ -1,0 +1,132 @@
+"""Changes of a graph that keep what it computes: operator set, simplification, batch, names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import bicameral
+from bicameral.errors import DataError, MissingExtraError
+from edge.preprocessing import affine_from_spec
+from edge.sidecar import ImageSpec, Sidecar
+
+_log = logging.getLogger(__name__)
+
+#: Prefix of the keys in the file's `metadata_props`.
+_METADATA = "bicameral."
+
+
+def require_onnx() -> None:
+    """Refuse to go on without the packages of the extra `export`.
+
+    Raises:
+        MissingExtraError: If one of them is absent.
+    """
+    for package in ("onnx", "onnxslim"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise MissingExtraError(package, "export") from error
+
+
+def read_graph(content: bytes) -> Any:
+    """Parse the content of an ONNX file.
+
+    Raises:
+        DataError: If it is none.
+    """
+    import onnx
+
+    try:
+        return onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's errors have no public base class
+        raise DataError(f"the model is no ONNX file: {error}") from error
+
+
+def write_graph(model: Any) -> bytes:
+    """Return the content of an ONNX file; the same bytes for the same graph."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def opset_of(model: Any) -> int:
+    """Return the version of a graph's default operator set."""
+    return max(int(item.version) for item in model.opset_import if item.domain in ("", "ai.onnx"))
+
+
+def simplified(model: Any) -> Any:
+    """Fold constants, and fuse and drop nodes, with onnxslim."""
+    import onnxslim
+
+    slim = onnxslim.slim(model)
+    del slim.graph.value_info[:]  # shapes that every reader infers itself
+    return slim
+
+
+def with_fixed_batch(model: Any, batch: int) -> Any:
+    """Give all inputs and outputs a first size of `batch`, in place."""
+    for value in (*model.graph.input, *model.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        first.Clear()
+        first.dim_value = batch
+    return model
+
+
+def with_preprocessing(model: Any, name: str, spec: ImageSpec) -> Any:
+    """Put the scaling of canonical images into the graph, in place.
+
+    Its input becomes uint8 NHWC. The nodes do in float32 what
+    `edge.preprocessing.tensor_from_canonical` does, in the same order, so that bits can agree.
+
+    Args:
+        model: The graph; its input `name` is float32 NCHW.
+        name: Name of the image input, which it keeps.
+        spec: The sidecar's image block.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    old = next(value for value in graph.input if value.name == name)
+    batch = old.type.tensor_type.shape.dim[0]
+    size = batch.dim_value or batch.dim_param or "batch"
+    scaled = f"{name}_scaled"
+    for node in graph.node:
+        node.input[:] = [scaled if one == name else one for one in node.input]
+    gain, offset = (values.reshape(-1, 1, 1) for values in affine_from_spec(spec))
+    constants = {f"{name}_gain": gain, f"{name}_offset": offset}
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    steps: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
+        ("Cast", [name], f"{name}_float", {"to": TensorProto.FLOAT}),
+        ("Transpose", [f"{name}_float"], f"{name}_nchw", {"perm": [0, 3, 1, 2]}),
+        ("Mul", [f"{name}_nchw", f"{name}_gain"], f"{name}_product", {}),
+        ("Add", [f"{name}_product", f"{name}_offset"], scaled, {}),
+    )
+    nodes = [
+        helper.make_node(operator, inputs, [output], name=output, **attributes)
+        for operator, inputs, output, attributes in steps
+    ]
+    for index, node in enumerate(nodes):
+        graph.node.insert(index, node)
+    shape = [size, spec.height, spec.width, spec.channels]
+    old.CopyFrom(helper.make_tensor_value_info(name, TensorProto.UINT8, shape))
+    return model
+
+
+def with_metadata(model: Any, sidecar: Sidecar) -> Any:
+    """Write what a reader of the bare file needs into its `metadata_props`, in place.
+
+    The sidecar stays the authority: it also holds the hash of this file.
+    """
+    import onnx
+
+    source = sidecar.model_dump(mode="json", by_alias=True)
+    texts = {"name": sidecar.name, "version": sidecar.version, "kind": sidecar.kind}
+    texts |= {
+        key: json.dumps(source[key])
+        for key in ("input", "extra_inputs", "outputs", "labels", "calibration", "agent")
+        if source[key] is not None
+    }
+    texts |= {"training": json.dumps(source["training"]), "license": sidecar.license}
+    onnx.helper.set_model_props(model, {_METADATA + key: text for key, text in texts.items()})
+    model.producer_name, model.producer_version = "bicameral", bicameral.__version__
+    return model

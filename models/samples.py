@@ -1,0 +1,113 @@
+"""Samples from data sets and recorded drives, for comparing and calibrating models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import ConfigError, DataError
+from edge.dual_head import one_hot_from_commands
+from edge.preprocessing import canonical_from_picture
+from edge.samples import Samples
+from edge.sidecar import AgentSpec, Sidecar
+from models.caril.dataset import load_frames
+from models.classifiers.datasets import NAMED_DATASETS, DatasetOptions, load_dataset
+
+Split = Literal["train", "validation", "test"]
+
+
+def default_source(sidecar: Sidecar) -> str | None:
+    """Return the name of the data set that a model was trained on, if it can be had by name."""
+    name = sidecar.training.data.name
+    return name if name in NAMED_DATASETS else None
+
+
+def load_samples(sidecar: Sidecar, source: str, split: Split, limit: int | None = None) -> Samples:
+    """Load what a model can be asked about.
+
+    Args:
+        sidecar: The model.
+        source: For a classifier a data set as `models.classifiers.datasets.load_dataset` takes it;
+            for an agent a folder of `bicameral collect`, or an ``.npz`` file with ``images`` or
+            ``pictures``, ``speed_mps`` and ``command``.
+        split: Which part; an ``.npz`` file has none.
+        limit: At most so many, evenly spaced; None: all.
+
+    Raises:
+        DataError: If the source does not fit the model.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"{limit} samples are asked for, expected at least 1")
+    if sidecar.agent is None:
+        samples = _of_dataset(sidecar, source, split)
+    elif source.endswith(".npz"):
+        samples = _of_archive(sidecar, Path(source))
+    else:
+        samples = _of_drives(sidecar, sidecar.agent, Path(source), split)
+    return samples if limit is None else samples.first(limit)
+
+
+def _of_dataset(sidecar: Sidecar, source: str, split: Split) -> Samples:
+    image = sidecar.input.image
+    if image.color == "BGR":
+        raise DataError(f"{sidecar.name!r} takes BGR images, data sets are GRAY or RGB")
+    options = DatasetOptions(image_size=(image.height, image.width), color=image.color)
+    dataset = load_dataset(source, options)
+    expected = (sidecar.labels, (image.height, image.width, image.channels))
+    if (dataset.labels, dataset.image_shape) != expected:
+        raise DataError(
+            f"the data set {dataset.name!r} has the classes {dataset.labels} and images of "
+            f"{dataset.image_shape}, {sidecar.name!r} expects {expected[0]} and {expected[1]}"
+        )
+    part = getattr(dataset, split)
+    images: NDArray[np.uint8] = part.images
+    return Samples(
+        description=f"{len(part)} {split} images of {dataset.name}",
+        images=np.invert(images) if image.invert else images,
+        labels=part.labels,
+    )
+
+
+def _of_drives(sidecar: Sidecar, agent: AgentSpec, folder: Path, split: Split) -> Samples:
+    frames = load_frames(folder, split, spec=sidecar.input.image)
+    edges = np.asarray(agent.bin_edges)
+    classes = np.searchsorted(edges, frames.steer.astype(np.float64), "right") - 1
+    return Samples(
+        description=f"{len(frames)} {split} frames of {folder.name}",
+        images=frames.gather(np.arange(len(frames))),
+        labels=np.clip(classes, 0, len(edges) - 2).astype(np.int64),
+        extra=_extra(sidecar, frames.speed_mps, frames.command),
+    )
+
+
+def _of_archive(sidecar: Sidecar, path: Path) -> Samples:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images = archive["images" if "images" in archive else "pictures"]
+            speed_mps, command = archive["speed_mps"], archive["command"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"cannot read the frames {path}: {error}; expected an .npz file with images or "
+            "pictures, speed_mps and command"
+        ) from error
+    image = sidecar.input.image
+    if images.shape[1:3] != (image.height, image.width):
+        images = canonical_from_picture(images, image)
+    return Samples(
+        description=f"{len(images)} frames of {path.name}",
+        images=images,
+        extra=_extra(sidecar, speed_mps, command),
+    )
+
+
+def _extra(
+    sidecar: Sidecar, speed_mps: NDArray[np.floating], command: NDArray[np.integer]
+) -> dict[str, NDArray[np.float32]]:
+    known = {
+        "speed_mps": np.asarray(speed_mps, np.float32).reshape(-1, 1),
+        "command": one_hot_from_commands(command),
+    }
+    return {one.name: known[one.name] for one in sidecar.extra_inputs if one.name in known}
