@@ -64,6 +64,7 @@ class RemoteDriver:
     Attributes:
         model: Name of the agent.
         version: Its version.
+        fingerprint: Hash of its network.
         trained_on: Simulator of its training data.
         camera: The camera that it needs.
         corrections: What it can do about a steering value that may be wrong.
@@ -72,6 +73,7 @@ class RemoteDriver:
 
     model: str
     version: str
+    fingerprint: str
     trained_on: str
     camera: CameraSpec
     corrections: tuple[str, ...]
@@ -112,6 +114,7 @@ def describe_remote(url: str) -> RemoteDriver:
         return RemoteDriver(
             model=found["model"],
             version=found["version"],
+            fingerprint=found["fingerprint"],
             trained_on=found["trained_on"],
             camera=CameraSpec(**found["camera"]),
             corrections=tuple(found["corrections"]),
@@ -133,7 +136,13 @@ def describe_remote(url: str) -> RemoteDriver:
 
 
 class RemoteAgent:
-    """A `bicameral.protocols.DrivingAgent`; every episode has a connection of its own."""
+    """A `bicameral.protocols.DrivingAgent`; every episode has a connection of its own.
+
+    Attributes:
+        patience_s: How long `begin` waits for a server that does not answer.
+    """
+
+    patience_s: float = 30.0
 
     def __init__(
         self,
@@ -142,7 +151,7 @@ class RemoteAgent:
         second: str | None = None,
         *,
         delay_ticks: int = 0,
-        patience_s: float = 30.0,
+        fingerprint: str | None = None,
     ) -> None:
         """Ask the server about the agent; `begin` connects.
 
@@ -152,7 +161,7 @@ class RemoteAgent:
             second: The server's name for network B; used only if the correction is
                 ``second_opinion``.
             delay_ticks: See `agent.caril.CarilAgent`.
-            patience_s: How long `begin` waits for a server that does not answer.
+            fingerprint: Of the network that has to drive; None: the one that the server has now.
 
         Raises:
             UserError: If the address, the correction or the second network does not exist.
@@ -161,7 +170,7 @@ class RemoteAgent:
         self._driver = describe_remote(url)
         self._driver.require(correction, second)
         self._url = url
-        self._patience_s = patience_s
+        self._fingerprint = fingerprint or self._driver.fingerprint
         self._settings = {
             "correction": correction,
             "second": second if correction == "second_opinion" else None,
@@ -190,11 +199,11 @@ class RemoteAgent:
 
         Raises:
             UserError: If the server does not accept it.
-            AgentLostError: If the server does not answer.
+            AgentLostError: If the server does not answer, or has another network by now.
         """
         self.close()
         self._connection = self._connect()
-        self._ask(
+        begun = self._ask(
             json.dumps(
                 {
                     "route": _route_message(route),
@@ -204,6 +213,12 @@ class RemoteAgent:
                 }
             )
         )
+        if begun["fingerprint"] != self._fingerprint:
+            raise AgentLostError(
+                f"the network of the agent at {self._url} is another one by now: version "
+                f"{begun['version']} with fingerprint {begun['fingerprint'][:12]}, expected "
+                f"{self._fingerprint[:12]}; load the old one, or begin a new evaluation"
+            )
 
     def act(self, observation: Observation) -> Decision:
         """Let the server decide the control for the next tick.
@@ -232,7 +247,7 @@ class RemoteAgent:
 
     def _connect(self) -> ClientConnection:
         """Connect; wait for a server that does not answer now, for it may be starting again."""
-        give_up_s = time.monotonic() + self._patience_s
+        give_up_s = time.monotonic() + self.patience_s
         while True:
             try:
                 return self._connect_now()

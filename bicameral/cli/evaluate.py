@@ -211,6 +211,8 @@ def _served(
                     "correction": mode,
                     "second": asked,
                     "delay_ticks": delay_ticks,
+                    # Nobody shall exchange it halfway, nor between a run and its resumption.
+                    "fingerprint": driver.fingerprint,
                 },
                 trained_on=driver.trained_on,
             )

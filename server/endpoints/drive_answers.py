@@ -34,6 +34,7 @@ class DriverAnswer(BaseModel):
     Attributes:
         model: Its name.
         version: Its version.
+        fingerprint: Hash of its network.
         trained_on: Simulator of its training data; it will not drive elsewhere.
         camera: The camera of its training data; pictures of others are refused.
         commands: Names of the navigation commands.
@@ -43,6 +44,7 @@ class DriverAnswer(BaseModel):
 
     model: str
     version: str
+    fingerprint: str
     trained_on: str
     camera: CameraAnswer
     commands: list[str]
@@ -107,6 +109,7 @@ def driver_answer(model: AgentModel, others: Iterable[object]) -> DriverAnswer:
     return DriverAnswer(
         model=model.name,
         version=model.version,
+        fingerprint=model.network.fingerprint,
         trained_on=model.trained_on,
         camera=CameraAnswer(**asdict(model.camera)),
         commands=list(COMMANDS),

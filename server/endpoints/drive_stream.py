@@ -56,10 +56,11 @@ _PARSE_IN_PLACE_CHARACTERS: Final = 64 << 10
 
 
 class BegunAnswer(BaseModel):
-    """The episode has begun: who drives, and how."""
+    """The episode has begun: who drives, and how; see `DriverAnswer` for the fingerprint."""
 
     model: str
     version: str
+    fingerprint: str
     correction: str
     second: str | None
 
@@ -176,7 +177,7 @@ class _Stream:
                 {**begun, "route": route.name, "town": route.town},
             )
             leases.callback(live.close)
-            await self._answer(begun)
+            await self._answer({**begun, "fingerprint": agent.network.fingerprint})
             while True:
                 await self._tick(agent, episode, begin, live)
 

@@ -196,7 +196,9 @@ def _run_stored(
             restarts += 1
             _LOG.warning("episode %s, restart %d: %s", spec.episode_id, restarts, error)
             if restarts > MAX_RESTARTS:
-                raise
+                raise AgentLostError(
+                    f"{error}; finished episodes are kept, --resume goes on"
+                ) from error
     record = replace(record, restarts=restarts)
     write_episode(episodes / spec.episode_id, record, video)
     marker.unlink()

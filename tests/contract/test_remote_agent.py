@@ -27,7 +27,10 @@ from bicameral.errors import AgentLostError, ConfigError, DataError, UserError
 from bicameral.types import AGENT_CAMERA, Observation, Pose, RoadOption, Route
 from edge.shipped import weights_folder
 
-PATIENCE_S = 60.0
+#: Servers start here, perhaps on a busy machine.
+pytestmark = pytest.mark.timeout(300)
+
+PATIENCE_S = 120.0
 COMMAND = (sys.executable, "-c", "from bicameral.cli.app import main; main()")
 VIEW = np.full((AGENT_CAMERA.height, AGENT_CAMERA.width, 3), 90, np.uint8)
 
@@ -159,6 +162,17 @@ def test_what_the_server_does_not_accept_is_the_users_error(server: Server) -> N
         RemoteAgent(server.url, "second_opinion", "caril_c")
 
 
+def test_another_network_than_the_expected_one_does_not_drive(server: Server) -> None:
+    known = describe_remote(server.url).fingerprint
+    with closing(RemoteAgent(server.url, fingerprint=known)) as agent:
+        agent.begin(straight(), 0)
+    with (
+        closing(RemoteAgent(server.url, fingerprint="0" * 64)) as agent,
+        pytest.raises(AgentLostError, match=f"another one by now: version 1 .* {known[:12]}"),
+    ):
+        agent.begin(straight(), 0)
+
+
 def test_a_server_that_asks_for_a_key_gets_the_one_in_the_environment(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +220,8 @@ def test_an_episode_that_ends_in_time_is_finished_when_the_server_ends(
 ) -> None:
     server = start(drain_s=60.0)
     monkeypatch.setenv(API_KEY_VARIABLE, server.key)
-    with closing(RemoteAgent(server.url, patience_s=0.0)) as agent:
+    with closing(RemoteAgent(server.url)) as agent:
+        agent.patience_s = 0.0
         agent.begin(straight(), 0)
         agent.act(observation(0))
         with server.get("/v1/drive/caril_a/live") as live:

@@ -69,7 +69,7 @@ def serve_app(tmp_path: Path) -> Callable[[AppFactory, Use], Any]:
             "port": 1,  # nothing listens: requests are handed to the application itself
             "logs": LogSettings(),
         }
-        # Whatever else a worker is told concerns its socket, and is a time.
+        # Whatever else a worker is told concerns its socket, and is a number.
         times_s = dict.fromkeys({field.name for field in fields(Assignment)} - place.keys(), 1.0)
         app = make_app(Assignment(**place, **times_s))
         return asyncio.run(_use(app, use))

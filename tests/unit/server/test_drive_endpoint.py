@@ -15,7 +15,8 @@ import pytest
 
 from agent.caril import CarilAgent
 from bicameral.types import AGENT_CAMERA, Observation, Pose, RoadOption, Route
-from edge.shipped import weights_folder
+from edge.dual_head import DualHeadModel
+from edge.shipped import shipped_model, weights_folder
 from server.app import create_app
 from server.limits import RequestLimits, ServerSettings
 
@@ -244,6 +245,7 @@ def test_an_agent_describes_itself(serve: Serve) -> None:
     assert serve(use).json() == {
         "model": "caril_a",
         "version": "1",
+        "fingerprint": DualHeadModel.load(shipped_model("caril_a")).fingerprint,
         "trained_on": "pocket",
         "camera": {
             "width": 320,

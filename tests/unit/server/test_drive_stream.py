@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Scope
 
 from agent.caril import CarilAgent
 from bicameral.types import AGENT_CAMERA, Decision, Observation, Pose, RoadOption, Route
-from edge.shipped import weights_folder
+from edge.dual_head import DualHeadModel
+from edge.shipped import shipped_model, weights_folder
 from server.app import create_app
 from server.endpoints.authorisation import anybody
 from server.errors import RequestError
@@ -212,11 +213,13 @@ def encoded(view: np.ndarray, form: str) -> bytes:
 def test_an_episode_is_the_same_as_in_process_to_the_last_bit(
     serve: Serve, views: np.ndarray, form: str, correction: str, second: str | None
 ) -> None:
+    fingerprint = DualHeadModel.load(shipped_model("caril_a")).fingerprint
     begin = begin_message(seed=7, correction=correction, second=second, delay_ticks=2, picture=form)
 
     async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[Any]:
         async with Socket(app, PATH) as socket:
             begun = await socket.ask(begin)
+            assert begun.pop("fingerprint") == fingerprint
             assert begun == {
                 "model": "caril_a",
                 "version": "1",
