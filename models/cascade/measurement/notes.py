@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from edge.energy.quantity import Quantity
 from models.cascade.measurement.records import Measurement
 from models.cascade.measurement.summary import Summary, energy_per_image, idle_power_w
 
@@ -16,6 +17,7 @@ def measurement_notes(measurement: Measurement, summaries: Sequence[Summary]) ->
     return (
         *_completeness(measurement),
         *_meter(measurement),
+        *_precision(measurement),
         *_windows(measurement),
         *_steadiness(summaries),
         *_warm_up(measurement),
@@ -50,6 +52,39 @@ def _meter(measurement: Measurement) -> Iterator[str]:
             idle = idle_power_w(part)
             text = "unknown" if idle.value is None else f"{idle.value:.3f} W"
             yield f"Idle power in session {part.session + 1}: {text} {idle.reason}".strip() + "."
+
+
+def _precision(measurement: Measurement) -> Iterator[str]:
+    """Say what the sensor's steps and the moments of its readings leave open."""
+    windows = [
+        window.window.energy
+        for part in measurement.parts
+        for window in part.windows
+        if window.window.energy.energy.valid
+    ]
+    if not windows:
+        return
+    bound = _largest(_share(window.bound, window.energy) for window in windows)
+    timing = _largest(_share(window.timing, window.energy) for window in windows)
+    cpu_s = sum(window.meter_cpu_s for window in windows)
+    duration_s = sum(window.duration_s for window in windows)
+    yield (
+        f"The sensor's steps may falsify a window by up to {_percent(bound)}, the moments of its "
+        f"readings by {_percent(timing)} (standard deviation); reading it took "
+        f"{_percent(cpu_s / duration_s)} of a core."
+    )
+
+
+def _share(part: Quantity, whole: Quantity) -> float | None:
+    return None if part.value is None or not whole.value else part.value / whole.value
+
+
+def _largest(shares: Iterable[float | None]) -> float | None:
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _percent(share: float | None) -> str:
+    return "an unknown share" if share is None else f"{100 * share:.2f} %"
 
 
 def _windows(measurement: Measurement) -> Iterator[str]:

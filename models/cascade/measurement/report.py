@@ -73,8 +73,8 @@ def _lead(measurement: Measurement) -> str:
     plan = measurement.plan
     return (
         f"{len(plan.models)} models on streams made of {integer(plan.images)} test images, each "
-        f"image shown alone; {plan.sessions} sessions in processes of their own with "
-        f"{plan.rounds} interleaved rounds each, on {measurement.host}. Every memory was empty at "
+        f"image shown alone; sessions in processes of their own: {plan.sessions}, interleaved "
+        f"rounds in each: {plan.rounds}, on {measurement.host}. Every memory was empty at "
         "the beginning of every pass."
     )
 

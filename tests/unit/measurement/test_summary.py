@@ -159,6 +159,14 @@ def test_energy_is_given_in_full_and_net_of_the_idle_power() -> None:
     assert small.energy_ratio.interval.median == pytest.approx(0.6)
 
 
+def test_what_sensor_and_sampling_leave_open_is_said() -> None:
+    """0.1 J of the 36 J of the smaller windows; the made-up sensor's step is unknown."""
+    record = two_sessions()
+    (note,) = (n for n in measurement_notes(record, summarise(record)) if "steps" in n)
+    assert "by up to an unknown share, the moments of its readings by 0.28 %" in note
+    assert "reading it took 0.00 % of a core" in note
+
+
 def test_sessions_that_differ_are_pointed_out() -> None:
     record = two_sessions(slow=1.2)
     summaries = summarise(record)
