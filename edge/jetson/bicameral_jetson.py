@@ -104,8 +104,7 @@ class Sidecar:
         self.path, self.content = path, read_json(path, "sidecar")
         content = self.content
         if content.get("schema") != 1:
-            found = content.get("schema")
-            raise JetsonError(f"{path} has schema {found!r}, not 1; run `bicameral deploy` again")
+            raise JetsonError(f"{path} has not schema 1; run `bicameral deploy` again")
         try:
             self.kind, self.name, self.labels = content["kind"], content["name"], content["labels"]
             self.cascade, self.agent = content["cascade"], content["agent"]
@@ -144,8 +143,7 @@ class Sidecar:
         if path == self.path or not path.exists():
             raise JetsonError(f"{self.path} needs {path.name} beside it; copy the bundle again")
         member = Sidecar(path)
-        hashes = [entry["sha256"] for entry in member.files]
-        if member.cascade is None and spec["sha256"] not in hashes:
+        if member.cascade is None and spec["sha256"] not in [one["sha256"] for one in member.files]:
             raise JetsonError(f"{path} is another network than {self.path.name} was made of")
         return member
 
@@ -188,7 +186,7 @@ def check_size(width: int, height: int) -> None:
 def decode_pnm(data: bytes) -> Array:
     """Decode a binary PGM or PPM with 8 bits per channel: (H, W, 1 or 3)."""
     comments = rb"(?:#[^\n]*\n\s*)*"
-    header = re.match(rb"P[56]\s+" + 3 * (comments + rb"(\d{1,9})\s+")[:-1], data)
+    header = re.match(rb"P[56]\s+" + (3 * (comments + rb"(\d{1,9})\s+"))[:-1], data)
     if header is None:
         raise JetsonError("the PGM or PPM has a damaged header")
     width, height, highest = (int(group) for group in header.groups())
@@ -211,7 +209,8 @@ def decode_png(data: bytes) -> Array:
             raise JetsonError(f"the PNG is damaged or cut off at byte {position}")
         parts[kind] += body
         position += 12 + length
-    width, height, depth, color, interlaced = struct.unpack(">IIBBxxB", parts[b"IHDR"][:13])
+    head = parts[b"IHDR"].ljust(13, b"\0")
+    width, height, depth, color, interlaced = struct.unpack(">IIBBxxB", head[:13])
     check_size(width, height)
     if depth != 8 or interlaced or color not in PNG_CHANNELS or parts[b"tRNS"]:
         raise JetsonError("the PNG has a palette, interlacing or not 8 bits; convert it to PPM")
@@ -851,7 +850,7 @@ class Cuda:
 
     def device(self) -> Tuple[str, str]:
         """Return the GPU's name and compute capability, e.g. ("NVIDIA Tegra X1", "5.3")."""
-        properties = ctypes.create_string_buffer(1 << 14)  # larger than any version's structure
+        properties = ctypes.create_string_buffer(1 << 14)  # larger than any; the name comes first
         name = "cudaGetDeviceProperties"
         newer = hasattr(self._library, f"{name}_v2")
         self._call(f"{name}_v2" if newer else name, properties, ctypes.c_int(0))
@@ -859,7 +858,6 @@ class Cuda:
         for digit, attribute in zip(digits, (75, 76)):  # cudaDevAttrComputeCapabilityMajor, Minor
             arguments = ctypes.byref(digit), ctypes.c_int(attribute), ctypes.c_int(0)
             self._call("cudaDeviceGetAttribute", *arguments)
-        # The name is the structure's first field.
         return properties.value.decode("utf-8", "replace"), f"{digits[0].value}.{digits[1].value}"
 
     def _call(self, name: str, *arguments: Any) -> None:
@@ -959,13 +957,15 @@ class EngineStore:
                 path.unlink()
                 path.with_suffix(".json").unlink()
 
-    def roll_back(self, identity: Json) -> str:
-        """Swap the active and the previous engine; return the stem of the now active one."""
+    def roll_back(self, identity: Json, swap: bool) -> str:
+        """Check the previous engine, and swap it with the active one; return its stem."""
         active, previous = self.named("active"), self.named("previous")
         if previous is None:
             raise JetsonError(f"{self._name} has no previous engine to go back to")
         self.check(previous, identity)
-        write_whole(self._pointer, json.dumps({"active": previous, "previous": active}).encode())
+        if swap:
+            both = {"active": previous, "previous": active}
+            write_whole(self._pointer, json.dumps(both).encode())
         return previous
 
     def check(self, stem: Optional[str], identity: Json) -> Json:
@@ -1115,7 +1115,6 @@ def shots_from_camera(source: str, image: ImageSpec, wait: Any = time.sleep) -> 
 
 # ----------------------------------------------------------------------------- 13 HTTP and systemd
 
-#: A larger body is refused.
 MAX_BODY_BYTES = 32 * MIB
 #: An answer that takes longer than this is stuck; the watchdog is then no longer fed.
 STUCK_S = 20.0
@@ -1127,10 +1126,10 @@ def notify_systemd(message: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.sendto(message.encode(), address.replace("@", "\0", 1))
 
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Answers POST / with a picture as body, and GET /health."""
 
-    daemon_threads = True
+    daemon_threads = allow_reuse_address = True
 
     def __init__(self, address: Tuple[str, int], model: Any, ask: Callable[..., Json]) -> None:
         super().__init__(address, Handler)
@@ -1299,9 +1298,8 @@ class Bundle:
         except KeyError as error:
             raise JetsonError(f"{self.folder}/bundle.json lacks {error}; copy it again") from None
         self.kind, self._open = self.sidecars[0].kind, open_engine or self._open_tensorrt
-        # All graphs, each once.
         networks = [one for sidecar in self.sidecars for one in sidecar.networks()]
-        self.networks = list({one.name: one for one in networks}.values())
+        self.networks = list({one.name: one for one in networks}.values())  # each once
 
     def load(self) -> Tuple[Any, Callable[[Any, Shot, Json], Json]]:
         """Load the model, and what asks it about a picture."""
@@ -1358,6 +1356,7 @@ def serve(bundle: Bundle, options: argparse.Namespace) -> int:
 def build(bundle: Bundle, options: argparse.Namespace) -> int:
     """`build`: make the engines that are not there; each in a process of its own."""
     precision = options.precision or bundle.precision
+    device_identity()  # without a device nothing begins
     bundle.engines.mkdir(parents=True, exist_ok=True)
     for number, sidecar in enumerate(bundle.networks, 1):
         if options.only:
@@ -1367,7 +1366,7 @@ def build(bundle: Bundle, options: argparse.Namespace) -> int:
             continue
         try:
             usable = bundle.active_engine(sidecar)["precision"] == precision
-        except MachineError:
+        except JetsonError:
             usable = False
         if usable and not options.again:
             print(f"{sidecar.name}: the engine is there")
@@ -1382,9 +1381,12 @@ def build(bundle: Bundle, options: argparse.Namespace) -> int:
 
 def roll_back(bundle: Bundle, options: argparse.Namespace) -> int:
     """`rollback`: go back to the engines before the last build; again: forward."""
-    for sidecar in bundle.networks:
-        stem = EngineStore(bundle.engines, sidecar).roll_back(device_identity())
-        print(f"{sidecar.name}: now {stem}")
+    identity = device_identity()
+    stores = [EngineStore(bundle.engines, one) for one in bundle.networks]
+    for store in stores:  # all networks or none
+        store.roll_back(identity, swap=False)
+    for store in stores:
+        print(f"now {store.roll_back(identity, swap=True)}")
     return 0
 
 def measure(bundle: Bundle, options: argparse.Namespace) -> int:
