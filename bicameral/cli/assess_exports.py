@@ -44,7 +44,7 @@ def assess_exports(
         drives: Driving data for agents; random images by default, without int8.
         split: Which part of the data.
         limit: At most so many images, evenly spaced.
-        output: JSON file to write all figures to.
+        output: JSON file for all figures, written after every export.
     """
     from rich.console import Console
 
@@ -67,19 +67,17 @@ def assess_exports(
             source = data if sidecar.agent is None else drives
             result = _export(name, (targets[0], precision), source, (split, limit))
             shown = (", ".join(targets), precision)
+            record: dict[str, Any] = {"model": name, "targets": targets, "precision": precision}
             if isinstance(result, str):
                 refused += result.startswith("refused")
                 rows.append((Path(name).name, *shown, "", "", "", "", "", "", result))
-                records.append({"model": name, "targets": targets, "result": result})
-                continue
-            rows += _rows(result, shown)
-            records.append(
-                {"model": name, "targets": targets, "precision": precision}
-                | asdict(result) | {"sidecar": result.sidecar.name}
-            )  # fmt: skip
+                records.append(record | {"result": result})
+            else:
+                rows += _rows(result, shown)
+                records.append(record | plain(asdict(result)))
+            if output is not None:  # after every export: the whole takes long
+                write_json_atomic(output, records)
     Console().print(_table(rows, split))
-    if output is not None:
-        write_json_atomic(output, plain(records))
     return FINDINGS_EXIT_CODE if refused else 0
 
 

@@ -265,3 +265,19 @@ def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
     again = export(tmp_path / "first", tmp_path / "second", "jetson-orin")
     assert again.files[0].path.read_bytes() == first.files[0].path.read_bytes()
     assert isinstance(load_subject(again.sidecar), GraphSubject)
+
+
+def test_the_table_of_all_exports_says_what_was_not_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bicameral.cli.assess_exports import assess_exports
+
+    monkeypatch.setenv("COLUMNS", "250")
+    path = tmp_path / "exports.json"
+    assert assess_exports(models=("caril_paper",), output=path) == 0
+    records = json.loads(path.read_text())
+    assert len(records) == 7
+    assert {target for record in records for target in record["targets"]} == set(TARGETS)
+    untried = [record for record in records if "result" in record]
+    assert {record["precision"] for record in untried} == {"int8"}
+    assert "int8 needs real images" in capsys.readouterr().out
