@@ -46,6 +46,9 @@ class HttpProtocol(HttpToolsProtocol):
         """End."""
         self._stop_timer()
         super().connection_lost(exc)
+        # uvicorn forgets it if the client has reset the connection, and so keeps 7 kB for as long
+        # as an idle connection may last.
+        self._unset_keepalive_if_required()
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
