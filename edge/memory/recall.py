@@ -59,8 +59,11 @@ class Recall:
         )
         if len(known) == len(self.images) == 1:
             only = known[0]
+            # Copies: what the caller does to its answer must not reach the next one's.
             return Prediction(
-                probabilities=only.probabilities, confidence=only.confidence, trace=(hit,)
+                probabilities=only.probabilities.copy(),
+                confidence=only.confidence.copy(),
+                trace=(hit,),
             )
         probabilities = np.empty((len(self.images), known[0].probabilities.shape[1]), np.float32)
         confidence = np.empty(len(self.images), np.float32)
