@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import carla
+import numpy as np
 import pytest
 
 from bicameral.errors import UserError
@@ -36,6 +38,7 @@ CHECKED = [
     "Train10",
 ]
 LaneKey = tuple[int, int, int]
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @cache
@@ -99,10 +102,17 @@ def connecting_turns_deg(name: str) -> dict[int, list[float]]:
     return turns
 
 
+def numbers_in(text: str) -> list[float]:
+    return [float(number) for number in NUMBER.findall(text)]
+
+
 @pytest.mark.parametrize("recipe", SHIPPED_RECIPES, ids=lambda recipe: recipe.name)
 def test_a_shipped_map_is_what_its_recipe_generates(recipe):
     shipped = (SHIPPED_FOLDER / f"{recipe.name}.xodr").read_text(encoding="utf-8")
-    assert shipped == text_of(recipe.name)
+    generated = text_of(recipe.name)
+    assert NUMBER.sub("#", shipped) == NUMBER.sub("#", generated)
+    # Processors with other vector units round the last of twelve digits differently.
+    np.testing.assert_allclose(numbers_in(shipped), numbers_in(generated), rtol=1e-9, atol=1e-9)
     assert len(shipped) < 1_500_000
 
 
