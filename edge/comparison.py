@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +120,18 @@ class Comparison:
         return not self.failures
 
 
-def tolerance_for(a: Precision, b: Precision) -> Tolerance:
-    """Return the tolerance of the coarser precision."""
-    return TOLERANCES[max(a, b, key=COARSENESS.index)]
+def tolerance_for(a: Precision, b: Precision, *, gated: bool = False) -> Tolerance:
+    """Return the tolerance of the coarser precision.
+
+    Args:
+        a: Precision of one model.
+        b: Precision of the other.
+        gated: Whether they are cascades. A sample whose confidence lies at the threshold may be
+            answered by one network here and by both there, however little the networks differ. So
+            the largest difference says nothing and is not limited; the networks' own is.
+    """
+    tolerance = TOLERANCES[max(a, b, key=COARSENESS.index)]
+    return replace(tolerance, difference=None) if gated else tolerance
 
 
 def compare(a: Subject, b: Subject, samples: Samples, tolerance: Tolerance) -> Comparison:

@@ -260,7 +260,10 @@ class _Job:
         return exported, described.model_copy(update={"files": (file,)})
 
     def _compare(self, original: Subject, result: Subject, precision: Precision) -> Comparison:
-        tolerance = self._settings.tolerance or tolerance_for(original.precision, precision)
+        gated = original.sidecar.cascade is not None
+        tolerance = self._settings.tolerance or tolerance_for(
+            original.precision, precision, gated=gated
+        )
         try:
             return compare(original, result, self._check, tolerance)
         finally:

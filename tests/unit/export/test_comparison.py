@@ -84,6 +84,11 @@ def test_the_coarser_precision_decides_the_tolerance() -> None:
     assert tolerance_for("fp16", "fp32") == TOLERANCES["fp16"]
 
 
+def test_of_cascades_the_largest_difference_is_not_limited_since_gates_flip() -> None:
+    gated = tolerance_for("fp32", "fp16", gated=True)
+    assert gated == replace(TOLERANCES["fp16"], difference=None)
+
+
 def test_the_interval_of_the_accuracy_delta_holds_at_its_level() -> None:
     """Of 1,000 draws of 400 pairs with a true delta of -3 points about 95 % cover it."""
     rng = np.random.default_rng(0)
