@@ -62,7 +62,10 @@ class _Service:
 
     def must_wait(self, request: Request) -> bool:
         """Hold synchronous ticks back while a reader of a stream is behind."""
-        return request.method in _TICKING_METHODS and self._streams.holds_up()
+        if request.method not in _TICKING_METHODS:
+            return False
+        self._streams.settle()
+        return self._streams.holds_up()
 
     def forget(self, connection: RpcConnection) -> None:
         """Forget the Traffic Managers of a client that has gone."""

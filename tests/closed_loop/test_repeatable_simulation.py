@@ -1,5 +1,6 @@
 """Two server processes with the same seed and controls give the same bytes."""
 
+import contextlib
 import hashlib
 import math
 import socket
@@ -48,7 +49,7 @@ class RawStream:
 
 def drive(seed: int) -> dict[str, str]:
     """Drive for `TICKS` ticks in a fresh server; return a digest per stream."""
-    with LocalServer(seed=seed) as server:
+    with LocalServer(seed=seed) as server, contextlib.ExitStack() as opened:
         client = server.connect()
         world = client.load_world("Harbour")
         settings = world.get_settings()
@@ -66,14 +67,20 @@ def drive(seed: int) -> dict[str, str]:
         mount = carla.Transform(carla.Location(x=1.5, z=2.4), carla.Rotation(pitch=-15.0))
         weather = carla.WeatherParameters.ClearNight
         world.set_weather(weather)
-        streams = {"world": RawStream(server.port, 1)}
+        streams: dict[str, RawStream] = {}
+
+        def subscribe(name: str) -> None:
+            # The client keeps the token to itself, but ids count up from 1, the world's.
+            stream = RawStream(server.port, len(streams) + 1)
+            streams[name] = opened.enter_context(contextlib.closing(stream))
+
+        subscribe("world")
         for kind in ("rgb", "depth", "semantic_segmentation"):
             blueprint = library.find(f"sensor.camera.{kind}")
             blueprint.set_attribute("image_size_x", "160")
             blueprint.set_attribute("image_size_y", "80")
             world.spawn_actor(blueprint, mount, attach_to=cars[0])
-            # The client keeps the token to itself, but ids count up from 1, the world's.
-            streams[kind] = RawStream(server.port, len(streams) + 1)
+            subscribe(kind)
         return digests(world, cars, streams)
 
 
@@ -97,8 +104,6 @@ def digests(
             hashes[name].update(message)
     moved_m = cars[0].get_location().distance(world.get_map().get_spawn_points()[0].location)
     assert moved_m > 1.0
-    for stream in streams.values():
-        stream.close()
     return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 

@@ -68,6 +68,18 @@ def test_every_subscriber_of_a_stream_gets_its_messages_and_no_other():
     asyncio.run(scenario())
 
 
+def test_what_subscribed_before_a_tick_counts_for_it_though_the_loop_has_not_looked_yet():
+    async def scenario():
+        async with running() as (server, port):
+            with socket.create_connection(("127.0.0.1", port), timeout=5.0) as subscriber:
+                subscriber.sendall(struct.pack("<I", STREAM))
+                server.settle()
+                server.publish(STREAM, [b"tick"])
+                assert subscriber.recv(8) == b"\x04\0\0\0tick"
+
+    asyncio.run(scenario())
+
+
 def test_a_new_subscriber_begins_with_the_greeting_of_its_stream():
     async def scenario():
         async with running() as (server, port):

@@ -53,7 +53,7 @@ class StreamConnection:
         self._stalled = False
         self._stream_id: int | None = None
         self._deadline = self._loop.call_later(_SUBSCRIBE_WITHIN_S, self.close)
-        self._loop.add_reader(connected, self._on_readable)
+        self._loop.add_reader(connected, self.read)
 
     @property
     def holds_up(self) -> bool:
@@ -89,6 +89,26 @@ class StreamConnection:
             self._enqueue(buffers, sent)
             self._loop.add_writer(self._socket, self._on_writable)
 
+    def read(self) -> None:
+        """Read what has arrived: the subscription, or the end of the connection."""
+        try:
+            data = self._socket.recv(64)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        # No client writes after its subscription: what does is no client.
+        if not data or self._stream_id is not None:
+            self.close()
+            return
+        self._received += data
+        if len(self._received) > _stream_id.size:
+            self.close()
+        elif len(self._received) == _stream_id.size:
+            self._deadline.cancel()
+            (self._stream_id,) = _stream_id.unpack(self._received)
+            self._server.add(self, self._stream_id)
+
     def close(self) -> None:
         """Close the socket and forget the subscription."""
         self._deadline.cancel()
@@ -120,25 +140,6 @@ class StreamConnection:
         self._message_ends = deque([kept])
         self._stalled = True
         logger.info("a reader of stream %s has stalled; it misses messages", self._stream_id)
-
-    def _on_readable(self) -> None:
-        try:
-            data = self._socket.recv(64)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        # No client writes after its subscription: what does is no client.
-        if not data or self._stream_id is not None:
-            self.close()
-            return
-        self._received += data
-        if len(self._received) > _stream_id.size:
-            self.close()
-        elif len(self._received) == _stream_id.size:
-            self._deadline.cancel()
-            (self._stream_id,) = _stream_id.unpack(self._received)
-            self._server.add(self, self._stream_id)
 
     def _on_writable(self) -> None:
         try:
@@ -179,6 +180,7 @@ class StreamServer:
     def __init__(self, port: int) -> None:
         self._port = port
         self._connections: set[StreamConnection] = set()
+        self._unsubscribed: set[StreamConnection] = set()
         self._subscribers: dict[int, list[StreamConnection]] = {}
         self._greetings: dict[int, Callable[[], Sequence[bytes]]] = {}
         self._listener: socket.socket | None = None
@@ -225,8 +227,19 @@ class StreamServer:
         """True while a synchronous tick should wait for readers to catch up."""
         return any(connection.holds_up for connection in self._connections)
 
+    def settle(self) -> None:
+        """Take in every subscription that has arrived.
+
+        A tick that a client asks for after it has subscribed must reach that subscription, however
+        late this process comes to look at its sockets and in whatever order.
+        """
+        self._accept()
+        for connection in tuple(self._unsubscribed):
+            connection.read()
+
     def add(self, connection: StreamConnection, stream_id: int) -> None:
         """Subscribe a connection."""
+        self._unsubscribed.discard(connection)
         self._subscribers.setdefault(stream_id, []).append(connection)
         if stream_id in self._greetings:
             connection.send(_framed(self._greetings[stream_id]()))
@@ -234,6 +247,7 @@ class StreamServer:
     def remove(self, connection: StreamConnection, stream_id: int | None) -> None:
         """Forget a connection that has closed."""
         self._connections.discard(connection)
+        self._unsubscribed.discard(connection)
         if stream_id is None:
             return
         subscribers = self._subscribers[stream_id]
@@ -268,7 +282,9 @@ class StreamServer:
             connected.setblocking(False)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-            self._connections.add(StreamConnection(self, connected))
+            connection = StreamConnection(self, connected)
+            self._connections.add(connection)
+            self._unsubscribed.add(connection)
 
     def _accept_again(self) -> None:
         if self._listener is not None:
