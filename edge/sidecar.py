@@ -102,11 +102,14 @@ class ExtraInput(_Part):
     meaning: str
 
 
+OutputMeaning = Literal["logits", "probabilities", "features", "stage_logits", "steer"]
+
+
 class OutputSpec(_Part):
     """An output tensor."""
 
     name: str
-    meaning: Literal["logits", "probabilities", "features", "stage_logits", "steer"]
+    meaning: OutputMeaning
     shape: tuple[int, ...]
 
 

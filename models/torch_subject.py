@@ -19,8 +19,7 @@ from edge.subject import GraphSubject, find_model
 from models.caril.training import load_network as load_driver
 from models.classifiers.training import load_network as load_classifier
 
-#: Outputs of every classifier's `forward`, in order; those of a driver are steer and logits.
-_CLASSIFIER_OUTPUTS = ("logits", "features")
+#: What a driver's `forward` returns, in order; a classifier's sidecar has the order itself.
 _DRIVER_OUTPUTS = ("steer", "logits")
 
 
@@ -35,8 +34,8 @@ class TorchSession:
         self._inputs = tuple(
             TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in named
         )
-        names = _CLASSIFIER_OUTPUTS if sidecar.agent is None else _DRIVER_OUTPUTS
         shapes = {one.name: one.shape for one in sidecar.outputs}
+        names = tuple(shapes) if sidecar.agent is None else _DRIVER_OUTPUTS
         self._outputs = tuple(
             TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in names
         )

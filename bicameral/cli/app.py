@@ -67,6 +67,11 @@ train.command(
     name="cascade",
     help="Train small classifiers and join the best pair.",
 )
+train.command(
+    "bicameral.cli.train_classifier:train_classifier",
+    name="classifier",
+    help="Train one classifier by name.",
+)
 app.command(train)
 
 assess = App(name="assess", help="Score a trained network on recorded data, without driving.")

@@ -62,8 +62,8 @@ def train_cascade(
     from bicameral.cli.cascade_choice import requirement_from_flags
     from bicameral.cli.cascade_tables import print_evaluation
     from bicameral.cli.extras import require_extra
+    from bicameral.cli.model_names import model_prefix
     from bicameral.cli.progress import ProgressBar
-    from bicameral.errors import ConfigError
 
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
@@ -74,9 +74,7 @@ def train_cascade(
     from models.classifiers.pool_training import PoolProgress, PoolSettings
     from models.classifiers.training import Recipe
 
-    prefix = name or Path(data).stem.replace("-", "_")
-    if not prefix.isidentifier():
-        raise ConfigError(f"{prefix!r} cannot begin a model's name; give a plain word with --name")
+    prefix = model_prefix(data, name)
     settings = PipelineSettings(
         pool=PoolSettings(
             source=data,

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from bicameral.errors import DataError
-from bicameral.files import write_bytes_atomic
 from edge.cascade import CascadePolicy
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import (
@@ -22,7 +21,6 @@ from edge.sidecar import (
     Cost,
     OutputSpec,
     Sidecar,
-    read_model_bytes,
     read_sidecar,
     write_sidecar,
 )
@@ -31,6 +29,7 @@ from models.cascade.bootstrap import Interval
 from models.cascade.operating_points import run_cascade
 from models.cascade.pool import fit_temperatures, validation_pool
 from models.cascade.results import CascadeEvaluation, SystemRecord
+from models.classifiers.export import copy_classifier
 from models.classifiers.logits import PoolLogits
 
 _LIMITS = (
@@ -107,11 +106,9 @@ def _copy_network(
             f"evaluation is of {evaluation.dataset_sha256}; train into another folder"
         )
     name = f"{export.prefix}_{architecture}"
-    content = read_model_bytes(found, sidecar)
-    write_bytes_atomic(export.output / f"{name}.onnx", content)
-    file = sidecar.files[0].model_copy(update={"path": f"{name}.onnx"})
+    copy = copy_classifier(found, export.output, name)
     record = next(net for net in evaluation.networks if net.architecture == architecture)
-    claims = list(sidecar.claims)
+    claims = list(copy.claims)
     if len(record.test_accuracy.seeds) > 1:
         claims.append(
             Claim(
@@ -124,7 +121,7 @@ def _copy_network(
                 command=export.command,
             )
         )
-    copy = sidecar.model_copy(update={"name": name, "files": (file,), "claims": tuple(claims)})
+    copy = copy.model_copy(update={"claims": tuple(claims)})
     write_sidecar(export.output / (name + SUFFIX), copy)
     return copy
 

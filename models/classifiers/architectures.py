@@ -38,6 +38,12 @@ class Architecture:
     Attributes:
         build: Makes an untrained network; its `forward` returns logits and features.
         learning_rate: Peak of the schedule. Networks without batch normalisation need a small one.
+        optimizer: ``sgd`` with Nesterov momentum, or ``adamw`` (Loshchilov and Hutter 2019, arXiv
+            1711.05101).
+        weight_decay: L2 penalty (sgd) or decoupled decay (adamw) of all parameters; None: that of
+            the recipe, which is meant for sgd.
+        epochs: Passes that a training of this network alone makes if nobody says otherwise; the
+            networks of a pool all make the same number.
         precision: Arithmetic of the training where the processor computes in bfloat16, which
             halves the time of wide convolutions; depthwise ones are faster in fp32. Elsewhere all
             training is in fp32: emulated bfloat16 takes 14 times as long (measured on AVX2).
@@ -45,6 +51,9 @@ class Architecture:
 
     build: Callable[[ImageShape], nn.Module]
     learning_rate: float = 0.1
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    weight_decay: float | None = None
+    epochs: int = 12
     precision: Literal["bf16", "fp32"] = "bf16"
 
 
@@ -97,7 +106,10 @@ REFERENCES: dict[str, Architecture] = {
     ),
 }
 
-ARCHITECTURES = POOL | REFERENCES
+#: Networks from the literature that a cascade may also be made of; see `docs/zoo`.
+ZOO: dict[str, Architecture] = {}
+
+ARCHITECTURES = POOL | REFERENCES | ZOO
 
 
 def build_network(name: str, shape: ImageShape) -> nn.Module:

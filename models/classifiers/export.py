@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,16 +22,21 @@ from edge.sidecar import (
     Calibration,
     Claim,
     Cost,
+    ImageSpec,
     InputSpec,
     ModelFile,
+    OutputMeaning,
     OutputSpec,
     Sidecar,
     TaskSpec,
     TrainingData,
     TrainingRecord,
+    read_model_bytes,
+    read_sidecar,
     write_sidecar,
 )
 from models.calibration import calibration_errors, expected_calibration_error, fit_temperature
+from models.classifiers.capabilities import ExtraOutputs, Reparameterised
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import predict_logits
 from models.classifiers.logits import NetworkLogits
@@ -42,14 +47,7 @@ from models.onnx_export import OPSET, count_cost, onnx_from_network
 _TOLERANCE = 1e-4
 _CHECKED_IMAGES = 1000
 _BATCH = 500
-
-
-@runtime_checkable
-class Reparameterised(Protocol):
-    """A network that trains with more branches than it runs with."""
-
-    def fused(self) -> nn.Module:
-        """Return a copy for run time that computes the same."""
+_OUTPUTS: tuple[tuple[str, OutputMeaning], ...] = (("logits", "logits"), ("features", "features"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,35 +103,57 @@ def export_classifier(
     """
     spec = image_spec(dataset)
     fused = network.fused() if isinstance(network, Reparameterised) else network
+    extra = network.extra_outputs if isinstance(network, ExtraOutputs) else ()
+    outputs = (*_OUTPUTS, *extra)
     height, width, channels = dataset.image_shape
     example = {"image": torch.zeros(1, channels, height, width)}
-    content = onnx_from_network(fused, example, ("logits", "features"))
-    session = OnnxSession(content, name=settings.name)
+    content = onnx_from_network(fused, example, [name for name, _ in outputs])
     checked = dataset.validation.images[:_CHECKED_IMAGES]
     expected = predict_logits(network, checked, spec)
-
-    def logits_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [
-            session.run({"image": tensor_from_canonical(images[k : k + _BATCH], spec)})["logits"]
-            for k in range(0, len(images), _BATCH)
-        ]
-        return np.concatenate(parts)
-
-    difference = float(np.abs(logits_of(checked) - expected).max())
+    found = _logits(OnnxSession(content, name=settings.name), checked, spec)
+    difference = float(np.abs(found - expected).max())
     if not difference <= _TOLERANCE:
         raise DataError(
             f"ONNX Runtime differs from torch by {difference:.2e} on {len(checked)} validation "
             f"images of {settings.name}, allowed is {_TOLERANCE:.0e}; nothing was written"
         )
-    validation, test = logits_of(dataset.validation.images), logits_of(dataset.test.images)
-    feature_count = session.run({"image": tensor_from_canonical(checked[:1], spec)})[
-        "features"
-    ].shape[1]
-    sidecar = _describe(settings, dataset, content, validation, test, feature_count)
+    logits = write_classifier(content, outputs, dataset, settings)
+    model = settings.output / f"{settings.name}.onnx"
+    return ExportResult(model=model, logits=logits, max_difference=difference)
+
+
+def write_classifier(
+    content: bytes,
+    outputs: Sequence[tuple[str, OutputMeaning]],
+    dataset: ImageDataset,
+    settings: ExportSettings,
+) -> NetworkLogits:
+    """Write a graph and its sidecar, calibrated on validation images and judged on test images.
+
+    Args:
+        content: ONNX file whose input ``image`` is what `image_spec` of the data set describes.
+        outputs: Name and meaning of the graph's outputs; ``logits`` is among them.
+        dataset: What it was trained on.
+        settings: How to name it.
+
+    Returns:
+        Its raw logits of the validation and test images, computed by ONNX Runtime.
+    """
+    spec = image_spec(dataset)
+    session = OnnxSession(content, name=settings.name)
+    validation, test = (
+        _logits(session, part.images, spec) for part in (dataset.validation, dataset.test)
+    )
+    answers = session.run({"image": tensor_from_canonical(dataset.test.images[:1], spec)})
+    specs = tuple(
+        OutputSpec(name=name, meaning=meaning, shape=(-1, *answers[name].shape[1:]))
+        for name, meaning in outputs
+    )
+    sidecar = _describe(settings, dataset, content, specs, validation, test)
     path = settings.output / f"{settings.name}.onnx"
     write_bytes_atomic(path, content)
     write_sidecar(path.with_name(settings.name + SUFFIX), sidecar)
-    logits = NetworkLogits(
+    return NetworkLogits(
         architecture=settings.architecture,
         seed=settings.seed,
         macs=sidecar.cost.macs,
@@ -142,16 +162,41 @@ def export_classifier(
         validation=validation,
         test=test,
     )
-    return ExportResult(model=path, logits=logits, max_difference=difference)
+
+
+def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
+    """Copy a graph and its sidecar under another name.
+
+    Raises:
+        DataError: If the model is absent, damaged or has not exactly one file.
+    """
+    sidecar = read_sidecar(model)
+    if len(sidecar.files) != 1:
+        raise DataError(f"{model} has {len(sidecar.files)} files, expected one to copy")
+    write_bytes_atomic(output / f"{name}.onnx", read_model_bytes(model, sidecar))
+    file = sidecar.files[0].model_copy(update={"path": f"{name}.onnx"})
+    copy = sidecar.model_copy(update={"name": name, "files": (file,)})
+    write_sidecar(output / (name + SUFFIX), copy)
+    return copy
+
+
+def _logits(
+    session: OnnxSession, images: NDArray[np.uint8], spec: ImageSpec
+) -> NDArray[np.float32]:
+    parts = [
+        session.run({"image": tensor_from_canonical(images[k : k + _BATCH], spec)})["logits"]
+        for k in range(0, len(images), _BATCH)
+    ]
+    return np.concatenate(parts)
 
 
 def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
     settings: ExportSettings,
     dataset: ImageDataset,
     content: bytes,
+    outputs: tuple[OutputSpec, ...],
     validation: NDArray[np.float32],
     test: NDArray[np.float32],
-    feature_count: int,
 ) -> Sidecar:
     height, width, channels = dataset.image_shape
     macs, parameters = count_cost(content)
@@ -180,10 +225,7 @@ def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
             shape=(-1, channels, height, width),
             image=image_spec(dataset),
         ),
-        outputs=(
-            OutputSpec(name="logits", meaning="logits", shape=(-1, len(dataset.labels))),
-            OutputSpec(name="features", meaning="features", shape=(-1, feature_count)),
-        ),
+        outputs=outputs,
         labels=dataset.labels,
         task=TaskSpec(orientation_sensitive=not dataset.mirror_allowed),
         calibration=Calibration(

@@ -1,7 +1,7 @@
 """Training of one classifier: batches, loss, schedule, checkpoints.
 
-One recipe for every architecture, so that a pool is a fair comparison: SGD with Nesterov momentum,
-a linear warm-up of one epoch and then half a cosine down to zero.
+One recipe for every architecture, so that a pool is a fair comparison: SGD with Nesterov momentum
+(AdamW for networks that need it), a linear warm-up of one epoch, then half a cosine down to zero.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from edge.sidecar import ImageSpec
 from models.checkpoint import Checkpoint, read_checkpoint, restore_generator, write_checkpoint
 from models.classifiers.architectures import ARCHITECTURES, ImageShape, build_network
 from models.classifiers.augmentation import Augmentation, augment_batch
+from models.classifiers.capabilities import AdaptsStructure, OwnObjective
 from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.distillation import Teacher
 
@@ -45,7 +46,7 @@ class Recipe:
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images per step; the last, smaller batch of an epoch is left out.
-        weight_decay: L2 penalty of all parameters.
+        weight_decay: L2 penalty of all parameters of networks that have none of their own.
         augmentation: What is varied.
     """
 
@@ -199,6 +200,18 @@ def load_network(folder: Path) -> nn.Module:
     return network.eval()
 
 
+def _optimizer(settings: TrainingSettings, network: nn.Module) -> torch.optim.Optimizer:
+    architecture = ARCHITECTURES[settings.architecture]
+    decay = architecture.weight_decay
+    if decay is None:
+        decay = settings.recipe.weight_decay
+    if architecture.optimizer == "adamw":
+        return torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=decay)
+    return torch.optim.SGD(
+        network.parameters(), lr=0.0, momentum=_MOMENTUM, nesterov=True, weight_decay=decay
+    )
+
+
 class _Run:
     """The mutable part of a training."""
 
@@ -221,15 +234,14 @@ class _Run:
         torch.manual_seed(settings.seed)
         self._rng = np.random.Generator(np.random.PCG64(settings.seed))
         self.network = build_network(settings.architecture, self._shape)
+        if teacher is not None and isinstance(self.network, OwnObjective):
+            raise ConfigError(
+                f"{settings.architecture!r} has an objective of its own and cannot be distilled; "
+                "train it on the labels alone"
+            )
         self._precision = training_precision(settings.architecture)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.SGD(
-            self.network.parameters(),
-            lr=0.0,
-            momentum=_MOMENTUM,
-            nesterov=True,
-            weight_decay=self._recipe.weight_decay,
-        )
+        self._optimizer = _optimizer(settings, self.network)
         self._identity = self._hash_identity(dataset.fingerprint)
         self._step = 0
         self._loss = 0.0
@@ -288,18 +300,35 @@ class _Run:
         )
         images = torch.from_numpy(tensor_from_canonical(pixels, self._spec))
         labels = torch.from_numpy(self._images.labels[index])
-        with self._autocast():
-            logits: Tensor = self.network(images.to(memory_format=torch.channels_last))[0]
-        loss = functional.cross_entropy(logits.float(), labels)
-        if self._teacher is not None:
-            weight = self._settings.distillation
-            distilled = self._teacher.loss(logits.float(), index, mirrored)
-            loss = (1.0 - weight) * loss + weight * distilled
+        images = images.to(memory_format=torch.channels_last)
+        if isinstance(self.network, OwnObjective):
+            with self._autocast():
+                loss = self.network.loss(images, labels)
+        else:
+            loss = self._loss_of_logits(images, labels, index, mirrored)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._step += 1
+        if isinstance(self.network, AdaptsStructure):
+            self.network.after_step(self._step, self._steps)
         return float(loss.item())
+
+    def _loss_of_logits(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        index: NDArray[np.int64],
+        mirrored: NDArray[np.bool_],
+    ) -> Tensor:
+        with self._autocast():
+            logits: Tensor = self.network(images)[0]
+        loss = functional.cross_entropy(logits.float(), labels)
+        if self._teacher is None:
+            return loss
+        weight = self._settings.distillation
+        distilled = self._teacher.loss(logits.float(), index, mirrored)
+        return (1.0 - weight) * loss + weight * distilled
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bf16")
@@ -315,6 +344,8 @@ class _Run:
         record = {
             "architecture": self._settings.architecture,
             "learning_rate": architecture.learning_rate,
+            "optimizer": architecture.optimizer,
+            "weight_decay": architecture.weight_decay,
             "precision": self._precision,
             "seed": self._settings.seed,
             "recipe": asdict(self._recipe),

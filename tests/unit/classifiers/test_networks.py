@@ -11,7 +11,7 @@ from bicameral.errors import UserError
 from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
 from models.classifiers.architectures import ARCHITECTURES, POOL, ImageShape, build_network
-from models.classifiers.export import Reparameterised
+from models.classifiers.capabilities import Reparameterised
 from models.classifiers.networks.rep_vgg import RepVggNetwork
 from models.onnx_export import count_cost, onnx_from_network
 

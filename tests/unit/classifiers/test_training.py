@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from bicameral.errors import ConfigError, DataError, UserError
+from edge.sidecar import read_sidecar
+from models.classifiers.architectures import ARCHITECTURES, Architecture
 from models.classifiers.augmentation import Augmentation, augment_batch
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import Teacher, predict_logits
+from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import (
     CHECKPOINT_NAME,
     Recipe,
@@ -188,3 +191,82 @@ def test_only_processors_that_compute_in_bfloat16_train_in_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
     assert training_precision(architecture) == precision
+
+
+class RewiredNetwork(torch.nn.Module):
+    """Learns its own objective, and counts its steps in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(16 * 16, 3)
+        self.register_buffer("changes", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        features = x.flatten(1)
+        logits = self.layer(features)
+        return logits, features, logits.unsqueeze(1)
+
+    def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        wanted = torch.nn.functional.one_hot(labels, 3).float()
+        return torch.nn.functional.mse_loss(self(images)[0], wanted)
+
+    def after_step(self, step: int, steps: int) -> None:
+        self.changes += 1
+        assert step <= steps
+
+    @property
+    def extra_outputs(self) -> tuple[tuple[str, str], ...]:
+        return (("stage_logits", "stage_logits"),)
+
+
+@pytest.fixture
+def rewired(monkeypatch: pytest.MonkeyPatch) -> str:
+    entry = Architecture(
+        build=lambda _: RewiredNetwork(), optimizer="adamw", learning_rate=0.01, weight_decay=0.0
+    )
+    monkeypatch.setitem(ARCHITECTURES, "rewired", entry)
+    return "rewired"
+
+
+def test_a_network_may_bring_its_own_objective_and_change_its_wiring(
+    rewired: str, synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    network = train(settings(tmp_path / "whole", architecture=rewired), synthetic_dataset)
+    assert accuracy(network, synthetic_dataset) > 0.8
+    assert network.get_buffer("changes").item() == 3 * (256 // 32)
+
+    def kill(progress: TrainingProgress) -> None:
+        if progress.step == 13:
+            raise KilledError
+
+    resumed = settings(tmp_path / "resumed", architecture=rewired)
+    with pytest.raises(KilledError):
+        train(resumed, synthetic_dataset, progress=kill)
+    for expected, found in zip(
+        weights(network), weights(train(resumed, synthetic_dataset)), strict=True
+    ):
+        np.testing.assert_array_equal(expected, found)
+
+
+def test_a_network_with_its_own_objective_cannot_be_distilled(
+    rewired: str, synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    teacher = Teacher(np.zeros((2, 256, 3), np.float32))
+    distilled = settings(tmp_path, architecture=rewired, distillation=0.5)
+    with pytest.raises(ConfigError, match="objective of its own"):
+        train(distilled, synthetic_dataset, teacher=teacher)
+
+
+def test_further_outputs_of_a_network_are_exported(
+    rewired: str, synthetic_dataset: ImageDataset, tmp_path: Path
+) -> None:
+    network = train(settings(tmp_path, architecture=rewired), synthetic_dataset)
+    export_classifier(
+        network,
+        synthetic_dataset,
+        ExportSettings(
+            output=tmp_path, name="net", architecture=rewired, seed=0, command="-", limits="-"
+        ),
+    )
+    found = [(one.meaning, one.shape) for one in read_sidecar(tmp_path / "net.onnx").outputs]
+    assert found == [("logits", (-1, 3)), ("features", (-1, 256)), ("stage_logits", (-1, 1, 3))]

@@ -1,0 +1,58 @@
+"""What a network may offer besides `forward`, which returns logits, features and extra outputs.
+
+Tested by isinstance, so that no network carries methods that it does not need.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from edge.sidecar import OutputMeaning
+
+
+@runtime_checkable
+class Reparameterised(Protocol):
+    """A network that runs in another form than it trains in, e.g. with fewer branches."""
+
+    def fused(self) -> nn.Module:
+        """Return a copy for run time that computes the same."""
+
+
+@runtime_checkable
+class OwnObjective(Protocol):
+    """A network that does not learn from the cross-entropy of its logits."""
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return what to minimise, a scalar.
+
+        Args:
+            images: (B, C, H, W) float32.
+            labels: (B,) int64.
+        """
+
+
+@runtime_checkable
+class AdaptsStructure(Protocol):
+    """A network that changes its own wiring while it trains.
+
+    Everything that decides the next change lies in buffers, so that a checkpoint holds it.
+    """
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Change what is due after an optimiser step.
+
+        Args:
+            step: Steps made so far, from 1.
+            steps: Steps of the whole training.
+        """
+
+
+@runtime_checkable
+class ExtraOutputs(Protocol):
+    """A network whose `forward` returns more than logits and features."""
+
+    @property
+    def extra_outputs(self) -> tuple[tuple[str, OutputMeaning], ...]:
+        """Name and meaning of each further output, in order."""

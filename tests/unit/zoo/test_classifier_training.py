@@ -1,0 +1,78 @@
+"""Training of one classifier by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bicameral.errors import ConfigError, UserError
+from edge.loading import load_classifier
+from edge.sidecar import read_sidecar
+from models.classifiers.datasets import DatasetOptions
+from models.zoo.training import ClassifierTraining, train_classifier
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two easy classes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for label, level in (("dark", 40), ("light", 180)):
+        (folder / label).mkdir()
+        for number in range(300):
+            noise = rng.integers(0, 60, (16, 16), np.uint8)
+            cv2.imwrite(str(folder / label / f"{number}.png"), noise + np.uint8(level))
+    return folder
+
+
+def training(source: Path, output: Path, **changes: object) -> ClassifierTraining:
+    values: dict[str, object] = {
+        "entry": "squeeze16",
+        "source": str(source),
+        "output": output,
+        "prefix": "easy",
+        "options": DatasetOptions(image_size=(16, 16), color="GRAY"),
+        "epochs": 12,
+        "command": "bicameral train classifier",
+        "limits": "For tests.",
+    }
+    return ClassifierTraining(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_one_call_trains_and_writes_a_model_that_classifies(pictures: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int, str]] = []
+    path = train_classifier(training(pictures, tmp_path), lambda *step: steps.append(step))
+    assert path == tmp_path / "model" / "easy_squeeze16.bicameral.json"
+    assert read_sidecar(path).claims[0].value > 0.9
+    assert steps[-1][0] == steps[-1][1]
+    classifier = load_classifier(path)
+    images = np.stack([np.full((16, 16, 1), level, np.uint8) for level in (70, 210)])
+    found = classifier.predict(images).probabilities.argmax(axis=1)
+    assert [classifier.labels[index] for index in found] == ["dark", "light"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"entry": "squeze16"}, "Did you mean 'squeeze16'"),
+        ({"base": "fashion_mnist_squeeze16_distilled"}, "leave out --base"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    changes: dict[str, object], message: str, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        training(pictures, tmp_path, **changes)
+
+
+def test_another_training_in_the_same_folder_is_refused_and_loses_nothing(
+    pictures: Path, tmp_path: Path
+) -> None:
+    path = train_classifier(training(pictures, tmp_path, epochs=1), lambda *_: None)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="other settings or data"):
+        train_classifier(training(pictures, tmp_path, epochs=2), lambda *_: None)
+    assert path.read_bytes() == before
