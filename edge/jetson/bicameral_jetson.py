@@ -1243,13 +1243,13 @@ def measure_window(read: Callable[[], float], work: Callable[[], Any], seconds: 
         powers_w.append(read())
     steps_s, powers = np.diff(times_s), np.array(powers_w)
     energy_j = float((steps_s * (powers[1:] + powers[:-1]) / 2).sum())
-    reason = None
-    if len(set(powers_w)) < 2:
-        reason = "the sensor's reading never changed: it is stuck"
-    elif steps_s.max() > 0.5:
-        reason = f"no reading for {steps_s.max():.1f} s"
-    elif times_s[-1] - times_s[0] < 10.0:
-        reason = "the window is shorter than 10 s"
+    timing_j = math.sqrt(float((np.diff(powers) * steps_s) @ (np.diff(powers) * steps_s)) / 12)
+    checks = [
+        (len(set(powers_w)) < 2, "the sensor's reading never changed: it is stuck"),
+        (steps_s.max() > 0.5, f"no reading for {steps_s.max():.1f} s"),
+        (times_s[-1] - times_s[0] < 10.0, "the window is shorter than 10 s"),
+        (timing_j > 0.01 * energy_j, "the power changes between readings: uncertain by over 1 %")]
+    reason = next((reason for fails, reason in checks if fails), None)
     window = {"energy_j": energy_j, "duration_s": times_s[-1] - times_s[0], "inferences": count}
     return dict(window, reads=len(powers_w), valid=reason is None, reason=reason)
 

@@ -168,6 +168,11 @@ def test_windows_that_cannot_be_trusted_say_why(tmp_path: Path, monkeypatch: pyt
     assert "no reading" in slow["reason"]
     windows = [runtime.measure_window(rail.power_w, moving.work, 2.0)] * 5
     assert runtime.joules_per_inference(windows, 0.0) is None
+    jumping = Playback(sensor, SquareWave(low_w=1, high_w=9, period_s=0.9))
+    monkeypatch.setattr(runtime, "time", jumping)
+    rail = jumping.rail(tmp_path / "sys/bus/i2c/drivers")
+    rare = runtime.measure_window(rail.power_w, lambda: jumping.sleep(0.4), 20.0)
+    assert "over 1 %" in rare["reason"]
 
 
 def test_a_sensor_that_is_not_there_or_cannot_be_read_is_an_error(tmp_path: Path):
