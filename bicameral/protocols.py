@@ -149,8 +149,19 @@ class SupportsStages(Protocol):
 class SupportsLearning(Protocol):
     """A classifier that learns classes from examples at run time."""
 
+    @property
+    def example_counts(self) -> Mapping[str, int]:
+        """How many examples each class was learned from, by label."""
+
     def with_examples(self, images: NDArray[np.uint8], label: str) -> ClassifierSession:
-        """Return a new session that also knows these examples; this one stays as it is."""
+        """Return a new session that also knows these examples; this one stays as it is.
+
+        A label that is not known yet becomes a further class, the last one. Both share what is
+        heavy: they are closed together, by closing one of them.
+
+        Raises:
+            DataError: If images or label do not fit, or there is no room for them.
+        """
 
 
 @runtime_checkable

@@ -111,11 +111,7 @@ class OnnxClassifier:
         Raises:
             DataError: If dtype or shape are others.
         """
-        values = self._run(images, self._answer)
-        if self._answer.meaning == "logits":
-            values = calibrated_probabilities(values, self._temperature)
-        confidence = np.maximum.reduce(values, axis=-1)
-        return Prediction(probabilities=values, confidence=confidence)
+        return self._prediction(self._run(images, self._answer)[0])
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes, so that the first real one is not the slow one."""
@@ -126,12 +122,23 @@ class OnnxClassifier:
         """Release the graph; the classifier must not be used afterwards."""
         self._session.close()
 
-    def _run(self, images: NDArray[np.uint8], output: OutputSpec) -> NDArray[np.float32]:
+    def _run(
+        self, images: NDArray[np.uint8], *outputs: OutputSpec
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Run the graph once; return some of its outputs."""
         require_canonical(images, self._shape, self._sidecar.name)
         if not len(images):
-            return np.empty((0, *output.shape[1:]), np.float32)
+            return tuple(np.empty((0, *output.shape[1:]), np.float32) for output in outputs)
         feed = feed_from_canonical(images, self._input)
-        return self._session.run({self._input.name: feed})[output.name]
+        values = self._session.run({self._input.name: feed})
+        return tuple(values[output.name] for output in outputs)
+
+    def _prediction(self, answer: NDArray[np.float32]) -> Prediction:
+        """Calibrate what the graph answers."""
+        if self._answer.meaning == "logits":
+            answer = calibrated_probabilities(answer, self._temperature)
+        confidence = np.maximum.reduce(answer, axis=-1)
+        return Prediction(probabilities=answer, confidence=confidence)
 
 
 class FeatureClassifier(OnnxClassifier):
@@ -152,13 +159,29 @@ class FeatureClassifier(OnnxClassifier):
             )
         self._features = found[0]
 
+    @property
+    def feature_count(self) -> int:
+        """Number of features of an image."""
+        return self._features.shape[1]
+
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return features (N, D) float32 of canonical images (N, height, width, C) uint8.
 
         Raises:
             DataError: If dtype or shape are others.
         """
-        return self._run(images, self._features)
+        return self._run(images, self._features)[0]
+
+    def predict_with_features(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[Prediction, NDArray[np.float32]]:
+        """Return what `predict` and `features` return, of a single run.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        answer, features = self._run(images, self._answer, self._features)
+        return self._prediction(answer), features
 
 
 def require_canonical(

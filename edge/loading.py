@@ -15,6 +15,7 @@ from edge.cascade import (
     same_canonical_image,
 )
 from edge.classifier import OnnxClassifier
+from edge.dual_memory import DualMemoryClassifier
 from edge.session import PLAIN_RUN, RunOptions
 from edge.shipped import resolve_model
 from edge.sidecar import (
@@ -64,6 +65,8 @@ def load_classifier(
             f"{sidecar.name!r} is a single network, which has no place for a result memory; "
             "expected a cascade"
         )
+    if sidecar.state.kind == "memory_head":
+        return DualMemoryClassifier.load(path, run_on)
     return OnnxClassifier.load(path, run_on)
 
 
@@ -71,9 +74,9 @@ def member_sha256(sidecar: Sidecar) -> str:
     """Return the hash by which a cascade's sidecar names a member.
 
     Of a network: the SHA-256 of its ONNX file as its own sidecar states it, of the one for ONNX
-    Runtime if there are several. Of a cascade, which has no file: the SHA-256 of its block
-    ``cascade`` as compact JSON, which names its members' hashes in turn. So a member's
-    claims may be edited, but not its weights.
+    Runtime if there are several; if it has a state, the SHA-256 of both digests, joined. Of a
+    cascade, which has no file: the SHA-256 of its block ``cascade`` as compact JSON, which names
+    its members' hashes in turn. So a member's claims may be edited, but not its weights.
 
     Raises:
         DataError: If the model is neither, or a network without such a file.
@@ -86,7 +89,8 @@ def member_sha256(sidecar: Sidecar) -> str:
             f"{sidecar.name!r} cannot be a cascade's member: it is of kind {sidecar.kind!r} with "
             f"{len(files)} files, expected a cascade or a classifier with one"
         )
-    return files[0].sha256
+    graph, state = files[0].sha256, sidecar.state.sha256
+    return graph if state is None else hashlib.sha256(f"{graph}{state}".encode()).hexdigest()
 
 
 def _load_cascade(
@@ -137,7 +141,13 @@ def _load_member(cascade: Path, member: CascadeMember, run_on: RunOptions) -> Cl
             f"the cascade {cascade} needs its member {member.name!r} beside it, but there is no "
             f"{path.name}; put that sidecar and its ONNX file into the folder"
         )
-    found = member_sha256(read_sidecar(path))
+    sidecar = read_sidecar(path)
+    if sidecar.state.online:
+        raise DataError(
+            f"{path} changes with what it sees, so the results that the cascade {cascade.name} "
+            "remembers would not be its answers any more; switch its state.online off"
+        )
+    found = member_sha256(sidecar)
     if found != member.sha256:
         raise DataError(
             f"{path} is not the member that the cascade {cascade.name} was made of: its sha256 is "

@@ -264,10 +264,30 @@ class AgentSpec(_Part):
 
 
 class StateSpec(_Part):
-    """State that the model keeps between calls."""
+    """What the model knows beside its graph.
+
+    Attributes:
+        kind: ``memory_head``: the examples of `edge.dual_memory`; or ``none``.
+        path: Its file beside the sidecar.
+        sha256: Digest of that file.
+        online: Whether what the model sees changes it. Its answers then depend on the order of the
+            images, and whoever may ask it may mislead it.
+    """
 
     kind: Literal["none", "memory_head"] = "none"
-    path: str | None = None
+    path: _FileName | None = None
+    sha256: str | None = None
+    online: bool = False
+
+    @model_validator(mode="after")
+    def _check_file(self) -> StateSpec:
+        given = self.path is not None, self.sha256 is not None
+        if given != (self.kind != "none",) * 2 or (self.online and self.kind == "none"):
+            raise ValueError(
+                f"a state of kind {self.kind!r} has path {self.path!r}, sha256 {self.sha256!r} and "
+                f"online {self.online}; path and sha256 belong to every kind but 'none'"
+            )
+        return self
 
 
 class TrainingData(_Part):

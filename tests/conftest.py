@@ -17,7 +17,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.sidecar import Sidecar, write_sidecar
+from edge.classifier import FeatureClassifier, OnnxClassifier
+from edge.dual_memory import DualMemoryClassifier
+from edge.memory_state import MemoryState, ReadOutSettings, Remembered
+from edge.read_out import MixingWeights, unit_rows
+from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
 
 KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench", "cluster")
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
@@ -184,6 +188,35 @@ def write_cascade() -> CascadeWriter:
         path = folder / f"{name}.bicameral.json"
         write_sidecar(path, Sidecar.model_validate(fields))
         return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_read_out(write_classifier: ClassifierWriter) -> ClassifierWriter:
+    """Write a classifier with a memory of three pictures for each class."""
+
+    def write(folder: Path, name: str, *, online: bool = False, **changes: Any) -> Path:
+        path = write_classifier(folder, name, ending="logits+features", **changes)
+        network = OnnxClassifier.load(path)
+        assert isinstance(network, FeatureClassifier)
+        images = np.random.default_rng(3).integers(0, 256, (3 * len(LABELS), SIDE, SIDE, 1))
+        features = unit_rows(network.features(images.astype(np.uint8)))
+        state = MemoryState(
+            labels=LABELS,
+            static=Remembered(features=features, classes=np.arange(3 * len(LABELS)) % len(LABELS)),
+            dynamic=Remembered.nothing(WIDTH),
+            entropies=np.empty(0),
+            settings=ReadOutSettings(
+                weights=MixingWeights(network=1.0, static=1.0, dynamic=1.0),
+                scale=20.0,
+                min_confidence=0.5,
+            ),
+        )
+        sidecar = read_sidecar(path)
+        spec = StateSpec(kind="memory_head", path="none.npz", sha256="", online=online)
+        sidecar = sidecar.model_copy(update={"state": spec})
+        return DualMemoryClassifier(sidecar, network, state).save(folder)
 
     return write
 

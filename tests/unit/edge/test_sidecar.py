@@ -60,7 +60,7 @@ CLASSIFIER: dict[str, Any] = {
     "cost": {"macs": 0, "parameters": 0, "cpu_us": 0.0, "host": ".."},
     "cascade": None,
     "agent": None,
-    "state": {"kind": "none", "path": None},
+    "state": {"kind": "none", "path": None, "sha256": None, "online": False},
     "training": {"command": "", "data": {"name": "", "sha256": ""}, "split": "", "seed": 0},
     "claims": [
         {

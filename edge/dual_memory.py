@@ -1,0 +1,311 @@
+"""A network with two memories beside it, which learns classes from a handful of images.
+
+The static memory holds the features of examples; the dynamic memory those of images that were seen
+since and of which the answer was sure. `edge.read_out` tells how both are read. The network itself
+never changes, so learning costs one run of it per example.
+
+Online filling makes answers depend on the order of the images, and lets whoever may ask the
+classifier mislead it. It is off unless the sidecar, or the caller, says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
+from bicameral.types import Prediction
+from edge.classifier import FeatureClassifier
+from edge.dynamic_memory import DynamicMemory
+from edge.memory_state import MemoryState, read_state
+from edge.read_out import MixingWeights, mix, read_out, unit_rows
+from edge.session import PLAIN_RUN, RunOptions, open_session
+from edge.sidecar import (
+    SUFFIX,
+    ImageSpec,
+    Sidecar,
+    StateSpec,
+    read_model_bytes,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
+
+
+class DualMemoryClassifier:
+    """A `bicameral.protocols.ClassifierSession` that offers `SupportsLearning`.
+
+    Thread-safe: nothing changes after construction. What learns is a new classifier that shares the
+    network with the old one. It offers `SupportsFeatures`, too.
+    """
+
+    def __init__(self, sidecar: Sidecar, network: FeatureClassifier, state: MemoryState) -> None:
+        """Join a network with what is remembered.
+
+        Args:
+            sidecar: Describes the whole; its labels are those of the state.
+            network: Answers for the first of the labels, and gives the features.
+            state: What is remembered.
+
+        Raises:
+            DataError: If they do not fit.
+        """
+        if state.labels[: len(network.labels)] != network.labels:
+            raise DataError(
+                f"the memory of {sidecar.name!r} knows the classes {state.labels}, expected those "
+                f"of its network first: {network.labels}"
+            )
+        width = network.feature_count
+        if state.width != width:
+            raise DataError(
+                f"the memory of {sidecar.name!r} holds features of {state.width} numbers, its "
+                f"network gives {width}"
+            )
+        self._sidecar = sidecar
+        self._network = network
+        self._state = state
+
+    @classmethod
+    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> DualMemoryClassifier:
+        """Load a sidecar whose state is of kind ``memory_head``, with its graph and its memory.
+
+        Raises:
+            DataError: If a file is absent, damaged, or does not fit the others.
+        """
+        sidecar = read_sidecar(model)
+        if sidecar.state.kind != "memory_head" or sidecar.state.path is None:
+            raise DataError(
+                f"{sidecar.name!r} has a state of kind {sidecar.state.kind!r}, expected memory_head"
+            )
+        path = sidecar_path(model)
+        state = read_state(path.with_name(sidecar.state.path), sidecar.state.sha256)
+        if state.labels != sidecar.labels:
+            raise DataError(
+                f"{path} has the labels {sidecar.labels}, its memory {state.labels}; expected the "
+                "same"
+            )
+        content = read_model_bytes(path, sidecar, run_on.target)
+        session = open_session(content, name=sidecar.name, threads=run_on.threads)
+        network = FeatureClassifier(network_sidecar(sidecar), session)
+        kind = OnlineDualMemoryClassifier if sidecar.state.online else DualMemoryClassifier
+        return kind(sidecar, network, state)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._sidecar.name
+
+    @property
+    def version(self) -> str:
+        """Version of its weights."""
+        return self._sidecar.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; those that were learned later come last."""
+        return self._state.labels
+
+    @property
+    def image(self) -> ImageSpec:
+        """The canonical image."""
+        return self._network.image
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the network's fingerprint and all that is remembered."""
+        decisive = [self._network.fingerprint, self.state.sha256]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image, of network and read-out."""
+        return self._network.macs + read_out_macs(self.state)
+
+    @property
+    def state(self) -> MemoryState:
+        """What is remembered now."""
+        return self._state
+
+    @property
+    def example_counts(self) -> Mapping[str, int]:
+        """How many examples each class was learned from."""
+        return self._state.example_counts
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
+
+        Raises:
+            DataError: If a picture does not fit.
+        """
+        return self._network.prepare(images)
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        """Classify canonical images (N, height, width, C) uint8; N may be 0.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        answer, features = self._network.predict_with_features(images)
+        return _prediction(_answer(self._state, answer.probabilities, unit_rows(features)))
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the network's features (N, D) float32 of canonical images.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        return self._network.features(images)
+
+    def with_examples(self, images: NDArray[np.uint8], label: str) -> DualMemoryClassifier:
+        """Return a classifier that also knows these examples; this one stays as it is.
+
+        Both share the network: close one of them, when neither is used any more.
+
+        Args:
+            images: Canonical images (N, height, width, C) uint8, at least one.
+            label: Their class; a new one is added.
+
+        Raises:
+            DataError: If the images do not fit, the label cannot be one, or a bound is exceeded.
+        """
+        if not len(images):
+            raise DataError(f"there is no example of {label!r}; give at least one image")
+        return self._with(self.state.with_examples(unit_rows(self.features(images)), label))
+
+    def save(self, folder: Path, name: str | None = None) -> Path:
+        """Write memory and sidecar beside the graph; return the sidecar's path.
+
+        The sidecar comes last and names the memory by its content, so that a reader finds the old
+        classifier or the new one.
+
+        Args:
+            folder: Where the graph lies.
+            name: Name of the model; its own if not given.
+
+        Raises:
+            DataError: If the graph is not there.
+        """
+        state = self.state
+        name = name or self.name
+        for file in self._sidecar.files:
+            if not (folder / file.path).exists():
+                raise DataError(
+                    f"{self.name!r} cannot be saved to {folder}: its graph {file.path} is not "
+                    "there; copy it first"
+                )
+        path = folder / f"{name}{SUFFIX}"
+        old = read_sidecar(path).state.path if path.exists() else None
+        spec = StateSpec(
+            kind="memory_head",
+            path=f"{name}.{state.sha256[:12]}.npz",
+            sha256=state.sha256,
+            online=self._sidecar.state.online,
+        )
+        assert spec.path is not None  # noqa: S101 - it stands two lines above
+        write_bytes_atomic(folder / spec.path, state.content)
+        sidecar = self._sidecar.model_copy(
+            update={"name": name, "labels": state.labels, "state": spec}
+        )
+        write_sidecar(path, sidecar)
+        if old is not None and old != spec.path:
+            (folder / old).unlink(missing_ok=True)
+        return path
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run blank batches of these sizes; they leave nothing in the memories."""
+        image = self.image
+        for size in batch_sizes:
+            blank = np.zeros((size, image.height, image.width, image.channels), np.uint8)
+            # Not `self.predict`, which may learn from what it sees.
+            DualMemoryClassifier.predict(self, blank)
+
+    def close(self) -> None:
+        """Release the graph; the classifier must not be used afterwards."""
+        self._network.close()
+
+    def _with(self, state: MemoryState) -> DualMemoryClassifier:
+        return type(self)(self._sidecar, self._network, state)
+
+
+class OnlineDualMemoryClassifier(DualMemoryClassifier):
+    """One that fills its dynamic memory from what it sees, image by image, in their order.
+
+    Thread-safe; images of several threads are taken one after the other. As in the authors' code,
+    an image enters the memory before its own answer is read out, and what decides whether and where
+    it enters is the answer without the dynamic memory, so the memory cannot confirm itself.
+    """
+
+    def __init__(self, sidecar: Sidecar, network: FeatureClassifier, state: MemoryState) -> None:
+        """Begin with what is remembered; see `DualMemoryClassifier`."""
+        super().__init__(sidecar, network, state)
+        self._lock = threading.Lock()
+        self._dynamic = DynamicMemory(state)
+
+    @property
+    def state(self) -> MemoryState:
+        """What is remembered now."""
+        with self._lock:
+            return self._dynamic.state()
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        """Classify canonical images (N, height, width, C) uint8, and remember them; N may be 0.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        answer, features = self._network.predict_with_features(images)
+        network, features = answer.probabilities, unit_rows(features)
+        state = self._state
+        settings = state.settings
+        beta, scale, weights = settings.beta, settings.scale, settings.weights
+        static = read_out(features, state.static_slots, beta=beta, scale=scale)
+        without = MixingWeights(network=weights.network, static=weights.static, dynamic=0.0)
+        judged = mix(network, static, None, without)
+        dynamic = np.empty_like(static)
+        with self._lock:
+            for row in range(len(images)):
+                feature = features[row : row + 1]
+                self._dynamic.offer(feature[0], judged[row])
+                dynamic[row] = self._dynamic.read(feature)[0]
+        return _prediction(mix(network, static, dynamic, weights))
+
+
+def network_sidecar(sidecar: Sidecar) -> Sidecar:
+    """Describe the network alone, whose classes are the first ones of the whole."""
+    found = [output for output in sidecar.outputs if output.meaning in ("logits", "probabilities")]
+    known = found[0].shape[-1] if found else 0
+    return sidecar.model_copy(update={"labels": sidecar.labels[:known], "state": StateSpec()})
+
+
+def read_out_macs(state: MemoryState) -> int:
+    """Return the multiply-accumulates of reading both memories for one image."""
+    slots = 2 * len(state.static) + len(state.dynamic)
+    # Similarity, weighted sum and score.
+    return state.width * (2 * slots + 2 * len(state.labels))
+
+
+def _answer(
+    state: MemoryState, network: NDArray[np.float32], features: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Mix the network's probabilities with what the memories say about unit features."""
+    settings = state.settings
+    beta, scale = settings.beta, settings.scale
+    static = read_out(features, state.static_slots, beta=beta, scale=scale)
+    dynamic = static
+    if len(state.dynamic):
+        dynamic = read_out(features, state.dynamic_slots, beta=beta, scale=scale)
+    return mix(network, static, dynamic, settings.weights)
+
+
+def _prediction(mixed: NDArray[np.float64]) -> Prediction:
+    probabilities = mixed.astype(np.float32)
+    return Prediction(
+        probabilities=probabilities, confidence=probabilities.max(axis=-1, initial=0.0)
+    )
