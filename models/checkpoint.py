@@ -1,10 +1,12 @@
-"""Checkpoints: everything that decides how a training goes on."""
+"""Checkpoints: everything that decides how a training goes on; and the log beside them."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bicameral.errors import DataError
-from bicameral.files import write_bytes_atomic
+from bicameral.files import write_bytes_atomic, write_text_atomic
 
 _SCHEMA = 1
 
@@ -89,6 +91,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise DataError(f"cannot read the checkpoint {path}: {error}") from error
     except pickle.UnpicklingError as error:
         raise DataError(f"{path} is no checkpoint of this project: {error}") from error
+
+
+def write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write the log of a training as CSV, whole or not at all."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomic(path, table.getvalue())
 
 
 def restore_generator(state: dict[str, Any]) -> np.random.Generator:

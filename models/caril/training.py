@@ -8,9 +8,7 @@ run-time bins follow one rule (`SteeringClasses`).
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import logging
 import math
@@ -38,6 +36,7 @@ from models.checkpoint import (
     read_checkpoint,
     restore_generator,
     write_checkpoint,
+    write_log,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -405,11 +404,7 @@ class _Run:
                 },
             ),
         )
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(self._log[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._log)
-        write_text_atomic(output / "log.csv", table.getvalue())
+        write_log(output / "log.csv", self._log)
 
 
 def sampling_weights(

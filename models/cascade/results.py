@@ -12,15 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from bicameral.errors import DataError
 from bicameral.files import write_json_atomic
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
 from models.cascade.bootstrap import Interval
 from models.cascade.optimism import SelectionOptimism
 from models.cascade.policy_grid import CostName
+from models.records import read_record
 
 SCHEMA: Literal[1] = 1
 
@@ -324,9 +322,9 @@ def read_evaluation(path: Path) -> CascadeEvaluation:
     Raises:
         DataError: If the file is absent or is not one of this version.
     """
-    try:
-        return TypeAdapter(CascadeEvaluation).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(
-            f"{path} is not a cascade evaluation of schema {SCHEMA}: {error}; evaluate again"
-        ) from error
+    return read_record(
+        path,
+        CascadeEvaluation,
+        what=f"cascade evaluation of schema {SCHEMA}",
+        remedy="evaluate again",
+    )

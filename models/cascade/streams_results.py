@@ -11,11 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from bicameral.errors import DataError
 from bicameral.files import write_json_atomic
 from edge.gating_bench import GatingCost
+from models.records import read_record
 
 SCHEMA: Literal[1] = 1
 
@@ -256,10 +254,9 @@ def read_measurements(path: Path) -> StreamMeasurements:
     Raises:
         DataError: If the file is absent or is not one of this version.
     """
-    try:
-        return TypeAdapter(StreamMeasurements).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(
-            f"{path} is no record of streams of schema {SCHEMA}: {error}; measure again with "
-            "bicameral assess cascade"
-        ) from error
+    return read_record(
+        path,
+        StreamMeasurements,
+        what=f"record of streams of schema {SCHEMA}",
+        remedy="measure again with bicameral assess cascade",
+    )

@@ -6,9 +6,7 @@ One recipe for every architecture, so that a pool is a fair comparison: SGD with
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import time
@@ -25,10 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bicameral.errors import ConfigError, DataError
-from bicameral.files import write_text_atomic
 from edge.preprocessing import tensor_from_canonical
 from edge.sidecar import ImageSpec
-from models.checkpoint import Checkpoint, read_checkpoint, restore_generator, write_checkpoint
+from models.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    restore_generator,
+    write_checkpoint,
+    write_log,
+)
 from models.classifiers.architectures import ARCHITECTURES, ImageShape, build_network
 from models.classifiers.augmentation import Augmentation, augment_batch
 from models.classifiers.capabilities import AdaptsStructure, OwnObjective
@@ -375,8 +378,4 @@ class _Run:
                 },
             ),
         )
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(self._log[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._log)
-        write_text_atomic(output / "log.csv", table.getvalue())
+        write_log(output / "log.csv", self._log)

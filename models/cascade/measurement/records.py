@@ -11,9 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from bicameral.errors import DataError
 from bicameral.files import write_json_atomic
 from edge.energy.device_state import DeviceState
 from edge.energy.meter import MeterInfo
@@ -22,6 +19,7 @@ from edge.energy.recorder import WindowEnergy
 from edge.energy.warm_up import WarmUp
 from edge.energy.windows import Window
 from models.cascade.measurement.plan import MeasurePlan
+from models.records import read_record
 
 SCHEMA: Literal[1] = 1
 
@@ -170,10 +168,9 @@ def read_measurement(path: Path) -> Measurement:
     Raises:
         DataError: If the file is absent or is not one of this version.
     """
-    try:
-        return TypeAdapter(Measurement).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(
-            f"{path} is no measurement of schema {SCHEMA}: {error}; measure again with bicameral "
-            "measure"
-        ) from error
+    return read_record(
+        path,
+        Measurement,
+        what=f"measurement of schema {SCHEMA}",
+        remedy="measure again with bicameral measure",
+    )
