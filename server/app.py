@@ -22,6 +22,7 @@ from server.endpoints.drive import drive_router
 from server.endpoints.drive_live import drive_live_router
 from server.endpoints.drive_stream import StreamParts, drive_stream_router
 from server.endpoints.failures import answer_failures
+from server.endpoints.learning import learning_router
 from server.endpoints.management import management_router
 from server.endpoints.memory import memory_router
 from server.endpoints.model_cards import model_cards_router
@@ -73,7 +74,7 @@ def create_app(
     metrics = Metrics(assignment.folder.metrics, assignment.slot)
     repository = _repository(settings, folders, metrics)
     times = ReplicationTimes(folders_s=settings.watch_s or None)
-    replicated = ReplicatedRepository(repository, assignment, times)
+    replicated = ReplicatedRepository(repository, assignment, times, settings.learning)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -123,6 +124,8 @@ def create_app(
         )
     )
     rest.include_router(memory_router(repository, replicated, authorise))
+    limits = settings.requests, settings.learning
+    rest.include_router(learning_router(repository, replicated, limits, authorise))
     rest.include_router(model_cards_router(repository, authorise))
     rest.include_router(canonical_router(repository, settings.requests, authorise))
     rest.include_router(page_router())

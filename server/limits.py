@@ -108,6 +108,26 @@ class StreamLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearningLimits:
+    """What models may be taught at run time. A model has limits of its own beside these.
+
+    Attributes:
+        max_pictures: Pictures of one request.
+        max_classes: Classes of one version of a model that examples were given of.
+        max_examples: Examples of one class.
+        max_bytes: Examples of all models, as canonical images; they are held in memory.
+    """
+
+    max_pictures: int = 64
+    max_classes: int = 64
+    max_examples: int = 128
+    max_bytes: int = 64 << 20
+
+    def __post_init__(self) -> None:
+        _require_positive("learning", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Settings of a server.
 
@@ -118,6 +138,7 @@ class ServerSettings:
         requests: Limits of a single request.
         batching: Limits of each model's queue.
         streams: Limits of driving over a WebSocket.
+        learning: Limits of what models are taught at run time.
         drain_s: How long shutting down, or unloading a model, waits for what was accepted.
         remember: Whether cascades keep the result memory that their sidecars describe.
         redis_url: The Redis or Valkey server on which all processes share it; None: each process
@@ -137,6 +158,7 @@ class ServerSettings:
     requests: RequestLimits = RequestLimits()
     batching: BatchLimits = BatchLimits()
     streams: StreamLimits = StreamLimits()
+    learning: LearningLimits = LearningLimits()
     drain_s: float = 10.0
     remember: bool = True
     redis_url: str | None = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bicameral.errors import DataError
 from bicameral.files import write_text_atomic
+from server.serving.lessons import Lesson
 from server.serving.served_model import ModelVersion
 
 #: The file begins with ``{"revision":`` and the number.
@@ -41,6 +42,7 @@ class DesiredState(BaseModel):
         models: Name -> version -> the revision with which it was last asked for. A worker that has
             loaded the version for an earlier one looks whether its files have changed.
         clears: The last order of each kind to forget results.
+        lessons: What models were taught, in order.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +50,7 @@ class DesiredState(BaseModel):
     revision: int = 0
     models: Mapping[str, Mapping[str, int]] = {}
     clears: tuple[MemoryClear, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
 
     @property
     def versions(self) -> dict[ModelVersion, int]:
@@ -68,14 +71,28 @@ class DesiredState(BaseModel):
         models: dict[str, dict[str, int]] = {}
         for model, at in versions.items():
             models.setdefault(model.name, {})[model.version] = at
-        return DesiredState(revision=revision, models=models, clears=self.clears)
+        return self.model_copy(update={"revision": revision, "models": models})
 
     def cleared(self, model: str, namespace: str | None) -> DesiredState:
         """Return the next revision, with an order to forget results."""
         revision = self.revision + 1
         order = MemoryClear(model=model, namespace=namespace, revision=revision)
         kept = [old for old in self.clears if (old.model, old.namespace) != (model, namespace)]
-        return DesiredState(revision=revision, models=self.models, clears=(*kept, order))
+        return self.model_copy(update={"revision": revision, "clears": (*kept, order)})
+
+    def lessons_of(self, model: ModelVersion) -> tuple[Lesson, ...]:
+        """Return what a version was taught, in order."""
+        return tuple(lesson for lesson in self.lessons if lesson.of == model)
+
+    def taught(self, lesson: Lesson) -> DesiredState:
+        """Return the next revision, with one more lesson."""
+        lessons = (*self.lessons, lesson)
+        return self.model_copy(update={"revision": self.revision + 1, "lessons": lessons})
+
+    def forgotten(self, forgotten: Collection[Lesson]) -> DesiredState:
+        """Return the next revision without some lessons."""
+        lessons = tuple(lesson for lesson in self.lessons if lesson not in forgotten)
+        return self.model_copy(update={"revision": self.revision + 1, "lessons": lessons})
 
 
 class DesiredStateFile:

@@ -16,11 +16,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.errors import RequestError
+from server.limits import LearningLimits
 from server.processes.assignment import Assignment
 from server.processes.desired_state import DesiredState, DesiredStateFile
-from server.processes.worker_status import WorkerStatus, read_statuses, write_status
+from server.processes.following import FollowingWorkers
+from server.processes.lesson_files import LessonFiles
+from server.processes.worker_status import WorkerStatus, write_status
 from server.serving.cascade_model import CascadeModel
+from server.serving.lessons import Lesson, require_room
 from server.serving.repository import ModelRepository
 from server.serving.served_memory import ServedMemory
 from server.serving.served_model import ModelVersion
@@ -31,9 +38,6 @@ T = TypeVar("T")
 
 #: Pause after a failure that has no known reason, so that the log is not flooded.
 _RETRY_S = 5.0
-
-#: How often a worker that waits for the others reads their statuses.
-_ASK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,7 @@ class ReplicatedRepository:
         repository: ModelRepository,
         assignment: Assignment,
         times: ReplicationTimes | None = None,
+        learning: LearningLimits | None = None,
     ) -> None:
         """Join a repository with those of the other workers.
 
@@ -70,15 +75,21 @@ class ReplicatedRepository:
             repository: This worker's models; not started. It is closed with this one.
             assignment: Which worker this is, and where they meet.
             times: How often to look, and how long to wait.
+            learning: What models may be taught.
         """
         self._repository = repository
         self._assignment = assignment
         self._times = times or ReplicationTimes()
+        self._following_workers = FollowingWorkers(assignment, self._times.answer_s)
+        self._learning = learning or LearningLimits()
+        self._lesson_files = LessonFiles(assignment.folder.lessons)
         self._file = DesiredStateFile(assignment.folder.desired_state)
         self._seen = self._file.signature()
         #: The last desired state that was applied, and what of it was asked for by then.
         self._state = DesiredState()
         self._asked: dict[ModelVersion, int] = {}
+        #: Why versions could not learn what the others have learned.
+        self._untaught: dict[ModelVersion, str] = {}
         self._changing = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
         self._requested: set[asyncio.Task[Any]] = set()
@@ -98,7 +109,7 @@ class ReplicatedRepository:
 
     def workers(self) -> dict[int, WorkerStatus]:
         """Return the status of every worker that lives."""
-        return read_statuses(self._assignment.folder, self._assignment.workers)
+        return self._following_workers.statuses()
 
     async def start(self) -> None:
         """Load what is desired; the first worker of a server decides, by what it could load.
@@ -166,18 +177,88 @@ class ReplicatedRepository:
         """
         await self._apart(partial(self._clear_memory, name, namespace))
 
+    def lessons(self, model: ModelVersion) -> tuple[Lesson, ...]:
+        """Return what a version was taught at run time, in order."""
+        return self._state.lessons_of(model)
+
+    async def teach(self, name: str, label: str, images: NDArray[np.uint8]) -> None:
+        """Teach the served version of a model a class, or more of a class, in every worker.
+
+        It goes on if the caller is cancelled. What was learned stays when the model is unloaded or
+        a worker is replaced; it ends with the server.
+
+        Args:
+            name: Its name.
+            label: The class.
+            images: Canonical images (N, height, width, C) uint8, N at least 1.
+
+        Raises:
+            RequestError: 404 and 503 as `ModelRepository.get`; 400 if it cannot learn them; 413 if
+                there is no room for them; 503 if another worker did not follow in time.
+        """
+        await self._apart(partial(self._teach, name, label, images))
+
+    async def forget(self, name: str, label: str | None = None) -> None:
+        """Let all versions of a model forget what they were taught, in every worker.
+
+        It goes on if the caller is cancelled.
+
+        Args:
+            name: Its name.
+            label: The class; None: all.
+
+        Raises:
+            RequestError: 404 and 503 as `ModelRepository.get`; 503 if another worker did not follow
+                in time.
+        """
+        await self._apart(partial(self._forget, name, label))
+
+    async def _teach(self, name: str, label: str, images: NDArray[np.uint8]) -> None:
+        async with self._changing:
+            served = self._repository.get(name)
+            model = ModelVersion(name=served.name, version=served.version)
+            known = self.lessons(model)
+            lesson = await asyncio.to_thread(self._lesson_files.write, model, label, images)
+
+            def with_lesson(state: DesiredState) -> DesiredState:
+                require_room(state.lessons, lesson, self._learning)
+                return state.taught(lesson)
+
+            try:
+                with_lesson(self._state)
+                await self._repository.teach(model, (*known, lesson))
+                revision = await self._desire(with_lesson)
+            except BaseException:
+                if lesson not in self._file.read().lessons:
+                    await self._repository.teach(model, known)
+                    self._lesson_files.remove([lesson])
+                raise
+        await self._following_workers.followed(revision, model)
+
+    async def _forget(self, name: str, label: str | None) -> None:
+        self._repository.get(name)
+        forgotten: list[Lesson] = []
+
+        def without(state: DesiredState) -> DesiredState:
+            forgotten[:] = [
+                lesson
+                for lesson in state.lessons
+                if lesson.model == name and label in (None, lesson.label)
+            ]
+            return state.forgotten(forgotten) if forgotten else state
+
+        async with self._changing:
+            revision = await self._desire(without)
+        await self._following_workers.followed(revision)
+        await asyncio.to_thread(self._lesson_files.remove, forgotten)
+
     async def _load(self, name: str, version: str | None) -> None:
         async with self._changing:
             await self._repository.load(name, version)
             chosen = self._repository.versions(name)[-1] if version is None else version
             model = ModelVersion(name=name, version=chosen)
             revision = await self._desire(lambda state: state.changed(load=[model]), [model])
-        statuses = await self._followed(revision)
-        for slot, status in statuses.items():
-            if (reason := status.failures.get(_key(model))) is not None:
-                raise RequestError(
-                    503, f"worker {slot} could not load model {name!r} version {chosen!r}: {reason}"
-                )
+        await self._following_workers.followed(revision, model)
 
     async def _unload(self, name: str, version: str | None) -> None:
         def without(state: DesiredState) -> DesiredState:
@@ -192,7 +273,7 @@ class ReplicatedRepository:
         async with self._changing:
             await self._repository.unload(name, version)
             revision = await self._desire(without)
-        await self._followed(revision)
+        await self._following_workers.followed(revision)
 
     async def _clear_memory(self, name: str, namespace: str | None) -> None:
         self._repository.get(name)
@@ -204,7 +285,7 @@ class ReplicatedRepository:
                 if memory.remote:
                     await memory.clear(namespace)
             revision = await self._desire(lambda state: state.cleared(name, namespace))
-        await self._followed(revision)
+        await self._following_workers.followed(revision)
 
     async def _desire(
         self,
@@ -224,28 +305,6 @@ class ReplicatedRepository:
         self._asked |= dict.fromkeys(loaded or [], state.revision)
         await self._follow()
         return state.revision
-
-    async def _followed(self, revision: int) -> dict[int, WorkerStatus]:
-        """Wait until all workers that live have applied a revision.
-
-        Raises:
-            RequestError: 503 if one of them has not in time.
-        """
-        loop = asyncio.get_running_loop()
-        give_up_s = loop.time() + self._times.answer_s
-        while True:
-            statuses = self.workers()
-            behind = [slot for slot, status in statuses.items() if status.revision < revision]
-            if not behind:
-                return statuses
-            if loop.time() > give_up_s:
-                raise RequestError(
-                    503,
-                    f"the change is made here, but not yet by the workers {behind} after "
-                    f"{self._times.answer_s:g} s; they follow as soon as they can",
-                    {"Retry-After": "1"},
-                )
-            await asyncio.sleep(_ASK_EVERY_S)
 
     async def _keep_following(self) -> None:
         """Follow what other workers and the folders of models bring, until cancelled."""
@@ -290,6 +349,7 @@ class ReplicatedRepository:
 
     async def _apply(self, state: DesiredState) -> None:
         desired = state.versions
+        await self._learn(state)
         for model, revision in desired.items():
             if self._asked.get(model) != revision:
                 try:
@@ -306,6 +366,17 @@ class ReplicatedRepository:
                         await memory.clear(clear.namespace)
         self._state, self._asked = state, desired
 
+    async def _learn(self, state: DesiredState) -> None:
+        """Let all versions know what they were taught, and no more."""
+        self._untaught = {}
+        versions = {lesson.of for lesson in (*self._state.lessons, *state.lessons)}
+        for model in versions:
+            try:
+                await self._repository.teach(model, state.lessons_of(model))
+            except RequestError as error:  # told by `_tell`
+                _log.error("%s cannot learn what it has learned elsewhere: %s", model.key, error)
+                self._untaught[model] = str(error)
+
     def _tell(self) -> None:
         """Write this worker's status."""
         loaded = self._loaded()
@@ -317,10 +388,11 @@ class ReplicatedRepository:
                 pid=os.getpid(),
                 revision=self._state.revision,
                 failures={
-                    _key(model): reasons.get((model.name, model.version), "its files are gone")
+                    model.key: reasons.get((model.name, model.version), "its files are gone")
                     for model in self._state.versions
                     if model not in loaded
-                },
+                }
+                | {model.key: reason for model, reason in self._untaught.items()},
             ),
         )
 
@@ -351,7 +423,3 @@ class ReplicatedRepository:
         self._requested.discard(task)
         if not task.cancelled():
             task.exception()  # or asyncio complains where the caller has gone
-
-
-def _key(model: ModelVersion) -> str:
-    return f"{model.name}/{model.version}"

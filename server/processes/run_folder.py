@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "metrics"
 
     @property
+    def lessons(self) -> Path:
+        """Folder of the examples that models were taught; made when there are any."""
+        return self.path / "lessons"
+
+    @property
     def live(self) -> Path:
         """Folder of what running episodes look like; made when somebody watches."""
         return self.path / "live"

@@ -12,26 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.protocols import ImageFormat
+from bicameral.protocols import ClassifierSession
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, read_sidecar
-from server.errors import RequestError
 from server.serving.computation import Computation
-from server.serving.parts import BatchedModel, ServingParts
-from server.serving.picture_input import PictureTarget
+from server.serving.lessons import Lesson, taught
+from server.serving.parts import ServingParts
 from server.serving.request_record import current_record
 from server.serving.served_memory import ServedMemory
 from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
-from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
-
-#: The only input: canonical images, or encoded pictures.
-_INPUT = "image"
+from server.serving.session_model import SessionModel
 
 
-class CascadeModel(BatchedModel):
-    """`server.serving.served_model.ServedClassifier` for a sidecar of kind ``cascade``.
+class CascadeModel(SessionModel):
+    """A `SessionModel` for a sidecar of kind ``cascade``; ``infer`` also tells who answered.
 
     A memory of this process is asked before a request enters the queue, because that takes
     microseconds: what it knows is answered at once, and only the rest is computed, together with
@@ -57,33 +53,31 @@ class CascadeModel(BatchedModel):
         Raises:
             MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
         """
-        inputs = (canonical_spec(_INPUT, cascade.image),)
-        super().__init__(served_as, sidecar, (inputs, _outputs(len(cascade.labels))), parts)
+        super().__init__(served_as, sidecar, cascade, parts)
         self._cascade = cascade
-        self._target = PictureTarget(image=cascade.image, prepare=cascade.prepare)
-        self._check = InputCheck(self.name, inputs, parts.requests.max_rows)
         self._stages: Counter[str] = Counter()
         self._memory = self._make_memory()
-        # A blank run asks both members, so it is the longest.
-        cost = self._warmed(lambda rows: cascade.warm_up([rows]))
-        self._compute = Computation(
-            name="classify", run=cascade.predict, cost=cost, stacking=IMAGE_STACKING
-        )
-        self._main = self._compute
         #: Computations that ask the memory, by what must not be mixed in one run.
         self._recalling: dict[tuple[str, bool], Computation[NDArray[np.uint8], Prediction]] = {}
         if self._memory is not None and self._memory.remote:
             self._main = self._recalling_computation(self._memory, RequestContext())
 
     @classmethod
-    def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> CascadeModel:
+    def load(
+        cls,
+        path: Path,
+        served_as: ModelVersion,
+        parts: ServingParts,
+        lessons: Sequence[Lesson] = (),
+    ) -> CascadeModel:
         """Load a sidecar with the members beside it.
 
         Raises:
-            DataError: If a file is absent or damaged, or a member is not the one it names.
+            DataError: If a file is absent or damaged, a member is not the one it names, or it
+                shall have learned something.
             MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
         """
-        cascade = load_classifier(path, memory="none")
+        cascade = taught(load_classifier(path, memory="none"), lessons)
         if not isinstance(cascade, CascadeClassifier):
             raise DataError(f"{path} describes no cascade")
         return cls(served_as, read_sidecar(path), cascade, parts)
@@ -94,51 +88,9 @@ class CascadeModel(BatchedModel):
         return "bicameral_cascade"
 
     @property
-    def image(self) -> ImageFormat:
-        """The canonical image."""
-        return self._cascade.image
-
-    @property
     def memory(self) -> ServedMemory | None:
         """The result memory, or None."""
         return self._memory
-
-    async def infer(
-        self, inputs: Mapping[str, Tensor], *, context: RequestContext
-    ) -> Mapping[str, Tensor]:
-        """Classify; see `ServedModel.infer`.
-
-        Returns:
-            ``probabilities`` FP32 (N, C), ``confidence`` FP32 (N,), ``stage`` BYTES (N,) and
-            ``memory_hit`` BOOL (N,).
-        """
-        pictures = inputs.get(_INPUT)
-        if isinstance(pictures, list):
-            self._check.require_names(inputs)
-            try:
-                inputs = {**inputs, _INPUT: await self.prepare(pictures)}
-            except DataError as error:
-                raise RequestError(
-                    400, f"input {_INPUT!r} of model {self.name!r}: {error}"
-                ) from error
-        feeds, _ = self._check(inputs)
-        prediction = await self._predict(feeds[_INPUT], context)
-        trace = prediction.trace or ()
-        return {
-            "probabilities": prediction.probabilities,
-            "confidence": prediction.confidence,
-            "stage": [entry.stage.encode() for entry in trace],
-            "memory_hit": np.array([entry.memory_hit for entry in trace], np.bool_),
-        }
-
-    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
-        """Decode pictures; see `ServedClassifier.prepare`."""
-        return await self._parts.decoder.canonical(pictures, self._target)
-
-    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
-        """Classify canonical images, with traces; see `ServedClassifier.classify`."""
-        self._check({_INPUT: images})
-        return await self._predict(images, context)
 
     def stage_counts(self) -> Mapping[str, int]:
         """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``."""
@@ -146,10 +98,25 @@ class CascadeModel(BatchedModel):
 
     def close(self) -> None:
         """Refuse what waits and release members and memory."""
-        self._batcher.close()
-        self._cascade.close()
+        super().close()
         if self._memory is not None:
             self._memory.close()
+
+    @staticmethod
+    def _described(session: ClassifierSession) -> tuple[V2Spec, ...]:
+        return (
+            *SessionModel._described(session),
+            V2Spec(name="stage", datatype="BYTES", shape=(-1,)),
+            V2Spec(name="memory_hit", datatype="BOOL", shape=(-1,)),
+        )
+
+    def _tensors(self, prediction: Prediction) -> Mapping[str, Tensor]:
+        trace = prediction.trace or ()
+        return {
+            **super()._tensors(prediction),
+            "stage": [entry.stage.encode() for entry in trace],
+            "memory_hit": np.array([entry.memory_hit for entry in trace], np.bool_),
+        }
 
     async def _predict(self, images: NDArray[np.uint8], context: RequestContext) -> Prediction:
         """Answer for checked images, from the memory as far as it goes."""
@@ -172,16 +139,6 @@ class CascadeModel(BatchedModel):
             if record is not None:
                 record.stages[entry.stage] += 1
         return prediction
-
-    async def _submit(
-        self,
-        computation: Computation[NDArray[np.uint8], Prediction],
-        images: NDArray[np.uint8],
-        context: RequestContext,
-    ) -> Prediction:
-        return await self._batcher.submit(
-            computation, images, len(images), deadline_s=context.deadline_s
-        )
 
     def _recalling_computation(
         self, memory: ServedMemory, context: RequestContext
@@ -216,12 +173,3 @@ class CascadeModel(BatchedModel):
         if spec is None or not self._parts.remember:
             return None
         return ServedMemory(self._cascade, spec, self._sidecar.task, self._parts.redis)
-
-
-def _outputs(classes: int) -> tuple[V2Spec, ...]:
-    return (
-        V2Spec(name="probabilities", datatype="FP32", shape=(-1, classes)),
-        V2Spec(name="confidence", datatype="FP32", shape=(-1,)),
-        V2Spec(name="stage", datatype="BYTES", shape=(-1,)),
-        V2Spec(name="memory_hit", datatype="BOOL", shape=(-1,)),
-    )

@@ -86,6 +86,8 @@ def model_files(path: Path) -> list[Path]:
         if sidecar is None:
             continue
         files |= {current.parent / Path(file.path).name: None for file in sidecar.files}
+        if sidecar.state.path is not None:
+            files[current.with_name(sidecar.state.path)] = None
         if sidecar.cascade is not None:
             members = (sidecar.cascade.a, sidecar.cascade.b)
             waiting += [current.with_name(member.name + SUFFIX) for member in members]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from server.serving.lessons import Lesson
 from server.serving.model_folder import FoundModel, Revision, revision_of
 
 ModelState = Literal["READY", "LOADING", "UNAVAILABLE"]
@@ -42,6 +43,7 @@ class ModelSlot:
         failed: Whether it could not be loaded from these files.
         withdrawn: Whether it was unloaded by request, so that it does not come back by itself.
         glimpsed: Its files as they were at the last look into the folders; None: not looked at.
+        taught: What it had been taught at run time when it was last loaded.
     """
 
     found: FoundModel
@@ -50,6 +52,7 @@ class ModelSlot:
     failed: bool = False
     withdrawn: bool = False
     glimpsed: Revision | None = None
+    taught: tuple[Lesson, ...] = ()
 
     def look(self) -> bool:
         """Look at its files; return whether they are as they were at the last look.

@@ -17,6 +17,7 @@ from typing import Any
 from bicameral.errors import BicameralError, unknown_name
 from server.errors import RequestError
 from server.serving.footprint import return_free_memory
+from server.serving.lessons import Lesson
 from server.serving.loaded_models import Lease, LoadedModel, LoadedModels
 from server.serving.loading import load_served_model
 from server.serving.model_folder import (
@@ -55,6 +56,8 @@ class ModelRepository:
         self._parts = parts
         self._drain_s = drain_s
         self._slots: dict[str, dict[str, ModelSlot]] = {}
+        #: What each version shall know beside its files whenever it is loaded.
+        self._lessons: dict[ModelVersion, tuple[Lesson, ...]] = {}
         self._loaded = LoadedModels()
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -151,6 +154,16 @@ class ModelRepository:
         """
         await self._apart(partial(self._unload_by_request, name, version))
 
+    async def teach(self, model: ModelVersion, lessons: Sequence[Lesson]) -> None:
+        """Let a version know these lessons and no others, now and whenever it is loaded again.
+
+        It goes on if the caller is cancelled. Until it knows them, it answers as before.
+
+        Raises:
+            RequestError: 400 with the reason if it cannot learn them; it stays as it was.
+        """
+        await self._apart(partial(self._teach, model, tuple(lessons)))
+
     async def refresh(self) -> None:
         """Look into the folders and follow what has changed there.
 
@@ -206,6 +219,20 @@ class ModelRepository:
         for chosen in list(slots) if version is None else [version]:
             slots[chosen].withdrawn = True
             await self._retire(name, chosen, "unloaded by request")
+
+    async def _teach(self, model: ModelVersion, lessons: tuple[Lesson, ...]) -> None:
+        before = self._lessons.get(model, ())
+        self._lessons[model] = lessons
+        slot = self._slots.get(model.name, {}).get(model.version)
+        loaded = self._loaded.get(model.name, model.version) is not None
+        if slot is None or not loaded or slot.taught == lessons:
+            return
+        seen, failed, status = slot.seen, slot.failed, slot.status
+        if not await self._load(slot, retry=True):
+            reason = slot.status[1]
+            self._lessons[model] = before
+            slot.seen, slot.failed, slot.status = seen, failed, status
+            raise RequestError(400, reason)
 
     async def _follow_folders(self) -> None:
         found = await self._scan()
@@ -301,7 +328,9 @@ class ModelRepository:
         revision = await asyncio.to_thread(revision_of, found.path)
         if revision == slot.seen and slot.failed and not retry:
             return False
-        if revision == slot.seen and loaded and not slot.failed:
+        served_as = ModelVersion(name=found.name, version=found.version)
+        lessons = self._lessons.get(served_as, ())
+        if revision == slot.seen and loaded and not slot.failed and lessons == slot.taught:
             slot.status = READY
             return True
         if self._started and not retry and not await asyncio.to_thread(slot.look):
@@ -313,8 +342,9 @@ class ModelRepository:
             model, memory = await asyncio.to_thread(
                 load_served_model,
                 found.path,
-                ModelVersion(name=found.name, version=found.version),
+                served_as,
                 self._parts,
+                lessons,
             )
         except Exception as error:  # whatever is wrong with it, the others go on
             expected = isinstance(error, BicameralError)
@@ -323,7 +353,7 @@ class ModelRepository:
             slot.status = ("READY" if loaded else "UNAVAILABLE", str(error) or repr(error))
             return False
         replaced = self._loaded.put(LoadedModel(model, memory))
-        slot.status = READY
+        slot.status, slot.taught = READY, lessons
         _log.info("loaded %s version %s from %s", found.name, found.version, found.path)
         if replaced is not None:
             await self._free(replaced)

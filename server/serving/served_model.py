@@ -33,6 +33,11 @@ class ModelVersion:
     name: str
     version: str
 
+    @property
+    def key(self) -> str:
+        """Return both as one word."""
+        return f"{self.name}/{self.version}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:

@@ -22,15 +22,19 @@ PATIENCE_S = 30.0
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, write_classifier: Writer, write_cascade: Writer
+    tmp_path_factory: pytest.TempPathFactory,
+    write_classifier: Writer,
+    write_cascade: Writer,
+    write_read_out: Writer,
 ) -> Iterator[RunningServer]:
-    """One worker with a cascade and its members."""
+    """One worker with a cascade, its members, and a model that learns."""
     folder = tmp_path_factory.mktemp("models")
     members = []
     for seed, name in enumerate(("net", "other")):
         sidecar = read_sidecar(write_classifier(folder, name, seed=seed))
         members.append((name, member_sha256(sidecar)))
     write_cascade(folder, "pair", *members)
+    write_read_out(folder, "learner")
     log = tmp_path_factory.mktemp("log") / "server.log"
     main = "from bicameral.cli.app import main; main()"
     words = [sys.executable, "-c", main, "serve", str(folder), "--port={port}", "--workers=1"]

@@ -15,6 +15,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisco
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import cv2
 import numpy as np
 import pytest
 
@@ -444,6 +445,45 @@ def test_every_worker_follows_whoever_was_asked(
         assert serve.ask("POST", f"/v2/repository/models/{model}/unload") == (200, b"")
     status, body = serve.ask("GET", "/v2/health/ready")
     assert (status, b"no model is loaded" in body) == (503, True)
+
+
+def test_a_class_that_one_worker_was_taught_is_known_to_all_and_to_their_replacements(
+    tmp_path: Path, port: int, write_read_out: Writer, pictures: np.ndarray
+):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_read_out(folder, "learner")
+    picture = cv2.imencode(".png", pictures[3])[1].tobytes()
+
+    def post(path: str) -> Any:
+        connection = server.connect()
+        connection.request("POST", path, picture, {"Content-Type": "image/png"})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        assert answer.status == 200, body
+        return body
+
+    def answers() -> set[str]:
+        """Return what new connections are told; each may reach another worker."""
+        asked = [post("/v1/classify/learner") for _ in range(24)]
+        return {answer["results"][0]["label"] for answer in asked}
+
+    options = ["--port", str(port), "--workers", "3"]
+    with Server([*SERVE, str(folder), *options], port, tmp_path / "log") as server:
+        until(lambda: server.status() == 200, "the server is ready")
+        before = answers()
+        assert "hat" not in before
+        post("/v1/models/learner/classes/hat/examples")
+        assert answers() == {"hat"}, "every worker knows it when the request is answered"
+
+        os.kill(server.workers()[0], signal.SIGKILL)
+        until(lambda: server.status() == 503, "the server is not ready")
+        until(lambda: server.status() == 200, "the replacement is ready")
+        assert answers() == {"hat"}
+
+        assert server.ask("DELETE", "/v1/models/learner/classes") == (204, b"")
+        assert answers() == before
 
 
 def test_what_changes_in_the_folder_reaches_all_workers_when_it_is_whole(

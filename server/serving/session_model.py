@@ -1,0 +1,152 @@
+"""Any classifier behind a queue: canonical images in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.protocols import ClassifierSession, ImageFormat, SupportsLearning
+from bicameral.types import Prediction
+from edge.loading import load_classifier
+from edge.sidecar import Sidecar, read_sidecar
+from server.errors import RequestError
+from server.serving.computation import Computation
+from server.serving.lessons import Lesson, taught
+from server.serving.parts import BatchedModel, ServingParts
+from server.serving.picture_input import PictureTarget
+from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
+from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
+
+#: The only input: canonical images, or encoded pictures.
+_INPUT = "image"
+
+
+class SessionModel(BatchedModel):
+    """`server.serving.served_model.ServedClassifier` for a `ClassifierSession` of any kind."""
+
+    def __init__(
+        self,
+        served_as: ModelVersion,
+        sidecar: Sidecar,
+        session: ClassifierSession,
+        parts: ServingParts,
+    ) -> None:
+        """Join a classifier with its queue, and warm it up.
+
+        Args:
+            served_as: Name and version for requests.
+            sidecar: Describes it.
+            session: Answers; this model closes it.
+            parts: What all models share.
+        """
+        inputs = (canonical_spec(_INPUT, session.image),)
+        super().__init__(served_as, sidecar, (inputs, self._described(session)), parts)
+        self._classifier = session
+        self._target = PictureTarget(image=session.image, prepare=session.prepare)
+        self._check = InputCheck(self.name, inputs, parts.requests.max_rows)
+        # A blank run asks every part of it, so it is the longest.
+        cost = self._warmed(lambda rows: session.warm_up([rows]))
+        self._main = self._compute = Computation(
+            name="classify", run=session.predict, cost=cost, stacking=IMAGE_STACKING
+        )
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        served_as: ModelVersion,
+        parts: ServingParts,
+        lessons: Sequence[Lesson] = (),
+    ) -> SessionModel:
+        """Load a sidecar, and teach the classifier what it was taught before.
+
+        Raises:
+            DataError: If a file is absent or damaged, or it cannot learn that.
+        """
+        session = taught(load_classifier(path, memory="none"), lessons)
+        return cls(served_as, read_sidecar(path), session, parts)
+
+    @property
+    def platform(self) -> str:
+        """A name of our own: no other server runs these."""
+        return "bicameral_classifier"
+
+    @property
+    def image(self) -> ImageFormat:
+        """The canonical image."""
+        return self._classifier.image
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, also those that were learned."""
+        return self._classifier.labels
+
+    @property
+    def example_counts(self) -> Mapping[str, int] | None:
+        """How many examples each class was learned from; None: it does not learn."""
+        session = self._classifier
+        return session.example_counts if isinstance(session, SupportsLearning) else None
+
+    async def infer(
+        self, inputs: Mapping[str, Tensor], *, context: RequestContext
+    ) -> Mapping[str, Tensor]:
+        """Classify; see `ServedModel.infer`.
+
+        Returns:
+            ``probabilities`` FP32 (N, C) and ``confidence`` FP32 (N,).
+        """
+        pictures = inputs.get(_INPUT)
+        if isinstance(pictures, list):
+            self._check.require_names(inputs)
+            try:
+                inputs = {**inputs, _INPUT: await self.prepare(pictures)}
+            except DataError as error:
+                raise RequestError(
+                    400, f"input {_INPUT!r} of model {self.name!r}: {error}"
+                ) from error
+        feeds, _ = self._check(inputs)
+        return self._tensors(await self._predict(feeds[_INPUT], context))
+
+    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Decode pictures; see `ServedClassifier.prepare`."""
+        return await self._parts.decoder.canonical(pictures, self._target)
+
+    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
+        """Classify canonical images; see `ServedClassifier.classify`."""
+        self._check({_INPUT: images})
+        return await self._predict(images, context)
+
+    def close(self) -> None:
+        """Refuse what waits and release the classifier."""
+        self._batcher.close()
+        self._classifier.close()
+
+    @staticmethod
+    def _described(session: ClassifierSession) -> tuple[V2Spec, ...]:
+        """Describe what `infer` returns."""
+        return (
+            V2Spec(name="probabilities", datatype="FP32", shape=(-1, len(session.labels))),
+            V2Spec(name="confidence", datatype="FP32", shape=(-1,)),
+        )
+
+    def _tensors(self, prediction: Prediction) -> Mapping[str, Tensor]:
+        """Return what `infer` returns."""
+        return {"probabilities": prediction.probabilities, "confidence": prediction.confidence}
+
+    async def _predict(self, images: NDArray[np.uint8], context: RequestContext) -> Prediction:
+        """Answer for checked images."""
+        return await self._submit(self._compute, images, context)
+
+    async def _submit(
+        self,
+        computation: Computation[NDArray[np.uint8], Prediction],
+        images: NDArray[np.uint8],
+        context: RequestContext,
+    ) -> Prediction:
+        return await self._batcher.submit(
+            computation, images, len(images), deadline_s=context.deadline_s
+        )
