@@ -38,6 +38,7 @@ app.command(
 )
 app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
 app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
+app.command("bicameral.cli.zoo:zoo", name="zoo", help="Show classifiers and what each is good for.")
 app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
 app.command(
     "bicameral.cli.export:export", name="export", help="Write a model's files for a device."
@@ -90,6 +91,11 @@ assess.command(
     "bicameral.cli.assess_exports:assess_exports",
     name="exports",
     help="Export models for every target and compare them.",
+)
+assess.command(
+    "bicameral.cli.assess_zoo:assess_zoo",
+    name="zoo",
+    help="Measure classifiers alike: accuracy, calibration, robustness, cost.",
 )
 app.command(assess)
 

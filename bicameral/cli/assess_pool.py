@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 
 def assess_pool(
-    logits: Path,
+    logits: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)],
     *,
     output: Path,
     references: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
@@ -25,7 +25,8 @@ def assess_pool(
     """Choose the best pair of a trained pool and judge it; writes evaluation.json and report.html.
 
     Args:
-        logits: Folder logits/ of a run of `bicameral train cascade`.
+        logits: Folders logits/ of `bicameral train cascade` or `bicameral assess zoo`; several are
+            one pool, and a network that is in two of them is taken from the first.
         output: Folder for the two files.
         references: Large single networks to compare with; those named wide_residual* by default.
         data: The data set that the pool was trained on, for the report's pictures.
@@ -42,9 +43,10 @@ def assess_pool(
     from models.cascade.plan import EvaluationSettings
     from models.cascade.results_folder import write_results
     from models.classifiers.datasets import load_dataset
-    from models.classifiers.logits import read_pool_logits
+    from models.classifiers.logits import read_pools
+    from models.zoo.catalogue import newcomers
 
-    pool = read_pool_logits(logits)
+    pool = read_pools(logits)
     large = references or tuple(
         dict.fromkeys(
             network.architecture
@@ -58,6 +60,7 @@ def assess_pool(
         cost=cost,
         max_usage=max_usage,
         selection_seeds=(seed,),
+        zoo=newcomers(network.architecture for network in pool.networks),
     )
     evaluation = evaluate_cascade(pool, settings)
     command = shlex.join(["bicameral", *sys.argv[1:]])

@@ -17,6 +17,7 @@ def train_cascade(
     data: str,
     *,
     output: Path,
+    pool: Literal["cnn", "zoo"] = "cnn",
     networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     references: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     epochs: int = 12,
@@ -42,6 +43,8 @@ def train_cascade(
         data: fashion-mnist, a folder (IDX files, CIFAR-10 batches, or one sub-folder per class),
             or a .toml list of files to download.
         output: Folder of the run: networks/, logits/, model/, evaluation.json and report.html.
+        pool: Small networks to choose from: the pool of small CNNs, or these and the zoo's. The
+            report then says whether a pair with a network of the zoo beats the best one without.
         networks: Small architectures; all of the pool if none is named.
         references: Large single architectures to compare with; all if none is named.
         epochs: Passes over the training images, for every network.
@@ -69,12 +72,14 @@ def train_cascade(
     from models.cascade.pipeline import PipelineSettings
     from models.cascade.pipeline import train_cascade as run_pipeline
     from models.cascade.plan import EvaluationSettings
-    from models.classifiers.architectures import POOL, REFERENCES
+    from models.classifiers.architectures import POOL, REFERENCES, ZOO
     from models.classifiers.augmentation import Augmentation
     from models.classifiers.pool_training import PoolProgress, PoolSettings
     from models.classifiers.training import Recipe
+    from models.zoo.catalogue import newcomers
 
     prefix = model_prefix(data, name)
+    small = networks or tuple(POOL | ZOO if pool == "zoo" else POOL)
     settings = PipelineSettings(
         pool=PoolSettings(
             source=data,
@@ -84,12 +89,13 @@ def train_cascade(
             command=shlex.join(["bicameral", *sys.argv[1:]]),
             limits=_LIMITS,
         ),
-        small=networks or tuple(POOL),
+        small=small,
         evaluation=EvaluationSettings(
             references=references or tuple(REFERENCES),
             requirement=requirement_from_flags(min_accuracy, max_cost, cost),
             cost=cost,
             max_usage=max_usage,
+            zoo=newcomers((*small, *(f"{name}_distilled" for name in small))),
         ),
         seed=seed,
         finalist_seeds=finalist_seeds,

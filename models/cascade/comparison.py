@@ -105,6 +105,8 @@ def _opponents(
         systems += [
             ("big_little_at_cost", pick.opponents.big_little, bench.calibrated),
             ("big_little_at_accuracy", pick.opponents.big_little_equal, bench.calibrated),
+            ("best_with_zoo", pick.opponents.with_zoo, bench.calibrated),
+            ("best_without_zoo", pick.opponents.without_zoo, bench.calibrated),
         ]
     if choice.name == bench.plan.chosen:
         systems += [

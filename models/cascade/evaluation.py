@@ -91,7 +91,7 @@ def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) ->
         single_front=tuple(system_record(calibrated, name) for name in plan.single_front),
         choices=choices,
         detail=detail_record(subject, calibrated, bench.raw, settings.resampling),
-        notes=tuple(_notes(plan, choices)),
+        notes=(*_notes(plan, choices), *_zoo_notes(plan, choices)),
     )
 
 
@@ -146,6 +146,25 @@ def _complementarity(pool: ValidationPool) -> ComplementarityRecord:
 
 def _rows(matrix: NDArray[np.float64]) -> Matrix:
     return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _zoo_notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
+    """Say, of what ships, whether a pair with a network of the zoo beats the pool without it."""
+    for choice in choices:
+        for against in choice.comparisons if choice.name == plan.chosen else ():
+            if against.against not in ("best_with_zoo", "best_without_zoo"):
+                continue
+            ships_zoo = against.against == "best_without_zoo"
+            gap = against.accuracy_difference
+            beats = ships_zoo and gap.low > 0.0
+            sides = ("with", "without") if ships_zoo else ("without", "with")
+            yield (
+                f"A pair with a network of the zoo {'beats' if beats else 'does not beat'} the "
+                f"best pair without one: the chosen pair ({sides[0]} one) minus the best pair "
+                f"{sides[1]} one is {100 * gap.value:+.2f} points [{100 * gap.low:+.2f}, "
+                f"{100 * gap.high:+.2f}] for {against.macs_ratio:.2f} times its "
+                "multiply-accumulates."
+            )
 
 
 def _notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bicameral.errors import DataError, UserError
 from models.cascade.baselines import (
@@ -65,6 +66,8 @@ class EvaluationSettings:
         selection_seeds: Seeds whose mean accuracy decides; None: those that all networks have.
             Networks that lack one of them stand in the tables but are not chosen.
         reference_tolerance: The reference is the cheapest within this (0..1) of the best.
+        zoo: Small networks that are new to the pool: the best pair with one of them is compared
+            with the best pair without.
         splits: Random halves for the optimism of choosing.
         resampling: Of the intervals; its seed also draws the halves.
     """
@@ -75,6 +78,7 @@ class EvaluationSettings:
     max_usage: float = 1.0
     selection_seeds: tuple[int, ...] | None = None
     reference_tolerance: float = 0.003
+    zoo: tuple[str, ...] = ()
     splits: int = 50
     resampling: Resampling = field(default_factory=Resampling)
 
@@ -88,12 +92,16 @@ class Opponents:
         mixture: Random mixture of two single networks at that cost.
         big_little: Most accurate big-little cascade of at most that cost.
         big_little_equal: Cheapest big-little cascade of at least the cascade's accuracy.
+        with_zoo: Where no network is of the zoo: the pair with one that meets the requirement best.
+        without_zoo: Where a network is of the zoo: the pair without one that does.
     """
 
     single: str | None
     mixture: Mixture | None
     big_little: OperatingPoint | None
     big_little_equal: OperatingPoint | None
+    with_zoo: OperatingPoint | None
+    without_zoo: OperatingPoint | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +191,7 @@ class _Roles:
     eligible: tuple[str, ...]
     small: tuple[str, ...]
     reference: str
+    zoo: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +262,13 @@ def _roles(pool: ValidationPool, settings: EvaluationSettings) -> _Roles:
             f"references {list(references)}; at least two small ones and one reference are needed"
         )
     reference = choose_reference(pool, references, seeds, settings.reference_tolerance)
-    return _Roles(seeds=tuple(seeds), eligible=eligible, small=small, reference=reference)
+    return _Roles(
+        seeds=tuple(seeds),
+        eligible=eligible,
+        small=small,
+        reference=reference,
+        zoo=tuple(name for name in small if name in settings.zoo),
+    )
 
 
 def _candidates(
@@ -297,7 +312,7 @@ def _choices(
     if settings.requirement is not None:
         wanted.insert(0, ("requested", pairs, settings.requirement))
     return tuple(
-        _choice(pool, name, candidates, requirement, (big_little.grid, roles.eligible))
+        _choice(pool, name, candidates, requirement, (big_little.grid, roles))
         for name, candidates, requirement in wanted
     )
 
@@ -307,7 +322,7 @@ def _choice(
     name: str,
     candidates: _Candidates,
     requirement: Requirement,
-    against: tuple[PolicyGrid, tuple[str, ...]],
+    against: tuple[PolicyGrid, _Roles],
 ) -> Choice:
     """Meet one requirement, with an allowance for the optimism of choosing where that is possible.
 
@@ -316,7 +331,7 @@ def _choice(
         name: Of the choice.
         candidates: Policies to choose from.
         requirement: What to reach.
-        against: Big-little policies and single networks to find the opponents among.
+        against: Big-little policies, and who may stand where, to find the opponents among.
     """
     grid = candidates.grid
     optimism = selection_optimism(pool, grid, candidates.halves, requirement)
@@ -329,6 +344,8 @@ def _choice(
     if point is not None:
         opponents = _opponents(pool, point, grid.axes, *against)
         outcome = Pick(point=point, allowance=allowance, opponents=opponents)
+        if candidates.family == "pair" and against[1].zoo:
+            outcome = _with_zoo(pool, grid, requirement, outcome, against[1].zoo)
     return Choice(
         name=name,
         family=candidates.family,
@@ -343,8 +360,9 @@ def _opponents(
     point: OperatingPoint,
     axes: PolicyAxes,
     big_little: PolicyGrid,
-    singles: tuple[str, ...],
+    roles: _Roles,
 ) -> Opponents:
+    singles = roles.eligible
     usage, accuracy = (
         float(np.mean([of[point.seeds.index(seed)] for seed in axes.seeds]))
         for of in (point.validation_usage, point.validation_accuracy)
@@ -355,7 +373,33 @@ def _opponents(
         mixture=mixture_at_cost(pool, singles, axes.seeds, cost=axes.cost, limit=limit),
         big_little=find(pool, big_little, MaxCost(cost=limit)),
         big_little_equal=find(pool, big_little, MinAccuracy(accuracy=accuracy)),
+        with_zoo=None,
+        without_zoo=None,
     )
+
+
+def _with_zoo(
+    pool: ValidationPool, grid: PolicyGrid, requirement: Requirement, pick: Pick, zoo: Sequence[str]
+) -> Pick:
+    """Add what meets the requirement best on the other side: with the zoo, or without it."""
+    point, of_zoo = pick.point, _zoo_pairs(grid.axes, zoo)
+    is_of_zoo = point.a in zoo or point.b in zoo
+    others = (~of_zoo if is_of_zoo else of_zoo)[..., None, None, None]
+    # What is no number is never found.
+    masked = replace(grid, accuracy=np.where(others, grid.accuracy, np.nan))
+    other = find(pool, masked, requirement, pick.allowance)
+    opponents = (
+        replace(pick.opponents, without_zoo=other)
+        if is_of_zoo
+        else replace(pick.opponents, with_zoo=other)
+    )
+    return replace(pick, opponents=opponents)
+
+
+def _zoo_pairs(axes: PolicyAxes, zoo: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which pairs (F, B) hold a network of the zoo."""
+    first, second = (np.isin(names, zoo) for names in (axes.firsts, axes.seconds))
+    return np.asarray(first[:, None] | second[None, :])
 
 
 def _chosen(choices: Sequence[Choice], settings: EvaluationSettings) -> tuple[str, OperatingPoint]:

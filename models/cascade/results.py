@@ -36,6 +36,8 @@ OpponentName = Literal[
     "mixture_at_cost",
     "big_little_at_cost",
     "big_little_at_accuracy",
+    "best_with_zoo",
+    "best_without_zoo",
     "paper_pair",
     "paper_threshold",
 ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,31 @@ def read_pool_logits(folder: Path) -> PoolLogits:
         test_labels=targets["test_labels"].astype(np.int64),
         networks=tuple(sorted(networks, key=lambda network: (network.architecture, network.seed))),
     )
+
+
+def read_pools(folders: Sequence[Path]) -> PoolLogits:
+    """Read the networks of one or more folders as one pool.
+
+    A network that is in several folders is taken from the first. CPU times of several folders come
+    from different runs and cannot be compared, so they count as not measured.
+
+    Raises:
+        DataError: As `read_pool_logits`, or if the folders are of different data.
+    """
+    pools = [read_pool_logits(folder) for folder in folders]
+    if len(pools) == 1:
+        return pools[0]
+    found: dict[tuple[str, int], NetworkLogits] = {}
+    for folder, pool in zip(folders, pools, strict=True):
+        if pool.dataset_sha256 != pools[0].dataset_sha256:
+            raise DataError(
+                f"{folder} holds logits for a data set with sha256 {pool.dataset_sha256}, "
+                f"{folders[0]} for {pools[0].dataset_sha256}; give folders of the same data and "
+                "split"
+            )
+        for network in pool.networks:
+            found.setdefault((network.architecture, network.seed), replace(network, cpu_us=0.0))
+    return replace(pools[0], networks=tuple(found[key] for key in sorted(found)))
 
 
 def _read_network(path: Path, targets: Mapping[str, NDArray[Any]]) -> NetworkLogits:

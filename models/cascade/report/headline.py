@@ -35,6 +35,8 @@ _DECISIVE: tuple[OpponentName, ...] = (
     "reference",
     "best_single_at_cost",
     "big_little_at_accuracy",
+    "best_with_zoo",
+    "best_without_zoo",
 )
 
 

@@ -139,7 +139,7 @@ def _gallery(
         note=f"{note}; those that A was surest of come first. Beside A's answer stands its score.",
         thumbnails=tuple(
             Thumbnail(
-                source=_data_url(images.images[image.index]),
+                source=data_url(images.images[image.index]),
                 index=image.index,
                 label=labels[image.label],
                 a=labels[image.a],
@@ -160,7 +160,7 @@ def _evenly(changed: Sequence[ChangedImage]) -> list[ChangedImage]:
     return [changed[place] for place in places]
 
 
-def _data_url(image: NDArray[np.uint8]) -> str:
+def data_url(image: NDArray[np.uint8]) -> str:
     """Return a PNG of an image (H, W, 1 or 3: RGB) as a data URL."""
     scale = MAX_SIDE / max(image.shape[:2])
     ordered = image[..., ::-1]  # OpenCV's colours are BGR

@@ -65,6 +65,8 @@ OPPONENT_WORDS: dict[OpponentName, str] = {
     "mixture_at_cost": "a random mixture of two single networks at its cost",
     "big_little_at_cost": "the best big-little cascade of at most its cost",
     "big_little_at_accuracy": "the cheapest big-little cascade of its accuracy",
+    "best_with_zoo": "the best pair with a network of the zoo",
+    "best_without_zoo": "the best pair without a network of the zoo",
     "paper_pair": "the paper's pair and threshold",
     "paper_threshold": "the paper's threshold for this pair",
 }

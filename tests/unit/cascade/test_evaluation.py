@@ -18,6 +18,7 @@ from models.cascade.results import (
     CascadeEvaluation,
     ChoiceRecord,
     ComparisonRecord,
+    SystemRecord,
     read_evaluation,
     write_evaluation,
 )
@@ -259,3 +260,39 @@ def test_the_same_logits_give_the_same_record(
 def test_no_torch_is_needed() -> None:
     code = "import sys; import models.cascade.evaluation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def with_zoo(pool: PoolLogits) -> CascadeEvaluation:
+    return evaluate_cascade(pool, replace(SETTINGS, zoo=("middle", "not trained")))
+
+
+def test_every_pair_is_compared_with_the_best_on_the_other_side_of_the_zoo(
+    with_zoo: CascadeEvaluation,
+) -> None:
+    for choice in with_zoo.choices:
+        compared = {one.against: one for one in choice.comparisons}
+        if choice.system is None or choice.family == "big_little":
+            assert not {"best_with_zoo", "best_without_zoo"} & set(compared)
+            continue
+        of_zoo = "middle" in (choice.system.a, choice.system.b)
+        other = compared["best_without_zoo" if of_zoo else "best_with_zoo"].opponent
+        assert isinstance(other, SystemRecord)
+        assert ("middle" in (other.a, other.b)) is not of_zoo
+
+
+def test_the_verdict_on_the_zoo_is_that_of_the_interval(with_zoo: CascadeEvaluation) -> None:
+    [note] = [note for note in with_zoo.notes if "network of the zoo" in note]
+    choice = _choice(with_zoo, with_zoo.detail.choice)
+    [against] = [one for one in choice.comparisons if one.against.endswith("_zoo")]
+    beats = against.against == "best_without_zoo" and against.accuracy_difference.low > 0.0
+    assert ("does not beat" not in note) is beats
+    assert f"{100 * against.accuracy_difference.value:+.2f} points" in note
+
+
+def test_without_networks_of_the_zoo_nothing_is_said_of_it(
+    evaluation: CascadeEvaluation, with_zoo: CascadeEvaluation
+) -> None:
+    assert not any("zoo" in note for note in evaluation.notes)
+    systems = [choice.system for choice in evaluation.choices]
+    assert systems == [choice.system for choice in with_zoo.choices]

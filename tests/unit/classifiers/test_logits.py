@@ -15,6 +15,7 @@ from models.classifiers.logits import (
     NetworkLogits,
     network_logits_path,
     read_pool_logits,
+    read_pools,
     write_network_logits,
     write_targets,
 )
@@ -172,3 +173,31 @@ def test_a_pool_without_networks_or_targets_says_so(tmp_path: Path) -> None:
     write_targets(tmp_path, _dataset())
     with pytest.raises(DataError, match="no logits of networks"):
         read_pool_logits(tmp_path)
+
+
+def test_folders_of_the_same_data_are_one_pool_in_which_the_first_has_precedence(
+    tmp_path: Path,
+) -> None:
+    dataset = _dataset()
+    for folder, networks in (
+        ("cnn", [_network(), _network(seed=1)]),
+        ("zoo", [_network(macs=1), _network("other")]),
+    ):
+        write_targets(tmp_path / folder, dataset)
+        for network in networks:
+            write_network_logits(tmp_path / folder, network)
+    pool = read_pools([tmp_path / "cnn", tmp_path / "zoo"])
+    found = [(net.architecture, net.seed, net.macs) for net in pool.networks]
+    assert found == [("other", 0, 2_360_000), ("res8", 0, 2_360_000), ("res8", 1, 2_360_000)]
+    assert all(network.cpu_us == 0.0 for network in pool.networks), "times of different runs"
+    assert read_pools([tmp_path / "cnn"]).networks[0].cpu_us == 71.5
+
+
+def test_folders_of_different_data_are_no_pool(tmp_path: Path) -> None:
+    for folder, validation in (("one", 5), ("other", 6)):
+        write_targets(tmp_path / folder, _dataset(validation=validation))
+        rng = np.random.default_rng(0)
+        logits = rng.normal(0, 5, (validation, CLASSES)).astype(np.float32)
+        write_network_logits(tmp_path / folder, _network(validation=logits))
+    with pytest.raises(DataError, match="give folders of the same data"):
+        read_pools([tmp_path / "one", tmp_path / "other"])

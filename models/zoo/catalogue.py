@@ -1,0 +1,130 @@
+"""Every entry of the zoo, and the networks it is compared with; needs no torch.
+
+The figures of an entry are not here: `bicameral assess zoo` measures them, and they come from the
+file it wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from bicameral.errors import unknown_name
+
+#: ``network``: trains from images. ``pool``: such a network that the cascade's pool has anyway.
+#: ``head``: works on the features of a trained network. ``compared``: a part of the shipped
+#: cascade, measured beside the zoo.
+Kind = Literal["network", "pool", "head", "compared"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooEntry:
+    """A classifier from the literature.
+
+    Attributes:
+        title: What it is, in a few words.
+        kind: What it works on.
+        paper: Title of the paper.
+        arxiv: Number of the paper at arxiv.org.
+        offers: What it can do that its accuracy does not show.
+        published: The figure for FashionMNIST that its authors or others have published, with its
+            source, and how that differs; empty where none was found.
+        card: Path of its model card in the project.
+        nano: Whether the card claims that it runs on a Jetson Nano.
+    """
+
+    title: str
+    kind: Kind
+    paper: str
+    arxiv: str
+    offers: str
+    published: str
+    card: str
+    nano: bool
+
+    @property
+    def paper_url(self) -> str:
+        """Where the paper is."""
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+
+#: Entries by the name of what is trained, without data set and seed.
+CATALOGUE: dict[str, ZooEntry] = {
+    "dual_branch": ZooEntry(
+        title="two small branches, 14,862 parameters",
+        kind="pool",
+        paper="Building Efficient Lightweight CNN Models",
+        arxiv="2501.15547",
+        offers="Fits a microcontroller: 58 KB of weights.",
+        published="89 % (abstract of the paper; branches trained apart, then joined)",
+        card="docs/zoo/dual_branch.md",
+        nano=True,
+    ),
+    "squeeze16_distilled": ZooEntry(
+        title="fire modules, distilled; the cascade's A",
+        kind="compared",
+        paper="SqueezeNet: AlexNet-level accuracy with 50x fewer parameters",
+        arxiv="1602.07360",
+        offers="Answers every image in the shipped cascade.",
+        published="",
+        card="docs/cascade.md",
+        nano=True,
+    ),
+    "vgg24_distilled": ZooEntry(
+        title="plain 3x3 convolutions, distilled; the cascade's B",
+        kind="compared",
+        paper="Very Deep Convolutional Networks for Large-Scale Image Recognition",
+        arxiv="1409.1556",
+        offers="Is asked by the shipped cascade where A is not sure.",
+        published="",
+        card="docs/cascade.md",
+        nano=True,
+    ),
+    "wide_residual32": ZooEntry(
+        title="wide residual network; the cascade's reference",
+        kind="compared",
+        paper="Wide Residual Networks",
+        arxiv="1605.07146",
+        offers="The large single network that the cascade is measured against.",
+        published="",
+        card="docs/cascade.md",
+        nano=True,
+    ),
+    "cascade": ZooEntry(
+        title="squeeze16_distilled, and where it is not sure vgg24_distilled",
+        kind="compared",
+        paper="Reducing inference energy consumption using dual complementary CNNs",
+        arxiv="2412.01039",
+        offers="Spends more only on images that need it; remembers results.",
+        published="",
+        card="docs/cascade.md",
+        nano=True,
+    ),
+}
+
+
+def entry(name: str) -> ZooEntry:
+    """Return an entry.
+
+    Raises:
+        UserError: If there is none of that name; the message lists those that there are.
+    """
+    if name not in CATALOGUE:
+        raise unknown_name("entry of the zoo", name, CATALOGUE)
+    return CATALOGUE[name]
+
+
+def zoo_names() -> tuple[str, ...]:
+    """Return the names of the zoo's own entries."""
+    return tuple(name for name, one in CATALOGUE.items() if one.kind != "compared")
+
+
+def newcomers(architectures: Iterable[str]) -> tuple[str, ...]:
+    """Return those architectures that the zoo adds to the cascade's pool, distilled or not."""
+    return tuple(
+        name
+        for name in dict.fromkeys(architectures)
+        if (listed := CATALOGUE.get(name.removesuffix("_distilled")))
+        and listed.kind in ("network", "head")
+    )
