@@ -11,8 +11,10 @@ from torch import nn
 from bicameral.errors import unknown_name
 from models.classifiers.networks.dense import DenseNetwork
 from models.classifiers.networks.dual_branch import DualBranchNetwork
+from models.classifiers.networks.group_to_group import GroupToGroupNetwork, Regrowth
 from models.classifiers.networks.inverted_residual import InvertedResidualNetwork
 from models.classifiers.networks.mixer import MixerNetwork
+from models.classifiers.networks.perceptron import PerceptronNetwork
 from models.classifiers.networks.rep_vgg import RepVggNetwork
 from models.classifiers.networks.residual import ResidualNetwork
 from models.classifiers.networks.shuffle import ShuffleNetwork
@@ -68,6 +70,17 @@ def _mixer(shape: ImageShape) -> nn.Module:
     )
 
 
+def _group_to_group(shape: ImageShape, regrowth: Regrowth) -> nn.Module:
+    return GroupToGroupNetwork(
+        shape.channels,
+        shape.classes,
+        height=shape.height,
+        columns=shape.width,
+        density=0.25,
+        regrowth=regrowth,
+    )
+
+
 #: The small networks that a cascade may be made of.
 POOL: dict[str, Architecture] = {
     "dual_branch": Architecture(
@@ -107,9 +120,20 @@ REFERENCES: dict[str, Architecture] = {
 }
 
 #: Networks from the literature that a cascade may also be made of; see `docs/zoo`.
-ZOO: dict[str, Architecture] = {}
+ZOO: dict[str, Architecture] = {
+    "dense_mlp": Architecture(
+        build=lambda s: PerceptronNetwork(s.channels * s.height * s.width, s.classes), epochs=8
+    ),
+    "group_to_group": Architecture(build=lambda s: _group_to_group(s, "hebbian"), epochs=8),
+}
 
-ARCHITECTURES = POOL | REFERENCES | ZOO
+#: What entries of the zoo are held against to see which part of them does the work.
+ABLATIONS: dict[str, Architecture] = {
+    "group_to_group_fixed": Architecture(build=lambda s: _group_to_group(s, "none"), epochs=8),
+    "group_to_group_random": Architecture(build=lambda s: _group_to_group(s, "random"), epochs=8),
+}
+
+ARCHITECTURES = POOL | REFERENCES | ZOO | ABLATIONS
 
 
 def build_network(name: str, shape: ImageShape) -> nn.Module:

@@ -12,6 +12,7 @@ from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
 from models.classifiers.architectures import ARCHITECTURES, POOL, ImageShape, build_network
 from models.classifiers.capabilities import Reparameterised
+from models.classifiers.networks.group_to_group import PackedLayer
 from models.classifiers.networks.rep_vgg import RepVggNetwork
 from models.onnx_export import count_cost, onnx_from_network
 
@@ -82,6 +83,10 @@ def test_the_graphs_cost_is_what_its_torch_layers_multiply(name: str) -> None:
         if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
             layer.register_forward_hook(
                 lambda layer, _, out: multiplied.append(out.numel() * layer.weight[0].numel())
+            )
+        if isinstance(layer, PackedLayer):
+            layer.register_forward_hook(
+                lambda layer, _, out: multiplied.append(out.numel() * layer.weight.shape[1])
             )
     fused(torch.zeros(1, 1, 28, 28))
     total = sum(multiplied)
