@@ -60,10 +60,10 @@ $(VENV)/.evaluate: $(VENV)/.uv requirements/evaluate.txt pyproject.toml
 	$(UV) --no-deps -e .
 	touch $@
 
-# torch stays outside the lock, so that no other target can pull it.
+# torch stays outside the lock, so that no other target can pull it, and so does what only trains.
 $(VENV)/.test: $(VENV)/.uv requirements/test.txt pyproject.toml
 	$(UV) --require-hashes -r requirements/test.txt
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet torch==2.13.0 snntorch==1.0.0
 	$(UV) --no-deps -e .
 	touch $@ $(VENV)/.evaluate
 

@@ -120,18 +120,19 @@ class Comparison:
         return not self.failures
 
 
-def tolerance_for(a: Precision, b: Precision, *, gated: bool = False) -> Tolerance:
+def tolerance_for(a: Precision, b: Precision, *, discontinuous: bool = False) -> Tolerance:
     """Return the tolerance of the coarser precision.
 
     Args:
         a: Precision of one model.
         b: Precision of the other.
-        gated: Whether they are cascades. A sample whose confidence lies at the threshold may be
-            answered by one network here and by both there, however little the networks differ. So
-            the largest difference says nothing and is not limited; the networks' own is.
+        discontinuous: Whether they are cascades or spiking networks. A sample whose confidence
+            lies at the threshold may be answered by one network here and by both there, and a
+            neuron may fire here and not there, however little the numbers before it differ. So
+            the largest difference says nothing and is not limited; of a cascade's networks it is.
     """
     tolerance = TOLERANCES[max(a, b, key=COARSENESS.index)]
-    return replace(tolerance, difference=None) if gated else tolerance
+    return replace(tolerance, difference=None) if discontinuous else tolerance
 
 
 def compare(a: Subject, b: Subject, samples: Samples, tolerance: Tolerance) -> Comparison:

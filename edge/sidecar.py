@@ -102,7 +102,7 @@ class ExtraInput(_Part):
     meaning: str
 
 
-OutputMeaning = Literal["logits", "probabilities", "features", "stage_logits", "steer"]
+OutputMeaning = Literal["logits", "probabilities", "features", "stage_logits", "steer", "spikes"]
 
 
 class OutputSpec(_Part):
@@ -340,6 +340,14 @@ class Sidecar(_Part):
     claims: tuple[Claim, ...] = ()
     license: str
     limits: str
+
+    @property
+    def discontinuous(self) -> bool:
+        """Whether answers jump where a value crosses a threshold: gates of cascades, neurons.
+
+        Two computations of the same that differ in their rounding then differ by more, rarely.
+        """
+        return self.cascade is not None or any(one.meaning == "spikes" for one in self.outputs)
 
     @model_validator(mode="after")
     def _check_kind(self) -> Sidecar:

@@ -52,8 +52,8 @@ def compare(
     from edge.comparison import tolerance_for
 
     first, second = _load(a), _load(b)
-    gated = any(one.sidecar.cascade is not None for one in (first, second))
-    tolerance = tolerance_for(first.precision, second.precision, gated=gated)
+    jumps = any(one.sidecar.discontinuous for one in (first, second))
+    tolerance = tolerance_for(first.precision, second.precision, discontinuous=jumps)
     if max_difference is not None:
         tolerance = replace(tolerance, difference=max_difference)
     if min_agreement is not None:

@@ -12,7 +12,7 @@ EXTRA_PACKAGES: dict[str, tuple[str, ...]] = {
         "carla", "jinja2", "joblib", "msgpack", "numba", "pyclothoids", "scipy", "shapely",
         "websockets",
     ),
-    "train": ("jinja2", "onnx", "torch"),
+    "train": ("jinja2", "onnx", "snntorch", "torch"),
     "export": ("jinja2", "onnx", "onnxslim"),
     "redis": ("redis",),
     "server": (

@@ -260,9 +260,8 @@ class _Job:
         return exported, described.model_copy(update={"files": (file,)})
 
     def _compare(self, original: Subject, result: Subject, precision: Precision) -> Comparison:
-        gated = original.sidecar.cascade is not None
         tolerance = self._settings.tolerance or tolerance_for(
-            original.precision, precision, gated=gated
+            original.precision, precision, discontinuous=original.sidecar.discontinuous
         )
         try:
             return compare(original, result, self._check, tolerance)

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import nn
 
 from bicameral.errors import unknown_name
+from models.classifiers.networks.convit import ConVitNetwork
 from models.classifiers.networks.dense import DenseNetwork
 from models.classifiers.networks.dual_branch import DualBranchNetwork
 from models.classifiers.networks.group_to_group import GroupToGroupNetwork, Regrowth
@@ -18,6 +19,7 @@ from models.classifiers.networks.perceptron import PerceptronNetwork
 from models.classifiers.networks.rep_vgg import RepVggNetwork
 from models.classifiers.networks.residual import ResidualNetwork
 from models.classifiers.networks.shuffle import ShuffleNetwork
+from models.classifiers.networks.spiking import SpikingNetwork
 from models.classifiers.networks.squeeze import SqueezeNetwork
 from models.classifiers.networks.vgg import VggNetwork
 from models.classifiers.networks.wide_residual import WideResidualNetwork
@@ -125,6 +127,22 @@ ZOO: dict[str, Architecture] = {
         build=lambda s: PerceptronNetwork(s.channels * s.height * s.width, s.classes), epochs=8
     ),
     "group_to_group": Architecture(build=lambda s: _group_to_group(s, "hebbian"), epochs=8),
+    "convit": Architecture(
+        build=lambda s: ConVitNetwork(
+            s.channels, s.classes, size=(s.height, s.width), width=48, heads=4, depth=(4, 2)
+        ),
+        learning_rate=3e-3,
+        optimizer="adamw",
+        weight_decay=0.05,
+        precision="fp32",
+    ),
+    "spiking": Architecture(
+        build=lambda s: SpikingNetwork(
+            s.channels, s.classes, size=(s.height, s.width), width=16, hidden=256
+        ),
+        epochs=7,
+        precision="fp32",
+    ),
 }
 
 #: What entries of the zoo are held against to see which part of them does the work.

@@ -11,7 +11,8 @@ from bicameral.errors import UserError
 from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
 from models.classifiers.architectures import ARCHITECTURES, POOL, ImageShape, build_network
-from models.classifiers.capabilities import Reparameterised
+from models.classifiers.capabilities import ExtraOutputs, Reparameterised
+from models.classifiers.networks.convit import FixedPositionAttention, SelfAttention
 from models.classifiers.networks.group_to_group import PackedLayer
 from models.classifiers.networks.rep_vgg import RepVggNetwork
 from models.onnx_export import count_cost, onnx_from_network
@@ -28,8 +29,9 @@ def supported_operators() -> set[str]:
 def exported(network: torch.nn.Module, shape: ImageShape) -> bytes:
     network.eval()
     fused = network.fused() if isinstance(network, Reparameterised) else network
+    extra = network.extra_outputs if isinstance(network, ExtraOutputs) else ()
     example = {"image": torch.zeros(1, shape.channels, shape.height, shape.width)}
-    return onnx_from_network(fused, example, ("logits", "features"))
+    return onnx_from_network(fused, example, ("logits", "features", *(name for name, _ in extra)))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -44,7 +46,7 @@ def test_an_untrained_network_exports_to_what_tensorrt_8_2_reads_and_computes_th
     assert {node.op_type for node in model.graph.node} <= supported_operators()
     images = np.random.default_rng(0).normal(size=(5, 1, 28, 28)).astype(np.float32)
     with torch.inference_mode():
-        logits, features = network(torch.from_numpy(images))
+        logits, features, *_ = network(torch.from_numpy(images))
     outputs = OnnxSession(content, name=name).run({"image": images})
     np.testing.assert_allclose(outputs["logits"], logits.numpy(), atol=1e-4)
     np.testing.assert_allclose(outputs["features"], features.numpy(), atol=1e-4)
@@ -52,7 +54,7 @@ def test_an_untrained_network_exports_to_what_tensorrt_8_2_reads_and_computes_th
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_takes_colour_pictures_and_other_sizes(name: str) -> None:
-    logits, features = build_network(name, COLOUR).eval()(torch.zeros(2, 3, 32, 32))
+    logits, features, *_ = build_network(name, COLOUR).eval()(torch.zeros(2, 3, 32, 32))
     assert logits.shape == (2, 7)
     assert features.shape[0] == 2
 
@@ -88,6 +90,9 @@ def test_the_graphs_cost_is_what_its_torch_layers_multiply(name: str) -> None:
             layer.register_forward_hook(
                 lambda layer, _, out: multiplied.append(out.numel() * layer.weight.shape[1])
             )
+        if isinstance(layer, FixedPositionAttention | SelfAttention):
+            # Queries with keys, and the sum of the values.
+            multiplied.append(2 * layer.shape.tokens**2 * layer.shape.width)
     fused(torch.zeros(1, 1, 28, 28))
     total = sum(multiplied)
     assert count_cost(exported(network, GREY))[0] == total

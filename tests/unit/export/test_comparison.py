@@ -17,7 +17,7 @@ from edge.comparison import TOLERANCES, accuracy_delta, compare, tolerance_for
 from edge.samples import Samples, random_samples
 from edge.session import FixedBatchSession, OnnxSession
 from edge.shipped import shipped_model
-from edge.sidecar import read_sidecar, write_sidecar
+from edge.sidecar import OutputSpec, read_sidecar, write_sidecar
 from edge.subject import GraphSubject, answer_all, load_subject
 from models.caril.network import DualHeadNetwork, NetworkSettings
 from models.onnx_export import onnx_from_network
@@ -84,9 +84,14 @@ def test_the_coarser_precision_decides_the_tolerance() -> None:
     assert tolerance_for("fp16", "fp32") == TOLERANCES["fp16"]
 
 
-def test_of_cascades_the_largest_difference_is_not_limited_since_gates_flip() -> None:
-    gated = tolerance_for("fp32", "fp16", gated=True)
-    assert gated == replace(TOLERANCES["fp16"], difference=None)
+def test_where_gates_or_neurons_flip_the_largest_difference_is_not_limited() -> None:
+    flipping = tolerance_for("fp32", "fp16", discontinuous=True)
+    assert flipping == replace(TOLERANCES["fp16"], difference=None)
+    plain = load_subject(VGG).sidecar
+    spikes = OutputSpec(name="spikes", meaning="spikes", shape=(-1, 3))
+    spiking = plain.model_copy(update={"outputs": (*plain.outputs, spikes)})
+    cascade = load_subject("fashion_mnist_cascade").sidecar
+    assert [one.discontinuous for one in (plain, spiking, cascade)] == [False, True, True]
 
 
 def test_the_interval_of_the_accuracy_delta_holds_at_its_level() -> None:
