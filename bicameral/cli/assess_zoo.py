@@ -16,6 +16,7 @@ def assess_zoo(
     *,
     data: str = "fashion-mnist",
     output: Path,
+    corrupted: int | None = None,
     seed: int = 0,
 ) -> int:
     """Measure classifiers alike, on the test images as they are and under 15 corruptions.
@@ -30,6 +31,7 @@ def assess_zoo(
             or a .toml list of files to download.
         output: Folder for evaluation.json, evaluation.csv, zoo.html, and logits/ for
             `bicameral assess pool`.
+        corrupted: Test images to corrupt, from the first on; all if not given.
         seed: Seed of the corruptions.
     """
     from bicameral.cli.extras import require_package
@@ -40,12 +42,13 @@ def assess_zoo(
     from models.classifiers.datasets import load_dataset
     from models.zoo.assessment import AssessmentSettings
     from models.zoo.assessment import assess_zoo as run_assessment
+    from models.zoo.evaluation import CorruptionSettings
     from models.zoo.report import REPORT_NAME, write_report
 
     settings = AssessmentSettings(
         models=models,
         output=output,
-        seed=seed,
+        corruptions=CorruptionSettings(seed=seed, images=corrupted),
         command=shlex.join(["bicameral", *sys.argv[1:]]),
     )
     dataset = load_dataset(data)

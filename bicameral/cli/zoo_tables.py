@@ -36,7 +36,8 @@ def print_zoo(evaluation: ZooEvaluation) -> None:
             table.add_row(name, f"arXiv {listed.arxiv}", "not measured yet")
     table.caption = (
         "accuracy: mean over the trainings (seeds) with its 95 % interval; corrupted: mean over "
-        f"{len(evaluation.corruptions)} corruptions of 3 strengths; CPU: one thread of "
+        f"{len(evaluation.corruptions)} corruptions of 3 strengths, {evaluation.n_corrupted} "
+        f"images each; CPU: one thread of "
         f"{evaluation.host} at batch 1, all in turns"
     )
     _console().print(table)
@@ -105,8 +106,8 @@ def _measured(one: EntryEvaluation, evaluation: ZooEvaluation) -> list[tuple[str
         ),
         (
             "robustness",
-            f"{100 * robust.value:.1f} % under all corruptions; weak / middle / strong: "
-            f"{corrupted}",
+            f"{100 * robust.value:.1f} % under all corruptions of {evaluation.n_corrupted} images; "
+            f"weak / middle / strong: {corrupted}",
         ),
         (
             "cost",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from bicameral.errors import DataError
@@ -28,6 +28,7 @@ from models.zoo.catalogue import CATALOGUE
 from models.zoo.corruptions import conditions, definition_sha256
 from models.zoo.evaluation import (
     Contestant,
+    CorruptionSettings,
     evaluate_model,
     log_probabilities,
     model_files,
@@ -54,13 +55,13 @@ class AssessmentSettings:
     Attributes:
         models: Names of shipped models or paths; empty: all that ship for the data set.
         output: Folder of the results.
-        seed: Seed of the corruptions.
+        corruptions: Which images are corrupted how.
         command: Command line, for the record.
     """
 
     models: tuple[str, ...]
     output: Path
-    seed: int = 0
+    corruptions: CorruptionSettings = field(default_factory=CorruptionSettings)
     command: str
 
 
@@ -97,7 +98,8 @@ def assess_zoo(
         dataset=dataset.name,
         dataset_sha256=dataset.fingerprint,
         n_test=len(dataset.test),
-        seed=settings.seed,
+        n_corrupted=settings.corruptions.count(dataset),
+        seed=settings.corruptions.seed,
         corruptions=corruption_records(),
         command=settings.command,
         host=host_name(),
@@ -172,7 +174,7 @@ def _measure_all(
     records = []
     for index, one in enumerate(contestants):
         path = settings.output / _RECORDS_FOLDER / f"{one.title}.json"
-        record = _finished(path, one, dataset, settings.seed)
+        record = _finished(path, one, dataset, settings.corruptions)
         if record is None:
 
             def step(
@@ -180,7 +182,7 @@ def _measure_all(
             ) -> None:
                 progress(first + done, total, f"{title}, {note}")
 
-            record = evaluate_model(one, dataset, seed=settings.seed, step=step)
+            record = evaluate_model(one, dataset, settings.corruptions, step=step)
             _write_logits(settings.output / LOGITS_FOLDER, dataset, one)
             # Last, because it says that this model is finished.
             write_model_record(path, record)
@@ -189,13 +191,22 @@ def _measure_all(
     return records
 
 
-def _finished(path: Path, one: Contestant, dataset: ImageDataset, seed: int) -> ModelRecord | None:
+def _finished(
+    path: Path, one: Contestant, dataset: ImageDataset, settings: CorruptionSettings
+) -> ModelRecord | None:
     """Return the record of the same model on the same pixels, if there is one."""
     if not path.exists():
         return None
     record = read_model_record(path)
-    found = (record.fingerprint, record.dataset_sha256, record.corruptions_sha256)
-    wanted = (one.classifier.fingerprint, dataset.fingerprint, definition_sha256(seed))
+    found = (
+        record.fingerprint, record.dataset_sha256, record.corruptions_sha256, record.n_corrupted,
+    )  # fmt: skip
+    wanted = (
+        one.classifier.fingerprint,
+        dataset.fingerprint,
+        definition_sha256(settings.seed),
+        settings.count(dataset),
+    )
     return record if found == wanted else None
 
 

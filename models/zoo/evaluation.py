@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bicameral.errors import ConfigError
 from bicameral.protocols import ClassifierSession
 from edge.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path
 from models.calibration import expected_calibration_error
@@ -40,6 +41,27 @@ class ModelFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CorruptionSettings:
+    """Which images are corrupted how.
+
+    Attributes:
+        seed: Seed of the draws.
+        images: So many test images, from the first on; None: all.
+    """
+
+    seed: int = 0
+    images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.images is not None and self.images < 1:
+            raise ConfigError(f"{self.images} images are to be corrupted, expected at least 1")
+
+    def count(self, dataset: ImageDataset) -> int:
+        """Return how many images of a data set are corrupted."""
+        return len(dataset.test) if self.images is None else min(self.images, len(dataset.test))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
     """A loaded model, and which training of which entry it is.
 
@@ -66,8 +88,8 @@ class Contestant:
 def evaluate_model(
     contestant: Contestant,
     dataset: ImageDataset,
+    settings: CorruptionSettings,
     *,
-    seed: int,
     step: Step = lambda done, note: None,
 ) -> ModelRecord:
     """Measure a classifier on the test images as they are and under every corruption.
@@ -75,7 +97,7 @@ def evaluate_model(
     Args:
         contestant: What to measure.
         dataset: Only its test images are used.
-        seed: Seed of the corruptions.
+        settings: Which images are corrupted how.
         step: Called before every set of images.
 
     Raises:
@@ -84,11 +106,13 @@ def evaluate_model(
     classifier, test = contestant.classifier, dataset.test
     step(0, "clean")
     clean = judge(predict(classifier, test.images), test.labels)
+    count = settings.count(dataset)
+    few, labels = test.images[:count], test.labels[:count]
     corrupted = []
     for done, (name, level) in enumerate(conditions(), start=1):
         step(done, f"{name} {level + 1}")
-        images = corrupt(test.images, name, level, seed)
-        answers = judge(predict(classifier, images), test.labels)
+        images = corrupt(few, name, level, settings.seed)
+        answers = judge(predict(classifier, images), labels)
         corrupted.append(ConditionRecord(corruption=name, level=level, answers=answers))
     return ModelRecord(
         entry=contestant.entry,
@@ -96,8 +120,9 @@ def evaluate_model(
         model=classifier.name,
         fingerprint=classifier.fingerprint,
         dataset_sha256=dataset.fingerprint,
-        corruptions_sha256=definition_sha256(seed),
+        corruptions_sha256=definition_sha256(settings.seed),
         n_images=len(test),
+        n_corrupted=count,
         macs=classifier.macs,
         parameters=contestant.files.parameters,
         bytes=contestant.files.bytes,

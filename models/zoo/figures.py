@@ -29,6 +29,7 @@ _TITLES: dict[CostName, str] = {
 #: Name in the legend, colour and mark of what an entry can be.
 _GROUPS: tuple[tuple[str, Ink, MarkName], ...] = (
     ("part of the cascade", "plain", "circle"),
+    ("dense twin", "little", "ring"),
     ("zoo", "cascade", "diamond"),
     ("the cascade", "a", "star"),
 )
@@ -100,7 +101,8 @@ def _group(one: EntryEvaluation) -> str:
     if one.name == "cascade":
         return "the cascade"
     listed = CATALOGUE.get(one.name)
-    return "part of the cascade" if listed and listed.kind == "compared" else "zoo"
+    groups = {"compared": "part of the cascade", "twin": "dense twin"}
+    return groups.get(listed.kind, "zoo") if listed else "zoo"
 
 
 def cost_words(cost: CostName, value: float | None) -> str:

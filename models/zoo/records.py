@@ -63,6 +63,7 @@ class ModelRecord:
         dataset_sha256: Fingerprint of the data set.
         corruptions_sha256: `models.zoo.corruptions.definition_sha256`.
         n_images: Test images.
+        n_corrupted: How many of them, from the first on, were corrupted.
         macs: Multiply-accumulates for one image, expected ones of a cascade; None: unknown.
         parameters: Number of weights.
         bytes: Size of the files that are needed to run it.
@@ -78,6 +79,7 @@ class ModelRecord:
     dataset_sha256: str
     corruptions_sha256: str
     n_images: int
+    n_corrupted: int
     macs: int | None
     parameters: int
     bytes: int

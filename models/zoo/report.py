@@ -97,8 +97,9 @@ def _lead(evaluation: ZooEvaluation) -> str:
     trainings = sum(len(one.models) for one in evaluation.entries)
     return (
         f"{len(evaluation.entries)} classifiers in {trainings} trainings, measured alike on "
-        f"{integer(evaluation.n_test)} test images as they are and under "
-        f"{len(evaluation.corruptions)} corruptions of three strengths."
+        f"{integer(evaluation.n_test)} test images as they are, and on "
+        f"{integer(evaluation.n_corrupted)} of them under {len(evaluation.corruptions)} "
+        "corruptions of three strengths."
     )
 
 
@@ -218,6 +219,7 @@ def _provenance(evaluation: ZooEvaluation) -> list[tuple[str, str]]:
         ("data set", evaluation.dataset),
         ("sha256 of data set and split", evaluation.dataset_sha256),
         ("test images", integer(evaluation.n_test)),
+        ("corrupted test images", f"the first {integer(evaluation.n_corrupted)}"),
         ("seed of the corruptions", str(evaluation.seed)),
         (
             "intervals",

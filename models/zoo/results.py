@@ -104,6 +104,7 @@ class ZooEvaluation:
         dataset: Name of the data set.
         dataset_sha256: Its fingerprint.
         n_test: Test images.
+        n_corrupted: How many of them, from the first on, were corrupted.
         seed: Seed of the corruptions.
         corruptions: What the images went through.
         command: Command line that measured it.
@@ -116,6 +117,7 @@ class ZooEvaluation:
     dataset: str
     dataset_sha256: str
     n_test: int
+    n_corrupted: int
     seed: int
     corruptions: tuple[CorruptionRecord, ...]
     command: str

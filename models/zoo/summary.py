@@ -108,7 +108,8 @@ def _robustness(trainings: Sequence[ModelRecord]) -> NDArray[np.float64]:
     return np.stack(
         [
             np.mean(
-                [unpacked(one.answers.correct, record.n_images) for one in record.corrupted], axis=0
+                [unpacked(one.answers.correct, record.n_corrupted) for one in record.corrupted],
+                axis=0,
             )
             for record in trainings
         ]

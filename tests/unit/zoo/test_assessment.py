@@ -11,13 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bicameral.errors import DataError, UserError
+from bicameral.errors import ConfigError, DataError, UserError
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar, sidecar_path, write_sidecar
 from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.logits import read_pool_logits
 from models.zoo.assessment import AssessmentSettings, assess_zoo, entry_name
-from models.zoo.evaluation import judge, log_probabilities, macro_f1, model_files
+from models.zoo.evaluation import (
+    CorruptionSettings,
+    judge,
+    log_probabilities,
+    macro_f1,
+    model_files,
+)
 from models.zoo.records import packed, unpacked
 from models.zoo.results import ZooEvaluation, read_evaluation
 
@@ -119,6 +125,19 @@ def test_a_stopped_run_goes_on_behind_the_last_finished_model(
     )
     assert not any(note.startswith("residual8") and "clean" in note for note in notes)
     assert (tmp_path / "evaluation.json").exists()
+
+
+def test_corrupting_fewer_images_is_another_measurement_of_the_same_ones(
+    models: tuple[str, ...], tmp_path: Path, stripes_dataset: ImageDataset
+) -> None:
+    few = replace(settings(models[2:], tmp_path), corruptions=CorruptionSettings(images=20))
+    found = assess_zoo(few, stripes_dataset)
+    assert found.n_corrupted == found.entries[0].robustness.n_images == 20
+    assert found.entries[0].accuracy.n_images == len(stripes_dataset.test)
+    everything = assess_zoo(settings(models[2:], tmp_path), stripes_dataset)
+    assert everything.n_corrupted == len(stripes_dataset.test)
+    with pytest.raises(ConfigError, match="expected at least 1"):
+        CorruptionSettings(images=0)
 
 
 def test_a_model_that_was_trained_again_is_measured_again(
