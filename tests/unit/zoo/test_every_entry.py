@@ -71,6 +71,14 @@ def copied(sidecar: Path, folder: Path) -> Path:
     return folder / sidecar.name
 
 
+def assert_same_answers(model: Path, found: np.ndarray, expected: np.ndarray) -> None:
+    """Compare probabilities (N, C), or the classes where answers jump with the rounding."""
+    if read_sidecar(model).discontinuous:
+        assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= AGREEMENT
+    else:
+        np.testing.assert_allclose(found, expected, atol=DIFFERENCE)
+
+
 @every_entry
 @pytest.mark.timeout(60)
 def test_it_trains_and_is_described(entry: str, quick: QuickTraining) -> None:
@@ -93,14 +101,13 @@ def test_the_exported_graph_answers_as_torch_does(
 ) -> None:
     original = load_checkpoint_subject(run_folder(quick(entry), entry) / "checkpoint.pt")
     exported = load_subject(quick(entry))
-    found = compare(original, exported, samples(stripes_dataset), tolerance_for("fp32", "fp32"))
-    difference = next(one.largest for one in found.outputs if one.output == "logits")
+    tolerance = tolerance_for("fp32", "fp32", discontinuous=exported.sidecar.discontinuous)
+    found = compare(original, exported, samples(stripes_dataset), tolerance)
     assert found.agreement is not None
-    if entry.startswith("spiking"):
-        assert found.agreement >= AGREEMENT
-    else:
-        assert difference <= DIFFERENCE
-        assert found.agreement == 1.0
+    assert found.agreement >= AGREEMENT
+    if not exported.sidecar.discontinuous:
+        logits = next(one for one in found.outputs if one.output == "logits")
+        assert logits.largest <= DIFFERENCE
 
 
 @every_entry
@@ -114,7 +121,7 @@ def test_it_exports_for_onnx_runtime_and_stays_what_it_was(
     model = tmp_path / "out" / f"stripes_{entry}.bicameral.json"
     images = stripes_dataset.test.images
     before, after = (load_classifier(path).predict(images) for path in (quick(entry), model))
-    np.testing.assert_allclose(after.probabilities, before.probabilities, atol=DIFFERENCE)
+    assert_same_answers(model, before.probabilities, after.probabilities)
 
 
 @pytest.mark.parametrize("entry", [name for name in ENTRIES if CATALOGUE[name].nano])
@@ -131,7 +138,7 @@ def test_a_batch_gives_the_same_answers_as_its_images_alone(
     images = stripes_dataset.test.images[:9]
     together = classifier.predict(images).probabilities
     alone = [classifier.predict(images[k : k + 1]).probabilities[0] for k in range(len(images))]
-    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert_same_answers(quick(entry), together, np.stack(alone))
     np.testing.assert_allclose(together.sum(axis=1), 1.0, atol=1e-5)
 
 
