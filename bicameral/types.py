@@ -164,7 +164,7 @@ class Trace:
     Attributes:
         stage: Who answered: ``memory``, ``a``, ``b`` (A and B combined), or ``block_k``.
         memory_hit: Whether the result memory answered.
-        confidence_a: The gate's score of A, 0..1; None if A did not run.
+        confidence_a: The gate's score of A, or after the first block, 0..1; None if it did not run.
         stage_times_s: Seconds per stage. A stage computes a whole batch at once, so this is the
             image's share of it.
     """

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,132 @@ class CascadeDescription:
     macs: int | None
 
 
-class CascadeClassifier:
+class GatedClassifier(ABC):
+    """What all share that spend more on an image only if a score is below a threshold.
+
+    A `bicameral.protocols.ClassifierSession` with or without a result memory. Thread-safe if its
+    members and its memory are. It owns its members: `close` closes them.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[ClassifierSession],
+        policy: CascadePolicy,
+        memory: ResultMemory | None,
+        description: CascadeDescription | None,
+    ) -> None:
+        """Put a gate, and perhaps a memory, around classifiers of one task.
+
+        Args:
+            members: What is computed with, the one that every image sees first.
+            policy: The gate.
+            memory: Looked up before the first member, or None.
+            description: Name, version and cost; by default the members' names and versions, and
+                an unknown cost.
+        """
+        self._members, self._policy, self._memory = tuple(members), policy, memory
+        self._description = description or CascadeDescription(
+            name="+".join(member.name for member in members),
+            version="+".join(member.version for member in members),
+            macs=None,
+        )
+        image = members[0].image
+        self._shape = (image.height, image.width, image.channels)
+        self._score = SCORES[policy.score]
+        self._threshold = policy.threshold
+        self._combine = COMBINATIONS[policy.combine]
+        self._fingerprint = _fingerprint(members, policy)
+
+    @property
+    def policy(self) -> CascadePolicy:
+        """When more is computed, and what becomes of it."""
+        return self._policy
+
+    @property
+    def memory(self) -> ResultMemory | None:
+        """The result memory in front of the first member, or None."""
+        return self._memory
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._description.name
+
+    @property
+    def version(self) -> str:
+        """Version of its weights."""
+        return self._description.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of `Prediction.probabilities`."""
+        return self._members[0].labels
+
+    @property
+    def image(self) -> ImageFormat:
+        """The canonical image; all members take the same."""
+        return self._members[0].image
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the members' fingerprints, which cover their calibration, and the policy."""
+        return self._fingerprint
+
+    @property
+    def macs(self) -> int | None:
+        """Expected multiply-accumulates for one image that the memory does not know."""
+        return self._description.macs
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
+
+        Raises:
+            DataError: If a picture does not fit.
+        """
+        return self._members[0].prepare(images)
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        """Classify canonical images (N, height, width, C) uint8; N may be 0.
+
+        Returns:
+            The answers with one `Trace` per image. Its `stage_times_s` holds the image's shares of
+            the stages it went through, with the gate; ``memory`` is the lookup. An image that
+            stands twice in a batch is computed twice: what the batch brings is remembered after it.
+
+        Raises:
+            DataError: If dtype or shape are others.
+        """
+        require_canonical(images, self._shape, self._description.name)
+        if self._memory is None or not len(images):
+            return self._compute(images)
+        return self._recall(images, self._memory)
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run blank batches of these sizes through all members; the memory stays as it is."""
+        for member in self._members:
+            member.warm_up(batch_sizes)
+
+    def close(self) -> None:
+        """Close all members; this classifier must not be used afterwards."""
+        for member in self._members:
+            member.close()
+
+    @abstractmethod
+    def _compute(self, images: NDArray[np.uint8]) -> Prediction:
+        """Answer for canonical images, checked and not remembered; N may be 0."""
+
+    def _recall(self, images: NDArray[np.uint8], memory: ResultMemory) -> Prediction:
+        """Answer from the memory what it knows, compute the rest and store it, in order."""
+        recalled = recall(memory, self._fingerprint, images)
+        if not recalled.unknown_rows:
+            return recalled.completed(None)
+        unknown = recalled.unknown
+        computed = self._compute(unknown)
+        memory.store(self._fingerprint, unknown, computed)
+        return recalled.completed(computed)
+
+
+class CascadeClassifier(GatedClassifier):
     """`bicameral.protocols.ClassifierSession` over two others, with or without a result memory.
 
     Thread-safe if its members and its memory are. It owns its members: `close` closes them.
@@ -104,15 +230,8 @@ class CascadeClassifier:
             DataError: If the members differ in labels or in the canonical image.
         """
         _require_same_task(a, b)
-        self._a, self._b, self._policy, self._memory = a, b, policy, memory
-        self._description = description or CascadeDescription(
-            name=f"{a.name}+{b.name}", version=f"{a.version}+{b.version}", macs=None
-        )
-        self._shape = (a.image.height, a.image.width, a.image.channels)
-        self._score = SCORES[policy.score]
-        self._threshold = policy.threshold
-        self._combine = COMBINATIONS[policy.combine]
-        self._fingerprint = _fingerprint(a, b, policy)
+        super().__init__((a, b), policy, memory, description)
+        self._a, self._b = a, b
 
     @property
     def a(self) -> ClassifierSession:
@@ -123,81 +242,6 @@ class CascadeClassifier:
     def b(self) -> ClassifierSession:
         """The classifier that is asked where A is not sure."""
         return self._b
-
-    @property
-    def policy(self) -> CascadePolicy:
-        """When B is asked, and what becomes of its answer."""
-        return self._policy
-
-    @property
-    def memory(self) -> ResultMemory | None:
-        """The result memory in front of A, or None."""
-        return self._memory
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self._description.name
-
-    @property
-    def version(self) -> str:
-        """Version of its weights."""
-        return self._description.version
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of `Prediction.probabilities`."""
-        return self._a.labels
-
-    @property
-    def image(self) -> ImageFormat:
-        """The canonical image; both members take the same."""
-        return self._a.image
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the members' fingerprints, which cover their calibration, and the policy."""
-        return self._fingerprint
-
-    @property
-    def macs(self) -> int | None:
-        """Expected multiply-accumulates for one image that the memory does not know."""
-        return self._description.macs
-
-    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
-
-        Raises:
-            DataError: If a picture does not fit.
-        """
-        return self._a.prepare(images)
-
-    def predict(self, images: NDArray[np.uint8]) -> Prediction:
-        """Classify canonical images (N, height, width, C) uint8; N may be 0.
-
-        Returns:
-            The answers with one `Trace` per image. Its `stage_times_s` holds the image's shares of
-            the stages it went through: ``memory`` (the lookup), ``a`` (with the gate) and ``b``
-            (with the combination). An image that stands twice in a batch is computed twice: what
-            the batch brings is remembered after it.
-
-        Raises:
-            DataError: If dtype or shape are others.
-        """
-        require_canonical(images, self._shape, self._description.name)
-        if self._memory is None or not len(images):
-            return self._compute(images)
-        return self._recall(images, self._memory)
-
-    def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Run blank batches of these sizes through both members; the memory stays as it is."""
-        self._a.warm_up(batch_sizes)
-        self._b.warm_up(batch_sizes)
-
-    def close(self) -> None:
-        """Close both members; the cascade must not be used afterwards."""
-        self._a.close()
-        self._b.close()
 
     def _compute(self, images: NDArray[np.uint8]) -> Prediction:
         """Ask A, and B where A is not sure."""
@@ -224,16 +268,6 @@ class CascadeClassifier:
         share_a_s = (gated_s - begin_s) / max(len(unsure), 1)
         trace = _traces(scores, unsure, share_a_s, (end_s - gated_s) / max(asked, 1))
         return Prediction(probabilities=probabilities, confidence=confidence, trace=trace)
-
-    def _recall(self, images: NDArray[np.uint8], memory: ResultMemory) -> Prediction:
-        """Answer from the memory what it knows, compute the rest and store it, in order."""
-        recalled = recall(memory, self._fingerprint, images)
-        if not recalled.unknown_rows:
-            return recalled.completed(None)
-        unknown = recalled.unknown
-        computed = self._compute(unknown)
-        memory.store(self._fingerprint, unknown, computed)
-        return recalled.completed(computed)
 
 
 def same_canonical_image(first: ImageFormat, second: ImageFormat) -> bool:
@@ -285,6 +319,7 @@ def _traces(
     )
 
 
-def _fingerprint(a: ClassifierSession, b: ClassifierSession, policy: CascadePolicy) -> str:
-    decisive = [a.fingerprint, b.fingerprint, policy.score, float(policy.threshold), policy.combine]
+def _fingerprint(members: Sequence[ClassifierSession], policy: CascadePolicy) -> str:
+    fingerprints = [member.fingerprint for member in members]
+    decisive = [*fingerprints, policy.score, float(policy.threshold), policy.combine]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()

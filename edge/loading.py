@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,12 @@ from edge.cascade import (
     CascadeClassifier,
     CascadeDescription,
     CascadePolicy,
+    GatedClassifier,
     same_canonical_image,
 )
 from edge.classifier import OnnxClassifier
 from edge.dual_memory import DualMemoryClassifier
+from edge.early_exit import EarlyExitClassifier
 from edge.session import PLAIN_RUN, RunOptions
 from edge.shipped import resolve_model
 from edge.sidecar import (
@@ -25,6 +28,7 @@ from edge.sidecar import (
     read_sidecar,
     sidecar_path,
 )
+from edge.stages import StagedClassifier
 
 MemoryChoice = ResultMemory | Literal["sidecar", "none"]
 
@@ -67,6 +71,8 @@ def load_classifier(
         )
     if sidecar.state.kind == "memory_head":
         return DualMemoryClassifier.load(path, run_on)
+    if sidecar.stages:
+        return StagedClassifier.load(path, run_on)
     return OnnxClassifier.load(path, run_on)
 
 
@@ -74,9 +80,9 @@ def member_sha256(sidecar: Sidecar) -> str:
     """Return the hash by which a cascade's sidecar names a member.
 
     Of a network: the SHA-256 of its ONNX file as its own sidecar states it, of the one for ONNX
-    Runtime if there are several; if it has a state, the SHA-256 of both digests, joined. Of a
-    cascade, which has no file: the SHA-256 of its block ``cascade`` as compact JSON, which names
-    its members' hashes in turn. So a member's claims may be edited, but not its weights.
+    Runtime if there are several; if it has a state or stages, the SHA-256 of all digests, joined.
+    Of a cascade, which has no file: the SHA-256 of its block ``cascade`` as compact JSON, which
+    names its members' hashes in turn. So a member's claims may be edited, but not its weights.
 
     Raises:
         DataError: If the model is neither, or a network without such a file.
@@ -89,13 +95,17 @@ def member_sha256(sidecar: Sidecar) -> str:
             f"{sidecar.name!r} cannot be a cascade's member: it is of kind {sidecar.kind!r} with "
             f"{len(files)} files, expected a cascade or a classifier with one"
         )
-    graph, state = files[0].sha256, sidecar.state.sha256
-    return graph if state is None else hashlib.sha256(f"{graph}{state}".encode()).hexdigest()
+    digests = [files[0].sha256, *(stage.sha256 for stage in sidecar.stages)]
+    if sidecar.state.sha256 is not None:
+        digests.append(sidecar.state.sha256)
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def _load_cascade(
     path: Path, sidecar: Sidecar, memory: MemoryChoice, run_on: RunOptions
-) -> CascadeClassifier:
+) -> GatedClassifier:
     spec = sidecar.cascade
     assert spec is not None  # noqa: S101 - the caller has looked
     if sidecar.files or sidecar.calibration.temperature != 1.0:
@@ -109,14 +119,11 @@ def _load_cascade(
         from edge.memory.registry import memory_from_spec
 
         memory = memory_from_spec(spec.memory, task=sidecar.task)
-    cascade = CascadeClassifier(
-        _load_member(path, spec.a, run_on),
-        _load_member(path, spec.b, run_on),
+    cascade = _join(
+        [_load_member(path, member, run_on) for member in spec.members],
         CascadePolicy(score=spec.score, threshold=spec.threshold, combine=spec.combine),
-        memory=None if isinstance(memory, str) else memory,
-        description=CascadeDescription(
-            name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs
-        ),
+        None if isinstance(memory, str) else memory,
+        CascadeDescription(name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs),
     )
     if sidecar.labels != cascade.labels or not same_canonical_image(
         sidecar.input.image, cascade.image
@@ -127,6 +134,25 @@ def _load_cascade(
             "mean and std"
         )
     return cascade
+
+
+def _join(
+    members: Sequence[ClassifierSession],
+    policy: CascadePolicy,
+    memory: ResultMemory | None,
+    description: CascadeDescription,
+) -> GatedClassifier:
+    """Put the gate between two members, or between the stages of a single one."""
+    if len(members) > 1:
+        a, b = members
+        return CascadeClassifier(a, b, policy, memory=memory, description=description)
+    staged = members[0]
+    if not isinstance(staged, StagedClassifier):
+        raise DataError(
+            f"the cascade {description.name!r} has no second member, so its first, "
+            f"{staged.name!r}, must be a classifier with stages, and it has none; name a member b"
+        )
+    return EarlyExitClassifier(staged, policy, memory=memory, description=description)
 
 
 def _load_member(cascade: Path, member: CascadeMember, run_on: RunOptions) -> ClassifierSession:

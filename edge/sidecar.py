@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from bicameral.errors import DataError, VersionMismatchError
+from bicameral.errors import ConfigError, DataError, VersionMismatchError
 from bicameral.files import write_text_atomic
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
@@ -171,15 +171,35 @@ class CascadeMemory(_Part):
 class CascadeSpec(_Part):
     """Two networks; B runs if and only if A's score is below the threshold.
 
-    A threshold of 0 never asks B, one above 1 always.
+    Without a B, A is a classifier with `stages`, each of which runs if and only if the score before
+    it is below the threshold: an early exit. A threshold of 0 never asks B or the second stage, one
+    above 1 always all.
     """
 
     a: CascadeMember
-    b: CascadeMember
+    b: CascadeMember | None
     score: ScoreName
     threshold: float = Field(ge=0)
     combine: CombinationName
     memory: CascadeMemory | None = None
+
+    @property
+    def members(self) -> tuple[CascadeMember, ...]:
+        """The networks, in the order in which they are asked."""
+        return (self.a,) if self.b is None else (self.a, self.b)
+
+    def pair(self) -> tuple[CascadeMember, CascadeMember]:
+        """Return A and B, for whoever can run whole networks only.
+
+        Raises:
+            ConfigError: If it is an early exit.
+        """
+        if self.b is None:
+            raise ConfigError(
+                f"an early exit runs {self.a.name!r} stage by stage, which is possible on ONNX "
+                f"Runtime only; give {self.a.name!r} itself, which answers after its last stage"
+            )
+        return self.a, self.b
 
 
 class CameraBlock(_Part):
@@ -290,6 +310,30 @@ class StateSpec(_Part):
         return self
 
 
+class Stage(_Part):
+    """One stage of a classifier that answers after each: a graph of its own, and its calibration.
+
+    The first stage's graph takes the image, every further one also ``carried``, which is what the
+    one before gave as ``carried_on``; all give ``logits`` (-1, C), too. float32 throughout, opset
+    and precision as the model's file for ONNX Runtime.
+
+    Attributes:
+        path: Name of the ONNX file beside the sidecar.
+        sha256: Of that file.
+        bytes: Its size.
+        macs: Multiply-accumulates for one image.
+        temperature: Of this stage's logits, above 0.
+        ece: Calibration error with it, on the split of the model's own calibration.
+    """
+
+    path: _FileName
+    sha256: str
+    bytes: int
+    macs: int
+    temperature: float = Field(gt=0)
+    ece: float
+
+
 class TrainingData(_Part):
     """Name and fingerprint of the training data."""
 
@@ -336,6 +380,7 @@ class Sidecar(_Part):
     cascade: CascadeSpec | None = None
     agent: AgentSpec | None = None
     state: StateSpec = StateSpec()
+    stages: tuple[Stage, ...] = ()
     training: TrainingRecord
     claims: tuple[Claim, ...] = ()
     license: str
@@ -354,6 +399,8 @@ class Sidecar(_Part):
         for kind, block in (("cascade", self.cascade), ("agent", self.agent)):
             if (self.kind == kind) != (block is not None):
                 raise ValueError(f"kind is {self.kind!r}, so the block {kind!r} must fit it")
+        if self.stages and self.kind != "classifier":
+            raise ValueError(f"kind is {self.kind!r}, but only a classifier has stages")
         return self
 
 
@@ -419,6 +466,19 @@ def read_model_bytes(model: Path, sidecar: Sidecar, target: str = "onnxruntime")
         raise DataError(
             f"model {sidecar.name!r} has no file for target {target!r}; it has: {known}"
         )
+    return read_described_bytes(model, entry)
+
+
+def read_described_bytes(model: Path, entry: ModelFile | Stage) -> bytes:
+    """Read one file that a sidecar describes and check it.
+
+    Args:
+        model: Path of the model or of its sidecar; the file lies in that folder.
+        entry: Its description.
+
+    Raises:
+        DataError: If it is absent, or its size or hash differ.
+    """
     path = sidecar_path(model).with_name(entry.path)
     try:
         content = path.read_bytes()

@@ -186,10 +186,7 @@ def model_files(path: Path, sidecar: Sidecar) -> tuple[ModelFile, ...]:
         DataError: If there is none.
     """
     if sidecar.cascade is not None:
-        beside = [
-            path.with_name(member.name + SUFFIX)
-            for member in (sidecar.cascade.a, sidecar.cascade.b)
-        ]
+        beside = [path.with_name(member.name + SUFFIX) for member in sidecar.cascade.members]
         return tuple(file for one in beside for file in model_files(one, read_sidecar(one)))
     if not sidecar.files:
         raise DataError(f"the model {sidecar.name!r} has no file")

@@ -88,7 +88,7 @@ def _whole_models() -> tuple[str, ...]:
 
     sidecars = [read_sidecar(shipped_model(name)) for name in shipped_models()]
     cascades = [one.cascade for one in sidecars if one.cascade is not None]
-    members = {member.name for cascade in cascades for member in (cascade.a, cascade.b)}
+    members = {member.name for cascade in cascades for member in cascade.members}
     return tuple(one.name for one in sidecars if one.name not in members)
 
 

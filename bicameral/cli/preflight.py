@@ -84,5 +84,5 @@ def _files(model: str) -> list[Path]:
     sidecar = read_sidecar(path)
     if sidecar.cascade is None:
         return [path.with_name(file.path) for file in sidecar.files]
-    members = (sidecar.cascade.a.name, sidecar.cascade.b.name)
-    return [file for name in members for file in _files(str(path.with_name(name + SUFFIX)))]
+    beside = [path.with_name(member.name + SUFFIX) for member in sidecar.cascade.members]
+    return [file for one in beside for file in _files(str(one))]

@@ -175,7 +175,7 @@ class _Job:
             return path, [file], None
         files: list[ExportedFile] = []
         members: dict[str, CascadeMember] = {}
-        for role, member in (("a", sidecar.cascade.a), ("b", sidecar.cascade.b)):
+        for role, member in zip(("a", "b"), sidecar.cascade.pair(), strict=True):
             path, exported, _ = self.export(source.with_name(member.name + SUFFIX))
             files += exported
             digest = member_sha256(read_sidecar(path))
@@ -257,7 +257,8 @@ class _Job:
             precision=precision,
             opset=graphs.opset_of(model),
         )
-        return exported, described.model_copy(update={"files": (file,)})
+        # The stages are graphs of their own, which stay behind: the target has the whole one.
+        return exported, described.model_copy(update={"files": (file,), "stages": ()})
 
     def _compare(self, original: Subject, result: Subject, precision: Precision) -> Comparison:
         tolerance = self._settings.tolerance or tolerance_for(

@@ -170,7 +170,7 @@ def _networks(path: Path) -> list[tuple[Path, Sidecar]]:
     sidecar = read_sidecar(path)
     if sidecar.cascade is None:
         return [(path, sidecar)]
-    members = (sidecar.cascade.a, sidecar.cascade.b)
+    members = sidecar.cascade.pair()
     return [
         network for member in members for network in _networks(path.with_name(member.name + SUFFIX))
     ]

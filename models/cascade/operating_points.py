@@ -258,11 +258,30 @@ def run_cascade(
     Returns:
         The cascade's probabilities (N, C) float32, and where B ran, (N,) bool.
     """
-    scores = SCORES[policy.score](a)
-    asked = scores < policy.threshold
-    probabilities = a.copy()
-    seen = b[asked]
-    probabilities[asked] = combine(
-        policy.combine, a[asked], seen, scores[asked], SCORES[policy.score](seen)
-    )
-    return probabilities, asked
+    probabilities, used = run_stages((a, b), policy)
+    return probabilities, used > 1
+
+
+def run_stages(
+    answers: Sequence[NDArray[np.float32]], policy: CascadePolicy
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Answer as the runtime does, from the probabilities (N, C) after each of several stages.
+
+    A cascade of two networks has two, an any-time classifier with an early exit one per block.
+
+    Returns:
+        The probabilities (N, C) float32 that are answered, and how many stages ran, (N,), from 1.
+    """
+    score = SCORES[policy.score]
+    probabilities = answers[0].copy()
+    used = np.ones(len(probabilities), np.int64)
+    scores = score(probabilities)
+    rows = np.arange(len(probabilities))
+    for number, answer in enumerate(answers[1:], start=2):
+        left = scores < policy.threshold
+        rows, scores = rows[left], scores[left]
+        seen = answer[rows]
+        combined = combine(policy.combine, probabilities[rows], seen, scores, score(seen))
+        probabilities[rows], used[rows] = combined, number
+        scores = score(combined)
+    return probabilities, used

@@ -15,6 +15,7 @@ from models.classifiers.networks.dual_branch import DualBranchNetwork
 from models.classifiers.networks.group_to_group import GroupToGroupNetwork, Regrowth
 from models.classifiers.networks.inverted_residual import InvertedResidualNetwork
 from models.classifiers.networks.mixer import MixerNetwork
+from models.classifiers.networks.noprop import NoPropNetwork
 from models.classifiers.networks.perceptron import PerceptronNetwork
 from models.classifiers.networks.rep_vgg import RepVggNetwork
 from models.classifiers.networks.residual import ResidualNetwork
@@ -141,6 +142,14 @@ ZOO: dict[str, Architecture] = {
             s.channels, s.classes, size=(s.height, s.width), width=16, hidden=256
         ),
         epochs=7,
+        precision="fp32",
+    ),
+    "noprop": Architecture(
+        build=lambda s: NoPropNetwork(s.channels, s.classes, size=(s.height, s.width), width=12),
+        learning_rate=0.01,
+        optimizer="adamw",
+        weight_decay=1e-3,
+        epochs=6,
         precision="fp32",
     ),
 }

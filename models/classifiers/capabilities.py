@@ -5,6 +5,7 @@ Tested by isinstance, so that no network carries methods that it does not need.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -56,3 +57,15 @@ class ExtraOutputs(Protocol):
     @property
     def extra_outputs(self) -> tuple[tuple[str, OutputMeaning], ...]:
         """Name and meaning of each further output, in order."""
+
+
+@runtime_checkable
+class AnyTime(Protocol):
+    """A network that answers after each of several stages; an output has all of their logits."""
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Return the stages as they are exported, sharing this network's weights.
+
+        The first one's `forward` takes images, that of every other one also what the stage before
+        handed on; all return logits (N, classes) and what they hand on (N, ...).
+        """

@@ -31,15 +31,17 @@ from edge.sidecar import (
     TaskSpec,
     TrainingData,
     TrainingRecord,
+    read_described_bytes,
     read_model_bytes,
     read_sidecar,
     write_sidecar,
 )
 from models.calibration import calibration_errors, expected_calibration_error, fit_temperature
-from models.classifiers.capabilities import ExtraOutputs, Reparameterised
+from models.classifiers.capabilities import AnyTime, ExtraOutputs, Reparameterised
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import predict_logits
 from models.classifiers.logits import NetworkLogits
+from models.classifiers.stages import write_stages
 from models.classifiers.training import image_spec
 from models.host import host_name
 from models.onnx_export import OPSET, count_cost, onnx_from_network
@@ -118,6 +120,8 @@ def export_classifier(
     _require_same(found, expected, settings.name, spiking=spiking)
     logits = write_classifier(content, outputs, dataset, settings)
     model = settings.output / f"{settings.name}.onnx"
+    if isinstance(fused, AnyTime):
+        write_stages(fused, model, dataset)
     difference = float(np.abs(found - expected).max())
     return ExportResult(model=model, logits=logits, max_difference=difference)
 
@@ -175,7 +179,12 @@ def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
         raise DataError(f"{model} has {len(sidecar.files)} files, expected one to copy")
     write_bytes_atomic(output / f"{name}.onnx", read_model_bytes(model, sidecar))
     file = sidecar.files[0].model_copy(update={"path": f"{name}.onnx"})
-    copy = sidecar.model_copy(update={"name": name, "files": (file,)})
+    stages = []
+    for stage in sidecar.stages:
+        path = f"{name}{stage.path.removeprefix(model.name.removesuffix('.onnx'))}"
+        write_bytes_atomic(output / path, read_described_bytes(model, stage))
+        stages.append(stage.model_copy(update={"path": path}))
+    copy = sidecar.model_copy(update={"name": name, "files": (file,), "stages": tuple(stages)})
     write_sidecar(output / (name + SUFFIX), copy)
     return copy
 

@@ -185,7 +185,7 @@ def model_files(model: Path) -> ModelFiles:
         return ModelFiles(parameters=sidecar.cost.parameters, bytes=_bytes(path, sidecar))
     members = {
         member.name: model_files(path.with_name(member.name + SUFFIX))
-        for member in (sidecar.cascade.a, sidecar.cascade.b)
+        for member in sidecar.cascade.members
     }
     return ModelFiles(
         parameters=sum(one.parameters for one in members.values()),

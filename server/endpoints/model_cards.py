@@ -33,13 +33,13 @@ class CascadeCard(BaseModel):
 
     Attributes:
         a: Name of the one that is always asked.
-        b: Name of the one that is asked when A is not sure.
+        b: Name of the one that is asked when A is not sure; null: A's own next stage.
         threshold: A's score, 0..1, below which B is asked.
         memory: Whether results are remembered.
     """
 
     a: str
-    b: str
+    b: str | None
     threshold: float
     memory: bool
 
@@ -118,7 +118,7 @@ def _card(model: ServedModel) -> ModelCard:
         if cascade is None
         else CascadeCard(
             a=cascade.a.name,
-            b=cascade.b.name,
+            b=None if cascade.b is None else cascade.b.name,
             threshold=cascade.threshold,
             memory=cascade.memory is not None,
         ),

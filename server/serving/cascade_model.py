@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession
 from bicameral.types import Prediction
-from edge.cascade import CascadeClassifier
+from edge.cascade import GatedClassifier
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, read_sidecar
 from server.serving.computation import Computation
@@ -39,7 +39,7 @@ class CascadeModel(SessionModel):
         self,
         served_as: ModelVersion,
         sidecar: Sidecar,
-        cascade: CascadeClassifier,
+        cascade: GatedClassifier,
         parts: ServingParts,
     ) -> None:
         """Join a cascade with its queue and its memory, and warm it up.
@@ -78,7 +78,7 @@ class CascadeModel(SessionModel):
             MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
         """
         cascade = taught(load_classifier(path, memory="none"), lessons)
-        if not isinstance(cascade, CascadeClassifier):
+        if not isinstance(cascade, GatedClassifier):
             raise DataError(f"{path} describes no cascade")
         return cls(served_as, read_sidecar(path), cascade, parts)
 

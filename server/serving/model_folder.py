@@ -85,11 +85,12 @@ def model_files(path: Path) -> list[Path]:
         sidecar = _sidecar_or_none(current)
         if sidecar is None:
             continue
-        files |= {current.parent / Path(file.path).name: None for file in sidecar.files}
+        names = [file.path for file in sidecar.files] + [stage.path for stage in sidecar.stages]
+        files |= {current.parent / Path(name).name: None for name in names}
         if sidecar.state.path is not None:
             files[current.with_name(sidecar.state.path)] = None
         if sidecar.cascade is not None:
-            members = (sidecar.cascade.a, sidecar.cascade.b)
+            members = sidecar.cascade.members
             waiting += [current.with_name(member.name + SUFFIX) for member in members]
     return list(files)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bicameral.protocols import ResultMemory
 from bicameral.types import MemoryCounters, Prediction
-from edge.cascade import CascadeClassifier
+from edge.cascade import GatedClassifier
 from edge.memory.local import LocalMemory
 from edge.memory.recall import Recall, recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
@@ -32,7 +32,7 @@ class ServedMemory:
 
     def __init__(
         self,
-        cascade: CascadeClassifier,
+        cascade: GatedClassifier,
         spec: CascadeMemory,
         task: TaskSpec,
         redis: RedisServer | None,
@@ -112,7 +112,7 @@ class ServedMemory:
         return await asyncio.to_thread(action) if self.remote else action()
 
 
-def _measure(cascade: CascadeClassifier, spec: CascadeMemory) -> RunCost:
+def _measure(cascade: GatedClassifier, spec: CascadeMemory) -> RunCost:
     """Time looking up and storing on a memory that nobody uses."""
     memory = LocalMemory(settings_from_spec(spec))
     image, classes = cascade.image, len(cascade.labels)

@@ -155,7 +155,7 @@ def _networks(path: Path) -> Iterator[Sidecar]:
     if sidecar.cascade is None:
         yield sidecar
         return
-    for member in (sidecar.cascade.a, sidecar.cascade.b):
+    for member in sidecar.cascade.members:
         yield from _networks(path.with_name(member.name + SUFFIX))
 
 
