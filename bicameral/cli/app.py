@@ -97,6 +97,16 @@ assess.command(
     name="zoo",
     help="Measure classifiers alike: accuracy, calibration, robustness, cost.",
 )
+assess.command(
+    "bicameral.cli.assess_networks:assess_attention",
+    name="attention",
+    help="Show a ConViT's gates and attention distances.",
+)
+assess.command(
+    "bicameral.cli.assess_networks:assess_spikes",
+    name="spikes",
+    help="Count a spiking network's spikes.",
+)
 app.command(assess)
 
 bench = App(name="bench", help="Measure what something costs on this machine.")
