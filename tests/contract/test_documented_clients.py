@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 #: Those whose examples talk to a server.
 CLIENTS = [ROOT / "docs" / name for name in ("client.md", "server.md")]
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 BICAMERAL = (sys.executable, "-c", "from bicameral.cli.app import main; main()")
 DOCUMENTED_ADDRESS = re.compile(r"(?:127\.0\.0\.1|localhost):8000")
 

@@ -16,7 +16,7 @@ from sim.client.local_server import LocalServer, find_free_port_pair
 #: Several simulators start here, one after the other, perhaps on a busy machine.
 pytestmark = pytest.mark.timeout(600)
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def is_running(process_id):

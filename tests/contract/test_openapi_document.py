@@ -17,7 +17,7 @@ from server.bench.server_under_test import RunningServer, ServerCommand, running
 
 Writer = Callable[..., Path]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture(scope="module")

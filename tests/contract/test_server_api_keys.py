@@ -29,7 +29,7 @@ from server.api_keys import Right, new_api_key
 
 Writer = Callable[..., Path]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 MEMORY = {
     "key": "dhash_verified",
     "tolerance_mae_u8": 0.0,

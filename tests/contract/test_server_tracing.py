@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 

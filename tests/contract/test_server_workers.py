@@ -22,7 +22,7 @@ import pytest
 T = TypeVar("T")
 Writer = Callable[..., Path]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 SERVE = (sys.executable, "-c", "from bicameral.cli.app import main; main()", "serve")
 SUPERVISED_APP = Path(__file__).with_name("supervised_app.py")
 

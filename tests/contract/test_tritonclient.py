@@ -29,7 +29,7 @@ from edge.sidecar import read_sidecar
 Writer = Callable[..., Path]
 Client = triton.InferenceServerClient
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
 RNG = np.random.default_rng(11)
 PIXELS = RNG.normal(size=(3, 1, 8, 8)).astype(np.float32)

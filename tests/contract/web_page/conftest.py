@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from edge.shipped import weights_folder
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 CASCADE = "fashion_mnist_cascade"
 BROKEN = "broken"
 

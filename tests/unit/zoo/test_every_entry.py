@@ -49,7 +49,7 @@ NETWORKS = [name for name in ENTRIES if CATALOGUE[name].kind != "head"]
 DIFFERENCE = 1e-4
 AGREEMENT = 0.999
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 every_entry = pytest.mark.parametrize("entry", ENTRIES)
 every_network = pytest.mark.parametrize("entry", NETWORKS)
