@@ -107,6 +107,17 @@ CATALOGUE: dict[str, ZooEntry] = {
         card="docs/zoo/spiking.md",
         nano=False,
     ),
+    "noprop": ZooEntry(
+        title="NoProp-DT: ten blocks that learn alone to denoise the label",
+        kind="network",
+        paper="NoProp: Training Neural Networks without Full Back-propagation or Full "
+        "Forward-propagation",
+        arxiv="2503.24322",
+        offers="Answers after every block, so that it can stop where it is sure.",
+        published="",
+        card="docs/zoo/noprop.md",
+        nano=False,
+    ),
     "squeeze16_distilled": ZooEntry(
         title="fire modules, distilled; the cascade's A",
         kind="compared",
