@@ -88,6 +88,11 @@ assess.command(
     help="Choose and judge a cascade from stored logits.",
 )
 assess.command(
+    "bicameral.cli.assess_early_exit:assess_early_exit",
+    name="early-exit",
+    help="Let a classifier with stages stop where it is sure.",
+)
+assess.command(
     "bicameral.cli.assess_exports:assess_exports",
     name="exports",
     help="Export models for every target and compare them.",

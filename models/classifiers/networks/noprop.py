@@ -7,11 +7,14 @@ to the next. At inference the blocks stand in a chain: each estimate moves z a s
 label, so there is an answer after every block.
 
 Time runs as in the paper's equations: t = 0 is pure noise, t = T clean (several re-implementations
-count backwards). What differs from the paper: inference draws nothing. It begins with z_0 = 0, the
-mean of the noise that the first block was trained with, and leaves out the noise of the later steps
-(c_t = 0), so that an image has one answer. The class comes from the estimates of the blocks rather
-than from the read-out p_out of z_T, which then serves the training alone, as the anchor that keeps
-the embeddings apart.
+count backwards). What differs from the paper:
+
+* Inference draws nothing. It begins with z_0 = 0, the mean of the noise that the first block was
+  trained with, and leaves out the noise of the later steps (c_t = 0): an image has one answer.
+* The answer after block t is the mean of the probabilities of blocks 1..t. The paper reads the
+  class from z_T with p_out, which here serves the training alone, as the anchor that keeps the
+  embeddings apart. The last blocks were trained on labels with hardly any noise and believe
+  whatever z says: their own answers are right as often, but much too sure.
 """
 
 from __future__ import annotations
@@ -33,6 +36,10 @@ _ETA = 0.1
 _OFFSET = 0.008
 #: abar_0 is 0 in the schedule; this much of the label keeps the first step's coefficients finite.
 _LEAST_SIGNAL = 1e-4
+
+#: Added to a mean probability before its logarithm: far below what a block can tell, and a number
+#: that half precision holds.
+_FLOOR = 1e-4
 
 
 def cosine_schedule(blocks: int) -> tuple[float, ...]:
@@ -105,31 +112,37 @@ class NoPropNetwork(nn.Module):
         """Map images (N, channels, H, W) to logits, features and stage logits.
 
         Returns:
-            Logits (N, classes) and features (N, hidden) of the last block, and the logits after
-            each block (N, T, classes), of which the last are the first result.
+            Logits (N, classes), features (N, hidden) of the last block, and the logits after each
+            block (N, T, classes), of which the last are the first result.
         """
-        z = x.new_zeros(1, EMBEDDING)
+        z, total = x.new_zeros(1, EMBEDDING), x.new_zeros(1, self.embedding.shape[0])
         stages: list[Tensor] = []
-        for t, block in enumerate(self.blocks):
-            if stages:
-                z = self.step(t, stages[-1], z)
+        for t, block in enumerate(self.blocks, start=1):
             logits, features = block(x, z)
-            stages.append(logits)
-        return logits, features, torch.stack(stages, dim=1)
+            estimate = torch.softmax(logits, dim=1)
+            total = total + estimate
+            stages.append(self.answer(t, total))
+            if t < len(self.blocks):
+                z = self.step(t, estimate, z)
+        return stages[-1], features, torch.stack(stages, dim=1)
 
-    def step(self, t: int, logits: Tensor, z: Tensor) -> Tensor:
+    def answer(self, t: int, total: Tensor) -> Tensor:
+        """Return logits (N, classes) from the sum of the first t blocks' probabilities."""
+        return torch.log(total / t + _FLOOR)
+
+    def step(self, t: int, estimate: Tensor, z: Tensor) -> Tensor:
         """Return z_t = a_t uhat_t + b_t z_{t-1}, the mean of the paper's denoising step.
 
         Args:
             t: 1..T.
-            logits: (N, classes) of block t; uhat is the mean embedding under their softmax.
+            estimate: (N, classes), block t's probabilities; uhat is the mean embedding under them.
             z: (N, EMBEDDING) or (1, EMBEDDING), z_{t-1}.
         """
         before, after = self.abar[t - 1], self.abar[t]
         alpha = before / after
         towards = math.sqrt(after) * (1.0 - alpha) / (1.0 - before)
         keep = math.sqrt(alpha) * (1.0 - after) / (1.0 - before)
-        return towards * (torch.softmax(logits, dim=1) @ self.embedding) + keep * z
+        return towards * (estimate @ self.embedding) + keep * z
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the paper's objective, CE(p_out(y | z_T)) + KL(q(z_0 | y) || p(z_0)) + all blocks.
@@ -175,14 +188,22 @@ class NoPropNetwork(nn.Module):
 
 
 class NoPropStage(nn.Module):
-    """Block t at inference: images and z_{t-1} to logits and z_t."""
+    """Block t at inference, with what it needs of the blocks before."""
 
     def __init__(self, network: NoPropNetwork, t: int) -> None:
         super().__init__()
         self.network, self.t = network, t
 
-    def forward(self, x: Tensor, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return logits (N, classes) and z_t (N, EMBEDDING); without a z the first block's is 0."""
-        z = x.new_zeros(1, EMBEDDING) if z is None else z
+    def forward(self, x: Tensor, carried: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map images and what block t - 1 handed on to logits (N, classes) and what t hands on.
+
+        It is z_t and the sum of the probabilities so far, (N, EMBEDDING + classes).
+        """
+        if carried is None:
+            carried = x.new_zeros(1, EMBEDDING + self.network.embedding.shape[0])
+        z, total = carried[:, :EMBEDDING], carried[:, EMBEDDING:]
         logits, _ = self.network.blocks[self.t - 1](x, z)
-        return logits, self.network.step(self.t, logits, z)
+        estimate = torch.softmax(logits, dim=1)
+        total = total + estimate
+        z = self.network.step(self.t, estimate, z)
+        return self.network.answer(self.t, total), torch.cat([z, total], dim=1)

@@ -11,7 +11,7 @@ import { askJson } from "./api.js";
  *
  * @typedef {object} CascadeCard
  * @property {string} a
- * @property {string} b
+ * @property {string | null} b Null: an early exit, which asks A's own next block.
  * @property {number} threshold A's score below which B is asked.
  * @property {boolean} memory
  *

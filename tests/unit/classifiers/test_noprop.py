@@ -75,7 +75,7 @@ def test_the_schedule_goes_from_noise_to_an_almost_clean_label() -> None:
 def test_a_right_estimate_keeps_a_clean_label_on_its_way(network: NoPropNetwork, t: int) -> None:
     before, after = network.abar[t - 1], network.abar[t]
     label = network.embedding[2:3]
-    moved = network.step(t, certain(2), math.sqrt(before) * label)
+    moved = network.step(t, certain(2).softmax(dim=1), math.sqrt(before) * label)
     torch.testing.assert_close(moved, math.sqrt(after) * label)
 
 
@@ -104,10 +104,10 @@ def test_the_stages_in_a_chain_are_the_whole_network(
     assert stage_logits.shape == (len(images), BLOCKS, SHAPE.classes)
     assert torch.equal(stage_logits[:, -1], logits)
     first, *others = network.stages()
-    answer, z = first(images)
+    answer, carried = first(images)
     answers = [answer]
     for stage in others:
-        answer, z = stage(images, z)
+        answer, carried = stage(images, carried)
         answers.append(answer)
     torch.testing.assert_close(torch.stack(answers, dim=1), stage_logits)
 
@@ -117,3 +117,15 @@ def test_a_single_label_does_for_all_images(network: NoPropNetwork, images: torc
     z = torch.randn(1, EMBEDDING)
     one, many = block(images, z), block(images, z.expand(len(images), -1))
     torch.testing.assert_close(one[0], many[0])
+
+
+def test_the_answer_is_the_mean_of_the_blocks_probabilities(
+    network: NoPropNetwork, images: torch.Tensor
+) -> None:
+    network.eval()
+    for number, block in enumerate(network.blocks):
+        block.forward = lambda x, z, number=number: (certain(min(number, 1)).expand(len(x), -1), z)
+    stage_logits = network(images)[2][0].exp()
+    # The first block is sure of class 0, all others of class 1.
+    torch.testing.assert_close(stage_logits[0], torch.tensor([1.0, 0.0, 0.0]), atol=2e-4, rtol=0)
+    torch.testing.assert_close(stage_logits[3], torch.tensor([0.25, 0.75, 0.0]), atol=2e-4, rtol=0)

@@ -2,6 +2,7 @@
 
 import { byId, element } from "../dom.js";
 import { count, percent } from "../format.js";
+import { blockNumber } from "../try/blocks.js";
 import { total } from "./figures.js";
 
 const STAGES = [["memory", "Memory"], ["a", "Network A"], ["b", "Network B"]];
@@ -23,7 +24,7 @@ function block(title, counts) {
   const all = total(counts);
   const bar = element("div", { class: "share-bar", "aria-hidden": "true" });
   const list = element("ul", { class: "share-list" });
-  for (const [stage, name] of STAGES) {
+  for (const [stage, name] of stagesOf(counts)) {
     const share = all ? (counts[stage] ?? 0) / all : null;
     const part = element("span", { class: "share", "data-stage": stage });
     part.style.flexGrow = String(share ?? 0);
@@ -37,4 +38,11 @@ function block(title, counts) {
     );
   }
   return element("div", { class: "share-block" }, element("h3", {}, title), bar, list);
+}
+
+/** The usual three; of early exits, which have blocks instead of networks, what has answered. */
+function stagesOf(counts) {
+  const blocks = Object.keys(counts).map(blockNumber).filter(Boolean).sort((one, other) => one - other);
+  const usual = blocks.length ? STAGES.filter(([stage]) => counts[stage]) : STAGES;
+  return [...usual, ...blocks.map((number) => [`block_${number}`, `Block ${number}`])];
 }

@@ -2,6 +2,7 @@
 
 import { byId, element } from "../dom.js";
 import { duration, percent } from "../format.js";
+import { blockNumber } from "./blocks.js";
 import { showGlance } from "./glance.js";
 import { answeredBy, showStages } from "./stages.js";
 
@@ -70,12 +71,12 @@ function showFlag(trace) {
   flag.hidden = !trace;
   if (!trace) return;
   flag.dataset.stage = trace.stage;
-  flag.textContent = FLAGS[trace.stage];
+  flag.textContent = FLAGS[trace.stage] ?? `Block ${blockNumber(trace.stage)}`;
 }
 
 function showBars(result) {
   const bars = byId("bars");
-  bars.style.setProperty("--answered", `var(--${result.trace?.stage ?? "a"})`);
+  bars.style.setProperty("--answered", `var(--${colourOf(result.trace)})`);
   // Lines are kept, so that the bars move from the last answer to this one.
   while (bars.children.length > result.top.length) bars.lastElementChild.remove();
   result.top.forEach(({ label, probability }, k) => {
@@ -85,6 +86,13 @@ function showBars(result) {
     number.textContent = percent(probability, 1);
     track.firstElementChild.style.width = `${100 * probability}%`;
   });
+}
+
+/** Blocks have the colours of the networks: the first that of A, which every picture goes through. */
+function colourOf(trace) {
+  const stage = trace?.stage ?? "a";
+  const block = blockNumber(stage);
+  return block ? (block === 1 ? "a" : "b") : stage;
 }
 
 function barLine() {

@@ -2,13 +2,14 @@
 
 import { byId, element } from "../dom.js";
 import { duration, percent } from "../format.js";
+import { blockNumber, blocksTime } from "./blocks.js";
 
 const ORDER = ["memory", "a", "b"];
 const TITLES = { memory: "Memory", a: "Network A", b: "Network B" };
 
 /**
  * @typedef {object} Trace
- * @property {"memory" | "a" | "b"} stage
+ * @property {string} stage "memory", "a", "b", or "block_1" and so on.
  * @property {boolean} memory_hit
  * @property {number | null} confidence_a
  * @property {Record<string, number>} stage_times_s
@@ -22,6 +23,10 @@ export function showStages(model, trace) {
   if (!model.cascade) {
     place.replaceChildren(box("a", "One network", model.name, "", true, false));
     byId("stages-note").textContent = "No second network and no memory stand behind it.";
+    return;
+  }
+  if (model.cascade.b === null) {
+    showBlocks(place, model, trace);
     return;
   }
   const stages = model.cascade.memory ? ORDER : ORDER.slice(1);
@@ -38,7 +43,22 @@ export function showStages(model, trace) {
 
 /** @returns {string} Who answered, in words. */
 export function answeredBy(trace) {
+  const block = blockNumber(trace.stage);
+  if (block) return `block ${block}`;
   return trace.stage === "memory" ? "the memory" : TITLES[trace.stage].replace("N", "n");
+}
+
+/** One network that stops after the first block that is sure enough. */
+function showBlocks(place, model, trace) {
+  place.classList.add("single");
+  const threshold = percent(model.cascade.threshold);
+  const block = trace ? blockNumber(trace.stage) : 0;
+  const title = block ? `Stopped after block ${block}` : "One network, block by block";
+  const time = block ? duration(blocksTime(trace)) : "";
+  place.replaceChildren(box(block ? trace.stage : "a", title, model.cascade.a, time, block > 0, block > 0));
+  byId("stages-note").textContent = trace?.memory_hit
+    ? "The memory knew this picture, or one that looks the same."
+    : `The next block runs while the answer is less than ${threshold} sure.`;
 }
 
 function boxOf(stage, model, trace) {
