@@ -38,4 +38,11 @@ HeadProgress = Callable[[int, int, str], None]
 #: Makes a head and returns the path of its sidecar.
 HeadTrainer = Callable[[HeadTraining, HeadProgress], Path]
 
-HEADS: dict[str, HeadTrainer] = {}
+
+def _train_kernel_head(training: HeadTraining, progress: HeadProgress) -> Path:
+    from models.zoo.kernel_graph import train_kernel_head  # it needs the names above
+
+    return train_kernel_head(training, progress)
+
+
+HEADS: dict[str, HeadTrainer] = {"kernel_head": _train_kernel_head}

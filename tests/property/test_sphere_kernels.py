@@ -1,0 +1,138 @@
+"""The taxonomy of infinitely deep networks (arXiv 2204.14126), on data whose Bayes rule is known.
+
+The data are the paper's kind: two classes of points on the positive part of the unit sphere,
+square roots of Dirichlet samples, 40 % of one class.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from bicameral.errors import ConfigError
+from models.zoo.kernels import (
+    Kernel,
+    PowerMap,
+    arc_cosine,
+    arc_cosine_slope,
+    limit_of,
+    network_gaussian_process,
+    neural_tangent,
+    singular_kernel,
+)
+
+_SHARE = 0.4
+_CONCENTRATIONS = ((2.0, 3.0, 3.0), (4.0, 3.0, 2.0))
+
+
+@cache
+def sphere_data(seed: int, count: int = 1000) -> tuple[Tensor, Tensor, Tensor]:
+    """Return points (N, 3), classes (N,), and the classes that the Bayes rule gives."""
+    torch.manual_seed(seed)
+    labels = (torch.rand(count) < _SHARE).long()
+    families = [torch.distributions.Dirichlet(torch.tensor(one)) for one in _CONCENTRATIONS]
+    drawn = torch.stack([family.sample((count,)) for family in families])
+    points = drawn[labels, torch.arange(count)].clamp(1e-6)
+    points = points / points.sum(dim=1, keepdim=True)
+    priors = torch.tensor([1.0 - _SHARE, _SHARE]).log()
+    posterior = torch.stack([family.log_prob(points) for family in families], dim=1) + priors
+    return points.double().sqrt(), labels, posterior.argmax(dim=1)
+
+
+def voted(kernel: Kernel) -> Tensor:
+    """Classify the test points by the training points' votes, weighted by a kernel."""
+    points, labels, _ = sphere_data(0)
+    weights = kernel(sphere_data(1)[0] @ points.T)
+    return (weights @ torch.nn.functional.one_hot(labels).double()).argmax(dim=1)
+
+
+def accuracy(found: Tensor) -> float:
+    return float((found == sphere_data(1)[1]).double().mean())
+
+
+def nearest() -> Tensor:
+    points, labels, _ = sphere_data(0)
+    return labels[(sphere_data(1)[0] @ points.T).argmax(dim=1)]
+
+
+@pytest.mark.parametrize(
+    ("value", "slope", "limit"),
+    [
+        (1.0 / math.pi, 0.5, "majority_vote"),  # ReLU
+        (0.0, 0.0, "nearest_neighbour"),
+        (0.0, 0.5, "singular"),
+    ],
+)
+def test_the_limit_is_told_by_value_and_slope_at_zero(
+    value: float, slope: float, limit: str
+) -> None:
+    assert limit_of(value, slope) == limit
+
+
+def test_relu_networks_become_a_majority_vote() -> None:
+    assert float(arc_cosine(torch.zeros(1))) > 0.0
+    deep = voted(network_gaussian_process(arc_cosine, 100))
+    assert set(deep.tolist()) == {0}  # 60 % of the training points
+
+
+def test_maps_that_are_flat_at_zero_become_the_nearest_neighbour() -> None:
+    deep = voted(network_gaussian_process(PowerMap(a=0.0, m=2), 17))
+    assert float((deep == nearest()).double().mean()) > 0.98
+
+
+def test_the_singular_kernel_of_the_spheres_dimension_comes_close_to_the_bayes_rule() -> None:
+    layer = PowerMap(a=0.5, m=3)
+    assert layer.alpha == pytest.approx(2.0)  # the dimension of the sphere in three coordinates
+    singular = accuracy(voted(singular_kernel(layer, 30)))
+    bayes, one = accuracy(sphere_data(1)[2]), accuracy(nearest())
+    assert one < bayes - 0.05  # there is something to lose
+    assert bayes - 0.04 < singular <= bayes + 0.01
+    assert singular > one + 0.02
+
+
+@pytest.mark.parametrize(
+    ("layer", "alpha"),  # the exponents that the paper's polynomials give
+    [
+        (PowerMap(a=0.5, m=7), 1.0),
+        (PowerMap(a=0.5, m=3), 2.0),
+        (PowerMap(a=0.25, m=3), 3.026),
+    ],
+)
+def test_the_singular_kernel_grows_like_a_power_of_the_distance(
+    layer: PowerMap, alpha: float
+) -> None:
+    assert layer.alpha == pytest.approx(alpha, abs=1e-3)
+    # Over a factor of the distance at which the map repeats itself, the wobble cancels.
+    near = 1e-3
+    far = near * (layer.a + (1.0 - layer.a) * layer.m) ** 2
+    distances = torch.tensor([near, far], dtype=torch.float64)
+    values = singular_kernel(layer, 60)(1.0 - distances.square() / 2.0)
+    slope = float((values[1] / values[0]).log() / (distances[1] / distances[0]).log())
+    assert -slope == pytest.approx(alpha, rel=0.01)
+
+
+def test_a_relu_layers_kernel_is_the_mean_product_of_random_units() -> None:
+    torch.manual_seed(0)
+    x = torch.tensor([1.0, 0.0, 0.0])
+    y = torch.tensor([0.6, 0.8, 0.0])
+    units = torch.randn(200_000, 3)
+    sampled = 2.0 * (torch.relu(units @ x) * torch.relu(units @ y)).mean()
+    assert float(arc_cosine(x @ y)) == pytest.approx(float(sampled), abs=0.01)
+
+
+def test_the_tangent_kernel_of_one_layer_is_its_value_plus_slope_times_cosine() -> None:
+    z = torch.linspace(-1, 1, 21, dtype=torch.float64)
+    expected = (arc_cosine(z) + z * arc_cosine_slope(z)) / 2.0
+    found = neural_tangent(arc_cosine, arc_cosine_slope, 1)(z)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_flat_map_has_no_exponent_and_a_straight_one_is_none() -> None:
+    with pytest.raises(ConfigError, match="nearest neighbour"):
+        PowerMap(a=0.0, m=3).alpha  # noqa: B018
+    with pytest.raises(ConfigError, match=r"a = 1\.0"):
+        PowerMap(a=1.0, m=3)
