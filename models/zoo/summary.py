@@ -142,7 +142,7 @@ def _good_for(one: EntryEvaluation, others: Sequence[EntryEvaluation]) -> str:
     """Say what the figures speak for, and where they speak against it."""
     sentences = []
     if others and one.unbeaten_by:
-        costs = _listed([_COST_WORDS[cost] for cost in one.unbeaten_by])
+        costs = _listed([_COST_WORDS[cost] for cost in one.unbeaten_by], "or")
         sentences.append(f"No other one is as accurate at a lower cost in {costs}.")
     best = _best_at(one, others)
     if others and best:
@@ -186,5 +186,5 @@ def _under(one: EntryEvaluation, corruption: str) -> float:
     return float(np.mean(of))
 
 
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _listed(words: Sequence[str], last: str = "and") -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
