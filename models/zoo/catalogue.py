@@ -118,6 +118,16 @@ CATALOGUE: dict[str, ZooEntry] = {
         card="docs/zoo/noprop.md",
         nano=True,
     ),
+    "kernel_head": ZooEntry(
+        title="an infinitely deep and wide network, solved exactly, on another one's features",
+        kind="head",
+        paper="Wide and Deep Neural Networks Achieve Optimality for Classification",
+        arxiv="2204.14126",
+        offers="Exact: no training but one linear system, on the features of any network.",
+        published="",
+        card="docs/zoo/kernel_head.md",
+        nano=False,
+    ),
     "squeeze16_distilled": ZooEntry(
         title="fire modules, distilled; the cascade's A",
         kind="compared",
