@@ -103,6 +103,11 @@ assess.command(
     help="Measure classifiers alike: accuracy, calibration, robustness, cost.",
 )
 assess.command(
+    "bicameral.cli.assess_pair:assess_pair",
+    name="pair",
+    help="Compare two classifiers, paired by image and seed.",
+)
+assess.command(
     "bicameral.cli.assess_networks:assess_attention",
     name="attention",
     help="Show a ConViT's gates and attention distances.",
