@@ -21,11 +21,12 @@ from models.classifiers.training import Recipe, TrainingSettings, train
 from models.onnx_export import onnx_from_network
 
 
+@torch.no_grad()
 def small_network() -> SpikingNetwork:
     """Untrained, but normalised by statistics of its inputs, so that its neurons fire."""
     torch.manual_seed(0)
     network = SpikingNetwork(1, 3, size=(16, 16), width=4, hidden=12)
-    for _ in range(40):
+    for _ in range(20):
         network(torch.randn(16, 1, 16, 16))
     return network.eval()
 
