@@ -13,6 +13,8 @@ import torch
 
 from bicameral.cli.assess_networks import assess_attention, assess_spikes
 from bicameral.errors import DataError
+from edge.samples import Samples
+from edge.subject import load_subject
 from models.classifiers.datasets import DatasetOptions, load_dataset
 from models.classifiers.networks.convit import ConVitNetwork
 from models.classifiers.networks.spiking import STEPS, SpikingNetwork
@@ -20,6 +22,9 @@ from models.zoo.attention import AttentionRecord, attention_profile, record_atte
 from models.zoo.spikes import ADDITION_J, MULTIPLICATION_J, record_spikes
 from models.zoo.trained import load_trained, untrained_twin
 from models.zoo.training import ClassifierTraining, train_classifier
+
+ROOT = Path(__file__).resolve().parents[3]
+STUDY = ROOT / "studies" / "fashion_mnist" / "zoo"
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +130,20 @@ def test_spikes_cause_one_addition_per_connection(spiking: Path, pictures: Path)
     dense_macs = record.input_macs + 9 * 16 * 32 * 256 + 2048 * 256 + 2 * 256
     assert record.dense_macs == dense_macs
     assert record.dense_j == pytest.approx(dense_macs * (ADDITION_J + MULTIPLICATION_J))
+
+
+def test_the_shipped_spiking_network_sends_as_many_spikes_as_its_card_says() -> None:
+    test = load_dataset("fashion-mnist").test
+    samples = Samples(description="test images", images=test.images[:1000], labels=None)
+    subject = load_subject("fashion_mnist_spiking")
+    found = subject.answer(samples, 0, 1000)
+    subject.close()
+    assert np.mean(found["logits"].argmax(axis=1) == test.labels[:1000]) > 0.9
+    record = json.loads((STUDY / "spiking_spikes.json").read_text())
+    expected = [layer["spikes"] for layer in record["layers"]]
+    assert found["spikes"].mean(axis=0) == pytest.approx(expected, rel=0.03)
+    card = (ROOT / "docs" / "zoo" / "spiking.md").read_text()
+    assert all(f"{spikes:,.0f}" in card for spikes in expected)
 
 
 def test_the_commands_write_figures_and_pictures(
