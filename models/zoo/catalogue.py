@@ -105,7 +105,7 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Counts its spikes, by which neuromorphic hardware spends energy.",
         published="93.3 % (documentation of spikingjelly; 8 times the channels, 64 epochs, GPU)",
         card="docs/zoo/spiking.md",
-        nano=False,
+        nano=True,
     ),
     "noprop": ZooEntry(
         title="NoProp-DT: ten blocks that learn alone to denoise the label",
