@@ -136,3 +136,28 @@ def test_a_flat_map_has_no_exponent_and_a_straight_one_is_none() -> None:
         PowerMap(a=0.0, m=3).alpha  # noqa: B018
     with pytest.raises(ConfigError, match=r"a = 1\.0"):
         PowerMap(a=1.0, m=3)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        network_gaussian_process(arc_cosine, 3),
+        neural_tangent(arc_cosine, arc_cosine_slope, 3),
+    ],
+    ids=["nngp", "ntk"],
+)
+def test_finite_networks_solved_exactly_reproduce_their_training_points_and_learn(
+    kernel: Kernel,
+) -> None:
+    points, labels, _ = sphere_data(0)
+    signs = 2.0 * labels.double() - 1.0
+    gram = kernel(points @ points.T)
+
+    def solved(ridge: float) -> Tensor:
+        return torch.linalg.solve(gram + ridge * torch.eye(len(points)), signs)
+
+    few = slice(0, 60)
+    exact = torch.linalg.solve(gram[few, few], signs[few])
+    torch.testing.assert_close(gram[few, few] @ exact, signs[few], rtol=1e-3, atol=1e-3)
+    found = (kernel(sphere_data(1)[0] @ points.T) @ solved(1.0) > 0).long()
+    assert accuracy(found) > accuracy(sphere_data(1)[2]) - 0.02

@@ -137,7 +137,7 @@ def test_a_correction_of_nothing_is_the_linear_head() -> None:
 
 def test_more_points_than_can_be_solved_are_refused_with_the_memory_they_would_need() -> None:
     require_solvable(MAX_POINTS)
-    with pytest.raises(ConfigError, match=r"60000 points .* 67\.1 GiB; at most 10000"):
+    with pytest.raises(ConfigError, match=r"60000 points .* 80\.5 GiB; at most 10000"):
         require_solvable(60_000)
 
 
