@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from edge.shipped import weights_folder
 from server.api_keys import new_api_key
 
 
@@ -370,3 +372,29 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, site, watch):
         expect(page.locator(f"#panel-{panel}")).to_be_visible()
         assert page.evaluate("() => document.documentElement.scrollWidth") == 360
     watch.check(site)
+
+
+def test_of_an_early_exit_it_tells_after_which_block_it_stopped(
+    open_page, start_site, upload, clothes, tmp_path
+):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for path in weights_folder().glob("fashion_mnist_noprop*"):
+        shutil.copy(path, folder)
+    site = start_site(folder)
+    page = open_page(at=site)
+    model = "fashion_mnist_noprop_early_exit"
+    expect(page.locator("#model")).to_have_value(model)
+    expect(page.locator("#stages-note")).to_contain_text("The next block runs while")
+    answers = {
+        site.classify(picture, model)["results"][0]["trace"]["stage"]: picture
+        for picture in map(png, clothes[:100])
+    }
+    assert len(answers) > 1
+    for stage in ("block_1", max(answers)):
+        upload(page, answers[stage])
+        answered_by(page, stage)
+        shows(page, site.classify(answers[stage], model))
+        number = stage.removeprefix("block_")
+        expect(page.locator("#stages")).to_contain_text(f"Stopped after block {number}")
+        expect(page.locator("#answer-flag")).to_have_text(f"Block {number}")
