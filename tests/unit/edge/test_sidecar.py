@@ -61,6 +61,7 @@ CLASSIFIER: dict[str, Any] = {
     "cascade": None,
     "agent": None,
     "state": {"kind": "none", "path": None, "sha256": None, "online": False},
+    "stages": [],
     "training": {"command": "", "data": {"name": "", "sha256": ""}, "split": "", "seed": 0},
     "claims": [
         {
