@@ -82,14 +82,18 @@ def assess_exports(
 
 
 def _whole_models() -> tuple[str, ...]:
-    """Return the shipped models without those that a shipped cascade brings along."""
+    """Return the shipped models without those that a shipped cascade brings along.
+
+    Early exits run on ONNX Runtime only, so their classifier stands for itself.
+    """
     from edge.shipped import shipped_model, shipped_models
     from edge.sidecar import read_sidecar
 
     sidecars = [read_sidecar(shipped_model(name)) for name in shipped_models()]
-    cascades = [one.cascade for one in sidecars if one.cascade is not None]
-    members = {member.name for cascade in cascades for member in cascade.members}
-    return tuple(one.name for one in sidecars if one.name not in members)
+    exits = {one.name for one in sidecars if one.cascade is not None and one.cascade.b is None}
+    pairs = [one.cascade for one in sidecars if one.cascade is not None and one.name not in exits]
+    members = {member.name for pair in pairs for member in pair.members}
+    return tuple(one.name for one in sidecars if one.name not in members | exits)
 
 
 def _ways() -> list[tuple[tuple[TargetName, ...], Precision]]:
