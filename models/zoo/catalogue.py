@@ -13,9 +13,9 @@ from typing import Literal
 from bicameral.errors import unknown_name
 
 #: ``network``: trains from images. ``pool``: such a network that the cascade's pool has anyway.
-#: ``head``: works on the features of a trained network. ``twin``: what shows which part of an entry
-#: does the work. ``compared``: a part of the shipped cascade, measured beside the zoo.
-Kind = Literal["network", "pool", "head", "twin", "compared"]
+#: ``head``: works on the features of a trained network. ``variant``: another form of an entry, to
+#: compare it with. ``compared``: a part of the shipped cascade, measured beside the zoo.
+Kind = Literal["network", "pool", "head", "variant", "compared"]
 
 #: Kinds of the zoo's own entries.
 _OWN: tuple[Kind, ...] = ("network", "pool", "head")
@@ -78,7 +78,7 @@ CATALOGUE: dict[str, ZooEntry] = {
     ),
     "dense_mlp": ZooEntry(
         title="the dense twin of group_to_group",
-        kind="twin",
+        kind="variant",
         paper="Neuro-inspired Ensemble-to-Ensemble Communication Primitives for Sparse and "
         "Efficient ANNs",
         arxiv="2508.14140",
@@ -127,6 +127,17 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Exact: no training but one linear system, on the features of any network.",
         published="",
         card="docs/zoo/kernel_head.md",
+        nano=False,
+    ),
+    "noprop_early_exit": ZooEntry(
+        title="noprop that stops after the first block where it is sure enough",
+        kind="variant",
+        paper="NoProp: Training Neural Networks without Full Back-propagation or Full "
+        "Forward-propagation",
+        arxiv="2503.24322",
+        offers="Runs as many blocks as a picture needs, behind the interface of a cascade.",
+        published="",
+        card="docs/zoo/noprop.md",
         nano=False,
     ),
     "squeeze16_distilled": ZooEntry(
@@ -194,5 +205,5 @@ def newcomers(architectures: Iterable[str]) -> tuple[str, ...]:
         name
         for name in dict.fromkeys(architectures)
         if (listed := CATALOGUE.get(name.removesuffix("_distilled")))
-        and listed.kind in ("network", "head", "twin")
+        and listed.kind in ("network", "head", "variant")
     )

@@ -29,7 +29,7 @@ _TITLES: dict[CostName, str] = {
 #: Name in the legend, colour and mark of what an entry can be.
 _GROUPS: tuple[tuple[str, Ink, MarkName], ...] = (
     ("part of the cascade", "plain", "circle"),
-    ("dense twin", "little", "ring"),
+    ("another form of an entry", "little", "ring"),
     ("zoo", "cascade", "diamond"),
     ("the cascade", "a", "star"),
 )
@@ -101,7 +101,7 @@ def _group(one: EntryEvaluation) -> str:
     if one.name == "cascade":
         return "the cascade"
     listed = CATALOGUE.get(one.name)
-    groups = {"compared": "part of the cascade", "twin": "dense twin"}
+    groups = {"compared": "part of the cascade", "variant": "another form of an entry"}
     return groups.get(listed.kind, "zoo") if listed else "zoo"
 
 

@@ -77,7 +77,7 @@ def _published(evaluation: ZooEvaluation) -> list[str]:
     rows = []
     for name, listed in CATALOGUE.items():
         one = evaluation.entry(name)
-        if one is not None and listed.kind not in ("compared", "twin"):
+        if one is not None and listed.kind not in ("compared", "variant"):
             paper = f"[arXiv {listed.arxiv}]({listed.paper_url})"
             says = listed.published or "none found"
             rows.append(f"| `{name}` | {100 * one.accuracy.value:.2f} | {says}; {paper} |")
