@@ -93,7 +93,7 @@ class DualMemoryClassifier:
             )
         content = read_model_bytes(path, sidecar, run_on.target)
         session = open_session(content, name=sidecar.name, threads=run_on.threads)
-        network = FeatureClassifier(network_sidecar(sidecar), session)
+        network = FeatureClassifier(network_sidecar(sidecar, state), session)
         kind = OnlineDualMemoryClassifier if sidecar.state.online else DualMemoryClassifier
         return kind(sidecar, network, state)
 
@@ -132,6 +132,11 @@ class DualMemoryClassifier:
     def state(self) -> MemoryState:
         """What is remembered now."""
         return self._state
+
+    @property
+    def network(self) -> FeatureClassifier:
+        """The network beneath."""
+        return self._network
 
     @property
     def example_counts(self) -> Mapping[str, int]:
@@ -210,8 +215,11 @@ class DualMemoryClassifier:
         )
         assert spec.path is not None  # noqa: S101 - it stands two lines above
         write_bytes_atomic(folder / spec.path, state.content)
+        cost = self._sidecar.cost.model_copy(
+            update={"macs": self._network.macs + read_out_macs(state)}
+        )
         sidecar = self._sidecar.model_copy(
-            update={"name": name, "labels": state.labels, "state": spec}
+            update={"name": name, "labels": state.labels, "state": spec, "cost": cost}
         )
         write_sidecar(path, sidecar)
         if old is not None and old != spec.path:
@@ -277,11 +285,14 @@ class OnlineDualMemoryClassifier(DualMemoryClassifier):
         return _prediction(mix(network, static, dynamic, weights))
 
 
-def network_sidecar(sidecar: Sidecar) -> Sidecar:
+def network_sidecar(sidecar: Sidecar, state: MemoryState) -> Sidecar:
     """Describe the network alone, whose classes are the first ones of the whole."""
     found = [output for output in sidecar.outputs if output.meaning in ("logits", "probabilities")]
     known = found[0].shape[-1] if found else 0
-    return sidecar.model_copy(update={"labels": sidecar.labels[:known], "state": StateSpec()})
+    cost = sidecar.cost.model_copy(update={"macs": sidecar.cost.macs - read_out_macs(state)})
+    return sidecar.model_copy(
+        update={"labels": sidecar.labels[:known], "state": StateSpec(), "cost": cost}
+    )
 
 
 def read_out_macs(state: MemoryState) -> int:
@@ -298,7 +309,7 @@ def _answer(
     settings = state.settings
     beta, scale = settings.beta, settings.scale
     static = read_out(features, state.static_slots, beta=beta, scale=scale)
-    dynamic = static
+    dynamic = None  # where nothing was seen, it would only be the static memory once more
     if len(state.dynamic):
         dynamic = read_out(features, state.dynamic_slots, beta=beta, scale=scale)
     return mix(network, static, dynamic, settings.weights)

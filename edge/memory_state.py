@@ -70,13 +70,14 @@ class ReadOutSettings:
         scale: Factor of the scores; chosen on validation images.
         beta: Sharpness of the similarity weights.
         min_confidence: Only images whose answer is at least this confident enter the dynamic
-            memory, 0..1.
+            memory, 0..1. 0 is the paper's: there the surest images of each class remain in any
+            case. A high bound leaves classes empty of which a shift makes the network unsure.
     """
 
     weights: MixingWeights
     scale: float
     beta: float = BETA
-    min_confidence: float = 0.9
+    min_confidence: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, for what is derived once and kept

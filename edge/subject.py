@@ -82,7 +82,7 @@ class GraphSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierSubject:
-    """A classifier as a whole, e.g. a cascade without its memory."""
+    """A classifier as a whole, e.g. a cascade without its result memory."""
 
     title: str
     precision: Precision
@@ -133,7 +133,7 @@ def load_subject(model: str | Path, *, threads: int = 1) -> Subject:
     files = model_files(path, sidecar)
     file = max(files, key=lambda one: COARSENESS.index(one.precision))
     title = f"{sidecar.name} ({file.precision} for {file.target}, ONNX Runtime)"
-    if sidecar.cascade is not None:
+    if sidecar.cascade is not None or sidecar.state.kind != "none":
         run_on = RunOptions(target=file.target, threads=threads)
         classifier = load_classifier(path, memory="none", run_on=run_on)
         return ClassifierSubject(

@@ -20,6 +20,7 @@ from bicameral.errors import ConfigError, DataError
 from bicameral.files import write_bytes_atomic
 from edge.comparison import Comparison, Tolerance, compare, tolerance_for
 from edge.export import graphs
+from edge.export.frozen_memory import with_frozen_memory
 from edge.export.precision import in_float16, in_int8
 from edge.latency import (
     USUAL_LATENCY,
@@ -30,6 +31,7 @@ from edge.latency import (
     measure_latency,
 )
 from edge.loading import member_sha256
+from edge.memory_state import read_state
 from edge.preflight import Finding, has_errors, preflight
 from edge.samples import Samples
 from edge.sidecar import (
@@ -204,7 +206,7 @@ class _Job:
     ) -> tuple[Path, ExportedFile]:
         """Write one graph with its sidecar into the staging folder, preflight and compare it."""
         content = read_model_bytes(source, sidecar, sidecar.files[0].target)
-        exported, described = self._convert(content, sidecar, precision)
+        exported, described = self._convert(source, content, sidecar, precision)
         path = self._staging / described.files[0].path
         write_bytes_atomic(path, exported)
         write_sidecar(sidecar_path(path), described)
@@ -231,11 +233,15 @@ class _Job:
         )
 
     def _convert(
-        self, content: bytes, sidecar: Sidecar, precision: Precision
+        self, source: Path, content: bytes, sidecar: Sidecar, precision: Precision
     ) -> tuple[bytes, Sidecar]:
-        """Return the graph for the target and its sidecar."""
+        """Return the graph for the target and its sidecar; a memory is frozen into the graph."""
         settings = self._settings
-        model = graphs.simplified(graphs.read_graph(content))
+        model = graphs.read_graph(content)
+        if sidecar.state.path is not None:
+            state = read_state(source.with_name(sidecar.state.path), sidecar.state.sha256)
+            model, sidecar = with_frozen_memory(model, sidecar, state)
+        model = graphs.simplified(model)
         if precision == "fp16":
             model = in_float16(model)
         if precision == "int8":
@@ -323,7 +329,10 @@ def _measure(
     """Measure two graphs side by side, batch 1, tensors in and tensors out."""
 
     def contestant(subject: Subject) -> Contestant:
-        assert isinstance(subject, GraphSubject)  # noqa: S101 - a cascade's members are graphs
+        if not isinstance(subject, GraphSubject):  # a network with its memory
+            return Contestant(
+                title=subject.title, call=lambda: subject.answer(check, 0, 1), batch_size=1
+            )
         feeds = check.feeds(subject.sidecar, 0, 1)
         return Contestant(
             title=subject.title, call=lambda: subject.session.run(feeds), batch_size=1

@@ -190,6 +190,12 @@ def _graph_file(sidecar: Sidecar, target: JetsonName) -> ModelFile:
 
 def _checked(path: Path, sidecar: Sidecar, target: JetsonName) -> tuple[Finding, ...]:
     """Check a graph against the rules of the device; return the warnings."""
+    if sidecar.state.kind != "none":
+        raise DataError(
+            f"{sidecar.name!r} has a memory, which the device's runtime does not read. Freeze it "
+            f"into the graph first: bicameral export {sidecar.name} --target {target}; what is "
+            "deployed then learns nothing more"
+        )
     file = _graph_file(sidecar, target)
     if file.precision == "int8":
         raise DataError(f"{file.path} is int8, expected float; engines are made in fp16 or fp32")

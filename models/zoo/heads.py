@@ -45,4 +45,20 @@ def _train_kernel_head(training: HeadTraining, progress: HeadProgress) -> Path:
     return train_kernel_head(training, progress)
 
 
-HEADS: dict[str, HeadTrainer] = {"kernel_head": _train_kernel_head}
+def _train_read_out(training: HeadTraining, progress: HeadProgress) -> Path:
+    from models.zoo.read_out import train_read_out  # it needs the names above
+
+    return train_read_out(training, progress)
+
+
+def _train_projected_read_out(training: HeadTraining, progress: HeadProgress) -> Path:
+    from models.zoo.read_out import train_projected_read_out  # it needs the names above
+
+    return train_projected_read_out(training, progress)
+
+
+HEADS: dict[str, HeadTrainer] = {
+    "kernel_head": _train_kernel_head,
+    "read_out": _train_read_out,
+    "read_out_projected": _train_projected_read_out,
+}
