@@ -218,6 +218,11 @@ def _answer_output(sidecar: Sidecar) -> OutputSpec:
     """Return the output that holds logits or probabilities."""
     if sidecar.kind != "classifier":
         raise DataError(f"model {sidecar.name!r} is of kind {sidecar.kind!r}, not a classifier")
+    if sidecar.state.kind != "none":
+        raise DataError(
+            f"model {sidecar.name!r} has a memory beside its graph, which alone is only a part of "
+            "it; edge.loading.load_classifier loads the whole"
+        )
     found = [output for output in sidecar.outputs if output.meaning in ("logits", "probabilities")]
     classes = len(sidecar.labels)
     if len(found) != 1 or len(found[0].shape) != 2 or found[0].shape[1] != classes:

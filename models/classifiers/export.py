@@ -14,6 +14,7 @@ from torch import nn
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
+from edge.memory_state import read_state
 from edge.preprocessing import tensor_from_canonical
 from edge.probabilities import softmax
 from edge.session import OnnxSession
@@ -169,7 +170,7 @@ def write_classifier(
 
 
 def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
-    """Copy a graph and its sidecar under another name.
+    """Copy a graph, its sidecar and what else belongs to it under another name.
 
     Raises:
         DataError: If the model is absent, damaged or has not exactly one file.
@@ -184,7 +185,14 @@ def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
         path = f"{name}{stage.path.removeprefix(model.name.removesuffix('.onnx'))}"
         write_bytes_atomic(output / path, read_described_bytes(model, stage))
         stages.append(stage.model_copy(update={"path": path}))
-    copy = sidecar.model_copy(update={"name": name, "files": (file,), "stages": tuple(stages)})
+    state = sidecar.state
+    if state.path is not None:
+        content = read_state(model.with_name(state.path), state.sha256).content
+        state = state.model_copy(update={"path": f"{name}.{str(state.sha256)[:12]}.npz"})
+        write_bytes_atomic(output / str(state.path), content)
+    copy = sidecar.model_copy(
+        update={"name": name, "files": (file,), "stages": tuple(stages), "state": state}
+    )
     write_sidecar(output / (name + SUFFIX), copy)
     return copy
 

@@ -16,6 +16,7 @@ from edge.read_out import BETA, MixingWeights, read_out
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
 from models.classifiers.dataset import ImageDataset
+from models.classifiers.export import copy_classifier
 from models.zoo.frozen_features import FrozenAnswers, frozen_answers, load_feature_network
 from models.zoo.held_out import without_classes
 from models.zoo.memory_fitting import (
@@ -83,6 +84,16 @@ def test_shifts_are_learned_where_they_are_asked_for(quick: QuickTraining) -> No
 def test_a_network_without_features_is_no_base(tmp_path: Path, write_classifier: Writer) -> None:
     with pytest.raises(DataError, match="no output of meaning 'features'"):
         load_feature_network(write_classifier(tmp_path, "bare"))
+
+
+def test_a_copy_under_another_name_keeps_its_memory(quick: QuickTraining, tmp_path: Path) -> None:
+    path = quick("read_out")
+    copy_classifier(path, tmp_path, "other")
+    copied, original = load_classifier(tmp_path / "other.bicameral.json"), load_classifier(path)
+    assert copied.name == "other"
+    assert copied.fingerprint == original.fingerprint
+    with pytest.raises(DataError, match="has a memory beside its graph"):
+        load_feature_network(path)
 
 
 def test_scale_and_weights_are_those_that_validation_images_prefer() -> None:
