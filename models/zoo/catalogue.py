@@ -74,7 +74,7 @@ CATALOGUE: dict[str, ZooEntry] = {
         published="up to 4.3 points above a dense MLP on FashionMNIST, CIFAR-10 or CIFAR-100 "
         "(abstract; no table for FashionMNIST was found)",
         card="docs/zoo/group_to_group.md",
-        nano=False,
+        nano=True,
     ),
     "dense_mlp": ZooEntry(
         title="the dense twin of group_to_group",
