@@ -18,7 +18,6 @@ def assess_read_out(
     epochs: int = 6,
     draws: int = 10,
     orders: int = 3,
-    report: Path | None = None,
 ) -> int:
     """Measure how classes are learned from 1, 4 and 16 examples, and what streams do to a memory.
 
@@ -34,7 +33,6 @@ def assess_read_out(
         epochs: Passes over their training images.
         draws: Handfuls of examples for each network.
         orders: Random orders of each stream.
-        report: Another place for the JSON file.
     """
     from dataclasses import asdict
 
@@ -85,7 +83,7 @@ def assess_read_out(
         **asdict(streams),
     }
     sys.stdout.write(f"{read_out_tables(record)}\n")
-    path = report or output / "read_out.json"
+    path = output / "read_out.json"
     write_json_atomic(path, record)
     sys.stdout.write(f"wrote {path}\n")
     return 0

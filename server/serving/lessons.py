@@ -104,6 +104,6 @@ def require_room(known: Collection[Lesson], new: Lesson, limits: LearningLimits)
 def _read(path: Path) -> NDArray[np.uint8]:
     try:
         examples: NDArray[np.uint8] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read the examples {path}: {error}") from error
     return examples

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bicameral.errors import DataError
@@ -16,6 +17,7 @@ from server.errors import RequestError
 from server.logs import LogSettings
 from server.processes.assignment import Assignment
 from server.processes.desired_state import DesiredState, DesiredStateFile
+from server.processes.lesson_files import LessonFiles
 from server.processes.replication import ReplicatedRepository, ReplicationTimes
 from server.processes.run_folder import RunFolder
 from server.processes.worker_status import remove_status
@@ -313,5 +315,100 @@ def test_memories_are_cleared_in_all_workers_by_namespace(
         assert await entries(fleet) == [0, 0]
         with pytest.raises(RequestError, match="model 'net' has no result memory"):
             await fleet.workers[0].clear_memory("net")
+
+    on_two_workers(scenario)
+
+
+def labels(fleet: Fleet) -> list[tuple[str, ...]]:
+    """Return what the learner of each worker has learned."""
+    return [each.get("learner").labels[5:] for each in fleet.repositories]
+
+
+def test_lessons_are_kept_in_order_and_by_version(tmp_path: Path):
+    files = LessonFiles(tmp_path)
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    first, second = (files.write(ONE, label, images) for label in ("hat", "cap"))
+    other = files.write(TWO, "hat", images)
+    state = DesiredState().changed(load=[ONE]).taught(first).taught(other).taught(second)
+    assert state.lessons_of(ONE) == (first, second)
+    assert (state.revision, first.count, first.size_bytes) == (4, 2, 128)
+    forgotten = state.forgotten([first])
+    assert (forgotten.lessons, forgotten.revision) == ((other, second), 5)
+    assert forgotten.versions == {ONE: 1}
+
+
+def test_workers_that_are_taught_at_the_same_time_learn_both(
+    on_two_workers, models, write_read_out, pictures
+):
+    write_read_out(models, "learner")
+
+    async def scenario(fleet: Fleet) -> None:
+        await asyncio.gather(
+            fleet.workers[0].teach("learner", "hat", pictures[:2]),
+            fleet.workers[1].teach("learner", "cap", pictures[2:3]),
+        )
+        await until(lambda: fleet.workers[0].why_not_ready() is None)
+        first, second = labels(fleet)
+        assert first == second
+        assert set(first) == {"hat", "cap"}
+        answers = [
+            (await each.get("learner").classify(pictures[:8], context=RequestContext()))
+            for each in fleet.repositories
+        ]
+        assert (answers[0].probabilities == answers[1].probabilities).all()
+        await fleet.workers[1].forget("learner", "hat")
+        assert labels(fleet) == [("cap",)] * 2
+
+    on_two_workers(scenario)
+
+
+def test_what_was_learned_outlasts_the_models_files(
+    on_two_workers, models, write_read_out, pictures
+):
+    write_read_out(models, "learner")
+
+    async def scenario(fleet: Fleet) -> None:
+        await fleet.workers[0].teach("learner", "hat", pictures[:2])
+        before = fleet.repositories[1].get("learner")
+        write_read_out(models, "learner", seed=9)
+        await fleet.workers[1].load("learner")
+        assert fleet.repositories[1].get("learner") is not before
+        assert labels(fleet) == [("hat",)] * 2
+
+    on_two_workers(scenario)
+
+
+def test_a_lesson_that_fails_changes_nothing_and_leaves_no_file(
+    on_two_workers, models, write_read_out, pictures
+):
+    write_read_out(models, "learner")
+
+    async def scenario(fleet: Fleet) -> None:
+        for name, label in (("learner", " hat"), ("net", "hat"), ("nobody", "hat")):
+            with pytest.raises(RequestError):
+                await fleet.workers[0].teach(name, label, pictures[:2])
+        assert labels(fleet) == [(), ()]
+        assert [worker.why_not_ready() for worker in fleet.workers] == [None, None]
+        assert not list(fleet.run_folder.lessons.glob("*"))
+
+    on_two_workers(scenario)
+
+
+def test_what_a_replacement_cannot_learn_makes_the_server_not_ready(
+    on_two_workers, models, write_read_out, pictures
+):
+    write_read_out(models, "learner")
+
+    async def scenario(fleet: Fleet) -> None:
+        await fleet.workers[0].teach("learner", "hat", pictures[:2])
+        for lesson in fleet.run_folder.lessons.glob("*.npy"):
+            lesson.write_bytes(b"")
+        await fleet.workers[1].close()
+        await fleet.worker(1).start()
+        reason = str(fleet.workers[0].why_not_ready())
+        assert "worker 1 could not load learner/1: cannot read the examples" in reason
+        await fleet.workers[0].forget("learner")
+        assert fleet.workers[0].why_not_ready() is None
+        assert labels(fleet) == [(), ()]
 
     on_two_workers(scenario)
