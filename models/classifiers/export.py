@@ -42,7 +42,7 @@ from models.classifiers.capabilities import AnyTime, ExtraOutputs, Reparameteris
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import predict_logits
 from models.classifiers.logits import NetworkLogits
-from models.classifiers.stages import write_stages
+from models.classifiers.stages import stage_file_name, write_stages
 from models.classifiers.training import image_spec
 from models.host import host_name
 from models.onnx_export import OPSET, count_cost, onnx_from_network
@@ -181,8 +181,8 @@ def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
     write_bytes_atomic(output / f"{name}.onnx", read_model_bytes(model, sidecar))
     file = sidecar.files[0].model_copy(update={"path": f"{name}.onnx"})
     stages = []
-    for stage in sidecar.stages:
-        path = f"{name}{stage.path.removeprefix(model.name.removesuffix('.onnx'))}"
+    for number, stage in enumerate(sidecar.stages, start=1):
+        path = stage_file_name(name, number)
         write_bytes_atomic(output / path, read_described_bytes(model, stage))
         stages.append(stage.model_copy(update={"path": path}))
     state = sidecar.state

@@ -49,7 +49,7 @@ def write_stages(network: AnyTime, model: Path, dataset: ImageDataset) -> Sideca
     logits = logits.astype(np.float16).astype(np.float32)
     stages = []
     for number, (graph, answers) in enumerate(zip(graphs, logits, strict=True), start=1):
-        path = model.with_name(f"{model.stem}.stage_{number:02d}.onnx")
+        path = model.with_name(stage_file_name(model.stem, number))
         write_bytes_atomic(path, graph)
         temperature = fit_temperature(answers, labels)
         stages.append(
@@ -65,6 +65,11 @@ def write_stages(network: AnyTime, model: Path, dataset: ImageDataset) -> Sideca
     described = sidecar.model_copy(update={"stages": tuple(stages)})
     write_sidecar(sidecar_path(model), described)
     return described
+
+
+def stage_file_name(model: str, number: int) -> str:
+    """Return the name of a stage's file; stages count from 1."""
+    return f"{model}.stage_{number:02d}.onnx"
 
 
 def stage_logits(

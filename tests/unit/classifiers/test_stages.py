@@ -225,6 +225,15 @@ def test_an_export_for_a_target_has_the_whole_graph_and_no_stages(
     assert not isinstance(answering, SupportsStages)
 
 
+def test_a_copy_by_its_sidecar_or_its_graph_has_the_new_name_throughout(
+    model: Path, tmp_path: Path
+) -> None:
+    for number, source in enumerate((model, model.with_name(NAME + SUFFIX))):
+        copy_classifier(source, tmp_path / str(number), "other")
+        assert isinstance(load_classifier(tmp_path / str(number) / "other.onnx"), StagedClassifier)
+        assert all(path.name.startswith("other.") for path in (tmp_path / str(number)).iterdir())
+
+
 def test_a_damaged_stage_is_named(model: Path, tmp_path: Path) -> None:
     copy_classifier(model, tmp_path, NAME)
     stage = tmp_path / f"{NAME}.stage_03.onnx"
