@@ -112,19 +112,21 @@ class NoPropNetwork(nn.Module):
         """Map images (N, channels, H, W) to logits, features and stage logits.
 
         Returns:
-            Logits (N, classes), features (N, hidden) of the last block, and the logits after each
-            block (N, T, classes), of which the last are the first result.
+            Logits (N, classes), features (N, hidden) of the first block, which sees the picture
+            and no guess of the label, and the logits after each block (N, T, classes), of which the
+            last are the first result.
         """
         z, total = x.new_zeros(1, EMBEDDING), x.new_zeros(1, self.embedding.shape[0])
-        stages: list[Tensor] = []
+        stages, features = [], []
         for t, block in enumerate(self.blocks, start=1):
-            logits, features = block(x, z)
+            logits, hidden = block(x, z)
+            features.append(hidden)
             estimate = torch.softmax(logits, dim=1)
             total = total + estimate
             stages.append(self.answer(t, total))
             if t < len(self.blocks):
                 z = self.step(t, estimate, z)
-        return stages[-1], features, torch.stack(stages, dim=1)
+        return stages[-1], features[0], torch.stack(stages, dim=1)
 
     def answer(self, t: int, total: Tensor) -> Tensor:
         """Return logits (N, classes) from the sum of the first t blocks' probabilities."""

@@ -129,3 +129,10 @@ def test_the_answer_is_the_mean_of_the_blocks_probabilities(
     # The first block is sure of class 0, all others of class 1.
     torch.testing.assert_close(stage_logits[0], torch.tensor([1.0, 0.0, 0.0]), atol=2e-4, rtol=0)
     torch.testing.assert_close(stage_logits[3], torch.tensor([0.25, 0.75, 0.0]), atol=2e-4, rtol=0)
+
+
+def test_the_features_are_those_of_the_first_block_which_knows_the_picture_alone(
+    network: NoPropNetwork, images: torch.Tensor
+) -> None:
+    features = network.eval()(images)[1]
+    assert torch.equal(features, network.blocks[0](images, torch.zeros(1, EMBEDDING))[1])
