@@ -60,7 +60,7 @@ def test_the_table_of_errors_is_that_of_the_code() -> None:
 
 def test_the_table_of_limits_is_that_of_the_code() -> None:
     rows = re.findall(r"^\| `--([a-z.-]+)` \| ([0-9.]+) \|", GUIDE.read_text(), re.MULTILINE)
-    assert len(rows) == 10
+    assert len(rows) == 14
     for option, default in rows:  # e.g. batching.max-wait-s
         value: Any = ServerSettings()
         for name in option.replace("-", "_").split("."):
