@@ -146,6 +146,17 @@ def test_the_shipped_spiking_network_sends_as_many_spikes_as_its_card_says() -> 
     assert all(f"{spikes:,.0f}" in card for spikes in expected)
 
 
+def test_the_card_of_the_shipped_convit_shows_the_recorded_gates_and_distances() -> None:
+    record = json.loads((STUDY / "convit" / "attention.json").read_text())
+    card = (ROOT / "docs" / "zoo" / "convit.md").read_text()
+    after = record["after"]
+    for heads in (*after["gates"], *record["before"]["distances"], *after["distances"]):
+        assert " ".join(f"{value:.2f}" for value in heads) in card
+    for picture in ("gates.svg", "distances.svg"):
+        assert f"studies/fashion_mnist/zoo/convit/{picture}" in card
+        assert (STUDY / "convit" / picture).exists()
+
+
 def test_the_commands_write_figures_and_pictures(
     convit: Path, spiking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
