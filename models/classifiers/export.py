@@ -187,7 +187,9 @@ def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
         stages.append(stage.model_copy(update={"path": path}))
     state = sidecar.state
     if state.path is not None:
-        content = read_state(model.with_name(state.path), state.sha256).content
+        memory = model.with_name(state.path)
+        read_state(memory, state.sha256)  # refuses a damaged one
+        content = memory.read_bytes()
         state = state.model_copy(update={"path": f"{name}.{str(state.sha256)[:12]}.npz"})
         write_bytes_atomic(output / str(state.path), content)
     copy = sidecar.model_copy(
