@@ -95,7 +95,7 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Shows where each head looks, and how far its gate has opened.",
         published="",
         card="docs/zoo/convit.md",
-        nano=False,
+        nano=True,
     ),
     "spiking": ZooEntry(
         title="a convolutional network of leaky integrate-and-fire neurons, 4 time steps",

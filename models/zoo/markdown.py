@@ -27,7 +27,7 @@ def markdown_tables(evaluation: ZooEvaluation) -> str:
         "|---|---|---|",
         *_published(evaluation),
         "",
-        "| accuracy % | "
+        f"| accuracy % of the first {evaluation.n_corrupted:,} test images | "
         + " | ".join(
             f"{one.name} {strength:g}"
             for one in evaluation.corruptions

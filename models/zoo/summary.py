@@ -151,8 +151,10 @@ def _good_for(one: EntryEvaluation, others: Sequence[EntryEvaluation]) -> str:
     if everywhere:
         strongest = max(everywhere, key=lambda other: other.accuracy.value)
         gap = 100.0 * (strongest.accuracy.value - one.accuracy.value)
+        overlap = strongest.accuracy.low <= one.accuracy.high
         sentences.append(
-            f"{strongest.name} is {gap:.2f} points more accurate at a lower cost in every measure."
+            f"{strongest.name} costs no more in any measure and is {gap:.2f} points more accurate"
+            + ("; their intervals overlap." if overlap else ".")
         )
     return " ".join(sentences)
 
