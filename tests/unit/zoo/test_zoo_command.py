@@ -11,6 +11,7 @@ import pytest
 from bicameral.cli.app import main
 from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
+from models.cascade.results import read_evaluation as read_cascade
 from models.classifiers.datasets import FASHION_MNIST_FOLDER
 from models.zoo.assessment import entry_name
 from models.zoo.catalogue import CATALOGUE, newcomers, zoo_names
@@ -102,3 +103,9 @@ def test_the_pool_is_joined_by_the_networks_and_heads_of_the_zoo_alone() -> None
     assert newcomers(["squeeze16", "vgg24_distilled", "wide_residual32", "dual_branch"]) == ()
     joining = {name for name in zoo_names() if CATALOGUE[name].kind != "pool"}
     assert set(newcomers([*zoo_names(), "not trained"])) == joining
+
+
+def test_the_page_says_what_the_stored_answers_say_of_a_cascade_with_the_zoo() -> None:
+    stored = read_cascade(ROOT / "studies" / "fashion_mnist" / "zoo" / "cascade.json")
+    [note] = [note for note in stored.notes if "network of the zoo" in note]
+    assert note in (ROOT / "docs" / "zoo" / "README.md").read_text("utf-8")
