@@ -38,7 +38,7 @@ Mode = Literal["majority_vote", "nearest_neighbour", "singular", "ridge", "corre
 #: More are refused: the system is solved exactly, in time n^3 and memory n^2.
 MAX_POINTS = 10_000
 #: Kernel and ridge are chosen with so many points, the mode with all of them.
-_POINTS_TO_CHOOSE = 2_500
+_POINTS_TO_CHOOSE = 2_000
 #: Bytes of the solver for each pair of points: kernel, and its factor twice while it is made.
 _BYTES_PER_PAIR = 8 + 8 + 8
 
@@ -49,7 +49,8 @@ _RIDGES = (30.0, 100.0, 300.0)
 _STEPS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 #: Smallest share of the votes that a class is given, so that the logarithm exists.
 _MIN_SHARE = 1e-4
-_ROWS = 1_000
+#: Rows at a time: so many times 10,000 cosines still fit a cache.
+_ROWS = 64
 
 #: Kernels of finite depth that a system is solved with. Both are 0 at cosine 0. Those of ReLU
 #: networks are not: all 10,000 terms count, of both signs, and float32's sum is wrong by over 1e-4.
