@@ -127,7 +127,7 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Exact: no training but one linear system, on the features of any network.",
         published="",
         card="docs/zoo/kernel_head.md",
-        nano=False,
+        nano=True,
     ),
     "noprop_early_exit": ZooEntry(
         title="noprop that stops after the first block where it is sure enough",

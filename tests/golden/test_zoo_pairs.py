@@ -22,6 +22,7 @@ STUDIES = ROOT / "studies" / "fashion_mnist" / "zoo"
 #: Entry, file of its comparison, name of what it was compared with.
 ENTRIES = {
     "group_to_group": "group_to_group_against_dense_mlp.json",
+    "kernel_head": "kernel_head_against_linear_head.json",
 }
 MOST_BYTES = 10 * 2**20
 
@@ -74,6 +75,12 @@ def test_the_sparse_perceptron_is_as_good_as_its_dense_twin_and_faster() -> None
     assert found.difference.n_seeds == 3
     assert found.difference.low > -0.005
     assert all(one.ratio > 1.0 for one in found.cpu)
+
+
+def test_the_kernel_head_is_at_least_as_good_as_the_linear_head() -> None:
+    found = comparison("kernel_head")
+    assert found.difference.n_seeds >= 2
+    assert found.difference.value >= 0.0
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
