@@ -135,7 +135,7 @@ ZOO: dict[str, Architecture] = {
         learning_rate=3e-3,
         optimizer="adamw",
         weight_decay=0.05,
-        epochs=7,
+        epochs=16,
         precision="fp32",
     ),
     "spiking": Architecture(

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.classifiers.networks.convolution import conv_norm_relu
+
 _PATCH = 4
 _EXPANSION = 2
 _INITIAL_STD = 0.02  # of the embeddings of places and class, as in the authors' code
@@ -184,8 +186,9 @@ class ConVitBlock(nn.Module):
 class ConVitNetwork(nn.Module):
     """Patches of 4x4 pixels, blocks with GPSA, then blocks with self-attention and a class token.
 
-    The embedding of the places fixes the number of patches, so the picture's size is part of the
-    network; rows and columns beyond a multiple of 4 are not seen.
+    Two convolutions embed the patches (Xiao et al. 2021, arXiv 2106.14881) where the paper has a
+    linear map. The embedding of the places fixes the number of patches, so the picture's size is
+    part of the network.
 
     Args:
         channels: Colour channels.
@@ -207,10 +210,13 @@ class ConVitNetwork(nn.Module):
         depth: tuple[int, int],
     ) -> None:
         super().__init__()
-        grid = (size[0] // _PATCH, size[1] // _PATCH)
+        grid = (-(-size[0] // _PATCH), -(-size[1] // _PATCH))
         patches = grid[0] * grid[1]
         self.embedded_shape = (width, patches)
-        self.embedding = nn.Conv2d(channels, width, _PATCH, _PATCH)
+        self.embedding = nn.Sequential(
+            conv_norm_relu(channels, width // 2, 3, stride=2),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+        )
         self.places = nn.Parameter(torch.empty(1, patches, width))
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.local_blocks = nn.Sequential(
