@@ -60,6 +60,11 @@ def simplified(model: Any) -> Any:
 
     slim = onnxslim.slim(model)
     del slim.graph.value_info[:]  # shapes that every reader infers itself
+    # Graphs that were merged name their operator set once for each part; the quantiser wants one.
+    versions = {item.domain: item.version for item in slim.opset_import}
+    del slim.opset_import[:]
+    for domain, version in versions.items():
+        slim.opset_import.add(domain=domain, version=version)
     return slim
 
 

@@ -146,6 +146,9 @@ def joined_graph(content: bytes, head: KernelHead, temperature: float) -> bytes:
     except ValueError as error:
         raise DataError(f"a kernel head cannot be joined to this network: {error}") from error
     _prune(joined)
+    # The merger keeps the entry of each part; both are the same, or it had refused them.
+    del joined.opset_import[:]
+    joined.opset_import.extend(base.opset_import)
     onnx.checker.check_model(joined, full_check=True)
     return bytes(joined.SerializeToString(deterministic=True))
 

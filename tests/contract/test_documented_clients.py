@@ -115,7 +115,9 @@ class Server:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the pictures that the examples speak of, and a key."""
     folder = tmp_path_factory.mktemp("examples")
-    cv2.imwrite(str(folder / "shoe.png"), load_dataset("fashion-mnist").test.images[0])
+    images = load_dataset("fashion-mnist").test.images
+    for name, image in zip(("shoe", "hat1", "hat2"), images, strict=False):
+        cv2.imwrite(str(folder / f"{name}.png"), image)
     with np.load(ROOT / "tests" / "golden" / "agent_observations.npz") as recorded:
         cv2.imwrite(str(folder / "view.png"), recorded["pictures"][0][..., ::-1])
     made = subprocess.run([*BICAMERAL, "keys", "new", "alice"], capture_output=True, check=True)

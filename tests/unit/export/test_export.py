@@ -14,6 +14,7 @@ import pytest
 
 from bicameral.errors import ConfigError, DataError
 from edge.comparison import TOLERANCES, Tolerance
+from edge.export import graphs
 from edge.export.pipeline import ExportResult, ExportSettings, export_model
 from edge.latency import LatencySettings
 from edge.loading import load_classifier
@@ -34,12 +35,17 @@ FRAMES = str(Path(__file__).parents[2] / "golden" / "agent_observations.npz")
 
 #: A cascade brings its members along; targets with the same parser get the same files (tested
 #: below), so the second of them is exported in one precision only.
-MODELS = [name for name in shipped_models() if name not in (SQUEEZE, VGG)]
+EARLY_EXIT = "fashion_mnist_noprop_early_exit"
+SPIKING = "fashion_mnist_spiking"
+MODELS = [name for name in shipped_models() if name not in (SQUEEZE, VGG, EARLY_EXIT)]
 WAYS = [
     (name, one)
     for name, target in TARGETS.items()
     for one in target.precisions[: 1 if name == "tensorrt" else None]
 ]
+#: Half precision moves a membrane over its threshold or not: spikes come and go.
+REFUSED = [(SPIKING, name, "fp16") for name in ("jetson-nano", "jetson-orin")]
+EXPORTS = [(m, *way) for m in MODELS for way in WAYS if (m, *way) not in REFUSED]
 
 
 @cache
@@ -77,8 +83,7 @@ def export(
     return export_model(replace(settings, **more), samples_for(name), calibration)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("target", "precision"), WAYS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model", "target", "precision"), EXPORTS)
 def test_every_shipped_model_exports_for_every_target(
     tmp_path: Path, model: str, target: TargetName, precision: Precision
 ) -> None:
@@ -93,6 +98,27 @@ def test_every_shipped_model_exports_for_every_target(
         assert {finding.severity for finding in file.findings} <= {"warning"}
     subject = load_subject(result.sidecar)
     assert answer_all(subject, samples_for(model).first(3))
+
+
+@pytest.mark.parametrize(("model", "target", "precision"), REFUSED)
+def test_half_precision_that_changes_spikes_is_refused_and_writes_nothing(
+    tmp_path: Path, model: str, target: TargetName, precision: Precision
+) -> None:
+    with pytest.raises(DataError, match="mean difference of probabilities"):
+        export(model, tmp_path / "out", target, precision)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_early_exit_cannot_leave_onnx_runtime_and_says_what_can(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give 'fashion_mnist_noprop' itself"):
+        export(EARLY_EXIT, tmp_path / "out", "jetson-nano")
+
+
+def test_a_merged_graph_names_its_operator_set_once_when_it_is_simplified() -> None:
+    model = onnx.load(shipped_model(SQUEEZE).with_name(f"{SQUEEZE}.onnx"))
+    model.opset_import.add(domain="", version=13)
+    found = [(item.domain, item.version) for item in graphs.simplified(model).opset_import]
+    assert found == [("", 13)]
 
 
 # What is in the files -----------------------------------------------------------------------------
