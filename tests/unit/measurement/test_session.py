@@ -85,7 +85,7 @@ def test_a_meter_gives_every_window_and_the_idle_power(
         assert 3.0 < energy.energy.value / energy.duration_s < 5.0
         assert energy.samples >= 3
         assert window.window.items % (10 * (1 + window.duplicates)) == 0
-        assert energy.duration_s == pytest.approx(window.window.wall_s, rel=0.5)
+        assert energy.duration_s >= window.window.wall_s  # it encloses the work
 
 
 def test_the_memory_is_empty_before_every_pass(
