@@ -39,7 +39,6 @@ from server.live_board import LiveBoard
 from server.metrics import Metrics
 from server.processes.assignment import Assignment
 from server.processes.replication import ReplicatedRepository, ReplicationTimes
-from server.serving.footprint import return_free_memory
 from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureDecoder
 from server.serving.repository import ModelRepository
@@ -49,10 +48,6 @@ _log = logging.getLogger(__name__)
 
 #: How old the counters that models keep themselves, and the depths of queues, may be.
 _SAMPLE_EVERY_S = 1.0
-
-#: Large batches and pictures leave free memory in the allocator's arenas, tens of megabytes now
-#: more, now less. Handing it back takes a few milliseconds and needs no lock of ours.
-_RETURN_MEMORY_EVERY_S = 20.0
 
 
 def create_app(
@@ -79,15 +74,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await replicated.start()
-        housekeeping = (
-            asyncio.create_task(_keep_sampling(metrics, repository)),
-            asyncio.create_task(_keep_returning_memory()),
-        )
+        sampling = asyncio.create_task(_keep_sampling(metrics, repository))
         try:
             yield
         finally:
-            for task in housekeeping:
-                task.cancel()
+            sampling.cancel()
             await replicated.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
@@ -188,9 +179,3 @@ async def _keep_sampling(metrics: Metrics, repository: ModelRepository) -> None:
         except Exception:
             _log.exception("counters of models could not be read; they are read again")
         await asyncio.sleep(_SAMPLE_EVERY_S)
-
-
-async def _keep_returning_memory() -> None:
-    while True:
-        await asyncio.sleep(_RETURN_MEMORY_EVERY_S)
-        await asyncio.to_thread(return_free_memory)
