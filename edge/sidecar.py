@@ -30,6 +30,9 @@ SUFFIX = ".bicameral.json"
 
 Pair = tuple[float, float]
 
+#: Arithmetic of a training, as the user asked for it.
+TrainingPrecision = Literal["fp32", "bf16"]
+
 #: A name in the sidecar's own folder, never a way out of it.
 _FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]+$")]
 
@@ -342,12 +345,17 @@ class TrainingData(_Part):
 
 
 class TrainingRecord(_Part):
-    """Where the weights come from."""
+    """Where the weights come from.
+
+    `precision` is the arithmetic of the training; None if that was not recorded, as in files
+    written before this field existed, or if nothing was trained.
+    """
 
     command: str
     data: TrainingData
     split: str
     seed: int
+    precision: TrainingPrecision | None = None
 
 
 class Claim(_Part):

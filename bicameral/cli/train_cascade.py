@@ -26,6 +26,7 @@ def train_cascade(
     distil: str | None = None,
     students: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     mirror: bool = False,
+    precision: Literal["fp32", "bf16"] = "fp32",
     min_accuracy: float | None = None,
     max_cost: float | None = None,
     cost: Literal["macs", "cpu_us"] = "macs",
@@ -53,6 +54,7 @@ def train_cascade(
         distil: Reference whose answers train small networks a second time.
         students: Small networks to distil; all if none is named.
         mirror: Train on mirrored images too, if the data set allows it.
+        precision: Arithmetic of the trainings; bf16 pays only on a processor that has it.
         min_accuracy: Choose the cheapest cascade of at least this validation accuracy, 0..1.
         max_cost: Choose the most accurate cascade of at most this expected cost: millions of
             multiply-accumulates, or microseconds with --cost cpu_us.
@@ -84,7 +86,9 @@ def train_cascade(
         pool=PoolSettings(
             source=data,
             output=output,
-            recipe=Recipe(epochs=epochs, augmentation=Augmentation(mirror=mirror)),
+            recipe=Recipe(
+                epochs=epochs, augmentation=Augmentation(mirror=mirror), precision=precision
+            ),
             jobs=jobs,
             command=shlex.join(["bicameral", *sys.argv[1:]]),
             limits=_LIMITS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Literal
 
 _LIMITS = "Knows the classes of its data set only and answers with one of them for any picture."
 
@@ -18,6 +19,7 @@ def train_classifier(
     epochs: int | None = None,
     base: str | None = None,
     mirror: bool = False,
+    precision: Literal["fp32", "bf16"] = "fp32",
     name: str | None = None,
 ) -> int:
     """Train one classifier, calibrate it on validation images and export it to ONNX.
@@ -34,6 +36,7 @@ def train_classifier(
         epochs: Passes over the training images; as the architecture needs if not given.
         base: For a head: the classifier whose features it uses, a shipped name or a path.
         mirror: Train on mirrored images too, if the data set allows it.
+        precision: Arithmetic of a network's training; bf16 pays only on a processor that has it.
         name: The model's name begins with it; the data set's name if not given.
     """
     from bicameral.cli.extras import require_extra
@@ -54,6 +57,7 @@ def train_classifier(
         augmentation=Augmentation(mirror=mirror),
         seed=seed,
         epochs=epochs,
+        precision=precision,
         base=base,
         command=shlex.join(["bicameral", *sys.argv[1:]]),
         limits=_LIMITS,

@@ -49,9 +49,6 @@ class Architecture:
             the recipe, which is meant for sgd.
         epochs: Passes that a training of this network alone makes if nobody says otherwise; the
             networks of a pool all make the same number.
-        precision: Arithmetic of the training where the processor computes in bfloat16, which
-            halves the time of wide convolutions; depthwise ones are faster in fp32. Elsewhere all
-            training is in fp32: emulated bfloat16 takes 14 times as long (measured on AVX2).
     """
 
     build: Callable[[ImageShape], nn.Module]
@@ -59,7 +56,6 @@ class Architecture:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     weight_decay: float | None = None
     epochs: int = 12
-    precision: Literal["bf16", "fp32"] = "bf16"
 
 
 def _mixer(shape: ImageShape) -> nn.Module:
@@ -97,11 +93,8 @@ POOL: dict[str, Architecture] = {
     "vgg24": Architecture(build=lambda s: VggNetwork(s.channels, s.classes, width=24)),
     "inverted_residual16": Architecture(
         build=lambda s: InvertedResidualNetwork(s.channels, s.classes, width=16),
-        precision="fp32",
     ),
-    "shuffle16": Architecture(
-        build=lambda s: ShuffleNetwork(s.channels, s.classes, width=16), precision="fp32"
-    ),
+    "shuffle16": Architecture(build=lambda s: ShuffleNetwork(s.channels, s.classes, width=16)),
     "squeeze16": Architecture(build=lambda s: SqueezeNetwork(s.channels, s.classes, width=16)),
     "dense12": Architecture(
         build=lambda s: DenseNetwork(s.channels, s.classes, growth=12, depth=4)
@@ -136,14 +129,12 @@ ZOO: dict[str, Architecture] = {
         optimizer="adamw",
         weight_decay=0.05,
         epochs=16,
-        precision="fp32",
     ),
     "spiking": Architecture(
         build=lambda s: SpikingNetwork(
             s.channels, s.classes, size=(s.height, s.width), width=16, hidden=256
         ),
         epochs=7,
-        precision="fp32",
     ),
     "noprop": Architecture(
         build=lambda s: NoPropNetwork(s.channels, s.classes, size=(s.height, s.width), width=12),
@@ -151,7 +142,6 @@ ZOO: dict[str, Architecture] = {
         optimizer="adamw",
         weight_decay=1e-3,
         epochs=6,
-        precision="fp32",
     ),
 }
 

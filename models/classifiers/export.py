@@ -31,6 +31,7 @@ from edge.sidecar import (
     Sidecar,
     TaskSpec,
     TrainingData,
+    TrainingPrecision,
     TrainingRecord,
     read_described_bytes,
     read_model_bytes,
@@ -66,6 +67,7 @@ class ExportSettings:
         seed: Seed of its training.
         command: Command line that trained it, for the record.
         limits: What it must not be used for.
+        precision: Arithmetic of its training, for the record; None if it was not trained.
     """
 
     output: Path
@@ -74,6 +76,7 @@ class ExportSettings:
     seed: int
     command: str
     limits: str
+    precision: TrainingPrecision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +246,8 @@ def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
 ) -> Sidecar:
     height, width, channels = dataset.image_shape
     macs, parameters = count_cost(content)
-    # Fitted on the logits as they are stored, so that everyone who fits again gets the same.
-    stored = validation.astype(np.float16).astype(np.float32)
-    temperature = fit_temperature(stored, dataset.validation.labels)
-    _, ece = calibration_errors(stored, dataset.validation.labels, temperature)
+    temperature = fit_temperature(validation, dataset.validation.labels)
+    _, ece = calibration_errors(validation, dataset.validation.labels, temperature)
     return Sidecar(
         kind="classifier",
         name=settings.name,
@@ -280,6 +281,7 @@ def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
             data=TrainingData(name=dataset.name, sha256=dataset.fingerprint),
             split="train",
             seed=settings.seed,
+            precision=settings.precision,
         ),
         claims=_claims(settings, dataset, test, temperature),
         license="Apache-2.0",

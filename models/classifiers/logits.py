@@ -2,7 +2,8 @@
 
 Selection, thresholds, calibration and reports need nothing else of a network: no torch, no images.
 A folder holds `targets.npz` (what the images are) and one `ARCHITECTURE-sSEED.npz` for each
-network. Logits are stored as float16, whose step at a logit of 10 is 0.008.
+network. Logits are stored as float32, as the networks gave them: rounding would change the class of
+near ties. Files with float16 logits are read as well.
 """
 
 from __future__ import annotations
@@ -105,18 +106,17 @@ def write_network_logits(folder: Path, logits: NetworkLogits) -> None:
     """Write one network's logits, whole or not at all; the same logits give the same bytes.
 
     Raises:
-        DataError: If a logit is not finite or beyond float16's 65,504.
+        DataError: If a logit is not finite.
     """
     path = network_logits_path(folder, logits.architecture, logits.seed)
-    stored: dict[str, NDArray[np.float16]] = {}
+    stored: dict[str, NDArray[np.float32]] = {}
     for split, values in (("validation", logits.validation), ("test", logits.test)):
-        limit = np.finfo(np.float16).max
-        if not (np.abs(values) <= limit).all():  # false for NaN too
+        if not np.isfinite(values).all():
             raise DataError(
                 f"the {split} logits of {logits.architecture} with seed {logits.seed} hold values "
-                f"beyond +-{limit:.0f} or not finite; train it again with a lower learning rate"
+                "that are not finite; train it again with a lower learning rate"
             )
-        stored[split] = np.asarray(values, np.float16)
+        stored[split] = np.asarray(values, np.float32)
     _write(
         path,
         {

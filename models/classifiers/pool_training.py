@@ -197,6 +197,7 @@ def train_member(
             seed=member.seed,
             command=settings.command,
             limits=settings.limits,
+            precision=recipe.precision,
         ),
     )
     # Last, because it says that this network is finished.

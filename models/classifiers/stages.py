@@ -45,8 +45,6 @@ def write_stages(network: AnyTime, model: Path, dataset: ImageDataset) -> Sideca
     images, labels = dataset.validation.images, dataset.validation.labels
     logits = stage_logits(sessions, images, sidecar.input.image)
     _require_same(sidecar, model, logits, images)
-    # As the model's own temperature: fitted on logits as they are stored elsewhere.
-    logits = logits.astype(np.float16).astype(np.float32)
     stages = []
     for number, (graph, answers) in enumerate(zip(graphs, logits, strict=True), start=1):
         path = model.with_name(stage_file_name(model.stem, number))

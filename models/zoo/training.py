@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bicameral.errors import ConfigError, unknown_name
 from edge.shipped import resolve_model
-from edge.sidecar import SUFFIX
+from edge.sidecar import SUFFIX, TrainingPrecision
 from models.classifiers.architectures import ARCHITECTURES
 from models.classifiers.augmentation import Augmentation
 from models.classifiers.datasets import DatasetOptions, load_dataset
@@ -36,6 +36,7 @@ class ClassifierTraining:
         augmentation: What is varied in the training images of a network.
         seed: Decides weights, order and augmentation.
         epochs: Passes of a network over the training images; None: as its architecture says.
+        precision: Arithmetic of a network's training.
         base: Of a head: the classifier whose features it uses, a shipped name or a path.
         command: Command line, for the sidecar.
         limits: What it must not be used for, for the sidecar.
@@ -49,6 +50,7 @@ class ClassifierTraining:
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     epochs: int | None = None
+    precision: TrainingPrecision = "fp32"
     base: str | None = None
     command: str
     limits: str
@@ -97,7 +99,9 @@ def _train_network(settings: ClassifierTraining, progress: ProgressCallback) -> 
         source=settings.source,
         output=settings.output,
         options=settings.options,
-        recipe=Recipe(epochs=epochs, augmentation=settings.augmentation),
+        recipe=Recipe(
+            epochs=epochs, augmentation=settings.augmentation, precision=settings.precision
+        ),
         command=settings.command,
         limits=settings.limits,
     )

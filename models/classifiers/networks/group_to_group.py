@@ -167,7 +167,8 @@ class GroupToGroupNetwork(nn.Module):
             values = torch.relu(norm(layer(values)))
             activations.append(values)
         if self.training:  # for `after_step`, which follows at once: not part of the state
-            self._activations = [one.detach() for one in activations]
+            # In one precision: under autocast the first layer's input is the only float32.
+            self._activations = [one.detach().float() for one in activations]
         return self.head(values), values
 
     def after_step(self, step: int, steps: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from bicameral.errors import ConfigError, DataError, UserError
 from edge.sidecar import read_sidecar
 from models.classifiers.architectures import ARCHITECTURES, Architecture
 from models.classifiers.augmentation import Augmentation, augment_batch
-from models.classifiers.dataset import ImageDataset
+from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.distillation import Teacher, predict_logits
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import (
@@ -23,7 +24,6 @@ from models.classifiers.training import (
     image_spec,
     load_network,
     train,
-    training_precision,
 )
 
 RECIPE = Recipe(epochs=3, batch_size=32)
@@ -177,20 +177,33 @@ def test_mirrored_images_are_reported_and_mirrored() -> None:
     np.testing.assert_array_equal(augmented[~mirrored], images[~mirrored])
 
 
-@pytest.mark.parametrize(
-    ("capability", "architecture", "precision"),
-    [
-        ("avx512_bf16", "residual8", "bf16"),
-        ("amx_bf16", "residual8", "bf16"),
-        ("avx512_f", "residual8", "fp32"),
-        ("avx512_bf16", "shuffle16", "fp32"),
-    ],
-)
-def test_only_processors_that_compute_in_bfloat16_train_in_it(
-    monkeypatch: pytest.MonkeyPatch, capability: str, architecture: str, precision: str
+def test_training_is_in_float32_unless_the_user_says_otherwise() -> None:
+    assert Recipe().precision == "fp32"
+    with pytest.raises(UserError, match="Did you mean 'bf16'"):
+        Recipe(precision="bf61")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_every_architecture_trains_in_bfloat16_where_the_processor_has_it(
+    architecture: str, synthetic_dataset: ImageDataset, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
-    assert training_precision(architecture) == precision
+    found = torch.cpu.get_capabilities()
+    if not (found.get("avx512_bf16", False) or found.get("amx_bf16", False)):
+        pytest.skip("this processor does not compute in bfloat16")
+    pictures = LabelledImages(
+        images=np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8),
+        labels=np.arange(64, dtype=np.int64) % 3,
+    )
+    few = replace(synthetic_dataset, train=pictures, validation=pictures, test=pictures)
+    recipe = Recipe(epochs=1, batch_size=32, precision="bf16")
+    network = train(settings(tmp_path, architecture=architecture, recipe=recipe), few)
+    assert all(np.isfinite(value).all() and value.dtype != np.float16 for value in weights(network))
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    with pytest.raises(ConfigError, match="other settings"):
+        train(
+            settings(tmp_path, architecture=architecture, recipe=replace(recipe, precision="fp32")),
+            few,
+        )
 
 
 class RewiredNetwork(torch.nn.Module):
