@@ -1,0 +1,231 @@
+"""How sure a figure is: every interval of the project is computed here.
+
+Intervals are two-sided at `LEVEL`. There is none for a single value: one drive, one image or one
+training says nothing of how the next would come out.
+
+Sources: Wilson 1927 (shares), Student 1908 (means), Efron 1979 (percentile bootstrap).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Two-sided level of every interval.
+LEVEL = 0.95
+
+#: Percentiles between which a resampled figure lies with that probability.
+_TAILS = (50.0 * (1.0 - LEVEL), 50.0 * (1.0 + LEVEL))
+
+_MEDIAN_REPLICATES = 2000
+_CLUSTER_REPLICATES = 2000
+
+#: Replicates at a time; the counts of so many images still fit a core's cache.
+_CHUNK = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A figure with its interval.
+
+    Attributes:
+        value: The figure; None if there was nothing to measure.
+        low: Lower end of the interval, at most `value`; None if there is no interval.
+        high: Upper end of the interval, at least `value`; None if there is no interval.
+        n: How many things it rests on: episodes, images, windows or trainings.
+        unit: Unit of the three, ``"1"`` for a share.
+        seeds: Trainings that were resampled together with the `n` images; None if it is no
+            figure over trainings. With 1 the interval knows nothing of how training varies.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = "1"
+    seeds: int | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether there was anything to measure."""
+        return self.value is not None
+
+    @property
+    def relative_half_width(self) -> float | None:
+        """Half the interval's width by the value; None without an interval or of a value of 0."""
+        if self.low is None or self.high is None or not self.value:
+            return None
+        return (self.high - self.low) / 2.0 / abs(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """How to resample.
+
+    Attributes:
+        replicates: Number of replicates.
+        seed: Seed of the draws.
+    """
+
+    replicates: int = 10_000
+    seed: int = 0
+
+
+def share(successes: int, n: int) -> Estimate:
+    """Estimate a share with Wilson's score interval, which holds at 0 and at 1 as well.
+
+    Args:
+        successes: How often it happened, 0..n.
+        n: How often it could have.
+    """
+    if n < 2:
+        return _without_interval([float(successes)] * n, "1")
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
+    return _estimate(successes / n, interval.low, interval.high, n=n, unit="1")
+
+
+def mean(values: Sequence[float] | NDArray[np.floating], unit: str = "1") -> Estimate:
+    """Estimate the mean of a few independent values, such as trainings, with Student's t.
+
+    Args:
+        values: One per training, window or drive; of paired differences it is the paired test.
+        unit: Unit of the values.
+    """
+    array = np.asarray(values, np.float64)
+    if len(array) < 2:
+        return _without_interval(array, unit)
+    from scipy.stats import t
+
+    value = float(array.mean())
+    error = float(array.std(ddof=1)) / np.sqrt(len(array))
+    half = float(t.ppf(0.5 + LEVEL / 2.0, len(array) - 1)) * error
+    return _estimate(value, value - half, value + half, n=len(array), unit=unit)
+
+
+def median(values: Sequence[float], unit: str = "1", *, seed: int = 0) -> Estimate:
+    """Estimate a median with a percentile bootstrap.
+
+    Args:
+        values: One per window.
+        unit: Unit of the values.
+        seed: Of the resampling.
+    """
+    array = np.asarray(values, np.float64)
+    if len(array) < 2:
+        return _without_interval(array, unit)
+    drawn = np.random.default_rng(seed).choice(array, (_MEDIAN_REPLICATES, len(array)))
+    low, high = np.percentile(np.median(drawn, axis=1), _TAILS)
+    return _estimate(float(np.median(array)), low, high, n=len(array), unit=unit)
+
+
+def clustered_mean(
+    values: Sequence[float], clusters: Sequence[str], unit: str, *, seed: int, name: str
+) -> Estimate:
+    """Estimate a mean with a percentile bootstrap over clusters.
+
+    Episodes of one route are alike, so whole routes are drawn with replacement, each with all of
+    its episodes. With fewer than two routes there is no interval.
+
+    Args:
+        values: One per episode.
+        clusters: Name of the route, one per episode.
+        unit: Unit of the values.
+        seed: Seed of the evaluation.
+        name: Name of the quantity; it is part of the seed, so that adding a metric does not change
+            the intervals of the others.
+    """
+    if not values:
+        return _without_interval([], unit)
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.array([sum(v for v, k in zip(values, index, strict=True) if k == c)
+                     for c in range(len(names))])  # fmt: skip
+    sizes = np.bincount(index).astype(np.float64)
+    value = float(sums.sum() / sizes.sum())
+    if len(names) < 2:
+        return Estimate(value=value, low=None, high=None, n=len(values), unit=unit)
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    drawn = rng.integers(len(names), size=(_CLUSTER_REPLICATES, len(names)))
+    low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), _TAILS)
+    return _estimate(value, low, high, n=len(values), unit=unit)
+
+
+def mean_over_images(
+    values: NDArray[np.floating], resampling: Resampling | None = None, unit: str = "1"
+) -> Estimate:
+    """Estimate the mean of a value per training and image, paired: both are resampled.
+
+    Given the correctness of one system it is the accuracy; given the difference of two systems'
+    correctness it is the paired difference of their accuracies. Three trainings are few:
+    resampling them understates how much training varies, so the estimate says how many there were.
+
+    Images with the same values for all trainings are exchangeable, so the counts of these patterns
+    are drawn instead of the images: the same distribution, thousands of times faster.
+
+    Args:
+        values: (S, N) with few distinct columns, a row per training.
+        resampling: How to resample.
+        unit: Unit of the values.
+    """
+    resampling = resampling or Resampling()
+    images = values.shape[1]
+    patterns, counts = np.unique(values, axis=1, return_counts=True)
+    rng = np.random.default_rng(resampling.seed)
+    drawn = rng.multinomial(images, counts / images, size=resampling.replicates)
+    return over_seeds(values.mean(axis=1), drawn @ patterns.T / images, images, rng, unit)
+
+
+def over_seeds(
+    value: NDArray[np.floating],
+    replicates: NDArray[np.floating],
+    images: int,
+    rng: np.random.Generator,
+    unit: str = "1",
+) -> Estimate:
+    """Resample the trainings of figures whose images were resampled, and take the percentiles.
+
+    Args:
+        value: (S,) of each training on the images as they are.
+        replicates: (R, S) of each training on each draw of the images.
+        images: Number of images.
+        rng: Draws the trainings; its state decides the draw.
+        unit: Unit of the values.
+    """
+    count, seeds = replicates.shape
+    mean_value = float(value.mean())
+    if images < 2:
+        return Estimate(value=mean_value, low=None, high=None, n=images, unit=unit, seeds=seeds)
+    weights = rng.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=count) / seeds
+    low, high = np.percentile((replicates * weights).sum(axis=1), _TAILS)
+    return replace(_estimate(mean_value, low, high, n=images, unit=unit), seeds=seeds)
+
+
+def drawn_counts(images: int, resampling: Resampling) -> Iterator[NDArray[np.int16]]:
+    """Yield how often each image is drawn, for figures that are no means: chunks of (R', N)."""
+    rng = np.random.default_rng(resampling.seed)
+    left = resampling.replicates
+    while left:
+        size = min(_CHUNK, left)
+        counts = np.empty((size, images), np.int16)
+        for row in counts:
+            row[:] = np.bincount(rng.integers(images, size=images), minlength=images)
+        yield counts
+        left -= size
+
+
+def _without_interval(values: Sequence[float] | NDArray[np.floating], unit: str) -> Estimate:
+    """Return the estimate of no value or of one."""
+    value = float(values[0]) if len(values) else None
+    return Estimate(value=value, low=None, high=None, n=len(values), unit=unit)
+
+
+def _estimate(value: float, low: float, high: float, *, n: int, unit: str) -> Estimate:
+    """Return an estimate whose ends enclose its value in spite of rounding."""
+    return Estimate(
+        value=value, low=min(float(low), value), high=max(float(high), value), n=n, unit=unit
+    )

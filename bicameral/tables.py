@@ -1,0 +1,240 @@
+"""One table, for the terminal, a page, Markdown and CSV; and one way to write each quantity.
+
+Rooms hand over rows of text; nobody else lays out a table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bicameral.statistics import Estimate
+
+#: Stands where there was nothing to measure.
+DASH = "–"
+
+_PREFIXES = ("", "k", "M", "G", "T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A heading, what it means, and whether the column holds words (then it is left-aligned)."""
+
+    label: str
+    help: str = ""
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A value, what stands after it in smaller print, and how many columns it takes."""
+
+    text: str
+    small: str = ""
+    span: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.small}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Cells, and whether the row stands out."""
+
+    cells: tuple[Cell, ...]
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: Heading, and what a screen reader announces.
+        columns: Headings.
+        rows: The rows.
+        note: How to read it.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+
+
+def columns(*entries: str | Column, words: int = 1) -> tuple[Column, ...]:
+    """Return columns from labels, ``label|help``, or columns; the first `words` hold words."""
+    made = []
+    for number, entry in enumerate(entries):
+        if isinstance(entry, str):
+            label, _, help_text = entry.partition("|")
+            entry = Column(label=label, help=help_text, words=number < words)
+        made.append(entry)
+    return tuple(made)
+
+
+def row(*entries: str | Cell | float | None, marked: bool = False) -> Row:
+    """Return a row of texts, cells and whole numbers; None becomes a dash."""
+    return Row(cells=tuple(_cell(entry) for entry in entries), marked=marked)
+
+
+def _cell(entry: str | Cell | float | None) -> Cell:
+    if isinstance(entry, Cell):
+        return entry
+    return Cell(text=DASH if entry is None else str(entry))
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Print a table on the terminal; outside of one it is as wide as it needs to be."""
+    console = console or Console(stderr=False)
+    drawn = RichTable(title=table.title or None, title_justify="left", header_style="bold")
+    for column in table.columns:
+        drawn.add_column(column.label, justify="left" if column.words else "right")
+    for entry in table.rows:
+        texts: list[Text] = []
+        for cell in entry.cells:
+            texts += [Text(str(cell)), *[Text("")] * (cell.span - 1)]
+        drawn.add_row(*texts, style="bold" if entry.marked else None)
+    width = None if console.is_terminal else max(console.width, 240)
+    console.print(drawn, width=width)
+    if table.note:
+        console.print(Text(table.note, style="dim"), width=width)
+
+
+def html_table(table: Table) -> str:
+    """Return a table as HTML; headings show their help while the pointer rests on them."""
+    head = "".join(
+        f'<th scope="col"{_words(column)}'
+        + (f' title="{escape(column.help)}"' if column.help else "")
+        + f">{escape(column.label)}</th>"
+        for column in table.columns
+    )
+    body = "\n".join(_html_row(table, entry) for entry in table.rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
+        f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _html_row(table: Table, entry: Row) -> str:
+    cells, place = [], 0
+    for cell in entry.cells:
+        span = f' colspan="{cell.span}"' if cell.span > 1 else ""
+        small = f" <small>{escape(cell.small)}</small>" if cell.small else ""
+        cells.append(f"<td{span}{_words(table.columns[place])}>{escape(cell.text)}{small}</td>")
+        place += cell.span
+    marked = ' class="marked"' if entry.marked else ""
+    return f"<tr{marked}>{''.join(cells)}</tr>"
+
+
+def _words(column: Column) -> str:
+    return ' class="words"' if column.words else ""
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table as Markdown, without its title."""
+    lines = [
+        _markdown_line(column.label for column in table.columns),
+        "|" + "|".join("---" if column.words else "--:" for column in table.columns) + "|",
+    ]
+    for entry in table.rows:
+        texts: list[str] = []
+        for cell in entry.cells:
+            texts += [str(cell), *[""] * (cell.span - 1)]
+        lines.append(
+            _markdown_line(f"**{text}**" if entry.marked and text else text for text in texts)
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_line(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a tidy CSV: a measurement a row, full precision, an empty field for None."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for values in rows:
+        writer.writerow(["" if value is None else value for value in values])
+    return buffer.getvalue()
+
+
+# Quantities ---------------------------------------------------------------------------------------
+
+
+def estimate_cell(
+    estimate: Estimate | None, digits: int = 2, *, factor: float = 1.0, signed: bool = False
+) -> Cell:
+    """Write an estimate times a factor, with its interval in smaller print; a dash if invalid."""
+    if estimate is None or estimate.value is None:
+        return Cell(text=DASH)
+
+    def show(value: float) -> str:
+        text = f"{value * factor:{'+' if signed else ''}.{digits}f}"
+        return text[1:] if signed and float(text) == 0.0 else text
+
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f"[{show(estimate.low)}, {show(estimate.high)}]"
+    return Cell(text=show(estimate.value), small=interval)
+
+
+def percent_cell(estimate: Estimate | None, digits: int = 2) -> Cell:
+    """Write a share with its interval in percent."""
+    return estimate_cell(estimate, digits, factor=100.0)
+
+
+def points_cell(estimate: Estimate | None, digits: int = 2) -> Cell:
+    """Write a difference of two shares with its interval in percentage points, with signs."""
+    return estimate_cell(estimate, digits, factor=100.0, signed=True)
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Write a share 0..1 in percent, without the sign."""
+    return DASH if share is None else f"{100.0 * share:.{digits}f}"
+
+
+def points(difference: float, digits: int = 2) -> str:
+    """Write a difference of two shares in percentage points, with its sign."""
+    text = f"{100.0 * difference:+.{digits}f}"
+    return text[1:] if float(text) == 0.0 else text
+
+
+def integer(value: float) -> str:
+    """Write a count with separated thousands."""
+    return f"{value:,.0f}"
+
+
+def magnitude(value: float | None) -> str:
+    """Write a positive number with three digits and a prefix of a thousand: 2.36 M."""
+    if value is None:
+        return DASH
+    rounded = float(f"{value:.3g}")
+    if rounded < 1.0:
+        return f"{rounded:g}"
+    exponent = min(math.floor(math.log10(rounded)) // 3, len(_PREFIXES) - 1)
+    return f"{rounded / 1000.0**exponent:.3g} {_PREFIXES[exponent]}".strip()
+
+
+def microseconds(value: float | None) -> str:
+    """Write a time in microseconds with about three digits, or a dash."""
+    if value is None:
+        return DASH
+    return f"{value:.1f}" if value < 100.0 else f"{value:,.0f}"
+
+
+def ratio(value: float | None) -> str:
+    """Write a ratio in percent, with the sign, or a dash."""
+    if value is None:
+        return DASH
+    return f"{100.0 * value:.{1 if value < 1.0 else 0}f} %"
