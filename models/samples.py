@@ -14,7 +14,7 @@ from edge.preprocessing import canonical_from_picture
 from edge.samples import Samples
 from edge.sidecar import AgentSpec, Sidecar
 from models.caril.dataset import load_frames
-from models.classifiers.datasets import NAMED_DATASETS, DatasetOptions, load_dataset
+from models.data.sources import NAMED_DATASETS, DatasetOptions, load_dataset
 
 Split = Literal["train", "validation", "test"]
 
@@ -30,7 +30,7 @@ def load_samples(sidecar: Sidecar, source: str, split: Split, limit: int | None 
 
     Args:
         sidecar: The model.
-        source: For a classifier a data set as `models.classifiers.datasets.load_dataset` takes it;
+        source: For a classifier a data set as `models.data.sources.load_dataset` takes it;
             for an agent a folder of `bicameral collect`, or an ``.npz`` file with ``images`` or
             ``pictures``, ``speed_mps`` and ``command``.
         split: Which part; an ``.npz`` file has none.

@@ -74,10 +74,10 @@ def train_cascade(
     from models.cascade.pipeline import PipelineSettings
     from models.cascade.pipeline import train_cascade as run_pipeline
     from models.cascade.plan import EvaluationSettings
-    from models.classifiers.architectures import POOL, REFERENCES, ZOO
     from models.classifiers.augmentation import Augmentation
     from models.classifiers.pool_training import PoolProgress, PoolSettings
     from models.classifiers.training import Recipe
+    from models.networks.architectures import POOL, REFERENCES, ZOO
     from models.zoo.catalogue import newcomers
 
     prefix = model_prefix(data, name)

@@ -24,7 +24,7 @@ from bicameral.errors import DataError
 from bicameral.types import AGENT_CAMERA
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
-from models.caril.classes import NETWORK_IMAGE
+from models.networks.steering_classes import NETWORK_IMAGE
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -38,11 +38,11 @@ from edge.sidecar import (
     TrainingRecord,
     write_sidecar,
 )
-from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
 from models.caril.fitting import CHECK_NAME, Fit, predict_images, read_fit
-from models.caril.network import DualHeadNetwork
 from models.caril.training import CHECKPOINT_NAME, load_network
 from models.host import host_name
+from models.networks.dual_head import DualHeadNetwork
+from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
 from models.onnx_export import OPSET, count_cost, onnx_from_network
 
 _TOLERANCE = 1e-4

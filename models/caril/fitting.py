@@ -18,9 +18,9 @@ from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import picture_statistics, tensor_from_canonical
 from edge.probabilities import softmax
 from models.calibration import calibration_errors, fit_temperature
-from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES
 from models.caril.dataset import Frames
-from models.caril.network import DualHeadNetwork
+from models.networks.dual_head import DualHeadNetwork
+from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES
 
 FIT_NAME = "fit.json"
 CHECK_NAME = "check.npz"

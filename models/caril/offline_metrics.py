@@ -20,8 +20,8 @@ from bicameral.files import write_json_atomic
 from edge.dual_head import DualHeadBatch, DualHeadModel
 from edge.probabilities import softmax
 from models.calibration import expected_calibration_error
-from models.caril.classes import STEERING_CLASSES, SteeringClasses
 from models.caril.dataset import Frames, Split, load_frames
+from models.networks.steering_classes import STEERING_CLASSES, SteeringClasses
 
 _BATCH = 256
 

@@ -27,16 +27,21 @@ from bicameral.errors import ConfigError, DataError
 from bicameral.files import write_text_atomic
 from edge.dual_head import one_hot_from_commands
 from models.caril.augmentation import AUGMENTATIONS, AugmentationName, augment_batch
-from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE, Variant
 from models.caril.dataset import Frames, load_frames
 from models.caril.fitting import Fit, fit_to_data, write_fit
-from models.caril.network import Contrast, DualHeadNetwork, NetworkSettings
 from models.checkpoint import (
     Checkpoint,
     read_checkpoint,
     restore_generator,
     write_checkpoint,
     write_log,
+)
+from models.networks.dual_head import Contrast, DualHeadNetwork, NetworkSettings
+from models.networks.steering_classes import (
+    NETWORK_IMAGE,
+    STEERING_CLASSES,
+    STEERING_SCALE,
+    Variant,
 )
 
 _LOGGER = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
 from edge.preprocessing import tensor_from_canonical
 from edge.sidecar import ImageSpec
-from models.classifiers.dataset import LabelledImages
+from models.data.dataset import LabelledImages
 
 #: Softens both distributions; Hinton et al. report 2.5 to 4 for small students.
 TEMPERATURE = 3.0

@@ -39,13 +39,13 @@ from edge.sidecar import (
     write_sidecar,
 )
 from models.calibration import calibration_errors, expected_calibration_error, fit_temperature
-from models.classifiers.capabilities import AnyTime, ExtraOutputs, Reparameterised
-from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import predict_logits
 from models.classifiers.logits import NetworkLogits
 from models.classifiers.stages import stage_file_name, write_stages
 from models.classifiers.training import image_spec
+from models.data.dataset import ImageDataset
 from models.host import host_name
+from models.networks.capabilities import AnyTime, ExtraOutputs, Reparameterised
 from models.onnx_export import OPSET, count_cost, onnx_from_network
 
 _TOLERANCE = 1e-4

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
-from models.classifiers.dataset import ImageDataset
+from models.data.dataset import ImageDataset
 
 _TARGETS = "targets.npz"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")

@@ -12,8 +12,6 @@ from typing import Any
 
 from edge.classifier import OnnxClassifier
 from edge.sidecar import read_sidecar, sidecar_path, write_sidecar
-from models.classifiers.dataset import ImageDataset
-from models.classifiers.datasets import DatasetOptions, load_dataset
 from models.classifiers.distillation import Teacher
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.logits import (
@@ -31,6 +29,8 @@ from models.classifiers.training import (
     load_network,
     train,
 )
+from models.data.dataset import ImageDataset
+from models.data.sources import DatasetOptions, load_dataset
 
 _POLL_S = 0.5
 _DISTILLED = "_distilled"
@@ -41,7 +41,7 @@ class PoolMember:
     """One network of a pool.
 
     Attributes:
-        architecture: Name in `models.classifiers.architectures.ARCHITECTURES`.
+        architecture: Name in `models.networks.architectures.ARCHITECTURES`.
         seed: Seed of its training.
         teacher: Architecture of the same pool to distil from, or None.
         teacher_seed: Seed of the teacher's training: one teacher may have students of many seeds.

@@ -18,8 +18,8 @@ from edge.session import OnnxSession
 from edge.sidecar import ImageSpec, Sidecar, Stage, read_sidecar, sidecar_path, write_sidecar
 from edge.stages import CARRIED, CARRIED_ON, STAGE_LOGITS
 from models.calibration import calibration_errors, fit_temperature
-from models.classifiers.capabilities import AnyTime
-from models.classifiers.dataset import ImageDataset
+from models.data.dataset import ImageDataset
+from models.networks.capabilities import AnyTime
 from models.onnx_export import count_cost, onnx_from_network
 
 _BATCH = 500

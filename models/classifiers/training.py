@@ -32,11 +32,11 @@ from models.checkpoint import (
     write_checkpoint,
     write_log,
 )
-from models.classifiers.architectures import ARCHITECTURES, ImageShape, build_network
 from models.classifiers.augmentation import Augmentation, augment_batch
-from models.classifiers.capabilities import AdaptsStructure, OwnObjective
-from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.distillation import Teacher
+from models.data.dataset import ImageDataset, LabelledImages
+from models.networks.architectures import ARCHITECTURES, ImageShape, build_network
+from models.networks.capabilities import AdaptsStructure, OwnObjective
 
 CHECKPOINT_NAME = "checkpoint.pt"
 _MOMENTUM = 0.9

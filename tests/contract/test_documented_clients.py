@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from bicameral.cli.app import app
-from models.classifiers.datasets import load_dataset
+from models.data.sources import load_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 
-from models.classifiers.datasets import load_dataset
+from models.data.sources import load_dataset
 from models.zoo.report import write_report
 from models.zoo.results import ZooEvaluation, shipped_evaluation
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bicameral.errors import DataError
-from models.classifiers.dataset import LabelledImages, SourceImages
-from models.classifiers.splits import split_source
+from models.data.dataset import LabelledImages, SourceImages
+from models.data.splits import split_source
 
 pytestmark = pytest.mark.property
 

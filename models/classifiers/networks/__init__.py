@@ -1,1 +1,1 @@
-"""Network definitions for image classification, one family per file."""
+"""The former place of `models.networks`; gone as soon as nothing imports it from here."""

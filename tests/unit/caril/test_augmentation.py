@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.preprocessing import tensor_from_canonical
 from models.caril.augmentation import AUGMENTATIONS, AugmentationSettings, augment_batch
-from models.caril.classes import NETWORK_IMAGE
+from models.networks.steering_classes import NETWORK_IMAGE
 
 pytestmark = pytest.mark.unit
 

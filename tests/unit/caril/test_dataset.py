@@ -12,8 +12,8 @@ import pytest
 
 from bicameral.errors import DataError
 from edge.preprocessing import canonical_from_picture
-from models.caril.classes import NETWORK_IMAGE
 from models.caril.dataset import find_episodes, load_frames
+from models.networks.steering_classes import NETWORK_IMAGE
 
 pytestmark = pytest.mark.unit
 

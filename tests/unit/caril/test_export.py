@@ -15,9 +15,9 @@ from edge.dual_head import DualHeadModel
 from edge.sidecar import read_sidecar
 from models.caril.dataset import load_frames
 from models.caril.export import ExportResult, ExportSettings, export
-from models.caril.network import NetworkSettings
 from models.caril.offline_metrics import evaluate_offline, predict_all
 from models.caril.training import TrainingSettings, train
+from models.networks.dual_head import NetworkSettings
 from models.onnx_export import count_cost
 
 pytestmark = pytest.mark.unit
@@ -63,7 +63,7 @@ def test_the_graph_has_opset_13_and_a_free_batch_size(exported: ExportResult) ->
 
 def test_size_is_compact_and_counted_from_the_graph(exported: ExportResult) -> None:
     assert 400_000 <= exported.parameters <= 1_000_000
-    # 5 convolutions, a 1x1 and the dense layers, by hand from models.caril.network.
+    # 5 convolutions, a 1x1 and the dense layers, by hand from models.networks.dual_head.
     convolutions = (
         16 * 75 * 32 * 80 + 32 * 144 * 640 + 64 * 288 * 160 + 96 * 576 * 40 + 96 * 864 * 40
     )

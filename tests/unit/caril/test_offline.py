@@ -8,8 +8,8 @@ import pytest
 from bicameral.errors import DataError
 from edge.probabilities import softmax
 from models.calibration import expected_calibration_error, fit_temperature
-from models.caril.classes import STEERING_CLASSES
 from models.caril.offline_metrics import score_answers
+from models.networks.steering_classes import STEERING_CLASSES
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from bicameral.errors import ConfigError, DataError
-from models.caril.classes import STEERING_CLASSES
 from models.caril.dataset import load_frames
 from models.caril.fitting import predict_frames, read_fit
 from models.caril.training import (
@@ -21,6 +20,7 @@ from models.caril.training import (
     train,
 )
 from models.checkpoint import read_checkpoint
+from models.networks.steering_classes import STEERING_CLASSES
 
 pytestmark = pytest.mark.unit
 

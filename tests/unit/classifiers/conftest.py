@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.classifiers.dataset import ImageDataset, LabelledImages
+from models.data.dataset import ImageDataset, LabelledImages
 
 CLASSES = ("bright left", "bright right", "bright top")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from models.classifiers.cifar10 import is_cifar10_folder, read_cifar10_folder
+from models.data.cifar import is_cifar10_folder, read_cifar10_folder
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.classifiers.networks.convit import (
+from models.networks.convit import (
     ConVitNetwork,
     GatedPositionalAttention,
     HeadShape,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, DataError
-from models.classifiers.dataset import ImageDataset, LabelledImages
-from models.classifiers.datasets import (
+from models.data.dataset import ImageDataset, LabelledImages
+from models.data.idx import IDX_FILES
+from models.data.sources import (
     FASHION_MNIST_FOLDER,
     FASHION_MNIST_LABELS,
     DatasetOptions,
     load_dataset,
 )
-from models.classifiers.idx import IDX_FILES
 
 pytestmark = pytest.mark.unit
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError, MachineError
-from models.classifiers.datasets import DatasetOptions, load_dataset
-from models.classifiers.download import default_cache, download, read_download_list
-from models.classifiers.idx import IDX_FILES
+from models.data.download import default_cache, download, read_download_list
+from models.data.idx import IDX_FILES
+from models.data.sources import DatasetOptions, load_dataset
 
 pytestmark = pytest.mark.unit
 

@@ -9,18 +9,7 @@ import onnx
 import pytest
 import torch
 
-from models.classifiers.architectures import ImageShape, build_network
-from models.classifiers.dataset import ImageDataset
 from models.classifiers.distillation import predict_logits
-from models.classifiers.networks import group_to_group
-from models.classifiers.networks.group_to_group import (
-    BlockLinear,
-    GroupToGroupNetwork,
-    Patches,
-    Regrowth,
-    hebbian_score,
-)
-from models.classifiers.networks.perceptron import PerceptronNetwork
 from models.classifiers.training import (
     Recipe,
     TrainingProgress,
@@ -28,6 +17,17 @@ from models.classifiers.training import (
     image_spec,
     train,
 )
+from models.data.dataset import ImageDataset
+from models.networks import group_to_group
+from models.networks.architectures import ImageShape, build_network
+from models.networks.group_to_group import (
+    BlockLinear,
+    GroupToGroupNetwork,
+    Patches,
+    Regrowth,
+    hebbian_score,
+)
+from models.networks.perceptron import PerceptronNetwork
 from models.onnx_export import count_cost, onnx_from_network
 
 GREY = ImageShape(channels=1, height=28, width=28, classes=10)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from models.classifiers.idx import IDX_FILES, read_idx, read_idx_folder
+from models.data.idx import IDX_FILES, read_idx, read_idx_folder
 
 pytestmark = pytest.mark.unit
 

@@ -10,8 +10,8 @@ import pytest
 
 from bicameral.errors import DataError
 from edge.preprocessing import resize_area_int
-from models.classifiers.dataset import SourceImages
-from models.classifiers.image_folder import read_image_folder
+from models.data.dataset import SourceImages
+from models.data.folders import read_image_folder
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.logits import (
     NetworkLogits,
     network_logits_path,
@@ -19,6 +18,7 @@ from models.classifiers.logits import (
     write_network_logits,
     write_targets,
 )
+from models.data.dataset import ImageDataset, LabelledImages
 
 pytestmark = pytest.mark.unit
 

@@ -11,9 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from bicameral.errors import UserError
 from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
-from models.classifiers.architectures import ARCHITECTURES, POOL, ImageShape, build_network
-from models.classifiers.capabilities import ExtraOutputs, Reparameterised
-from models.classifiers.networks.rep_vgg import RepVggNetwork
+from models.networks.architectures import ARCHITECTURES, POOL, ImageShape, build_network
+from models.networks.capabilities import ExtraOutputs, Reparameterised
+from models.networks.rep_vgg import RepVggNetwork
 from models.onnx_export import count_cost, onnx_from_network
 
 GREY = ImageShape(channels=1, height=28, width=28, classes=10)

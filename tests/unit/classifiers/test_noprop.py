@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.classifiers.architectures import ImageShape, build_network
-from models.classifiers.networks.noprop import BLOCKS, EMBEDDING, NoPropNetwork, cosine_schedule
+from models.networks.architectures import ImageShape, build_network
+from models.networks.noprop import BLOCKS, EMBEDDING, NoPropNetwork, cosine_schedule
 
 SHAPE = ImageShape(channels=1, height=16, width=16, classes=3)
 

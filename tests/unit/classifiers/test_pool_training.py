@@ -13,11 +13,11 @@ import pytest
 from edge.classifier import OnnxClassifier
 from edge.probabilities import softmax
 from edge.sidecar import read_sidecar
-from models.classifiers.dataset import ImageDataset
-from models.classifiers.datasets import load_dataset
 from models.classifiers.logits import PoolLogits, read_pool_logits
 from models.classifiers.pool_training import PoolMember, PoolProgress, PoolSettings, train_pool
 from models.classifiers.training import Recipe
+from models.data.dataset import ImageDataset
+from models.data.sources import load_dataset
 
 MEMBERS = (PoolMember(architecture="residual8"), PoolMember(architecture="vgg12"))
 

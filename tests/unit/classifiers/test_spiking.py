@@ -14,10 +14,10 @@ import torch
 from bicameral.errors import DataError
 from edge.classifier import OnnxClassifier
 from edge.sidecar import read_sidecar
-from models.classifiers.dataset import ImageDataset
 from models.classifiers.export import ExportSettings, export_classifier
-from models.classifiers.networks.spiking import STEPS, LeakyNeurons, SpikingNetwork
 from models.classifiers.training import Recipe, TrainingSettings, train
+from models.data.dataset import ImageDataset
+from models.networks.spiking import STEPS, LeakyNeurons, SpikingNetwork
 from models.onnx_export import onnx_from_network
 
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from models.classifiers.dataset import ImageDataset, LabelledImages, SourceImages
-from models.classifiers.splits import content_keys, split_source
+from models.data.dataset import ImageDataset, LabelledImages, SourceImages
+from models.data.splits import content_keys, split_source
 
 pytestmark = pytest.mark.unit
 

@@ -31,10 +31,10 @@ from edge.sidecar import (
 from edge.stages import StagedClassifier
 from models.calibration import fit_temperature
 from models.cascade.operating_points import run_stages
-from models.classifiers.dataset import ImageDataset
 from models.classifiers.export import ExportSettings, copy_classifier, export_classifier
-from models.classifiers.networks.noprop import BLOCKS
 from models.classifiers.training import Recipe, TrainingSettings, train
+from models.data.dataset import ImageDataset
+from models.networks.noprop import BLOCKS
 
 NAME = "tiny_noprop"
 

@@ -11,9 +11,7 @@ import torch
 
 from bicameral.errors import ConfigError, DataError, UserError
 from edge.sidecar import read_sidecar
-from models.classifiers.architectures import ARCHITECTURES, Architecture
 from models.classifiers.augmentation import Augmentation, augment_batch
-from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.distillation import Teacher, predict_logits
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import (
@@ -25,6 +23,8 @@ from models.classifiers.training import (
     load_network,
     train,
 )
+from models.data.dataset import ImageDataset, LabelledImages
+from models.networks.architectures import ARCHITECTURES, Architecture
 
 RECIPE = Recipe(epochs=3, batch_size=32)
 

@@ -19,7 +19,7 @@ from edge.session import FixedBatchSession, OnnxSession
 from edge.shipped import shipped_model
 from edge.sidecar import OutputSpec, read_sidecar, write_sidecar
 from edge.subject import GraphSubject, answer_all, load_subject
-from models.caril.network import DualHeadNetwork, NetworkSettings
+from models.networks.dual_head import DualHeadNetwork, NetworkSettings
 from models.onnx_export import onnx_from_network
 from models.torch_subject import TorchSession
 

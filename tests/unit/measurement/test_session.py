@@ -26,7 +26,7 @@ from models.cascade.measurement.session import (
 from models.cascade.measurement.systems import load_system
 from models.cascade.stream_timing import StreamWorkload
 from models.cascade.streams import Stream
-from models.classifiers.datasets import DatasetOptions, load_dataset
+from models.data.sources import DatasetOptions, load_dataset
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.classifiers.networks.convolution import conv_norm_relu
+from models.networks.convolution import conv_norm_relu
 
 #: Blocks, size of a label's embedding and weight of the blocks' losses: the paper's.
 BLOCKS = 10

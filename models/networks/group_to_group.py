@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.classifiers.networks.perceptron import affine_of_norm
+from models.networks.perceptron import affine_of_norm
 
 Regrowth = Literal["hebbian", "random", "none"]
 

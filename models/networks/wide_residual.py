@@ -6,7 +6,7 @@ folds into its convolution at export); the later stages have two of them.
 
 from __future__ import annotations
 
-from models.classifiers.networks.residual import ResidualNetwork
+from models.networks.residual import ResidualNetwork
 
 
 class WideResidualNetwork(ResidualNetwork):

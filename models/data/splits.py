@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from models.classifiers.dataset import ImageDataset, LabelledImages, SourceImages
+from models.data.dataset import ImageDataset, LabelledImages, SourceImages
 
 _LOGGER = logging.getLogger(__name__)
 

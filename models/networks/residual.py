@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.classifiers.networks.convolution import conv_norm, conv_norm_relu
+from models.networks.convolution import conv_norm, conv_norm_relu
 
 
 class ResidualBlock(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.classifiers.networks.convolution import conv_norm_relu
+from models.networks.convolution import conv_norm_relu
 
 
 class FireModule(nn.Module):

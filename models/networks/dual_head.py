@@ -13,7 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.caril.classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE, Variant
+from models.networks.steering_classes import (
+    NETWORK_IMAGE,
+    STEERING_CLASSES,
+    STEERING_SCALE,
+    Variant,
+)
 
 Contrast = Literal["none", "standardise"]
 

@@ -19,7 +19,7 @@ from bicameral.errors import DataError
 from edge.pictures import PICTURE_SUFFIXES, read_picture
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
-from models.classifiers.dataset import CHANNELS, Color, LabelledImages, SourceImages
+from models.data.dataset import CHANNELS, Color, LabelledImages, SourceImages
 
 #: Folder names of the parts.
 _PARTS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.classifiers.networks.convolution import conv_norm
+from models.networks.convolution import conv_norm
 
 
 class RepVggBlock(nn.Module):

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bicameral.errors import DataError, MachineError
 from bicameral.files import write_bytes_atomic
-from models.classifiers.idx import IDX_FILES
+from models.data.idx import IDX_FILES
 
 _LOGGER = logging.getLogger(__name__)
 

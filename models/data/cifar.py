@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from models.classifiers.dataset import LabelledImages, SourceImages
+from models.data.dataset import LabelledImages, SourceImages
 
 _META = "batches.meta"
 _TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))

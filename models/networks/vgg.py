@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.classifiers.networks.convolution import conv_norm_relu
+from models.networks.convolution import conv_norm_relu
 
 
 class VggNetwork(nn.Module):
