@@ -28,7 +28,7 @@ from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
 settings.register_profile("timeless", deadline=None)
 settings.load_profile("timeless")
 
-KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench", "cluster")
+KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench", "studies", "cluster")
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
 SIDE = 8
 WIDTH = 4

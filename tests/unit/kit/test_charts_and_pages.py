@@ -1,0 +1,128 @@
+"""Pictures and pages: whole, the same for the same data, and safe to open."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from markupsafe import Markup
+
+from bicameral.charts import (
+    INKS,
+    Axis,
+    Bars,
+    Chart,
+    Figure,
+    HeatMap,
+    Series,
+    draw_bars,
+    draw_chart,
+    draw_heat_map,
+    standalone_svg,
+)
+from bicameral.page import Code, Folded, Page, Section, SideBySide, Tile, picture, render_page
+from bicameral.statistics import Estimate, share
+from bicameral.tables import Table, columns, row
+
+
+def front() -> Figure:
+    return draw_chart(
+        Chart(
+            title="Accuracy & cost",
+            x=Axis(label="multiply-accumulates", log=True),
+            y=Axis(label="accuracy %"),
+            series=[
+                Series(
+                    name="small <networks>",
+                    x=[1e6, 2e6],
+                    y=[90.0, 91.0],
+                    ink="a",
+                    labels=["one", "two"],
+                    intervals=[share(9, 10), Estimate(value=91.0, low=None, high=None, n=1)],
+                ),
+                Series(name="front", x=[1e6, 9e6], y=[90.0, 95.0], marker="", line="--"),
+                Series(name="shares", x=[3e6], y=[93.0], sizes=[40.0], ink="b"),
+            ],
+        ),
+        caption="Up and left is better.",
+    )
+
+
+def bars() -> Figure:
+    return draw_bars(
+        Bars(
+            title="Time",
+            axis=Axis(label="ms"),
+            labels=["x", "y"],
+            parts={"before": [1.0, 2.0], "after": [0.5, float("nan")]},
+        )
+    )
+
+
+def matrix() -> Figure:
+    return draw_heat_map(
+        HeatMap(
+            title="Confusions",
+            rows=["cat", "dog"],
+            columns=["cat", "dog"],
+            values=np.array([[1.0, np.nan], [0.2, 0.8]]),
+            texts=[["10", ""], ["2", "8"]],
+            framed=[(0, 0)],
+            labels=("true", "answer"),
+        )
+    )
+
+
+@pytest.mark.parametrize("draw", [front, bars, matrix])
+def test_a_figure_is_well_formed_announced_and_the_same_every_time(draw: object) -> None:
+    figure = draw()  # type: ignore[operator]
+    root = ET.fromstring(figure.svg)
+    assert root.get("role") == "img"
+    assert root.find("{http://www.w3.org/2000/svg}title").text == figure.title  # type: ignore[union-attr]
+    assert figure.svg == draw().svg  # type: ignore[operator]
+    assert "var(--" in figure.svg
+    assert "NaN" not in figure.svg
+    alone = standalone_svg(figure)
+    assert "var(" not in alone
+    assert INKS["soft"] in alone
+
+
+def test_a_page_escapes_its_texts_and_asks_nobody_for_anything() -> None:
+    table = Table(title="T", columns=columns("<b>"), rows=(row("<i>"),), note="<u>")
+    page = render_page(
+        Page(
+            title="<title>",
+            lead="<lead>",
+            sentences=["<first>", "<second>"],
+            tiles=[Tile(value="<1>", label="<l>", note="<n>")],
+            notes=["<note>"],
+            sections=[
+                Section(title="What it is", blocks=["<p1>", table, Code(text="<code>")]),
+                Section(title="Two", blocks=[Folded(summary="<s>", blocks=[front()])]),
+                Section(title="Three", blocks=[SideBySide(blocks=[Markup("<hr>"), bars()])]),
+            ],
+        )
+    )
+    for text in ("title", "lead", "first", "second", "1", "l", "n", "note", "p1", "code", "s"):
+        assert f"&lt;{text}&gt;" in page
+        assert f"<{text}>" not in page.split("<body>")[1] or text in ("title",)
+    assert "<hr>" in page
+    assert 'href="#what-it-is"' in page
+    assert "default-src 'none'" in page
+    assert "script-src" not in page
+    assert "src=" not in page.replace('src="data:', "")
+    assert "http" not in page.split("<main>")[1].replace("http://www.w3.org/", "")
+
+
+def test_a_script_is_allowed_only_where_there_is_one() -> None:
+    page = render_page(Page(title="t", lead="l", script="let a = 1 < 2;"))
+    assert "script-src 'unsafe-inline'" in page
+    assert "<script>let a = 1 < 2;</script>" in page
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_a_picture_is_part_of_the_page(shape: tuple[int, ...]) -> None:
+    element = picture(np.zeros(shape, np.uint8), 'a "cat"')
+    assert element.startswith('<img src="data:image/png;base64,')
+    assert 'alt="a &#34;cat&#34;"' in element
