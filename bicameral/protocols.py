@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -76,6 +76,29 @@ class ImageFormat(Protocol):
         """Whether a canonical image is the negative of the picture."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What a classifier says about itself.
+
+    Attributes:
+        name: Name of the model.
+        version: Version of its weights.
+        labels: Class names, in the order of the columns of `Prediction.probabilities`.
+        image: The canonical image.
+        fingerprint: Hash of everything that decides the answer; a result memory's namespace.
+        macs: Multiply-accumulates for one image; of a cascade the expected number for one that no
+            memory knows: macs of A + share of B * macs of B, on the data that the policy was
+            chosen on. None: unknown.
+    """
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    image: ImageFormat
+    fingerprint: str
+    macs: int | None
+
+
 @runtime_checkable
 class ClassifierSession(Protocol):
     """Images in, calibrated class probabilities out: one network, a cascade, or anything else.
@@ -85,28 +108,8 @@ class ClassifierSession(Protocol):
     """
 
     @property
-    def name(self) -> str:
-        """Name of the model."""
-
-    @property
-    def version(self) -> str:
-        """Version of its weights."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of `Prediction.probabilities`."""
-
-    @property
-    def image(self) -> ImageFormat:
-        """The canonical image."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that decides the answer; a result memory's namespace."""
-
-    @property
-    def macs(self) -> int | None:
-        """Multiply-accumulates for one image; of a cascade: the expected number; None: unknown."""
+    def info(self) -> ModelInfo:
+        """What it says about itself; another value where what it has seen changed it."""
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) into canonical images (N, height, width, channels)."""
@@ -119,30 +122,6 @@ class ClassifierSession(Protocol):
 
     def close(self) -> None:
         """Release memory; the session must not be used afterwards."""
-
-
-@runtime_checkable
-class SupportsMask(Protocol):
-    """A classifier that can leave out pixels that were not observed."""
-
-    def predict_masked(self, images: NDArray[np.uint8], observed: NDArray[np.bool_]) -> Prediction:
-        """Classify from the pixels where `observed` (N, height, width) is true."""
-
-
-@runtime_checkable
-class SupportsFeatures(Protocol):
-    """A classifier that shows its penultimate features."""
-
-    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return features (N, D) of canonical images."""
-
-
-@runtime_checkable
-class SupportsStages(Protocol):
-    """A classifier that answers at any time, better with every stage."""
-
-    def predict_stages(self, images: NDArray[np.uint8]) -> Iterator[Prediction]:
-        """Yield one prediction per stage for canonical images."""
 
 
 @runtime_checkable

@@ -18,13 +18,13 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError, unknown_name
-from bicameral.protocols import ClassifierSession, ImageFormat, ResultMemory
+from bicameral.protocols import ClassifierSession, ImageFormat, ModelInfo, ResultMemory
 from bicameral.types import Prediction, Trace
 from edge.classifier import require_canonical
 from edge.combination import COMBINATIONS, CombinationName
@@ -100,17 +100,24 @@ class GatedClassifier(ABC):
                 an unknown cost.
         """
         self._members, self._policy, self._memory = tuple(members), policy, memory
-        self._description = description or CascadeDescription(
-            name="+".join(member.name for member in members),
-            version="+".join(member.version for member in members),
+        infos = [member.info for member in members]
+        named = description or CascadeDescription(
+            name="+".join(one.name for one in infos),
+            version="+".join(one.version for one in infos),
             macs=None,
         )
-        image = members[0].image
+        self.info = replace(
+            infos[0],
+            name=named.name,
+            version=named.version,
+            macs=named.macs,
+            fingerprint=_fingerprint(infos, policy),
+        )
+        image = self.info.image
         self._shape = (image.height, image.width, image.channels)
         self._score = SCORES[policy.score]
         self._threshold = policy.threshold
         self._combine = COMBINATIONS[policy.combine]
-        self._fingerprint = _fingerprint(members, policy)
 
     @property
     def policy(self) -> CascadePolicy:
@@ -121,36 +128,6 @@ class GatedClassifier(ABC):
     def memory(self) -> ResultMemory | None:
         """The result memory in front of the first member, or None."""
         return self._memory
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self._description.name
-
-    @property
-    def version(self) -> str:
-        """Version of its weights."""
-        return self._description.version
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of `Prediction.probabilities`."""
-        return self._members[0].labels
-
-    @property
-    def image(self) -> ImageFormat:
-        """The canonical image; all members take the same."""
-        return self._members[0].image
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the members' fingerprints, which cover their calibration, and the policy."""
-        return self._fingerprint
-
-    @property
-    def macs(self) -> int | None:
-        """Expected multiply-accumulates for one image that the memory does not know."""
-        return self._description.macs
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
@@ -171,7 +148,7 @@ class GatedClassifier(ABC):
         Raises:
             DataError: If dtype or shape are others.
         """
-        require_canonical(images, self._shape, self._description.name)
+        require_canonical(images, self._shape, self.info.name)
         if self._memory is None or not len(images):
             return self._compute(images)
         return self._recall(images, self._memory)
@@ -192,12 +169,13 @@ class GatedClassifier(ABC):
 
     def _recall(self, images: NDArray[np.uint8], memory: ResultMemory) -> Prediction:
         """Answer from the memory what it knows, compute the rest and store it, in order."""
-        recalled = recall(memory, self._fingerprint, images)
+        namespace = self.info.fingerprint
+        recalled = recall(memory, namespace, images)
         if not recalled.unknown_rows:
             return recalled.completed(None)
         unknown = recalled.unknown
         computed = self._compute(unknown)
-        memory.store(self._fingerprint, unknown, computed)
+        memory.store(namespace, unknown, computed)
         return recalled.completed(computed)
 
 
@@ -229,7 +207,7 @@ class CascadeClassifier(GatedClassifier):
         Raises:
             DataError: If the members differ in labels or in the canonical image.
         """
-        _require_same_task(a, b)
+        _require_same_task(a.info, b.info)
         super().__init__((a, b), policy, memory, description)
         self._a, self._b = a, b
 
@@ -288,7 +266,7 @@ def same_canonical_image(first: ImageFormat, second: ImageFormat) -> bool:
     return same_crop and first.invert == second.invert
 
 
-def _require_same_task(a: ClassifierSession, b: ClassifierSession) -> None:
+def _require_same_task(a: ModelInfo, b: ModelInfo) -> None:
     """Check that both members answer the same question about the same canonical image."""
     if a.labels != b.labels:
         raise DataError(
@@ -319,7 +297,7 @@ def _traces(
     )
 
 
-def _fingerprint(members: Sequence[ClassifierSession], policy: CascadePolicy) -> str:
+def _fingerprint(members: Sequence[ModelInfo], policy: CascadePolicy) -> str:
     fingerprints = [member.fingerprint for member in members]
     decisive = [*fingerprints, policy.score, float(policy.threshold), policy.combine]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.protocols import Session, TensorSpec
+from bicameral.protocols import ModelInfo, Session, TensorSpec
 from bicameral.types import Prediction
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import calibrated_probabilities
 from edge.session import PLAIN_RUN, RunOptions, open_session
-from edge.sidecar import ImageSpec, OutputSpec, Sidecar, read_model_bytes, read_sidecar
+from edge.sidecar import OutputSpec, Sidecar, read_model_bytes, read_sidecar
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -39,11 +39,17 @@ class OnnxClassifier:
         _require_outputs(sidecar, session)
         self._sidecar = sidecar
         self._session = session
-        self._image = image = sidecar.input.image
+        self._input, image = sidecar.input, sidecar.input.image
         self._shape = (image.height, image.width, image.channels)
-        self._input = sidecar.input
         self._temperature = sidecar.calibration.temperature
-        self._fingerprint = _fingerprint(sidecar, session)
+        self.info = ModelInfo(
+            name=sidecar.name,
+            version=sidecar.version,
+            labels=sidecar.labels,
+            image=image,
+            fingerprint=_fingerprint(sidecar, session),
+            macs=sidecar.cost.macs,
+        )
 
     @classmethod
     def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> OnnxClassifier:
@@ -62,36 +68,6 @@ class OnnxClassifier:
         shows_features = any(output.meaning == "features" for output in sidecar.outputs)
         return (FeatureClassifier if shows_features else OnnxClassifier)(sidecar, session)
 
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self._sidecar.name
-
-    @property
-    def version(self) -> str:
-        """Version of its weights."""
-        return self._sidecar.version
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of `Prediction.probabilities`."""
-        return self._sidecar.labels
-
-    @property
-    def image(self) -> ImageSpec:
-        """The canonical image."""
-        return self._image
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over graph, input, answer, labels and temperature."""
-        return self._fingerprint
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return self._sidecar.cost.macs
-
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
 
@@ -102,7 +78,7 @@ class OnnxClassifier:
         """
         canonical = np.empty((len(images), *self._shape), np.uint8)
         for row, picture in zip(canonical, images, strict=True):
-            row[...] = canonical_from_picture(picture, self._image)
+            row[...] = canonical_from_picture(picture, self._input.image)
         return canonical
 
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
@@ -142,7 +118,7 @@ class OnnxClassifier:
 
 
 class FeatureClassifier(OnnxClassifier):
-    """An `OnnxClassifier` that offers `bicameral.protocols.SupportsFeatures`."""
+    """An `OnnxClassifier` that shows its penultimate features."""
 
     def __init__(self, sidecar: Sidecar, session: Session) -> None:
         """Join a sidecar that has an output of meaning ``features`` with a session of its graph.

@@ -14,6 +14,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
+from bicameral.protocols import ModelInfo
 from bicameral.types import Prediction
 from edge.classifier import FeatureClassifier
 from edge.dynamic_memory import DynamicMemory
@@ -29,7 +31,6 @@ from edge.read_out import MixingWeights, mix, read_out, unit_rows
 from edge.session import PLAIN_RUN, RunOptions, open_session
 from edge.sidecar import (
     SUFFIX,
-    ImageSpec,
     Sidecar,
     StateSpec,
     read_model_bytes,
@@ -43,7 +44,7 @@ class DualMemoryClassifier:
     """A `bicameral.protocols.ClassifierSession` that offers `SupportsLearning`.
 
     Thread-safe: nothing changes after construction. What learns is a new classifier that shares the
-    network with the old one. It offers `SupportsFeatures`, too.
+    network with the old one.
     """
 
     def __init__(self, sidecar: Sidecar, network: FeatureClassifier, state: MemoryState) -> None:
@@ -57,10 +58,10 @@ class DualMemoryClassifier:
         Raises:
             DataError: If they do not fit.
         """
-        if state.labels[: len(network.labels)] != network.labels:
+        if state.labels[: len(network.info.labels)] != network.info.labels:
             raise DataError(
                 f"the memory of {sidecar.name!r} knows the classes {state.labels}, expected those "
-                f"of its network first: {network.labels}"
+                f"of its network first: {network.info.labels}"
             )
         width = network.feature_count
         if state.width != width:
@@ -71,6 +72,7 @@ class DualMemoryClassifier:
         self._sidecar = sidecar
         self._network = network
         self._state = state
+        self._network_macs = network.info.macs or 0
 
     @classmethod
     def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> DualMemoryClassifier:
@@ -98,35 +100,21 @@ class DualMemoryClassifier:
         return kind(sidecar, network, state)
 
     @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self._sidecar.name
+    def info(self) -> ModelInfo:
+        """What it says about itself now: labels learned later come last.
 
-    @property
-    def version(self) -> str:
-        """Version of its weights."""
-        return self._sidecar.version
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names; those that were learned later come last."""
-        return self._state.labels
-
-    @property
-    def image(self) -> ImageSpec:
-        """The canonical image."""
-        return self._network.image
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the network's fingerprint and all that is remembered."""
-        decisive = [self._network.fingerprint, self.state.sha256]
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image, of network and read-out."""
-        return self._network.macs + read_out_macs(self.state)
+        The fingerprint covers the network's and all that is remembered.
+        """
+        network, state = self._network.info, self.state
+        decisive = [network.fingerprint, state.sha256]
+        return replace(
+            network,
+            name=self._sidecar.name,
+            version=self._sidecar.version,
+            labels=state.labels,
+            fingerprint=hashlib.sha256(json.dumps(decisive).encode()).hexdigest(),
+            macs=self._network_macs + read_out_macs(state),
+        )
 
     @property
     def state(self) -> MemoryState:
@@ -198,12 +186,12 @@ class DualMemoryClassifier:
             DataError: If the graph is not there.
         """
         state = self.state
-        name = name or self.name
+        name = name or self._sidecar.name
         for file in self._sidecar.files:
             if not (folder / file.path).exists():
                 raise DataError(
-                    f"{self.name!r} cannot be saved to {folder}: its graph {file.path} is not "
-                    "there; copy it first"
+                    f"{self._sidecar.name!r} cannot be saved to {folder}: its graph {file.path} is "
+                    "not there; copy it first"
                 )
         path = folder / f"{name}{SUFFIX}"
         old = read_sidecar(path).state.path if path.exists() else None
@@ -216,7 +204,7 @@ class DualMemoryClassifier:
         assert spec.path is not None  # noqa: S101 - it stands two lines above
         write_bytes_atomic(folder / spec.path, state.content)
         cost = self._sidecar.cost.model_copy(
-            update={"macs": self._network.macs + read_out_macs(state)}
+            update={"macs": self._network_macs + read_out_macs(state)}
         )
         sidecar = self._sidecar.model_copy(
             update={"name": name, "labels": state.labels, "state": spec, "cost": cost}
@@ -228,7 +216,7 @@ class DualMemoryClassifier:
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes; they leave nothing in the memories."""
-        image = self.image
+        image = self._sidecar.input.image
         for size in batch_sizes:
             blank = np.zeros((size, image.height, image.width, image.channels), np.uint8)
             # Not `self.predict`, which may learn from what it sees.

@@ -57,7 +57,7 @@ class EarlyExitClassifier(GatedClassifier):
         ``block_1``, ``block_2``, ...; `confidence_a` is the score after the first.
         """
         count = len(images)
-        probabilities = np.empty((count, len(self.labels)), np.float32)
+        probabilities = np.empty((count, len(self.info.labels)), np.float32)
         used = np.zeros(count, np.int64)
         shares_s: list[float] = []
         rows, first_scores = np.arange(count), np.empty(0)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bicameral.errors import MachineError
 from bicameral.protocols import TensorSpec
 from edge.jetson import bicameral_jetson
+from edge.session import GraphSession
 from edge.sidecar import Sidecar
 
 
-class EngineSession:
-    """`bicameral.protocols.Session` for one picture at a time."""
+class EngineSession(GraphSession):
+    """An engine, which takes one picture at a time."""
 
     def __init__(self, plan: bytes, sidecar: Sidecar) -> None:
         """Load an engine that was built on this machine from the sidecar's graph.
@@ -25,37 +26,23 @@ class EngineSession:
         """
         extras = [(one.name, one.dtype, one.shape) for one in sidecar.extra_inputs]
         image = sidecar.input
-        self._inputs = tuple(
+        inputs = [
             TensorSpec(name=name, dtype=_NUMPY[dtype], shape=(1, *shape[1:]))
             for name, dtype, shape in [(image.name, image.dtype, image.shape), *extras]
-        )
-        self._outputs = tuple(
+        ]
+        outputs = [
             TensorSpec(name=one.name, dtype="float32", shape=(1, *one.shape[1:]))
             for one in sidecar.outputs
-        )
-        self._fingerprint = hashlib.sha256(plan).hexdigest()
-        shapes = {one.name: list(one.shape) for one in self._inputs}
+        ]
+        super().__init__(inputs, outputs, hashlib.sha256(plan).hexdigest())
         try:
-            self._engine: Any = bicameral_jetson.TensorRtEngine(plan, shapes)
+            self._engine: Any = bicameral_jetson.TensorRtEngine(
+                plan, {one.name: list(one.shape) for one in inputs}
+            )
         except bicameral_jetson.JetsonError as error:
             raise MachineError(
                 f"cannot run the TensorRT engine of {sidecar.name!r} here: {error}"
             ) from error
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` returns."""
-        return self._outputs
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the engine."""
-        return self._fingerprint
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Compute all outputs for one picture."""

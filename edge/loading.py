@@ -125,12 +125,11 @@ def _load_cascade(
         None if isinstance(memory, str) else memory,
         CascadeDescription(name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs),
     )
-    if sidecar.labels != cascade.labels or not same_canonical_image(
-        sidecar.input.image, cascade.image
-    ):
+    found = cascade.info
+    if sidecar.labels != found.labels or not same_canonical_image(sidecar.input.image, found.image):
         raise DataError(
             f"{path} describes labels {sidecar.labels} and the image {sidecar.input.image}, its "
-            f"members have {cascade.labels} and {cascade.image}; expected the same but for scale, "
+            f"members have {found.labels} and {found.image}; expected the same but for scale, "
             "mean and std"
         )
     return cascade
@@ -150,7 +149,8 @@ def _join(
     if not isinstance(staged, StagedClassifier):
         raise DataError(
             f"the cascade {description.name!r} has no second member, so its first, "
-            f"{staged.name!r}, must be a classifier with stages, and it has none; name a member b"
+            f"{staged.info.name!r}, must be a classifier with stages, and it has none; name a "
+            "member b"
         )
     return EarlyExitClassifier(staged, policy, memory=memory, description=description)
 

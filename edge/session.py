@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,37 @@ class RunOptions:
 PLAIN_RUN = RunOptions()
 
 
-class OnnxSession:
-    """`bicameral.protocols.Session` on ONNX Runtime's CPU provider.
+class GraphSession(ABC):
+    """What every `bicameral.protocols.Session` is: described tensors in, described tensors out."""
+
+    def __init__(
+        self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], fingerprint: str
+    ) -> None:
+        """Describe what `run` takes and returns.
+
+        Args:
+            inputs: The tensors that it takes.
+            outputs: The tensors that it returns.
+            fingerprint: SHA-256 of what computes.
+        """
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.fingerprint = fingerprint
+
+    @abstractmethod
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Compute all outputs for one batch.
+
+        Raises:
+            DataError: If the feeds do not fit the inputs.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release memory; the session must not be used afterwards."""
+
+
+class OnnxSession(GraphSession):
+    """A graph on ONNX Runtime's CPU provider.
 
     No spinning, and one thread unless told otherwise: small graphs gain nothing from more, and an
     agent shares its machine with a simulator. With one thread the answer is the same bits in every
@@ -66,26 +96,13 @@ class OnnxSession:
             self._session: Any = _load(model, threads)
         except Exception as error:  # ONNX Runtime's errors have no public base class
             raise DataError(f"ONNX Runtime cannot load the model {name!r}: {error}") from error
+        super().__init__(
+            _specs(self._session.get_inputs()),
+            _specs(self._session.get_outputs()),
+            hashlib.sha256(model).hexdigest(),
+        )
         self._name = name
-        self._fingerprint = hashlib.sha256(model).hexdigest()
-        self._inputs = _specs(self._session.get_inputs())
-        self._outputs = _specs(self._session.get_outputs())
-        self._output_names = [spec.name for spec in self._outputs]
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` returns."""
-        return self._outputs
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the graph."""
-        return self._fingerprint
+        self._output_names = [spec.name for spec in self.outputs]
 
     @property
     def unwrapped(self) -> Any:
@@ -106,7 +123,7 @@ class OnnxSession:
             given = {key: (value.shape, str(value.dtype)) for key, value in feeds.items()}
             raise DataError(
                 f"{self._name!r} rejected its inputs {given}; it takes "
-                f"{[(spec.name, spec.shape, spec.dtype) for spec in self._inputs]}: {error}"
+                f"{[(spec.name, spec.shape, spec.dtype) for spec in self.inputs]}: {error}"
             ) from error
         return dict(zip(self._output_names, map(np.asarray, values), strict=True))
 
@@ -115,32 +132,20 @@ class OnnxSession:
         self._session = None
 
 
-class FixedBatchSession:
-    """A graph of one batch size as a `Session` for any: cut into batches, the last one filled up.
+class FixedBatchSession(GraphSession):
+    """A graph of one batch size as a session for any: cut into batches, the last one filled up.
 
     The rows that fill it repeat the last real one, so that nothing unusual is computed.
     """
 
     def __init__(self, session: Session, batch: int) -> None:
         """Wrap a session whose inputs and outputs all have the first size `batch`."""
+        super().__init__(
+            [replace(one, shape=(-1, *one.shape[1:])) for one in session.inputs],
+            [replace(one, shape=(-1, *one.shape[1:])) for one in session.outputs],
+            session.fingerprint,
+        )
         self._session, self._batch = session, batch
-        self._inputs = tuple(replace(one, shape=(-1, *one.shape[1:])) for one in session.inputs)
-        self._outputs = tuple(replace(one, shape=(-1, *one.shape[1:])) for one in session.outputs)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` returns."""
-        return self._outputs
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the graph."""
-        return self._session.fingerprint
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Compute all outputs for a batch of any size from 1.
@@ -155,7 +160,7 @@ class FixedBatchSession:
             parts.append(self._session.run({name: value[index] for name, value in feeds.items()}))
         return {
             spec.name: np.concatenate([part[spec.name] for part in parts])[:rows]
-            for spec in self._outputs
+            for spec in self.outputs
         }
 
     def close(self) -> None:

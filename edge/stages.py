@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class StageState:
 
 
 class StagedClassifier(FeatureClassifier):
-    """A `FeatureClassifier` that offers `bicameral.protocols.SupportsStages`.
+    """A `FeatureClassifier` that answers at any time, better with every stage.
 
     `predict` runs the whole graph, which is all stages at once; `predict_stages` and `advance` run
     one graph per stage, so that a stage that nobody asks for costs nothing.
@@ -72,8 +72,8 @@ class StagedClassifier(FeatureClassifier):
         self._stages = tuple(stages)
         self._temperatures = tuple(stage.temperature for stage in sidecar.stages)
         decisive = [stage.model_dump(include={"sha256", "temperature"}) for stage in sidecar.stages]
-        text = json.dumps([super().fingerprint, decisive], sort_keys=True)
-        self._staged_fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        text = json.dumps([self.info.fingerprint, decisive], sort_keys=True)
+        self.info = replace(self.info, fingerprint=hashlib.sha256(text.encode()).hexdigest())
 
     @classmethod
     def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> StagedClassifier:
@@ -90,11 +90,6 @@ class StagedClassifier(FeatureClassifier):
         whole = opened(read_model_bytes(model, sidecar, run_on.target), sidecar.name)
         stages = [opened(read_described_bytes(model, one), one.path) for one in sidecar.stages]
         return cls(sidecar, whole, stages)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the graphs, input, answer, labels and temperatures."""
-        return self._staged_fingerprint
 
     @property
     def stages(self) -> int:
@@ -127,7 +122,7 @@ class StagedClassifier(FeatureClassifier):
         Raises:
             DataError: If dtype or shape are others.
         """
-        require_canonical(images, self._shape, self.name)
+        require_canonical(images, self._shape, self.info.name)
         return StageState(done=0, feed=feed_from_canonical(images, self._input), carried=None)
 
     def advance(self, state: StageState) -> tuple[NDArray[np.float32], StageState]:
@@ -141,7 +136,7 @@ class StagedClassifier(FeatureClassifier):
         """
         stage = state.done
         if not len(state.feed):
-            nothing = np.empty((0, len(self.labels)), np.float32)
+            nothing = np.empty((0, len(self.info.labels)), np.float32)
             return nothing, StageState(done=stage + 1, feed=state.feed, carried=nothing)
         feeds = {self._input.name: state.feed}
         if state.carried is not None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from bicameral.errors import DataError
 from bicameral.protocols import TensorSpec
+from edge.session import GraphSession
 from edge.sidecar import Sidecar, read_sidecar
 from edge.subject import GraphSubject, find_model
 from models.caril.training import load_network as load_driver
@@ -23,44 +24,28 @@ from models.classifiers.training import load_network as load_classifier
 _DRIVER_OUTPUTS = ("steer", "logits")
 
 
-class TorchSession:
-    """`bicameral.protocols.Session` on a torch network."""
+class TorchSession(GraphSession):
+    """A torch network."""
 
     def __init__(self, network: nn.Module, sidecar: Sidecar, fingerprint: str) -> None:
         """Join a network in evaluation mode with the sidecar of its export."""
-        self._network, self._fingerprint = network, fingerprint
         extras = [(one.name, one.shape) for one in sidecar.extra_inputs]
         named = [(sidecar.input.name, sidecar.input.shape), *extras]
-        self._inputs = tuple(
-            TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in named
-        )
         shapes = {one.name: one.shape for one in sidecar.outputs}
         names = tuple(shapes) if sidecar.agent is None else _DRIVER_OUTPUTS
-        self._outputs = tuple(
-            TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in names
+        super().__init__(
+            [TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in named],
+            [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in names],
+            fingerprint,
         )
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that `run` returns."""
-        return self._outputs
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the checkpoint."""
-        return self._fingerprint
+        self._network = network
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Compute all outputs for one batch."""
         with torch.inference_mode():
-            arrays = (np.ascontiguousarray(feeds[one.name]) for one in self._inputs)
+            arrays = (np.ascontiguousarray(feeds[one.name]) for one in self.inputs)
             values = self._network(*map(torch.from_numpy, arrays))
-        names = [one.name for one in self._outputs]
+        names = [one.name for one in self.outputs]
         return {name: value.numpy() for name, value in zip(names, values, strict=True)}
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ def assess_cascade(
     deployed = load_deployed(model, reference)
     dataset = load_dataset(data, dataset_options(deployed.cascade))
     settings = StreamBenchSettings(seed=seed, timed_originals=timed, rounds=rounds)
-    with ProgressBar(f"assess {deployed.cascade.name}") as bar:
+    with ProgressBar(f"assess {deployed.cascade.info.name}") as bar:
         measured = assess_deployed(
             deployed, dataset, settings, n_images=images, progress=bar.update
         )

@@ -50,7 +50,7 @@ def assess_early_exit(
     classifier = early_exit.require_staged(load_classifier(path, memory="none"), str(model))
     dataset = load_dataset(data, dataset_options(classifier))
     command = shlex.join(["bicameral", *sys.argv[1:]])
-    with ProgressBar(f"assess {classifier.name}") as bar:
+    with ProgressBar(f"assess {classifier.info.name}") as bar:
         results = early_exit.assess_early_exit(classifier, dataset, settings, command, bar.update)
     classifier.close()
     print_early_exit(results)

@@ -78,7 +78,7 @@ def assess_read_out(
             "held_out": [dataset.labels[label] for label in plan.held_out],
             "draws": draws,
         },
-        "streams_of": {"model": classifier.name, "fingerprint": classifier.fingerprint},
+        "streams_of": {"model": classifier.info.name, "fingerprint": classifier.info.fingerprint},
         "learned": [asdict(one) for one in learned],
         **asdict(streams),
     }

@@ -47,7 +47,7 @@ def classify(
     rows: list[dict[str, Any]] = []
     for path in images:
         try:
-            picture = read_picture(path, classifier.image)
+            picture = read_picture(path, classifier.info.image)
             # One by one, so that a picture given twice is found in the memory.
             prediction = classifier.predict(classifier.prepare([picture]))
         except DataError as error:
@@ -58,7 +58,7 @@ def classify(
         for row in rows:
             sys.stdout.write(json.dumps(row) + "\n")
     elif rows:
-        _print_table(f"{classifier.name}, version {classifier.version}", rows)
+        _print_table(f"{classifier.info.name}, version {classifier.info.version}", rows)
     if not rows:
         raise DataError(f"none of the {len(images)} pictures could be classified")
     return 0 if len(rows) == len(images) else FINDINGS_EXIT_CODE
@@ -68,10 +68,10 @@ def _answer(classifier: ClassifierSession, prediction: Prediction, top_k: int) -
     probabilities = prediction.probabilities[0]
     best = probabilities.argsort(kind="stable")[::-1][:top_k]
     return {
-        "label": classifier.labels[best[0]],
+        "label": classifier.info.labels[best[0]],
         "confidence": float(prediction.confidence[0]),
         "top": [
-            {"label": classifier.labels[index], "probability": float(probabilities[index])}
+            {"label": classifier.info.labels[index], "probability": float(probabilities[index])}
             for index in best
         ],
         "trace": None if prediction.trace is None else asdict(prediction.trace[0]),

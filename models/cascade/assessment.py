@@ -70,9 +70,9 @@ def assess_deployed(
     streams, changes = measure_streams(deployed, test, settings, progress)
     return StreamMeasurements(
         setup=MeasurementSetup(
-            model=deployed.cascade.name,
-            model_fingerprint=deployed.cascade.fingerprint,
-            reference=deployed.reference.name,
+            model=deployed.cascade.info.name,
+            model_fingerprint=deployed.cascade.info.fingerprint,
+            reference=deployed.reference.info.name,
             dataset=dataset.name,
             dataset_sha256=dataset.fingerprint,
             n_images=len(test),
@@ -149,12 +149,12 @@ def _notes(
     ]
     if not deployed.has_memory:
         notes.append(
-            f"The sidecar of {deployed.cascade.name!r} describes no memory; the default one stands "
-            "in its place."
+            f"The sidecar of {deployed.cascade.info.name!r} describes no memory; the default one "
+            "stands in its place."
         )
     if deployed.sidecar.training.data.sha256 != dataset.fingerprint:
         notes.append(
-            f"{deployed.cascade.name!r} was trained on other data, or on another split, than this "
-            f"{dataset.name!r}: it may have learned from these test images."
+            f"{deployed.cascade.info.name!r} was trained on other data, or on another split, than "
+            f"this {dataset.name!r}: it may have learned from these test images."
         )
     return tuple(notes)

@@ -66,11 +66,12 @@ def load_deployed(model: str | Path, reference: str | Path | None = None) -> Dep
     network = load_classifier(
         reference_beside(path, sidecar) if reference is None else reference, memory="none"
     )
-    if network.labels != cascade.labels or not same_canonical_image(network.image, cascade.image):
+    found, expected = network.info, cascade.info
+    if found.labels != expected.labels or not same_canonical_image(found.image, expected.image):
         raise DataError(
-            f"{network.name!r} cannot be the reference of {cascade.name!r}: its labels are "
-            f"{network.labels} and its image {network.image}, expected {cascade.labels} and "
-            f"{cascade.image} but for scale, mean and std"
+            f"{found.name!r} cannot be the reference of {expected.name!r}: its labels are "
+            f"{found.labels} and its image {found.image}, expected {expected.labels} and "
+            f"{expected.image} but for scale, mean and std"
         )
     spec = sidecar.cascade.memory
     return Deployed(
@@ -100,11 +101,11 @@ def dataset_options(classifier: ClassifierSession) -> DatasetOptions:
     Raises:
         DataError: If no data set comes in its colours.
     """
-    image = classifier.image
+    image = classifier.info.image
     if image.color not in ("GRAY", "RGB"):
         raise DataError(
-            f"{classifier.name!r} takes {image.color} images, data sets are GRAY or RGB; measure a "
-            "model that takes one of these"
+            f"{classifier.info.name!r} takes {image.color} images, data sets are GRAY or RGB; "
+            "measure a model that takes one of these"
         )
     color: Literal["GRAY", "RGB"] = "GRAY" if image.color == "GRAY" else "RGB"
     return DatasetOptions(image_size=(image.height, image.width), color=color)
@@ -116,11 +117,11 @@ def require_same_task(classifier: ClassifierSession, dataset: ImageDataset) -> N
     Raises:
         DataError: If labels, size or colours differ.
     """
-    image = classifier.image
-    expected = (classifier.labels, (image.height, image.width, image.channels))
+    image = classifier.info.image
+    expected = (classifier.info.labels, (image.height, image.width, image.channels))
     if (dataset.labels, dataset.image_shape) != expected:
         raise DataError(
             f"the data set {dataset.name!r} has the classes {dataset.labels} and images of "
-            f"{dataset.image_shape}, {classifier.name!r} expects {expected[0]} and "
+            f"{dataset.image_shape}, {classifier.info.name!r} expects {expected[0]} and "
             f"{expected[1]}"
         )

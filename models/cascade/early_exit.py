@@ -139,8 +139,8 @@ def assess_early_exit(
     test = _answers(classifier, dataset.test)
     times_us = _times_us(classifier, dataset.test, shown, settings, progress)
     return EarlyExitResults(
-        model=classifier.name,
-        model_fingerprint=classifier.fingerprint,
+        model=classifier.info.name,
+        model_fingerprint=classifier.info.fingerprint,
         dataset=dataset.name,
         dataset_sha256=dataset.fingerprint,
         n_validation=len(dataset.validation),

@@ -179,9 +179,10 @@ def _stream_record(
 
 
 def _known_macs(classifier: ClassifierSession) -> int:
-    if classifier.macs is None or classifier.macs < 1:
+    info = classifier.info
+    if info.macs is None or info.macs < 1:
         raise DataError(
-            f"the multiply-accumulates of {classifier.name!r} are {classifier.macs}, expected a "
+            f"the multiply-accumulates of {info.name!r} are {info.macs}, expected a "
             "number above 0 in its sidecar's block 'cost'; export it again"
         )
-    return classifier.macs
+    return info.macs

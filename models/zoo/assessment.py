@@ -202,7 +202,7 @@ def _finished(
         record.fingerprint, record.dataset_sha256, record.corruptions_sha256, record.n_corrupted,
     )  # fmt: skip
     wanted = (
-        one.classifier.fingerprint,
+        one.classifier.info.fingerprint,
         dataset.fingerprint,
         definition_sha256(settings.seed),
         settings.count(dataset),
@@ -217,7 +217,7 @@ def _write_logits(folder: Path, dataset: ImageDataset, one: Contestant) -> None:
     in that pool.
     """
     listed = CATALOGUE.get(one.entry)
-    macs = one.classifier.macs
+    macs = one.classifier.info.macs
     if one.kind != "classifier" or macs is None or (listed and listed.kind == "compared"):
         return
     validation, test = (
@@ -249,7 +249,7 @@ def _times(
     firsts: dict[str, Contestant] = {}
     for one in contestants:  # ascending by seed
         firsts.setdefault(one.entry, one)
-    fingerprints = {name: one.classifier.fingerprint for name, one in firsts.items()}
+    fingerprints = {name: one.classifier.info.fingerprint for name, one in firsts.items()}
     path = output / _TIMING_NAME
     if path.exists():
         stored = read_record(

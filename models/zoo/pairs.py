@@ -107,7 +107,7 @@ def compare_pair(
             classifier = load_classifier(path)
             stack.callback(classifier.close)
             require_same_task(classifier, dataset)
-            progress(len(loaded), total, f"answers of {classifier.name}")
+            progress(len(loaded), total, f"answers of {classifier.info.name}")
             answers = predict(classifier, dataset.test.images).argmax(axis=1)
             correct.append(answers == dataset.test.labels)
             loaded.append(classifier)
@@ -135,7 +135,7 @@ def _cpu(
     images = dataset.test.images[:size]
     first, second = measure_latency(
         [
-            Contestant(title=c.name, call=partial(c.predict, images), batch_size=len(images))
+            Contestant(title=c.info.name, call=partial(c.predict, images), batch_size=len(images))
             for c in (one, other)
         ],
         _LATENCY,

@@ -78,7 +78,7 @@ def make_questions(folder: Path) -> list[Question]:
     # A JPEG is not the picture that it was made of; a PNG is.
     probabilities = classifier.predict(small).probabilities
     questions += [
-        _picture_question(picture, expected, classifier.labels)
+        _picture_question(picture, expected, classifier.info.labels)
         for picture, expected in zip(encoded_pictures(small), probabilities, strict=True)
     ]
     pair = load_classifier(

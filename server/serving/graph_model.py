@@ -39,9 +39,9 @@ class GraphModel(GraphTensorModel):
             DataError: If the graph is not what the sidecar describes, or cannot be served.
         """
         classifier = OnnxClassifier(sidecar, session)
-        self._target = PictureTarget(image=classifier.image, prepare=classifier.prepare)
+        self._target = PictureTarget(image=classifier.info.image, prepare=classifier.prepare)
         super().__init__(served_as, (sidecar, session), self._target, parts)
-        self._image = image = classifier.image
+        self._image = image = sidecar.input.image
         self._check_images = InputCheck(
             self.name, [canonical_spec(_IMAGES, image)], parts.requests.max_rows
         )

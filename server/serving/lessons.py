@@ -52,7 +52,7 @@ def taught(session: ClassifierSession, lessons: Sequence[Lesson]) -> ClassifierS
     """
     for lesson in lessons:
         if not isinstance(session, SupportsLearning):
-            raise DataError(cannot_learn(session.name))
+            raise DataError(cannot_learn(session.info.name))
         session = session.with_examples(_read(lesson.examples), lesson.label)
     return session
 

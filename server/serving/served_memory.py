@@ -48,10 +48,10 @@ class ServedMemory:
         Raises:
             MissingExtraError: If a server is given and the package ``redis`` is not installed.
         """
-        self._fingerprint = cascade.fingerprint
+        self._fingerprint = cascade.info.fingerprint
         if redis is not None:
             # Entries of its own, so that limits and clearing concern no other model.
-            own = f"{redis.prefix}:{cascade.fingerprint[:_FINGERPRINT_DIGITS]}"
+            own = f"{redis.prefix}:{cascade.info.fingerprint[:_FINGERPRINT_DIGITS]}"
             redis = replace(redis, prefix=own)
         self._memory: ResultMemory = memory_from_spec(spec, task=task, server=redis)
         self._cost = _measure(cascade, spec)
@@ -115,7 +115,7 @@ class ServedMemory:
 def _measure(cascade: GatedClassifier, spec: CascadeMemory) -> RunCost:
     """Time looking up and storing on a memory that nobody uses."""
     memory = LocalMemory(settings_from_spec(spec))
-    image, classes = cascade.image, len(cascade.labels)
+    image, classes = cascade.info.image, len(cascade.info.labels)
     noise = np.random.default_rng(0).integers(
         0, 256, (1, image.height, image.width, image.channels), np.uint8
     )

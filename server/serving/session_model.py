@@ -43,10 +43,11 @@ class SessionModel(BatchedModel):
             session: Answers; this model closes it.
             parts: What all models share.
         """
-        inputs = (canonical_spec(_INPUT, session.image),)
+        self._info = info = session.info
+        inputs = (canonical_spec(_INPUT, info.image),)
         super().__init__(served_as, sidecar, (inputs, self._described(session)), parts)
         self._classifier = session
-        self._target = PictureTarget(image=session.image, prepare=session.prepare)
+        self._target = PictureTarget(image=info.image, prepare=session.prepare)
         self._check = InputCheck(self.name, inputs, parts.requests.max_rows)
         # A blank run asks every part of it, so it is the longest.
         cost = self._warmed(lambda rows: session.warm_up([rows]))
@@ -78,12 +79,12 @@ class SessionModel(BatchedModel):
     @property
     def image(self) -> ImageFormat:
         """The canonical image."""
-        return self._classifier.image
+        return self._info.image
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names, also those that were learned."""
-        return self._classifier.labels
+        return self._info.labels
 
     @property
     def example_counts(self) -> Mapping[str, int] | None:
@@ -129,7 +130,7 @@ class SessionModel(BatchedModel):
     def _described(session: ClassifierSession) -> tuple[V2Spec, ...]:
         """Describe what `infer` returns."""
         return (
-            V2Spec(name="probabilities", datatype="FP32", shape=(-1, len(session.labels))),
+            V2Spec(name="probabilities", datatype="FP32", shape=(-1, len(session.info.labels))),
             V2Spec(name="confidence", datatype="FP32", shape=(-1,)),
         )
 

@@ -35,7 +35,7 @@ def test_the_shipped_early_exit_is_the_one_that_was_measured(
 ) -> None:
     classifier = load_classifier(f"{NAME}_early_exit", memory="none")
     assert isinstance(classifier, EarlyExitClassifier)
-    assert classifier.staged.fingerprint == study.model_fingerprint
+    assert classifier.staged.info.fingerprint == study.model_fingerprint
     assert classifier.policy.threshold == study.choice.threshold
     right, used = [], []
     for begin in range(0, len(test_images), 500):

@@ -155,7 +155,7 @@ def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
         trace = None if answer.trace is None else answer.trace[0]
         expected.append(
             {
-                "label": classifier.labels[int(answer.probabilities[0].argmax())],
+                "label": classifier.info.labels[int(answer.probabilities[0].argmax())],
                 "confidence": float(answer.confidence[0]),
                 "probabilities": answer.probabilities[0].tolist(),
                 "stage": "network" if trace is None else trace.stage,

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bicameral.protocols import ClassifierSession
+from bicameral.protocols import ClassifierSession, ModelInfo
 from bicameral.types import MemoryCounters, Prediction, Trace
 from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.combination import COMBINATIONS, combine
@@ -35,14 +35,17 @@ class TableClassifier:
 
     name: str
     table: np.ndarray
-    version: str = "1"
-    labels: tuple[str, ...] = ("cat", "dog", "ship", "shoe")
-    image: ImageSpec = IMAGE
-    macs: int = 1
 
     @property
-    def fingerprint(self) -> str:
-        return self.name
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            name=self.name,
+            version="1",
+            labels=("cat", "dog", "ship", "shoe"),
+            image=IMAGE,
+            fingerprint=self.name,
+            macs=1,
+        )
 
     def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(images)
@@ -220,7 +223,7 @@ def test_a_hit_returns_the_stored_row(policy: CascadePolicy, pixel: int, stored:
     cascade = CascadeClassifier(A, B, policy, memory=memory)
     row = B.table[stored : stored + 1]
     memory.store(
-        cascade.fingerprint,
+        cascade.info.fingerprint,
         _images([pixel]),
         Prediction(probabilities=row, confidence=row.max(axis=1)),
     )

@@ -119,7 +119,7 @@ def _load_data(plan: MeasurePlan) -> ImageDataset:
 def _require_same_models(measurement: Measurement, plan: MeasurePlan, path: Path) -> None:
     for record in measurement.models:
         system = load_system(record.model)
-        if system.classifier.fingerprint != record.fingerprint:
+        if system.classifier.info.fingerprint != record.fingerprint:
             raise ConfigError(
                 f"{record.model!r} is not the model any more that {path} was begun with; measure "
                 "into another folder with --output"

@@ -64,9 +64,9 @@ def require_comparable(systems: Sequence[TimedSystem]) -> None:
     Raises:
         DataError: If labels or canonical images differ from the first one's.
     """
-    first = systems[0].classifier
+    first = systems[0].classifier.info
     for system in systems[1:]:
-        other = system.classifier
+        other = system.classifier.info
         if other.labels != first.labels or not same_canonical_image(other.image, first.image):
             raise DataError(
                 f"{system.name!r} cannot be compared with {systems[0].name!r}: it has the labels "
@@ -90,7 +90,7 @@ def examine_model(model: str, streams: Sequence[Stream]) -> ModelRecord:
     networks = list(_networks(_describe(model).path))
     return ModelRecord(
         model=model,
-        fingerprint=system.classifier.fingerprint,
+        fingerprint=system.classifier.info.fingerprint,
         parameters=sum(network.cost.parameters for network in networks),
         file_bytes=sum(
             file.bytes
@@ -137,9 +137,9 @@ def _macs(classifier: ClassifierSession, share_b: float, share_computed: float) 
     shares = (share_computed, share_b)
     total = 0.0
     for network, share in zip(networks, shares, strict=False):
-        if network.macs is None:
-            return nothing("1", f"the multiply-accumulates of {network.name!r} are unknown")
-        total += share * network.macs
+        if network.info.macs is None:
+            return nothing("1", f"the multiply-accumulates of {network.info.name!r} are unknown")
+        total += share * network.info.macs
     return measured(total, "1")
 
 

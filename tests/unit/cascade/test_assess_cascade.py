@@ -40,7 +40,7 @@ def folder(
     write_classifier(folder, "large", seed=7, cost={"macs": 5000})
     pair = write_cascade(folder, "pair", *members)
     rng = np.random.default_rng(1)
-    for label in load_classifier(pair).labels:
+    for label in load_classifier(pair).info.labels:
         (folder / "data" / label).mkdir(parents=True)
         for index in range(18):
             picture = rng.integers(0, 256, (8, 8), dtype=np.uint8)
@@ -64,7 +64,7 @@ def test_the_file_says_what_was_measured_with_what(written: Path, folder: Path) 
     assert (setup.model, setup.reference) == ("pair", "large")
     assert (setup.n_images, setup.seed, setup.rounds) == (15, 5, 2)
     cascade = load_classifier(folder / "pair.bicameral.json")
-    assert setup.model_fingerprint == cascade.fingerprint
+    assert setup.model_fingerprint == cascade.info.fingerprint
     assert setup.host
     assert {"bicameral", "numpy", "onnxruntime", "opencv", "python"} == set(setup.versions)
 

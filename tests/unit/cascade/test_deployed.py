@@ -55,19 +55,19 @@ def test_the_reference_is_the_costliest_network_of_the_same_task_beside_it(
     write_classifier(tmp_path, "large", seed=1, cost={"macs": 9000})
     write_classifier(tmp_path, "larger", seed=2, cost={"macs": 9_900}, image={"invert": True})
     deployed = load_deployed(write_pair(memory=MEMORY))
-    assert deployed.reference.name == "large"
+    assert deployed.reference.info.name == "large"
     assert deployed.cascade.memory is None
     assert deployed.has_memory
     assert (deployed.memory.key, deployed.memory.max_entries) == ("exact", 7)
 
 
 def test_with_its_members_alone_the_larger_one_is_the_reference(write_pair: Writer) -> None:
-    assert load_deployed(write_pair()).reference.name == "b"
+    assert load_deployed(write_pair()).reference.info.name == "b"
 
 
 def test_a_named_reference_is_taken(write_pair: Writer, tmp_path: Path) -> None:
     pair = write_pair()
-    assert load_deployed(pair, tmp_path / "a.onnx").reference.name == "a"
+    assert load_deployed(pair, tmp_path / "a.onnx").reference.info.name == "a"
 
 
 def test_a_cascade_without_a_memory_is_measured_with_the_default_one(write_pair: Writer) -> None:
@@ -111,9 +111,9 @@ def test_images_or_classes_of_another_task_are_refused(
             mirror_allowed=False,
         )
 
-    require_same_task(deployed.cascade, dataset(pictures, deployed.cascade.labels))
+    require_same_task(deployed.cascade, dataset(pictures, deployed.cascade.info.labels))
     with pytest.raises(DataError, match="'pair' expects"):
         require_same_task(deployed.cascade, dataset(pictures, ("cat", "dog")))
     smaller = np.ascontiguousarray(pictures[:, :6])
     with pytest.raises(DataError, match=r"images of \(6, 8, 1\)"):
-        require_same_task(deployed.cascade, dataset(smaller, deployed.cascade.labels))
+        require_same_task(deployed.cascade, dataset(smaller, deployed.cascade.info.labels))

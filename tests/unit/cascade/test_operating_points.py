@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bicameral.protocols import ModelInfo
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.probabilities import SCORES
@@ -33,13 +34,15 @@ pytestmark = pytest.mark.unit
 class RecordedClassifier:
     """A classifier session that looks its answers up: an image holds the number of its row."""
 
-    version = "1"
-    labels = ("a", "b", "c", "d")
-    image = ImageSpec(height=1, width=2, color="GRAY", scale=1.0, mean=(0.0,), std=(1.0,))
-    macs = None
-
     def __init__(self, name: str, probabilities: NDArray[np.float32]) -> None:
-        self.name = self.fingerprint = name
+        self.info = ModelInfo(
+            name=name,
+            version="1",
+            labels=("a", "b", "c", "d"),
+            image=ImageSpec(height=1, width=2, color="GRAY", scale=1.0, mean=(0.0,), std=(1.0,)),
+            fingerprint=name,
+            macs=None,
+        )
         self._probabilities = probabilities
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

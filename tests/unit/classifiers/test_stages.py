@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
-from bicameral.protocols import ClassifierSession, SupportsStages
+from bicameral.protocols import ClassifierSession
 from edge.cascade import CascadePolicy
 from edge.early_exit import EarlyExitClassifier
 from edge.export.pipeline import ExportSettings as TargetSettings
@@ -104,7 +104,6 @@ def test_it_learns_a_simple_task_in_seconds(model: Path, synthetic_dataset: Imag
 def test_there_is_one_prediction_per_stage_and_the_last_is_the_whole_answer(
     staged: StagedClassifier, images: NDArray[np.uint8]
 ) -> None:
-    assert isinstance(staged, SupportsStages)
     assert isinstance(staged, ClassifierSession)
     answers = list(staged.predict_stages(images))
     assert len(answers) == BLOCKS
@@ -222,7 +221,7 @@ def test_an_export_for_a_target_has_the_whole_graph_and_no_stages(
     assert exported.stages == ()
     run_on = RunOptions(target="jetson-nano")
     answering = load_classifier(tmp_path / "out" / f"{NAME}.onnx", run_on=run_on)
-    assert not isinstance(answering, SupportsStages)
+    assert not isinstance(answering, StagedClassifier)
 
 
 def test_a_copy_by_its_sidecar_or_its_graph_has_the_new_name_throughout(

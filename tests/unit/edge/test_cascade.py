@@ -250,14 +250,14 @@ def test_the_fingerprint_covers_members_order_and_policy(a, b) -> None:
         CascadePolicy(score="margin", threshold=0.8, combine="average"),
         CascadePolicy(score="margin", threshold=0.9, combine="replace"),
     ]
-    prints = {CascadeClassifier(a, b, policy).fingerprint for policy in policies}
-    prints.add(CascadeClassifier(b, a, HALF).fingerprint)
-    prints.add(CascadeClassifier(a, a, HALF).fingerprint)
+    prints = {CascadeClassifier(a, b, policy).info.fingerprint for policy in policies}
+    prints.add(CascadeClassifier(b, a, HALF).info.fingerprint)
+    prints.add(CascadeClassifier(a, a, HALF).info.fingerprint)
     assert len(prints) == 6
     described = CascadeDescription(name="x", version="3", macs=7)
     renamed = CascadeClassifier(a, b, HALF, memory=Notebook(), description=described)
-    assert renamed.fingerprint in prints, "neither the name nor the memory decides an answer"
-    assert (renamed.name, renamed.version, renamed.macs) == ("x", "3", 7)
+    assert renamed.info.fingerprint in prints, "neither the name nor the memory decides an answer"
+    assert (renamed.info.name, renamed.info.version, renamed.info.macs) == ("x", "3", 7)
 
 
 def test_it_prepares_warms_up_and_closes_through_its_members(a, b, pictures) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from bicameral.protocols import ClassifierSession, SupportsFeatures
+from bicameral.protocols import ClassifierSession
 from edge.classifier import FeatureClassifier, OnnxClassifier
 from edge.preprocessing import canonical_from_picture, tensor_from_canonical
 from edge.probabilities import softmax
@@ -34,7 +34,7 @@ def test_it_answers_with_calibrated_probabilities(path: Path, pictures: np.ndarr
     classifier = OnnxClassifier.load(path)
     assert isinstance(classifier, ClassifierSession)
     prediction = classifier.predict(pictures)
-    tensor = tensor_from_canonical(pictures, classifier.image)
+    tensor = tensor_from_canonical(pictures, classifier.info.image)
     expected = softmax(_session(path).run({"image": tensor})["logits"], 2.0)
     assert (prediction.probabilities == expected.astype(np.float32)).all()
     assert (prediction.confidence == prediction.probabilities.max(axis=1)).all()
@@ -45,9 +45,13 @@ def test_it_answers_with_calibrated_probabilities(path: Path, pictures: np.ndarr
 def test_it_describes_itself(path: Path) -> None:
     classifier = OnnxClassifier.load(path.with_name("tiny.onnx"))
     sidecar = read_sidecar(path)
-    assert (classifier.name, classifier.version, classifier.macs) == ("tiny", "1", 1000)
-    assert classifier.labels == sidecar.labels
-    assert classifier.image == sidecar.input.image
+    assert (classifier.info.name, classifier.info.version, classifier.info.macs) == (
+        "tiny",
+        "1",
+        1000,
+    )
+    assert classifier.info.labels == sidecar.labels
+    assert classifier.info.image == sidecar.input.image
 
 
 def test_no_images_get_no_answers(path: Path) -> None:
@@ -104,7 +108,7 @@ def test_pictures_of_any_size_are_prepared(path: Path) -> None:
     canonical = classifier.prepare(decoded)
     assert canonical.shape == (3, 8, 8, 1)
     for row, picture in zip(canonical, decoded, strict=True):
-        assert (row == canonical_from_picture(picture, classifier.image)).all()
+        assert (row == canonical_from_picture(picture, classifier.info.image)).all()
     with pytest.raises(DataError, match=r"expected .*height, width, 1"):
         classifier.prepare([np.zeros((8, 8, 3), np.uint8)])
 
@@ -113,9 +117,9 @@ def test_only_a_graph_with_features_supports_them(
     tmp_path: Path, write_classifier: Writer, pictures: np.ndarray
 ) -> None:
     plain = OnnxClassifier.load(write_classifier(tmp_path, "plain"))
-    assert not isinstance(plain, SupportsFeatures)
+    assert not isinstance(plain, FeatureClassifier)
     rich = OnnxClassifier.load(write_classifier(tmp_path, "rich", ending="logits+features"))
-    assert isinstance(rich, SupportsFeatures)
+    assert isinstance(rich, FeatureClassifier)
     features = rich.features(pictures)
     assert features.shape == (48, 4)
     assert features.dtype == np.float32
@@ -155,7 +159,7 @@ def test_the_fingerprint_covers_what_decides_the_answer(
     tmp_path: Path, write_classifier: Writer
 ) -> None:
     def fingerprint(name: str, **changes: object) -> str:
-        return OnnxClassifier.load(write_classifier(tmp_path, name, **changes)).fingerprint
+        return OnnxClassifier.load(write_classifier(tmp_path, name, **changes)).info.fingerprint
 
     original = fingerprint("original")
     assert fingerprint("renamed", version="2", license="other") == original

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from bicameral.protocols import ClassifierSession, SupportsFeatures, SupportsLearning
+from bicameral.protocols import ClassifierSession, SupportsLearning
 from edge.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
 from edge.loading import load_classifier, member_sha256
 from edge.memory_state import DYNAMIC_SLOTS, MAX_CLASSES, MAX_EXAMPLES, read_state
@@ -43,7 +43,6 @@ def test_its_sidecar_alone_says_what_it_is(path: Path, pictures: np.ndarray) -> 
     assert type(loaded) is DualMemoryClassifier
     assert isinstance(loaded, ClassifierSession)
     assert isinstance(loaded, SupportsLearning)
-    assert isinstance(loaded, SupportsFeatures)
     assert loaded.features(pictures).shape == (48, 4)
     prediction = loaded.predict(pictures)
     assert prediction.probabilities.shape == (48, 5)
@@ -51,8 +50,8 @@ def test_its_sidecar_alone_says_what_it_is(path: Path, pictures: np.ndarray) -> 
     np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1.0, atol=1e-6)
     assert loaded.predict(pictures[:0]).confidence.shape == (0,)
     assert set(loaded.example_counts.values()) == {3}
-    assert loaded.macs is not None
-    assert loaded.macs > 1000
+    assert loaded.info.macs is not None
+    assert loaded.info.macs > 1000
 
 
 def test_a_class_is_learned_at_once_and_the_old_classifier_stays_as_it_is(
@@ -60,21 +59,21 @@ def test_a_class_is_learned_at_once_and_the_old_classifier_stays_as_it_is(
 ) -> None:
     before = classifier.predict(pictures).probabilities
     taught = classifier.with_examples(pictures[3:4], "hat")
-    assert taught.labels == (*classifier.labels, "hat")
+    assert taught.info.labels == (*classifier.info.labels, "hat")
     assert taught.example_counts["hat"] == 1
     assert taught.predict(pictures[3:4]).probabilities.argmax() == 5
     assert (classifier.predict(pictures).probabilities == before).all()
-    assert "hat" not in classifier.labels
-    assert taught.fingerprint != classifier.fingerprint
+    assert "hat" not in classifier.info.labels
+    assert taught.info.fingerprint != classifier.info.fingerprint
 
 
 def test_examples_of_a_known_class_join_it(
     classifier: DualMemoryClassifier, pictures: np.ndarray
 ) -> None:
     taught = classifier.with_examples(pictures[:2], "ship")
-    assert taught.labels == classifier.labels
+    assert taught.info.labels == classifier.info.labels
     assert taught.example_counts["ship"] == 5
-    ship = classifier.labels.index("ship")
+    ship = classifier.info.labels.index("ship")
     gain = (
         taught.predict(pictures[:2]).probabilities - classifier.predict(pictures[:2]).probabilities
     )
@@ -85,13 +84,13 @@ def test_the_fingerprint_covers_every_example(
     classifier: DualMemoryClassifier, pictures: np.ndarray
 ) -> None:
     found = {
-        classifier.with_examples(pictures[index : index + 1], label).fingerprint
+        classifier.with_examples(pictures[index : index + 1], label).info.fingerprint
         for index in range(3)
         for label in ("hat", "cap")
     }
     assert len(found) == 6
     again = classifier.with_examples(pictures[:1], "hat")
-    assert again.fingerprint in found
+    assert again.info.fingerprint in found
 
 
 @pytest.mark.parametrize("label", ["", " hat", "hat ", "a\nb", "x" * 65, "\x7f"])
@@ -122,8 +121,8 @@ def test_what_was_learned_is_saved_and_loaded(
     taught = classifier.with_examples(pictures[:4], "hat").with_examples(pictures[5:6], "dog")
     assert taught.save(path.parent) == path
     loaded = DualMemoryClassifier.load(path)
-    assert loaded.labels == taught.labels
-    assert loaded.fingerprint == taught.fingerprint
+    assert loaded.info.labels == taught.info.labels
+    assert loaded.info.fingerprint == taught.info.fingerprint
     assert (loaded.predict(pictures).probabilities == taught.predict(pictures).probabilities).all()
     assert first.state.path is not None
     assert not path.with_name(first.state.path).exists(), "the old memory is tidied away"
@@ -198,29 +197,29 @@ def test_a_sidecar_names_its_memory_whole_or_not_at_all(path: Path, state: dict)
 def test_filling_on_the_way_is_off_unless_the_sidecar_says_so(
     classifier: DualMemoryClassifier, pictures: np.ndarray
 ) -> None:
-    fingerprint = classifier.fingerprint
+    fingerprint = classifier.info.fingerprint
     classifier.predict(pictures)
     assert len(classifier.state.dynamic) == 0
-    assert classifier.fingerprint == fingerprint
+    assert classifier.info.fingerprint == fingerprint
 
 
 def test_what_is_sure_enters_the_dynamic_memory(
     online: OnlineDualMemoryClassifier, pictures: np.ndarray
 ) -> None:
     plain = DualMemoryClassifier(online._sidecar, online._network, online.state)
-    fingerprint = online.fingerprint
+    fingerprint = online.info.fingerprint
     online.warm_up([4])
-    assert online.fingerprint == fingerprint, "warming up teaches nothing"
+    assert online.info.fingerprint == fingerprint, "warming up teaches nothing"
     online.predict(pictures)
     state = online.state
     assert 0 < len(state.dynamic) <= len(pictures)
-    assert online.fingerprint != fingerprint
+    assert online.info.fingerprint != fingerprint
     frozen = DualMemoryClassifier(online._sidecar, online._network, state)
     assert (
         np.abs(frozen.predict(pictures).probabilities - plain.predict(pictures).probabilities).max()
         > 0.01
     )
-    assert frozen.fingerprint == online.fingerprint
+    assert frozen.info.fingerprint == online.info.fingerprint
 
 
 def test_the_dynamic_memory_keeps_the_surest_images_of_each_class(
@@ -261,7 +260,7 @@ def test_what_was_seen_is_saved_and_goes_on(
 ) -> None:
     online.predict(pictures[:24])
     again = load_classifier(online.save(tmp_path))
-    assert again.fingerprint == online.fingerprint
+    assert again.info.fingerprint == online.info.fingerprint
     np.testing.assert_allclose(
         again.predict(pictures[24:]).probabilities,
         online.predict(pictures[24:]).probabilities,
@@ -294,7 +293,7 @@ def test_no_cascade_takes_a_member_whose_answers_change(
     still, live = members
     with pytest.raises(DataError, match=r"switch its state\.online off"):
         load_classifier(write_cascade(tmp_path, "pair", still, live))
-    assert load_classifier(write_cascade(tmp_path, "pair", still, still)).labels
+    assert load_classifier(write_cascade(tmp_path, "pair", still, still)).info.labels
 
 
 def state_file(path: Path) -> Path:

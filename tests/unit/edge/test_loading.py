@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bicameral.errors import ConfigError, DataError, UserError
-from bicameral.protocols import ResultMemory, SupportsFeatures
+from bicameral.protocols import ResultMemory
 from edge.cascade import CascadeClassifier
-from edge.classifier import OnnxClassifier
+from edge.classifier import FeatureClassifier, OnnxClassifier
 from edge.loading import load_classifier, member_sha256
 from edge.shipped import shipped_model
 from edge.sidecar import CascadeMemory, read_sidecar
@@ -51,7 +51,7 @@ def test_a_single_network_is_loaded_by_graph_or_sidecar(tmp_path, write_classifi
         assert isinstance(load_classifier(model), OnnxClassifier)
     assert isinstance(
         load_classifier(write_classifier(tmp_path, "rich", ending="logits+features")),
-        SupportsFeatures,
+        FeatureClassifier,
     )
 
 
@@ -61,12 +61,12 @@ def test_a_cascade_is_loaded_with_its_members(tmp_path, a, b, write_cascade, pic
     )
     cascade = load_classifier(path)
     assert isinstance(cascade, CascadeClassifier)
-    assert (cascade.name, cascade.version, cascade.macs) == ("pair", "7", 1234)
-    assert (cascade.a.name, cascade.b.name, cascade.memory) == ("a", "b", None)
+    assert (cascade.info.name, cascade.info.version, cascade.info.macs) == ("pair", "7", 1234)
+    assert (cascade.a.info.name, cascade.b.info.name, cascade.memory) == ("a", "b", None)
     direct = CascadeClassifier(
         *(OnnxClassifier.load(tmp_path / f"{name}.onnx") for name in "ab"), cascade.policy
     )
-    assert cascade.fingerprint == direct.fingerprint
+    assert cascade.info.fingerprint == direct.info.fingerprint
     assert (cascade.predict(pictures).probabilities == direct.predict(pictures).probabilities).all()
 
 

@@ -62,7 +62,13 @@ CLASSIFIER: dict[str, Any] = {
     "agent": None,
     "state": {"kind": "none", "path": None, "sha256": None, "online": False},
     "stages": [],
-    "training": {"command": "", "data": {"name": "", "sha256": ""}, "split": "", "seed": 0},
+    "training": {
+        "command": "",
+        "data": {"name": "", "sha256": ""},
+        "split": "",
+        "seed": 0,
+        "precision": None,
+    },
     "claims": [
         {
             "metric": "accuracy",

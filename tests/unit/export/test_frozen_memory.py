@@ -62,7 +62,7 @@ def test_the_exported_graph_answers_as_the_classifier_does_and_learns_no_more(
     exported = frozen(classifier.save(path.parent), pictures)
     plain = load_classifier(exported)
     assert isinstance(plain, OnnxClassifier)
-    assert plain.labels == classifier.labels
+    assert plain.info.labels == classifier.info.labels
     assert read_sidecar(exported).state.kind == "none"
     np.testing.assert_allclose(
         plain.predict(pictures).probabilities,

@@ -38,7 +38,7 @@ def folder(
     members = [(name, member_sha256(read_sidecar(folder / f"{name}.onnx"))) for name in "ab"]
     pair = write_cascade(folder, "pair", *members, cascade={"threshold": 0.7, "memory": MEMORY})
     rng = np.random.default_rng(1)
-    for label in load_classifier(pair).labels:
+    for label in load_classifier(pair).info.labels:
         (folder / "data" / label).mkdir(parents=True)
         for index in range(PER_CLASS):
             picture = rng.integers(0, 256, (8, 8), dtype=np.uint8)

@@ -90,11 +90,11 @@ def test_it_answers_as_the_cascade_itself_does(
         strict=True,
     ):
         found = {one["label"]: one["probability"] for one in result["top"]}
-        assert [found[label] for label in cascade.labels] == pytest.approx(
+        assert [found[label] for label in cascade.info.labels] == pytest.approx(
             probabilities.tolist(), abs=1e-6
         )
         assert list(found.values()) == sorted(found.values(), reverse=True)
-        assert result["label"] == cascade.labels[probabilities.argmax()] == next(iter(found))
+        assert result["label"] == cascade.info.labels[probabilities.argmax()] == next(iter(found))
         assert result["confidence"] == pytest.approx(confidence, abs=1e-6)
         assert result["abstained"] is False
         assert result["trace"]["stage"] == trace.stage

@@ -82,7 +82,7 @@ def test_tensors_go_through_the_graph_as_they_are(
     model: GraphModel, path: Path, pictures: np.ndarray
 ) -> None:
     classifier = OnnxClassifier.load(path)
-    tensor = tensor_from_canonical(pictures, classifier.image)
+    tensor = tensor_from_canonical(pictures, classifier.info.image)
     requests = [model.infer({"image": tensor[n : n + 3]}, context=CONTEXT) for n in range(9)]
     answers = _together(*requests)
     whole = classifier._session.run({"image": tensor})["logits"]

@@ -51,7 +51,7 @@ def test_one_call_trains_and_writes_a_model_that_classifies(pictures: Path, tmp_
     classifier = load_classifier(path)
     images = np.stack([np.full((16, 16, 1), level, np.uint8) for level in (70, 210)])
     found = classifier.predict(images).probabilities.argmax(axis=1)
-    assert [classifier.labels[index] for index in found] == ["dark", "light"]
+    assert [classifier.info.labels[index] for index in found] == ["dark", "light"]
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_it_is_served_without_torch(
     classifier = load_classifier(quick(entry))
     expected = classifier.predict(image[None]).probabilities[0]
     found = {one["label"]: one["probability"] for one in answer.json()["results"][0]["top"]}
-    for label, probability in zip(classifier.labels, expected, strict=True):
+    for label, probability in zip(classifier.info.labels, expected, strict=True):
         assert found[label] == pytest.approx(probability, abs=1e-5)
     listed = {model["name"] for model in served.get("/v1/models").json()}
     assert f"stripes_{entry}" in listed

@@ -61,8 +61,8 @@ def test_it_remembers_as_many_examples_as_the_paper_and_trains_nothing(
     assert classifier.state.settings.beta == BETA
     assert len(classifier.state.dynamic) == 0
     base = read_sidecar(quick("squeeze16"))
-    assert classifier.macs is not None
-    assert classifier.macs > base.cost.macs
+    assert classifier.info.macs is not None
+    assert classifier.info.macs > base.cost.macs
     assert read_sidecar(path).files[0].sha256 == base.files[0].sha256, "the graph stays as it is"
 
 
@@ -90,8 +90,8 @@ def test_a_copy_under_another_name_keeps_its_memory(quick: QuickTraining, tmp_pa
     path = quick("read_out")
     copy_classifier(path, tmp_path, "other")
     copied, original = load_classifier(tmp_path / "other.bicameral.json"), load_classifier(path)
-    assert copied.name == "other"
-    assert copied.fingerprint == original.fingerprint
+    assert copied.info.name == "other"
+    assert copied.info.fingerprint == original.info.fingerprint
     with pytest.raises(DataError, match="has a memory beside its graph"):
         load_feature_network(path)
 
@@ -189,4 +189,6 @@ def test_the_shipped_model_learns_a_class_and_answers_as_its_claims_say() -> Non
     stripes += np.random.default_rng(0).integers(0, 20, stripes.shape, np.uint8)
     taught = classifier.with_examples(stripes[:2], "Stripes")
     found = taught.predict(stripes[2:])
-    assert [taught.labels[index] for index in found.probabilities.argmax(axis=1)] == ["Stripes"] * 2
+    assert [taught.info.labels[index] for index in found.probabilities.argmax(axis=1)] == [
+        "Stripes"
+    ] * 2

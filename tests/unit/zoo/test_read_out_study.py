@@ -97,7 +97,7 @@ def test_classes_that_the_network_has_not_seen_are_learned(tmp_path: Path) -> No
             0.6 * one.known_images + 0.4 * one.new_images, abs=2e-4
         )
     network = load_feature_network(next(tmp_path.glob("*-s0/*.onnx")))
-    assert network.labels == ("one", "three", "four")
+    assert network.info.labels == ("one", "three", "four")
 
 
 def test_the_card_shows_what_was_measured_of_the_model_that_ships() -> None:
@@ -108,7 +108,7 @@ def test_the_card_shows_what_was_measured_of_the_model_that_ships() -> None:
     )
     path = shipped_model("fashion_mnist_read_out")
     classifier = load_classifier(path)
-    assert record["streams_of"]["fingerprint"] == classifier.fingerprint
+    assert record["streams_of"]["fingerprint"] == classifier.info.fingerprint
     claim = next(one for one in read_sidecar(path).claims if one.metric == "accuracy")
     assert claim.ci95 is not None
     low, high = claim.ci95
