@@ -49,24 +49,21 @@ def file_confident(
     if not len(sure):
         return []
     if len(sure) == len(images):
-        return file_answers(scheme, images, results)
+        return _file(scheme, images, results)
     kept = Prediction(
         probabilities=results.probabilities[sure], confidence=results.confidence[sure]
     )
-    return file_answers(scheme, images[sure], kept)
+    return _file(scheme, images[sure], kept)
 
 
-def file_answers(
-    scheme: KeyScheme, images: NDArray[np.uint8], results: Prediction
-) -> list[FiledAnswer]:
-    """Return all results with keys and, where the key must be verified, images of their own."""
+def _file(scheme: KeyScheme, images: NDArray[np.uint8], results: Prediction) -> list[FiledAnswer]:
     contents = content_digests(images) if scheme.verified else [b""] * len(images)
     return [
         FiledAnswer(
             key=key,
             content=content,
             image=_read_only(image) if scheme.verified else None,
-            answer=one_row(results, index),
+            answer=_one_row(results, index),
         )
         for index, (key, content, image) in enumerate(
             zip(scheme.keys(images), contents, images, strict=True)
@@ -74,7 +71,7 @@ def file_answers(
     ]
 
 
-def one_row(results: Prediction, index: int) -> Prediction:
+def _one_row(results: Prediction, index: int) -> Prediction:
     """Copy one row, read-only, so that a hit can hand out the entry itself."""
     rows = slice(index, index + 1)
     probabilities = results.probabilities[rows].astype(np.float32)

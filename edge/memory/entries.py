@@ -6,7 +6,7 @@ Not thread-safe; `edge.memory.local` holds the lock.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -55,13 +55,6 @@ class EntryStore:
     def __len__(self) -> int:
         return len(self._by_use)
 
-    def __contains__(self, entry: Entry) -> bool:
-        return entry in self._by_use
-
-    def __iter__(self) -> Iterator[Entry]:
-        """Iterate from the least to the most recently used."""
-        return iter(self._by_use)
-
     def under(self, namespace: str, keys: Sequence[bytes]) -> list[Entry]:
         """Return the entries under any of the keys."""
         buckets = self._buckets.get(namespace)
@@ -103,7 +96,7 @@ class EntryStore:
         if not same and len(bucket) >= self._bucket_limit:
             evicted = bucket[:1]
         elif not same and len(self) >= self._max_entries:
-            evicted = [next(iter(self))]
+            evicted = [next(iter(self._by_use))]
         for other in same + evicted:
             self._remove(other)
         # Looked up again, because a bucket that became empty is gone.
@@ -124,7 +117,7 @@ class EntryStore:
 
     def clear(self, namespace: str | None) -> None:
         """Drop one namespace, or everything."""
-        for entry in [e for e in self if namespace is None or e.namespace == namespace]:
+        for entry in [e for e in self._by_use if namespace is None or e.namespace == namespace]:
             self._remove(entry)
 
     def _remove(self, entry: Entry) -> None:

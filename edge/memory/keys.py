@@ -5,16 +5,14 @@
 ``dhash_verified``
     A difference hash that is made to survive a camera's noise; it only proposes candidates, and
     the stored image decides (`edge.memory.verification`).
-``dhash_unverified``, ``dhash16_unverified``, ``invariants_unverified``
-    The keys of the paper (arXiv 2412.01039, utils/perceptual_hashing.py of its repository), which
-    answer unseen whatever shares the key. They are here to be compared with, not to be used.
 
-The difference hash of the paper keeps the sign of the difference between neighbours. On a flat
-background that sign is pure noise, so a camera's frames practically never share a key. Two changes
-mend that: the pixels are averaged over the cells instead of sampled, and a bit means "brighter by
-more than a margin", which neither noise nor a change of brightness touches on a flat background.
-What remains are the few differences close to the margin: a lookup also tries the keys with those
-bits flipped (multi-probe hashing), so that it needs no search among all entries.
+The difference hash of the paper (arXiv 2412.01039) keeps the sign of the difference between
+neighbours. On a flat background that sign is pure noise, so a camera's frames practically never
+share a key. Two changes mend that: the pixels are averaged over the cells instead of sampled, and a
+bit means "brighter by more than a margin", which neither noise nor a change of brightness touches
+on a flat background. What remains are the few differences close to the margin: a lookup also tries
+the keys with those bits flipped (multi-probe hashing), so that it needs no search among all
+entries.
 """
 
 from __future__ import annotations
@@ -25,12 +23,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError, unknown_name
-from edge.memory.moments import invariant_sums
 from edge.preprocessing import area_weights
 
 #: Rows of the difference hash, and differences per row.
@@ -94,33 +90,6 @@ def _digest_start(shape: tuple[int, ...], dtype: np.dtype[Any]) -> hashlib._Hash
     return hashlib.sha256(f"{shape} {dtype.str}".encode())
 
 
-def paper_dhash_keys(images: NDArray[np.uint8], size: int) -> list[bytes]:
-    """Return the paper's difference hash: bilinear resize, then right pixel > left pixel.
-
-    Args:
-        images: (N, H, W, C) uint8, C 1 or 3.
-        size: Rows, and differences per row: 8 or 16.
-
-    Returns:
-        Keys of `size * size` bits.
-    """
-    grey = grey_images(images)
-    reduced = np.empty((len(grey), size, size + 1), np.uint8)
-    for image, target in zip(grey, reduced, strict=True):
-        cv2.resize(image, (size + 1, size), dst=target)
-    bits = reduced[:, :, 1:] > reduced[:, :, :-1]
-    return [row.tobytes() for row in np.packbits(bits.reshape(len(grey), size * size), axis=1)]
-
-
-def invariant_keys(images: NDArray[np.uint8]) -> list[bytes]:
-    """Return the paper's sum of rotation invariants as the 8 bytes of its float64."""
-    grey = grey_images(images)
-    if max(grey.shape[1:]) > 32:
-        # The paper reduces larger pictures to 32 x 32 first.
-        grey = np.stack([cv2.resize(image, (32, 32)) for image in grey]).astype(np.uint8)
-    return [value.tobytes() for value in invariant_sums(grey)]
-
-
 def noise_proof_dhash_keys(images: NDArray[np.uint8]) -> list[bytes]:
     """Return the 64-bit difference hash with a margin: (N, H, W, C) uint8 -> N keys."""
     keys: list[bytes] = _packed(_excess_over_margin(images)).view("V8")[:, 0].tolist()
@@ -139,26 +108,12 @@ def noise_proof_dhash_probes(images: NDArray[np.uint8]) -> list[list[bytes]]:
     return probes
 
 
-def grey_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (N, H, W) grey images from (N, H, W, C) uint8, C 1 or 3 (as RGB, as the paper does).
+def require_uint8(images: NDArray[Any]) -> None:
+    """Refuse what no perceptual key can be computed of.
 
     Raises:
-        DataError: If there are other channels or another dtype.
+        DataError: If it is no (N, H, W, C) uint8.
     """
-    _require_uint8(images)
-    count, height, width, channels = images.shape
-    if channels == 1:
-        return images[..., 0]
-    if channels != 3:
-        raise DataError(f"images of shape {images.shape} have {channels} channels, expected 1 or 3")
-    if images.size == 0:
-        return np.empty((count, height, width), np.uint8)
-    rows = images.reshape(count * height, width, 3)
-    grey = np.asarray(cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY), np.uint8)
-    return grey.reshape(count, height, width)
-
-
-def _require_uint8(images: NDArray[Any]) -> None:
     if images.ndim != 4 or images.dtype != np.uint8:
         raise DataError(
             f"perceptual keys need images (N, H, W, C) uint8, got shape {images.shape} and dtype "
@@ -171,7 +126,7 @@ def _excess_over_margin(images: NDArray[np.uint8]) -> NDArray[np.floating]:
 
     Whole numbers, and therefore the same for an image alone and within a batch.
     """
-    _require_uint8(images)
+    require_uint8(images)
     count, height, width, channels = images.shape
     rows, columns = _difference_weights(height, width, channels)
     flat = images.reshape(count, height, width * channels).astype(columns.dtype)
@@ -204,37 +159,21 @@ def _packed(excess: NDArray[np.floating]) -> NDArray[np.uint64]:
     return np.packbits(excess > 0, axis=1, bitorder="little").view("<u8")
 
 
-def _one_probe(
-    keys: Callable[[NDArray[np.uint8]], list[bytes]],
-) -> Callable[[NDArray[np.uint8]], list[list[bytes]]]:
-    return lambda images: [[key] for key in keys(images)]
-
-
-def _unverified(
-    name: str,
-    keys: Callable[[NDArray[np.uint8]], list[bytes]],
-    *,
-    orientation_blind: bool = False,
-) -> KeyScheme:
-    return KeyScheme(
-        name=name, keys=keys, probes=_one_probe(keys), orientation_blind=orientation_blind
-    )
-
-
 #: All keys by name.
 KEYS: dict[str, KeyScheme] = {
     scheme.name: scheme
     for scheme in (
-        _unverified("exact", content_digests),
+        KeyScheme(
+            name="exact",
+            keys=content_digests,
+            probes=lambda images: [[key] for key in content_digests(images)],
+        ),
         KeyScheme(
             name="dhash_verified",
             keys=noise_proof_dhash_keys,
             probes=noise_proof_dhash_probes,
             verified=True,
         ),
-        _unverified("dhash_unverified", lambda images: paper_dhash_keys(images, 8)),
-        _unverified("dhash16_unverified", lambda images: paper_dhash_keys(images, 16)),
-        _unverified("invariants_unverified", invariant_keys, orientation_blind=True),
     )
 }
 
@@ -245,7 +184,10 @@ def key_scheme(name: str) -> KeyScheme:
     Raises:
         UserError: If there is none of that name.
     """
+    from edge.memory.paper_keys import PAPER_KEYS
+
+    known = KEYS | PAPER_KEYS
     try:
-        return KEYS[name]
+        return known[name]
     except KeyError:
-        raise unknown_name("memory key", name, KEYS) from None
+        raise unknown_name("memory key", name, known) from None

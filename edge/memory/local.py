@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from edge.memory.answers import file_confident
 from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore
 from edge.memory.keys import key_scheme
 from edge.memory.settings import MemorySettings
-from edge.memory.snapshot import AgedAnswer, read_snapshot, write_snapshot
 from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within
 
 
@@ -114,50 +112,6 @@ class LocalMemory:
         with self._lock:
             self._forget_old()
             return MemoryCounters(**self._counts, entries=len(self._entries))
-
-    def save(self, path: Path) -> None:
-        """Write all entries to a file that only its owner may read.
-
-        With a verified key it holds the remembered images.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        with self._lock:
-            self._forget_old()
-            now_s = self._clock()
-            entries = [
-                AgedAnswer(
-                    namespace=entry.namespace, filed=entry.filed, age_s=now_s - entry.stored_s
-                )
-                for entry in self._entries
-            ]
-        write_snapshot(path, self._scheme, entries)
-
-    def load(self, path: Path) -> None:
-        """Replace all entries by those of a file that `save` wrote; they have aged meanwhile.
-
-        If there are more than this memory holds, the most recently used stay.
-
-        Raises:
-            DataError: If the file is absent, damaged, or of a memory with another key; this memory
-                then stays as it was.
-            VersionMismatchError: If the file has the format of another version.
-        """
-        stored = read_snapshot(path, self._scheme)[-self._settings.max_entries :]
-        with self._lock:
-            now_s = self._clock()
-            entries = [
-                Entry(namespace=aged.namespace, filed=aged.filed, stored_s=now_s - aged.age_s)
-                for aged in stored
-            ]
-            self._entries.clear(None)
-            for entry in sorted(entries, key=lambda entry: entry.stored_s):
-                self._entries.put(entry)
-            for entry in entries:
-                if entry in self._entries:
-                    self._entries.touch(entry)
-            self._forget_old()
 
     def _recall_same(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
         """Look for images that are stored as they are; the caller holds the lock."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from bicameral.types import Prediction
-from edge.memory.keys import KEYS
+from edge.memory.keys import key_scheme
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade.streams_results import MemoryKeyRecord
@@ -72,7 +72,7 @@ def false_hit_table(
 
 def memory_title(settings: MemorySettings) -> str:
     """Return the key's name, with tolerance and alignment where it is verified."""
-    if not KEYS[settings.key].verified:
+    if not key_scheme(settings.key).verified:
         return settings.key
     aligned = ", aligned" if settings.align else ""
     return f"{settings.key} (tolerance {settings.tolerance_mae_u8:g}{aligned})"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,32 +173,3 @@ def test_an_exact_memory_is_a_least_recently_used_cache(
             if entry in model:
                 del model[entry]
                 model[entry] = None
-
-
-@given(operations=operations, key=st.sampled_from(["exact", "dhash_verified"]))
-@settings(deadline=None, max_examples=30)
-def test_a_reloaded_memory_behaves_as_the_saved_one(
-    operations: list[tuple[str, int, float, bool]], key: str
-) -> None:
-    options = MemorySettings(key=key, max_entries=4, store_min_confidence=0.0)
-    images = np.random.default_rng(0).integers(0, 256, (10, SIZE, SIZE, 1), dtype=np.uint8)
-    saved, reloaded = LocalMemory(options), LocalMemory(options)
-    half = len(operations) // 2
-    for namespace, index, _, stores in operations[:half]:
-        if stores:
-            saved.store(namespace, images[index : index + 1], _result(index))
-        else:
-            saved.lookup(namespace, images[index : index + 1])
-    with tempfile.TemporaryDirectory() as folder:
-        saved.save(Path(folder) / "memory.npz")
-        reloaded.load(Path(folder) / "memory.npz")
-    for namespace, index, _, stores in operations[half:]:
-        image = images[index : index + 1]
-        if stores:
-            for memory in (saved, reloaded):
-                memory.store(namespace, image, _result(index))
-        else:
-            first, second = (memory.lookup(namespace, image)[0] for memory in (saved, reloaded))
-            assert (first is None) == (second is None)
-            if first is not None and second is not None:
-                assert np.array_equal(first.probabilities, second.probabilities)

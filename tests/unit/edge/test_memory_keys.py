@@ -13,10 +13,12 @@ from edge.memory.keys import (
     key_scheme,
     noise_proof_dhash_keys,
     noise_proof_dhash_probes,
-    paper_dhash_keys,
 )
+from edge.memory.paper_keys import PAPER_KEYS, paper_dhash_keys
 
 pytestmark = pytest.mark.unit
+
+ALL_KEYS = KEYS | PAPER_KEYS
 
 
 def _pictures(count: int, channels: int = 1, seed: int = 0) -> np.ndarray:
@@ -84,16 +86,16 @@ def test_an_image_is_filed_under_its_first_probe_and_all_probes_differ() -> None
     assert all(len(set(tried)) == 8 for tried in probes)
 
 
-@pytest.mark.parametrize("name", sorted(KEYS))
+@pytest.mark.parametrize("name", sorted(ALL_KEYS))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_key_is_the_same_alone_and_within_a_batch(name: str, channels: int) -> None:
     images = _pictures(7, channels)
-    keys = KEYS[name].keys(images)
-    assert keys == [KEYS[name].keys(images[index : index + 1])[0] for index in range(7)]
-    assert [tried[0] for tried in KEYS[name].probes(images)] == keys
+    keys = ALL_KEYS[name].keys(images)
+    assert keys == [ALL_KEYS[name].keys(images[index : index + 1])[0] for index in range(7)]
+    assert [tried[0] for tried in ALL_KEYS[name].probes(images)] == keys
 
 
-@pytest.mark.parametrize("name", sorted(KEYS))
+@pytest.mark.parametrize("name", sorted(ALL_KEYS))
 def test_a_key_is_orientation_blind_if_and_only_if_it_says_so(name: str) -> None:
     images = _pictures(50)
     turned = [
@@ -101,37 +103,38 @@ def test_a_key_is_orientation_blind_if_and_only_if_it_says_so(name: str) -> None
         images[:, ::-1].copy(),
         images[:, :, ::-1].copy(),
     ]
-    keys = KEYS[name].keys(images)
+    scheme = ALL_KEYS[name]
+    keys = scheme.keys(images)
     shared = [
-        sum(a == b for a, b in zip(keys, KEYS[name].keys(other), strict=True)) for other in turned
+        sum(a == b for a, b in zip(keys, scheme.keys(other), strict=True)) for other in turned
     ]
-    assert shared == [50 if KEYS[name].orientation_blind else 0] * 5
+    assert shared == [50 if scheme.orientation_blind else 0] * 5
 
 
 def test_the_invariant_key_tells_images_apart_and_takes_black_and_large_ones() -> None:
-    keys = KEYS["invariants_unverified"].keys
+    keys = ALL_KEYS["invariants_unverified"].keys
     assert len(set(keys(_pictures(200)))) == 200
     assert keys(np.zeros((1, 28, 28, 1), np.uint8)) == [np.float64(0.0).tobytes()]
     large = np.repeat(np.repeat(_pictures(2, channels=3), 4, axis=1), 4, axis=2)
     assert len(set(keys(large))) == 2
 
 
-@pytest.mark.parametrize("name", sorted(KEYS))
+@pytest.mark.parametrize("name", sorted(ALL_KEYS))
 def test_no_images_have_no_keys(name: str) -> None:
     nothing = np.empty((0, 28, 28, 3), np.uint8)
-    assert list(KEYS[name].keys(nothing)) == []
-    assert list(KEYS[name].probes(nothing)) == []
+    assert list(ALL_KEYS[name].keys(nothing)) == []
+    assert list(ALL_KEYS[name].probes(nothing)) == []
 
 
-@pytest.mark.parametrize("name", sorted(set(KEYS) - {"exact"}))
+@pytest.mark.parametrize("name", sorted(set(ALL_KEYS) - {"exact"}))
 def test_perceptual_keys_refuse_what_is_no_picture(name: str) -> None:
     with pytest.raises(DataError, match="use the key 'exact'"):
-        KEYS[name].probes(np.zeros((1, 28, 28, 1), np.float32))
+        ALL_KEYS[name].probes(np.zeros((1, 28, 28, 1), np.float32))
 
 
 def test_the_papers_keys_refuse_other_numbers_of_channels() -> None:
     with pytest.raises(DataError, match="expected 1 or 3"):
-        KEYS["dhash_unverified"].keys(np.zeros((1, 28, 28, 4), np.uint8))
+        ALL_KEYS["dhash_unverified"].keys(np.zeros((1, 28, 28, 4), np.uint8))
 
 
 def test_an_unknown_key_is_answered_with_the_known_ones() -> None:

@@ -1,4 +1,11 @@
-"""The rotation-invariant key of the paper: a sum of moment invariants.
+"""The memory keys of the paper (arXiv 2412.01039), which answer unseen whatever shares the key.
+
+``dhash_unverified``, ``dhash16_unverified``
+    Its difference hash of 8 x 8 and of 16 x 16 bits.
+``invariants_unverified``
+    Its sum of rotation invariants, which mirroring leaves alone as well.
+
+They are here to be compared with, not to be used. Of the invariants:
 
 J. Flusser, "On the independence of rotation moment invariants", Pattern Recognition 33 (2000): with
 the complex moments c_pq = sum of (x + iy)^p (x - iy)^q f(x, y) about the centroid, every
@@ -16,13 +23,64 @@ changes in the last digits.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from edge.memory.keys import KeyScheme, require_uint8
 
 #: Decimals of the sum that count; on FashionMNIST it lies between 0.004 and 0.12. With 11 decimals
 #: three of 60,000 different images share a sum, with 12 none; at 16 a quarter turn shows.
 _DECIMALS = 13
+
+
+def paper_dhash_keys(images: NDArray[np.uint8], size: int) -> list[bytes]:
+    """Return the paper's difference hash: bilinear resize, then right pixel > left pixel.
+
+    Args:
+        images: (N, H, W, C) uint8, C 1 or 3.
+        size: Rows, and differences per row: 8 or 16.
+
+    Returns:
+        Keys of `size * size` bits.
+    """
+    grey = grey_images(images)
+    reduced = np.empty((len(grey), size, size + 1), np.uint8)
+    for image, target in zip(grey, reduced, strict=True):
+        cv2.resize(image, (size + 1, size), dst=target)
+    bits = reduced[:, :, 1:] > reduced[:, :, :-1]
+    return [row.tobytes() for row in np.packbits(bits.reshape(len(grey), size * size), axis=1)]
+
+
+def invariant_keys(images: NDArray[np.uint8]) -> list[bytes]:
+    """Return the paper's sum of rotation invariants as the 8 bytes of its float64."""
+    grey = grey_images(images)
+    if max(grey.shape[1:]) > 32:
+        # The paper reduces larger pictures to 32 x 32 first.
+        grey = np.stack([cv2.resize(image, (32, 32)) for image in grey]).astype(np.uint8)
+    return [value.tobytes() for value in invariant_sums(grey)]
+
+
+def grey_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (N, H, W) grey images from (N, H, W, C) uint8, C 1 or 3 (as RGB, as the paper does).
+
+    Raises:
+        DataError: If there are other channels or another dtype.
+    """
+    require_uint8(images)
+    count, height, width, channels = images.shape
+    if channels == 1:
+        return images[..., 0]
+    if channels != 3:
+        raise DataError(f"images of shape {images.shape} have {channels} channels, expected 1 or 3")
+    if images.size == 0:
+        return np.empty((count, height, width), np.uint8)
+    rows = images.reshape(count * height, width, 3)
+    grey = np.asarray(cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY), np.uint8)
+    return grey.reshape(count, height, width)
 
 
 def invariant_sums(images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -87,3 +145,28 @@ def _central_moments(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 def _powers(size: int) -> NDArray[np.float64]:
     """Return (size, 4): the coordinates from the grid's middle to the powers 0..3."""
     return np.vander(np.arange(size) - (size - 1) / 2, 4, increasing=True).astype(np.float64)
+
+
+def _unverified(
+    name: str,
+    keys: Callable[[NDArray[np.uint8]], list[bytes]],
+    *,
+    orientation_blind: bool = False,
+) -> KeyScheme:
+    return KeyScheme(
+        name=name,
+        keys=keys,
+        probes=lambda images: [[key] for key in keys(images)],
+        orientation_blind=orientation_blind,
+    )
+
+
+#: The paper's keys by name.
+PAPER_KEYS: dict[str, KeyScheme] = {
+    scheme.name: scheme
+    for scheme in (
+        _unverified("dhash_unverified", lambda images: paper_dhash_keys(images, 8)),
+        _unverified("dhash16_unverified", lambda images: paper_dhash_keys(images, 16)),
+        _unverified("invariants_unverified", invariant_keys, orientation_blind=True),
+    )
+}
