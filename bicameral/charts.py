@@ -205,7 +205,7 @@ def draw_heat_map(matrix: HeatMap, *, caption: str = "", table: Table | None = N
 
     size = (170.0 + 46.0 * len(matrix.columns), 110.0 + 34.0 * len(matrix.rows))
     with _canvas(size) as (canvas, axes):
-        tints = LinearSegmentedColormap.from_list("tint", ["#ffffff", "#7fa8dd"])
+        tints = LinearSegmentedColormap.from_list("tint", ["#fefefe", "#7fa8dd"])
         low, high = matrix.limits or (np.nanmin(matrix.values), np.nanmax(matrix.values))
         axes.pcolormesh(matrix.values, cmap=tints, vmin=low, vmax=high, edgecolors=INKS["line"])
         for r, texts in enumerate(matrix.texts):
@@ -346,10 +346,11 @@ def _svg(canvas: Canvas, title: str) -> str:
     text = text[text.index("<svg") :].strip()
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     head, body = text.split(">", 1)
+    width_px = canvas.get_figwidth() * _INCH_PX
     box = re.search(r'viewBox="[^"]*"', head)
     for name, colour in INKS.items():
         body = body.replace(colour, f"var(--{name})")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{box[0] if box else ""} role="img"><title>{escape(title)}</title>{body}'
+        f'{box[0] if box else ""} style="max-width: {1.25 * width_px:.0f}px" role="img"><title>{escape(title)}</title>{body}'
     )

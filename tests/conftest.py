@@ -17,6 +17,9 @@ import onnx
 import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from edge.classifier import FeatureClassifier, OnnxClassifier
 from edge.dual_memory import DualMemoryClassifier
@@ -293,3 +296,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.path.relative_to(root).parts[0]
         if kind in KINDS:
             item.add_marker(kind)
+
+
+class CrashTolerantFiles(LoadFileScheduling):  # type: ignore[misc]
+    """One runner a file, and a run that ends when a test kills its runner.
+
+    pytest-xdist 3.8 starts such a test again on the next runner, hands out files that are
+    finished, and lets a runner with a single test wait for ever (its issues 1327, 1371, 1378).
+    """
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Count the test that crashed as done, and give back only what is not."""
+        workload = self.assigned_work[node]
+        left = [name for unit in workload.values() for name, done in unit.items() if not done]
+        for unit in workload.values():
+            unit.update({name: True for name in left[:1] if name in unit})
+        self.assigned_work[node] = {
+            scope: unit for scope, unit in workload.items() if not all(unit.values())
+        }
+        super().remove_node(node)
+        return left[0] if left else None
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give a runner a second test, or tell it that there is none: it waits for either."""
+        super()._reschedule(node)
+        if not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            super()._reschedule(node)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> CrashTolerantFiles | None:
+    """Replace `--dist loadfile`."""
+    return CrashTolerantFiles(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -1,0 +1,37 @@
+"""A test that ends its process fails by name, and every other test still runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).with_name("crashing")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["aborts.py"],  # nothing else to do: the other runner has been sent home
+        ["passes_one.py", "passes_two.py", "aborts.py", "passes_three.py"],
+    ],
+)
+def test_an_abort_fails_one_named_test_and_the_run_ends(files: list[str]) -> None:
+    paths = [str(FOLDER / name) for name in files]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-q", *paths],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    passed = 5 + 3 * (len(files) - 1)
+    assert f"1 failed, {passed} passed" in done.stdout, done.stdout + done.stderr
+    assert "crashed while running 'tests/unit/runner/crashing/aborts.py::test_that_aborts'" in (
+        done.stdout
+    )
+    assert done.returncode == 1
