@@ -350,7 +350,6 @@ def _svg(canvas: Canvas, title: str) -> str:
     box = re.search(r'viewBox="[^"]*"', head)
     for name, colour in INKS.items():
         body = body.replace(colour, f"var(--{name})")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{box[0] if box else ""} style="max-width: {1.25 * width_px:.0f}px" role="img"><title>{escape(title)}</title>{body}'
-    )
+    size = f'{box[0] if box else ""} style="max-width: {1.25 * width_px:.0f}px"'
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {spaces} {size} role="img"><title>{escape(title)}</title>{body}'
