@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -24,13 +23,7 @@ from sim.client.weather import apply_weather, weather_by_name
 from sim.evaluation.limits import Limits, Referee, Status
 from sim.evaluation.perturbation import Disturbance, draw_disturbance, steering_noise
 from sim.evaluation.plan import EpisodeSpec
-from sim.evaluation.records import (
-    CollisionRecord,
-    EpisodeRecord,
-    LaneInvasionRecord,
-    Trajectory,
-    trajectory_from_columns,
-)
+from sim.evaluation.records import COLUMNS, CollisionRecord, EpisodeRecord, Trajectory
 from sim.evaluation.video import VideoWriter
 
 _LOG = logging.getLogger(__name__)
@@ -80,9 +73,7 @@ def run_episode(
         AgentLostError: If an agent elsewhere does.
     """
     began = time.perf_counter()
-    disturbance = draw_disturbance(
-        spec.route, weather_by_name(spec.weather), spec.perturbation, spec.seed
-    )
+    disturbance = _disturbance(spec)
     with simulator_errors(f"driving episode {spec.episode_id!r}"):
         apply_weather(stage.world, disturbance.weather)
         chase = None if video is None else CHASE_CAMERA
@@ -93,45 +84,29 @@ def run_episode(
             for _ in range(2):
                 stage.world.tick()
     return EpisodeRecord(
-        **_identity(spec),
+        **_identity(spec, disturbance, stage.driven_on),
         privileged=agent.privileged,
         status=status,
         message=message,
         collisions=merge_collisions(ego.collisions, drive.first_frame, drive.ticks),
         lane_invasions=tuple(
-            LaneInvasionRecord(frame=event.frame - drive.first_frame, markings=event.markings)
+            replace(event, frame=event.frame - drive.first_frame)
             for event in sorted(ego.lane_invasions, key=lambda event: event.frame)
             if 0 <= event.frame - drive.first_frame < drive.ticks
         ),
         branches=tuple(drive.branches),
-        restarts=0,
         wall_time_s=time.perf_counter() - began,
-        driven_on=stage.driven_on,
-        weather_parameters=asdict(disturbance.weather),
-        start=asdict(disturbance.start),
         trajectory=drive.trajectory(),
     )
 
 
 def crashed_episode(spec: EpisodeSpec, driven_on: str, message: str) -> EpisodeRecord:
     """Return the record of an episode that the simulator never let finish: no ticks at all."""
-    disturbance = draw_disturbance(
-        spec.route, weather_by_name(spec.weather), spec.perturbation, spec.seed
-    )
     return EpisodeRecord(
-        **_identity(spec),
-        privileged=False,
+        **_identity(spec, _disturbance(spec), driven_on),
         status=Status.SIMULATION_CRASHED,
         message=message,
-        collisions=(),
-        lane_invasions=(),
-        branches=(),
-        restarts=0,
-        wall_time_s=0.0,
-        driven_on=driven_on,
-        weather_parameters=asdict(disturbance.weather),
-        start=asdict(disturbance.start),
-        trajectory=trajectory_from_columns(defaultdict(list), {}),
+        trajectory=Trajectory(**{name: [] for name in COLUMNS}),
     )
 
 
@@ -155,7 +130,7 @@ class _Drive:
         self._agent = agent
         self._ego = ego
         self._video = video
-        self._columns: dict[str, list[float]] = defaultdict(list)
+        self._columns: dict[str, Any] = {name: [] for name in COLUMNS}
         self._diagnostics: dict[str, list[float]] = {}
         self.branches: list[str] = []
         self.first_frame = 0
@@ -192,7 +167,7 @@ class _Drive:
 
     def trajectory(self) -> Trajectory:
         """Return the recorded rows; a tick that the agent did not survive is left out."""
-        return trajectory_from_columns(self._columns, self._diagnostics)
+        return Trajectory(**self._columns, diagnostics=self._diagnostics)
 
     def _begin(self) -> None:
         try:
@@ -306,9 +281,8 @@ def merge_collisions(
             continue
         known = open_by_other.get(event.other)
         if known is not None and frame - known.last_frame <= SAME_COLLISION_TICKS:
-            longer = replace(
-                known, last_frame=frame, impulse_ns=max(known.impulse_ns, event.impulse_ns)
-            )
+            impulse_ns = max(known.impulse_ns, event.impulse_ns)
+            longer = known.model_copy(update={"last_frame": frame, "impulse_ns": impulse_ns})
             merged[merged.index(known)] = longer
         else:
             longer = CollisionRecord(
@@ -323,7 +297,12 @@ def _disturb(control: Control, noise: float) -> Control:
     return replace(control, steer=min(max(control.steer + noise, -1.0), 1.0))
 
 
-def _identity(spec: EpisodeSpec) -> dict[str, Any]:
+def _disturbance(spec: EpisodeSpec) -> Disturbance:
+    return draw_disturbance(spec.route, weather_by_name(spec.weather), spec.perturbation, spec.seed)
+
+
+def _identity(spec: EpisodeSpec, disturbance: Disturbance, driven_on: str) -> dict[str, Any]:
+    """Return what is known of an episode before it is driven."""
     return {
         "episode_id": spec.episode_id,
         "role": spec.role,
@@ -336,10 +315,13 @@ def _identity(spec: EpisodeSpec) -> dict[str, Any]:
         "repetition": spec.repetition,
         "versions": {
             "bicameral": bicameral.__version__,
-            "carla": str(SERVER_VERSION),
-            "simulator": str(SERVER_VERSION),
+            "carla": SERVER_VERSION,
+            "simulator": SERVER_VERSION,
         },
         "trained_on": spec.agent.trained_on,
+        "driven_on": driven_on,
+        "weather_parameters": asdict(disturbance.weather),
+        "start": asdict(disturbance.start),
     }
 
 

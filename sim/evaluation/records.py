@@ -6,21 +6,24 @@ The folder is written under another name and renamed, so one that exists is comp
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, computed_field
 
 from bicameral.errors import DataError
-from bicameral.files import write_json_atomic
+from bicameral.files import write_bytes_atomic, write_json_atomic
 from bicameral.types import Route
+from sim.client.ego import LaneInvasion
 from sim.evaluation.limits import Status
 from sim.evaluation.plan import SCHEMA
 
@@ -31,11 +34,27 @@ VOLATILE_FIELDS = ("wall_time_s", "restarts")
 VOLATILE_COLUMNS = ("inference_s",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trajectory:
+def _convert_to(dtype: type[np.generic]) -> BeforeValidator:
+    return BeforeValidator(partial(np.asarray, dtype=dtype))
+
+
+Int64Column = Annotated[NDArray[np.int64], _convert_to(np.int64)]
+Float64Column = Annotated[NDArray[np.float64], _convert_to(np.float64)]
+Float32Column = Annotated[NDArray[np.float32], _convert_to(np.float32)]
+Uint8Column = Annotated[NDArray[np.uint8], _convert_to(np.uint8)]
+
+
+class Record(BaseModel):
+    """What is stored as it is and read back by the same type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Trajectory(Record):
     """One row per tick, T rows. Row t holds what the agent saw and what it decided from it.
 
-    The decision of row t moves the vehicle from row t to row t + 1.
+    The decision of row t moves the vehicle from row t to row t + 1. Columns may be given as lists;
+    each becomes an array of its declared type.
 
     Attributes:
         frame: (T,) int64, ticks since the first observation.
@@ -64,53 +83,43 @@ class Trajectory:
         diagnostics: Further (T,) float32 columns by name, NaN where the agent gave no value.
     """
 
-    frame: NDArray[np.int64]
-    time_s: NDArray[np.float64]
-    x_m: NDArray[np.float64]
-    y_m: NDArray[np.float64]
-    z_m: NDArray[np.float64]
-    yaw_rad: NDArray[np.float64]
-    speed_mps: NDArray[np.float64]
-    steer: NDArray[np.float32]
-    throttle: NDArray[np.float32]
-    brake: NDArray[np.float32]
-    steer_noise: NDArray[np.float32]
-    steer_raw: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    entropy: NDArray[np.float32]
-    branch: NDArray[np.uint8]
-    asked_b: NDArray[np.uint8]
-    inference_s: NDArray[np.float32]
-    progress_m: NDArray[np.float64]
-    cross_track_m: NDArray[np.float64]
-    heading_error_rad: NDArray[np.float64]
-    off_road: NDArray[np.uint8]
-    traffic_light: NDArray[np.uint8]
-    diagnostics: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    frame: Int64Column
+    time_s: Float64Column
+    x_m: Float64Column
+    y_m: Float64Column
+    z_m: Float64Column
+    yaw_rad: Float64Column
+    speed_mps: Float64Column
+    steer: Float32Column
+    throttle: Float32Column
+    brake: Float32Column
+    steer_noise: Float32Column
+    steer_raw: Float32Column
+    confidence: Float32Column
+    entropy: Float32Column
+    branch: Uint8Column
+    asked_b: Uint8Column
+    inference_s: Float32Column
+    progress_m: Float64Column
+    cross_track_m: Float64Column
+    heading_error_rad: Float64Column
+    off_road: Uint8Column
+    traffic_light: Uint8Column
+    diagnostics: Mapping[str, Float32Column] = {}
 
     def __len__(self) -> int:
         return len(self.frame)
 
-
-#: dtype of every fixed column, in the order of `Trajectory`.
-COLUMN_DTYPES: Mapping[str, str] = {
-    entry.name: str(entry.type).split("np.")[1].rstrip("]")
-    for entry in fields(Trajectory)
-    if entry.name != "diagnostics"
-}
+    def columns(self) -> dict[str, Any]:
+        """Return every array by name, the diagnostics last."""
+        return {name: getattr(self, name) for name in COLUMNS} | dict(self.diagnostics)
 
 
-def trajectory_from_columns(
-    columns: Mapping[str, Any], diagnostics: Mapping[str, Any]
-) -> Trajectory:
-    """Build a trajectory from lists, one entry per tick; every fixed column must be there."""
-    arrays = {name: np.asarray(columns[name], dtype) for name, dtype in COLUMN_DTYPES.items()}
-    extra = {name: np.asarray(values, np.float32) for name, values in diagnostics.items()}
-    return Trajectory(**arrays, diagnostics=extra)
+#: Names of the fixed columns, in order.
+COLUMNS = tuple(name for name in Trajectory.model_fields if name != "diagnostics")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollisionRecord:
+class CollisionRecord(Record):
     """One contact with one other thing, however many ticks it lasted.
 
     Attributes:
@@ -126,19 +135,11 @@ class CollisionRecord:
     impulse_ns: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneInvasionRecord:
-    """Lane markings crossed in one tick."""
-
-    frame: int
-    markings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeRecord:
-    """Everything about one drive; the names are those of episode.json.
+class EpisodeRecord(Record):
+    """Everything about one drive; all but the trajectory is episode.json.
 
     Attributes:
+        schema_version: Version of the layout on disk.
         episode_id: Name of the folder.
         role: ``"evaluation"`` or ``"reference"``.
         agent: Name of the agent.
@@ -152,7 +153,7 @@ class EpisodeRecord:
         status: How it ended.
         message: More about a failure, or empty.
         collisions: In order of their first tick.
-        lane_invasions: In order.
+        lane_invasions: In order, by tick.
         branches: Names of the correction branches that were taken, in order of first use.
         restarts: How often the simulator was lost and the episode begun anew. Volatile.
         wall_time_s: Wall time of the drive. Volatile.
@@ -164,79 +165,36 @@ class EpisodeRecord:
         trajectory: The ticks.
     """
 
+    schema_version: int = SCHEMA
     episode_id: str
     role: str
     agent: str
     correction: str
-    privileged: bool
+    privileged: bool = False
     route: str
     town: str
     weather: str
     seed: int
     repetition: int
     status: Status
-    message: str
-    collisions: tuple[CollisionRecord, ...]
-    lane_invasions: tuple[LaneInvasionRecord, ...]
-    branches: tuple[str, ...]
-    restarts: int
-    wall_time_s: float
-    versions: Mapping[str, str]
+    message: str = ""
+    collisions: tuple[CollisionRecord, ...] = ()
+    lane_invasions: tuple[LaneInvasion, ...] = ()
+    branches: tuple[str, ...] = ()
+    restarts: int = 0
+    wall_time_s: float = 0.0
+    versions: dict[str, str]
     trained_on: str | None
     driven_on: str
-    weather_parameters: Mapping[str, float]
-    start: Mapping[str, float]
-    trajectory: Trajectory
+    weather_parameters: dict[str, float]
+    start: dict[str, float]
+    trajectory: Trajectory = Field(exclude=True)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def domain_mismatch(self) -> bool:
         """True if the agent drove on another simulator than it was trained on."""
         return self.trained_on is not None and self.trained_on != self.driven_on
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _CollisionEntry(_Strict):
-    frame: int
-    last_frame: int
-    other: str
-    impulse_ns: float
-
-
-class _LaneInvasionEntry(_Strict):
-    frame: int
-    markings: tuple[str, ...]
-
-
-class _EpisodeFile(_Strict):
-    """episode.json as it is on disk."""
-
-    schema_version: int
-    episode_id: str
-    role: str
-    agent: str
-    correction: str
-    privileged: bool
-    route: str
-    town: str
-    weather: str
-    seed: int
-    repetition: int
-    status: Status
-    message: str
-    collisions: tuple[_CollisionEntry, ...]
-    lane_invasions: tuple[_LaneInvasionEntry, ...]
-    branches: tuple[str, ...]
-    restarts: int
-    wall_time_s: float
-    versions: dict[str, str]
-    trained_on: str | None
-    driven_on: str
-    domain_mismatch: bool
-    weather_parameters: dict[str, float]
-    start: dict[str, float]
 
 
 def write_episode(folder: Path, record: EpisodeRecord, video: Path | None = None) -> None:
@@ -250,10 +208,8 @@ def write_episode(folder: Path, record: EpisodeRecord, video: Path | None = None
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         temporary.chmod(0o755)
-        columns: dict[str, Any] = {name: getattr(record.trajectory, name) for name in COLUMN_DTYPES}
-        columns |= record.trajectory.diagnostics
-        np.savez(temporary / "trajectory.npz", **columns)
-        write_json_atomic(temporary / "episode.json", _file_from_record(record))
+        np.savez(temporary / "trajectory.npz", **record.trajectory.columns())
+        write_json_atomic(temporary / "episode.json", record.model_dump(mode="json"))
         if video is not None:
             shutil.move(video, temporary / f"video{video.suffix}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -270,35 +226,28 @@ def read_episode(folder: Path) -> EpisodeRecord:
         DataError: If the folder is not a complete episode of this schema.
     """
     try:
-        text = (folder / "episode.json").read_text(encoding="utf-8")
-        entry = _EpisodeFile.model_validate_json(text)
+        values = json.loads((folder / "episode.json").read_text(encoding="utf-8"))
+        version = values.get("schema_version")
+        if version != SCHEMA:
+            raise DataError(
+                f"{folder} has schema {version}, this version reads {SCHEMA}; evaluate anew"
+            )
+        del values["domain_mismatch"]  # follows from the others
         with np.load(folder / "trajectory.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        diagnostics = {name: arrays[name] for name in arrays if name not in COLUMN_DTYPES}
-        trajectory = trajectory_from_columns(arrays, diagnostics)
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+        fixed = {name: arrays.pop(name) for name in COLUMNS}
+        return EpisodeRecord(**values, trajectory=Trajectory(**fixed, diagnostics=arrays))
+    except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
         raise DataError(
             f"{folder} is not a complete episode: {error}; delete it and resume the evaluation"
         ) from error
-    if entry.schema_version != SCHEMA:
-        raise DataError(
-            f"{folder} has schema {entry.schema_version}, this version reads {SCHEMA}; "
-            "evaluate anew"
-        )
-    values = entry.model_dump(exclude={"schema_version", "domain_mismatch"})
-    values["collisions"] = tuple(CollisionRecord(**c) for c in values["collisions"])
-    values["lane_invasions"] = tuple(LaneInvasionRecord(**i) for i in values["lane_invasions"])
-    return EpisodeRecord(**values, trajectory=trajectory)
 
 
 def write_route(path: Path, route: Route) -> None:
     """Write a route as npz: its arrays, and name, town and kind as 0-d strings."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".npz", delete=False
-    ) as file:
-        np.savez(file, **{entry.name: getattr(route, entry.name) for entry in fields(Route)})
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{entry.name: getattr(route, entry.name) for entry in fields(Route)})
+    write_bytes_atomic(path, buffer.getvalue())
 
 
 def read_route(path: Path) -> Route:
@@ -315,16 +264,3 @@ def read_route(path: Path) -> Route:
     for name in ("name", "town", "kind"):
         values[name] = str(values[name])
     return Route(**values)
-
-
-def _file_from_record(record: EpisodeRecord) -> dict[str, Any]:
-    values = {
-        entry.name: getattr(record, entry.name)
-        for entry in fields(EpisodeRecord)
-        if entry.name != "trajectory"
-    }
-    values["collisions"] = [asdict(collision) for collision in record.collisions]
-    values["lane_invasions"] = [asdict(invasion) for invasion in record.lane_invasions]
-    values["domain_mismatch"] = record.domain_mismatch
-    model = _EpisodeFile(schema_version=SCHEMA, **values)
-    return dict(json.loads(model.model_dump_json()))

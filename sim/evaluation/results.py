@@ -17,26 +17,32 @@ import numpy as np
 import bicameral
 from bicameral.errors import ConfigError, DataError, unknown_name
 from bicameral.files import write_json_atomic
-from bicameral.types import Metric, Route
+from bicameral.types import Route
 from sim.client.connection import SERVER_VERSION
 from sim.evaluation.leaderboard import leaderboard_document
 from sim.evaluation.plan import SCHEMA, file_name
 from sim.evaluation.records import EpisodeRecord, read_episode, read_route
 from sim.evaluation.scoring import DEFAULT_SCORING, SCORING
 from sim.metrics.episode import VOLATILE_METRICS
-from sim.metrics.intervals import Estimate
 from sim.metrics.summary import (
-    GroupSummary,
-    PairedSummary,
     ScoredEpisode,
     score_episodes,
     summarise_groups,
     summarise_pairs,
 )
 
-#: Paths within the ``bicameral`` block that differ between two equal evaluations; beside them the
-#: ``duration_system`` fields of the leaderboard and the metrics in `VOLATILE_METRICS`.
-VOLATILE_RESULTS = ("created_at", "host", "episodes.*.wall_time_s", "episodes.*.restarts")
+#: What only episode.json says of an episode.
+_NOT_IN_RESULTS = {
+    "schema_version",
+    "role",
+    "privileged",
+    "lane_invasions",
+    "branches",
+    "versions",
+    "domain_mismatch",
+    "weather_parameters",
+    "start",
+}
 
 
 def read_run(folder: Path) -> tuple[list[EpisodeRecord], dict[str, Route], dict[str, Any]]:
@@ -135,78 +141,26 @@ def _block(
         "plan": dict(plan),
         "domain_mismatch": any(e.record.domain_mismatch for e in episodes),
         "volatile_metrics": list(VOLATILE_METRICS),
-        "groups": [_group_entry(group) for group in summarise_groups(episodes, seed)],
-        "paired": [_paired_entry(pair) for pair in summarise_pairs(episodes, seed)],
+        "groups": [_entry(asdict(group)) for group in summarise_groups(episodes, seed)],
+        "paired": [_entry(asdict(pair)) for pair in summarise_pairs(episodes, seed)],
         "episodes": [_episode_entry(episode) for episode in episodes],
     }
 
 
-def _group_entry(group: GroupSummary) -> dict[str, Any]:
-    return {
-        "agent": group.agent,
-        "correction": group.correction,
-        "weather": group.weather,
-        "episodes": group.episodes,
-        "success": _estimate_entry(group.success),
-        "collisions_per_km": _finite(group.collisions_per_km),
-        "metrics": {name: _estimate_entry(value) for name, value in group.metrics.items()},
-        "branches": dict(group.branches),
-    }
-
-
-def _paired_entry(pair: PairedSummary) -> dict[str, Any]:
-    return {
-        "agent": pair.agent,
-        "correction": pair.correction,
-        "baseline": pair.baseline,
-        "weather": pair.weather,
-        "pairs": pair.pairs,
-        "won": pair.won,
-        "lost": pair.lost,
-        "differences": {name: _estimate_entry(v) for name, v in pair.differences.items()},
-    }
-
-
 def _episode_entry(episode: ScoredEpisode) -> dict[str, Any]:
-    record = episode.record
+    metrics = {name: asdict(metric) for name, metric in episode.metrics.items()}
     return {
-        "episode_id": record.episode_id,
-        "agent": record.agent,
-        "correction": record.correction,
-        "route": record.route,
-        "town": record.town,
-        "weather": record.weather,
-        "repetition": record.repetition,
-        "seed": record.seed,
-        "status": str(record.status),
-        "message": record.message,
-        "restarts": record.restarts,
-        "wall_time_s": record.wall_time_s,
-        "trained_on": record.trained_on,
-        "driven_on": record.driven_on,
-        "collisions": [asdict(collision) for collision in record.collisions],
-        "metrics": {name: _metric_entry(value) for name, value in episode.metrics.items()},
+        **episode.record.model_dump(mode="json", exclude=_NOT_IN_RESULTS),
+        "metrics": _entry(metrics),
         "branches": dict(episode.branches),
     }
 
 
-def _metric_entry(metric: Metric) -> dict[str, Any]:
-    return {"value": _finite(metric.value), "unit": metric.unit, "valid": metric.valid}
-
-
-def _estimate_entry(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "value": _finite(estimate.value),
-        "low": _finite(estimate.low),
-        "high": _finite(estimate.high),
-        "n": estimate.n,
-        "unit": estimate.unit,
-        "valid": estimate.valid,
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _entry(value: Any) -> Any:
+    """Return JSON values in which what is no finite number has become null."""
+    if isinstance(value, dict):
+        return {name: _entry(item) for name, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _label(agent: str, correction: str) -> str:

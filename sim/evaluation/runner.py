@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def _run_stored(
                 raise AgentLostError(
                     f"{error}; finished episodes are kept, --resume goes on"
                 ) from error
-    record = replace(record, restarts=restarts)
+    record = record.model_copy(update={"restarts": restarts})
     write_episode(episodes / spec.episode_id, record, video)
     marker.unlink()
     return record

@@ -1,13 +1,11 @@
 """Builders of hand-made routes, trajectories and episodes."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from bicameral.types import Route
 from sim.evaluation.limits import Status
-from sim.evaluation.records import COLUMN_DTYPES, EpisodeRecord, trajectory_from_columns
+from sim.evaluation.records import COLUMNS, EpisodeRecord, Trajectory
 
 LENGTH_M = 200
 SPEED_MPS = 10.0
@@ -35,7 +33,7 @@ def make_route(name="straight"):
 def make_drive(ticks=400, lateral_m=0.0, heading_rad=0.0, **columns):
     """Drive straight on at constant speed, a fixed distance beside the route."""
     x = np.arange(ticks) * SPEED_MPS * TICK_S
-    values = {name: np.zeros(ticks) for name in COLUMN_DTYPES}
+    values = {name: np.zeros(ticks) for name in COLUMNS}
     values |= {
         "frame": np.arange(ticks),
         "time_s": np.arange(ticks) * TICK_S,
@@ -48,36 +46,29 @@ def make_drive(ticks=400, lateral_m=0.0, heading_rad=0.0, **columns):
         "heading_error_rad": np.full(ticks, heading_rad),
         "confidence": np.full(ticks, np.nan),
     }
-    return trajectory_from_columns(values | columns, {})
+    return Trajectory(**(values | columns))
 
 
 def make_record(trajectory, status=Status.COMPLETED, **changes):
-    plain = EpisodeRecord(
-        episode_id="e",
-        role="evaluation",
-        agent="a",
-        correction="none",
-        privileged=False,
-        route="straight",
-        town="Harbour",
-        weather="clear",
-        seed=1,
-        repetition=0,
-        status=status,
-        message="",
-        collisions=(),
-        lane_invasions=(),
-        branches=("none",),
-        restarts=0,
-        wall_time_s=1.0,
-        versions={},
-        trained_on=None,
-        driven_on="pocket",
-        weather_parameters={},
-        start={},
-        trajectory=trajectory,
-    )
-    return replace(plain, **changes)
+    plain = {
+        "episode_id": "e",
+        "role": "evaluation",
+        "agent": "a",
+        "correction": "none",
+        "route": "straight",
+        "town": "Harbour",
+        "weather": "clear",
+        "seed": 1,
+        "repetition": 0,
+        "branches": ("none",),
+        "wall_time_s": 1.0,
+        "versions": {},
+        "trained_on": None,
+        "driven_on": "pocket",
+        "weather_parameters": {},
+        "start": {},
+    }
+    return EpisodeRecord(**(plain | changes), status=status, trajectory=trajectory)
 
 
 @pytest.fixture

@@ -5,13 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from sim.client.ego import LaneInvasion
 from sim.evaluation.limits import Status
-from sim.evaluation.records import (
-    COLUMN_DTYPES,
-    CollisionRecord,
-    LaneInvasionRecord,
-    trajectory_from_columns,
-)
+from sim.evaluation.records import COLUMNS, CollisionRecord, Trajectory
 from sim.metrics.episode import branch_shares, episode_metrics, straight_points
 
 TICK_S = 0.05
@@ -65,11 +61,10 @@ def test_a_drive_that_ends_early_cannot_look_good(metrics, record, drive, perfec
 def test_standing_beside_the_route_does_not_outweigh_driving_on_it(metrics, record, drive):
     moving, standing = drive(ticks=100), drive(ticks=300, lateral_m=2.0)
     columns = {
-        name: np.concatenate([getattr(standing, name), getattr(moving, name)])
-        for name in COLUMN_DTYPES
+        name: np.concatenate([getattr(standing, name), getattr(moving, name)]) for name in COLUMNS
     }
     columns["speed_mps"][:300] = 0.0
-    scores = metrics(record(trajectory_from_columns(columns, {})))
+    scores = metrics(record(Trajectory(**columns)))
     assert scores["cross_track_mean"].value == 0.0
     assert scores["cross_track_max"].value == 2.0
 
@@ -84,7 +79,7 @@ def test_a_collision_or_leaving_the_lane_far_is_no_success(metrics, record, driv
 
 def test_lane_invasions_in_junctions_are_counted_apart(metrics, record, drive):
     inside, outside = 210, 10  # ticks at 105 m and at 5 m
-    crossed = tuple(LaneInvasionRecord(frame=f, markings=("Solid",)) for f in (outside, inside))
+    crossed = tuple(LaneInvasion(frame=f, markings=("Solid",)) for f in (outside, inside))
     scores = metrics(record(drive(), lane_invasions=crossed))
     assert scores["lane_invasions"].value == 2
     assert scores["lane_invasions_outside_junctions"].value == 1
