@@ -45,12 +45,12 @@ def collect(
     from bicameral.cli.progress import ProgressBar
 
     require_extra("sim")
+    from sim.client.simulator import ServerChoice
     from sim.collection.collect import CollectionProgress, CollectionRun
     from sim.collection.collect import collect as run_collection
     from sim.collection.contact_sheet import write_contact_sheet
     from sim.collection.plan import DAGGER_MIX, CollectionPlan, RouteMix
     from sim.evaluation.agents import AgentSpec
-    from sim.evaluation.worker import ServerChoice
 
     plan = CollectionPlan(
         output=output,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bicameral.types import Route
+    from sim.client.simulator import ServerChoice
     from sim.evaluation.agents import AgentSpec
-    from sim.evaluation.worker import ServerChoice
 
 Mode = Literal["none", "paper", "second_opinion"]
 
@@ -86,11 +86,11 @@ def evaluate(
     from bicameral.cli.progress import ProgressBar
 
     require_extra("sim")
+    from sim.client.simulator import ServerChoice
     from sim.evaluation.plan import EvaluationPlan, select_routes
     from sim.evaluation.results import write_results
     from sim.evaluation.runner import Execution, Progress
     from sim.evaluation.runner import evaluate as run_evaluation
-    from sim.evaluation.worker import ServerChoice
     from sim.report.build import write_report
 
     console = Console()
@@ -137,25 +137,18 @@ def evaluate(
 
 def _routes(server: ServerChoice, town: str, file: Path | None, suite: str) -> list[Route]:
     """Plan the routes on the map that the simulator itself reports."""
-    from contextlib import ExitStack
+    from contextlib import ExitStack, closing
 
-    from sim.client.connection import connect, driven_town
-    from sim.client.local_server import LocalServer
+    from sim.client.simulator import Simulator
     from sim.routes.planner import RoutePlanner
     from sim.routes.suites import routes_of_suite
     from sim.routes.xml import plan_definition, read_routes
 
     with ExitStack() as stack:
-        if server.host is None:
-            local = stack.enter_context(LocalServer(map_folders=server.map_folders))
-            client = local.connect()
-        else:
-            client = connect(server.host, server.port)
+        simulator = stack.enter_context(closing(Simulator(server)))
 
         def planner(name: str) -> RoutePlanner:
-            place = server.town_files.get(name, name)
-            world = stack.enter_context(driven_town(client, place))
-            return RoutePlanner(world.get_map(), name)
+            return RoutePlanner(stack.enter_context(simulator.town(name)).get_map(), name)
 
         if file is None:
             return routes_of_suite(planner(town), suite)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -18,6 +18,45 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 Result = TypeVar("Result")
 
 _LOG = logging.getLogger(__name__)
+
+
+class Closable(Protocol):
+    """What has to be released."""
+
+    def close(self) -> None:
+        """Release it."""
+
+
+Kept = TypeVar("Kept", bound=Closable)
+
+
+class KeptInProcess(Generic[Kept]):
+    """Something costly that a process makes once and keeps from one call of its work to the next.
+
+    A process works for one purpose at a time, so that other settings replace what was kept.
+
+    Args:
+        make: Makes it from its settings, which can be compared.
+    """
+
+    def __init__(self, make: Callable[..., Kept]) -> None:
+        self._make = make
+        self._settings: tuple[Any, ...] = ()
+        self._kept: Kept | None = None
+
+    def get(self, *settings: Any) -> Kept:
+        """Return what was made with these settings; it is made at the first call."""
+        if self._settings != settings:
+            self.close()
+        if self._kept is None:
+            self._kept, self._settings = self._make(*settings), settings
+        return self._kept
+
+    def close(self) -> None:
+        """Release what was made, if anything was."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
 
 def run_in_processes(

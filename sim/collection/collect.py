@@ -8,19 +8,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-import carla
+from typing import Any
 
 from bicameral.errors import ConfigError, SimulatorLostError
-from sim.client.connection import connect, driven_town, simulator_kind
-from sim.client.local_server import LocalServer
-from sim.client.processes import run_in_processes
+from sim.client.processes import KeptInProcess, run_in_processes
+from sim.client.simulator import ServerChoice, Simulator
 from sim.collection.episode import Crew, Place, record_episode
-from sim.collection.plan import CollectionPlan, EpisodePlan, plan_conflicts
+from sim.collection.plan import CollectionPlan, EpisodePlan
 from sim.collection.storage import read_stored_episode
 from sim.evaluation.agents import AgentSpec, make_agent
-from sim.evaluation.worker import ServerChoice
+from sim.evaluation.plan import plan_differences
 from sim.routes.planner import RoutePlanner
 
 _LOG = logging.getLogger(__name__)
@@ -101,11 +98,7 @@ def collect(
         SimulatorLostError: If the simulator is lost again and again.
     """
     run = run or CollectionRun()
-    if run.jobs > 1 and run.server.remote:
-        raise ConfigError(
-            f"jobs is {run.jobs}, but the simulator at {run.server.address} can run one episode "
-            "at a time; use one job with --host"
-        )
+    run.server.check_jobs(run.jobs)
     name = "expert" if driver is None else f"dagger:{driver.label}"
     episodes = list(plan.episodes_of(name))
     done = {
@@ -138,47 +131,14 @@ class _Task:
 class _Recorder:
     """A process's simulator, agents and maps, kept from one episode to the next."""
 
-    _current: ClassVar[_Recorder | None] = None
-
     def __init__(self, task: _Task) -> None:
-        self._task = task
+        self._plan = task.plan
         self._planners: dict[str, RoutePlanner] = {}
         self._crew = Crew(
             expert=make_agent(task.expert),
             driver=None if task.driver is None else make_agent(task.driver),
         )
-        server = task.run.server
-        self._server: LocalServer | None = None
-        if not server.remote:
-            self._server = LocalServer(
-                port=server.port,
-                seed=server.seed,
-                map_folders=server.map_folders,
-                start_timeout_s=server.timeout_s,
-            )
-        try:
-            if self._server is not None:
-                self._server.start()
-            self._connect()
-        except BaseException:
-            self.close()
-            raise
-
-    @classmethod
-    def current(cls, task: _Task) -> _Recorder:
-        """Return this process's recorder; it is made at the first call."""
-        if cls._current is not None and cls._current._task != task:
-            cls.close_current()
-        if cls._current is None:
-            cls._current = cls(task)
-        return cls._current
-
-    @classmethod
-    def close_current(cls) -> None:
-        """Close this process's recorder if there is one."""
-        recorder, cls._current = cls._current, None
-        if recorder is not None:
-            recorder.close()
+        self._simulator = Simulator(task.run.server)
 
     def record(self, episode: EpisodePlan) -> dict[str, Any]:
         """Record an episode in a fresh world, through restarts of the simulator."""
@@ -186,11 +146,10 @@ class _Recorder:
             try:
                 return self._record(episode)
             except SimulatorLostError as error:
-                if restarts == MAX_RESTARTS or self._server is None:
+                if restarts == MAX_RESTARTS:
                     raise
                 _LOG.warning("episode %s: %s", episode.episode_id, error)
-                self._server.restart()
-                self._connect()
+                self._simulator.recover()
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
@@ -198,27 +157,21 @@ class _Recorder:
         self._crew.expert.close()
         if self._crew.driver is not None:
             self._crew.driver.close()
-        if self._server is not None:
-            self._server.stop()
+        self._simulator.close()
 
     def _record(self, episode: EpisodePlan) -> dict[str, Any]:
-        town_file = self._task.run.server.town_files.get(episode.town, episode.town)
-        with driven_town(self._client, town_file) as world:
+        with self._simulator.town(episode.town) as world:
             if episode.town not in self._planners:
                 self._planners[episode.town] = RoutePlanner(world.get_map(), episode.town)
             place = Place(
-                world=world, planner=self._planners[episode.town], driven_on=self._driven_on
+                world=world,
+                planner=self._planners[episode.town],
+                driven_on=self._simulator.kind,
             )
-            return record_episode(place, self._task.plan, episode, self._crew)
+            return record_episode(place, self._plan, episode, self._crew)
 
-    def _connect(self) -> None:
-        server = self._task.run.server
-        self._client: carla.Client = (
-            self._server.connect(server.timeout_s)
-            if self._server is not None
-            else connect(server.host or "", server.port, server.timeout_s)
-        )
-        self._driven_on = simulator_kind(self._client)
+
+_RECORDER = KeptInProcess(_Recorder)
 
 
 def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, Any]]:
@@ -244,12 +197,12 @@ def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, A
         ):
             yield record
     finally:
-        _Recorder.close_current()
+        _RECORDER.close()
 
 
 def _record_one(task: _Task, episode: EpisodePlan) -> dict[str, Any]:
     stored = _stored(task.plan, episode)  # there already if its process died just after storing it
-    return stored or _Recorder.current(task).record(episode)
+    return stored or _RECORDER.get(task).record(episode)
 
 
 def _stored(plan: CollectionPlan, episode: EpisodePlan) -> dict[str, Any] | None:
@@ -260,7 +213,7 @@ def _stored(plan: CollectionPlan, episode: EpisodePlan) -> dict[str, Any] | None
         return None
     record = read_stored_episode(folder).record
     wanted = json.loads(json.dumps(plan.describe()))
-    if different := plan_conflicts(record.get("settings", {}), wanted):
+    if different := plan_differences(record.get("settings", {}), wanted):
         raise ConfigError(
             f"{folder} was collected with other {', '.join(different)}; choose another seed or "
             "output folder, or delete it"

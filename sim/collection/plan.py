@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -173,12 +173,6 @@ class EpisodePlan:
     driver: str
     index: int
     entropy: tuple[int, ...]
-
-
-def plan_conflicts(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the names of the settings in which two descriptions differ."""
-    names = sorted(stored.keys() | wanted.keys())
-    return [name for name in names if stored.get(name) != wanted.get(name)]
 
 
 def _word(text: str) -> int:

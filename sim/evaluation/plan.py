@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -192,7 +192,7 @@ def select_routes(routes: Iterable[Route], subset: str) -> tuple[Route, ...]:
     return tuple(known[position] for position in sorted(positions))
 
 
-def plan_differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+def plan_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return the names of the entries in which two plan descriptions differ."""
     return sorted(
         key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key)

@@ -13,11 +13,12 @@ from typing import Any
 
 from bicameral.errors import AgentLostError, ConfigError, DataError, SimulatorLostError
 from bicameral.files import write_json_atomic
-from sim.client.processes import run_in_processes
+from sim.client.processes import KeptInProcess, run_in_processes
+from sim.client.simulator import ServerChoice
 from sim.evaluation.episode import crashed_episode
 from sim.evaluation.plan import EpisodeSpec, EvaluationPlan, file_name, plan_differences
 from sim.evaluation.records import EpisodeRecord, read_episode, write_episode, write_route
-from sim.evaluation.worker import Driver, ServerChoice
+from sim.evaluation.worker import Driver
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 MAX_RESTARTS = 2
 
 _RUNNING_PREFIX = ".running-"
+
+_DRIVER = KeptInProcess(Driver)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +85,7 @@ def evaluate(
         SimulatorLostError: If a simulator that is not ours to restart does not come back.
         AgentLostError: If an agent elsewhere does not come back, or is lost again and again.
     """
-    if execution.jobs > 1 and execution.server.remote:
-        raise ConfigError(
-            f"jobs is {execution.jobs}, but a simulator at {execution.server.address} can run one "
-            "episode at a time; use --jobs 1 with --host"
-        )
+    execution.server.check_jobs(execution.jobs)
     specs = plan.episodes()
     _prepare_folder(plan, folder, resume=execution.resume)
     finished = _complete_episodes(folder, specs)
@@ -162,7 +161,7 @@ def _run_all(
         ):
             yield record
     finally:
-        Driver.close_current()
+        _DRIVER.close()
 
 
 def _run_stored(
@@ -176,14 +175,14 @@ def _run_stored(
     episodes = folder / "episodes"
     if (episodes / spec.episode_id).exists():  # stored just before its process died
         return read_episode(episodes / spec.episode_id)
-    driver = Driver.current(execution.server, plan.limits)
+    driver = _DRIVER.get(execution.server, plan.limits)
     marker = episodes / f"{_RUNNING_PREFIX}{spec.episode_id}"
     marker.touch()
     want_video = execution.videos and spec.role == "evaluation" and spec.repetition == 0
     while True:
         if restarts > MAX_RESTARTS:
             message = f"the simulator was lost {restarts} times in this episode"
-            record, video = crashed_episode(spec, driver.kind, message), None
+            record, video = crashed_episode(spec, driver.simulator.kind, message), None
             break
         try:
             record, video = driver.run(spec, episodes if want_video else None)
@@ -191,7 +190,7 @@ def _run_stored(
         except SimulatorLostError as error:
             restarts += 1
             _LOG.warning("episode %s, restart %d: %s", spec.episode_id, restarts, error)
-            driver.recover()
+            driver.simulator.recover()
         except AgentLostError as error:
             restarts += 1
             _LOG.warning("episode %s, restart %d: %s", spec.episode_id, restarts, error)

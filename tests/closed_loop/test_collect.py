@@ -10,11 +10,11 @@ import pytest
 from bicameral.errors import ConfigError
 from bicameral.types import Control, Decision
 from sim.client.local_server import LocalServer
+from sim.client.simulator import ServerChoice
 from sim.collection.collect import CollectionRun, collect
 from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
 from sim.collection.storage import find_stored_episodes
 from sim.evaluation.agents import AgentSpec
-from sim.evaluation.worker import ServerChoice
 
 EXPERT = AgentSpec(name="expert", correction="none", target="agent.expert:ExpertAgent")
 SHORT = RouteMix(kinds=("left", "right"), per_episode=1, min_length_m=90.0, max_length_m=120.0)

@@ -9,13 +9,13 @@ import pytest
 
 from bicameral.errors import ConfigError
 from bicameral.types import Route
+from sim.client.simulator import ServerChoice
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import Status
 from sim.evaluation.plan import EvaluationPlan
 from sim.evaluation.records import VOLATILE_COLUMNS, VOLATILE_FIELDS
 from sim.evaluation.results import write_results
 from sim.evaluation.runner import Execution, evaluate
-from sim.evaluation.worker import ServerChoice
 from sim.metrics.episode import VOLATILE_METRICS
 from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner

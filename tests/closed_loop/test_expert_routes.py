@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from bicameral.errors import RouteError
+from sim.client.simulator import ServerChoice
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import Status
 from sim.evaluation.perturbation import Perturbation
 from sim.evaluation.plan import EvaluationPlan
 from sim.evaluation.runner import Execution, evaluate
-from sim.evaluation.worker import ServerChoice
 from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes

@@ -23,12 +23,12 @@ from bicameral.cli.app import main
 from bicameral.errors import AgentLostError
 from bicameral.types import Decision, Observation, Route
 from edge.shipped import weights_folder
+from sim.client.simulator import ServerChoice
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import Status
 from sim.evaluation.plan import EvaluationPlan
 from sim.evaluation.records import VOLATILE_COLUMNS, read_episode
 from sim.evaluation.runner import Execution, evaluate
-from sim.evaluation.worker import ServerChoice
 from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes

@@ -6,11 +6,11 @@ import subprocess
 
 import pytest
 
+from sim.client.simulator import ServerChoice
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.plan import EvaluationPlan
 from sim.evaluation.results import write_results
 from sim.evaluation.runner import Execution, evaluate
-from sim.evaluation.worker import ServerChoice
 from sim.pocket.map_store import MapStore
 from sim.report.build import write_report
 from sim.routes.planner import RoutePlanner

@@ -11,13 +11,14 @@ from bicameral.errors import ConfigError, DataError, UserError
 from bicameral.types import AGENT_CAMERA, RoadOption
 from sim.collection.contact_sheet import write_contact_sheet
 from sim.collection.legs import bursts
-from sim.collection.plan import CollectionPlan, Disturbances, RouteMix, plan_conflicts
+from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
 from sim.collection.storage import (
     COLUMNS,
     EpisodeWriter,
     find_stored_episodes,
     read_stored_episode,
 )
+from sim.evaluation.plan import plan_differences
 
 pytestmark = pytest.mark.unit
 
@@ -54,13 +55,13 @@ def test_more_episodes_keep_the_ones_that_there_were(tmp_path):
     few = CollectionPlan(output=tmp_path, towns=("A",), episodes=2)
     many = CollectionPlan(output=tmp_path, towns=("A", "B"), episodes=3)
     assert set(few.episodes_of("expert")) <= set(many.episodes_of("expert"))
-    assert plan_conflicts(few.describe(), many.describe()) == []
+    assert plan_differences(few.describe(), many.describe()) == []
 
 
 def test_plans_that_differ_name_their_difference(tmp_path):
     plan = CollectionPlan(output=tmp_path, towns=("A",))
     other = CollectionPlan(output=tmp_path, towns=("A",), seed=1, split="test")
-    assert plan_conflicts(plan.describe(), other.describe()) == ["seed", "split"]
+    assert plan_differences(plan.describe(), other.describe()) == ["seed", "split"]
     json.dumps(plan.describe())
 
 

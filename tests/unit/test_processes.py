@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sim.client.processes import run_in_processes
+from sim.client.processes import KeptInProcess, run_in_processes
 
 
 def test_work_of_an_aborted_process_is_done_by_another(tmp_path):
@@ -39,3 +39,23 @@ def test_the_caller_decides_when_to_give_up():
 def test_one_job_runs_in_this_process():
     results = run_in_processes(lambda name: (os.getpid, ()), ["a"], jobs=1, on_abort=lambda: None)
     assert list(results) == [("a", os.getpid())]
+
+
+class Costly:
+    def __init__(self, *settings):
+        self.settings = settings
+        self.closed = False
+
+    def close(self):
+        self.closed = True
+
+
+def test_what_a_process_keeps_is_made_once_and_replaced_when_other_settings_are_asked_for():
+    kept = KeptInProcess(Costly)
+    first = kept.get("a", 1)
+    assert kept.get("a", 1) is first
+    second = kept.get("a", 2)
+    assert (first.closed, second.settings, second.closed) == (True, ("a", 2), False)
+    kept.close()
+    assert second.closed
+    assert kept.get("a", 2) is not second
