@@ -103,10 +103,11 @@ def print_table(table: Table, console: Console | None = None) -> None:
         for cell in entry.cells:
             texts += [Text(str(cell)), *[Text("")] * (cell.span - 1)]
         drawn.add_row(*texts, style="bold" if entry.marked else None)
-    width = None if console.is_terminal else max(console.width, 240)
-    console.print(drawn, width=width)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=max(console.width, 240))
+    console.print(drawn)
     if table.note:
-        console.print(Text(table.note, style="dim"), width=width)
+        console.print(Text(table.note, style="dim"))
 
 
 def html_table(table: Table) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,9 +22,7 @@ DEFAULT_MODEL = "caril_a"
 DEFAULT_SECOND = "caril_b"
 
 EXPERT_TARGET = "agent.expert:ExpertAgent"
-
-#: Columns of the report's table that the terminal shows.
-SUMMARY = ("agent", "weather", "n", "success %", "completion %", "cross-track m", "speed / limit")
+NETWORK_TARGET = "agent.caril:CarilAgent.load"
 
 
 def evaluate(
@@ -129,8 +126,9 @@ def evaluate(
 
         run_evaluation(plan, output, execution, show)
     results = write_results(output)
-    report = write_report(output)
-    _print_summary(console, results)
+    training_towns = _training_towns(agents)
+    report = write_report(output, training_towns)
+    _print_summary(console, output, training_towns)
     console.print(f"results: {results}\nreport:  {report}", highlight=False)
     return 0
 
@@ -243,7 +241,7 @@ def _network(
     return AgentSpec(
         name=name,
         correction=correction,
-        target="agent.caril:CarilAgent.load",
+        target=NETWORK_TARGET,
         kwargs=kwargs,
         trained_on=trained_on,
     )
@@ -255,21 +253,32 @@ def _expert() -> AgentSpec:
     return AgentSpec(name="expert", correction="none", target=EXPERT_TARGET)
 
 
-def _print_summary(console: Console, results: Path) -> None:
-    from rich.table import Table
+def _training_towns(agents: tuple[AgentSpec, ...]) -> list[str] | None:
+    """Return the towns that any of the agents' networks saw, or None if that is not known."""
+    from edge.shipped import resolve_model
+    from edge.sidecar import read_sidecar
 
-    from sim.report.tables import group_table
+    towns: list[str] = []
+    for spec in agents:
+        if spec.target != NETWORK_TARGET:
+            return None
+        for key in ("model", "second"):
+            if key in spec.kwargs:
+                described = read_sidecar(resolve_model(spec.kwargs[key])).agent
+                towns += described.towns if described is not None else ()
+    return towns
 
-    content = json.loads(results.read_text(encoding="utf-8"))["bicameral"]
-    source = group_table(content["groups"])
-    shown = [index for index, column in enumerate(source.columns) if column.label in SUMMARY]
-    table = Table(title=source.title, title_justify="left")
-    for index in shown:
-        table.add_column(source.columns[index].label, justify="left" if index < 2 else "right")
-    for row in source.rows:
-        table.add_row(*(f"{row[index].text} {row[index].interval}".strip() for index in shown))
-    console.print(table)
-    if content["domain_mismatch"]:
+
+def _print_summary(console: Console, output: Path, training_towns: list[str] | None) -> None:
+    from bicameral.tables import print_table
+    from sim.report.build import read_results
+    from sim.report.outcome import describe_outcome
+    from sim.report.tables import summary_table
+
+    results = read_results(output)
+    console.print(describe_outcome(results, training_towns), style="bold", highlight=False)
+    print_table(summary_table(results["groups"]), console)
+    if results["domain_mismatch"]:
         console.print(
             "The agent was trained on one simulator and driven on another: its camera never saw "
             "such pictures. Collect data there and train before judging it.",

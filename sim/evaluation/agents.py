@@ -36,7 +36,12 @@ class AgentSpec:
     @property
     def label(self) -> str:
         """Unique name within a plan."""
-        return self.name if self.correction == "none" else f"{self.name}+{self.correction}"
+        return label_of(self.name, self.correction)
+
+
+def label_of(agent: str, correction: str) -> str:
+    """Return the unique name of an agent with a correction mode."""
+    return agent if correction == "none" else f"{agent}+{correction}"
 
 
 def make_agent(spec: AgentSpec) -> DrivingAgent:

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import numpy as np
 import bicameral
 from bicameral.errors import ConfigError, DataError, unknown_name
 from bicameral.files import write_json_atomic
+from bicameral.statistics import Estimate
 from bicameral.types import Route
 from sim.client.connection import SERVER_VERSION
+from sim.evaluation.agents import label_of
 from sim.evaluation.leaderboard import leaderboard_document
 from sim.evaluation.plan import SCHEMA, file_name
 from sim.evaluation.records import EpisodeRecord, read_episode, read_route
@@ -30,6 +32,8 @@ from sim.metrics.summary import (
     summarise_groups,
     summarise_pairs,
 )
+
+_ESTIMATE = ("value", "low", "high", "n", "unit", "valid")
 
 #: What only episode.json says of an episode.
 _NOT_IN_RESULTS = {
@@ -93,7 +97,7 @@ def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
         raise unknown_name("scoring version", scoring, SCORING)
     records, routes, plan = read_run(folder)
     order = {name: i for i, name in enumerate(r["name"] for r in plan["routes"])}
-    labels = [_label(agent["name"], agent["correction"]) for agent in plan["agents"]]
+    labels = [label_of(agent["name"], agent["correction"]) for agent in plan["agents"]]
     driven = sorted(
         (record for record in records if record.role == "evaluation"),
         key=lambda r: (order[r.route], plan["weathers"].index(r.weather), r.repetition),
@@ -103,7 +107,7 @@ def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
     references = [record for record in records if record.role == "reference"]
     documents = {}
     for label in labels:
-        mine = [r for r in driven if _label(r.agent, r.correction) == label]
+        mine = [r for r in driven if label_of(r.agent, r.correction) == label]
         if mine:
             documents[label] = leaderboard_document(mine, routes, scoring)
     for label, document in documents.items():
@@ -111,7 +115,7 @@ def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
         path = folder / "leaderboard" / f"{file_name(label)}.json"
         write_json_atomic(path, {**document, "bicameral": block})
     first = next(iter(documents))
-    by_label = sorted(driven, key=lambda r: labels.index(_label(r.agent, r.correction)))
+    by_label = sorted(driven, key=lambda r: labels.index(label_of(r.agent, r.correction)))
     episodes = score_episodes([*references, *by_label], routes)
     block = _block(plan, episodes, scoring, first)
     write_json_atomic(folder / "results.json", {**documents[first], "bicameral": block})
@@ -121,7 +125,6 @@ def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
 def _block(
     plan: Mapping[str, Any], episodes: Sequence[ScoredEpisode], scoring: str, first: str
 ) -> dict[str, Any]:
-    seed = int(plan["seed"])
     return {
         "schema": SCHEMA,
         "scoring_version": scoring,
@@ -141,27 +144,38 @@ def _block(
         "plan": dict(plan),
         "domain_mismatch": any(e.record.domain_mismatch for e in episodes),
         "volatile_metrics": list(VOLATILE_METRICS),
-        "groups": [_entry(asdict(group)) for group in summarise_groups(episodes, seed)],
-        "paired": [_entry(asdict(pair)) for pair in summarise_pairs(episodes, seed)],
+        **entries_of(episodes, int(plan["seed"])),
+    }
+
+
+def entries_of(episodes: Sequence[ScoredEpisode], seed: int) -> dict[str, Any]:
+    """Return episodes, groups of them and pairs of groups as JSON values.
+
+    Args:
+        episodes: In the order of the plan's agents.
+        seed: Of the intervals.
+    """
+    return {
+        "groups": [_entry(group) for group in summarise_groups(episodes, seed)],
+        "paired": [_entry(pair) for pair in summarise_pairs(episodes, seed)],
         "episodes": [_episode_entry(episode) for episode in episodes],
     }
 
 
 def _episode_entry(episode: ScoredEpisode) -> dict[str, Any]:
-    metrics = {name: asdict(metric) for name, metric in episode.metrics.items()}
     return {
         **episode.record.model_dump(mode="json", exclude=_NOT_IN_RESULTS),
-        "metrics": _entry(metrics),
+        "metrics": _entry(episode.metrics),
         "branches": dict(episode.branches),
     }
 
 
 def _entry(value: Any) -> Any:
-    """Return JSON values in which what is no finite number has become null."""
-    if isinstance(value, dict):
+    """Return JSON values; what is no finite number becomes null."""
+    if isinstance(value, Estimate):
+        return {name: getattr(value, name) for name in _ESTIMATE}
+    if is_dataclass(value):
+        return {entry.name: _entry(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Mapping):
         return {name: _entry(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _label(agent: str, correction: str) -> str:
-    return agent if correction == "none" else f"{agent}+{correction}"

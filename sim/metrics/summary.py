@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bicameral.statistics import Estimate, clustered_mean, share
 from bicameral.types import Metric, Route
 from sim.evaluation.records import EpisodeRecord
 from sim.metrics.episode import branch_shares, episode_metrics
-from sim.metrics.intervals import Estimate, bootstrap_mean, wilson_rate
 
 #: Stands for all weathers together.
 ALL_WEATHERS = "all"
@@ -149,8 +149,8 @@ def _summarise(
     branches: dict[str, float] = {}
     for episode in members:
         weight = len(episode.record.trajectory) / max(ticks, 1)
-        for name, share in episode.branches.items():
-            branches[name] = branches.get(name, 0.0) + share * weight
+        for name, ticks_share in episode.branches.items():
+            branches[name] = branches.get(name, 0.0) + ticks_share * weight
     driven_km = sum(_driven_m(e) for e in members) / 1000.0
     collisions = sum(len(e.record.collisions) for e in members)
     return GroupSummary(
@@ -158,7 +158,7 @@ def _summarise(
         correction=correction,
         weather=weather,
         episodes=len(members),
-        success=wilson_rate(sum(_succeeded(e) for e in members), len(members)),
+        success=share(sum(_succeeded(e) for e in members), len(members)),
         collisions_per_km=collisions / driven_km if driven_km > 0.0 else math.nan,
         metrics={name: _estimate(name, members, seed) for name in names},
         branches=dict(sorted(branches.items())),
@@ -167,7 +167,7 @@ def _summarise(
 
 def _estimate(name: str, members: Sequence[ScoredEpisode], seed: int) -> Estimate:
     having = [e for e in members if e.metrics[name].valid]
-    return bootstrap_mean(
+    return clustered_mean(
         [e.metrics[name].value for e in having],
         [e.record.route for e in having],
         members[0].metrics[name].unit,
@@ -197,7 +197,7 @@ def _compare(
     differences = {}
     for name, metric in pairs[0][0].metrics.items() if pairs else ():
         having = [(a, b) for a, b in pairs if a.metrics[name].valid and b.metrics[name].valid]
-        differences[name] = bootstrap_mean(
+        differences[name] = clustered_mean(
             [a.metrics[name].value - b.metrics[name].value for a, b in having],
             [a.record.route for a, _ in having],
             metric.unit,

@@ -10,17 +10,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_text_atomic
+from bicameral.page import Block, Code, Folded, Page, Section, Tile, render_page
 from bicameral.types import Route
 from sim.evaluation.records import EpisodeRecord
 from sim.evaluation.results import read_run
 from sim.evaluation.video import VIDEO_SUFFIX
-from sim.report.tables import Table, branch_tables, group_table, pair_table
+from sim.report.outcome import describe_outcome
+from sim.report.tables import branch_table, group_table, pair_table
 
 #: Episodes whose curves are embedded; beyond that the failed ones come first.
 MAX_EPISODES = 60
@@ -32,11 +34,12 @@ MAX_VIDEO_BYTES = 24 * 2**20
 TICKS_PER_POINT = 4
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, training_towns: Sequence[str] | None = None) -> Path:
     """Write ``report.html`` from the results and the stored episodes of an evaluation.
 
     Args:
         folder: The evaluation's folder; `sim.evaluation.results.write_results` was called on it.
+        training_towns: Every town that any of the networks was trained on; None if unknown.
 
     Returns:
         Path of the report.
@@ -44,48 +47,77 @@ def write_report(folder: Path) -> Path:
     Raises:
         DataError: If the folder holds no results.
     """
+    results = read_results(folder)
+    records, routes, plan = read_run(folder)
+    driven = [record for record in records if record.role == "evaluation"]
+    page = Page(
+        title=f"Closed-loop evaluation on {_join(r['town'] for r in plan['routes'])}",
+        lead=_lead(results, plan),
+        sentences=[describe_outcome(results, training_towns)],
+        tiles=_tiles(results),
+        notes=_warnings(results, driven),
+        sections=[
+            *_table_sections(results),
+            Section(title="Look at an episode", blocks=_viewer(folder, driven, routes)),
+            Section(title="How this was made", blocks=[_provenance(results)]),
+        ],
+        script=_read("viewer.js"),
+        css=_read("viewer.css"),
+    )
+    path = folder / "report.html"
+    write_text_atomic(path, render_page(page))
+    return path
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Read the `bicameral` block of an evaluation's results.
+
+    Raises:
+        DataError: If the folder holds no results.
+    """
     try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))["bicameral"]
+        text = (folder / "results.json").read_text(encoding="utf-8")
+        return dict(json.loads(text)["bicameral"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{folder} holds no readable results.json ({error}); run 'bicameral evaluate' first"
         ) from error
-    records, routes, plan = read_run(folder)
-    driven = [record for record in records if record.role == "evaluation"]
+
+
+def _read(name: str) -> str:
+    return resources.files("sim.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _table_sections(results: Mapping[str, Any]) -> list[Section]:
+    tables = [group_table(results["groups"])]
+    if results["paired"]:
+        tables.append(pair_table(results["paired"]))
+    if (branches := branch_table(results["groups"])) is not None:
+        tables.append(branches)
+    return [Section(title=table.title, blocks=[table]) for table in tables]
+
+
+def _viewer(
+    folder: Path, driven: Sequence[EpisodeRecord], routes: Mapping[str, Route]
+) -> list[Block]:
+    """Return the place where the script draws an episode, and the data that it draws from."""
     shown = _choose_episodes(driven)
-    videos = _embed_videos(folder, shown)
-    page = _render(
-        title=f"Closed-loop evaluation on {_join(r['town'] for r in plan['routes'])}",
-        lead=_lead(results, plan),
-        warnings=_warnings(results, driven),
-        tiles=_tiles(results),
-        tables=_tables(results),
-        shown_note=f"{len(shown)} of {len(driven)} episodes are embedded here"
+    data = _episodes_data(shown, routes, _embed_videos(folder, shown))
+    # JSON that cannot end the script element it stands in.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    element = f'<script type="application/json" id="episodes">{text}</script>'
+    return [
+        f"{len(shown)} of {len(driven)} episodes are embedded here"
         + (", the failed ones first." if len(shown) < len(driven) else "."),
-        provenance=json.dumps(
-            {key: results[key] for key in ("created_at", "versions", "host", "plan")}, indent=2
-        ),
-        episodes_json=_script_json(_episodes_data(shown, routes, videos)),
+        Markup(_read("viewer.html") + element),  # noqa: S704 - ours, and escaped above
+    ]
+
+
+def _provenance(results: Mapping[str, Any]) -> Folded:
+    made = {key: results[key] for key in ("created_at", "versions", "host", "plan")}
+    return Folded(
+        summary="Settings, seeds, versions, host", blocks=[Code(text=json.dumps(made, indent=2))]
     )
-    path = folder / "report.html"
-    write_text_atomic(path, page)
-    return path
-
-
-def _render(**values: Any) -> str:
-    package = resources.files("sim.report")
-
-    def read(name: str) -> str:
-        return package.joinpath(name).read_text(encoding="utf-8")
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(read("report.html"))
-    return template.render(css=read("report.css"), javascript=read("report.js"), **values)
-
-
-def _script_json(data: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
 
 
 def _join(names: Iterable[str]) -> str:
@@ -121,25 +153,17 @@ def _warnings(results: Mapping[str, Any], driven: Sequence[EpisodeRecord]) -> li
     return warnings
 
 
-def _tiles(results: Mapping[str, Any]) -> list[dict[str, str]]:
+def _tiles(results: Mapping[str, Any]) -> list[Tile]:
     episodes = results["episodes"]
     succeeded = sum(episode["metrics"]["success"]["value"] == 1.0 for episode in episodes)
     collisions = sum(len(episode["collisions"]) for episode in episodes)
     red_lights = sum(episode["metrics"]["red_lights_passed"]["value"] for episode in episodes)
     return [
-        {"value": f"{succeeded} / {len(episodes)}", "label": "episodes succeeded"},
-        {"value": f"{collisions}", "label": "collisions"},
-        {"value": f"{red_lights:.0f}", "label": "red lights passed (ignored by design)"},
-        {"value": results["scoring_version"], "label": "leaderboard scoring version"},
+        Tile(value=f"{succeeded} / {len(episodes)}", label="episodes succeeded"),
+        Tile(value=f"{collisions}", label="collisions"),
+        Tile(value=f"{red_lights:.0f}", label="red lights passed (ignored by design)"),
+        Tile(value=results["scoring_version"], label="leaderboard scoring version"),
     ]
-
-
-def _tables(results: Mapping[str, Any]) -> list[Table]:
-    tables = [group_table(results["groups"])]
-    if results["paired"]:
-        tables.append(pair_table(results["paired"]))
-    tables += branch_tables(results["groups"])
-    return tables
 
 
 def _choose_episodes(driven: Sequence[EpisodeRecord]) -> list[EpisodeRecord]:

@@ -63,7 +63,7 @@ def test_the_page_needs_no_other_file_and_no_network(evaluated):
     _, report = evaluated
     text = report.read_text()
     assert 'src="http' not in text
-    assert "href=" not in text
+    assert 'href="http' not in text
     assert "data:video/webm;base64," in text
 
 
@@ -72,3 +72,10 @@ def test_the_table_holds_the_figures_of_the_results(evaluated):
     group = json.loads((folder / "results.json").read_text())["bicameral"]["groups"][0]
     value = group["metrics"]["cross_track_mean"]["value"]
     assert f"{value:.3f}" in report.read_text()
+
+
+def test_the_first_sentence_says_what_was_driven_and_how_it_went(evaluated):
+    _, report = evaluated
+    text = report.read_text()
+    sentence = "Driven: 1 route of Harbour, by expert. Succeeded: 1 of 1 by expert."
+    assert text.index(sentence) < text.index("<table>")

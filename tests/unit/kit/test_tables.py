@@ -61,6 +61,13 @@ def test_a_terminal_table_holds_every_cell_and_no_markup() -> None:
     assert "[red]" in buffer.getvalue()
 
 
+def test_a_table_in_a_pipe_is_not_folded() -> None:
+    buffer = io.StringIO()
+    wide = Table(title="", columns=columns("x"), rows=(row("word " * 30),))
+    print_table(wide, Console(file=buffer, width=60))
+    assert "word " * 29 in buffer.getvalue()
+
+
 def test_csv_keeps_full_precision_and_leaves_what_is_absent_empty() -> None:
     assert csv_text(("a", "b"), [(0.1 + 0.2, None)]) == "a,b\n0.30000000000000004,\n"
 

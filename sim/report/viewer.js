@@ -3,17 +3,24 @@
 (function () {
   const DATA = JSON.parse(document.getElementById("episodes").textContent);
   const SVG = "http://www.w3.org/2000/svg";
-  const BRANCH_COLOURS = ["#b9c3cf", "#2459a9", "#c4700c", "#8b3fa8", "#2b8a57", "#b3262b", "#6b6b00"];
+  // Names of the page's colours; they follow its light or dark theme.
+  const A = "var(--a)", B = "var(--b)", GREEN = "var(--cascade)", VIOLET = "var(--reference)", RED = "var(--published)";
+  const INK = "var(--ink)", PALE = "var(--pale)", LINE = "var(--line)", PAPER = "var(--paper)";
+  const BRANCH_COLOURS = [PALE, A, B, VIOLET, GREEN, RED, "var(--little)"];
 
   function element(name, attributes, parent) {
     const node = document.createElementNS(SVG, name);
-    for (const key in attributes) node.setAttribute(key, attributes[key]);
+    for (const key in attributes) {
+      // Only a style property may hold the name of a colour.
+      if (key === "fill" || key === "stroke") node.style[key] = attributes[key];
+      else node.setAttribute(key, attributes[key]);
+    }
     if (parent) parent.appendChild(node);
     return node;
   }
 
   function confidenceColour(value) {
-    if (value === null) return "#2459a9";
+    if (value === null) return A;
     const stops = [[178, 24, 43], [244, 165, 30], [38, 130, 90]];
     const scaled = Math.min(1, Math.max(0, (value - 0.3) / 0.7)) * (stops.length - 1);
     const low = Math.min(stops.length - 2, Math.floor(scaled));
@@ -35,16 +42,16 @@
     const svg = element("svg", { viewBox: [x0, y0, width, height].join(" ") }, null);
     const unit = Math.max(width, height) / 400;
     const path = route.x.map((x, k) => (k ? "L" : "M") + x + " " + route.y[k]).join("");
-    element("path", { d: path, fill: "none", stroke: "#d3d9e0", "stroke-width": Math.max(3.5, 6 * unit) }, svg);
+    element("path", { d: path, fill: "none", stroke: PALE, "stroke-width": Math.max(3.5, 6 * unit) }, svg);
     for (let k = 1; k < episode.x.length; k++) {
       element("line", { x1: episode.x[k - 1], y1: episode.y[k - 1], x2: episode.x[k], y2: episode.y[k],
         stroke: confidenceColour(episode.confidence[k]), "stroke-width": 2 * unit, "stroke-linecap": "round" }, svg);
     }
-    element("circle", { cx: route.x[0], cy: route.y[0], r: 4 * unit, fill: "#1c2430" }, svg);
+    element("circle", { cx: route.x[0], cy: route.y[0], r: 4 * unit, fill: INK }, svg);
     for (const hit of episode.collisions) {
-      element("circle", { cx: hit[0], cy: hit[1], r: 5 * unit, fill: "none", stroke: "#b3262b", "stroke-width": 2 * unit }, svg);
+      element("circle", { cx: hit[0], cy: hit[1], r: 5 * unit, fill: "none", stroke: RED, "stroke-width": 2 * unit }, svg);
     }
-    const marker = element("circle", { r: 4 * unit, fill: "#fff", stroke: "#1c2430", "stroke-width": 1.5 * unit }, svg);
+    const marker = element("circle", { r: 4 * unit, fill: PAPER, stroke: INK, "stroke-width": 1.5 * unit }, svg);
     holder.appendChild(svg);
     return (index) => { marker.setAttribute("cx", episode.x[index]); marker.setAttribute("cy", episode.y[index]); };
   }
@@ -57,10 +64,10 @@
     const toX = (t) => LEFT + (t / end) * (W - LEFT - RIGHT);
     const markers = [];
     const strips = [
-      { title: "steering (-1..1, + right): applied; thin: before correction", range: null, series: [[episode.steer_raw, "#b9c3cf"], [episode.steer, "#2459a9"]] },
-      { title: "calibrated confidence", range: [0, 1], series: [[episode.confidence, "#2b8a57"]] },
-      { title: "cross-track error, m (+ right)", range: null, series: [[episode.cte, "#c4700c"]] },
-      { title: "speed and speed limit, m/s", range: null, series: [[episode.limit, "#b9c3cf"], [episode.speed, "#8b3fa8"]] },
+      { title: "steering (-1..1, + right): applied; thin: before correction", range: null, series: [[episode.steer_raw, PALE], [episode.steer, A]] },
+      { title: "calibrated confidence", range: [0, 1], series: [[episode.confidence, GREEN]] },
+      { title: "cross-track error, m (+ right)", range: null, series: [[episode.cte, B]] },
+      { title: "speed and speed limit, m/s", range: null, series: [[episode.limit, PALE], [episode.speed, VIOLET]] },
     ];
     for (const strip of strips) {
       const values = strip.series.flatMap((s) => s[0]).filter((v) => v !== null);
@@ -73,7 +80,7 @@
       for (const tick of [low, high]) {
         element("text", { x: LEFT - 4, y: toY(tick) + 3, "text-anchor": "end" }, svg).textContent = tick.toFixed(2);
       }
-      element("line", { x1: LEFT, x2: W - RIGHT, y1: toY(Math.max(low, 0)), y2: toY(Math.max(low, 0)), stroke: "#e3e7ec" }, svg);
+      element("line", { x1: LEFT, x2: W - RIGHT, y1: toY(Math.max(low, 0)), y2: toY(Math.max(low, 0)), stroke: LINE }, svg);
       for (const [series, colour] of strip.series) {
         let d = "", pen = false;
         series.forEach((v, k) => {
@@ -83,7 +90,7 @@
         });
         element("path", { d: d, fill: "none", stroke: colour, "stroke-width": 1.4 }, svg);
       }
-      markers.push(element("line", { y1: 14, y2: H, stroke: "#1c2430", "stroke-width": 0.7 }, svg));
+      markers.push(element("line", { y1: 14, y2: H, stroke: INK, "stroke-width": 0.7 }, svg));
       holder.appendChild(svg);
     }
     const band = element("svg", { viewBox: "0 0 " + W + " 40" }, null);

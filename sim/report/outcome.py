@@ -1,0 +1,111 @@
+"""What was driven and what the correction changed, in a plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sim.metrics.summary import ALL_WEATHERS, BASELINE
+from sim.report.tables import estimate_from_entry
+
+#: What people call the correction modes; others go by their own name.
+_CORRECTIONS = {
+    "paper": "the paper's correction",
+    "second_opinion": "the second network's correction",
+}
+
+
+def describe_outcome(
+    results: Mapping[str, Any], training_towns: Sequence[str] | None = None
+) -> str:
+    """Say in two sentences what was driven, and how often with and without each correction.
+
+    Args:
+        results: The `bicameral` block of results.json.
+        training_towns: Every town that any of the networks was trained on; None if unknown.
+    """
+    plan = results["plan"]
+    weathers = plan["weathers"]
+    whole = weathers[0] if len(weathers) == 1 else ALL_WEATHERS
+    groups = [
+        group for group in results["groups"] if group["weather"] == whole and group["episodes"]
+    ]
+    pairs = [pair for pair in results["paired"] if pair["weather"] == whole and pair["pairs"]]
+    return f"{_driven(plan, training_towns)} {_compared(plan['agents'][0]['name'], groups, pairs)}"
+
+
+def _driven(plan: Mapping[str, Any], training_towns: Sequence[str] | None) -> str:
+    routes = plan["routes"]
+    towns = list(dict.fromkeys(route["town"] for route in routes))
+    parts = [f"{_count(len(routes), 'route')} of {_listed(towns)}"]
+    if training_towns is not None:
+        known = [town for town in towns if town in training_towns]
+        kind = "a town" if len(towns) == 1 else "towns"
+        if not known:
+            parts.append(f"{kind} no network was trained on")
+        else:
+            parts.append(f"{_listed(known)} being known from training")
+    if plan["repetitions"] > 1:
+        parts.append(f"{plan['repetitions']} times each")
+    if plan["weathers"] != ["clear"]:
+        parts.append(f"in the weathers {_listed(plan['weathers'])}")
+    agents = list(dict.fromkeys(agent["name"] for agent in plan["agents"]))
+    return f"Driven: {', '.join(parts)}, by {_listed(agents)}."
+
+
+def _compared(
+    agent: str, groups: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]
+) -> str:
+    own = [pair for pair in pairs if pair["agent"] == pair["baseline"] == agent]
+    if not own:
+        rates = [f"{_succeeded(group)} by {_name(group)}" for group in groups]
+        return f"Succeeded: {_listed(rates)}. No drive was compared with and without a correction."
+    of_mode = {group["correction"]: group for group in groups if group["agent"] == agent}
+    without = of_mode[BASELINE]
+    modes = [
+        f"with {_correction(pair['correction'])} {_succeeded(of_mode[pair['correction']])} "
+        f"({_change(pair)})"
+        for pair in own
+    ]
+    return (
+        f"Without a correction {_succeeded(without)} drives of {agent} succeeded, {_listed(modes)}."
+    )
+
+
+def _change(pair: Mapping[str, Any]) -> str:
+    """Say what a correction changed of the very same drives."""
+    won, lost = pair["won"], pair["lost"]
+    if not won and not lost:
+        return "the same drives: no difference"
+    if won == lost:
+        return f"as many, but {_count(won, 'other')}"
+    more = f"{won - lost} more" if won > lost else f"{lost - won} fewer"
+    difference = estimate_from_entry(pair["differences"]["success"])
+    low, high = difference.low, difference.high
+    if low is None or high is None or low <= 0.0 <= high:
+        return f"{more}, which may be chance"
+    return f"{more}, beyond what chance explains"
+
+
+def _succeeded(group: Mapping[str, Any]) -> str:
+    count = round(group["success"]["value"] * group["episodes"])
+    return f"{count} of {group['episodes']}"
+
+
+def _name(group: Mapping[str, Any]) -> str:
+    if group["correction"] == BASELINE:
+        return str(group["agent"])
+    return f"{group['agent']} with {_correction(group['correction'])}"
+
+
+def _correction(mode: str) -> str:
+    return _CORRECTIONS.get(mode, f"the correction {mode}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

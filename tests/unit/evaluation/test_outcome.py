@@ -1,0 +1,82 @@
+"""The first sentence of a report says what was driven and what the correction changed."""
+
+from dataclasses import replace
+
+import pytest
+
+from sim.evaluation.limits import Status
+from sim.evaluation.results import entries_of
+from sim.metrics.summary import score_episodes
+from sim.report.outcome import describe_outcome
+
+ROUTES = "abcdef"
+
+
+@pytest.fixture
+def results(record, drive, straight_route):
+    """Build results in which each agent and mode fails on the routes that are named."""
+
+    def build(failures, weathers=("clear",), repetitions=1):
+        routes = {name: replace(straight_route, name=name) for name in ROUTES}
+        records = [
+            record(
+                drive(),
+                Status.DEVIATED if route in failed else Status.COMPLETED,
+                agent=agent,
+                correction=correction,
+                route=route,
+                weather=weather,
+            )
+            for (agent, correction), failed in failures.items()
+            for route in ROUTES
+            for weather in weathers
+        ]
+        plan = {
+            "routes": [{"name": name, "town": "Ridgeway"} for name in ROUTES],
+            "agents": [{"name": a, "correction": c} for a, c in failures],
+            "weathers": list(weathers),
+            "repetitions": repetitions,
+        }
+        return entries_of(score_episodes(records, routes), seed=0) | {"plan": plan}
+
+    return build
+
+
+def test_a_correction_that_changes_nothing_is_said_to_change_nothing(results):
+    same = results({("a", "none"): "ef", ("a", "second_opinion"): "ef"})
+    assert describe_outcome(same, ["Train01"]) == (
+        "Driven: 6 routes of Ridgeway, a town no network was trained on, by a. "
+        "Without a correction 4 of 6 drives of a succeeded, with the second network's correction "
+        "4 of 6 (the same drives: no difference)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "corrected", "said"),
+    [
+        ("e", "", "6 of 6 (1 more, which may be chance)"),
+        ("", "e", "5 of 6 (1 fewer, which may be chance)"),
+        ("e", "f", "5 of 6 (as many, but 1 other)"),
+        ("ef", "cd", "4 of 6 (as many, but 2 others)"),
+        ("abcdef", "", "6 of 6 (6 more, beyond what chance explains)"),
+    ],
+)
+def test_a_difference_is_counted_and_weighed(results, without, corrected, said):
+    changed = results({("a", "none"): without, ("a", "paper"): corrected})
+    assert describe_outcome(changed).endswith(f"with the paper's correction {said}.")
+
+
+def test_without_a_pair_nothing_is_compared(results):
+    alone = results({("a", "paper"): "f", ("b", "none"): ""})
+    assert describe_outcome(alone) == (
+        "Driven: 6 routes of Ridgeway, by a and b. Succeeded: 5 of 6 by a with the paper's "
+        "correction and 6 of 6 by b. No drive was compared with and without a correction."
+    )
+
+
+def test_a_known_town_and_several_weathers_are_named(results):
+    known = results({("a", "none"): ""}, weathers=("clear", "night"), repetitions=3)
+    assert describe_outcome(known, ["Ridgeway"]).startswith(
+        "Driven: 6 routes of Ridgeway, Ridgeway being known from training, 3 times each, "
+        "in the weathers clear and night, by a. Succeeded: 12 of 12 by a."
+    )
