@@ -25,7 +25,8 @@ def test_a_study_runs_quickly_on_few_data(name: str, tmp_path: Path) -> None:
 
 def test_the_list_names_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    assert all(name in capsys.readouterr().out for name in STUDIES)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in STUDIES)
 
 
 def test_an_unknown_study_is_an_error_that_names_the_known_ones(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.energy.simulation import Layout, SimulatedIna3221, Waveform
+from studies.simulated_sensor import Layout, SimulatedIna3221, Waveform
 
 #: How often a simulated sensor converts; in no simple ratio to any waveform, nor to the sampling.
 CONVERSION_S = 0.0071

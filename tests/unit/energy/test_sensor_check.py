@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
-from edge.energy import sensor_check
-from edge.energy.sensor_check import Shown, main
+from studies.sensor_check import QUICK_DURATIONS_S, WAVEFORMS, Shown, run
 
 
 def test_the_truth_is_what_the_sensor_showed_from_moment_to_moment() -> None:
@@ -18,16 +20,12 @@ def test_the_truth_is_what_the_sensor_showed_from_moment_to_moment() -> None:
     assert shown.energy_j(2.5, 5.5) == pytest.approx(3.0 + 10.0)
 
 
-def test_the_table_has_a_row_for_every_waveform_and_duration(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_there_is_a_row_for_every_window_and_short_ones_are_not_trusted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sensor_check, "DURATIONS_S", (0.2, 0.4))
-    assert main(["--windows", "1"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    rows = [line.split(" | ") for line in lines[2:8]]
-    assert [row[0].removeprefix("| ") for row in rows] == [
-        name for name in sensor_check.WAVEFORMS for _ in range(2)
-    ]
-    assert {row[4] for row in rows} == {"0 of 1"}  # too short to be trusted
-    assert {row[5] for row in rows} == {"- |"}
-    assert lines[-1].startswith("cost of sampling: ")
+    assert run(tmp_path, quick=True) == 0
+    rows = list(csv.DictReader((tmp_path / "windows.csv").read_text().splitlines()))
+    assert [row["power"] for row in rows] == [name for name in WAVEFORMS for _ in QUICK_DURATIONS_S]
+    assert {row["trusted"] for row in rows} == {"False"}
+    assert {row["zeus_error"] for row in rows} == {""}
+    assert "cost of sampling: " in capsys.readouterr().out

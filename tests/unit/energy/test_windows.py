@@ -11,8 +11,8 @@ from edge.energy.ina3221 import find_ina3221
 from edge.energy.meter import NoMeter
 from edge.energy.quantity import Quantity, measured, nothing
 from edge.energy.recorder import EnergyRecorder
-from edge.energy.simulation import SquareWave
 from edge.energy.windows import RoundSettings, measure_round
+from studies.simulated_sensor import SquareWave
 
 Event = tuple[str, str | tuple[int, int]]
 

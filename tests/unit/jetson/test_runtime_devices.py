@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.energy.simulation import Layout, Ramp, SimulatedIna3221, SquareWave, Waveform
 from edge.jetson import bicameral_jetson as runtime
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.shipped import shipped_model
+from studies.simulated_sensor import Layout, Ramp, SimulatedIna3221, SquareWave, Waveform
 
 pytestmark = pytest.mark.unit
 

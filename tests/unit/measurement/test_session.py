@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from edge.energy.recorder import WindowRules
-from edge.energy.simulation import SimulatedIna3221
 from models.cascade.measurement.plan import MeasurePlan
 from models.cascade.measurement.records import StreamWindow
 from models.cascade.measurement.run import build_plan_streams
@@ -27,6 +26,7 @@ from models.cascade.measurement.systems import load_system
 from models.cascade.stream_timing import StreamWorkload
 from models.cascade.streams import Stream
 from models.data.sources import DatasetOptions, load_dataset
+from studies.simulated_sensor import SimulatedIna3221
 
 
 @pytest.fixture(scope="module")
