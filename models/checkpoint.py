@@ -7,11 +7,10 @@ import io
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +18,9 @@ from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic, write_text_atomic
 
 _SCHEMA = 1
+
+#: What is stored as JSON: integers of 128 bits, which torch's safe loader does not know, and rows.
+_AS_JSON = ("numpy_rng", "log")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +50,10 @@ class Checkpoint:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
+    record = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    record |= {name: json.dumps(record[name]) for name in _AS_JSON}
     buffer = io.BytesIO()
-    torch.save(
-        {
-            "schema": _SCHEMA,
-            "step": checkpoint.step,
-            "identity": checkpoint.identity,
-            "network": checkpoint.network,
-            "optimizer": checkpoint.optimizer,
-            "torch_rng": checkpoint.torch_rng,
-            # The state holds integers of 128 bits, which torch's safe loader does not know.
-            "numpy_rng": json.dumps(checkpoint.numpy_rng),
-            "log": json.dumps(checkpoint.log),
-            "settings": checkpoint.settings,
-        },
-        buffer,
-    )
+    torch.save({"schema": _SCHEMA, **record}, buffer)
     write_bytes_atomic(path, buffer.getvalue())
 
 
@@ -75,18 +65,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         record = torch.load(path, map_location="cpu", weights_only=True)
-        if record["schema"] != _SCHEMA:
-            raise DataError(f"{path} has schema {record['schema']!r}, expected {_SCHEMA}")
-        return Checkpoint(
-            step=record["step"],
-            identity=record["identity"],
-            network=record["network"],
-            optimizer=record["optimizer"],
-            torch_rng=record["torch_rng"],
-            numpy_rng=json.loads(record["numpy_rng"]),
-            log=json.loads(record["log"]),
-            settings=record["settings"],
-        )
+        if (schema := record.pop("schema")) != _SCHEMA:
+            raise DataError(f"{path} has schema {schema!r}, expected {_SCHEMA}")
+        return Checkpoint(**(record | {name: json.loads(record[name]) for name in _AS_JSON}))
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"cannot read the checkpoint {path}: {error}") from error
     except pickle.UnpicklingError as error:
@@ -100,10 +81,3 @@ def write_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text_atomic(path, table.getvalue())
-
-
-def restore_generator(state: dict[str, Any]) -> np.random.Generator:
-    """Return a PCG64 generator in a stored state."""
-    bits = np.random.PCG64()
-    bits.state = state  # type: ignore[assignment]
-    return np.random.Generator(bits)

@@ -51,7 +51,8 @@ def train_caril(
 
     require_extra("train")
     from models.caril.export import ExportSettings, export
-    from models.caril.training import TrainingProgress, TrainingSettings, train
+    from models.caril.training import TrainingSettings, train
+    from models.trainer import TrainingProgress
 
     settings = TrainingSettings(
         data=tuple(data),

@@ -39,11 +39,12 @@ from edge.sidecar import (
     write_sidecar,
 )
 from models.caril.fitting import CHECK_NAME, Fit, predict_images, read_fit
-from models.caril.training import CHECKPOINT_NAME, load_network
+from models.caril.training import SETTINGS_NAME, load_network
 from models.host import host_name
 from models.networks.dual_head import DualHeadNetwork
 from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
 from models.onnx_export import OPSET, count_cost, onnx_from_network
+from models.trainer import CHECKPOINT_NAME
 
 _TOLERANCE = 1e-4
 _LIMITS = (
@@ -219,7 +220,7 @@ def _agent_block(settings: ExportSettings, network: DualHeadNetwork, fit: Fit) -
 
 
 def _training_record(settings: ExportSettings) -> TrainingRecord:
-    path = settings.training / "settings.json"
+    path = settings.training / SETTINGS_NAME
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
         # Only the folders' names: where they lay is nobody's business.
@@ -229,6 +230,7 @@ def _training_record(settings: ExportSettings) -> TrainingRecord:
             data=TrainingData(name=name, sha256=record["data_sha256"]),
             split="by town and episode",
             seed=record["seed"],
+            precision="fp32",
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"cannot read the settings of the training {path}: {error!r}") from error

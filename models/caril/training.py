@@ -1,4 +1,4 @@
-"""Training: samples, losses, schedule, checkpoints.
+"""Training of a driver: what is drawn, what it costs, and the length of the run.
 
 The losses are CARIL's two, a squared error of the scaled steering and the cross-entropy of its
 class, with the faults of the released code mended: the split is by episode and town, nothing is
@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bicameral.errors import ConfigError, DataError
@@ -29,13 +27,7 @@ from edge.dual_head import one_hot_from_commands
 from models.caril.augmentation import AUGMENTATIONS, AugmentationName, augment_batch
 from models.caril.dataset import Frames, load_frames
 from models.caril.fitting import Fit, fit_to_data, write_fit
-from models.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    restore_generator,
-    write_checkpoint,
-    write_log,
-)
+from models.checkpoint import Checkpoint, read_checkpoint
 from models.networks.dual_head import Contrast, DualHeadNetwork, NetworkSettings
 from models.networks.steering_classes import (
     NETWORK_IMAGE,
@@ -43,40 +35,33 @@ from models.networks.steering_classes import (
     STEERING_SCALE,
     Variant,
 )
+from models.trainer import CHECKPOINT_NAME, Course, ProgressCallback, Trainer, identity_of
 
-_LOGGER = logging.getLogger(__name__)
-
-CHECKPOINT_NAME = "checkpoint.pt"
+SETTINGS_NAME = "settings.json"
 _WARM_UP_STEPS = 100
 _GRADIENT_NORM = 5.0
+_WEIGHT_DECAY = 1e-2
+#: Share of the samples that come from episodes an agent drove (DAgger), if there are any.
+_DAGGER_SHARE = 0.5
 #: Classes rarer than this share are sampled as if they had it, so that few frames do not repeat
 #: without end.
 _RAREST_SHARE = 0.005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSettings:
-    """Weights of the two losses.
+class _LossWeights(NamedTuple):
+    """Weights of the two losses, and the scaled error from which on the Huber loss is linear."""
 
-    Attributes:
-        regression_weight: Weight of the Huber loss of the scaled steering.
-        huber_delta: Where the Huber loss turns from quadratic to linear, in scaled steering.
-        classification_weight: Weight of the cross-entropy.
-    """
-
-    regression_weight: float
+    regression: float
+    classification: float
     huber_delta: float
-    classification_weight: float
 
 
 #: `paper` is CARIL's `0.5 * MSE + 0.5 * cross-entropy`: the Huber loss is half the squared error
 #: below delta, and no error of the paper's range reaches this delta. `conditional` weighs the small
 #: errors that driving consists of more, so that the cross-entropy does not shape the trunk alone.
-LOSSES: dict[Variant, LossSettings] = {
-    "paper": LossSettings(regression_weight=1.0, huber_delta=8.0, classification_weight=0.5),
-    "conditional": LossSettings(
-        regression_weight=40.0, huber_delta=0.1, classification_weight=0.25
-    ),
+_LOSSES: dict[Variant, _LossWeights] = {
+    "paper": _LossWeights(regression=1.0, classification=0.5, huber_delta=8.0),
+    "conditional": _LossWeights(regression=40.0, classification=0.25, huber_delta=0.1),
 }
 
 
@@ -98,10 +83,6 @@ class TrainingSettings:
         warm_start: Checkpoint whose weights to begin with, or None.
         batch_size: Pictures per step.
         learning_rate: Peak of the cosine schedule.
-        weight_decay: AdamW's decoupled decay.
-        dagger_share: Share of the samples that come from episodes an agent drove (DAgger), if
-            there are any; None to take them as they come.
-        loss: Weights of the losses; None for the variant's in `LOSSES`.
         checkpoint_every: Steps between checkpoints.
         threads: Threads of torch; two trainings side by side use two cores better than one
             training with two threads.
@@ -119,9 +100,6 @@ class TrainingSettings:
     warm_start: Path | None = None
     batch_size: int = 128
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    dagger_share: float | None = 0.5
-    loss: LossSettings | None = None
     checkpoint_every: int = 200
     threads: int = 1
 
@@ -135,29 +113,13 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingProgress:
-    """What the progress callback gets after every step; losses are running means."""
-
-    step: int
-    steps: int
-    loss: float
-    regression_loss: float
-    classification_loss: float
-    images_per_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
     """A finished training."""
 
-    output: Path
     checkpoint: Path
     steps: int
     frames: int
     fit: Fit
-
-
-ProgressCallback = Callable[[TrainingProgress], None]
 
 
 def train(settings: TrainingSettings, progress: ProgressCallback | None = None) -> TrainingResult:
@@ -185,236 +147,89 @@ def train(settings: TrainingSettings, progress: ProgressCallback | None = None) 
             f"{len(frames)} training and {len(validation)} validation frames have a steering "
             f"within {classes.edges[0]}..{classes.edges[-1]}; collect more"
         )
-    run = _Run(settings, frames)
-    run.prepare()
-    run.train(progress)
-    fit = fit_to_data(run.network, frames, validation)
+    steps = _decide_steps(settings, frames)
+    network, trainer = _begin(settings, frames, steps)
+    trainer.train(progress)
+    fit = fit_to_data(network, frames, validation)
     write_fit(settings.output, fit, validation)
     return TrainingResult(
-        output=settings.output,
         checkpoint=settings.output / CHECKPOINT_NAME,
-        steps=run.steps,
+        steps=steps,
         frames=len(frames),
         fit=fit,
     )
 
 
-class _Run:
-    """The mutable part of a training."""
+def _begin(
+    settings: TrainingSettings, frames: Frames, steps: int
+) -> tuple[DualHeadNetwork, Trainer]:
+    """Build a network and all that trains it; the same settings always begin alike."""
+    torch.manual_seed(settings.seed)
+    network = DualHeadNetwork(NetworkSettings(variant=settings.variant, contrast=settings.contrast))
+    if settings.warm_start is not None:
+        _load_weights(network, read_checkpoint(settings.warm_start), settings.warm_start)
+    course = Course(
+        output=settings.output,
+        settings=asdict(network.settings),
+        identity=_identity(settings, frames),
+        seed=settings.seed,
+        steps=steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warm_up=min(_WARM_UP_STEPS, max(steps // 10, 1)),
+        floor=0.01,
+        gradient_norm=_GRADIENT_NORM,
+        checkpoint_every=settings.checkpoint_every,
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=_WEIGHT_DECAY)
+    return network, Trainer(course, network, optimizer, _Steering(settings, frames, network))
 
-    def __init__(self, settings: TrainingSettings, frames: Frames) -> None:
+
+class _Steering:
+    """The `Lesson` of a driver: to steer like the expert."""
+
+    def __init__(
+        self, settings: TrainingSettings, frames: Frames, network: DualHeadNetwork
+    ) -> None:
         self._settings = settings
-        self._loss = settings.loss or LOSSES[settings.variant]
+        self._augmentation = AUGMENTATIONS[settings.augmentation]
+        self._weights = _LOSSES[settings.variant]
         self._frames = frames
         self._labels = STEERING_CLASSES[settings.variant].labels(frames.steer)
-        self._cumulative = np.cumsum(sampling_weights(frames, self._labels, settings))
-        torch.manual_seed(settings.seed)
-        self._rng = np.random.Generator(np.random.PCG64(settings.seed))
-        self._network_settings = NetworkSettings(
-            variant=settings.variant, contrast=settings.contrast
-        )
-        self.network = DualHeadNetwork(self._network_settings)
-        if settings.warm_start is not None:
-            _load_weights(self.network, read_checkpoint(settings.warm_start), settings.warm_start)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
-        self._identity = self._hash_identity()
-        self._step = 0
-        self._log: list[dict[str, float]] = []
-        self.steps = 0
+        self._cumulative = np.cumsum(sampling_weights(frames, self._labels))
+        self._network = network
 
-    def prepare(self) -> None:
-        """Decide the number of steps, and go on from a checkpoint if there is one."""
-        plan = self._settings.output / "settings.json"
-        path = self._settings.output / CHECKPOINT_NAME
-        identity = self._identity
-        if plan.exists():
-            record = json.loads(plan.read_text("utf-8"))
-            if record["identity"] != identity:
-                raise ConfigError(
-                    f"{self._settings.output} holds a training with other settings or data "
-                    f"({plan}); choose another output folder, or warm-start from its checkpoint"
-                )
-            self.steps = int(record["steps"])
-        else:
-            self.steps = self._settings.steps or self._steps_from_minutes()
-            write_text_atomic(plan, self._describe(identity))
-        if path.exists():
-            self._resume(read_checkpoint(path), path)
-
-    def train(self, progress: ProgressCallback | None) -> None:
-        """Do the remaining steps."""
-        self.network.train()
-        means = dict.fromkeys(("loss", "regression_loss", "classification_loss"), 0.0)
-        if self._log:
-            means = {name: self._log[-1][name] for name in means}
-        began, first = time.perf_counter(), self._step
-        while self._step < self.steps:
-            values = self._do_step()
-            for name, value in values.items():
-                means[name] = value if self._step == 1 else 0.98 * means[name] + 0.02 * value
-            done = (self._step - first) * self._settings.batch_size
-            rate = done / (time.perf_counter() - began)
-            if progress is not None:
-                progress(
-                    TrainingProgress(step=self._step, steps=self.steps, images_per_s=rate, **means)
-                )
-            if self._step % self._settings.checkpoint_every == 0 or self._step == self.steps:
-                self._log.append(
-                    {
-                        "step": self._step,
-                        "learning_rate": self._learning_rate(self._step),
-                        **means,
-                        "images_per_s": round(rate, 1),
-                    }
-                )
-                self._write()
-        self.network.eval()
-
-    def _do_step(self) -> dict[str, float]:
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate(self._step)
-        index = self._draw()
-        images = augment_batch(
-            self._frames.gather(index),
-            AUGMENTATIONS[self._settings.augmentation],
-            NETWORK_IMAGE,
-            self._rng,
-        )
-        regression, classification = self._losses(index, images)
-        weights = self._loss
-        loss = (
-            weights.regression_weight * regression + weights.classification_weight * classification
-        )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_NORM)
-        self._optimizer.step()
-        self._step += 1
-        return {
-            "loss": loss.item(),
-            "regression_loss": regression.item(),
-            "classification_loss": classification.item(),
-        }
-
-    def _losses(
-        self, index: NDArray[np.integer], images: NDArray[np.float32]
-    ) -> tuple[Tensor, Tensor]:
+    def losses(self, _step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Draw a batch of frames, change their light, and compare both heads with the labels."""
+        index = self._draw(rng)
+        images = augment_batch(self._frames.gather(index), self._augmentation, NETWORK_IMAGE, rng)
         image = torch.from_numpy(images).permute(0, 3, 1, 2)
         if self._settings.variant == "conditional":
             speed = torch.from_numpy(self._frames.speed_mps[index])[:, None]
             command = torch.from_numpy(one_hot_from_commands(self._frames.command[index]))
-            steer, logits = self.network(image, speed, command)
+            steer, logits = self._network(image, speed, command)
         else:
-            steer, logits = self.network(image)
+            steer, logits = self._network(image)
         target = torch.from_numpy(self._frames.steer[index])[:, None]
+        weights = self._weights
         regression = functional.huber_loss(
-            steer * STEERING_SCALE, target * STEERING_SCALE, delta=self._loss.huber_delta
+            steer * STEERING_SCALE, target * STEERING_SCALE, delta=weights.huber_delta
         )
-        return regression, functional.cross_entropy(logits, torch.from_numpy(self._labels[index]))
+        classification = functional.cross_entropy(logits, torch.from_numpy(self._labels[index]))
+        return {
+            "loss": weights.regression * regression + weights.classification * classification,
+            "regression_loss": regression,
+            "classification_loss": classification,
+        }
 
-    def _draw(self) -> NDArray[np.int64]:
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw a batch of frame indices with replacement, by sampling weight."""
-        points = self._rng.random(self._settings.batch_size) * self._cumulative[-1]
+        points = rng.random(self._settings.batch_size) * self._cumulative[-1]
         index = np.searchsorted(self._cumulative, points, side="right")
         return np.asarray(np.minimum(index, len(self._frames) - 1), np.int64)
 
-    def _learning_rate(self, step: int) -> float:
-        warm_up = min(1.0, (step + 1) / min(_WARM_UP_STEPS, max(self.steps // 10, 1)))
-        cosine = 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
-        return self._settings.learning_rate * warm_up * (cosine + 0.01)
 
-    def _steps_from_minutes(self) -> int:
-        """Time a few steps on a copy of the state, and return how many fit."""
-        assert self._settings.minutes is not None  # noqa: S101 - checked by TrainingSettings
-        rng, torch_rng = self._rng.bit_generator.state, torch.get_rng_state()
-        weights = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.steps = 1000
-        self.network.train()
-        for _ in range(3):
-            self._do_step()
-        began = time.perf_counter()
-        for _ in range(8):
-            self._do_step()
-        duration_s = (time.perf_counter() - began) / 8
-        self.network.load_state_dict(weights)
-        self._optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self._settings.learning_rate,
-            weight_decay=self._settings.weight_decay,
-        )
-        self._rng.bit_generator.state = rng
-        torch.set_rng_state(torch_rng)
-        self._step = 0
-        return max(1, int(self._settings.minutes * 60.0 / duration_s))
-
-    def _hash_identity(self) -> str:
-        """Hash what decides the weights; the places of files, for example, do not."""
-        record = {
-            key: value
-            for key, value in asdict(self._settings).items()
-            if key not in ("data", "output", "checkpoint_every", "threads", "warm_start")
-        }
-        if self._settings.warm_start is not None:
-            record["warm_start"] = hashlib.sha256(
-                self._settings.warm_start.read_bytes()
-            ).hexdigest()
-        record["loss"] = asdict(self._loss)
-        record["data"] = self._frames.fingerprint
-        text = json.dumps(record, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _describe(self, identity: str) -> str:
-        record = json.loads(json.dumps(asdict(self._settings), default=str))
-        record |= {
-            "identity": identity,
-            "steps": self.steps,
-            "frames": len(self._frames),
-            "towns": self._frames.towns,
-            "data_weathers": self._frames.weathers,
-            "data_sha256": self._frames.fingerprint,
-        }
-        return json.dumps(record, indent=2) + "\n"
-
-    def _resume(self, checkpoint: Checkpoint, path: Path) -> None:
-        if checkpoint.identity != self._identity:
-            raise ConfigError(f"{path} belongs to a training with other settings or data")
-        self.network.load_state_dict(checkpoint.network)
-        self._optimizer.load_state_dict(checkpoint.optimizer)
-        torch.set_rng_state(checkpoint.torch_rng)
-        self._rng = restore_generator(checkpoint.numpy_rng)
-        self._step = checkpoint.step
-        self._log = list(checkpoint.log)
-        _LOGGER.info("continuing %s at step %d of %d", path, self._step, self.steps)
-
-    def _write(self) -> None:
-        output = self._settings.output
-        write_checkpoint(
-            output / CHECKPOINT_NAME,
-            Checkpoint(
-                step=self._step,
-                identity=self._identity,
-                network=self.network.state_dict(),
-                optimizer=self._optimizer.state_dict(),
-                torch_rng=torch.get_rng_state(),
-                numpy_rng=dict(self._rng.bit_generator.state),
-                log=self._log,
-                settings={
-                    "variant": self._network_settings.variant,
-                    "contrast": self._network_settings.contrast,
-                },
-            ),
-        )
-        write_log(output / "log.csv", self._log)
-
-
-def sampling_weights(
-    frames: Frames, labels: NDArray[np.int64], settings: TrainingSettings
-) -> NDArray[np.float64]:
+def sampling_weights(frames: Frames, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return how often each frame is drawn, (N,) with sum 1.
 
     A frame weighs its class's frequency to the power -0.5, half-way between the data as they are,
@@ -424,10 +239,60 @@ def sampling_weights(
     share = np.bincount(labels, minlength=labels.max() + 1) / labels.size
     weights = 1.0 / np.sqrt(np.maximum(share, _RAREST_SHARE))[labels]
     dagger = frames.dagger
-    if settings.dagger_share is not None and dagger.any() and not dagger.all():
-        weights[dagger] *= settings.dagger_share / weights[dagger].sum()
-        weights[~dagger] *= (1.0 - settings.dagger_share) / weights[~dagger].sum()
+    if dagger.any() and not dagger.all():
+        weights[dagger] *= _DAGGER_SHARE / weights[dagger].sum()
+        weights[~dagger] *= (1.0 - _DAGGER_SHARE) / weights[~dagger].sum()
     return np.asarray(weights / weights.sum())
+
+
+def _decide_steps(settings: TrainingSettings, frames: Frames) -> int:
+    """Return the length of the training, as it was recorded when the run began."""
+    identity = _identity(settings, frames)
+    path = settings.output / SETTINGS_NAME
+    if path.exists():
+        record = json.loads(path.read_text("utf-8"))
+        if record["identity"] != identity:
+            raise ConfigError(
+                f"{settings.output} holds a training with other settings or data ({path}); choose "
+                "another output folder, or warm-start from its checkpoint"
+            )
+        return int(record["steps"])
+    steps = settings.steps or _steps_from_minutes(settings, frames)
+    record = asdict(settings) | {
+        "identity": identity,
+        "steps": steps,
+        "frames": len(frames),
+        "towns": frames.towns,
+        "data_weathers": frames.weathers,
+        "data_sha256": frames.fingerprint,
+    }
+    write_text_atomic(path, json.dumps(record, indent=2, default=str) + "\n")
+    return steps
+
+
+def _steps_from_minutes(settings: TrainingSettings, frames: Frames) -> int:
+    """Time a few steps of a training that is thrown away, and return how many fit."""
+    assert settings.minutes is not None  # noqa: S101 - checked by TrainingSettings
+    _, trainer = _begin(settings, frames, steps=1000)
+    for _ in range(3):
+        trainer.do_step()
+    began = time.perf_counter()
+    for _ in range(8):
+        trainer.do_step()
+    duration_s = (time.perf_counter() - began) / 8
+    return max(1, int(settings.minutes * 60.0 / duration_s))
+
+
+def _identity(settings: TrainingSettings, frames: Frames) -> str:
+    """Hash what decides the weights; the places of files, for example, do not."""
+    record = {
+        key: value
+        for key, value in asdict(settings).items()
+        if key not in ("data", "output", "checkpoint_every", "threads", "warm_start")
+    }
+    if settings.warm_start is not None:
+        record["warm_start"] = hashlib.sha256(settings.warm_start.read_bytes()).hexdigest()
+    return identity_of(record | {"data": frames.fingerprint})
 
 
 def load_network(checkpoint: Path) -> DualHeadNetwork:

@@ -14,6 +14,7 @@ from torch import nn
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
+from bicameral.statistics import share
 from edge.memory_state import read_state
 from edge.preprocessing import tensor_from_canonical
 from edge.probabilities import softmax
@@ -295,10 +296,11 @@ def _claims(
     test: NDArray[np.float32],
     temperature: float,
 ) -> tuple[Claim, ...]:
-    """State accuracy, with its normal 95 % interval, and calibration error on the test images."""
-    correct = test.argmax(axis=1) == dataset.test.labels
-    accuracy, n = float(correct.mean()), len(dataset.test)
-    half = 1.96 * float(np.sqrt(accuracy * (1.0 - accuracy) / n))
+    """State accuracy, with Wilson's interval, and calibration error on the test images."""
+    right = int((test.argmax(axis=1) == dataset.test.labels).sum())
+    accuracy = share(right, len(dataset.test))
+    low, high = accuracy.low, accuracy.high
+    interval = None if low is None or high is None else (round(low, 4), round(high, 4))
     ece = expected_calibration_error(softmax(test, temperature), dataset.test.labels)
 
     def claim(metric: str, value: float, ci95: tuple[float, float] | None) -> Claim:
@@ -306,11 +308,10 @@ def _claims(
             metric=metric,
             value=round(value, 4),
             ci95=ci95,
-            n=n,
+            n=len(dataset.test),
             seeds=1,
             split="test",
             command=settings.command,
         )
 
-    interval = (round(accuracy - half, 4), round(accuracy + half, 4))
-    return (claim("accuracy", accuracy, interval), claim("ece", ece, None))
+    return (claim("accuracy", right / len(dataset.test), interval), claim("ece", ece, None))

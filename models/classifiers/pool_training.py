@@ -23,7 +23,6 @@ from models.classifiers.logits import (
 from models.classifiers.timing import measure_cpu_us
 from models.classifiers.training import (
     Recipe,
-    TrainingProgress,
     TrainingSettings,
     image_spec,
     load_network,
@@ -31,6 +30,7 @@ from models.classifiers.training import (
 )
 from models.data.dataset import ImageDataset
 from models.data.sources import DatasetOptions, load_dataset
+from models.trainer import TrainingProgress
 
 _POLL_S = 0.5
 _DISTILLED = "_distilled"

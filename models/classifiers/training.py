@@ -6,39 +6,36 @@ One recipe for every architecture, so that a pool is a fair comparison: SGD with
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bicameral.errors import ConfigError, DataError, unknown_name
 from edge.preprocessing import tensor_from_canonical
 from edge.sidecar import ImageSpec, TrainingPrecision
-from models.checkpoint import (
-    Checkpoint,
-    read_checkpoint,
-    restore_generator,
-    write_checkpoint,
-    write_log,
-)
+from models.checkpoint import read_checkpoint
 from models.classifiers.augmentation import Augmentation, augment_batch
 from models.classifiers.distillation import Teacher
-from models.data.dataset import ImageDataset, LabelledImages
+from models.data.dataset import ImageDataset
 from models.networks.architectures import ARCHITECTURES, ImageShape, build_network
-from models.networks.capabilities import AdaptsStructure, OwnObjective
+from models.networks.capabilities import OwnObjective
+from models.trainer import (
+    CHECKPOINT_NAME,
+    Course,
+    ProgressCallback,
+    Trainer,
+    autocast,
+    identity_of,
+)
+from models.trainer import TrainingProgress as TrainingProgress
 
-CHECKPOINT_NAME = "checkpoint.pt"
 _MOMENTUM = 0.9
 
 
@@ -97,19 +94,6 @@ class TrainingSettings:
             raise ConfigError(f"distillation is {self.distillation}, expected 0..1")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingProgress:
-    """What the progress callback gets after every step; `loss` is a running mean."""
-
-    step: int
-    steps: int
-    loss: float
-    images_per_s: float
-
-
-ProgressCallback = Callable[[TrainingProgress], None]
-
-
 def train(
     settings: TrainingSettings,
     dataset: ImageDataset,
@@ -145,10 +129,17 @@ def train(
             "another class; train without mirroring"
         )
     torch.set_num_threads(1)
-    run = _Run(settings, dataset, teacher)
-    run.resume()
-    run.train(progress)
-    return run.network.eval()
+    torch.manual_seed(settings.seed)
+    network = build_network(settings.architecture, image_shape(dataset))
+    if teacher is not None and isinstance(network, OwnObjective):
+        raise ConfigError(
+            f"{settings.architecture!r} has an objective of its own and cannot be distilled; "
+            "train it on the labels alone"
+        )
+    lesson = _Labels(settings, dataset, network, teacher)
+    course = _course(settings, dataset, teacher)
+    Trainer(course, network, _optimizer(settings, network), lesson).train(progress)
+    return network
 
 
 def image_spec(dataset: ImageDataset) -> ImageSpec:
@@ -209,165 +200,85 @@ def _optimizer(settings: TrainingSettings, network: nn.Module) -> torch.optim.Op
     )
 
 
-class _Run:
-    """The mutable part of a training."""
+class _Labels:
+    """The `Lesson` of a classifier: the classes of images, and what a teacher says of them."""
 
     def __init__(
-        self, settings: TrainingSettings, dataset: ImageDataset, teacher: Teacher | None
+        self,
+        settings: TrainingSettings,
+        dataset: ImageDataset,
+        network: nn.Module,
+        teacher: Teacher | None,
     ) -> None:
         self._settings = settings
-        self._recipe = settings.recipe
-        self._images: LabelledImages = dataset.train
-        self._teacher = teacher
+        self._images = dataset.train
         self._spec = image_spec(dataset)
-        self._shape = image_shape(dataset)
-        self._per_epoch = len(self._images) // self._recipe.batch_size
-        if self._per_epoch == 0:
-            raise DataError(
-                f"{dataset.name!r} has {len(self._images)} training images, fewer than one batch "
-                f"of {self._recipe.batch_size}; give a smaller batch size"
-            )
-        self._steps = self._per_epoch * self._recipe.epochs
-        torch.manual_seed(settings.seed)
-        self._rng = np.random.Generator(np.random.PCG64(settings.seed))
-        self.network = build_network(settings.architecture, self._shape)
-        if teacher is not None and isinstance(self.network, OwnObjective):
-            raise ConfigError(
-                f"{settings.architecture!r} has an objective of its own and cannot be distilled; "
-                "train it on the labels alone"
-            )
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = _optimizer(settings, self.network)
-        self._identity = self._hash_identity(dataset.fingerprint)
-        self._step = 0
-        self._loss = 0.0
-        self._log: list[dict[str, float]] = []
+        self._network = network
+        self._teacher = teacher
+        self._per_epoch = _steps_of_epoch(settings, dataset)
+        self._order = np.empty(0, np.int64)
 
-    def resume(self) -> None:
-        """Go on from a checkpoint if there is one."""
-        path = self._settings.output / CHECKPOINT_NAME
-        if not path.exists():
-            return
-        checkpoint = read_checkpoint(path)
-        if checkpoint.identity != self._identity:
-            raise ConfigError(
-                f"{path} belongs to a training with other settings or data; choose another output "
-                "folder"
-            )
-        self.network.load_state_dict(checkpoint.network)
-        self._optimizer.load_state_dict(checkpoint.optimizer)
-        torch.set_rng_state(checkpoint.torch_rng)
-        self._rng = restore_generator(checkpoint.numpy_rng)
-        self._step = checkpoint.step
-        self._log = list(checkpoint.log)
-        self._loss = self._log[-1]["loss"]
-
-    def train(self, progress: ProgressCallback | None) -> None:
-        """Do the remaining steps."""
-        self.network.train()
-        began, first = time.perf_counter(), self._step
-        order, order_epoch = np.empty(0, np.int64), -1
-        while self._step < self._steps:
-            epoch, batch = divmod(self._step, self._per_epoch)
-            if epoch != order_epoch:
-                # From seed and epoch alone, so that a resumed epoch goes on where it stopped.
-                order = np.random.default_rng((self._settings.seed, epoch)).permutation(
-                    len(self._images)
-                )
-                order_epoch = epoch
-            size = self._recipe.batch_size
-            loss = self._do_step(order[batch * size : (batch + 1) * size])
-            self._loss = loss if self._step == 1 else 0.98 * self._loss + 0.02 * loss
-            rate = (self._step - first) * size / (time.perf_counter() - began)
-            if self._step % self._settings.checkpoint_every == 0 or self._step == self._steps:
-                self._write()
-            if progress is not None:
-                progress(
-                    TrainingProgress(
-                        step=self._step, steps=self._steps, loss=self._loss, images_per_s=rate
-                    )
-                )
-
-    def _do_step(self, index: NDArray[np.int64]) -> float:
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate(self._step)
-        pixels, mirrored = augment_batch(
-            self._images.images[index], self._recipe.augmentation, self._rng
-        )
+    def losses(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Take the next images of the epoch's order, shift and mirror them, and classify them."""
+        recipe = self._settings.recipe
+        epoch, batch = divmod(step, self._per_epoch)
+        if batch == 0 or not self._order.size:
+            # From seed and epoch alone, so that a resumed epoch goes on where it stopped.
+            draws = np.random.default_rng((self._settings.seed, epoch))
+            self._order = draws.permutation(len(self._images))
+        index = self._order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        pixels, mirrored = augment_batch(self._images.images[index], recipe.augmentation, rng)
         images = torch.from_numpy(tensor_from_canonical(pixels, self._spec))
-        labels = torch.from_numpy(self._images.labels[index])
         images = images.to(memory_format=torch.channels_last)
-        if isinstance(self.network, OwnObjective):
-            with self._autocast():
-                loss = self.network.loss(images, labels)
-        else:
-            loss = self._loss_of_logits(images, labels, index, mirrored)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self._step += 1
-        if isinstance(self.network, AdaptsStructure):
-            self.network.after_step(self._step, self._steps)
-        return float(loss.item())
-
-    def _loss_of_logits(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        index: NDArray[np.int64],
-        mirrored: NDArray[np.bool_],
-    ) -> Tensor:
-        with self._autocast():
-            logits: Tensor = self.network(images)[0]
+        labels = torch.from_numpy(self._images.labels[index])
+        with autocast(recipe.precision):
+            if isinstance(self._network, OwnObjective):
+                return {"loss": self._network.loss(images, labels)}
+            logits = self._network(images)[0]
         loss = functional.cross_entropy(logits.float(), labels)
-        if self._teacher is None:
-            return loss
-        weight = self._settings.distillation
-        distilled = self._teacher.loss(logits.float(), index, mirrored)
-        return (1.0 - weight) * loss + weight * distilled
+        if self._teacher is not None:
+            weight = self._settings.distillation
+            distilled = self._teacher.loss(logits.float(), index, mirrored)
+            loss = (1.0 - weight) * loss + weight * distilled
+        return {"loss": loss}
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self._recipe.precision == "bf16")
 
-    def _learning_rate(self, step: int) -> float:
-        peak = ARCHITECTURES[self._settings.architecture].learning_rate
-        warm_up = min(1.0, (step + 1) / self._per_epoch)
-        return peak * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / self._steps))
-
-    def _hash_identity(self, data: str) -> str:
-        """Hash what decides the weights; the places of files, for example, do not."""
-        architecture = ARCHITECTURES[self._settings.architecture]
-        record = {
-            "architecture": self._settings.architecture,
-            "learning_rate": architecture.learning_rate,
-            "optimizer": architecture.optimizer,
-            "weight_decay": architecture.weight_decay,
-            "seed": self._settings.seed,
-            "recipe": asdict(self._recipe),
-            "distillation": self._settings.distillation,
-            "data": data,
-            "teacher": None if self._teacher is None else self._teacher.fingerprint,
-        }
-        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-    def _write(self) -> None:
-        epoch = self._step / self._per_epoch
-        self._log.append({"step": self._step, "epoch": round(epoch, 3), "loss": self._loss})
-        output = self._settings.output
-        write_checkpoint(
-            output / CHECKPOINT_NAME,
-            Checkpoint(
-                step=self._step,
-                identity=self._identity,
-                network=self.network.state_dict(),
-                optimizer=self._optimizer.state_dict(),
-                torch_rng=torch.get_rng_state(),
-                numpy_rng=dict(self._rng.bit_generator.state),
-                log=self._log,
-                settings={
-                    "architecture": self._settings.architecture,
-                    "shape": json.dumps(asdict(self._shape)),
-                },
-            ),
+def _steps_of_epoch(settings: TrainingSettings, dataset: ImageDataset) -> int:
+    size = settings.recipe.batch_size
+    if len(dataset.train) < size:
+        raise DataError(
+            f"{dataset.name!r} has {len(dataset.train)} training images, fewer than one batch of "
+            f"{size}; give a smaller batch size"
         )
-        write_log(output / "log.csv", self._log)
+    return len(dataset.train) // size
+
+
+def _course(settings: TrainingSettings, dataset: ImageDataset, teacher: Teacher | None) -> Course:
+    recipe, architecture = settings.recipe, ARCHITECTURES[settings.architecture]
+    per_epoch = _steps_of_epoch(settings, dataset)
+    return Course(
+        output=settings.output,
+        settings={
+            "architecture": settings.architecture,
+            "shape": json.dumps(asdict(image_shape(dataset))),
+        },
+        identity=identity_of(
+            {
+                "architecture": settings.architecture,
+                "learning_rate": architecture.learning_rate,
+                "optimizer": architecture.optimizer,
+                "weight_decay": architecture.weight_decay,
+                "seed": settings.seed,
+                "recipe": asdict(recipe),
+                "distillation": settings.distillation,
+                "data": dataset.fingerprint,
+                "teacher": None if teacher is None else teacher.fingerprint,
+            }
+        ),
+        seed=settings.seed,
+        steps=per_epoch * recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=architecture.learning_rate,
+        warm_up=per_epoch,
+        checkpoint_every=settings.checkpoint_every,
+    )

@@ -78,6 +78,7 @@ def test_size_is_compact_and_counted_from_the_graph(exported: ExportResult) -> N
 
 def test_the_sidecar_describes_the_network(exported: ExportResult) -> None:
     sidecar = read_sidecar(exported.model)
+    assert sidecar.training.precision == "fp32"
     assert sidecar.agent is not None
     assert sidecar.agent.trained_on == "pocket"
     assert sidecar.agent.towns == ("Train01", "Train02")

@@ -12,8 +12,6 @@ from bicameral.errors import ConfigError, DataError
 from models.caril.dataset import load_frames
 from models.caril.fitting import predict_frames, read_fit
 from models.caril.training import (
-    CHECKPOINT_NAME,
-    TrainingProgress,
     TrainingSettings,
     load_network,
     sampling_weights,
@@ -21,6 +19,7 @@ from models.caril.training import (
 )
 from models.checkpoint import read_checkpoint
 from models.networks.steering_classes import STEERING_CLASSES
+from models.trainer import CHECKPOINT_NAME, TrainingProgress
 
 pytestmark = pytest.mark.unit
 
@@ -123,10 +122,10 @@ def test_minutes_become_a_recorded_number_of_steps(data: Path, tmp_path: Path) -
     assert read_checkpoint(result.checkpoint).step == result.steps
 
 
-def test_rare_classes_and_dagger_episodes_are_drawn_more_often(data: Path, tmp_path: Path) -> None:
+def test_rare_classes_and_dagger_episodes_are_drawn_more_often(data: Path) -> None:
     frames = load_frames(data, "train")
     labels = STEERING_CLASSES["conditional"].labels(frames.steer)
-    weights = sampling_weights(frames, labels, _settings(data, tmp_path))
+    weights = sampling_weights(frames, labels)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[frames.dagger].sum() == pytest.approx(0.5)
     expert = ~frames.dagger

@@ -15,9 +15,7 @@ from models.classifiers.augmentation import Augmentation, augment_batch
 from models.classifiers.distillation import Teacher, predict_logits
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import (
-    CHECKPOINT_NAME,
     Recipe,
-    TrainingProgress,
     TrainingSettings,
     image_spec,
     load_network,
@@ -25,6 +23,7 @@ from models.classifiers.training import (
 )
 from models.data.dataset import ImageDataset, LabelledImages
 from models.networks.architectures import ARCHITECTURES, Architecture
+from models.trainer import CHECKPOINT_NAME, TrainingProgress
 
 RECIPE = Recipe(epochs=3, batch_size=32)
 
