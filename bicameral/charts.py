@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,9 +162,10 @@ def draw_chart(chart: Chart, *, caption: str = "", table: Table | None = None) -
         for series in chart.series:
             _draw_series(axes, series)
         _set_limits(axes, chart.x, chart.y)
-        _draw_labels(axes, chart.series)
         if any(series.name for series in chart.series):
             axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.13), ncols=4)
+        canvas.draw_without_rendering()  # only then it is settled where points will lie
+        _draw_labels(axes, chart.series)
         return Figure(
             title=chart.title, svg=_svg(canvas, chart.title), caption=caption, table=table
         )
@@ -245,6 +247,7 @@ def _canvas(size_px: tuple[float, float]) -> Iterator[tuple[Canvas, Axes]]:
         "font.family": "sans-serif",
         "font.size": 9,
         "text.color": INKS["ink"],
+        "text.parse_math": False,  # names of classes and networks may hold any character
         "axes.edgecolor": INKS["line"],
         "axes.labelcolor": INKS["soft"],
         "axes.grid": True,
@@ -256,7 +259,9 @@ def _canvas(size_px: tuple[float, float]) -> Iterator[tuple[Canvas, Axes]]:
         "ytick.color": INKS["soft"],
         "legend.frameon": False,
     }
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        # The reader's fonts draw the texts; matplotlib's only measure them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas = Canvas(
             figsize=(size_px[0] / _INCH_PX, size_px[1] / _INCH_PX), layout="constrained"
         )

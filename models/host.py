@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 import bicameral
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a result came from.
+
+    Attributes:
+        command: The command that made it.
+        created_at: When, ISO 8601.
+        host: The processor that times were measured on.
+        versions: Versions of the software, by name.
+    """
+
+    command: str
+    created_at: str
+    host: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls, command: str) -> Provenance:
+        """Describe what this process makes now."""
+        return cls(
+            command=command,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            host=host_name(),
+            versions=inference_versions(),
+        )
 
 
 def host_name() -> str:

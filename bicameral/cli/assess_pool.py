@@ -41,7 +41,7 @@ def assess_pool(
     from bicameral.cli.cascade_tables import print_evaluation
     from models.cascade.evaluation import evaluate_cascade
     from models.cascade.plan import EvaluationSettings
-    from models.cascade.results_folder import write_results
+    from models.cascade.report_page import write_results
     from models.classifiers.datasets import load_dataset
     from models.classifiers.logits import read_pools
     from models.zoo.catalogue import newcomers

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bicameral.statistics import Estimate, Resampling
 from edge.probabilities import SCORES
 from models.calibration import reliability_bins
-from models.cascade.bootstrap import Interval, RankedAnswers, Resampling, aurc_intervals
 from models.cascade.complementarity import oracle_accuracy, paper_complementarity
+from models.cascade.judging import Splits, System, calibration_errors, run_system
 from models.cascade.operating_points import (
     Answers,
     OperatingPoint,
@@ -28,8 +29,11 @@ from models.cascade.results import (
     ReliabilityRecord,
     spread,
 )
-from models.cascade.risk_coverage import risk_coverage_curve
-from models.cascade.systems import Splits, System, calibration_errors, run_system
+from models.cascade.risk_coverage import (
+    RankedAnswers,
+    estimate_areas,
+    risk_coverage_curve,
+)
 
 _CURVE_POINTS = 200
 
@@ -119,7 +123,7 @@ def _parts(
 
 def _areas(
     answers: dict[PartName, Answers], pool: CalibratedPool, resampling: Resampling
-) -> dict[PartName, tuple[Interval, Interval | None]]:
+) -> dict[PartName, tuple[Estimate, Estimate | None]]:
     """Return every part's area under the risk-coverage curve, and the cascade's minus it.
 
     Parts with the same seeds are resampled together; one with fewer seeds, with a cascade of those.
@@ -129,16 +133,15 @@ def _areas(
         name: tuple(seed for seed in cascade.seeds if seed in of.seeds)
         for name, of in answers.items()
     }
-    result: dict[PartName, tuple[Interval, Interval | None]] = {}
+    result: dict[PartName, tuple[Estimate, Estimate | None]] = {}
     for seeds in dict.fromkeys(common.values()):
         names = [name for name in answers if common[name] == seeds]
         ranked: dict[str, RankedAnswers] = {
             name: _ranked(answers[name], pool.labels, seeds)
             for name in dict.fromkeys(("cascade", *names))
         }
-        intervals = aurc_intervals(ranked, resampling)
-        for name in names:
-            result[name] = (intervals[name, None], intervals.get(("cascade", name)))
+        estimates = estimate_areas(ranked, resampling)
+        result |= {name: estimates[name] for name in names}
     return result
 
 

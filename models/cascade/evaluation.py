@@ -11,9 +11,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cascade.comparison import Bench, choice_record
+from bicameral.tables import points_cell
 from models.cascade.complementarity import complementarity
 from models.cascade.detail import Subject, detail_record
+from models.cascade.judging import (
+    Bench,
+    Splits,
+    calibration_errors,
+    choice_record,
+    system_record,
+)
 from models.cascade.plan import EvaluationSettings, Plan, make_plan
 from models.cascade.pool import (
     ValidationPool,
@@ -32,7 +39,6 @@ from models.cascade.results import (
     spread,
 )
 from models.cascade.risk_coverage import area_under_risk_coverage
-from models.cascade.systems import Splits, calibration_errors, system_record
 from models.classifiers.logits import PoolLogits
 
 
@@ -83,6 +89,7 @@ def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) ->
         max_usage=settings.max_usage,
         selection_seeds=plan.selection_seeds,
         policies=plan.policies,
+        replicates=settings.resampling.replicates,
         reference=plan.reference,
         networks=_networks(bench, settings),
         complementarity=_complementarity(calibrated.validation),
@@ -155,15 +162,14 @@ def _zoo_notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
             if against.against not in ("best_with_zoo", "best_without_zoo"):
                 continue
             ships_zoo = against.against == "best_without_zoo"
-            gap = against.accuracy_difference
-            beats = ships_zoo and gap.low > 0.0
+            gap = points_cell(against.accuracy_difference)
+            beats = ships_zoo and (against.accuracy_difference.low or 0.0) > 0.0
             sides = ("with", "without") if ships_zoo else ("without", "with")
             yield (
                 f"A pair with a network of the zoo {'beats' if beats else 'does not beat'} the "
                 f"best pair without one: the chosen pair ({sides[0]} one) minus the best pair "
-                f"{sides[1]} one is {100 * gap.value:+.2f} points [{100 * gap.low:+.2f}, "
-                f"{100 * gap.high:+.2f}] for {against.macs_ratio:.2f} times its "
-                "multiply-accumulates."
+                f"{sides[1]} one is {gap.text} points {gap.small} for "
+                f"{against.macs_ratio:.2f} times its multiply-accumulates."
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bicameral.errors import DataError
+from bicameral.statistics import Estimate
 from edge.cascade import CascadePolicy
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import (
@@ -25,7 +26,6 @@ from edge.sidecar import (
     write_sidecar,
 )
 from models.calibration import expected_calibration_error
-from models.cascade.bootstrap import Interval
 from models.cascade.operating_points import run_cascade
 from models.cascade.pool import fit_temperatures, validation_pool
 from models.cascade.results import CascadeEvaluation, SystemRecord
@@ -71,7 +71,7 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
     Raises:
         DataError: If a network is missing or is not the one that was evaluated.
     """
-    system = chosen_system(evaluation)
+    system = evaluation.shipped_system
     assert system.b is not None  # noqa: S101 - a chosen system is a cascade
     seed = evaluation.detail.shipped_seed
     copied = {
@@ -85,12 +85,11 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
     return path
 
 
-def chosen_system(evaluation: CascadeEvaluation) -> SystemRecord:
-    """Return the cascade that ships."""
-    name = evaluation.detail.choice
-    system = next(choice.system for choice in evaluation.choices if choice.name == name)
-    assert system is not None  # noqa: S101 - only a met requirement is chosen
-    return system
+def ends(estimate: Estimate | None) -> tuple[float, float] | None:
+    """Return an interval as a claim states it, or None without one."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None
+    return round(estimate.low, 4), round(estimate.high, 4)
 
 
 def _copy_network(
@@ -129,7 +128,7 @@ def _copy_network(
 def _describe(
     evaluation: CascadeEvaluation, pool: PoolLogits, export: CascadeExport, a: Sidecar, b: Sidecar
 ) -> Sidecar:
-    system = chosen_system(evaluation)
+    system = evaluation.shipped_system
     policy = _policy(system, evaluation.detail.shipped_seed)
     usage, ece = _on_validation(evaluation, pool, policy)
     cost = Cost(
@@ -179,7 +178,7 @@ def _on_validation(
     evaluation: CascadeEvaluation, pool: PoolLogits, policy: CascadePolicy
 ) -> tuple[float, float]:
     """Return the share of the validation images that B sees, and the calibration error on them."""
-    system, seed = chosen_system(evaluation), evaluation.detail.shipped_seed
+    system, seed = evaluation.shipped_system, evaluation.detail.shipped_seed
     calibrated = validation_pool(pool, fit_temperatures(pool))
     answers, asked = run_cascade(
         calibrated.network(system.a).of_seed(seed),
@@ -191,19 +190,17 @@ def _on_validation(
 
 
 def _claims(evaluation: CascadeEvaluation, system: SystemRecord, command: str) -> tuple[Claim, ...]:
-    choice = next(
-        choice for choice in evaluation.choices if choice.name == evaluation.detail.choice
-    )
+    choice = evaluation.shipped
     part = next(part for part in evaluation.detail.parts if part.part == "cascade")
     seeds = len(system.test.accuracy.seeds)
 
     def claim(
-        metric: str, value: float, interval: Interval | None = None, n_seeds: int = 1
+        metric: str, value: float, interval: Estimate | None = None, n_seeds: int = 1
     ) -> Claim:
         return Claim(
             metric=metric,
             value=round(value, 4),
-            ci95=None if interval is None else (round(interval.low, 4), round(interval.high, 4)),
+            ci95=ends(interval),
             n=evaluation.n_test,
             seeds=n_seeds,
             split="test",
@@ -217,5 +214,5 @@ def _claims(evaluation: CascadeEvaluation, system: SystemRecord, command: str) -
     ]
     if choice.shipped_seed_accuracy is not None:
         shipped = choice.shipped_seed_accuracy
-        claims.insert(0, claim("accuracy", shipped.value, shipped))
+        claims.insert(0, claim("accuracy", shipped.value or 0.0, shipped))
     return tuple(claim for claim in claims if math.isfinite(claim.value))

@@ -13,8 +13,8 @@ from models.cascade.evaluation import evaluate_cascade
 from models.cascade.export import CascadeExport, export_cascade
 from models.cascade.plan import EvaluationSettings, Pick, make_plan
 from models.cascade.pool import fit_temperatures, unit_temperatures, validation_pool
+from models.cascade.report_page import write_results
 from models.cascade.results import CascadeEvaluation
-from models.cascade.results_folder import write_results
 from models.cascade.tolerance import choose_tolerance
 from models.classifiers.architectures import ARCHITECTURES
 from models.classifiers.dataset import LabelledImages

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError, UserError
+from bicameral.statistics import Resampling
 from models.cascade.baselines import (
     Mixture,
     best_single,
@@ -17,7 +18,6 @@ from models.cascade.baselines import (
     mixture_at_cost,
     single_front,
 )
-from models.cascade.bootstrap import Resampling
 from models.cascade.operating_points import OperatingPoint, point_for_usage
 from models.cascade.optimism import (
     SelectionOptimism,

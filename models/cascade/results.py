@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from bicameral.errors import DataError
 from bicameral.files import write_json_atomic
+from bicameral.statistics import Estimate
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
-from models.cascade.bootstrap import Interval
 from models.cascade.optimism import SelectionOptimism
 from models.cascade.policy_grid import CostName
 from models.records import read_record
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -137,7 +138,7 @@ class ComparisonRecord:
 
     against: OpponentName
     opponent: SystemRecord | MixtureRecord
-    accuracy_difference: Interval
+    accuracy_difference: Estimate
     macs_ratio: float
     cpu_ratio: float | None
 
@@ -162,8 +163,8 @@ class ChoiceRecord:
     allowance: float | None
     unmet: str | None
     system: SystemRecord | None
-    test_accuracy: Interval | None
-    shipped_seed_accuracy: Interval | None
+    test_accuracy: Estimate | None
+    shipped_seed_accuracy: Estimate | None
     comparisons: tuple[ComparisonRecord, ...]
 
 
@@ -198,8 +199,8 @@ class PartRecord:
     ece_after: Spread
     reliability_before: ReliabilityRecord
     reliability_after: ReliabilityRecord
-    aurc: Interval
-    aurc_cascade_minus_this: Interval | None
+    aurc: Estimate
+    aurc_cascade_minus_this: Estimate | None
     risk_coverage: CurveRecord
 
 
@@ -266,6 +267,7 @@ class CascadeEvaluation:
         max_usage: Largest share of the images that B was allowed to see.
         selection_seeds: Seeds whose mean accuracy decided.
         policies: Number of policies that were compared.
+        replicates: Of the bootstrap that intervals come from.
         reference: Architecture of the reference.
         networks: Table of the pool, ascending by MACs.
         complementarity: Of all networks.
@@ -277,7 +279,7 @@ class CascadeEvaluation:
         notes: What a reader must know, in sentences.
     """
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     dataset: str
     dataset_sha256: str
     labels: tuple[str, ...]
@@ -287,6 +289,7 @@ class CascadeEvaluation:
     max_usage: float
     selection_seeds: tuple[int, ...]
     policies: int
+    replicates: int
     reference: str
     networks: tuple[NetworkRecord, ...]
     complementarity: ComplementarityRecord
@@ -296,6 +299,28 @@ class CascadeEvaluation:
     choices: tuple[ChoiceRecord, ...]
     detail: DetailRecord
     notes: tuple[str, ...]
+
+    @property
+    def shipped(self) -> ChoiceRecord:
+        """The choice that ships.
+
+        Raises:
+            DataError: If the record does not hold it.
+        """
+        for choice in self.choices:
+            if choice.name == self.detail.choice and choice.system is not None:
+                return choice
+        raise DataError(
+            f"the evaluation has no judged cascade for the choice {self.detail.choice!r}; "
+            "evaluate again"
+        )
+
+    @property
+    def shipped_system(self) -> SystemRecord:
+        """Its networks and policy."""
+        system = self.shipped.system
+        assert system is not None  # noqa: S101 - only a met requirement ships
+        return system
 
 
 def spread(seeds: Sequence[int], values: Sequence[float]) -> Spread:

@@ -9,10 +9,13 @@ no order; each position among them counts with the group's mean error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bicameral.statistics import Estimate, Resampling, drawn_counts, over_seeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,68 @@ def resampled_areas(groups: ErrorGroups, counts: NDArray[np.int16]) -> NDArray[n
     summed = np.concatenate(([0.0], np.cumsum(harmonic[:n])))
     weight = size * harmonic[n] - (summed[last] - summed[last - size])
     return np.asarray((wrong / np.maximum(size, 1) * weight).sum(axis=1) / n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedAnswers:
+    """What the area under the risk-coverage curve needs of one system.
+
+    Attributes:
+        confidence: (S, N), high = sure.
+        correct: (S, N) bool.
+    """
+
+    confidence: NDArray[np.floating]
+    correct: NDArray[np.bool_]
+
+
+def estimate_areas(
+    answers: Mapping[str, RankedAnswers], resampling: Resampling
+) -> dict[str, tuple[Estimate, Estimate | None]]:
+    """Estimate the AURC of several systems, and that of the first one minus each other's.
+
+    All are judged on the same draws of images and seeds. An area is no mean over images, so the
+    images themselves are drawn.
+
+    Args:
+        answers: By name; the same images and seeds in all.
+        resampling: How to resample.
+
+    Returns:
+        By name the area, and the difference; None for the first system.
+    """
+    names = list(answers)
+    seeds, images = answers[names[0]].correct.shape
+    groups = {
+        name: [error_groups(of.confidence[s], of.correct[s]) for s in range(seeds)]
+        for name, of in answers.items()
+    }
+
+    def areas(counts: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
+        return {
+            name: np.stack([resampled_areas(one, counts) for one in of], axis=1)
+            for name, of in groups.items()
+        }
+
+    as_they_are = areas(np.ones((1, images), np.int16))
+    chunks = [areas(counts) for counts in drawn_counts(images, resampling)]
+    drawn = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
+
+    def estimate(value: NDArray[np.float64], replicates: NDArray[np.float64]) -> Estimate:
+        # The same draw of seeds for all, as the images are the same.
+        rng = np.random.default_rng([resampling.seed, seeds])
+        return over_seeds(value, replicates, images, rng)
+
+    first = names[0]
+    return {
+        name: (
+            estimate(as_they_are[name][0], drawn[name]),
+            None
+            if name == first
+            else estimate((as_they_are[first] - as_they_are[name])[0], drawn[first] - drawn[name]),
+        )
+        for name in names
+    }
 
 
 def risk_coverage_curve(

@@ -11,7 +11,6 @@ from edge.loading import load_classifier
 from edge.shipped import shipped_models, weights_folder
 from edge.sidecar import Sidecar, read_sidecar
 from models.cascade.evaluation import evaluate_cascade
-from models.cascade.export import chosen_system
 from models.cascade.plan import EvaluationSettings
 from models.cascade.selection import MaxCost
 from models.classifiers.dataset import LabelledImages
@@ -90,7 +89,7 @@ def test_what_ships_is_what_the_stored_logits_choose(sidecar: Sidecar) -> None:
             selection_seeds=(0,),
         ),
     )
-    system = chosen_system(evaluation)
+    system = evaluation.shipped_system
     assert sidecar.cascade is not None
     assert sidecar.cascade.a.name == f"fashion_mnist_{system.a}"
     assert sidecar.cascade.b.name == f"fashion_mnist_{system.b}"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError, UserError
-from models.cascade.bootstrap import Resampling
+from bicameral.statistics import Resampling
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.results import (
@@ -57,9 +57,9 @@ def test_a_record_survives_its_file(evaluation: CascadeEvaluation, tmp_path: Pat
 
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
-    with pytest.raises(DataError, match="is no cascade evaluation of schema 1"):
+    with pytest.raises(DataError, match="is no cascade evaluation of schema 2"):
         read_evaluation(path)
-    path.write_text('{"schema": 2}')
+    path.write_text('{"schema": 1}')
     with pytest.raises(DataError, match=r"evaluation\.json"):
         read_evaluation(path)
 
@@ -124,9 +124,9 @@ def test_every_number_says_on_how_many_seeds_it_stands(evaluation: CascadeEvalua
     assert choice.system.test.accuracy.std is not None
     assert choice.test_accuracy is not None
     assert choice.shipped_seed_accuracy is not None
-    assert (choice.test_accuracy.n_seeds, choice.test_accuracy.n_images) == (2, 500)
-    assert choice.shipped_seed_accuracy.n_seeds == 1
-    assert all(c.accuracy_difference.n_seeds == 2 for c in choice.comparisons)
+    assert (choice.test_accuracy.seeds, choice.test_accuracy.n) == (2, 500)
+    assert choice.shipped_seed_accuracy.seeds == 1
+    assert all(c.accuracy_difference.seeds == 2 for c in choice.comparisons)
     assert choice.optimism.n_seeds == 2
 
 
@@ -244,7 +244,7 @@ def test_the_parts_describe_the_shipped_seed(
     for part in parts.values():
         assert sum(part.reliability_after.count) == 500
         assert part.ece_after.mean < part.ece_before.mean
-        assert part.aurc.n_seeds == 2
+        assert part.aurc.seeds == 2
     difference = parts["a"].aurc_cascade_minus_this
     assert difference is not None
     assert difference.value == pytest.approx(parts["cascade"].aurc.value - parts["a"].aurc.value)

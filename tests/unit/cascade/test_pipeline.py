@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, UserError
+from bicameral.statistics import Resampling
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
-from models.cascade.bootstrap import Resampling
 from models.cascade.pipeline import PipelineSettings, train_cascade
 from models.cascade.plan import EvaluationSettings
+from models.cascade.report_page import EVALUATION_NAME
 from models.cascade.results import read_evaluation
-from models.cascade.results_folder import EVALUATION_NAME
 from models.cascade.selection import MaxCost
 from models.classifiers.datasets import load_dataset
 from models.classifiers.pool_training import PoolSettings

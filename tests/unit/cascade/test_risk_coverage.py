@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bicameral.statistics import Resampling
 from models.cascade.risk_coverage import (
+    RankedAnswers,
     area_under_risk_coverage,
     error_groups,
+    estimate_areas,
     resampled_areas,
     risk_coverage_curve,
 )
@@ -70,3 +73,41 @@ def test_a_curve_ends_with_the_error_rate_of_all_images() -> None:
     assert len(coverage) == len(risk) == 50
     assert coverage[-1] == 1.0
     assert risk[-1] == pytest.approx((~correct).mean())
+
+
+RESAMPLING = Resampling(replicates=4000, seed=1)
+
+
+def test_equal_systems_differ_by_exactly_nothing() -> None:
+    rng = np.random.default_rng(0)
+    answers = RankedAnswers(confidence=rng.random((2, 300)), correct=rng.random((2, 300)) < 0.9)
+    interval = estimate_areas({"one": answers, "other": answers}, RESAMPLING)["other"][1]
+    assert interval is not None
+    assert interval.value == interval.low == interval.high == 0.0
+
+
+def test_the_interval_of_an_area_is_that_of_the_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (
+        RankedAnswers(confidence=c, correct=rng.random((2, 300)) < c**power)
+        for c, power in ((rng.random((2, 300)), 0.2), (rng.random((2, 300)), 0.4))
+    )
+    differences = []
+    for _ in range(1500):
+        draw = rng.integers(300, size=300)
+        seeds = rng.integers(2, size=2)
+        differences.append(
+            np.mean(
+                [
+                    area_under_risk_coverage(first.confidence[s, draw], first.correct[s, draw])
+                    - area_under_risk_coverage(second.confidence[s, draw], second.correct[s, draw])
+                    for s in seeds
+                ]
+            )
+        )
+    interval = estimate_areas({"first": first, "second": second}, RESAMPLING)["second"][1]
+    assert interval is not None
+    assert None not in (interval.low, interval.value, interval.high)
+    expected = np.percentile(differences, [2.5, 97.5])
+    assert [interval.low, interval.high] == pytest.approx(expected, abs=0.01)
+    assert interval.low < interval.value < interval.high

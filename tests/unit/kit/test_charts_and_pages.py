@@ -88,6 +88,22 @@ def test_a_figure_is_well_formed_announced_and_the_same_every_time(draw: object)
     assert INKS["soft"] in alone
 
 
+def test_names_are_shown_as_they_are_in_whatever_script() -> None:
+    names = ["$x_", "a$b$", "猫 & 犬", "\\frac"]
+    figure = draw_heat_map(
+        HeatMap(
+            title="$t$",
+            rows=names,
+            columns=names,
+            values=np.eye(4),
+            texts=[names] * 4,
+        )
+    )
+    texts = [element.text for element in ET.fromstring(figure.svg).iter() if element.text]
+    for name in names:
+        assert texts.count(name) >= 6
+
+
 def test_a_page_escapes_its_texts_and_asks_nobody_for_anything() -> None:
     table = Table(title="T", columns=columns("<b>"), rows=(row("<i>"),), note="<u>")
     page = render_page(

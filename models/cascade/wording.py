@@ -1,37 +1,30 @@
-"""The words for what an evaluation's record names."""
+"""The words for what an evaluation's record names, and its judgements as sentences."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from bicameral.errors import DataError
+from bicameral.statistics import LEVEL, Estimate
+from bicameral.tables import DASH, magnitude, microseconds, percent, points, points_cell, ratio
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
-from models.cascade.bootstrap import LEVEL, Interval
 from models.cascade.plan import Family
 from models.cascade.policy_grid import CostName
-from models.cascade.report.quantities import (
-    DASH,
-    cost_text,
-    percent,
-    points,
-    points_interval,
-    ratio,
-    readable,
-    seeds_text,
-)
-from models.cascade.report.svg import Ink
 from models.cascade.results import (
     CascadeEvaluation,
-    ChoiceRecord,
     ComparisonRecord,
     MixtureRecord,
     NetworkRole,
     OpponentName,
     PartName,
     RequirementRecord,
+    SplitRecord,
+    Spread,
     SystemRecord,
 )
+
+#: The two-sided level of every interval.
+LEVEL_WORDS = f"{100.0 * LEVEL:g} %"
+
+COST_WORDS: dict[CostName, str] = {"macs": "multiply-accumulates", "cpu_us": "CPU time"}
 
 SCORE_WORDS: dict[ScoreName, str] = {
     "margin": "margin between the two most probable classes",
@@ -71,72 +64,42 @@ OPPONENT_WORDS: dict[OpponentName, str] = {
     "paper_threshold": "the paper's threshold for this pair",
 }
 
-PART_INKS: dict[PartName, Ink] = {
-    "a": "a",
-    "b": "b",
-    "cascade": "cascade",
-    "reference": "reference",
-}
+#: Names of the record that are one word.
+_HYPHENATED = {"big_little": "big-little", "post_check": "post-check"}
 
 
-#: The two-sided level of every interval, in words.
-LEVEL_WORDS = f"{100.0 * LEVEL:g} %"
+def readable(name: str) -> str:
+    """Turn a name of the record into words."""
+    for written, word in _HYPHENATED.items():
+        name = name.replace(written, word)
+    return name.replace("_", " ")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """The cascade that ships.
-
-    Attributes:
-        choice: What it was chosen as.
-        system: Its networks and policy.
-        score: Of how sure A is.
-        combination: How two answers become one.
-        accuracy: On the test images, mean over the seeds.
-        shipped_accuracy: The same of the seed that ships.
-    """
-
-    choice: ChoiceRecord
-    system: SystemRecord
-    score: ScoreName
-    combination: CombinationName
-    accuracy: Interval
-    shipped_accuracy: Interval
+def seeds_text(count: int | None) -> str:
+    """Write a number of seeds."""
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
-def chosen(evaluation: CascadeEvaluation) -> Chosen:
-    """Return the cascade that ships.
+def of_seed(spread: Spread, seed: int) -> float:
+    """Return the value of one seed."""
+    return spread.values[spread.seeds.index(seed)]
 
-    Raises:
-        DataError: If the record does not hold it.
-    """
-    for choice in evaluation.choices:
-        system = choice.system
-        if (
-            choice.name == evaluation.detail.choice
-            and system is not None
-            and system.score is not None
-            and system.combine is not None
-            and choice.test_accuracy is not None
-            and choice.shipped_seed_accuracy is not None
-        ):
-            return Chosen(
-                choice=choice,
-                system=system,
-                score=system.score,
-                combination=system.combine,
-                accuracy=choice.test_accuracy,
-                shipped_accuracy=choice.shipped_seed_accuracy,
-            )
-    raise DataError(
-        f"the evaluation has no judged cascade for the choice {evaluation.detail.choice!r}; "
-        "evaluate again"
-    )
+
+def expected_cost(split: SplitRecord, cost: CostName) -> float | None:
+    """Return a system's expected cost per image in the wanted measure, None if not measured."""
+    return split.expected_macs if cost == "macs" else split.expected_cpu_us
+
+
+def cost_text(value: float | None, cost: CostName) -> str:
+    """Write a cost with its unit, or a dash."""
+    if value is None:
+        return DASH
+    return f"{magnitude(value)} MACs" if cost == "macs" else f"{microseconds(value)} µs"
 
 
 def part_title(evaluation: CascadeEvaluation, part: PartName) -> str:
     """Name a part with its architecture."""
-    system = chosen(evaluation).system
+    system = evaluation.shipped_system
     names = {"a": f"A: {system.a}", "b": f"B: {system.b}", "cascade": "cascade"}
     return names.get(part, f"reference: {evaluation.reference}")
 
@@ -182,11 +145,11 @@ def requirement_text(requirement: RequirementRecord, cost: CostName) -> str:
     return f"cheapest within {gap} points of {requirement.architecture}"
 
 
-def verdict(difference: Interval) -> str:
+def verdict(difference: Estimate) -> str:
     """Say which of two systems is the more accurate one, as far as the interval tells."""
-    if difference.low > 0.0:
+    if difference.low is not None and difference.low > 0.0:
         return "more accurate"
-    if difference.high < 0.0:
+    if difference.high is not None and difference.high < 0.0:
         return "less accurate"
     return "no difference shown"
 
@@ -194,14 +157,12 @@ def verdict(difference: Interval) -> str:
 def comparison_sentence(comparison: ComparisonRecord) -> str:
     """Say how a cascade compares with an opponent."""
     difference = comparison.accuracy_difference
-    cpu = (
-        ""
-        if comparison.cpu_ratio is None
-        else f" and {ratio(comparison.cpu_ratio)} of its CPU time"
-    )
+    gap, cpu = points_cell(difference), ""
+    if comparison.cpu_ratio is not None:
+        cpu = f" and {ratio(comparison.cpu_ratio)} of its CPU time"
     return (
         f"Against {OPPONENT_WORDS[comparison.against]} ({system_title(comparison.opponent)}): "
-        f"{points(difference.value)} points {points_interval(difference)}, "
-        f"{verdict(difference)}, for {ratio(comparison.macs_ratio)} of its multiply-accumulates"
-        f"{cpu} ({seeds_text(difference.n_seeds)})."
+        f"{gap.text} points {gap.small}, {verdict(difference)}, for "
+        f"{ratio(comparison.macs_ratio)} of its multiply-accumulates{cpu} "
+        f"({seeds_text(difference.seeds)})."
     )
