@@ -77,7 +77,7 @@ def load_dataset(source: str, options: DatasetOptions = DatasetOptions()) -> Ima
 
     Args:
         source: The name ``fashion-mnist``; or a folder that holds the four IDX files, CIFAR-10's
-            python batches, or pictures in class folders; or a ``.toml`` file that says where to
+            binary version, or pictures in class folders; or a ``.toml`` file that says where to
             fetch the four IDX files (see `models.data.download`).
         options: How to read and split it.
 
