@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -97,7 +97,8 @@ def print_table(table: Table, console: Console | None = None) -> None:
     console = console or Console(stderr=False)
     drawn = RichTable(title=table.title or None, title_justify="left", header_style="bold")
     for column in table.columns:
-        drawn.add_column(column.label, justify="left" if column.words else "right")
+        justify: JustifyMethod = "left" if column.words else "right"
+        drawn.add_column(column.label, justify=justify, overflow="fold")
     for entry in table.rows:
         texts: list[Text] = []
         for cell in entry.cells:

@@ -25,6 +25,7 @@ from bicameral.errors import DataError, unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import Cell, Table, columns, estimate_cell, markdown_table, row
+from studies import zoo_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -211,6 +212,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
+    **zoo_tables.TABLES,
 }
 
 

@@ -102,26 +102,6 @@ assess.command(
     name="exports",
     help="Export models for every target and compare them.",
 )
-assess.command(
-    "bicameral.cli.assess_zoo:assess_zoo",
-    name="zoo",
-    help="Measure classifiers alike: accuracy, calibration, robustness, cost.",
-)
-assess.command(
-    "bicameral.cli.assess_pair:assess_pair",
-    name="pair",
-    help="Compare two classifiers, paired by image and seed.",
-)
-assess.command(
-    "bicameral.cli.assess_networks:assess_attention",
-    name="attention",
-    help="Show a ConViT's gates and attention distances.",
-)
-assess.command(
-    "bicameral.cli.assess_networks:assess_spikes",
-    name="spikes",
-    help="Count a spiking network's spikes.",
-)
 app.command(assess)
 
 bench = App(name="bench", help="Measure what something costs on this machine.")

@@ -25,7 +25,7 @@ def assess_pool(
     """Choose the best pair of a trained pool and judge it; writes evaluation.json and report.html.
 
     Args:
-        logits: Folders logits/ of `bicameral train cascade` or `bicameral assess zoo`; several are
+        logits: Folders logits/ of `bicameral train cascade` or of the zoo's study; several are
             one pool, and a network that is in two of them is taken from the first.
         output: Folder for the two files.
         references: Large single networks to compare with; those named wide_residual* by default.

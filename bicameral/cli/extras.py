@@ -16,7 +16,7 @@ EXTRA_PACKAGES: dict[str, tuple[str, ...]] = {
     "export": ("jinja2", "onnx", "onnxslim"),
     "redis": ("redis",),
     "server": (
-        "httptools", "orjson", "prometheus-client", "python-multipart", "starlette", "uvicorn",
+        "fastapi", "httptools", "orjson", "prometheus-client", "python-multipart", "uvicorn",
         "uvloop", "websockets",
     ),
     "tracing": ("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),

@@ -2,28 +2,131 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bicameral.tables import Row, Table
+    from models.zoo.catalogue import ZooEntry
+    from models.zoo.results import EntryEvaluation, ZooEvaluation
 
 
-def zoo(name: str | None = None, /, *, markdown: bool = False) -> int:
+def zoo(name: str | None = None, /) -> int:
     """List the classifiers of the zoo with what was measured, or show one of them.
 
-    The figures come with the project: they are those of FashionMNIST that `bicameral assess zoo`
+    The figures come with the project: they are those of FashionMNIST that `python -m studies zoo`
     measured.
 
     Args:
         name: Entry to show; all are listed without it.
-        markdown: Print all tables as Markdown, as they stand in docs/zoo/README.md.
     """
-    from bicameral.cli.zoo_tables import print_entry, print_zoo
+    from bicameral.tables import print_table
     from models.zoo.catalogue import entry
-    from models.zoo.markdown import markdown_tables
     from models.zoo.results import shipped_evaluation
 
-    if markdown:
-        sys.stdout.write(markdown_tables(shipped_evaluation()))
-    elif name is None:
-        print_zoo(shipped_evaluation())
-    else:
-        print_entry(name, entry(name), shipped_evaluation())
+    evaluation = shipped_evaluation()
+    print_table(_list(evaluation) if name is None else _card(name, entry(name), evaluation))
     return 0
+
+
+def _list(evaluation: ZooEvaluation) -> Table:
+    """Return a row per entry, the most accurate first, and the entries that were not measured."""
+    from bicameral.tables import Table, columns, row
+    from models.zoo.catalogue import CATALOGUE
+
+    absent = [name for name in CATALOGUE if evaluation.entry(name) is None]
+    return Table(
+        title=f"classifiers on {evaluation.n_test} test images of {evaluation.dataset}",
+        columns=columns(
+            "name", "paper", "accuracy %", "seeds", "ECE", "corrupted %", "MACs", "CPU µs", "KiB",
+            "ships", words=2,
+        ),
+        rows=(
+            *(_row(one) for one in evaluation.entries),
+            *(row(name, _paper(name), "not measured yet", *[""] * 7) for name in absent),
+        ),
+        note="accuracy: mean over the trainings (seeds) with its 95 % interval; corrupted: mean "
+        f"over corruptions of three strengths, {evaluation.n_corrupted} images each; CPU: one "
+        f"thread of {evaluation.host} at batch 1, all in turns",
+    )  # fmt: skip
+
+
+def _row(one: EntryEvaluation) -> Row:
+    from bicameral.tables import estimate_cell, integer, magnitude, percent_cell, row
+
+    return row(
+        one.name,
+        _paper(one.name),
+        percent_cell(one.accuracy),
+        len(one.models),
+        estimate_cell(one.ece, 4).text,
+        percent_cell(one.robustness, 1),
+        magnitude(one.macs),
+        integer(one.cpu_us),
+        integer(one.bytes / 1024),
+        "yes" if one.ships else "no",
+    )
+
+
+def _paper(name: str) -> str | None:
+    from models.zoo.catalogue import CATALOGUE
+
+    return f"arXiv {CATALOGUE[name].arxiv}" if name in CATALOGUE else None
+
+
+def _card(name: str, listed: ZooEntry, evaluation: ZooEvaluation) -> Table:
+    """Return what a card says of an entry, what was measured, and how to use it."""
+    from bicameral.tables import Table, columns, row
+
+    one = evaluation.entry(name)
+    facts = {
+        "paper": f"{listed.paper}, {listed.paper_url}",
+        "offers": listed.offers,
+        "published": listed.published or "no figure for the same data was found",
+        **(_measured(one, evaluation) if one else {"measured": "not yet"}),
+        **_uses(one),
+        "card": listed.card,
+    }
+    return Table(
+        title=f"{name}: {listed.title}",
+        columns=columns("what", "says", words=2),
+        rows=tuple(row(what, says) for what, says in facts.items()),
+    )
+
+
+def _measured(one: EntryEvaluation, evaluation: ZooEvaluation) -> dict[str, str]:
+    from bicameral.tables import estimate_cell, integer, magnitude, percent, percent_cell
+
+    accuracy, ece = percent_cell(one.accuracy), estimate_cell(one.ece, 4).text
+    n = len(one.models)
+    corrupted = ", ".join(f"{name}: {percent(value, 1)}" for name, value in one.corrupted.items())
+    return {
+        "accuracy": f"{accuracy.text} % {accuracy.small} on {evaluation.n_test} test images of "
+        f"{evaluation.dataset}, n = {n} training{'s' if n > 1 else ''}; macro F1 "
+        f"{percent(one.macro_f1.value)} %",
+        "calibration": f"ECE {ece}, under corruptions {estimate_cell(one.corrupted_ece, 3).text}; "
+        f"NLL {estimate_cell(one.nll, 3).text} nats",
+        "robustness": f"{percent(one.robustness.value, 1)} % under all corruptions of "
+        f"{evaluation.n_corrupted} images; {corrupted}",
+        "cost": f"{magnitude(one.macs)} multiply-accumulates, {integer(one.parameters)} "
+        f"parameters, {integer(one.bytes / 1024)} KiB, {integer(one.cpu_us)} µs of one thread of "
+        f"{evaluation.host} at batch 1",
+        "good for": one.good_for or "nothing that another entry does not do better",
+    }
+
+
+def _uses(one: EntryEvaluation | None) -> dict[str, str]:
+    """Say how to ask and serve it, and how it was trained."""
+    from edge.shipped import shipped_model, shipped_models
+    from edge.sidecar import read_sidecar
+
+    model = next((each for each in one.models if each in shipped_models()), None) if one else None
+    if model is None:
+        return {"ships": "no"}
+    sidecar = read_sidecar(shipped_model(model))
+    return {
+        "ships": f"yes, as {model}",
+        "ask": f"bicameral classify photo.jpg --model {model}",
+        "serve": "bicameral serve",
+        "trained by": sidecar.training.command,
+        "limits": sidecar.limits,
+    }

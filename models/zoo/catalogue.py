@@ -1,6 +1,6 @@
 """Every entry of the zoo, and the networks it is compared with; needs no torch.
 
-The figures of an entry are not here: `bicameral assess zoo` measures them, and they come from the
+The figures of an entry are not here: `python -m studies zoo` measures them, and they come from the
 file it wrote.
 """
 

@@ -22,8 +22,8 @@ from models.calibration import expected_calibration_error
 from models.classifiers.dataset import LabelledImages
 from models.classifiers.export import copy_classifier
 from models.classifiers.timing import measure_cpu_us
+from models.data.corruptions import corrupt
 from models.host import host_name
-from models.zoo.corruptions import corrupt
 from models.zoo.frozen_features import (
     FrozenAnswers,
     frozen_answers,

@@ -1,50 +1,24 @@
-"""The record of a zoo's evaluation: what tables, page and command line show. Needs no torch.
+"""What was measured of the zoo: the record that ships with the project. Needs no torch.
 
-Accuracies, shares and errors are 0..1. Every interval stands beside the number of images and
-trainings that it rests on.
+`python -m studies zoo` writes it. Accuracies, shares and errors are 0..1.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from bicameral.files import write_json_atomic, write_text_atomic
-from models.cascade.bootstrap import Interval
-from models.cascade.results import Spread
+from bicameral.statistics import Estimate
 from models.records import read_record
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 
 EVALUATION_NAME = "evaluation.json"
-TABLE_NAME = "evaluation.csv"
 
 #: Measures of cost; less is better.
 CostName = Literal["macs", "cpu_us", "bytes"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorruptionRecord:
-    """A corruption as it was applied."""
-
-    name: str
-    unit: str
-    strengths: tuple[float, ...]
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionSummary:
-    """Accuracy and calibration error under one corruption of one strength."""
-
-    corruption: str
-    level: int
-    accuracy: Spread
-    ece: Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +29,13 @@ class EntryEvaluation:
         name: Name of the entry.
         models: Names of the models that were measured, one per training.
         ships: Whether weights ship with the project.
-        accuracy: On the test images, mean over the trainings.
-        accuracy_of_seeds: The same for every training.
-        macro_f1: Mean F1 score of the classes.
-        nll: Mean of -log p(true class), nats.
-        ece: Expected calibration error.
-        robustness: Mean accuracy over all corruptions and strengths.
-        corrupted_ece: Mean calibration error over them.
-        corrupted: Every corruption and strength.
+        accuracy: On the test images, over images and trainings.
+        macro_f1: Mean F1 score of the classes, over trainings.
+        nll: Mean of -log p(true class) in nats, over trainings.
+        ece: Expected calibration error over 15 bins, over trainings.
+        robustness: Mean accuracy over all corruptions and strengths, over images and trainings.
+        corrupted_ece: Mean calibration error over them, over trainings.
+        corrupted: Mean accuracy by corruption and strength, such as ``noise 10``.
         macs: Multiply-accumulates for one image, expected ones of a cascade; None: unknown.
         parameters: Number of weights.
         cpu_us: CPU time for one image at batch 1, of the first model.
@@ -74,14 +47,13 @@ class EntryEvaluation:
     name: str
     models: tuple[str, ...]
     ships: bool
-    accuracy: Interval
-    accuracy_of_seeds: Spread
-    macro_f1: Spread
-    nll: Spread
-    ece: Spread
-    robustness: Interval
-    corrupted_ece: Spread
-    corrupted: tuple[ConditionSummary, ...]
+    accuracy: Estimate
+    macro_f1: Estimate
+    nll: Estimate
+    ece: Estimate
+    robustness: Estimate
+    corrupted_ece: Estimate
+    corrupted: dict[str, float]
     macs: int | None
     parameters: int
     cpu_us: float
@@ -106,20 +78,18 @@ class ZooEvaluation:
         n_test: Test images.
         n_corrupted: How many of them, from the first on, were corrupted.
         seed: Seed of the corruptions.
-        corruptions: What the images went through.
         command: Command line that measured it.
         host: Processor that CPU times were measured on.
         versions: Versions of the software, by name.
         entries: By accuracy, best first.
     """
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     dataset: str
     dataset_sha256: str
     n_test: int
     n_corrupted: int
     seed: int
-    corruptions: tuple[CorruptionRecord, ...]
     command: str
     host: str
     versions: dict[str, str]
@@ -128,17 +98,6 @@ class ZooEvaluation:
     def entry(self, name: str) -> EntryEvaluation | None:
         """Return an entry, or None if it was not measured."""
         return next((one for one in self.entries if one.name == name), None)
-
-
-def write_evaluation(folder: Path, evaluation: ZooEvaluation) -> None:
-    """Write ``evaluation.json`` and ``evaluation.csv``, each whole or not at all."""
-    write_json_atomic(folder / EVALUATION_NAME, asdict(evaluation))
-    rows = [_csv_row(one) for one in evaluation.entries]
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text_atomic(folder / TABLE_NAME, table.getvalue())
 
 
 def read_evaluation(path: Path) -> ZooEvaluation:
@@ -151,7 +110,7 @@ def read_evaluation(path: Path) -> ZooEvaluation:
         path,
         ZooEvaluation,
         what=f"evaluation of a zoo of schema {SCHEMA}",
-        remedy="make it with bicameral assess zoo",
+        remedy="make it with python -m studies zoo",
     )
 
 
@@ -162,30 +121,3 @@ def shipped_evaluation() -> ZooEvaluation:
         DataError: If it is absent or damaged.
     """
     return read_evaluation(Path(str(resources.files("models.zoo"))) / EVALUATION_NAME)
-
-
-def _csv_row(one: EntryEvaluation) -> dict[str, object]:
-    row: dict[str, object] = {
-        "name": one.name,
-        "seeds": len(one.models),
-        "accuracy": one.accuracy.value,
-        "accuracy_low": one.accuracy.low,
-        "accuracy_high": one.accuracy.high,
-        "macro_f1": one.macro_f1.mean,
-        "nll": one.nll.mean,
-        "ece": one.ece.mean,
-        "robustness": one.robustness.value,
-        "robustness_low": one.robustness.low,
-        "robustness_high": one.robustness.high,
-        "corrupted_ece": one.corrupted_ece.mean,
-        "macs": one.macs,
-        "parameters": one.parameters,
-        "cpu_us": one.cpu_us,
-        "bytes": one.bytes,
-        "ships": one.ships,
-    }
-    for condition in one.corrupted:
-        row[f"{condition.corruption}_{condition.level + 1}"] = condition.accuracy.mean
-    return {
-        key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()
-    }

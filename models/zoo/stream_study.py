@@ -12,7 +12,7 @@ from edge.classifier import FeatureClassifier
 from edge.memory_state import MemoryState
 from edge.read_out import entropy_nats, mix, read_out
 from models.classifiers.dataset import ImageDataset, LabelledImages
-from models.zoo.corruptions import corrupt
+from models.data.corruptions import corrupt
 from models.zoo.frozen_features import FrozenAnswers, frozen_answers, joined
 from models.zoo.memory_fitting import StreamAnswers, replay
 

@@ -26,7 +26,8 @@ from server.serving.model_folder import (
     version_order,
 )
 from server.serving.model_slot import NOT_LOADED, READY, IndexEntry, ModelSlot
-from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
+from server.serving.parts import ServingParts
+from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The page of `bicameral assess zoo` in a browser: self-contained, and in nobody's way."""
+"""The page of the zoo's study in a browser: self-contained, and in nobody's way."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 
+from bicameral.page import render_page
 from models.data.sources import load_dataset
-from models.zoo.report import write_report
 from models.zoo.results import ZooEvaluation, shipped_evaluation
+from studies.zoo_page import zoo_page
 
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -28,7 +29,7 @@ def evaluation() -> ZooEvaluation:
 @pytest.fixture(scope="module")
 def report(evaluation: ZooEvaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("zoo") / "zoo.html"
-    write_report(path, evaluation, load_dataset("fashion-mnist").test)
+    path.write_text(render_page(zoo_page(evaluation, load_dataset("fashion-mnist").test)), "utf-8")
     return path
 
 

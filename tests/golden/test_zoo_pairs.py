@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bicameral.statistics import Estimate
+from bicameral.tables import percent_cell, points_cell
 from edge.classifier import FeatureClassifier
 from edge.loading import load_classifier
 from edge.preflight import has_errors, preflight
@@ -14,16 +16,13 @@ from edge.shipped import shipped_model, weights_folder
 from edge.sidecar import read_sidecar
 from models.classifiers.dataset import LabelledImages
 from models.classifiers.datasets import load_dataset
-from models.records import read_record
-from models.zoo.pairs import PairComparison
+from studies.measurements import read_measurements
+from studies.pairs import ON_TEST_IMAGES
+from studies.zoo_tables import RECORDS
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ROOT / "studies" / "fashion_mnist" / "zoo"
-#: Entry, file of its comparison, name of what it was compared with.
-ENTRIES = {
-    "group_to_group": "group_to_group_against_dense_mlp.json",
-    "kernel_head": "kernel_head_against_linear_head.json",
-}
+#: Entry and name of what it was compared with.
+ENTRIES = {"group_to_group": "dense_mlp", "kernel_head": "linear head"}
 MOST_BYTES = 10 * 2**20
 
 
@@ -32,9 +31,11 @@ def test_images() -> LabelledImages:
     return load_dataset("fashion-mnist").test
 
 
-def comparison(entry: str) -> PairComparison:
-    path = STUDIES / ENTRIES[entry]
-    return read_record(path, PairComparison, what="comparison", remedy="compare again")
+def comparison(entry: str) -> dict[tuple[str, str], Estimate]:
+    """Return what was measured of an entry and its counterpart, by condition and quantity."""
+    subject = f"{entry} against {ENTRIES[entry]}"
+    table = read_measurements(RECORDS / f"{entry}.csv")
+    return {key[1:]: one for key, one in table.items() if key[0] == subject}
 
 
 def card(entry: str) -> str:
@@ -72,23 +73,27 @@ def test_the_shipped_model_is_small_and_fit_for_the_nano(entry: str) -> None:
 
 def test_the_sparse_perceptron_is_as_good_as_its_dense_twin_and_faster() -> None:
     found = comparison("group_to_group")
-    assert found.difference.n_seeds == 3
-    assert found.difference.low > -0.005
-    assert all(one.ratio > 1.0 for one in found.cpu)
+    difference = found[ON_TEST_IMAGES, "difference"]
+    assert difference.seeds == 3
+    assert difference.low > -0.005
+    ratios = [one.value for (_, quantity), one in found.items() if quantity == "ratio"]
+    assert len(ratios) == 2
+    assert all(ratio > 1.0 for ratio in ratios)
 
 
 def test_the_kernel_head_answers_as_well_as_the_linear_head() -> None:
-    found = comparison("kernel_head")
-    assert found.difference.n_seeds == 3
-    assert -0.001 < found.difference.low < 0.0 < found.difference.high < 0.001
+    difference = comparison("kernel_head")[ON_TEST_IMAGES, "difference"]
+    assert difference.seeds == 3
+    assert -0.001 < difference.low < 0.0 < difference.high < 0.001
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_the_card_says_what_was_measured(entry: str) -> None:
     found, text = comparison(entry), card(entry)
-    for interval in (found.accuracy, found.other_accuracy, found.difference):
-        low, high = f"{100 * interval.low:.2f}", f"{100 * interval.high:.2f}"
-        assert f"{100 * interval.value:.2f} [{low}, {high}]" in text
-    for one in found.cpu:
-        assert f"{one.ratio:.2f}" in text
-    assert found.host in text
+    for quantity in ("accuracy", "other accuracy"):
+        assert str(percent_cell(found[ON_TEST_IMAGES, quantity])) in text
+    assert str(points_cell(found[ON_TEST_IMAGES, "difference"])) in text
+    for (condition, quantity), one in found.items():
+        if quantity == "ratio":
+            assert f"{one.value:.2f}" in text
+            assert condition.partition(" on ")[2] in text

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from server.limits import BatchLimits
 from server.serving.batching import MicroBatcher
-from server.serving.computation import BatchRecord, Computation, RunCost, Stacking
+from server.serving.computation import BatchRecord, Computation, Stacking
+from server.serving.run_cost import RunCost
 
 pytestmark = pytest.mark.property
 

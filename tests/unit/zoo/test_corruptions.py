@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, UserError
-from models.zoo.corruptions import CORRUPTIONS, conditions, corrupt, definition_sha256
+from models.data.corruptions import CORRUPTIONS, condition_name, conditions, corrupt
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,6 @@ def test_wrong_names_and_levels_are_answered_with_what_there_is(images: np.ndarr
         corrupt(images, "blur", 3)
 
 
-def test_another_definition_has_another_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = definition_sha256(0)
-    assert definition_sha256(1) != before
-    monkeypatch.delitem(CORRUPTIONS, "blur")
-    assert definition_sha256(0) != before
+def test_a_condition_is_called_after_its_strength() -> None:
+    assert condition_name("blur", 0) == "blur 0.5"
+    assert len({condition_name(*one) for one in conditions()}) == 15

@@ -13,10 +13,9 @@ from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
 from models.cascade.results import read_evaluation as read_cascade
 from models.classifiers.datasets import FASHION_MNIST_FOLDER
-from models.zoo.assessment import entry_name
 from models.zoo.catalogue import CATALOGUE, newcomers, zoo_names
-from models.zoo.markdown import markdown_tables
 from models.zoo.results import shipped_evaluation
+from studies.zoo import entry_name
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -89,14 +88,6 @@ def test_every_entry_that_ships_was_measured_on_the_whole_test_set() -> None:
     assert evaluation.n_test == 10_000
     assert {one.name for one in evaluation.entries} >= set(shipped_entries())
     assert FASHION_MNIST_FOLDER.name == evaluation.dataset
-
-
-def test_the_page_of_the_zoo_shows_the_measured_figures() -> None:
-    page = (ROOT / "docs" / "zoo" / "README.md").read_text("utf-8")
-    assert markdown_tables(shipped_evaluation()) in page, (
-        "docs/zoo/README.md is older than evaluation.json: put the output of "
-        "`bicameral zoo --markdown` between its markers"
-    )
 
 
 def test_the_pool_is_joined_by_the_networks_and_heads_of_the_zoo_alone() -> None:

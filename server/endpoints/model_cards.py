@@ -1,0 +1,137 @@
+"""What a person wants to know of a model before using it: its sidecar, in short."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from server.endpoints.open_inference import Authorise
+from server.serving.repository import ModelRepository
+from server.serving.served_model import ServedClassifier, ServedModel
+
+
+class ImageCard(BaseModel):
+    """The canonical image: what a network sees of a picture.
+
+    Attributes:
+        height: Its rows.
+        width: Its columns.
+        color: ``GRAY``, ``RGB`` or ``BGR``.
+        invert: Whether it is the negative of the picture.
+    """
+
+    height: int
+    width: int
+    color: str
+    invert: bool
+
+
+class CascadeCard(BaseModel):
+    """The networks of a cascade.
+
+    Attributes:
+        a: Name of the one that is always asked.
+        b: Name of the one that is asked when A is not sure; null: A's own next stage.
+        threshold: A's score, 0..1, below which B is asked.
+        memory: Whether results are remembered.
+    """
+
+    a: str
+    b: str | None
+    threshold: float
+    memory: bool
+
+
+class ClaimCard(BaseModel):
+    """A measured figure; ``ci95`` is its 95 % interval."""
+
+    metric: str
+    value: float
+    ci95: tuple[float, float] | None
+    n: int
+    split: str
+
+
+class ModelCard(BaseModel):
+    """A model that answers.
+
+    Attributes:
+        name: Its name.
+        version: The version that is served unless a request names another.
+        kind: What it is.
+        labels: Its classes.
+        image: For models that classify pictures.
+        cascade: For cascades.
+        claims: What was measured of it.
+        limits: What it cannot do.
+        license: Its licence.
+    """
+
+    name: str
+    version: str
+    kind: Literal["classifier", "cascade", "agent"]
+    labels: tuple[str, ...]
+    image: ImageCard | None
+    cascade: CascadeCard | None
+    claims: list[ClaimCard]
+    limits: str
+    license: str
+
+
+def model_cards_router(repository: ModelRepository, authorise: Authorise) -> APIRouter:
+    """Build the route.
+
+    Args:
+        repository: The models.
+        authorise: Who may do what.
+    """
+    router = APIRouter(tags=["classify"])
+
+    @router.get("/v1/models")
+    async def read_cards(request: Request) -> list[ModelCard]:
+        """Describe the models that answer, each in the version that is served."""
+        authorise(request.scope, "infer")
+        names = sorted({model.name for model in repository.models()})
+        return [_card(repository.get(name)) for name in names]
+
+    return router
+
+
+def _card(model: ServedModel) -> ModelCard:
+    sidecar = model.sidecar
+    cascade = sidecar.cascade
+    # The name of the fields' source, except where a model is no classifier of pictures.
+    image = model.image if isinstance(model, ServedClassifier) else None
+    return ModelCard(
+        name=model.name,
+        version=model.version,
+        kind=sidecar.kind,
+        labels=model.labels,
+        image=None
+        if image is None
+        else ImageCard(
+            height=image.height, width=image.width, color=image.color, invert=image.invert
+        ),
+        cascade=None
+        if cascade is None
+        else CascadeCard(
+            a=cascade.a.name,
+            b=None if cascade.b is None else cascade.b.name,
+            threshold=cascade.threshold,
+            memory=cascade.memory is not None,
+        ),
+        claims=[
+            ClaimCard(
+                metric=claim.metric,
+                value=claim.value,
+                ci95=claim.ci95,
+                n=claim.n,
+                split=claim.split,
+            )
+            for claim in sidecar.claims
+        ],
+        limits=sidecar.limits,
+        license=sidecar.license,
+    )
