@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: The simulator's tick; the integral is kept per tick.
-TICK_S: Final = 0.05
+from bicameral.simulation import TICK_S
 
 #: Wanted acceleration per m/s of speed error, 1/s.
 _GAIN_PER_S: Final = 1.2

@@ -51,7 +51,7 @@ def bench_simulator(
 def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
     from rich.table import Table
 
-    from sim.pocket.tick_bench import TICK_BUDGET_S
+    from bicameral.simulation import TICK_S
 
     limit_ms = costs[-1].median_ms
     table = Table(title=title, title_justify="left")
@@ -63,7 +63,7 @@ def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
             f"{cost.median_ms:.3f}",
             f"{cost.least_ms:.3f}-{cost.most_ms:.3f}",
             f"{cost.median_ms / limit_ms:.1f}",
-            f"{cost.median_ms / (10.0 * TICK_BUDGET_S):.2f}",
+            f"{cost.median_ms / (10.0 * TICK_S):.2f}",
         )
     return table
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-CARLA_VERSION = "0.9.16"
+from bicameral.simulation import CARLA_VERSION
+
 FAILED_EXIT_CODE = 3
 
 #: Shared library that an import error may name -> the Debian package that holds it.

@@ -10,13 +10,7 @@ from pathlib import Path
 import carla
 
 from bicameral.errors import SimulatorLostError, UserError, VersionMismatchError, unknown_name
-
-#: The only version whose wire format the installed client and the pocket simulator speak.
-SERVER_VERSION = "0.9.16"
-
-#: Length of a tick. 20 Hz is what the CARLA leaderboard runs at
-#: (leaderboard/leaderboard_evaluator.py, ``frame_rate = 20.0``).
-TICK_S = 0.05
+from bicameral.simulation import CARLA_VERSION, TICK_S
 
 #: Loading a town can take this long: the first load in a fresh process generates the map, builds
 #: its scene and compiles the renderer; a real server reads several gigabytes.
@@ -83,7 +77,7 @@ def connect(
         socket.create_connection((host, port), timeout=min(timeout_s, 10.0)).close()
     except OSError as error:
         raise SimulatorLostError(
-            f"nothing answers at {host}:{port} ({error}); expected a CARLA {SERVER_VERSION} server "
+            f"nothing answers at {host}:{port} ({error}); expected a CARLA {CARLA_VERSION} server "
             f"or the pocket simulator: start one with 'bicameral simulate --port {port}'"
         ) from error
     client = carla.Client(host, port, worker_threads=1)
@@ -91,12 +85,12 @@ def connect(
     with simulator_errors(f"asking {host}:{port} for its version"):
         server = client.get_server_version()
     installed = client.get_client_version()
-    if not server == installed == SERVER_VERSION:
+    if not server == installed == CARLA_VERSION:
         raise VersionMismatchError(
             f"the simulator at {host}:{port} is version {server!r} and the installed carla package "
-            f"is {installed!r}; both must be exactly {SERVER_VERSION}, because the wire format "
-            f"differs between versions. Install carla=={SERVER_VERSION} and start a CARLA "
-            f"{SERVER_VERSION} server, or use the pocket simulator: bicameral simulate"
+            f"is {installed!r}; both must be exactly {CARLA_VERSION}, because the wire format "
+            f"differs between versions. Install carla=={CARLA_VERSION} and start a CARLA "
+            f"{CARLA_VERSION} server, or use the pocket simulator: bicameral simulate"
         )
     return client
 

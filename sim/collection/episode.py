@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 import bicameral
 from bicameral.progress import RoutePosition, RouteProgress
 from bicameral.protocols import DrivingAgent
+from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import AGENT_CAMERA, Control, Observation, Pose, Route
-from sim.client.connection import SERVER_VERSION, TICK_S, simulator_errors
+from sim.client.connection import simulator_errors
 from sim.client.ego import Ego
 from sim.client.weather import Weather, apply_weather, perturb_weather, weather_by_name
 from sim.collection.legs import Leg, bursts, draw_legs
@@ -290,5 +291,5 @@ def _describe(
             for leg in legs
         ],
         "settings": plan.describe(),
-        "versions": {"bicameral": bicameral.__version__, "carla": SERVER_VERSION},
+        "versions": {"bicameral": bicameral.__version__, "carla": CARLA_VERSION},
     }

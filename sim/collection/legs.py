@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bicameral.errors import RouteError
+from bicameral.simulation import TICK_S
 from bicameral.types import Pose, Route
-from sim.client.connection import TICK_S
 from sim.collection.plan import CollectionPlan, Disturbances, EpisodePlan
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes

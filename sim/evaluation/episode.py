@@ -16,8 +16,9 @@ import bicameral
 from bicameral.errors import AgentLostError
 from bicameral.progress import RoutePosition, RouteProgress
 from bicameral.protocols import DrivingAgent
+from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import Control, Decision, Observation
-from sim.client.connection import SERVER_VERSION, TICK_S, simulator_errors
+from sim.client.connection import simulator_errors
 from sim.client.ego import CHASE_CAMERA, Collision, Ego
 from sim.client.weather import apply_weather, weather_by_name
 from sim.evaluation.limits import Limits, Referee, Status
@@ -315,8 +316,8 @@ def _identity(spec: EpisodeSpec, disturbance: Disturbance, driven_on: str) -> di
         "repetition": spec.repetition,
         "versions": {
             "bicameral": bicameral.__version__,
-            "carla": SERVER_VERSION,
-            "simulator": SERVER_VERSION,
+            "carla": CARLA_VERSION,
+            "simulator": CARLA_VERSION,
         },
         "trained_on": spec.agent.trained_on,
         "driven_on": driven_on,

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bicameral.simulation import TICK_S
 from bicameral.types import Route
-from sim.client.connection import TICK_S
 from sim.evaluation.limits import Status
 from sim.evaluation.records import EpisodeRecord
 from sim.evaluation.scoring import (

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bicameral.simulation import TICK_S
 from bicameral.types import Pose, Route
-from sim.client.connection import TICK_S
 from sim.client.weather import Weather, perturb_weather
 
 

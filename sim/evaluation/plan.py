@@ -12,8 +12,8 @@ import numpy as np
 
 import bicameral
 from bicameral.errors import ConfigError
+from bicameral.simulation import CARLA_VERSION
 from bicameral.types import Route
-from sim.client.connection import SERVER_VERSION
 from sim.client.weather import weather_by_name
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import STANDARD_LIMITS, Limits
@@ -110,7 +110,7 @@ class EvaluationPlan:
         return {
             "schema": SCHEMA,
             "bicameral": bicameral.__version__,
-            "carla": SERVER_VERSION,
+            "carla": CARLA_VERSION,
             "routes": [
                 {"name": r.name, "town": r.town, "kind": r.kind, "sha256": digest_route(r)}
                 for r in self.routes

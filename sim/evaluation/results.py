@@ -17,9 +17,9 @@ import numpy as np
 import bicameral
 from bicameral.errors import ConfigError, DataError, unknown_name
 from bicameral.files import write_json_atomic
+from bicameral.simulation import CARLA_VERSION
 from bicameral.statistics import Estimate
 from bicameral.types import Route
-from sim.client.connection import SERVER_VERSION
 from sim.evaluation.agents import label_of
 from sim.evaluation.leaderboard import leaderboard_document
 from sim.evaluation.plan import SCHEMA, file_name
@@ -132,7 +132,7 @@ def _block(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "bicameral": bicameral.__version__,
-            "carla": SERVER_VERSION,
+            "carla": CARLA_VERSION,
             "numpy": np.__version__,
             "python": platform.python_version(),
         },

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import MachineError
+from bicameral.simulation import TICK_S
 from bicameral.types import Decision, Observation
 from bicameral.units import kmh_from_mps
-from sim.client.connection import TICK_S
 
 #: VP8 in WebM: the codec that OpenCV's wheel can write and every browser can play.
 VIDEO_SUFFIX = ".webm"

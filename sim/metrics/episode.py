@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.curves import curvature_from_yaw
+from bicameral.simulation import TICK_S
 from bicameral.types import Metric, Route
-from sim.client.connection import TICK_S
 from sim.evaluation.limits import Status
 from sim.evaluation.records import EpisodeRecord, Trajectory
 from sim.metrics.curves import compare_curves

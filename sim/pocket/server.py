@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bicameral.errors import MachineError
 from sim.pocket.map_store import MapStore
+from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
 from sim.pocket.protocol.framing import Request
 from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
@@ -54,7 +55,7 @@ class _Service:
     def __init__(self, world: World, streams: StreamServer) -> None:
         self._world = world
         self._streams = streams
-        self._dispatcher = Dispatcher(world)
+        self._dispatcher = Dispatcher(world, METHODS)
 
     def answer(self, connection: RpcConnection, request: Request) -> tuple[str | None, object]:
         """Answer a call."""

@@ -26,7 +26,6 @@ from sim.pocket.world import spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import DEFAULT_WEATHER, World
 
-TICK_BUDGET_S = 0.05
 _CAMERA_MOUNT = Transform(Vector3(1.5, 0.0, 2.4), Rotation())
 
 
@@ -146,7 +145,7 @@ def _cpu_ms(part: Callable[[], None], count: int) -> float:
 
 def _spawn_vehicle(world: World) -> int:
     description = ActorDescription(0, "vehicle.tesla.model3")
-    actor = spawning.spawn(world, description, world.episode.town.map.spawn_points[0])
+    actor = spawning.spawn(world.episode, description, world.episode.town.map.spawn_points[0])
     world.episode.dynamics.set_control(actor.id, VehicleControl(throttle=0.25))
     return actor.id
 

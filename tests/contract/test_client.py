@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bicameral.errors import SimulatorLostError, UserError, VersionMismatchError
+from bicameral.simulation import TICK_S
 from bicameral.types import AGENT_CAMERA, Control, Pose
 from sim.client import connection
-from sim.client.connection import TICK_S, connect, driven_town, open_town, simulator_kind
+from sim.client.connection import connect, driven_town, open_town, simulator_kind
 from sim.client.ego import CHASE_CAMERA, Ego
 from sim.client.weather import WEATHERS, apply_weather
 
@@ -36,7 +37,7 @@ def test_nobody_at_the_address_is_said_at_once(server):
 
 
 def test_another_version_is_refused_with_what_to_do(server, monkeypatch):
-    monkeypatch.setattr(connection, "SERVER_VERSION", "0.9.15")
+    monkeypatch.setattr(connection, "CARLA_VERSION", "0.9.15")
     with pytest.raises(VersionMismatchError, match=r"'0\.9\.16'.*Install carla==0\.9\.15"):
         connect(server.host, server.port)
 

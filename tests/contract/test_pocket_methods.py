@@ -6,9 +6,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from sim.pocket.methods import traffic_lights
-from sim.pocket.methods.method import Outcome
-from sim.pocket.methods.table import METHODS
+from sim.pocket.methods import METHODS, traffic_lights
+from sim.pocket.methods.dispatch import Outcome
 
 VECTOR = [0.5, 0.0, 0.0]
 LOCATION = [1.0, 2.0, 3.0]

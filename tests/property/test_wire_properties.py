@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from typing import Annotated
 
 import msgpack
 import pytest
@@ -9,16 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bicameral.errors import DataError
+from sim.pocket.dynamics import VehicleControl
+from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.protocol.framing import Request, RequestReader, request_from_message
 from sim.pocket.protocol.values import (
+    ActorDescription,
+    EpisodeSettings,
+    Exactly,
+    Uint8,
     WireError,
-    description_from_wire,
-    number_from_wire,
-    settings_from_wire,
-    transform_from_wire,
-    wire_from_settings,
+    from_wire,
+    to_wire,
 )
-from sim.pocket.protocol.vehicle_values import control_from_wire, physics_from_wire
+from sim.pocket.vehicles import VEHICLE_MODELS, PhysicsControl
 
 VALUES = st.recursive(
     st.none()
@@ -31,13 +35,17 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 ARGUMENTS = st.lists(VALUES.filter(lambda value: value == value), max_size=4)
-READERS = [
-    number_from_wire,
-    transform_from_wire,
-    description_from_wire,
-    settings_from_wire,
-    control_from_wire,
-    physics_from_wire,
+KINDS = [
+    float,
+    Uint8,
+    tuple[Vector3, float, bool],
+    list[float | None],
+    Annotated[tuple[float, ...], Exactly(3)],
+    Transform,
+    ActorDescription,
+    EpisodeSettings,
+    VehicleControl,
+    PhysicsControl,
 ]
 
 
@@ -87,17 +95,17 @@ def test_any_message_is_a_request_or_refused(message):
     assert isinstance(request.method, str)
 
 
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @given(value=VALUES)
-def test_any_value_is_read_or_refused(reader, value):
+def test_any_value_is_read_or_refused(kind, value):
     with contextlib.suppress(WireError):
-        reader(value)
+        from_wire(kind, value)
 
 
 @given(st.floats() | st.integers())
 def test_numbers_that_come_in_are_finite(value):
     try:
-        number = number_from_wire(value)
+        number = from_wire(float, value)
     except WireError:
         return
     assert math.isfinite(number)
@@ -112,4 +120,17 @@ def test_numbers_that_come_in_are_finite(value):
 def test_settings_come_back(synchronous, delta_s, substeps, distance):
     optional = [False] if delta_s is None else [True, delta_s]
     wire = [synchronous, False, optional, True, 0.01, substeps, 0.0, True, distance, 1.0, False]
-    assert wire_from_settings(settings_from_wire(wire)) == wire
+    assert to_wire(from_wire(EpisodeSettings, wire)) == wire
+
+
+@pytest.mark.parametrize("model", VEHICLE_MODELS, ids=lambda model: model.type_id)
+def test_the_physics_of_every_vehicle_comes_back(model):
+    wire = msgpack.unpackb(msgpack.packb(to_wire(model.physics)))
+    assert from_wire(PhysicsControl, wire) == model.physics
+
+
+def test_an_integer_beyond_its_bounds_and_a_short_tuple_are_refused():
+    assert from_wire(Uint8, 255) == 255
+    for kind, value in ((Uint8, 256), (Uint8, -1), (Uint8, True), (tuple[float, float], [1.0])):
+        with pytest.raises(WireError, match="expected an"):
+            from_wire(kind, value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.expert import ExpertAgent, expert_steer
-from agent.longitudinal import TICK_S, SpeedController
+from agent.longitudinal import SpeedController
 from agent.progress import RouteGuide
 from agent.vehicle_model import (
     MAX_STEER_RAD,
@@ -16,6 +16,7 @@ from agent.vehicle_model import (
     steer_limit_rad,
 )
 from bicameral.protocols import DrivingAgent
+from bicameral.simulation import TICK_S
 from bicameral.types import Observation, Pose, RoadOption, Route
 
 pytestmark = pytest.mark.unit

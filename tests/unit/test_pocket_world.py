@@ -1,15 +1,16 @@
 """Clocks, registries and message layouts of the pocket simulator."""
 
 import struct
+from typing import Any
 
 import pytest
 
 from bicameral.errors import UserError
 from sim.pocket.geometry import Rotation, Transform, Vector3
-from sim.pocket.methods.method import Outcome, completes, returns
-from sim.pocket.methods.table import METHODS
+from sim.pocket.methods import METHODS
+from sim.pocket.methods.dispatch import Outcome, completes, returns
 from sim.pocket.protocol import messages
-from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox
+from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox, WireError
 from sim.pocket.world.actors import Actor, ActorRegistry, Identity, Sensor, Vehicle
 from sim.pocket.world.episode import EpisodeClock
 from sim.pocket.world.traffic_managers import TrafficManagerRegistry
@@ -132,14 +133,25 @@ def test_a_header_holds_frame_time_and_pose():
 
 
 def test_a_method_knows_how_many_arguments_it_takes():
-    def handler(_world, _owner, _first, _second=None):
-        return 1
+    def handler(world, first: int, second: Any = None):
+        return world, first, second
 
-    assert returns(handler) == (handler, Outcome.VALUE, 1, 2)
+    method = returns(handler)
+    assert (method.outcome, method.fewest, method.most) == (Outcome.VALUE, 1, 2)
     assert completes(handler).outcome is Outcome.VOID
 
 
-def test_every_method_has_a_docstring_and_takes_world_and_owner():
+def test_a_method_reads_its_arguments_as_what_its_annotations_say():
+    def handler(world, owner, place: Vector3, *others: Any):
+        return world, owner, place, others
+
+    arguments = [[1.0, 2.0, 3.0], "more"]
+    assert returns(handler).call("w", "o", arguments) == ("w", "o", Vector3(1, 2, 3), ("more",))
+    with pytest.raises(WireError):
+        returns(handler).call("w", "o", ["here"])
+
+
+def test_every_method_has_a_docstring():
     for name, method in METHODS.items():
         assert method.handler.__doc__, name
         assert method.fewest <= method.most

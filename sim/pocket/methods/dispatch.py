@@ -1,12 +1,21 @@
-"""From a request to its answer, whatever the request is."""
+"""From a request to its answer, whatever the request is.
+
+A method is a function and the way in which its outcome is wrapped. Parameters that are called
+``world`` and ``owner`` are the world and the connection that asks; every other one is an argument
+of the call, read as what its annotation says: a type of `protocol.values`, or a class of actor,
+which the client names by its id.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple, get_type_hints
 
 from bicameral.errors import BicameralError
-from sim.pocket.methods.method import Method, Outcome
-from sim.pocket.methods.table import METHODS
 from sim.pocket.protocol.framing import (
     VOID_RESULT,
     Request,
@@ -14,13 +23,110 @@ from sim.pocket.protocol.framing import (
     value_result,
     void_error,
 )
-from sim.pocket.protocol.values import WireError
+from sim.pocket.protocol.values import Uint32, WireError, from_wire, reader_of
+from sim.pocket.world.actors import Actor
 from sim.pocket.world.world import World
 
 #: How many unknown names are remembered, so that garbage does not fill the memory.
 _REMEMBERED_UNKNOWN = 1000
+_ANY_COUNT = 100
 
 logger = logging.getLogger(__name__)
+
+
+class Outcome(Enum):
+    """How the answer wraps the outcome."""
+
+    VALUE = "awaited, answers a value"
+    VOID = "awaited, answers only success or an error"
+    FIRED = "not awaited"
+    BARE = "answers a value without a wrapper"
+
+
+class Method(NamedTuple):
+    """One RPC method.
+
+    Attributes:
+        handler: What it does.
+        outcome: How its outcome is wrapped.
+        given: Which of ``world`` and ``owner`` the handler takes, first.
+        readers: What reads each argument; called with the world and the decoded MessagePack.
+        fewest: Fewest arguments.
+        most: Most arguments.
+    """
+
+    handler: Callable[..., Any]
+    outcome: Outcome
+    given: tuple[str, ...]
+    readers: tuple[Callable[[World, Any], Any], ...]
+    fewest: int
+    most: int
+
+    def call(self, world: World, owner: object, arguments: Sequence[Any]) -> Any:
+        """Call the handler with what the arguments mean.
+
+        Args:
+            world: The world.
+            owner: The connection that asks; what it registers ends with it.
+            arguments: Decoded MessagePack, `fewest` to `most` of it.
+
+        Raises:
+            WireError: An argument has the wrong form.
+            UserError: There is no such actor, or the handler refuses.
+        """
+        leading = {"world": world, "owner": owner}
+        read = [reader(world, value) for reader, value in zip(self.readers, arguments)]  # noqa: B905
+        return self.handler(
+            *(leading[name] for name in self.given), *read, *arguments[len(self.readers) :]
+        )
+
+
+def returns(handler: Callable[..., Any]) -> Method:
+    """Declare an awaited method that answers the handler's value."""
+    return _method(handler, Outcome.VALUE)
+
+
+def completes(handler: Callable[..., Any]) -> Method:
+    """Declare an awaited method without a value."""
+    return _method(handler, Outcome.VOID)
+
+
+def fires(handler: Callable[..., Any]) -> Method:
+    """Declare a method whose outcome nobody awaits."""
+    return _method(handler, Outcome.FIRED)
+
+
+def answers_bare(handler: Callable[..., Any]) -> Method:
+    """Declare a method that answers a value without a wrapper."""
+    return _method(handler, Outcome.BARE)
+
+
+def _method(handler: Callable[..., Any], outcome: Outcome) -> Method:
+    kinds = get_type_hints(handler, include_extras=True)
+    parameters = inspect.signature(handler).parameters.values()
+    named = [item for item in parameters if item.kind is not inspect.Parameter.VAR_POSITIONAL]
+    given = tuple(item.name for item in named if item.name in ("world", "owner"))
+    read = named[len(given) :]
+    needed = [item for item in read if item.default is inspect.Parameter.empty]
+    return Method(
+        handler=handler,
+        outcome=outcome,
+        given=given,
+        readers=tuple(_reader(kinds[item.name]) for item in read),
+        fewest=len(needed),
+        most=len(read) if len(named) == len(parameters) else _ANY_COUNT,
+    )
+
+
+def _reader(kind: Any) -> Callable[[World, Any], Any]:
+    if isinstance(kind, type) and issubclass(kind, Actor):
+        return functools.partial(_find_actor, kind)
+    read = reader_of(kind)
+    return lambda _world, value: read(value)
+
+
+def _find_actor(kind: type[Actor], world: World, value: Any) -> Actor:
+    return world.episode.actors.get(from_wire(Uint32, value), kind)
 
 
 class Dispatcher:
@@ -28,10 +134,12 @@ class Dispatcher:
 
     Args:
         world: The world.
+        methods: What clients may call, by name.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, methods: Mapping[str, Method]) -> None:
         self._world = world
+        self._methods = methods
         self._unknown: set[str] = set()
 
     def answer(self, owner: object, request: Request) -> tuple[str | None, object]:
@@ -41,23 +149,30 @@ class Dispatcher:
             owner: The connection that asks; what it registers ends with it.
             request: The call.
         """
-        method = METHODS.get(request.method)
-        count = len(request.arguments)
+        name, count = request.method, len(request.arguments)
+        method = self._methods.get(name)
+        # The errors are worded like those of rpclib, which the real server uses.
         if method is None:
-            self._note_unknown(request.method)
-            return _not_found(request.method, count), None
+            self._note_unknown(name)
+            return (
+                f"rpclib: server could not find function '{name}' with argument count {count + 1}."
+            ), None
         if not method.fewest <= count <= method.most:
-            return _wrong_count(request.method, method, count), None
+            return (
+                f"rpclib: function '{name}' was called with an invalid number of arguments. "
+                f"Expected: {method.most + 1}, got: {count + 1}"
+            ), None
         try:
-            value = method.handler(self._world, owner, *request.arguments)
+            value = method.call(self._world, owner, request.arguments)
         except WireError as error:
-            return f"rpclib: function '{request.method}' got a bad argument: {error}", None
+            return f"rpclib: function '{name}' got a bad argument: {error}", None
         except BicameralError as error:
-            return None, _refusal(method, str(error))
+            refusal = value_error if method.outcome is Outcome.VALUE else void_error
+            return None, refusal(str(error))
         except Exception:
             # A defect of ours must not take down every client.
-            logger.exception("the method %r failed", request.method)
-            return f"rpclib: function '{request.method}' threw an exception", None
+            logger.exception("the method %r failed", name)
+            return f"rpclib: function '{name}' threw an exception", None
         return None, _success(method, value)
 
     def _note_unknown(self, name: str) -> None:
@@ -67,27 +182,7 @@ class Dispatcher:
         logger.warning("a client called the unknown method %r", name[:100])
 
 
-def _not_found(name: str, count: int) -> str:
-    """Word the error like rpclib, which the real server uses."""
-    return f"rpclib: server could not find function '{name}' with argument count {count + 1}."
-
-
-def _wrong_count(name: str, method: Method, count: int) -> str:
-    return (
-        f"rpclib: function '{name}' was called with an invalid number of arguments. "
-        f"Expected: {method.most + 1}, got: {count + 1}"
-    )
-
-
-def _refusal(method: Method, message: str) -> object:
-    if method.outcome is Outcome.VALUE:
-        return value_error(message)
-    return void_error(message)
-
-
 def _success(method: Method, value: object) -> object:
     if method.outcome is Outcome.VALUE:
         return value_result(value)
-    if method.outcome is Outcome.BARE:
-        return value
-    return VOID_RESULT
+    return value if method.outcome is Outcome.BARE else VOID_RESULT

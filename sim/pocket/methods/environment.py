@@ -2,134 +2,111 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from sim.pocket.geometry import Rotation, Transform, Vector3
-from sim.pocket.methods.method import Method, completes, fires, returns
-from sim.pocket.protocol.values import (
-    BoundingBox,
-    fields_from_wire,
-    list_from_wire,
-    number_from_wire,
-    numbers_from_wire,
-    object_ids_from_wire,
-    uint_from_wire,
-    vector_from_wire,
-)
+from sim.pocket.methods.dispatch import Method, completes, fires, returns
+from sim.pocket.protocol.values import BoundingBox, Exactly, Uint8, Uint64
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.world import rays
 from sim.pocket.world.world import World
 
-_WEATHER_FIELDS = 14
+Weather = Annotated[tuple[float, ...], Exactly(14)]
+#: A debug shape is a primitive, a colour, a life time and whether it persists.
+DebugShape = tuple[Any, Any, Any, Any]
+#: A texture is a width, a height and its texels.
+Texture = tuple[Any, Any, Any]
+
 _ANY_LABEL = 255
-_DEBUG_SHAPE_FIELDS = 4
 
 
-def get_weather_parameters(world: World, _owner: object) -> tuple[float, ...]:
+def get_weather_parameters(world: World) -> tuple[float, ...]:
     """Return the weather."""
     return world.weather
 
 
-def set_weather_parameters(world: World, _owner: object, weather: Any) -> None:
+def set_weather_parameters(world: World, weather: Weather) -> None:
     """Change the weather."""
-    world.weather = numbers_from_wire(weather, _WEATHER_FIELDS)
+    world.weather = weather
 
 
-def get_imui_gravity(world: World, _owner: object) -> float:
+def get_imui_gravity(world: World) -> float:
     """Return the gravity that IMU sensors add, m/s^2."""
     return world.imui_gravity
 
 
-def set_imui_gravity(world: World, _owner: object, gravity: Any) -> None:
+def set_imui_gravity(world: World, gravity: float) -> None:
     """Change the gravity that IMU sensors add, m/s^2."""
-    world.imui_gravity = number_from_wire(gravity)
+    world.imui_gravity = gravity
 
 
-def get_all_level_bbs(world: World, _owner: object, label: Any) -> list[BoundingBox]:
+def get_all_level_bbs(world: World, label: Uint8) -> list[BoundingBox]:
     """Return the boxes of the scenery with a tag, world frame."""
-    wanted = uint_from_wire(label, 255)
+    return [box for _number, box, _tag in _scenery(world, label)]
+
+
+def get_environment_objects(world: World, label: Uint8) -> list[list[Any]]:
+    """Return the scenery with a tag; ids count the obstacles of the scene from 1."""
     return [
-        BoundingBox(item.location, item.half_extent, Rotation(0.0, item.yaw_deg, 0.0))
-        for item in world.episode.town.scene.obstacles
-        if wanted in (_ANY_LABEL, item.tag)
+        [Transform(box.location, box.rotation), box, number, _object_name(tag, number), int(tag)]
+        for number, box, tag in _scenery(world, label)
     ]
 
 
-def get_environment_objects(world: World, _owner: object, label: Any) -> list[list[Any]]:
-    """Return the scenery with a tag; ids count the obstacles of the scene from 1."""
-    wanted = uint_from_wire(label, 255)
-    objects = []
-    for number, item in enumerate(world.episode.town.scene.obstacles, start=1):
-        if wanted not in (_ANY_LABEL, item.tag):
-            continue
-        rotation = Rotation(0.0, item.yaw_deg, 0.0)
-        box = BoundingBox(item.location, item.half_extent, rotation)
-        name = _object_name(item.tag, number)
-        objects.append([Transform(item.location, rotation), box, number, name, int(item.tag)])
-    return objects
-
-
-def get_names_of_all_objects(world: World, _owner: object) -> list[str]:
+def get_names_of_all_objects(world: World) -> list[str]:
     """Return the names of the scenery."""
-    obstacles = world.episode.town.scene.obstacles
-    return [_object_name(item.tag, number) for number, item in enumerate(obstacles, start=1)]
+    return [_object_name(tag, number) for number, _box, tag in _scenery(world, _ANY_LABEL)]
 
 
-def enable_environment_objects(
-    _world: World, _owner: object, object_ids: Any, _enabled: Any
-) -> None:
+def enable_environment_objects(_object_ids: list[Uint64], _enabled: Any) -> None:
     """Accept the hiding of scenery; everything stays visible."""
-    object_ids_from_wire(object_ids)
 
 
 def project_point(
-    world: World, _owner: object, location: Any, direction: Any, distance: Any
+    world: World, location: Vector3, direction: Vector3, distance: float
 ) -> list[Any]:
     """Return the first surface in a direction: (found, (location, label))."""
-    start = vector_from_wire(location)
-    reach_m = number_from_wire(distance)
-    end = Vector3(
-        *(a + b * reach_m for a, b in zip(start, vector_from_wire(direction), strict=True))
-    )
-    hits = rays.cast(world.episode.town, start, end)
+    end = Vector3(*(a + b * distance for a, b in zip(location, direction, strict=True)))
+    hits = rays.cast(world.episode.town, location, end)
     if not hits:
         return [False, [Vector3(), int(CityObjectLabel.NONE)]]
     return [True, [hits[0].location, int(hits[0].label)]]
 
 
-def cast_ray(world: World, _owner: object, start: Any, end: Any) -> list[Any]:
+def cast_ray(world: World, start: Vector3, end: Vector3) -> list[Any]:
     """Return the surfaces between two points, near to far."""
-    hits = rays.cast(world.episode.town, vector_from_wire(start), vector_from_wire(end))
+    hits = rays.cast(world.episode.town, start, end)
     return [[hit.location, int(hit.label)] for hit in hits]
 
 
-def query_lights_state(_world: World, _owner: object, _endpoint: Any) -> list[Any]:
+def query_lights_state(_endpoint: Any) -> list[Any]:
     """Return no street lamps: nights are dark here."""
     return []
 
 
-def update_lights_state(
-    _world: World, _owner: object, _endpoint: Any, lights: Any, _discard: Any
-) -> None:
+def update_lights_state(_endpoint: Any, _lights: list[Any], _discard: Any) -> None:
     """Accept new states of street lamps; there are none."""
-    list_from_wire(lights)
 
 
-def accept(_world: World, _owner: object, *_arguments: Any) -> None:
+def accept(*_arguments: Any) -> None:
     """Accept a switch that has no effect here."""
 
 
-def draw_debug_shape(_world: World, _owner: object, shape: Any) -> None:
+def draw_debug_shape(_shape: DebugShape) -> None:
     """Accept a debug shape; cameras do not see any."""
-    fields_from_wire(shape, _DEBUG_SHAPE_FIELDS)
 
 
-def apply_texture_to_objects(
-    _world: World, _owner: object, names: Any, _parameter: Any, texture: Any
-) -> None:
+def apply_texture_to_objects(_names: list[Any], _parameter: Any, _texture: Texture) -> None:
     """Accept a texture; the scenery keeps its own."""
-    list_from_wire(names)
-    fields_from_wire(texture, 3)
+
+
+def _scenery(world: World, label: int) -> Iterator[tuple[int, BoundingBox, int]]:
+    """Yield number, box and tag of every obstacle with a tag."""
+    for number, item in enumerate(world.episode.town.scene.obstacles, start=1):
+        if label in (_ANY_LABEL, item.tag):
+            rotation = Rotation(0.0, item.yaw_deg, 0.0)
+            yield number, BoundingBox(item.location, item.half_extent, rotation), item.tag
 
 
 def _object_name(tag: int, number: int) -> str:

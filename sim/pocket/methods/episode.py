@@ -4,65 +4,58 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.pocket.methods.method import Method, completes, returns
-from sim.pocket.protocol.values import (
-    bool_from_wire,
-    settings_from_wire,
-    str_from_wire,
-    uint_from_wire,
-    wire_from_settings,
-)
+from bicameral.simulation import CARLA_VERSION
+from sim.pocket.methods.dispatch import Method, completes, returns
+from sim.pocket.protocol.values import EpisodeSettings, Uint32, to_wire
 from sim.pocket.world import tick
 from sim.pocket.world.world import World
 
-#: What the official client of this version expects to hear.
-CARLA_VERSION = "0.9.16"
 
-
-def version(_world: World, _owner: object) -> str:
-    """Return the version of CARLA that the server speaks."""
+def version() -> str:
+    """Return the version of CARLA that the server speaks; the official client checks it."""
     return CARLA_VERSION
 
 
-def get_available_maps(world: World, _owner: object) -> list[str]:
+def get_available_maps(world: World) -> list[str]:
     """Return the long names of all maps."""
     return [f"/Game/Carla/Maps/{name}" for name in world.shelf.names()]
 
 
 def load_new_episode(
-    world: World, _owner: object, name: Any, reset_settings: Any, layers: Any = 0xFFFF
+    world: World, name: str, reset_settings: bool, _layers: Uint32 = 0xFFFF
 ) -> None:
     """Begin a new episode; map layers make no difference."""
-    uint_from_wire(layers)
-    world.load(str_from_wire(name), reset_settings=bool_from_wire(reset_settings))
+    world.load(name, reset_settings=reset_settings)
 
 
-def copy_opendrive_to_file(world: World, _owner: object, text: Any, _parameters: Any) -> None:
+def copy_opendrive_to_file(world: World, text: str, _parameters: Any) -> None:
     """Keep an OpenDRIVE text for the load that follows."""
-    world.prepare_opendrive(str_from_wire(text))
+    world.prepare_opendrive(text)
 
 
-def accept_layers(_world: World, _owner: object, _layers: Any) -> None:
+def accept_layers(_layers: Any) -> None:
     """Accept a change of map layers; all are always shown."""
 
 
-def get_episode_info(world: World, _owner: object) -> list[Any]:
+def get_episode_info(world: World) -> list[Any]:
     """Return the episode's id and the token of the snapshots' stream."""
     return [world.episode.episode_id, [world.publisher.token(world.world_stream_id)]]
 
 
-def get_episode_settings(world: World, _owner: object) -> list[Any]:
+def get_episode_settings(world: World) -> list[Any]:
     """Return the settings."""
-    return wire_from_settings(world.settings)
+    return list(to_wire(world.settings))
 
 
-def set_episode_settings(world: World, _owner: object, settings: Any) -> int:
+def set_episode_settings(world: World, settings: EpisodeSettings) -> int:
     """Change the settings; returns the present frame, so that the client does not wait."""
-    world.settings = settings_from_wire(settings)
+    if settings.fixed_delta_s is not None and settings.fixed_delta_s <= 0.0:
+        settings = settings._replace(fixed_delta_s=None)  # none, as in CARLA
+    world.settings = settings
     return world.frame
 
 
-def tick_cue(world: World, _owner: object) -> int:
+def tick_cue(world: World) -> int:
     """Advance a synchronous world by one frame and return it.
 
     An asynchronous world runs by itself; the next frame is returned then.
@@ -72,33 +65,33 @@ def tick_cue(world: World, _owner: object) -> int:
     return tick.advance(world)
 
 
-def get_map_info(world: World, _owner: object) -> list[Any]:
+def get_map_info(world: World) -> list[Any]:
     """Return the map's name and its recommended spawn points."""
     town = world.episode.town
     return [f"Carla/Maps/{town.name}", town.map.spawn_points]
 
 
-def get_map_data(world: World, _owner: object) -> str:
+def get_map_data(world: World) -> str:
     """Return the OpenDRIVE text."""
     return world.episode.town.map.opendrive
 
 
-def get_required_files(_world: World, _owner: object, _folder: Any = "") -> list[str]:
+def get_required_files(_folder: Any = "") -> list[str]:
     """Return no files, so that the client neither downloads nor caches any."""
     return []
 
 
-def request_file(_world: World, _owner: object, _name: Any) -> bytes:
+def request_file(_name: Any) -> bytes:
     """Return an empty file; none was offered."""
     return b""
 
 
-def get_navigation_mesh(_world: World, _owner: object) -> bytes:
+def get_navigation_mesh() -> bytes:
     """Return no mesh: the client then says that walkers have no navigation."""
     return b""
 
 
-def console_command(_world: World, _owner: object, _command: Any) -> bool:
+def console_command(_command: Any) -> bool:
     """Say that no console ran the command."""
     return False
 

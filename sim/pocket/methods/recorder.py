@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.pocket.methods.method import Method, fires, returns
-from sim.pocket.world.world import World
+from sim.pocket.methods.dispatch import Method, fires, returns
 
 _NO_RECORDER = "the pocket simulator has no recorder"
 
 
-def explain_absence(_world: World, _owner: object, *_arguments: Any) -> str:
+def explain_absence(*_arguments: Any) -> str:
     """Return a text that says so; these methods answer texts for people."""
     return _NO_RECORDER
 
 
-def accept(_world: World, _owner: object, *_arguments: Any) -> None:
+def accept(*_arguments: Any) -> None:
     """Accept a setting of the recorder or replayer."""
 
 

@@ -4,53 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.pocket.methods.method import Method, completes, fires, returns
-from sim.pocket.protocol.values import actor_ids_from_wire, str_from_wire, uint_from_wire
+from sim.pocket.methods.dispatch import Method, completes, fires, returns
+from sim.pocket.protocol.values import Uint32
+from sim.pocket.world.actors import Actor
 from sim.pocket.world.world import World
 
 
-def get_sensor_token(world: World, _owner: object, stream_id: Any) -> list[bytes]:
+def get_sensor_token(world: World, stream_id: Uint32) -> list[bytes]:
     """Return where to subscribe to a stream."""
-    return [world.publisher.token(uint_from_wire(stream_id))]
+    return [world.publisher.token(stream_id)]
 
 
-def accept_stream(_world: World, _owner: object, stream_id: Any) -> None:
+def accept_stream(_stream_id: Uint32) -> None:
     """Accept a switch of the ROS bridge; there is none."""
-    uint_from_wire(stream_id)
 
 
-def deny_stream(_world: World, _owner: object, stream_id: Any) -> bool:
+def deny_stream(_stream_id: Uint32) -> bool:
     """Say that a stream does not go to ROS."""
-    uint_from_wire(stream_id)
     return False
 
 
-def send(world: World, _owner: object, actor_id: Any, message: Any) -> None:
+def send(_actor: Actor, _message: str) -> None:
     """Accept a vehicle-to-everything message; nobody receives it."""
-    world.actor(uint_from_wire(actor_id))
-    str_from_wire(message)
 
 
-def set_ignored_vehicles(world: World, _owner: object, actor_id: Any, ignored: Any) -> None:
+def set_ignored_vehicles(_actor: Actor, _ignored: list[Uint32]) -> None:
     """Accept what a lidar should not see; there is no lidar."""
-    world.actor(uint_from_wire(actor_id))
-    actor_ids_from_wire(ignored)
 
 
-def enable_gbuffers(world: World, _owner: object, actor_id: Any, _enabled: Any) -> None:
+def enable_gbuffers(_actor: Actor, _enabled: Any) -> None:
     """Accept a switch of the g-buffers; there are none."""
-    world.actor(uint_from_wire(actor_id))
 
 
-def are_gbuffers_enabled(world: World, _owner: object, actor_id: Any) -> bool:
+def are_gbuffers_enabled(_actor: Actor) -> bool:
     """Say that there are no g-buffers."""
-    world.actor(uint_from_wire(actor_id))
     return False
 
 
-def get_gbuffer_token(world: World, _owner: object, actor_id: Any, _buffer_id: Any) -> bytes:
+def get_gbuffer_token(world: World, _actor: Actor, _buffer_id: Any) -> bytes:
     """Return the token of a stream that stays silent."""
-    world.actor(uint_from_wire(actor_id))
     return world.publisher.token(0)
 
 

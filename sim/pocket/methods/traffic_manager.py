@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.pocket.methods.method import Method, fires, returns
-from sim.pocket.protocol.values import fields_from_wire, str_from_wire, uint_from_wire
+from sim.pocket.methods.dispatch import Method, fires, returns
+from sim.pocket.protocol.values import Uint32
 from sim.pocket.world.world import World
 
 
-def is_traffic_manager_running(world: World, _owner: object, port: Any) -> bool:
+def is_traffic_manager_running(world: World, port: Uint32) -> bool:
     """Say whether a Traffic Manager was announced on a port."""
-    return world.traffic_managers.address(uint_from_wire(port)) is not None
+    return world.traffic_managers.address(port) is not None
 
 
-def get_traffic_manager_running(world: World, _owner: object, port: Any) -> list[Any]:
+def get_traffic_manager_running(world: World, port: Uint32) -> list[Any]:
     """Return (address, port) of a Traffic Manager; ("", 0) when there is none."""
-    number = uint_from_wire(port)
-    address = world.traffic_managers.address(number)
-    return ["", 0] if address is None else [address, number]
+    address = world.traffic_managers.address(port)
+    return ["", 0] if address is None else [address, port]
 
 
-def add_traffic_manager_running(world: World, owner: object, place: Any) -> bool:
+def add_traffic_manager_running(world: World, owner: object, place: tuple[str, Uint32]) -> bool:
     """Announce a Traffic Manager that lives as long as the connection."""
-    address, port = fields_from_wire(place, 2)[:2]
-    return world.traffic_managers.add(str_from_wire(address), uint_from_wire(port), owner)
+    address, port = place
+    return world.traffic_managers.add(address, port, owner)
 
 
-def destroy_traffic_manager(world: World, _owner: object, port: Any) -> None:
+def destroy_traffic_manager(world: World, port: Uint32) -> None:
     """Forget a Traffic Manager."""
-    world.traffic_managers.remove(uint_from_wire(port))
+    world.traffic_managers.remove(port)
 
 
 METHODS: dict[str, Method] = {

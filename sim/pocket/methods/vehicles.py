@@ -2,91 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from sim.pocket.methods.method import Method, fires, returns
-from sim.pocket.protocol.values import (
-    bool_from_wire,
-    fields_from_wire,
-    number_from_wire,
-    numbers_from_wire,
-    uint_from_wire,
-)
-from sim.pocket.protocol.vehicle_values import (
-    control_from_wire,
-    physics_from_wire,
-    wire_from_physics,
-)
+from sim.pocket.dynamics import VehicleControl
+from sim.pocket.methods.dispatch import Method, fires, returns
+from sim.pocket.protocol.values import Exactly, Uint32, UpTo, to_wire
+from sim.pocket.vehicles import PhysicsControl
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Vehicle
 from sim.pocket.world.world import World
 
-_ACKERMANN_FIELDS = 5
-_ACKERMANN_GAINS = 6
+AckermannControl = Annotated[tuple[float, ...], Exactly(5)]
+AckermannGains = Annotated[tuple[float, ...], Exactly(6)]
+WheelNumber = Annotated[int, UpTo(3)]
+
 _WHEEL_TELEMETRY_FIELDS = 11
 
 
-def apply_control_to_vehicle(world: World, _owner: object, actor_id: Any, control: Any) -> None:
+def apply_control_to_vehicle(world: World, vehicle: Vehicle, control: VehicleControl) -> None:
     """Command a vehicle until the next command."""
-    vehicle = _vehicle(world, actor_id)
-    movement.control_vehicle(world.episode, vehicle, control_from_wire(control))
+    movement.control_vehicle(world.episode, vehicle, control)
 
 
-def apply_ackermann_control_to_vehicle(
-    world: World, _owner: object, actor_id: Any, control: Any
-) -> None:
+def apply_ackermann_control_to_vehicle(vehicle: Vehicle, control: AckermannControl) -> None:
     """Command steering angle and speed; a controller chooses throttle and brake each tick."""
-    vehicle = _vehicle(world, actor_id)
-    vehicle.ackermann_target = numbers_from_wire(control, _ACKERMANN_FIELDS)
+    vehicle.ackermann_target = control
 
 
-def get_ackermann_controller_settings(
-    world: World, _owner: object, actor_id: Any
-) -> tuple[float, ...]:
+def get_ackermann_controller_settings(vehicle: Vehicle) -> tuple[float, ...]:
     """Return the gains of the Ackermann controller."""
-    return _vehicle(world, actor_id).ackermann_settings
+    return vehicle.ackermann_settings
 
 
-def apply_ackermann_controller_settings(
-    world: World, _owner: object, actor_id: Any, settings: Any
-) -> None:
+def apply_ackermann_controller_settings(vehicle: Vehicle, settings: AckermannGains) -> None:
     """Change the gains of the Ackermann controller; only the speed's proportional gain counts."""
-    vehicle = _vehicle(world, actor_id)
-    vehicle.ackermann_settings = numbers_from_wire(settings, _ACKERMANN_GAINS)
+    vehicle.ackermann_settings = settings
 
 
-def get_physics_control(world: World, _owner: object, actor_id: Any) -> list[Any]:
+def get_physics_control(world: World, vehicle: Vehicle) -> list[Any]:
     """Return the physics of a vehicle; wheel positions are world centimetres."""
-    vehicle = _vehicle(world, actor_id)
-    return wire_from_physics(world.episode.dynamics.physics(vehicle.id))
+    return list(to_wire(world.episode.dynamics.physics(vehicle.id)))
 
 
-def apply_physics_control(world: World, _owner: object, actor_id: Any, physics: Any) -> None:
+def apply_physics_control(world: World, vehicle: Vehicle, physics: PhysicsControl) -> None:
     """Change the physics of a vehicle; wheel positions are the model's and stay."""
-    vehicle = _vehicle(world, actor_id)
-    world.episode.dynamics.set_physics(vehicle.id, physics_from_wire(physics))
+    world.episode.dynamics.set_physics(vehicle.id, physics)
 
 
-def get_vehicle_light_state(world: World, _owner: object, actor_id: Any) -> list[int]:
+def get_vehicle_light_state(vehicle: Vehicle) -> list[int]:
     """Return the flags of the lamps."""
-    return [_vehicle(world, actor_id).light_state]
+    return [vehicle.light_state]
 
 
-def set_vehicle_light_state(world: World, _owner: object, actor_id: Any, state: Any) -> None:
+def set_vehicle_light_state(vehicle: Vehicle, state: tuple[Uint32]) -> None:
     """Set the flags of the lamps."""
-    vehicle = _vehicle(world, actor_id)
-    vehicle.light_state = uint_from_wire(fields_from_wire(state, 1)[0])
+    (vehicle.light_state,) = state
 
 
-def get_vehicle_light_states(world: World, _owner: object) -> list[list[int]]:
+def get_vehicle_light_states(world: World) -> list[list[int]]:
     """Return the flags of all vehicles."""
     vehicles = world.episode.actors.of_class(Vehicle)
     return [[vehicle.id, vehicle.light_state] for vehicle in vehicles]
 
 
-def get_telemetry_data(world: World, _owner: object, actor_id: Any) -> list[Any]:
+def get_telemetry_data(world: World, vehicle: Vehicle) -> list[Any]:
     """Return speed, controls, engine and gear; of the wheels, friction and speed only."""
-    vehicle = _vehicle(world, actor_id)
     dynamics = world.episode.dynamics
     state, physics = dynamics.state(vehicle.id), dynamics.physics(vehicle.id)
     wheels = []
@@ -108,58 +88,40 @@ def get_telemetry_data(world: World, _owner: object, actor_id: Any) -> list[Any]
     ]
 
 
-def accept_flag(world: World, _owner: object, actor_id: Any, flag: Any) -> None:
+def accept_flag(_vehicle: Vehicle, _flag: bool) -> None:
     """Accept a switch that has no effect here."""
-    _vehicle(world, actor_id)
-    bool_from_wire(flag)
 
 
-def accept_door(world: World, _owner: object, actor_id: Any, door: Any) -> None:
+def accept_door(_vehicle: Vehicle, _door: Uint32) -> None:
     """Accept the opening or closing of a door; doors do not move."""
-    _vehicle(world, actor_id)
-    uint_from_wire(door)
 
 
-def accept_other_physics(world: World, _owner: object, actor_id: Any, *_settings: Any) -> None:
+def accept_other_physics(_vehicle: Vehicle, *_settings: Any) -> None:
     """Accept a change to another physics engine; there is only one."""
-    _vehicle(world, actor_id)
 
 
-def set_wheel_steer_direction(
-    world: World, _owner: object, actor_id: Any, wheel: Any, angle: Any
-) -> None:
-    """Turn a wheel for the eye, in degrees."""
-    vehicle = _vehicle(world, actor_id)
-    vehicle.wheel_angles_deg["steer", uint_from_wire(wheel, 3)] = number_from_wire(angle)
+def set_wheel_steer_direction(vehicle: Vehicle, wheel: WheelNumber, angle_deg: float) -> None:
+    """Turn a wheel for the eye."""
+    vehicle.wheel_angles_deg["steer", wheel] = angle_deg
 
 
-def get_wheel_steer_angle(world: World, _owner: object, actor_id: Any, wheel: Any) -> float:
+def get_wheel_steer_angle(world: World, vehicle: Vehicle, wheel: WheelNumber) -> float:
     """Return the angle of a wheel in degrees, positive right."""
-    vehicle = _vehicle(world, actor_id)
-    number = uint_from_wire(wheel, 3)
-    angle_deg = vehicle.wheel_angles_deg.get(("steer", number))
+    angle_deg = vehicle.wheel_angles_deg.get(("steer", wheel))
     if angle_deg is not None:
         return angle_deg
-    is_front = number < 2
+    is_front = wheel < 2
     return world.episode.dynamics.state(vehicle.id).steer_angle_deg if is_front else 0.0
 
 
-def set_wheel_pitch_angle(
-    world: World, _owner: object, actor_id: Any, wheel: Any, angle: Any
-) -> None:
-    """Roll a wheel for the eye, in degrees."""
-    vehicle = _vehicle(world, actor_id)
-    vehicle.wheel_angles_deg["pitch", uint_from_wire(wheel, 3)] = number_from_wire(angle)
+def set_wheel_pitch_angle(vehicle: Vehicle, wheel: WheelNumber, angle_deg: float) -> None:
+    """Roll a wheel for the eye."""
+    vehicle.wheel_angles_deg["pitch", wheel] = angle_deg
 
 
-def get_wheel_pitch_angle(world: World, _owner: object, actor_id: Any, wheel: Any) -> float:
+def get_wheel_pitch_angle(vehicle: Vehicle, wheel: WheelNumber) -> float:
     """Return the roll of a wheel in degrees."""
-    vehicle = _vehicle(world, actor_id)
-    return vehicle.wheel_angles_deg.get(("pitch", uint_from_wire(wheel, 3)), 0.0)
-
-
-def _vehicle(world: World, actor_id: Any) -> Vehicle:
-    return world.episode.actors.get(uint_from_wire(actor_id), Vehicle)
+    return vehicle.wheel_angles_deg.get(("pitch", wheel), 0.0)
 
 
 METHODS: dict[str, Method] = {

@@ -1,54 +1,81 @@
-"""Checks and conversions of decoded MessagePack values into the simulator's own types.
+"""The simulator's own types as decoded MessagePack, and back.
+
+A struct (a dataclass or a named tuple) is an array of its fields in their order, so that its
+annotations are its layout. An optional value is ``[False]`` or ``[True, value]``. Structs may carry
+more fields than are known; those are ignored.
 
 A client's numbers end up in every other client's snapshot, so none that is not finite or does not
-fit comes in. All functions raise WireError with what was expected.
+fit comes in.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from bicameral.errors import DataError
-from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.geometry import Rotation, Vector3
 
 #: Largest magnitude of any number that a client may set; CARLA's largest maps span 2e4 m.
 MAX_MAGNITUDE = 1e7
-_MAX_UINT32 = 0xFFFFFFFF
-_MAX_UINT64 = 0xFFFFFFFFFFFFFFFF
 _MAX_INT32 = 0x7FFFFFFF
+
+Reader = Callable[[Any], Any]
 
 
 class WireError(DataError):
     """An argument of a call has the wrong form; the real server would say bad cast."""
 
 
+@dataclasses.dataclass(frozen=True)
+class UpTo:
+    """Marks an integer that is at least 0 and at most this."""
+
+    largest: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Exactly:
+    """Marks a tuple of this many numbers."""
+
+    count: int
+
+
+Uint8 = Annotated[int, UpTo(0xFF)]
+Uint32 = Annotated[int, UpTo(0xFFFFFFFF)]
+Uint64 = Annotated[int, UpTo(0xFFFFFFFFFFFFFFFF)]
+
+
 class BoundingBox(NamedTuple):
-    """A box in the actor's frame, or in the world's for scenery; fields in the wire's order."""
+    """A box in the actor's frame, or in the world's for scenery."""
 
     location: Vector3 = Vector3()
     extent: Vector3 = Vector3()
     rotation: Rotation = Rotation()
-    actor_id: int = 0
+    actor_id: Uint32 = 0
 
 
 class AttributeValue(NamedTuple):
     """One attribute of an actor: name, type (see `blueprints`) and value as text."""
 
     name: str
-    type: int
+    type: Uint8
     value: str
 
 
 class ActorDescription(NamedTuple):
     """What a client asks to spawn, and what describes an actor ever after."""
 
-    uid: int
+    uid: Uint32
     type_id: str
     attributes: tuple[AttributeValue, ...] = ()
 
 
 class EpisodeSettings(NamedTuple):
-    """Settings of the simulation; fields in the wire's order, defaults of CARLA 0.9.16."""
+    """Settings of the simulation with the defaults of CARLA 0.9.16."""
 
     synchronous_mode: bool = False
     no_rendering_mode: bool = False
@@ -63,12 +90,58 @@ class EpisodeSettings(NamedTuple):
     spectator_as_ego: bool = True
 
 
-def number_from_wire(value: Any) -> float:
-    """Read a finite number.
+def from_wire(kind: Any, value: Any) -> Any:
+    """Read a value of a type.
+
+    Args:
+        kind: ``float``, ``int`` (signed, 32 bits), ``bool``, ``str``, a struct, a tuple, a list, an
+            optional of these, one of them marked with `UpTo` or `Exactly`, or ``Any``.
+        value: What a client sent.
 
     Raises:
-        WireError: If it is none or larger than `MAX_MAGNITUDE`.
+        WireError: It is something else; says what was expected.
     """
+    return reader_of(kind)(value)
+
+
+@functools.cache
+def reader_of(kind: Any) -> Reader:
+    """Return the function that reads values of a type; see `from_wire`."""
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _marked(*arguments)
+    if origin in (Union, types.UnionType):
+        return functools.partial(_optional, reader_of(arguments[0]))
+    if origin is list:
+        return functools.partial(_array, reader_of(arguments[0]), list)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return functools.partial(_array, reader_of(arguments[0]), tuple)
+    if origin is tuple:
+        return functools.partial(_struct, tuple(map(reader_of, arguments)), tuple)
+    return _struct_reader(kind)
+
+
+def to_wire(value: Any) -> Any:
+    """Write a struct as the array of its fields, and whatever is in it alike."""
+    if dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
+        return [
+            _optional_to_wire(item) if _is_optional(kind) else to_wire(item)
+            for name, kind in get_type_hints(type(value)).items()
+            for item in (getattr(value, name),)
+        ]
+    return [to_wire(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def fields_from_wire(value: Any, count: int) -> list[Any]:
+    """Read an array of at least `count` fields and return so many; surplus ones are ignored."""
+    if not isinstance(value, list) or len(value) < count:
+        raise WireError(f"expected an array of {count} fields, got {_short(value)}")
+    return value[:count]
+
+
+def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, float | int):
         raise WireError(f"expected a number, got {_short(value)}")
     if not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
@@ -76,125 +149,73 @@ def number_from_wire(value: Any) -> float:
     return float(value)
 
 
-def int_from_wire(value: Any) -> int:
-    """Read a signed 32-bit integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_INT32:
-        raise WireError(f"expected an integer, got {_short(value)}")
+def _integer(low: int, high: int, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise WireError(f"expected an integer in {low}..{high}, got {_short(value)}")
     return value
 
 
-def uint_from_wire(value: Any, largest: int = _MAX_UINT32) -> int:
-    """Read an unsigned integer, 32 bits unless told otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
-        raise WireError(f"expected an integer in 0..{largest}, got {_short(value)}")
-    return value
-
-
-def bool_from_wire(value: Any) -> bool:
-    """Read a bool; MessagePack distinguishes it from an integer."""
+def _bool(value: Any) -> bool:
+    """MessagePack distinguishes it from an integer."""
     if not isinstance(value, bool):
         raise WireError(f"expected a bool, got {_short(value)}")
     return value
 
 
-def str_from_wire(value: Any) -> str:
-    """Read a string."""
+def _str(value: Any) -> str:
     if not isinstance(value, str):
         raise WireError(f"expected a string, got {_short(value)}")
     return value
 
 
-def fields_from_wire(value: Any, count: int) -> list[Any]:
-    """Read a struct: an array of at least `count` fields; surplus ones are ignored."""
-    if not isinstance(value, list) or len(value) < count:
-        raise WireError(f"expected an array of {count} fields, got {_short(value)}")
-    return value
-
-
-def list_from_wire(value: Any) -> list[Any]:
-    """Read an array of any length."""
+def _array(item: Reader, make: Callable[[Any], Any], value: Any) -> Any:
     if not isinstance(value, list):
         raise WireError(f"expected an array, got {_short(value)}")
-    return value
+    return make(map(item, value))
 
 
-def actor_ids_from_wire(value: Any) -> list[int]:
-    """Read an array of actor ids."""
-    return [uint_from_wire(actor_id) for actor_id in list_from_wire(value)]
+def _optional(item: Reader, value: Any) -> Any:
+    (is_there,) = fields_from_wire(value, 1)
+    return item(fields_from_wire(value, 2)[1]) if _bool(is_there) else None
 
 
-def numbers_from_wire(value: Any, count: int) -> tuple[float, ...]:
-    """Read `count` numbers."""
-    fields = fields_from_wire(value, count)
-    return tuple(number_from_wire(field) for field in fields[:count])
+def _struct(fields: tuple[Reader, ...], make: Callable[[Any], Any], value: Any) -> Any:
+    values = fields_from_wire(value, len(fields))
+    return make(read(item) for read, item in zip(fields, values, strict=True))
 
 
-def vector_from_wire(value: Any) -> Vector3:
-    """Read a Vector3D or Location."""
-    return Vector3(*numbers_from_wire(value, 3))
+_PLAIN: dict[Any, Reader] = {
+    float: _number,
+    int: functools.partial(_integer, -_MAX_INT32, _MAX_INT32),
+    bool: _bool,
+    str: _str,
+    Any: lambda value: value,
+}
 
 
-def transform_from_wire(value: Any) -> Transform:
-    """Read a Transform: location in metres, rotation in degrees."""
-    location, rotation = fields_from_wire(value, 2)[:2]
-    return Transform(vector_from_wire(location), Rotation(*numbers_from_wire(rotation, 3)))
+def _marked(kind: Any, mark: UpTo | Exactly) -> Reader:
+    if isinstance(mark, UpTo):
+        return functools.partial(_integer, 0, mark.largest)
+    return functools.partial(_struct, (reader_of(get_args(kind)[0]),) * mark.count, tuple)
 
 
-def optional_from_wire(value: Any) -> Any | None:
-    """Read an ``optional<T>``: ``[False]`` or ``[True, value]``."""
-    fields = fields_from_wire(value, 1)
-    if not bool_from_wire(fields[0]):
-        return None
-    return fields_from_wire(value, 2)[1]
-
-
-def description_from_wire(value: Any) -> ActorDescription:
-    """Read an ActorDescription."""
-    uid, type_id, attributes = fields_from_wire(value, 3)[:3]
-    return ActorDescription(
-        uint_from_wire(uid),
-        str_from_wire(type_id),
-        tuple(_attribute_from_wire(attribute) for attribute in list_from_wire(attributes)),
+def _struct_reader(kind: Any) -> Reader:
+    hints = get_type_hints(kind, include_extras=True)
+    fields = tuple(map(reader_of, hints.values()))
+    if issubclass(kind, tuple):
+        return functools.partial(_struct, fields, lambda values: kind(*values))
+    names = tuple(hints)
+    return functools.partial(
+        _struct, fields, lambda values: kind(**dict(zip(names, values, strict=True)))
     )
 
 
-def _attribute_from_wire(value: Any) -> AttributeValue:
-    name, type_number, text = fields_from_wire(value, 3)[:3]
-    return AttributeValue(
-        str_from_wire(name), uint_from_wire(type_number, 255), str_from_wire(text)
-    )
+def _is_optional(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType)
 
 
-def settings_from_wire(value: Any) -> EpisodeSettings:
-    """Read EpisodeSettings; a fixed time step of 0 or less counts as none, as in CARLA."""
-    fields = fields_from_wire(value, len(EpisodeSettings._fields))
-    delta = optional_from_wire(fields[2])
-    delta_s = None if delta is None else number_from_wire(delta)
-    return EpisodeSettings(
-        bool_from_wire(fields[0]),
-        bool_from_wire(fields[1]),
-        delta_s if delta_s is not None and delta_s > 0.0 else None,
-        bool_from_wire(fields[3]),
-        number_from_wire(fields[4]),
-        int_from_wire(fields[5]),
-        number_from_wire(fields[6]),
-        bool_from_wire(fields[7]),
-        number_from_wire(fields[8]),
-        number_from_wire(fields[9]),
-        bool_from_wire(fields[10]),
-    )
-
-
-def wire_from_settings(settings: EpisodeSettings) -> list[Any]:
-    """Write EpisodeSettings."""
-    fields: list[Any] = list(settings)
-    fields[2] = [False] if settings.fixed_delta_s is None else [True, settings.fixed_delta_s]
-    return fields
-
-
-def object_ids_from_wire(value: Any) -> list[int]:
-    """Read an array of 64-bit ids of environment objects."""
-    return [uint_from_wire(object_id, _MAX_UINT64) for object_id in list_from_wire(value)]
+def _optional_to_wire(value: Any) -> list[Any]:
+    return [False] if value is None else [True, to_wire(value)]
 
 
 def _short(value: Any) -> str:

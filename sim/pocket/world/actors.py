@@ -215,6 +215,11 @@ class TrafficLightActor(Actor):
         super().__init__(identity, transform)
         self.light = light
 
+    @property
+    def opendrive_id(self) -> str:
+        """Id of the signal in the map."""
+        return self.light.opendrive_id
+
     def record(self) -> bytes:
         """Return the light's part of the snapshot; its elapsed time changes with every tick."""
         self._record = None

@@ -34,16 +34,42 @@ class EpisodeClock:
         self._steps += 1
 
 
+class Identifiers:
+    """Numbers of actors and streams that were never used, for the life of the server.
+
+    Both count up from fixed numbers, so that the same calls give the same numbers in every process.
+
+    Args:
+        last_stream_id: The last stream that is taken already.
+    """
+
+    def __init__(self, last_stream_id: int) -> None:
+        self._last_actor_id = 0
+        self._last_stream_id = last_stream_id
+
+    def new_actor_id(self) -> int:
+        """Return an actor id that was never used."""
+        self._last_actor_id += 1
+        return self._last_actor_id
+
+    def new_stream_id(self) -> int:
+        """Return a stream id that was never used."""
+        self._last_stream_id += 1
+        return self._last_stream_id
+
+
 class Episode:
     """Everything that a load of a map begins anew.
 
     Args:
         episode_id: Differs from the id of the episode before.
         town: The place.
+        identifiers: Numbers the actors.
 
     Attributes:
         episode_id: See above.
         town: See above.
+        identifiers: See above.
         clock: Simulated time.
         ticks: Ticks since the episode began.
         actors: All actors.
@@ -57,9 +83,10 @@ class Episode:
 
     spectator: Actor
 
-    def __init__(self, episode_id: int, town: Town) -> None:
+    def __init__(self, episode_id: int, town: Town, identifiers: Identifiers) -> None:
         self.episode_id = episode_id
         self.town = town
+        self.identifiers = identifiers
         self.clock = EpisodeClock()
         self.ticks = 0
         self.actors = ActorRegistry()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +27,8 @@ from sim.pocket.world.actors import (
 )
 from sim.pocket.world.cameras import check_camera
 from sim.pocket.world.collisions import is_free
+from sim.pocket.world.episode import Episode
 from sim.pocket.world.speed_limits import DEFAULT_LIMIT_KMH
-
-if TYPE_CHECKING:
-    from sim.pocket.world.episode import Episode
-    from sim.pocket.world.world import World
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
 #: Sensors whose data the client computes itself, so that they have no stream.
@@ -50,16 +47,16 @@ _SIGN_BOX = BoundingBox(Vector3(0.0, 0.0, 1.2), Vector3(0.05, 0.4, 1.2))
 _SPECTATOR_POSE = Transform(Vector3(0.0, 0.0, 30.0), Rotation(-30.0, 0.0, 0.0))
 
 
-def populate(world: World, episode: Episode) -> None:
+def populate(episode: Episode) -> None:
     """Create the actors that every episode has: the spectator, and the map's lights and signs."""
     spectator = Identity(
-        actor_id=world.new_actor_id(), description=ActorDescription(0, "spectator")
+        actor_id=episode.identifiers.new_actor_id(), description=ActorDescription(0, "spectator")
     )
     episode.spectator = Actor(spectator, _SPECTATOR_POSE)
     episode.actors.add(episode.spectator)
     for light in episode.lights.lights:
         identity = Identity(
-            actor_id=world.new_actor_id(),
+            actor_id=episode.identifiers.new_actor_id(),
             description=ActorDescription(0, "traffic.traffic_light"),
             bounding_box=_trigger_box(light.transform, light.trigger_boxes),
             semantic_tag=CityObjectLabel.TRAFFIC_LIGHT,
@@ -68,7 +65,7 @@ def populate(world: World, episode: Episode) -> None:
         episode.light_actor_ids[light.opendrive_id] = identity.actor_id
     for sign in episode.lights.signs:
         identity = Identity(
-            actor_id=world.new_actor_id(),
+            actor_id=episode.identifiers.new_actor_id(),
             description=ActorDescription(0, sign.type_id),
             bounding_box=_SIGN_BOX,
             semantic_tag=CityObjectLabel.TRAFFIC_SIGNS,
@@ -77,12 +74,12 @@ def populate(world: World, episode: Episode) -> None:
 
 
 def spawn(
-    world: World, description: ActorDescription, transform: Transform, parent_id: int = 0
+    episode: Episode, description: ActorDescription, transform: Transform, parent_id: int = 0
 ) -> Actor:
     """Create an actor.
 
     Args:
-        world: Where.
+        episode: Where.
         description: Blueprint and the attributes that differ from its defaults.
         transform: World pose, or pose on the parent.
         parent_id: What to attach it to, or 0.
@@ -91,11 +88,10 @@ def spawn(
         UserError: No such blueprint or parent, an attribute that does not parse, or something
             stands there already.
     """
-    episode = world.episode
     blueprint = blueprint_by_id(description.type_id)
     parent = episode.actors.get(parent_id, Actor) if parent_id else None
     pose = transform if parent is None else compose(parent.transform, transform)
-    actor = _create(world, blueprint, _completed(description, blueprint), pose, parent_id)
+    actor = _create(episode, blueprint, _completed(description, blueprint), pose, parent_id)
     if parent is not None:
         actor.relative = transform
         actor.move(pose, parent.motion)
@@ -135,7 +131,7 @@ def destroy(episode: Episode, actor_id: int) -> bool:
 
 
 def _create(
-    world: World,
+    episode: Episode,
     blueprint: Blueprint,
     description: ActorDescription,
     pose: Transform,
@@ -143,7 +139,7 @@ def _create(
 ) -> Actor:
     kind, _, rest = blueprint.id.partition(".")
     common: dict[str, Any] = {
-        "actor_id": world.new_actor_id(),
+        "actor_id": episode.identifiers.new_actor_id(),
         "description": description,
         "parent_id": parent_id,
     }
@@ -158,8 +154,9 @@ def _create(
         return Walker(Identity(**common, bounding_box=_WALKER_BOX, semantic_tag=tag), pose)
     if kind == "sensor":
         has_stream = blueprint.id not in _CLIENT_SIDE_SENSORS
-        identity = Identity(**common, stream_id=world.new_stream_id() if has_stream else 0)
-        episode = world.episode
+        identity = Identity(
+            **common, stream_id=episode.identifiers.new_stream_id() if has_stream else 0
+        )
         return Sensor(identity, pose, episode.sensors_spawned, episode.ticks)
     if kind == "static" and rest.startswith("prop"):
         half = prop_half_extent(blueprint.id)

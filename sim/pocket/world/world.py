@@ -5,18 +5,15 @@ from __future__ import annotations
 import time
 
 from bicameral.errors import UserError
+from bicameral.simulation import TICK_S
 from sim.pocket.protocol.values import EpisodeSettings
 from sim.pocket.world import spawning
-from sim.pocket.world.actors import Actor
 from sim.pocket.world.cameras import Cameras
-from sim.pocket.world.episode import Episode
+from sim.pocket.world.episode import Episode, Identifiers
 from sim.pocket.world.publisher import Publisher
 from sim.pocket.world.town import Town, TownShelf
 from sim.pocket.world.traffic_managers import TrafficManagerRegistry
 
-#: What a step lasts when the client fixes none: CARLA would measure its wall clock, but then no
-#: run could be repeated.
-DEFAULT_DELTA_S = 0.05
 #: Longer steps than a second are cut; physics has no use for them.
 LONGEST_DELTA_S = 1.0
 #: The name of the map that `copy_opendrive_to_file` prepares.
@@ -30,8 +27,8 @@ _WORLD_STREAM_ID = 1
 class World:
     """The state that the RPC methods read and change.
 
-    Actor, stream and episode ids count up from fixed numbers and frames never restart, so the same
-    calls give the same bytes in every process.
+    Ids count up from fixed numbers and frames never restart, so the same calls give the same bytes
+    in every process.
 
     Args:
         shelf: The towns.
@@ -65,16 +62,18 @@ class World:
         self.traffic_managers = TrafficManagerRegistry()
         self.cameras = Cameras(seed)
         self._started_s = time.monotonic()
-        self._last_actor_id = 0
-        self._last_stream_id = _WORLD_STREAM_ID
+        self._identifiers = Identifiers(_WORLD_STREAM_ID)
         self._last_episode_id = 0
         self._prepared_opendrive: str | None = None
         self.episode = self._begin(shelf.town(town))
 
     @property
     def delta_s(self) -> float:
-        """What the next step lasts."""
-        return min(self.settings.fixed_delta_s or DEFAULT_DELTA_S, LONGEST_DELTA_S)
+        """What the next step lasts.
+
+        When the client fixes nothing, CARLA measures its wall clock; no run could be repeated then.
+        """
+        return min(self.settings.fixed_delta_s or TICK_S, LONGEST_DELTA_S)
 
     @property
     def platform_timestamp_s(self) -> float:
@@ -101,16 +100,6 @@ class World:
         self.weather = DEFAULT_WEATHER
         self.episode = self._begin(town)
 
-    def new_actor_id(self) -> int:
-        """Return an actor id that was never used."""
-        self._last_actor_id += 1
-        return self._last_actor_id
-
-    def new_stream_id(self) -> int:
-        """Return a stream id that was never used."""
-        self._last_stream_id += 1
-        return self._last_stream_id
-
     def substeps(self) -> int:
         """Return into how many parts physics divides a step."""
         settings = self.settings
@@ -118,14 +107,6 @@ class World:
             return 1
         wanted = -int(-self.delta_s // settings.max_substep_delta_s)
         return max(1, min(wanted, settings.max_substeps, 100))
-
-    def actor(self, actor_id: int) -> Actor:
-        """Return an actor.
-
-        Raises:
-            UserError: It does not exist.
-        """
-        return self.episode.actors.get(actor_id, Actor)
 
     def _town(self, name: str) -> Town:
         base = name.rsplit("/", 1)[-1]
@@ -139,6 +120,6 @@ class World:
 
     def _begin(self, town: Town) -> Episode:
         self._last_episode_id += 1
-        episode = Episode(self._last_episode_id, town)
-        spawning.populate(self, episode)
+        episode = Episode(self._last_episode_id, town, self._identifiers)
+        spawning.populate(episode)
         return episode
