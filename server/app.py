@@ -1,4 +1,4 @@
-"""One worker's application: the protocol's endpoint, FastAPI for the rest, and their parts."""
+"""One worker's application: all endpoints, and what they stand on."""
 
 from __future__ import annotations
 
@@ -6,42 +6,36 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import ASGIApp
 
-from bicameral import __version__
 from edge.memory.redis_memory import RedisServer
-from server.endpoints.authorisation import anybody
-from server.endpoints.body_budget import BodyBudget
-from server.endpoints.canonical import canonical_router
-from server.endpoints.classify import ClassifyEndpoint, ErrorAnswer
-from server.endpoints.drive import drive_router
-from server.endpoints.drive_live import drive_live_router
-from server.endpoints.drive_stream import StreamParts, drive_stream_router
-from server.endpoints.failures import answer_failures
-from server.endpoints.learning import learning_router
-from server.endpoints.management import management_router
-from server.endpoints.memory import memory_router
-from server.endpoints.model_cards import model_cards_router
-from server.endpoints.open_inference import (
-    Authorise,
-    OpenInferenceEndpoint,
-    OpenInferenceParts,
-)
-from server.endpoints.origins import OriginGuard, shared_with_origins
-from server.endpoints.page import page_router
-from server.instrumentation import Instrumented
+from server.http.authorisation import Authorise
+from server.http.canonical import canonical_endpoint
+from server.http.classify import classify_endpoint
+from server.http.drive import drive_endpoints
+from server.http.drive_live import drive_live_endpoint
+from server.http.drive_stream import StreamParts, drive_stream_endpoint
+from server.http.endpoint import Endpoint
+from server.http.learning import learning_endpoints
+from server.http.management import management_endpoints
+from server.http.memory import memory_endpoints
+from server.http.model_cards import model_cards_endpoint
+from server.http.open_inference import OpenInference
+from server.http.openapi import document_endpoint
+from server.http.origins import shared_with_origins
+from server.http.page import page_endpoints
+from server.http.stack import HttpStack, StackParts
 from server.limits import ServerSettings
 from server.live_board import LiveBoard
 from server.metrics import Metrics
 from server.processes.assignment import Assignment
 from server.processes.replication import ReplicatedRepository, ReplicationTimes
-from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureDecoder
 from server.serving.repository import ModelRepository
+from server.serving.served_model import ServingParts
 from server.tracing import Traced, Tracing
 
 _log = logging.getLogger(__name__)
@@ -54,7 +48,7 @@ def create_app(
     settings: ServerSettings,
     folders: Sequence[Path],
     assignment: Assignment,
-    authorise: Authorise = anybody,
+    authorise: Authorise | None = None,
     tracing: Tracing | None = None,
 ) -> ASGIApp:
     """Build the application of one worker; nothing is loaded before its lifespan begins.
@@ -63,7 +57,7 @@ def create_app(
         settings: Limits, and where results are remembered.
         folders: Folders of models, see `server.serving.model_folder`.
         assignment: Which worker this is.
-        authorise: Who may do what.
+        authorise: Who may do what; None: everybody may do everything.
         tracing: Makes traces of requests; it is closed with the application. None: there are none.
     """
     metrics = Metrics(assignment.folder.metrics, assignment.slot)
@@ -72,7 +66,7 @@ def create_app(
     replicated = ReplicatedRepository(repository, assignment, times, settings.learning)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         await replicated.start()
         sampling = asyncio.create_task(_keep_sampling(metrics, repository))
         try:
@@ -83,79 +77,47 @@ def create_app(
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
-    # The pages that FastAPI makes of the document fetch their scripts from elsewhere.
-    rest = FastAPI(
-        title="bicameral",
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        # With a default, FastAPI does not describe the 422 that is never answered here.
-        responses={status: {"model": ErrorAnswer} for status in (401, 403, "default")},
-    )
-    answer_failures(rest)
-    rest.include_router(management_router(replicated, metrics, authorise))
-    classify = ClassifyEndpoint(repository, settings.requests, authorise)
-    rest.include_router(classify.router())
-    rest.include_router(drive_router(repository, settings.requests, authorise))
     board = LiveBoard(assignment.folder.live, assignment.slot)
     # Its status goes first when a worker ends.
     is_serving = assignment.folder.status(assignment.slot).exists
-    rest.include_router(drive_live_router(repository, board, authorise, is_serving))
-    rest.include_router(
-        drive_stream_router(
-            StreamParts(
-                repository=repository,
-                requests=settings.requests,
-                streams=settings.streams,
-                metrics=metrics,
-                board=board,
-                authorise=authorise,
-            )
-        )
+    stream = StreamParts(
+        repository=repository,
+        requests=settings.requests,
+        streams=settings.streams,
+        metrics=metrics,
+        board=board,
     )
-    rest.include_router(memory_router(repository, replicated, authorise))
-    limits = settings.requests, settings.learning
-    rest.include_router(learning_router(repository, replicated, limits, authorise))
-    rest.include_router(model_cards_router(repository, authorise))
-    rest.include_router(canonical_router(repository, settings.requests, authorise))
-    rest.include_router(page_router())
-    open_inference = OpenInferenceEndpoint(
-        OpenInferenceParts(
+    endpoints: list[Endpoint] = [
+        classify_endpoint(repository, settings.requests),
+        *OpenInference(
             repository=repository,
             control=replicated,
-            limits=settings.requests,
             why_not_ready=replicated.why_not_ready,
             totals=metrics.totals,
-            authorise=authorise,
-        )
+        ).endpoints(),
+        *drive_endpoints(repository),
+        drive_live_endpoint(repository, board, is_serving),
+        canonical_endpoint(repository),
+        model_cards_endpoint(repository),
+        *memory_endpoints(repository, replicated),
+        *learning_endpoints(repository, replicated, settings.learning),
+        *management_endpoints(replicated, metrics),
+        *page_endpoints(),
+    ]
+    parts = StackParts(
+        settings=settings,
+        metrics=metrics,
+        lifespan=Router(lifespan=lifespan),
+        authorise=authorise,
+        log_requests=assignment.logs.requests,
     )
-    routed = _Routed(open_inference, classify, rest)
-    bounded = BodyBudget(routed, settings.requests.max_held_bytes)
-    guarded = OriginGuard(bounded, settings.cors_origin, local=settings.local)
-    app: ASGIApp = Instrumented(guarded, metrics, log_requests=assignment.logs.requests)
+    app: ASGIApp = HttpStack(
+        parts, [*endpoints, document_endpoint(endpoints)], [drive_stream_endpoint(stream)]
+    )
     if tracing is not None:
         app = Traced(app, tracing)
     # Outermost, so that every answer, also of a failure, may be read by those who are allowed to.
     return shared_with_origins(app, settings.cors_origin)
-
-
-@dataclass(frozen=True, slots=True)
-class _Routed:
-    """Sends what needs no framework past it, since its routing costs more than a tiny network."""
-
-    open_inference: ASGIApp
-    classify: ClassifyEndpoint
-    rest: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self.rest
-        if scope["type"] == "http":
-            if f"{scope['path']}/".startswith("/v2/"):
-                app = self.open_inference
-            elif self.classify.takes(scope):
-                app = self.classify
-        await app(scope, receive, send)
 
 
 def _repository(

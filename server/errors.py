@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import Repr
 
-from bicameral.errors import BicameralError
+from pydantic import ValidationError
+
+from bicameral.errors import BicameralError, MachineError, UserError
+
+#: What does not fit a thousand times over is told by its first problems.
+_TOLD_PROBLEMS = 5
+
+_repr = Repr()
+_repr.maxlevel = 2
+_repr.maxlist = 8
+_repr.maxdict = 4
+_repr.maxstring = _repr.maxother = 80
 
 
 class RequestError(BicameralError):
@@ -21,3 +33,36 @@ class RequestError(BicameralError):
         self.status = status
         self.message = message
         self.headers: Mapping[str, str] = headers or {}
+
+
+def request_error(error: BicameralError) -> RequestError:
+    """Return the refusal that stands for an error: 400 for the user's, 503 for the machine's."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, UserError):
+        return RequestError(400, str(error))
+    if isinstance(error, MachineError):
+        return RequestError(503, str(error))
+    return RequestError(500, str(error))
+
+
+def unfit(what: str, error: ValidationError, place: str = "") -> RequestError:
+    """Return the refusal of something whose fields do not fit; it names the fields.
+
+    Args:
+        what: What it is.
+        error: Pydantic's.
+        place: Goes before the fields' names, e.g. ``query.``.
+    """
+    problems = error.errors(include_url=False, include_input=False)
+    told = "; ".join(
+        f"{place}{'.'.join(map(str, problem['loc'])) or 'JSON'}: {problem['msg']}"
+        for problem in problems[:_TOLD_PROBLEMS]
+    )
+    more = f"; and {len(problems) - _TOLD_PROBLEMS} more" if problems[_TOLD_PROBLEMS:] else ""
+    return RequestError(400, f"{what} does not fit: {told}{more}")
+
+
+def shown(value: object) -> str:
+    """Return a value of a request as text, cut off so that no request makes a message long."""
+    return _repr.repr(value)

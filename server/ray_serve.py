@@ -19,8 +19,7 @@ from bicameral.errors import ConfigError, MissingExtraError
 from edge.shipped import weights_folder
 from server.api_keys import KeyFile
 from server.app import create_app
-from server.endpoints.authorisation import KeyHolders, anybody
-from server.endpoints.open_inference import Authorise
+from server.http.authorisation import Authorise, KeyHolders
 from server.limits import ServerSettings
 from server.logs import LogSettings
 from server.processes.assignment import Assignment
@@ -93,9 +92,8 @@ def application(arguments: dict[str, Any]) -> Any:
     given = ReplicaArguments.from_args(arguments)
     settings, folders = given.settings, given.folders or (weights_folder(),)
     scan_folders(folders)  # refuses what is no folder before anything starts
-    authorise: Authorise = anybody
-    if settings.api_keys is not None:
-        authorise = KeyHolders(KeyFile(settings.api_keys))
+    keys = settings.api_keys
+    authorise = None if keys is None else KeyHolders(KeyFile(keys))
     try:
         from ray import serve
     except ImportError as error:
@@ -123,7 +121,7 @@ class Replica:
         self,
         settings: ServerSettings,
         folders: Sequence[Path],
-        authorise: Authorise,
+        authorise: Authorise | None,
         name: str,
     ) -> None:
         """Prepare; nothing is loaded before the lifespan begins.
@@ -131,7 +129,7 @@ class Replica:
         Args:
             settings: Limits, and where results are remembered.
             folders: Folders of models.
-            authorise: Who may do what.
+            authorise: Who may do what; None: everybody may do everything.
             name: How answers call this replica.
         """
         self._settings = settings

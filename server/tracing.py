@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bicameral import __version__
 from bicameral.errors import ConfigError, MissingExtraError
 from server.logs import current_trace_id
-from server.serving.request_record import RecordedRun, RequestRecord, current_record
+from server.serving.computation import RecordedRun, RequestRecord, current_record
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -91,7 +91,7 @@ class Tracing:
             record: What happened inside of the model.
         """
         if span.is_recording():
-            route = _route(scope, status)
+            route = _route(scope)
             span.update_name(f"{scope['method']} {route}")
             span.set_attributes(_attributes(scope, route, status, record))
             if status is None or status >= 500:
@@ -180,24 +180,10 @@ def _attributes(
     return found
 
 
-def _route(scope: Scope, status: int | None) -> str:
+def _route(scope: Scope) -> str:
     """Return the path with placeholders for names, so that spans of one kind have one name."""
-    if "route" in scope:  # FastAPI's
-        return str(scope["route"].path)
-    if status == 404:  # anybody may ask for anything
-        return "unknown"
-    match scope["path"].strip("/").split("/"):
-        case ["v2", "models", _, "versions", _, *rest]:
-            return "/".join(["/v2/models/{model}/versions/{version}", *rest])
-        case ["v2", "models", "stats"]:
-            return "/v2/models/stats"
-        case ["v2", "models", _, *rest]:
-            return "/".join(["/v2/models/{model}", *rest])
-        case ["v1", what, _]:
-            return f"/v1/{what}/{{model}}"
-        case ["v2", "repository", "models", _, *rest]:
-            return "/".join(["/v2/repository/models/{model}", *rest])
-    return str(scope["path"])
+    # Anybody may ask for anything.
+    return str(scope["route"].path).replace(":path}", "}") if "route" in scope else "unknown"
 
 
 def start_tracing(environment: Mapping[str, str] = os.environ) -> Tracing:

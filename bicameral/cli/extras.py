@@ -16,7 +16,7 @@ EXTRA_PACKAGES: dict[str, tuple[str, ...]] = {
     "export": ("jinja2", "onnx", "onnxslim"),
     "redis": ("redis",),
     "server": (
-        "fastapi", "httptools", "orjson", "prometheus-client", "python-multipart", "uvicorn",
+        "httptools", "orjson", "prometheus-client", "python-multipart", "starlette", "uvicorn",
         "uvloop", "websockets",
     ),
     "tracing": ("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),

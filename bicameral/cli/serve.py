@@ -91,7 +91,7 @@ def _worker_app(
 ) -> ASGIApp:
     """Build a worker's application, in its process: the supervisor needs none of its libraries."""
     from server.app import create_app
-    from server.endpoints.authorisation import KeyHolders, anybody
+    from server.http.authorisation import KeyHolders
     from server.tracing import start_tracing
 
     return create_app(
@@ -99,6 +99,6 @@ def _worker_app(
         folders,
         assignment,
         # As the supervisor has read them, so that a worker can begin while the file is broken.
-        KeyHolders(keys) if keys else anybody,
+        KeyHolders(keys) if keys else None,
         start_tracing() if tracing else None,
     )

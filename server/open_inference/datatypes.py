@@ -16,8 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.errors import RequestError
-from server.open_inference.messages import shown
+from server.errors import RequestError, shown
 
 #: Each element of a BYTES tensor is preceded by its length.
 _LENGTH: Final = struct.Struct("<I")

@@ -13,7 +13,8 @@ from typing import Any, Final
 import bicameral
 from server.metrics import ModelTotals
 from server.serving.model_slot import IndexEntry
-from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, V2Spec
+from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
+from server.serving.tensors import V2Spec
 
 EXTENSIONS: Final = (
     "binary_tensor_data",

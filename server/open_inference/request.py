@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from server.errors import RequestError
+from server.errors import RequestError, shown
 from server.open_inference.datatypes import (
     DATATYPE_NAMES,
     DATATYPES,
@@ -23,8 +23,7 @@ from server.open_inference.datatypes import (
     bytes_elements,
     bytes_from_json,
 )
-from server.open_inference.messages import shown
-from server.serving.served_model import Tensor
+from server.serving.tensors import Tensor
 
 T = TypeVar("T")
 

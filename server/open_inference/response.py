@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from server.errors import RequestError
+from server.errors import RequestError, shown
 from server.open_inference.classification import top_classes
 from server.open_inference.datatypes import bytes_from_elements, datatype_of
-from server.open_inference.messages import shown
-from server.serving.served_model import Tensor
+from server.serving.tensors import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,10 @@ from bicameral.types import CameraSpec, Decision, Observation, Pose, RoadOption,
 from edge.dual_head import DualHeadModel
 from edge.session import open_session
 from edge.sidecar import read_model_bytes, read_sidecar
-from server.serving.computation import Computation
+from server.serving.computation import Computation, RunCost, measure_run_cost
 from server.serving.graph_tensors import GraphTensorModel
-from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureTarget
-from server.serving.run_cost import RunCost, measure_run_cost
-from server.serving.served_model import ModelVersion, RequestContext
+from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 
 #: Length of the road on which single decisions are made; the speed is previewed for 0.2 s, so no
 #: vehicle sees its end.

@@ -18,15 +18,19 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from server.errors import RequestError
 from server.limits import BatchLimits
-from server.serving.computation import BatchRecord, Computation
-from server.serving.request_record import RequestRecord, current_record
+from server.serving.computation import (
+    BatchRecord,
+    Computation,
+    RequestRecord,
+    current_record,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,16 @@ class _Request:
     future: asyncio.Future[Any]
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Batch:
+    """Requests that run together; without any, there is nothing to run."""
+
+    requests: list[_Request] = field(default_factory=list)
+    rows: int = 0
+    cost_s: float = 0.0
+    in_place: bool = False
+
+
 class _Failure:
     """An exception on its way to the request that it belongs to."""
 
@@ -64,7 +78,11 @@ _Answers = list[tuple[_Request, Any]]
 
 
 class MicroBatcher:
-    """The queue of one model. Belongs to one event loop; only its runs may be elsewhere."""
+    """The queue of one model. Belongs to one event loop; only its runs may be elsewhere.
+
+    Attributes:
+        running_rows: Rows of the run that goes on; 0 if none does.
+    """
 
     def __init__(
         self,
@@ -79,6 +97,7 @@ class MicroBatcher:
             limits: Sizes and times.
             on_batch: Told about every run, on the event loop.
         """
+        self.running_rows = 0
         self._name = name
         self._limits = limits
         self._on_batch = on_batch
@@ -89,7 +108,6 @@ class MicroBatcher:
         self._closed = False
         self._queued_s = 0.0
         self._running_s = 0.0
-        self._running_rows = 0
         #: Time that runs take, relative to their cost.
         self._slowness = 1.0
         self._thread: ThreadPoolExecutor | None = None
@@ -98,11 +116,6 @@ class MicroBatcher:
     def queued_requests(self) -> int:
         """Requests that wait for a run."""
         return len(self._queue)
-
-    @property
-    def running_rows(self) -> int:
-        """Rows of the run that goes on; 0 if none does."""
-        return self._running_rows
 
     async def submit(
         self,
@@ -130,7 +143,10 @@ class MicroBatcher:
         """
         loop = asyncio.get_running_loop()
         now_s = time.monotonic()
-        self._require_time(deadline_s, now_s)
+        if self._closed:
+            raise self._unloaded()
+        if deadline_s is not None and deadline_s < now_s:
+            raise self._too_late()
         cost_s = computation.cost.seconds(rows)
         if self._idle and self._in_place(computation, cost_s):
             # Whatever else arrives in this turn of the loop is run together at the end of it.
@@ -166,8 +182,7 @@ class MicroBatcher:
         with self._lock:
             waiting, self._queued_s = list(self._queue), 0.0
             self._queue.clear()
-        for request in waiting:
-            _settle(request, _Failure(self._unloaded()))
+        self._deliver([(request, _Failure(self._unloaded())) for request in waiting])
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
@@ -197,13 +212,14 @@ class MicroBatcher:
             self._idle = True
             return
         batch, late = self._take(only_long=False)
-        self._deliver(late)
-        if not batch:
+        if late:
+            self._deliver(late)
+        if not batch.requests:
             self._idle = True
             return
-        loop = batch[0].future.get_loop()
-        if self._in_place(batch[0].computation, _joint_cost_s(batch)):
-            answers, record = self._run(batch, in_place=True)
+        loop = batch.requests[0].future.get_loop()
+        if batch.in_place:
+            answers, record = self._run(batch)
             self._deliver(answers, record)
             loop.call_soon(self._continue)
             return
@@ -212,17 +228,17 @@ class MicroBatcher:
         try:
             self._thread.submit(self._work, batch, loop)
         except RuntimeError:  # closed in the meantime
-            self._deliver([(request, _Failure(self._unloaded())) for request in batch])
+            self._deliver([(request, _Failure(self._unloaded())) for request in batch.requests])
 
-    def _work(self, batch: list[_Request], loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         """Run batches in the thread, as long as there are long ones; then go back to the loop."""
-        while batch:
-            answers, record = self._run(batch, in_place=False)
+        while batch.requests:
+            answers, record = self._run(batch)
             batch, late = self._take(only_long=True)
-            after = self._deliver if batch else self._deliver_last
+            after = self._deliver if batch.requests else self._deliver_last
             loop.call_soon_threadsafe(after, [*answers, *late], record)
 
-    def _take(self, *, only_long: bool) -> tuple[list[_Request], _Answers]:
+    def _take(self, *, only_long: bool) -> tuple[_Batch, _Answers]:
         """Take the next batch from the queue: the first request, and those that can go with it.
 
         Args:
@@ -231,40 +247,51 @@ class MicroBatcher:
         Returns:
             The batch, and refusals of requests whose deadline has passed.
         """
+        late: _Answers = []
+        kept: list[_Request] = []
+        batch, row_limit = _Batch(), 0
         with self._lock:
-            late = self._take_late()
-            batch: list[_Request] = []
-            if self._queue:
-                batch = _fitting(self._queue, self._row_limit(self._queue[0]))
-                computation = batch[0].computation
-                if only_long and self._in_place(computation, _joint_cost_s(batch)):
-                    batch = []
-            if batch:
-                taken = set(map(id, batch))
-                kept = [request for request in self._queue if id(request) not in taken]
-                self._queue.clear()
-                self._queue.extend(kept)
+            now_s = time.monotonic()
+            for request in self._queue:
+                if request.deadline_s is not None and request.deadline_s < now_s:
+                    late.append((request, _Failure(self._too_late())))
+                elif not batch.requests:
+                    row_limit = self._row_limit(request)
+                    batch.requests.append(request)
+                    batch.rows = request.rows
+                elif request.computation is not batch.requests[0].computation:
+                    kept.append(request)
+                elif batch.rows + request.rows <= row_limit:
+                    batch.requests.append(request)
+                    batch.rows += request.rows
+                else:  # nobody overtakes one that must wait for its computation
+                    row_limit = 0
+                    kept.append(request)
+            if batch.requests:
+                computation = batch.requests[0].computation
+                batch.cost_s = computation.cost.seconds(batch.rows)
+                batch.in_place = self._in_place(computation, batch.cost_s)
+                if batch.in_place and only_long:
+                    kept, batch = self._in_order(batch.requests, kept), _Batch()
+            self._queue.clear()
             # Summed anew, so that no rounding can pile up.
-            self._queued_s = sum(request.cost_s for request in self._queue)
-            self._running_s = _joint_cost_s(batch) if batch else 0.0
-            self._running_rows = sum(request.rows for request in batch)
+            self._queued_s = 0.0
+            for request in kept:
+                self._queue.append(request)
+                self._queued_s += request.cost_s
+            self._running_s, self.running_rows = batch.cost_s, batch.rows
         return batch, late
 
-    def _take_late(self) -> _Answers:
-        """Remove the requests whose deadline has passed; the caller holds the lock."""
-        now_s = time.monotonic()
-        late = [
-            request
-            for request in self._queue
-            if request.deadline_s is not None and request.deadline_s < now_s
-        ]
-        for request in late:
-            self._queue.remove(request)
-        return [(request, _Failure(self._too_late())) for request in late]
+    def _in_order(self, taken: list[_Request], kept: list[_Request]) -> list[_Request]:
+        """Return requests of the queue in its order."""
+        present = {id(request) for request in (*taken, *kept)}
+        return [request for request in self._queue if id(request) in present]
 
     def _row_limit(self, first: _Request) -> int:
         """Return how many rows the batch of this request may have."""
         computation, limits = first.computation, self._limits
+        if computation.stacking is None:
+            return 0
         # A batch of short requests stays short enough for the loop.
         longest_s = (
             limits.in_place_s if self._in_place(computation, first.cost_s) else limits.max_run_s
@@ -274,30 +301,37 @@ class MicroBatcher:
     def _in_place(self, computation: Computation[Any, Any], cost_s: float) -> bool:
         return cost_s <= self._limits.in_place_s and not computation.blocking
 
-    def _run(self, batch: list[_Request], *, in_place: bool) -> tuple[_Answers, BatchRecord]:
+    def _run(self, batch: _Batch) -> tuple[_Answers, BatchRecord]:
         """Compute a batch; every request gets its answer or its own exception."""
+        requests = batch.requests
         start_s = time.monotonic()
         begin_s = time.perf_counter()
-        answers = _compute(batch)
+        answers = _compute(requests)
         run_s = time.perf_counter() - begin_s
         with self._lock:
-            self._slowness += _FOLLOW * (run_s / _joint_cost_s(batch) - self._slowness)
+            self._slowness += _FOLLOW * (run_s / batch.cost_s - self._slowness)
+        waits_s = [start_s - request.arrived_s for request in requests]
         record = BatchRecord(
-            computation=batch[0].computation.name,
-            rows=sum(request.rows for request in batch),
-            waits_s=tuple(start_s - request.arrived_s for request in batch),
+            computation=requests[0].computation.name,
+            rows=batch.rows,
+            waits_s=tuple(waits_s),
             run_s=run_s,
-            in_place=in_place,
+            in_place=batch.in_place,
         )
-        for request, wait_s in zip(batch, record.waits_s, strict=True):
+        for request, wait_s in zip(requests, waits_s, strict=True):
             if request.record is not None:
                 request.record.note_run(record, wait_s)
-        return list(zip(batch, answers, strict=True)), record
+        return list(zip(requests, answers, strict=True)), record
 
     def _deliver(self, answers: _Answers, record: BatchRecord | None = None) -> None:
         """Hand answers to those who wait for them; on the event loop."""
         for request, answer in answers:
-            _settle(request, answer)
+            if request.future.done():  # cancelled
+                continue
+            if isinstance(answer, _Failure):
+                request.future.set_exception(answer.error)
+            else:
+                request.future.set_result(answer)
         if record is not None and self._on_batch is not None:
             self._on_batch(record)
 
@@ -313,12 +347,6 @@ class MicroBatcher:
                 self._queued_s -= request.cost_s
         if request.future.done() and not request.future.cancelled():
             request.future.exception()  # or asyncio complains that nobody heard of it
-
-    def _require_time(self, deadline_s: float | None, now_s: float) -> None:
-        if self._closed:
-            raise self._unloaded()
-        if deadline_s is not None and deadline_s < now_s:
-            raise self._too_late()
 
     def _require_room(self, deadline_s: float | None, now_s: float) -> None:
         """Refuse a request that would wait in vain, before it costs anything."""
@@ -347,50 +375,19 @@ class MicroBatcher:
         )
 
 
-def _fitting(queue: Sequence[_Request] | deque[_Request], row_limit: int) -> list[_Request]:
-    """Return the first request and the next ones that share its computation, within the limit."""
-    first = queue[0]
-    if first.computation.stacking is None:
-        return [first]
-    batch: list[_Request] = []
-    rows = 0
-    for request in queue:
-        if request.computation is not first.computation:
-            continue
-        if batch and rows + request.rows > row_limit:
-            break
-        batch.append(request)
-        rows += request.rows
-    return batch
-
-
-def _joint_cost_s(batch: Sequence[_Request]) -> float:
-    return batch[0].computation.cost.seconds(sum(request.rows for request in batch))
-
-
-def _compute(batch: Sequence[_Request]) -> list[Any]:
+def _compute(requests: list[_Request]) -> list[Any]:
     """Return an answer or a `_Failure` for each request."""
-    computation = batch[0].computation
-    if len(batch) > 1 and computation.stacking is not None:
+    computation = requests[0].computation
+    if len(requests) > 1 and computation.stacking is not None:
         try:
-            joint = computation.run(computation.stacking.stack([one.payload for one in batch]))
-            return list(computation.stacking.split(joint, [one.rows for one in batch]))
+            joint = computation.run(computation.stacking.stack([one.payload for one in requests]))
+            return list(computation.stacking.split(joint, [one.rows for one in requests]))
         except Exception as error:  # one of them may be to blame
-            _log.debug("%d requests failed together, so each runs alone: %s", len(batch), error)
-    return [_compute_alone(request) for request in batch]
-
-
-def _compute_alone(request: _Request) -> Any:
-    try:
-        return request.computation.run(request.payload)
-    except Exception as error:  # raised again where the request came from
-        return _Failure(error)
-
-
-def _settle(request: _Request, answer: Any) -> None:
-    if request.future.done():  # cancelled
-        return
-    if isinstance(answer, _Failure):
-        request.future.set_exception(answer.error)
-    else:
-        request.future.set_result(answer)
+            _log.debug("%d requests failed together, so each runs alone: %s", len(requests), error)
+    answers: list[Any] = []
+    for request in requests:
+        try:
+            answers.append(computation.run(request.payload))
+        except Exception as error:  # raised again where the request came from
+            answers.append(_Failure(error))
+    return answers

@@ -17,13 +17,12 @@ from bicameral.types import Prediction
 from edge.cascade import GatedClassifier
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, read_sidecar
-from server.serving.computation import Computation
+from server.serving.computation import Computation, current_record
 from server.serving.lessons import Lesson, taught
-from server.serving.parts import ServingParts
-from server.serving.request_record import current_record
 from server.serving.served_memory import ServedMemory
-from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
+from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 from server.serving.session_model import SessionModel
+from server.serving.tensors import Tensor, V2Spec
 
 
 class CascadeModel(SessionModel):
@@ -33,7 +32,13 @@ class CascadeModel(SessionModel):
     microseconds: what it knows is answered at once, and only the rest is computed, together with
     what is left of other requests. A memory on a server is asked in the model's thread, and so is
     any memory about very many images. An answer does not depend on which way it took.
+
+    Attributes:
+        memory: The result memory, or None.
     """
+
+    #: A name of our own: no other server runs cascades.
+    platform = "bicameral_cascade"
 
     def __init__(
         self,
@@ -56,11 +61,11 @@ class CascadeModel(SessionModel):
         super().__init__(served_as, sidecar, cascade, parts)
         self._cascade = cascade
         self._stages: Counter[str] = Counter()
-        self._memory = self._make_memory()
+        self.memory = self._make_memory()
         #: Computations that ask the memory, by what must not be mixed in one run.
         self._recalling: dict[tuple[str, bool], Computation[NDArray[np.uint8], Prediction]] = {}
-        if self._memory is not None and self._memory.remote:
-            self._main = self._recalling_computation(self._memory, RequestContext())
+        if self.memory is not None and self.memory.remote:
+            self._main = self._recalling_computation(self.memory, RequestContext())
 
     @classmethod
     def load(
@@ -82,16 +87,6 @@ class CascadeModel(SessionModel):
             raise DataError(f"{path} describes no cascade")
         return cls(served_as, read_sidecar(path), cascade, parts)
 
-    @property
-    def platform(self) -> str:
-        """A name of our own: no other server runs cascades."""
-        return "bicameral_cascade"
-
-    @property
-    def memory(self) -> ServedMemory | None:
-        """The result memory, or None."""
-        return self._memory
-
     def stage_counts(self) -> Mapping[str, int]:
         """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``."""
         return dict(self._stages)
@@ -99,8 +94,8 @@ class CascadeModel(SessionModel):
     def close(self) -> None:
         """Refuse what waits and release members and memory."""
         super().close()
-        if self._memory is not None:
-            self._memory.close()
+        if self.memory is not None:
+            self.memory.close()
 
     @staticmethod
     def _described(session: ClassifierSession) -> tuple[V2Spec, ...]:
@@ -118,9 +113,9 @@ class CascadeModel(SessionModel):
             "memory_hit": np.array([entry.memory_hit for entry in trace], np.bool_),
         }
 
-    async def _predict(self, images: NDArray[np.uint8], context: RequestContext) -> Prediction:
-        """Answer for checked images, from the memory as far as it goes."""
-        memory = self._memory
+    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
+        """Answer from the memory as far as it goes; see `ServedClassifier.classify`."""
+        memory = self.memory
         if memory is None:
             prediction = await self._submit(self._compute, images, context)
         elif memory.remote or memory.cost.seconds(len(images)) > self._parts.batching.in_place_s:
@@ -169,7 +164,7 @@ class CascadeModel(SessionModel):
         return recalled.completed(computed)
 
     def _make_memory(self) -> ServedMemory | None:
-        spec = None if self._sidecar.cascade is None else self._sidecar.cascade.memory
+        spec = None if self.sidecar.cascade is None else self.sidecar.cascade.memory
         if spec is None or not self._parts.remember:
             return None
-        return ServedMemory(self._cascade, spec, self._sidecar.task, self._parts.redis)
+        return ServedMemory(self._cascade, spec, self.sidecar.task, self._parts.redis)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +11,21 @@ from bicameral.protocols import Session
 from bicameral.types import Prediction
 from edge.classifier import OnnxClassifier
 from edge.session import open_session
-from edge.sidecar import ImageSpec, Sidecar, read_model_bytes, read_sidecar
+from edge.sidecar import Sidecar, read_model_bytes, read_sidecar
 from server.serving.computation import Computation
 from server.serving.graph_tensors import GraphTensorModel
-from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureTarget
-from server.serving.served_model import ModelVersion, RequestContext
-from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
+from server.serving.served_model import (
+    ModelVersion,
+    RequestContext,
+    ServedClassifier,
+    ServingParts,
+)
+from server.serving.tensors import IMAGE_STACKING
 
-#: How messages call the canonical images of `classify`.
-_IMAGES = "image"
 
-
-class GraphModel(GraphTensorModel):
-    """`server.serving.served_model.ServedClassifier` for a sidecar of kind ``classifier``.
+class GraphModel(GraphTensorModel, ServedClassifier):
+    """A `ServedClassifier` for a sidecar of kind ``classifier``.
 
     `infer` gives what the graph gives, e.g. logits; `classify` gives calibrated probabilities.
     """
@@ -39,12 +39,9 @@ class GraphModel(GraphTensorModel):
             DataError: If the graph is not what the sidecar describes, or cannot be served.
         """
         classifier = OnnxClassifier(sidecar, session)
-        self._target = PictureTarget(image=classifier.info.image, prepare=classifier.prepare)
-        super().__init__(served_as, (sidecar, session), self._target, parts)
-        self._image = image = sidecar.input.image
-        self._check_images = InputCheck(
-            self.name, [canonical_spec(_IMAGES, image)], parts.requests.max_rows
-        )
+        target = PictureTarget(image=classifier.info.image, prepare=classifier.prepare)
+        super().__init__(served_as, (sidecar, session), target, parts)
+        self.image = image = sidecar.input.image
         blank = np.zeros((1, image.height, image.width, image.channels), np.uint8)
         self._classification = Computation(
             name="classify",
@@ -64,18 +61,8 @@ class GraphModel(GraphTensorModel):
         session = open_session(read_model_bytes(path, sidecar), name=sidecar.name)
         return cls(served_as, sidecar, session, parts)
 
-    @property
-    def image(self) -> ImageSpec:
-        """The canonical image."""
-        return self._image
-
-    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
-        """Decode pictures; see `ServedClassifier.prepare`."""
-        return await self._parts.decoder.canonical(pictures, self._target)
-
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
         """Classify canonical images; see `ServedClassifier.classify`."""
-        _, rows = self._check_images({_IMAGES: images})
         return await self._batcher.submit(
-            self._classification, images, rows, deadline_s=context.deadline_s
+            self._classification, images, len(images), deadline_s=context.deadline_s
         )

@@ -9,27 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
 from bicameral.protocols import Session
 from edge.preprocessing import tensor_from_canonical
 from edge.sidecar import Sidecar
-from server.errors import RequestError
 from server.open_inference.datatypes import DATATYPES
 from server.serving.computation import Computation
-from server.serving.parts import BatchedModel, ServingParts
 from server.serving.picture_input import PictureTarget
-from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
+from server.serving.served_model import ModelVersion, RequestContext, ServedModel, ServingParts
 from server.serving.tensors import (
     TENSOR_STACKING,
     Feeds,
     InputCheck,
+    Tensor,
+    V2Spec,
     canonical_spec,
     v2_specs,
 )
 
 
-class GraphTensorModel(BatchedModel):
+class GraphTensorModel(ServedModel):
     """A model with a graph whose tensors requests may give and get as they are."""
+
+    #: Triton's name for an ONNX file that ONNX Runtime runs.
+    platform = "onnxruntime_onnx"
 
     def __init__(
         self,
@@ -51,15 +53,11 @@ class GraphTensorModel(BatchedModel):
         """
         sidecar, session = graph
         inputs, outputs = v2_specs(session.inputs), v2_specs(session.outputs)
-        super().__init__(served_as, sidecar, (inputs, outputs), parts)
+        super().__init__(served_as, sidecar, (inputs, outputs), target, parts)
         self._session = session
-        self._target = target
         self._image_input = sidecar.input.name
-        max_rows = parts.requests.max_rows
-        self._check = InputCheck(self.name, inputs, max_rows)
-        self._check_decoded = InputCheck(
-            self.name, [self._decoded_spec(spec) for spec in inputs], max_rows
-        )
+        decoded = [self._decoded_spec(spec) for spec in inputs]
+        self._check_decoded = InputCheck(self.name, decoded, parts.requests.max_rows)
         stacking = TENSOR_STACKING if self._check.has_rows else None
         cost = self._warmed(lambda rows: session.run(_blank(inputs, rows)))
         self._main = self._tensors = Computation(
@@ -67,48 +65,32 @@ class GraphTensorModel(BatchedModel):
         )
         self._pictures = replace(self._tensors, name="pictures", run=self._run_decoded)
 
-    @property
-    def platform(self) -> str:
-        """Triton's name for an ONNX file that ONNX Runtime runs."""
-        return "onnxruntime_onnx"
-
     async def infer(
         self, inputs: Mapping[str, Tensor], *, context: RequestContext
     ) -> Mapping[str, Tensor]:
         """Run the graph; see `ServedModel.infer`."""
         computation, check = self._tensors, self._check
-        pictures = inputs.get(self._image_input)
-        if isinstance(pictures, list):
-            check.require_names(inputs)
-            decoded = await self._decode(pictures)
-            inputs = {**inputs, self._image_input: decoded}
+        given, inputs = inputs, await self._decoded(inputs, self._image_input)
+        if inputs is not given:
             computation, check = self._pictures, self._check_decoded
         feeds, rows = check(inputs)
         return await self._batcher.submit(computation, feeds, rows, deadline_s=context.deadline_s)
 
     def close(self) -> None:
         """Refuse what waits and release the graph."""
-        self._batcher.close()
+        super().close()
         self._session.close()
-
-    async def _decode(self, pictures: list[bytes]) -> NDArray[np.uint8]:
-        try:
-            return await self._parts.decoder.canonical(pictures, self._target)
-        except DataError as error:
-            raise RequestError(
-                400, f"input {self._image_input!r} of model {self.name!r}: {error}"
-            ) from error
 
     def _decoded_spec(self, spec: V2Spec) -> V2Spec:
         """Return what a tensor must be after its pictures were decoded."""
         if spec.name != self._image_input:
             return spec
-        return canonical_spec(spec.name, self._sidecar.input.image)
+        return canonical_spec(spec.name, self.sidecar.input.image)
 
     def _run_decoded(self, feeds: Feeds) -> Mapping[str, NDArray[Any]]:
         canonical = feeds[self._image_input]
-        if not self._sidecar.input.in_graph:
-            canonical = tensor_from_canonical(canonical, self._sidecar.input.image)
+        if not self.sidecar.input.in_graph:
+            canonical = tensor_from_canonical(canonical, self.sidecar.input.image)
         return self._session.run({**feeds, self._image_input: canonical})
 
 

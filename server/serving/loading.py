@@ -13,8 +13,7 @@ from server.serving.footprint import allocated_bytes
 from server.serving.graph_model import GraphModel
 from server.serving.lessons import Lesson, cannot_learn
 from server.serving.model_folder import model_files
-from server.serving.parts import ServingParts
-from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
+from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
 from server.serving.session_model import SessionModel
 
 _LOADERS: dict[str, Callable[[Path, ModelVersion, ServingParts], ServedModel]] = {

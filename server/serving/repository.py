@@ -26,8 +26,7 @@ from server.serving.model_folder import (
     version_order,
 )
 from server.serving.model_slot import NOT_LOADED, READY, IndexEntry, ModelSlot
-from server.serving.parts import ServingParts
-from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
+from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
 
 _log = logging.getLogger(__name__)
 

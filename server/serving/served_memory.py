@@ -18,7 +18,7 @@ from edge.memory.recall import Recall, recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
 from edge.sidecar import CascadeMemory, TaskSpec
-from server.serving.run_cost import RunCost, measure_run_cost
+from server.serving.computation import RunCost, measure_run_cost
 from server.serving.served_model import RequestContext
 
 T = TypeVar("T")
@@ -28,7 +28,13 @@ _FINGERPRINT_DIGITS = 16
 
 
 class ServedMemory:
-    """Keeps the results of different API keys apart, and keeps nothing that must not be stored."""
+    """Keeps the results of different API keys apart, and keeps nothing that must not be stored.
+
+    Attributes:
+        backend: The memory itself.
+        remote: Whether it is on a server, so that asking it is waiting.
+        cost: What looking up and storing cost this process.
+    """
 
     def __init__(
         self,
@@ -53,38 +59,24 @@ class ServedMemory:
             # Entries of its own, so that limits and clearing concern no other model.
             own = f"{redis.prefix}:{cascade.info.fingerprint[:_FINGERPRINT_DIGITS]}"
             redis = replace(redis, prefix=own)
-        self._memory: ResultMemory = memory_from_spec(spec, task=task, server=redis)
-        self._cost = _measure(cascade, spec)
-
-    @property
-    def backend(self) -> ResultMemory:
-        """The memory itself."""
-        return self._memory
-
-    @property
-    def remote(self) -> bool:
-        """Whether it is on a server, so that asking it is waiting."""
-        return isinstance(self._memory, RedisMemory)
-
-    @property
-    def cost(self) -> RunCost:
-        """What looking up and storing cost this process."""
-        return self._cost
+        self.backend: ResultMemory = memory_from_spec(spec, task=task, server=redis)
+        self.remote = isinstance(self.backend, RedisMemory)
+        self.cost = _measure(cascade, spec)
 
     def recall(self, images: NDArray[np.uint8], context: RequestContext) -> Recall:
         """Look up canonical images (N, H, W, C) uint8, N >= 1."""
-        return recall(self._memory, self._namespace(context.memory_namespace), images)
+        return recall(self.backend, self._namespace(context.memory_namespace), images)
 
     def store(
         self, images: NDArray[np.uint8], results: Prediction, context: RequestContext
     ) -> None:
         """Store what is confident, unless the request forbids it."""
         if not context.no_store:
-            self._memory.store(self._namespace(context.memory_namespace), images, results)
+            self.backend.store(self._namespace(context.memory_namespace), images, results)
 
     async def counters(self) -> MemoryCounters:
         """Return what happened so far."""
-        return await self._administer(self._memory.counters)
+        return await self._administer(self.backend.counters)
 
     async def clear(self, namespace: str | None) -> None:
         """Forget what one namespace stored, or everything of this cascade.
@@ -95,14 +87,14 @@ class ServedMemory:
             MachineError: If the server does not answer.
         """
         key = None if namespace is None else self._namespace(namespace)
-        await self._administer(lambda: self._memory.clear(key))
+        await self._administer(lambda: self.backend.clear(key))
 
     def close(self) -> None:
         """Forget everything in this process; close the connections to a server."""
-        if isinstance(self._memory, RedisMemory):
-            self._memory.close()
+        if isinstance(self.backend, RedisMemory):
+            self.backend.close()
         else:
-            self._memory.clear()
+            self.backend.clear()
 
     def _namespace(self, suffix: str) -> str:
         return f"{self._fingerprint}/{suffix}"

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat
 from bicameral.types import Prediction
+from edge.memory.redis_memory import RedisServer
 from edge.sidecar import Sidecar
-
-#: A tensor of a request or an answer; a list holds the elements of a BYTES tensor, row by row.
-Tensor = NDArray[Any] | list[bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class V2Spec:
-    """Name, datatype (a name of the Open Inference Protocol) and shape; -1 stands for any size."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
+from server.errors import RequestError
+from server.limits import BatchLimits, RequestLimits, ServerSettings
+from server.serving.batching import MicroBatcher
+from server.serving.computation import BatchRecord, Computation, RunCost, measure_run_cost
+from server.serving.picture_input import PictureDecoder, PictureTarget
+from server.serving.tensors import InputCheck, Tensor, V2Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,38 +91,94 @@ class ConcurrencyFigures:
     running_rows: int
 
 
-@runtime_checkable
-class ServedModel(Protocol):
-    """A model that answers requests, on one event loop; it is warm when it has been made."""
+#: Told about every run of every model, on the event loop.
+BatchObserver = Callable[[ModelVersion, BatchRecord], None]
 
-    @property
-    def name(self) -> str:
-        """Name under which it is served."""
 
-    @property
-    def version(self) -> str:
-        """Version under which it is served."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingParts:
+    """What models are built from.
 
-    @property
-    def platform(self) -> str:
-        """What the protocol calls the platform, e.g. ``onnxruntime_onnx``."""
+    Attributes:
+        requests: Limits of a single request.
+        batching: Limits of each model's queue.
+        decoder: Decodes everybody's pictures.
+        on_batch: Told about every run, or None.
+        remember: Whether cascades keep the result memory that their sidecars describe.
+        redis: Where they keep it; None: in this process.
+    """
 
-    @property
-    def sidecar(self) -> Sidecar:
-        """Everything else that is known about it."""
+    requests: RequestLimits
+    batching: BatchLimits
+    decoder: PictureDecoder
+    on_batch: BatchObserver | None = None
+    remember: bool = True
+    redis: RedisServer | None = None
 
-    @property
-    def inputs(self) -> tuple[V2Spec, ...]:
-        """The tensors that `infer` takes."""
+    @classmethod
+    def from_settings(
+        cls, settings: ServerSettings, on_batch: BatchObserver | None = None
+    ) -> ServingParts:
+        """Make what a server's settings ask for."""
+        url = settings.redis_url
+        return cls(
+            requests=settings.requests,
+            batching=settings.batching,
+            decoder=PictureDecoder(settings.requests, settings.batching),
+            on_batch=on_batch,
+            remember=settings.remember,
+            redis=None if url is None else RedisServer(url=url),
+        )
 
-    @property
-    def outputs(self) -> tuple[V2Spec, ...]:
-        """The tensors that `infer` returns."""
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of logits and probabilities."""
+class ServedModel(ABC):
+    """A model that answers requests, on one event loop; it is warm when it has been made.
 
+    A subclass sets `_main`, the computation by which its speed is reported.
+
+    Attributes:
+        served_as: Name and version under which it is served.
+        name: The name.
+        version: The version.
+        platform: What the protocol calls the platform, e.g. ``onnxruntime_onnx``.
+        sidecar: Everything else that is known about it.
+        inputs: The tensors that `infer` takes.
+        outputs: The tensors that `infer` returns.
+        labels: Class names, in the order of the columns of logits and probabilities.
+    """
+
+    platform: str
+    _main: Computation[Any, Any]
+
+    def __init__(
+        self,
+        served_as: ModelVersion,
+        sidecar: Sidecar,
+        tensors: tuple[tuple[V2Spec, ...], tuple[V2Spec, ...]],
+        target: PictureTarget,
+        parts: ServingParts,
+    ) -> None:
+        """Begin with an empty queue.
+
+        Args:
+            served_as: Its name and version for requests.
+            sidecar: Everything else about it.
+            tensors: Inputs and outputs.
+            target: What becomes of encoded pictures.
+            parts: What all models share.
+        """
+        self.served_as = served_as
+        self.name, self.version = served_as.name, served_as.version
+        self.sidecar = sidecar
+        self.labels = sidecar.labels
+        self.inputs, self.outputs = tensors
+        self._target = target
+        self._parts = parts
+        self._check = InputCheck(self.name, self.inputs, parts.requests.max_rows)
+        observer = None if parts.on_batch is None else partial(parts.on_batch, served_as)
+        self._batcher = MicroBatcher(self.name, parts.batching, observer)
+
+    @abstractmethod
     async def infer(
         self, inputs: Mapping[str, Tensor], *, context: RequestContext
     ) -> Mapping[str, Tensor]:
@@ -140,18 +194,56 @@ class ServedModel(Protocol):
 
     def concurrency(self) -> ConcurrencyFigures:
         """Return how it runs, and what waits."""
+        cost = self._main.cost
+        return ConcurrencyFigures(
+            in_place=cost.first_row_s <= self._parts.batching.in_place_s
+            and not self._main.blocking,
+            first_row_s=cost.first_row_s,
+            next_row_s=cost.next_row_s,
+            queued_requests=self._batcher.queued_requests,
+            running_rows=self._batcher.running_rows,
+        )
 
     def close(self) -> None:
-        """Refuse what waits and release memory."""
+        """Refuse what waits and release memory; a subclass releases what it runs."""
+        self._batcher.close()
+
+    async def _decoded(self, inputs: Mapping[str, Tensor], name: str) -> Mapping[str, Tensor]:
+        """Return a request's tensors, with canonical images where it has encoded pictures.
+
+        Raises:
+            RequestError: 400 if a picture cannot be decoded, or the tensors have other names; and
+                as `PictureDecoder.canonical`.
+        """
+        pictures = inputs.get(name)
+        if not isinstance(pictures, list):
+            return inputs
+        self._check.require_names(inputs)
+        try:
+            return {**inputs, name: await self._parts.decoder.canonical(pictures, self._target)}
+        except DataError as error:
+            text = f"input {name!r} of model {self.name!r}: {error}"
+            raise RequestError(400, text) from error
+
+    def _warmed(self, run: Callable[[int], object]) -> RunCost:
+        """Measure a run by its rows, and make one of the largest batch that will occur.
+
+        The largest one lets ONNX Runtime allocate now what it will need.
+        """
+        cost = measure_run_cost(run)
+        limits = self._parts.batching
+        run(min(limits.max_rows, cost.rows_within(limits.max_run_s)))
+        return cost
 
 
-@runtime_checkable
-class ServedClassifier(ServedModel, Protocol):
-    """A served model that answers for pictures."""
+class ServedClassifier(ServedModel):
+    """A served model that answers for pictures.
 
-    @property
-    def image(self) -> ImageFormat:
-        """The canonical image."""
+    Attributes:
+        image: The canonical image.
+    """
+
+    image: ImageFormat
 
     async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
         """Decode encoded pictures into canonical images (N, height, width, C) uint8.
@@ -161,26 +253,12 @@ class ServedClassifier(ServedModel, Protocol):
             RequestError: 413 if there are too many pictures or pixels; 429 if too many pictures
                 wait to be decoded.
         """
+        return await self._parts.decoder.canonical(pictures, self._target)
 
+    @abstractmethod
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
-        """Classify canonical images (N, height, width, C) uint8.
+        """Classify canonical images (N, height, width, C) uint8, as `prepare` makes them.
 
         Raises:
-            RequestError: As `infer`.
+            RequestError: 429 and 503 as `MicroBatcher.submit`.
         """
-
-
-_IS_CLASSIFIER: dict[type, bool] = {}
-
-
-def is_classifier(model: ServedModel) -> TypeGuard[ServedClassifier]:
-    """Return whether a model answers for pictures.
-
-    Asking that of a class once is enough, and `isinstance` takes as long as a tiny network for a
-    protocol of this size.
-    """
-    kind = type(model)
-    found = _IS_CLASSIFIER.get(kind)
-    if found is None:
-        found = _IS_CLASSIFIER[kind] = isinstance(model, ServedClassifier)
-    return found

@@ -8,25 +8,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
-from bicameral.protocols import ClassifierSession, ImageFormat, SupportsLearning
+from bicameral.protocols import ClassifierSession, SupportsLearning
 from bicameral.types import Prediction
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, read_sidecar
-from server.errors import RequestError
 from server.serving.computation import Computation
 from server.serving.lessons import Lesson, taught
-from server.serving.parts import BatchedModel, ServingParts
 from server.serving.picture_input import PictureTarget
-from server.serving.served_model import ModelVersion, RequestContext, Tensor, V2Spec
-from server.serving.tensors import IMAGE_STACKING, InputCheck, canonical_spec
+from server.serving.served_model import (
+    ModelVersion,
+    RequestContext,
+    ServedClassifier,
+    ServingParts,
+)
+from server.serving.tensors import IMAGE_STACKING, Tensor, V2Spec, canonical_spec
 
 #: The only input: canonical images, or encoded pictures.
 _INPUT = "image"
 
 
-class SessionModel(BatchedModel):
-    """`server.serving.served_model.ServedClassifier` for a `ClassifierSession` of any kind."""
+class SessionModel(ServedClassifier):
+    """A `ServedClassifier` for a `ClassifierSession` of any kind."""
+
+    #: A name of our own: no other server runs these.
+    platform = "bicameral_classifier"
 
     def __init__(
         self,
@@ -43,12 +48,13 @@ class SessionModel(BatchedModel):
             session: Answers; this model closes it.
             parts: What all models share.
         """
-        self._info = info = session.info
-        inputs = (canonical_spec(_INPUT, info.image),)
-        super().__init__(served_as, sidecar, (inputs, self._described(session)), parts)
+        info = session.info
+        tensors = (canonical_spec(_INPUT, info.image),), self._described(session)
+        target = PictureTarget(image=info.image, prepare=session.prepare)
+        super().__init__(served_as, sidecar, tensors, target, parts)
+        self.image = info.image
+        self.labels = info.labels  # also those that were learned
         self._classifier = session
-        self._target = PictureTarget(image=info.image, prepare=session.prepare)
-        self._check = InputCheck(self.name, inputs, parts.requests.max_rows)
         # A blank run asks every part of it, so it is the longest.
         cost = self._warmed(lambda rows: session.warm_up([rows]))
         self._main = self._compute = Computation(
@@ -72,21 +78,6 @@ class SessionModel(BatchedModel):
         return cls(served_as, read_sidecar(path), session, parts)
 
     @property
-    def platform(self) -> str:
-        """A name of our own: no other server runs these."""
-        return "bicameral_classifier"
-
-    @property
-    def image(self) -> ImageFormat:
-        """The canonical image."""
-        return self._info.image
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, also those that were learned."""
-        return self._info.labels
-
-    @property
     def example_counts(self) -> Mapping[str, int] | None:
         """How many examples each class was learned from; None: it does not learn."""
         session = self._classifier
@@ -100,30 +91,16 @@ class SessionModel(BatchedModel):
         Returns:
             ``probabilities`` FP32 (N, C) and ``confidence`` FP32 (N,).
         """
-        pictures = inputs.get(_INPUT)
-        if isinstance(pictures, list):
-            self._check.require_names(inputs)
-            try:
-                inputs = {**inputs, _INPUT: await self.prepare(pictures)}
-            except DataError as error:
-                raise RequestError(
-                    400, f"input {_INPUT!r} of model {self.name!r}: {error}"
-                ) from error
-        feeds, _ = self._check(inputs)
-        return self._tensors(await self._predict(feeds[_INPUT], context))
-
-    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
-        """Decode pictures; see `ServedClassifier.prepare`."""
-        return await self._parts.decoder.canonical(pictures, self._target)
+        feeds, _ = self._check(await self._decoded(inputs, _INPUT))
+        return self._tensors(await self.classify(feeds[_INPUT], context=context))
 
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
         """Classify canonical images; see `ServedClassifier.classify`."""
-        self._check({_INPUT: images})
-        return await self._predict(images, context)
+        return await self._submit(self._compute, images, context)
 
     def close(self) -> None:
         """Refuse what waits and release the classifier."""
-        self._batcher.close()
+        super().close()
         self._classifier.close()
 
     @staticmethod
@@ -137,10 +114,6 @@ class SessionModel(BatchedModel):
     def _tensors(self, prediction: Prediction) -> Mapping[str, Tensor]:
         """Return what `infer` returns."""
         return {"probabilities": prediction.probabilities, "confidence": prediction.confidence}
-
-    async def _predict(self, images: NDArray[np.uint8], context: RequestContext) -> Prediction:
-        """Answer for checked images."""
-        return await self._submit(self._compute, images, context)
 
     async def _submit(
         self,

@@ -16,8 +16,7 @@ from edge.sidecar import read_sidecar
 from server.limits import ServerSettings
 from server.serving.cascade_model import CascadeModel
 from server.serving.computation import BatchRecord
-from server.serving.parts import ServingParts
-from server.serving.served_model import ModelVersion, RequestContext
+from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 
 pytest.importorskip("redis", reason="the Python package redis is not installed")
 

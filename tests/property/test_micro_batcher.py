@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from server.limits import BatchLimits
 from server.serving.batching import MicroBatcher
-from server.serving.computation import BatchRecord, Computation, Stacking
-from server.serving.run_cost import RunCost
+from server.serving.computation import BatchRecord, Computation, RunCost, Stacking
 
 pytestmark = pytest.mark.property
 

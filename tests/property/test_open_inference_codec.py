@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as st_numpy
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from server.errors import RequestError
-from server.open_inference.compression import inflate
+from server.http.compression import inflate
 from server.open_inference.datatypes import (
     DATATYPE_NAMES,
     DATATYPES,
@@ -28,7 +28,7 @@ from server.open_inference.datatypes import (
 from server.open_inference.raw_request import decode_raw_request
 from server.open_inference.request import InferRequest, decode_infer_request
 from server.open_inference.response import InferResponse, OutputTensor, encode_infer_response
-from server.serving.served_model import V2Spec
+from server.serving.tensors import V2Spec
 
 T = TypeVar("T")
 

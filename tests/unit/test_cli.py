@@ -18,7 +18,7 @@ def test_help_imports_no_heavy_module():
         "from bicameral.cli.app import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
-        "heavy = {'numpy', 'numba', 'carla', 'onnxruntime', 'torch', 'cv2', 'fastapi'}\n"
+        "heavy = {'numpy', 'numba', 'carla', 'onnxruntime', 'torch', 'cv2', 'starlette'}\n"
         "assert not heavy & set(sys.modules)\n"
     )
     assert run(code=probe).returncode == 0
@@ -39,7 +39,7 @@ def test_every_command_prints_its_help_without_the_optional_packages(words):
     block = (
         "import sys\n"
         "for name in ('carla', 'numba', 'msgpack', 'torch', 'onnx', 'jinja2', 'joblib',\n"
-        "             'scipy', 'shapely', 'pyclothoids', 'redis', 'fastapi', 'uvicorn'):\n"
+        "             'scipy', 'shapely', 'pyclothoids', 'redis', 'starlette', 'uvicorn'):\n"
         "    sys.modules[name] = None\n"
         "from bicameral.cli.app import main; main()"
     )

@@ -17,9 +17,8 @@ from server.logs import LogSettings
 from server.processes.assignment import AppFactory, Assignment
 from server.processes.run_folder import RunFolder
 from server.serving.computation import BatchRecord
-from server.serving.parts import ServingParts
 from server.serving.picture_input import PictureDecoder
-from server.serving.served_model import ModelVersion
+from server.serving.served_model import ModelVersion, ServingParts
 
 PartsMaker = Callable[..., ServingParts]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]

@@ -25,8 +25,8 @@ from bicameral.errors import ConfigError
 from edge.sidecar import read_sidecar
 from server.api_keys import RIGHTS, ApiKeys, KeyFile, Right, new_api_key, read_api_keys
 from server.app import create_app
-from server.endpoints.authorisation import KeyHolders
 from server.errors import RequestError
+from server.http.authorisation import KeyHolders
 from server.limits import ServerSettings
 
 Writer = Callable[..., Path]

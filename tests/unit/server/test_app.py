@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from starlette.responses import Response, StreamingResponse
 
 from bicameral.errors import DataError, MachineError, RouteError
 from server.app import create_app
-from server.endpoints.failures import request_error
-from server.errors import RequestError
-from server.instrumentation import Instrumented
+from server.errors import RequestError, request_error
+from server.http.endpoint import Endpoint
+from server.http.exchange import Request
+from server.http.stack import HttpStack, StackParts
 from server.limits import ServerSettings
 from server.logs import JsonFormatter, LogSettings, TextFormatter, current_request_id
 from server.metrics import Metrics
@@ -195,7 +197,7 @@ class Spy(logging.Handler):
 @pytest.fixture
 def spy():
     handler = Spy(JsonFormatter("worker-3"))
-    logger = logging.getLogger("server.instrumentation")
+    logger = logging.getLogger("server.http.stack")
     logger.addHandler(handler)
     before, level = logger.propagate, logger.level
     logger.propagate = False
@@ -207,9 +209,9 @@ def spy():
 
 
 def ask_directly(
-    app: Any, metrics: Metrics, sent: list[dict[str, Any]] | None = None, **options: bool
+    handler: Any, metrics: Metrics, sent: list[dict[str, Any]] | None = None, **options: bool
 ) -> list[dict[str, Any]]:
-    """Return the messages by which an application answers a request, wrapped."""
+    """Return the messages by which a stack of one endpoint answers a request."""
     sent = [] if sent is None else sent
 
     async def send(message: Any) -> None:
@@ -219,26 +221,30 @@ def ask_directly(
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"x-request-id", b"id7")]}
-    asyncio.run(Instrumented(app, metrics, **options)(scope, receive, send))
+    parts = StackParts(settings=ServerSettings(), metrics=metrics, lifespan=failing, **options)
+    stack = HttpStack(parts, [Endpoint(method="GET", path="/x", handler=handler)], [])
+    asyncio.run(stack(scope, receive, send))
     return sent
 
 
-async def failing(_scope: Any, _receive: Any, _send: Any) -> None:
+async def failing(*_: Any) -> Response:
     raise ValueError("nobody expected this")
 
 
-async def failing_late(_scope: Any, _receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    raise ValueError("nobody expected this")
+async def failing_late(_: Request) -> Response:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"the beginning"
+        raise ValueError("nobody expected this")
+
+    return StreamingResponse(content())
 
 
-async def cancelled(_scope: Any, _receive: Any, _send: Any) -> None:
+async def cancelled(_: Request) -> Response:
     raise asyncio.CancelledError
 
 
-async def fine(_scope: Any, _receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 204})
-    await send({"type": "http.response.body", "body": b""})
+async def fine(_: Request) -> Response:
+    return Response(status_code=204)
 
 
 def test_an_unexpected_failure_is_logged_and_answered_without_its_details(tmp_path, spy):

@@ -14,8 +14,7 @@ import pytest
 from server.errors import RequestError
 from server.limits import BatchLimits
 from server.serving.batching import MicroBatcher
-from server.serving.computation import BatchRecord, Computation, Stacking
-from server.serving.run_cost import RunCost, measure_run_cost
+from server.serving.computation import BatchRecord, Computation, RunCost, Stacking, measure_run_cost
 
 SHORT = RunCost(first_row_s=1e-6, next_row_s=1e-6)
 LONG = RunCost(first_row_s=0.002, next_row_s=0.0001)

@@ -17,7 +17,7 @@ from edge.pictures import decode_picture
 from edge.shipped import weights_folder
 from edge.sidecar import read_sidecar
 from server.app import create_app
-from server.endpoints.canonical import png_of
+from server.http.canonical import png_of
 from server.limits import RequestLimits, ServerSettings
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -68,7 +68,7 @@ def test_the_canonical_image_is_what_the_model_computes_from(serve, folder):
     assert answer.headers["cache-control"] == "no-store"
     seen = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
     model = load_classifier(folder / "pair.bicameral.json", memory="none")
-    expected = model.prepare([decode_picture(picture, model.image)])[0]
+    expected = model.prepare([decode_picture(picture, model.info.image)])[0]
     np.testing.assert_array_equal(seen.reshape(expected.shape), expected)
 
 

@@ -20,7 +20,6 @@ from bicameral.types import AGENT_CAMERA, Decision, Observation, Pose, RoadOptio
 from edge.dual_head import DualHeadModel
 from edge.shipped import shipped_model, weights_folder
 from server.app import create_app
-from server.endpoints.authorisation import anybody
 from server.errors import RequestError
 from server.limits import RequestLimits, ServerSettings, StreamLimits
 
@@ -135,7 +134,7 @@ def nothing_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Iterator[
 def serve(folder: Path, serve_app: Serve) -> Serve:
     """Run a scenario against the application; keywords set limits of streams."""
 
-    def run(use: Use, *, authorise: Any = anybody, max_pixels: int = 10**6, **limits: Any) -> Any:
+    def run(use: Use, *, authorise: Any = None, max_pixels: int = 10**6, **limits: Any) -> Any:
         settings = ServerSettings(
             requests=RequestLimits(max_pixels=max_pixels), streams=StreamLimits(**limits)
         )

@@ -33,8 +33,6 @@ BODY = {
         }
     ]
 }
-#: What the framework answers with by itself; `server.endpoints.failures` puts it into words.
-FROM_FRAMEWORK = {404, 405}
 
 
 def documented() -> set[int]:
@@ -55,7 +53,7 @@ def raised() -> Iterator[int]:
 
 
 def test_the_table_of_errors_is_that_of_the_code() -> None:
-    assert documented() == set(raised()) | FROM_FRAMEWORK
+    assert documented() == set(raised())
 
 
 def test_the_table_of_limits_is_that_of_the_code() -> None:

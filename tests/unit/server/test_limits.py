@@ -10,7 +10,7 @@ import pytest
 
 from bicameral.errors import ConfigError
 from server.limits import BatchLimits, RequestLimits, ServerSettings, available_processors
-from server.serving.parts import ServingParts
+from server.serving.served_model import ServingParts
 
 
 def test_a_server_is_reachable_from_its_own_machine_only_unless_told_otherwise() -> None:

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from server.errors import RequestError
-from server.open_inference.compression import inflate
+from server.http.compression import inflate
 
 BODY = b'{"inputs":[]}' * 20
 

@@ -23,13 +23,12 @@ from edge.loading import member_sha256
 from edge.session import OnnxSession
 from edge.sidecar import Sidecar, read_sidecar
 from server.api_keys import Right
-from server.endpoints.open_inference import OpenInferenceEndpoint, OpenInferenceParts
 from server.errors import RequestError
-from server.instrumentation import Instrumented
-from server.limits import RequestLimits
+from server.http.open_inference import OpenInference
+from server.http.stack import HttpStack, StackParts
+from server.limits import RequestLimits, ServerSettings
 from server.metrics import Metrics, outcome_of
 from server.serving.loaded_models import LoadedModel, LoadedModels
-from server.serving.parts import ServingParts
 from server.serving.repository import ModelRepository
 from server.serving.served_model import (
     ConcurrencyFigures,
@@ -37,9 +36,9 @@ from server.serving.served_model import (
     ModelVersion,
     RequestContext,
     ServedModel,
-    Tensor,
-    V2Spec,
+    ServingParts,
 )
+from server.serving.tensors import Tensor, V2Spec
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]
@@ -73,7 +72,7 @@ class Answered:
 class Client:
     """Talks to an ASGI application as an HTTP server does."""
 
-    app: Instrumented
+    app: HttpStack
     metrics: Metrics
     repository: Any
 
@@ -208,17 +207,23 @@ def metrics_in(folder: Path) -> Metrics:
 
 
 def client_of(repository: Any, limits: RequestLimits, metrics: Metrics, keys: Keys) -> Client:
-    endpoint = OpenInferenceEndpoint(
-        OpenInferenceParts(
-            repository=repository,
-            control=repository,
-            limits=limits,
-            why_not_ready=lambda: None if repository.ready else "no model is loaded",
-            totals=metrics.totals,
-            authorise=keys,
-        )
+    endpoints = OpenInference(
+        repository=repository,
+        control=repository,
+        why_not_ready=lambda: None if repository.ready else "no model is loaded",
+        totals=metrics.totals,
+    ).endpoints()
+    parts = StackParts(
+        settings=ServerSettings(requests=limits),
+        metrics=metrics,
+        lifespan=never,
+        authorise=keys,
     )
-    return Client(Instrumented(endpoint, metrics), metrics, repository)
+    return Client(HttpStack(parts, endpoints, []), metrics, repository)
+
+
+async def never(*_: Any) -> None:
+    raise AssertionError("nothing begins or ends here")
 
 
 def fp32(array: np.ndarray, **fields: Any) -> dict[str, Any]:
@@ -501,7 +506,7 @@ def test_what_is_not_there_is_refused_with_what_is(run: Run) -> None:
         assert (await client.get("/v2/models/nte/stats")).refused(404, "net")
         refused = await client.infer(image, outputs=[{"name": "probs"}])
         assert refused.refused(400, "'net'", "'probs'", "'logits'")
-        assert (await client.get("/v2/nothing")).refused(404, "'/v2/nothing'", "GET /v2")
+        assert (await client.get("/v2/nothing")).refused(404, "'GET /v2/nothing'", "GET /v2")
         assert (await client.get("/v2/repository/models/net/erase")).refused(404)
 
     run(scenario)
@@ -668,6 +673,7 @@ class HeldModel:
     """Doubles numbers, but not before it is told to."""
 
     name, version, platform = "held", "1", "numpy"
+    served_as = ModelVersion(name="held", version="1")
     labels: tuple[str, ...] = ()
     inputs = (V2Spec(name="x", datatype="FP32", shape=(-1,)),)
     outputs = (V2Spec(name="y", datatype="FP32", shape=(-1,)),)

@@ -21,7 +21,7 @@ from server.open_inference.request import (
     RequestedOutput,
     decode_infer_request,
 )
-from server.serving.served_model import V2Spec
+from server.serving.tensors import V2Spec
 
 IN_JSON = [name for name, datatype in DATATYPES.items() if datatype.json_code is not None]
 

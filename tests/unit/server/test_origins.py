@@ -9,12 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, WebSocket
+from starlette.websockets import WebSocket
 
 from bicameral.errors import ConfigError
 from server.app import create_app
-from server.endpoints.origins import OriginGuard
-from server.instrumentation import Instrumented
+from server.http.authorisation import chosen_protocol
+from server.http.endpoint import SocketEndpoint
+from server.http.stack import HttpStack, StackParts
 from server.limits import ServerSettings
 from server.metrics import Metrics
 
@@ -147,17 +148,19 @@ def test_every_answer_is_taken_for_what_it_says_it_is(serve: Any) -> None:
     serve(use)
 
 
+async def never(*_: Any) -> None:
+    raise AssertionError("nothing begins or ends here")
+
+
 def test_a_socket_of_a_page_is_guarded_and_gets_the_protocol_that_it_insists_on(
     tmp_path: Path,
 ) -> None:
-    app = FastAPI()
+    async def serve(_: Any, socket: WebSocket) -> None:
+        await socket.accept(chosen_protocol(socket.scope))
+        await socket.close()
 
-    @app.websocket("/socket")
-    async def socket(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.close()
-
-    wrapped = Instrumented(OriginGuard(app, (), local=True), Metrics(tmp_path, 0))
+    parts = StackParts(settings=ServerSettings(), metrics=Metrics(tmp_path, 0), lifespan=never)
+    wrapped = HttpStack(parts, [], [SocketEndpoint(path="/socket", handler=serve)])
 
     def open_socket(*protocols: str, **headers: str) -> Any:
         """Return the first message that answers the handshake."""

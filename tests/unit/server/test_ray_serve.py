@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from bicameral.errors import ConfigError, MissingExtraError
-from server.endpoints.authorisation import anybody
 from server.limits import ServerSettings
 from server.processes import run_folder
 from server.ray_serve import NAME, Replica, ReplicaArguments, application
@@ -69,5 +68,5 @@ def test_a_replica_is_a_whole_server_that_tells_its_name_and_leaves_nothing(
         assert (await client.get("/v1/workers")).json()["ready"]
         assert len(list(memory.iterdir())) == 1
 
-    serve_app(lambda _: Replica(ServerSettings(), [tmp_path], anybody, "one"), use)
+    serve_app(lambda _: Replica(ServerSettings(), [tmp_path], None, "one"), use)
     assert list(memory.iterdir()) == []

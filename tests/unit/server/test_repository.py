@@ -17,9 +17,8 @@ from edge.sidecar import read_sidecar
 from server.errors import RequestError
 from server.serving.footprint import allocated_bytes
 from server.serving.model_folder import model_files, revision_of, scan_folders, version_order
-from server.serving.parts import ServingParts
 from server.serving.repository import ModelRepository
-from server.serving.served_model import RequestContext, ServedModel
+from server.serving.served_model import RequestContext, ServedModel, ServingParts
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]

@@ -18,12 +18,12 @@ from edge.preprocessing import tensor_from_canonical
 from edge.shipped import shipped_model
 from server.errors import RequestError
 from server.serving.agent_model import AgentModel, DrivingOptions, DrivingView
-from server.serving.parts import ServingParts
 from server.serving.served_model import (
     ModelVersion,
     RequestContext,
     ServedClassifier,
     ServedModel,
+    ServingParts,
 )
 
 PartsMaker = Callable[..., ServingParts]

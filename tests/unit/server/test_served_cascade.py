@@ -17,14 +17,14 @@ from edge.memory.local import LocalMemory
 from edge.sidecar import read_sidecar
 from server.errors import RequestError
 from server.serving.cascade_model import CascadeModel
-from server.serving.parts import ServingParts
 from server.serving.served_model import (
     ModelVersion,
     RequestContext,
     ServedClassifier,
     ServedModel,
-    V2Spec,
+    ServingParts,
 )
+from server.serving.tensors import V2Spec
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]

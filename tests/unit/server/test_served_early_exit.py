@@ -13,8 +13,7 @@ from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from server.serving.cascade_model import CascadeModel
 from server.serving.model_folder import model_files
-from server.serving.parts import ServingParts
-from server.serving.served_model import ModelVersion, RequestContext
+from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 
 NAME = "fashion_mnist_noprop_early_exit"
 

@@ -20,15 +20,14 @@ from edge.classifier import OnnxClassifier
 from edge.preprocessing import tensor_from_canonical
 from server.errors import RequestError
 from server.serving.graph_model import GraphModel
-from server.serving.parts import ServingParts
 from server.serving.served_model import (
     ModelVersion,
     RequestContext,
     ServedClassifier,
     ServedModel,
-    V2Spec,
+    ServingParts,
 )
-from server.serving.tensors import IMAGE_STACKING, TENSOR_STACKING, v2_specs
+from server.serving.tensors import IMAGE_STACKING, TENSOR_STACKING, V2Spec, v2_specs
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]

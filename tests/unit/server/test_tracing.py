@@ -201,11 +201,12 @@ def test_failures_are_marked_and_strangers_make_no_new_names(
 
     spans = serve(use)
     assert [(span.name, span.status.status_code) for span in spans] == [
-        *[("GET unknown", StatusCode.UNSET)] * 3,
+        *[("GET unknown", StatusCode.UNSET)] * 2,
+        ("GET /v2/models/{model}", StatusCode.UNSET),
         ("GET /v1/memory/{model}", StatusCode.UNSET),
         ("GET /v2/models/{model}/versions/{version}/stats", StatusCode.UNSET),
         ("GET /v2", StatusCode.UNSET),
-        ("POST /v2/trace/setting", StatusCode.ERROR),
+        ("POST /v2/trace/{rest}", StatusCode.ERROR),
     ]
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
 
-from server.endpoints.open_inference import Authorise
+from server.http.endpoint import Described, Endpoint
+from server.http.exchange import Request, json_answer
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ServedClassifier, ServedModel
 
 
-class ImageCard(BaseModel):
+class _Card(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ImageCard(_Card):
     """The canonical image: what a network sees of a picture.
 
     Attributes:
@@ -44,7 +49,7 @@ class CascadeCard(BaseModel):
     memory: bool
 
 
-class ClaimCard(BaseModel):
+class ClaimCard(_Card):
     """A measured figure; ``ci95`` is its 95 % interval."""
 
     metric: str
@@ -80,23 +85,20 @@ class ModelCard(BaseModel):
     license: str
 
 
-def model_cards_router(repository: ModelRepository, authorise: Authorise) -> APIRouter:
-    """Build the route.
+def model_cards_endpoint(repository: ModelRepository) -> Endpoint:
+    """Return the endpoint."""
 
-    Args:
-        repository: The models.
-        authorise: Who may do what.
-    """
-    router = APIRouter(tags=["classify"])
-
-    @router.get("/v1/models")
-    async def read_cards(request: Request) -> list[ModelCard]:
+    async def read_cards(_: Request) -> Response:
         """Describe the models that answer, each in the version that is served."""
-        authorise(request.scope, "infer")
         names = sorted({model.name for model in repository.models()})
-        return [_card(repository.get(name)) for name in names]
+        return json_answer([_card(repository.get(name)).model_dump() for name in names])
 
-    return router
+    return Endpoint(
+        method="GET",
+        path="/v1/models",
+        handler=read_cards,
+        described=Described(tag="classify", answer=list[ModelCard]),
+    )
 
 
 def _card(model: ServedModel) -> ModelCard:
@@ -109,11 +111,7 @@ def _card(model: ServedModel) -> ModelCard:
         version=model.version,
         kind=sidecar.kind,
         labels=model.labels,
-        image=None
-        if image is None
-        else ImageCard(
-            height=image.height, width=image.width, color=image.color, invert=image.invert
-        ),
+        image=None if image is None else ImageCard.model_validate(image),
         cascade=None
         if cascade is None
         else CascadeCard(
@@ -122,16 +120,7 @@ def _card(model: ServedModel) -> ModelCard:
             threshold=cascade.threshold,
             memory=cascade.memory is not None,
         ),
-        claims=[
-            ClaimCard(
-                metric=claim.metric,
-                value=claim.value,
-                ci95=claim.ci95,
-                n=claim.n,
-                split=claim.split,
-            )
-            for claim in sidecar.claims
-        ],
+        claims=[ClaimCard.model_validate(claim) for claim in sidecar.claims],
         limits=sidecar.limits,
         license=sidecar.license,
     )

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import binascii
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.types import Receive
 
-from server.endpoints.asgi import Headers, read_body
-from server.errors import RequestError
-from server.limits import RequestLimits
-from server.open_inference.messages import shown
+from server.errors import RequestError, shown
+from server.http.exchange import Request
 
 _JSON: Final = b"application/json"
 _FORM: Final = b"multipart/form-data"
@@ -31,8 +29,6 @@ _PARSE_IN_PLACE_BYTES: Final = 256 << 10
 
 def picture_body_document(*, several: bool) -> dict[str, Any]:
     """Return the description of the body for the OpenAPI document.
-
-    FastAPI cannot know it, since the endpoints read the body themselves.
 
     Args:
         several: Whether there may be more than one picture.
@@ -53,56 +49,39 @@ def picture_body_document(*, several: bool) -> dict[str, Any]:
         "properties": {_IMAGES: images},
     }
     return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                **{name: {"schema": binary} for name in types},
-                _FORM.decode(): {"schema": form},
-                _JSON.decode(): {"schema": json},
-            },
-        }
+        "required": True,
+        "content": {
+            **{name: {"schema": binary} for name in types},
+            _FORM.decode(): {"schema": form},
+            _JSON.decode(): {"schema": json},
+        },
     }
 
 
-async def read_pictures(
-    headers: Headers, receive: Receive, limits: RequestLimits, max_pictures: int
-) -> list[bytes]:
-    """Read the body of a request and return its encoded pictures; large ones in a thread.
+async def read_pictures(request: Request, max_pictures: int) -> list[bytes]:
+    """Read the body of a request and return its encoded pictures, in their order.
 
-    Raises:
-        RequestError: As `read_body` and `pictures_in`.
-        ClientGoneError: As `read_body`.
-    """
-    body = await read_body(headers, receive, limits)
-    content_type = headers.get(b"content-type", b"")
-    if len(body) <= _PARSE_IN_PLACE_BYTES or _is_one_picture(content_type):
-        return pictures_in(body, content_type, max_pictures)
-    return await asyncio.to_thread(pictures_in, body, content_type, max_pictures)
-
-
-def pictures_in(body: bytes, content_type: bytes, max_pictures: int) -> list[bytes]:
-    """Return the encoded pictures of a body, in their order.
+    JSON and forms are known by the content type. Anything else is taken for one picture, whose
+    format is known by its content. What is large is parsed in a thread.
 
     Args:
-        body: The whole body.
-        content_type: JSON and forms are known by it. Anything else is taken for one picture, whose
-            format is known by its content.
+        request: The request.
         max_pictures: More are refused as soon as they are counted.
 
     Raises:
-        RequestError: 400 if the body is not what its type says; 413 if it has too many pictures.
+        RequestError: 400 if the body is not what its type says; 413 if it has too many pictures;
+            and as `Request.body`.
+        ClientGoneError: As `Request.body`.
     """
-    kind, options = parse_options_header(content_type)
+    body = await request.body()
+    kind, options = parse_options_header(request.headers.get(b"content-type", b""))
     if kind == _JSON:
-        return _from_json(body, max_pictures)
-    if kind == _FORM:
-        return _from_form(body, options.get(b"boundary", b""), max_pictures)
-    return [body]
-
-
-def _is_one_picture(content_type: bytes) -> bool:
-    """Return whether a body of this type needs no parsing."""
-    return parse_options_header(content_type)[0] not in (_JSON, _FORM)
+        parse = partial(_from_json, body, max_pictures)
+    elif kind == _FORM:
+        parse = partial(_from_form, body, options.get(b"boundary", b""), max_pictures)
+    else:
+        return [body]
+    return parse() if len(body) <= _PARSE_IN_PLACE_BYTES else await asyncio.to_thread(parse)
 
 
 def _from_json(body: bytes, max_pictures: int) -> list[bytes]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
-from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from bicameral.errors import DataError
-from server.endpoints.classify import ErrorAnswer
-from server.endpoints.open_inference import Authorise
-from server.endpoints.picture_body import picture_body_document, read_pictures
-from server.errors import RequestError
-from server.limits import LearningLimits, RequestLimits
+from server.errors import RequestError, shown
+from server.http.classify import PICTURE_REFUSALS
+from server.http.endpoint import Described, Endpoint, Handler
+from server.http.exchange import Request, json_answer
+from server.http.picture_body import picture_body_document, read_pictures
+from server.limits import LearningLimits
 from server.serving.lessons import Lesson, cannot_learn
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelVersion, ServedModel
@@ -20,10 +21,10 @@ from server.serving.session_model import SessionModel
 
 _LONGEST_LABEL = 64
 
+_CLASSES = "/v1/models/{model}/classes"
 #: A class's name may have a slash in it.
-_Label = Annotated[
-    str, Path(min_length=1, max_length=_LONGEST_LABEL, description="Name of the class")
-]
+_CLASS = f"{_CLASSES}/{{label:path}}"
+_LABEL = {"minLength": 1, "maxLength": _LONGEST_LABEL, "description": "Name of the class"}
 
 
 class TeachingControl(Protocol):
@@ -61,43 +62,29 @@ class ClassesAnswer(BaseModel):
     classes: list[ClassAnswer]
 
 
-def learning_router(
-    repository: ModelRepository,
-    control: TeachingControl,
-    limits: tuple[RequestLimits, LearningLimits],
-    authorise: Authorise,
-) -> APIRouter:
-    """Build the routes.
+def learning_endpoints(
+    repository: ModelRepository, control: TeachingControl, limits: LearningLimits
+) -> list[Endpoint]:
+    """Return the endpoints.
 
     Args:
         repository: This worker's models.
         control: Teaches models everywhere.
-        limits: Of a single request, and of what is taught.
-        authorise: Who may do what.
+        limits: Of what is taught.
     """
-    router = APIRouter(tags=["learning"])
-    requests, learning = limits
 
-    @router.get("/v1/models/{model}/classes", responses=_refusals(400, 404, 503))
-    async def read_classes(request: Request, model: str) -> ClassesAnswer:
+    async def read_classes(request: Request) -> Response:
         """Return the classes of a model that can learn, and how many examples it has of each."""
-        authorise(request.scope, "infer")
-        return _classes(_learner(repository.get(model)), control)
+        return _classes(_learner(repository.get(request.path["model"])), control)
 
-    @router.post(
-        "/v1/models/{model}/classes/{label:path}/examples",
-        responses=_refusals(400, 404, 408, 413, 415, 429, 503),
-        openapi_extra=picture_body_document(several=True),
-    )
-    async def teach(request: Request, model: str, label: _Label) -> ClassesAnswer:
+    async def teach(request: Request) -> Response:
         """Teach a model a class, or more of one, with one picture or several.
 
         It is answered when all workers know it. What was learned ends with the server.
         """
-        authorise(request.scope, "manage")
+        model, label = request.path["model"], _label(request)
         _learner(repository.get(model))  # refused before its body is read
-        headers = dict(request.scope["headers"])
-        pictures = await read_pictures(headers, request.receive, requests, learning.max_pictures)
+        pictures = await read_pictures(request, limits.max_pictures)
         with repository.lease(model) as leased:
             try:
                 images = await _learner(leased).prepare(pictures)
@@ -106,35 +93,62 @@ def learning_router(
         await control.teach(model, label, images)
         return _classes(_learner(repository.get(model)), control)
 
-    @router.delete(
-        "/v1/models/{model}/classes", status_code=204, responses=_refusals(400, 404, 503)
-    )
-    async def forget_all(request: Request, model: str) -> None:
+    async def forget_all(request: Request) -> Response:
         """Let all versions of a model forget everything that they were taught."""
-        authorise(request.scope, "manage")
+        model = request.path["model"]
         _learner(repository.get(model))
         await control.forget(model)
+        return Response(status_code=204)
 
-    @router.delete(
-        "/v1/models/{model}/classes/{label:path}",
-        status_code=204,
-        responses=_refusals(400, 404, 503),
-    )
-    async def forget(request: Request, model: str, label: _Label) -> None:
+    async def forget(request: Request) -> Response:
         """Let all versions of a model forget what they were taught of one class."""
-        authorise(request.scope, "manage")
+        model, label = request.path["model"], _label(request)
         known = _learner(repository.get(model)).labels
         if label not in known:
             raise RequestError(
                 404, f"model {model!r} has no class {label!r}; it has: {', '.join(known)}"
             )
         await control.forget(model, label)
+        return Response(status_code=204)
 
-    return router
+    return [
+        _endpoint("GET", _CLASSES, read_classes),
+        _endpoint("POST", f"{_CLASS}/examples", teach),
+        _endpoint("DELETE", _CLASSES, forget_all),
+        _endpoint("DELETE", _CLASS, forget),
+    ]
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorAnswer} for status in statuses}
+def _endpoint(method: str, path: str, handler: Handler) -> Endpoint:
+    return Endpoint(
+        method=method,
+        path=path,
+        handler=handler,
+        right="infer" if method == "GET" else "manage",
+        described=Described(
+            tag="learning",
+            answer=None if method == "DELETE" else ClassesAnswer,
+            refusals=PICTURE_REFUSALS if method == "POST" else (400, 404, 503),
+            body=picture_body_document(several=True) if method == "POST" else {},
+            path={"label": _LABEL},
+        ),
+    )
+
+
+def _label(request: Request) -> str:
+    """Return the name of the class in the path.
+
+    Raises:
+        RequestError: 400 if it is empty or too long.
+    """
+    label = request.path["label"]
+    if not 0 < len(label) <= _LONGEST_LABEL:
+        raise RequestError(
+            400,
+            f"the label {shown(label)} has {len(label)} characters, expected at least one and at "
+            f"most {_LONGEST_LABEL} characters",
+        )
+    return label
 
 
 def _learner(model: ServedModel) -> SessionModel:
@@ -148,11 +162,11 @@ def _learner(model: ServedModel) -> SessionModel:
     return model
 
 
-def _classes(model: SessionModel, control: TeachingControl) -> ClassesAnswer:
+def _classes(model: SessionModel, control: TeachingControl) -> Response:
     taught: dict[str, int] = {}
     for lesson in control.lessons(ModelVersion(name=model.name, version=model.version)):
         taught[lesson.label] = taught.get(lesson.label, 0) + lesson.count
-    return ClassesAnswer(
+    answer = ClassesAnswer(
         model=model.name,
         version=model.version,
         classes=[
@@ -160,3 +174,4 @@ def _classes(model: SessionModel, control: TeachingControl) -> ClassesAnswer:
             for label, count in (model.example_counts or {}).items()
         ],
     )
+    return json_answer(answer.model_dump())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
-from server.endpoints.classify import ErrorAnswer
-from server.endpoints.drive_query import audience_of, require_agent
-from server.endpoints.open_inference import Authorise
-from server.endpoints.seats import Seats
+from server.http.drive_query import audience_of, require_agent
+from server.http.endpoint import Described, Endpoint
+from server.http.exchange import Request
+from server.http.seats import Seats
 from server.live_board import SHOW_EVERY_S, LiveBoard
 from server.serving.repository import ModelRepository
 
@@ -22,49 +21,43 @@ _MAX_WATCHERS = 32
 _COMMENT_EVERY_S = 10.0
 
 
-def drive_live_router(
-    repository: ModelRepository,
-    board: LiveBoard,
-    authorise: Authorise,
-    is_serving: Callable[[], bool],
-) -> APIRouter:
-    """Build the route.
+def drive_live_endpoint(
+    repository: ModelRepository, board: LiveBoard, is_serving: Callable[[], bool]
+) -> Endpoint:
+    """Return the endpoint.
 
     Args:
         repository: The models.
         board: Shows the episodes.
-        authorise: Who may do what.
         is_serving: Whether this worker goes on; watchers shall not keep one that ends.
     """
-    router = APIRouter(tags=["drive"])
     seats = Seats(_MAX_WATCHERS, "has {taken} watchers")
 
-    @router.get(
-        "/v1/drive/{model}/live",
-        response_class=StreamingResponse,
-        responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-            **{status: {"model": ErrorAnswer} for status in (400, 404, 429, 503)},
-        },
-    )
-    async def live(request: Request, model: str) -> StreamingResponse:
+    async def live(request: Request) -> Response:
         """Watch the episodes that an agent drives over WebSockets, in all workers.
 
         The events ``tick`` bear what the stream answers, about ten times a second, with the
         picture; ``end`` tells that an episode is over. It goes on until the client or the server
         ends. With API keys, each key sees its own episodes.
         """
-        namespace = authorise(request.scope, "infer")
-        agent = require_agent(repository.get(model))
+        agent = require_agent(repository.get(request.path["model"]))
         seats.require_one()
-        audience = audience_of(namespace, agent.name)
         return StreamingResponse(
-            _events(board, audience, seats, is_serving),
+            _events(board, audience_of(request.namespace, agent.name), seats, is_serving),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
 
-    return router
+    return Endpoint(
+        method="GET",
+        path="/v1/drive/{model}/live",
+        handler=live,
+        described=Described(
+            tag="drive",
+            answer={"text/event-stream": {"schema": {"type": "string"}}},
+            refusals=(400, 404, 429, 503),
+        ),
+    )
 
 
 async def _events(

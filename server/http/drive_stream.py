@@ -16,31 +16,30 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bicameral.errors import BicameralError, DataError
-from server.endpoints.asgi import ClientGoneError, error_answer
-from server.endpoints.drive_answers import DecisionAnswer, decision_fields
-from server.endpoints.drive_messages import (
+from server.errors import RequestError, request_error
+from server.http.authorisation import chosen_protocol
+from server.http.drive_answers import DecisionAnswer, decision_fields
+from server.http.drive_messages import (
     BeginMessage,
     TickMessage,
     pixels_from_bytes,
     read_message,
 )
-from server.endpoints.drive_query import audience_of, lease_second, require_agent
-from server.endpoints.failures import request_error
-from server.endpoints.open_inference import Authorise
-from server.endpoints.seats import Seats
-from server.errors import RequestError
-from server.instrumentation import request_id
+from server.http.drive_query import audience_of, lease_second, require_agent
+from server.http.endpoint import SocketEndpoint
+from server.http.exchange import ClientGoneError, Request
+from server.http.seats import Seats
 from server.limits import RequestLimits, StreamLimits
 from server.live_board import LiveBoard, LiveEpisode
 from server.metrics import Metrics
 from server.serving.agent_model import AgentModel, DrivingEpisode, DrivingOptions
 from server.serving.repository import ModelRepository
-from server.serving.served_model import ModelVersion, RequestContext
+from server.serving.served_model import RequestContext
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +84,6 @@ class StreamParts:
         streams: Limits of a stream.
         metrics: Counts ticks and streams.
         board: Shows episodes to those who watch.
-        authorise: Who may do what.
     """
 
     repository: ModelRepository
@@ -93,29 +91,21 @@ class StreamParts:
     streams: StreamLimits
     metrics: Metrics
     board: LiveBoard
-    authorise: Authorise
 
 
-def drive_stream_router(parts: StreamParts) -> APIRouter:
-    """Build the route."""
-    router = APIRouter()
+def drive_stream_endpoint(parts: StreamParts) -> SocketEndpoint:
+    """Return the endpoint."""
     seats = Seats(parts.streams.max_streams, "drives {taken} episodes")
 
-    @router.websocket("/v1/drive/{model}/stream")
-    async def stream(socket: WebSocket, model: str) -> None:
-        try:
-            namespace = parts.authorise(socket.scope, "infer")
-            agent = require_agent(parts.repository.get(model))
-            seats.require_one()
-        except RequestError as error:
-            await error_answer(error).send(socket.send, websocket=True)
-            return
-        version = ModelVersion(name=agent.name, version=agent.version)
-        with seats.taken(), parts.metrics.counted_stream(version):
-            await socket.accept()
-            await _drive(_Stream(socket, parts, namespace), model)
+    async def stream(request: Request, socket: WebSocket) -> None:
+        model = request.path["model"]
+        agent = require_agent(parts.repository.get(model))
+        seats.require_one()
+        with seats.taken(), parts.metrics.counted_stream(agent.served_as):
+            await socket.accept(chosen_protocol(socket.scope))
+            await _drive(_Stream(socket, parts, request), model)
 
-    return router
+    return SocketEndpoint(path="/v1/drive/{model}/stream", handler=stream)
 
 
 async def _drive(stream: _Stream, model: str) -> None:
@@ -141,10 +131,10 @@ async def _drive(stream: _Stream, model: str) -> None:
 class _Stream:
     """One connection."""
 
-    def __init__(self, socket: WebSocket, parts: StreamParts, namespace: str) -> None:
+    def __init__(self, socket: WebSocket, parts: StreamParts, request: Request) -> None:
         self.socket = socket
         self._parts = parts
-        self._namespace = namespace
+        self._request = request
 
     async def run(self, model: str) -> None:
         """Drive an episode until the client ends it.
@@ -173,7 +163,7 @@ class _Stream:
                 "second": begin.second,
             }
             live = self._parts.board.episode(
-                audience_of(self._namespace, agent.name),
+                audience_of(self._request.namespace, agent.name),
                 {**begun, "route": route.name, "town": route.town},
             )
             leases.callback(live.close)
@@ -186,7 +176,6 @@ class _Stream:
     ) -> None:
         """Answer one tick, count it, and show it."""
         text = await self._receive("text")
-        version = ModelVersion(name=agent.name, version=agent.version)
         began_s = time.perf_counter()
         status: int | None = None
         try:
@@ -196,7 +185,7 @@ class _Stream:
             image = await self._picture(agent, data, begin)
             decoded_s = time.perf_counter()
             context = RequestContext(
-                request_id=request_id(self.socket.scope),
+                request_id=self._request.id,
                 deadline_s=time.monotonic() + self._parts.requests.timeout_s,
             )
             decision = await episode.act(tick.observation(image), context=context)
@@ -212,7 +201,9 @@ class _Stream:
             status = request_error(error).status
             raise
         finally:
-            self._parts.metrics.count_request(version, status, time.perf_counter() - began_s)
+            self._parts.metrics.count_request(
+                agent.served_as, status, time.perf_counter() - began_s
+            )
 
     async def _picture(self, agent: AgentModel, data: bytes, begin: BeginMessage) -> NDArray[Any]:
         if begin.picture != "encoded":

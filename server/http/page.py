@@ -8,7 +8,11 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.responses import Response
+
+from server.errors import RequestError, shown
+from server.http.endpoint import Endpoint
+from server.http.exchange import Request
 
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -62,26 +66,21 @@ class _File:
     tag: str
 
 
-def page_router() -> APIRouter:
-    """Build the routes; the files are read once, now."""
-    router = APIRouter(include_in_schema=False)
+def page_endpoints() -> list[Endpoint]:
+    """Return the endpoints; the files are read once, now."""
     files = dict(_read(resources.files("server") / "page"))
 
-    @router.get("/")
-    @router.head("/")
-    async def index(request: Request) -> Response:
-        return _answer(request, files["index.html"])
-
-    @router.get("/page/{path:path}")
-    @router.head("/page/{path:path}")
-    async def file(request: Request, path: str) -> Response:
+    async def file(request: Request) -> Response:
         # Looked up among names that are known, so no path leads out of the folder.
-        found = files.get(path)
-        if found is None:
-            raise HTTPException(404)
-        return _answer(request, found)
+        path = request.path.get("path", "index.html")
+        if path not in files:
+            raise RequestError(404, f"there is no {shown(request.scope['path'])} in the page")
+        return _answer(request, files[path])
 
-    return router
+    return [
+        Endpoint(method="GET", path=path, handler=file, right=None)
+        for path in ("/", "/page/{path:path}")
+    ]
 
 
 def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, _File]]:
@@ -101,7 +100,7 @@ def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, _File]]:
 def _answer(request: Request, file: _File) -> Response:
     """Return the file, or 304 if the browser has it."""
     headers = {**_HEADERS, "ETag": file.tag}
-    known = request.headers.get("if-none-match", "")
+    known = request.headers.get(b"if-none-match", b"").decode("latin-1")
     if file.tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(file.body, headers=headers, media_type=file.media_type)

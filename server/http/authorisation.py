@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Scope
 
 from server.api_keys import ApiKeys, KeyFile, Right
 from server.errors import RequestError
+
+#: Whether the sender of a request has a right; returns the namespace of what is remembered for it.
+#: Raises `RequestError` 401 or 403.
+Authorise = Callable[[Scope, Right], str]
 
 _BEARER: Final = b"bearer "
 
@@ -17,11 +22,6 @@ KEY_PROTOCOL_PREFIX: Final = b"bicameral.key."
 WEBSOCKET_PROTOCOL: Final = "bicameral"
 
 _HOW: Final = "send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
-
-
-def anybody(_scope: Scope, _right: Right) -> str:
-    """Let everybody do everything, with one memory for all; for a server without API keys."""
-    return ""
 
 
 class KeyHolders:
@@ -38,17 +38,11 @@ class KeyHolders:
             RequestError: 401 if there is no key, or an unknown one; 403 if it does not allow this.
         """
         shown = _shown_key(scope)
-        if shown is None:
-            raise RequestError(
-                401, f"this needs an API key; {_HOW}", {"WWW-Authenticate": _challenge()}
-            )
-        key = self._keys.find(shown)
+        key = None if shown is None else self._keys.find(shown)
         if key is None:
-            raise RequestError(
-                401,
-                f"this API key is unknown here; {_HOW}",
-                {"WWW-Authenticate": _challenge("invalid_token")},
-            )
+            what = "this needs an API key" if shown is None else "this API key is unknown here"
+            challenge = _challenge("" if shown is None else "invalid_token")
+            raise RequestError(401, f"{what}; {_HOW}", {"WWW-Authenticate": challenge})
         scope["state"]["api_key"] = key.name
         if right not in key.rights:
             allowed = ", ".join(sorted(key.rights))
@@ -60,7 +54,15 @@ class KeyHolders:
         return key.namespace
 
 
-def _challenge(error: str = "") -> str:
+def chosen_protocol(scope: Scope) -> str | None:
+    """Return the protocol to accept a WebSocket with.
+
+    A browser that offered protocols, one of them its key, insists on a choice.
+    """
+    return WEBSOCKET_PROTOCOL if WEBSOCKET_PROTOCOL in scope["subprotocols"] else None
+
+
+def _challenge(error: str) -> str:
     """Return what RFC 6750, section 3, has the server say."""
     return 'Bearer realm="bicameral"' + (f', error="{error}"' if error else "")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Protocol
 
-from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from starlette.responses import Response
 
-from server.endpoints.classify import ErrorAnswer
-from server.endpoints.open_inference import Authorise
 from server.errors import RequestError
+from server.http.endpoint import Described, Endpoint
+from server.http.exchange import Request, json_answer
 from server.serving.cascade_model import CascadeModel
 from server.serving.repository import ModelRepository
 
@@ -53,44 +53,46 @@ class MemoryAnswer(BaseModel):
     counters: CountersAnswer
 
 
-def memory_router(
-    repository: ModelRepository, control: MemoryControl, authorise: Authorise
-) -> APIRouter:
-    """Build the routes.
+def memory_endpoints(repository: ModelRepository, control: MemoryControl) -> list[Endpoint]:
+    """Return the endpoints.
 
     Args:
         repository: This worker's models.
         control: Clears memories everywhere.
-        authorise: Who may do what.
     """
-    router = APIRouter(tags=["memory"])
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorAnswer} for status in (400, 404, 503)
-    }
 
-    @router.get("/v1/memory/{model}", responses=refusals)
-    async def read_memory(request: Request, model: str) -> MemoryAnswer:
+    async def read_memory(request: Request) -> Response:
         """Return what the memory of a model did, as counted by the worker that answers.
 
         Lookups by their result are summed over all workers in `/metrics`.
         """
-        authorise(request.scope, "manage")
-        with repository.lease(model) as served:
+        with repository.lease(request.path["model"]) as served:
             memory = served.memory if isinstance(served, CascadeModel) else None
             if memory is None:
                 raise RequestError(400, f"model {served.name!r} has no result memory")
-            counters = await memory.counters()
-            return MemoryAnswer(
+            answer = MemoryAnswer(
                 model=served.name,
                 version=served.version,
                 shared=memory.remote,
-                counters=CountersAnswer(**asdict(counters)),
+                counters=CountersAnswer(**asdict(await memory.counters())),
             )
+        return json_answer(answer.model_dump())
 
-    @router.delete("/v1/memory/{model}", status_code=204, responses=refusals)
-    async def clear_memory(request: Request, model: str) -> None:
+    async def clear_memory(request: Request) -> Response:
         """Forget everything that all versions of a model remember, in all workers."""
-        authorise(request.scope, "manage")
-        await control.clear_memory(model)
+        await control.clear_memory(request.path["model"])
+        return Response(status_code=204)
 
-    return router
+    return [
+        Endpoint(
+            method=method,
+            path="/v1/memory/{model}",
+            handler=handler,
+            right="manage",
+            described=Described(tag="memory", answer=answer, refusals=(400, 404, 503)),
+        )
+        for method, handler, answer in (
+            ("GET", read_memory, MemoryAnswer),
+            ("DELETE", clear_memory, None),
+        )
+    ]

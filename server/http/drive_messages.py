@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bicameral.types import Observation, Pose, Route
-from server.endpoints.drive_answers import COMMANDS
-from server.endpoints.drive_query import FASTEST_MPS, CommandName, CorrectionName
-from server.errors import RequestError
+from server.errors import RequestError, unfit
+from server.http.drive_answers import COMMANDS
+from server.http.drive_query import FASTEST_MPS, CommandName, CorrectionName
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -19,9 +19,6 @@ M = TypeVar("M", bound=BaseModel)
 PictureFormat = Literal["rgb", "bgra", "encoded"]
 
 _LONGEST_DELAY_TICKS = 1000
-
-#: A list with a thousand wrong entries is told by its first ones.
-_TOLD_PROBLEMS = 5
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 #: A coordinate in metres; larger than any map, small enough for its square to be finite.
@@ -149,13 +146,7 @@ def read_message(kind: type[M], text: str) -> M:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-        told = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'JSON'}: {problem['msg']}"
-            for problem in problems[:_TOLD_PROBLEMS]
-        )
-        more = f"; and {len(problems) - _TOLD_PROBLEMS} more" if problems[_TOLD_PROBLEMS:] else ""
-        raise RequestError(400, f"the message does not fit: {told}{more}") from None
+        raise unfit("the message", error) from None
 
 
 def pixels_from_bytes(

@@ -1,1 +1,0 @@
-"""What a client can ask for over HTTP."""

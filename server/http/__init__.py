@@ -1,0 +1,1 @@
+"""One HTTP stack: every endpoint is a plain async function from a request to an answer."""

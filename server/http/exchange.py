@@ -1,0 +1,267 @@
+"""One request: who asks for what, its body, and whether its sender still waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from server.errors import RequestError, shown
+from server.http.compression import inflate
+from server.limits import RequestLimits
+from server.serving.served_model import ModelVersion, RequestContext
+
+T = TypeVar("T")
+
+#: Bodies that inflate to more than this could keep the event loop busy for longer than going to a
+#: thread takes; no body inflates to more than 1032 times its size (zlib's documentation).
+_INFLATE_IN_PLACE_BYTES: Final = 256
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection: nobody waits for the answer."""
+
+
+@dataclass(slots=True, eq=False)
+class HeldBodies:
+    """How many bytes of bodies a worker holds at a time.
+
+    A limit on each body does not bound memory: a thousand clients may send one each, and pictures
+    wait for their decoder with their bodies. A body counts from its arrival until its request is
+    answered; what arrives beyond the limit is refused while it arrives.
+    """
+
+    size: int = 0
+
+
+class Request:
+    """A request on its way through the stack.
+
+    Attributes:
+        scope: ASGI's.
+        receive: Gives its body, and then tells when the client has gone.
+        headers: By name, in lower case as ASGI gives them; of several of a name the last one.
+        held_bytes: How much of its body is counted in those that the worker holds.
+        id: For logs and the answer.
+        arrived_s: When its head was there, on `time.monotonic`'s clock.
+        path: What stands in the path's placeholders.
+        query: Its parameters, as the endpoint's model of them; None: it has no such model.
+        namespace: Of what is remembered for its sender.
+        model: The model that it is counted for.
+    """
+
+    __slots__ = (
+        "_held",
+        "_limits",
+        "arrived_s",
+        "headers",
+        "held_bytes",
+        "id",
+        "model",
+        "namespace",
+        "path",
+        "query",
+        "receive",
+        "scope",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, limits: RequestLimits, held: HeldBodies
+    ) -> None:
+        """Begin to answer; the stack fills in what it finds out on the way.
+
+        Args:
+            scope: ASGI's.
+            receive: ASGI's.
+            limits: Of a single request.
+            held: All bodies of this worker.
+        """
+        self.scope = scope
+        self.receive = receive
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.arrived_s = time.monotonic()
+        self.id = ""
+        self.path: Mapping[str, str] = {}
+        self.query: Any = None
+        self.namespace = ""
+        self.model: ModelVersion | None = None
+        self._limits = limits
+        self._held = held
+        self.held_bytes = 0
+
+    def context(self, *, no_store: bool = False, timeout_s: float | None = None) -> RequestContext:
+        """Return what a model must know of it beside its tensors.
+
+        Args:
+            no_store: Its parameters say that nothing is to be remembered; ``Cache-Control:
+                no-store`` says the same.
+            timeout_s: What it allows itself, from its arrival; the limit goes before.
+        """
+        limit_s = self._limits.timeout_s
+        if not no_store and b"cache-control" in self.headers:
+            # Directives may be written in capitals (RFC 9111, section 5.2), in any of the headers.
+            no_store = any(
+                name == b"cache-control" and b"no-store" in value.lower()
+                for name, value in self.scope["headers"]
+            )
+        return RequestContext(
+            request_id=self.id,
+            deadline_s=self.arrived_s + min(limit_s, timeout_s or limit_s),
+            no_store=no_store,
+            memory_namespace=self.namespace,
+        )
+
+    async def body(self) -> bytes:
+        """Read the body and undo its content encoding.
+
+        A body that says that it is too large is refused before it is read, any other one as soon
+        as it turns out to be.
+
+        Raises:
+            RequestError: 408 if it does not arrive in time; 413 if it is too large; 429 if this
+                worker holds too many; and as `inflate`.
+            ClientGoneError: If the connection ended before the body did.
+        """
+        largest = self._limits.max_body_bytes
+        declared = self.headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:19]) > largest:
+            raise _too_large(f"{int(declared[:19]):,}", largest)
+        body = await self._received()
+        encoding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
+        if encoding == "identity":
+            return body
+        if len(body) <= _INFLATE_IN_PLACE_BYTES:
+            return inflate(body, encoding, largest)
+        return await asyncio.to_thread(inflate, body, encoding, largest)
+
+    async def json_object(self) -> dict[str, Any]:
+        """Read a JSON object; an empty body is an empty one.
+
+        Raises:
+            RequestError: 400 if it is something else; and as `body`.
+        """
+        body = await self.body()
+        try:
+            found = orjson.loads(body) if body else {}
+        except orjson.JSONDecodeError as error:
+            raise RequestError(400, f"the request is no JSON: {error}") from None
+        if type(found) is not dict:
+            raise RequestError(400, f"the request is {shown(found)}, expected a JSON object")
+        return found
+
+    async def while_connected(self, work: Awaitable[T]) -> T:
+        """Await work that is cancelled when the client closes the connection.
+
+        Work that never has to wait is not watched, which would cost as much as a tiny network.
+        The body must have been read.
+
+        Raises:
+            ClientGoneError: If the client has gone.
+        """
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        watch: asyncio.Task[None] | None = None
+        gone = False
+
+        async def listen() -> None:
+            nonlocal gone
+            while (await self.receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            if task is not None:
+                task.cancel()
+
+        def begin() -> None:
+            nonlocal watch
+            watch = loop.create_task(listen())
+
+        beginning = loop.call_soon(begin)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if gone and task is not None and not task.uncancel():
+                raise ClientGoneError from None
+            raise
+        finally:
+            beginning.cancel()
+            if watch is not None:
+                watch.cancel()
+
+    async def _received(self) -> bytes:
+        """Read the body, no further than is allowed."""
+        limits, parts, size, more, late = self._limits, [], 0, True, False
+        task = asyncio.current_task()
+
+        def expire() -> None:
+            nonlocal late
+            late = True
+            if task is not None:
+                task.cancel()
+
+        # What asyncio.timeout does, at a sixth of its price: nearly every body is there at once.
+        timer = asyncio.get_running_loop().call_later(limits.body_timeout_s, expire)
+        try:
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                part = message.get("body", b"")
+                parts.append(part)
+                size += len(part)
+                self.held_bytes = size
+                self._held.size += len(part)
+                if self._held.size > limits.max_held_bytes:
+                    raise _too_much_held(limits.max_held_bytes)
+                if size > limits.max_body_bytes:
+                    raise _too_large("more", limits.max_body_bytes)
+                more = message.get("more_body", False)
+        except asyncio.CancelledError:
+            if late and task is not None and not task.uncancel():
+                raise _too_slow(size, limits.body_timeout_s) from None
+            raise
+        finally:
+            timer.cancel()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Return an answer in JSON."""
+    return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+def error_answer(error: RequestError) -> Response:
+    """Return the answer that tells a client why its request is refused."""
+    return Response(
+        orjson.dumps({"error": error.message}),
+        error.status,
+        headers=error.headers,
+        media_type="application/json",
+    )
+
+
+def _too_large(size: str, largest: int) -> RequestError:
+    return RequestError(
+        413, f"the body has {size} bytes, allowed are {largest:,}; send less at once"
+    )
+
+
+def _too_slow(size: int, timeout_s: float) -> RequestError:
+    return RequestError(
+        408,
+        f"{size:,} bytes of the body arrived within {timeout_s:g} s, expected all of it",
+        {"Connection": "close"},
+    )
+
+
+def _too_much_held(max_bytes: int) -> RequestError:
+    return RequestError(
+        429,
+        f"this server holds bodies of more than {max_bytes:,} bytes at the moment, which is all "
+        "that it may; try again",
+        {"Retry-After": "1", "Connection": "close"},
+    )

@@ -1,0 +1,271 @@
+"""The Open Inference Protocol (V2) over HTTP: everything below ``/v2``.
+
+The bytes are `server.open_inference`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from starlette.responses import Response
+
+from server.errors import RequestError, shown
+from server.http.endpoint import ANY_METHOD, Endpoint
+from server.http.exchange import Request, json_answer
+from server.metrics import ModelTotals
+from server.open_inference.metadata import (
+    EXTENSIONS,
+    model_configuration,
+    model_metadata,
+    model_statistics,
+    repository_index,
+    server_metadata,
+)
+from server.open_inference.raw_request import decode_raw_request
+from server.open_inference.request import InferRequest, RequestedOutput, decode_infer_request
+from server.open_inference.response import InferResponse, OutputTensor, encode_infer_response
+from server.serving.repository import ModelRepository
+from server.serving.served_model import ModelVersion, ServedModel
+from server.serving.tensors import Tensor
+
+#: Extensions of the protocol that have endpoints here only to say that they are not offered.
+_NOT_OFFERED: Final = {
+    "logging": "logging",
+    "trace": "trace",
+    "systemsharedmemory": "system_shared_memory",
+    "cudasharedmemory": "cuda_shared_memory",
+}
+_HEADER_LENGTH: Final = "inference-header-content-length"
+
+
+class ModelControl(Protocol):
+    """Changes what is served, in all processes; `ModelRepository` does so in one."""
+
+    async def load(self, name: str, version: str | None = None) -> None:
+        """Load a model, as `ModelRepository.load`."""
+
+    async def unload(self, name: str, version: str | None = None) -> None:
+        """Unload a model, as `ModelRepository.unload`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenInference:
+    """The protocol's endpoints.
+
+    Attributes:
+        repository: The models.
+        control: Loads and unloads them.
+        why_not_ready: Tells why the server is not ready; None: it is.
+        totals: What all processes did for each model; called in a thread.
+    """
+
+    repository: ModelRepository
+    control: ModelControl
+    why_not_ready: Callable[[], str | None]
+    totals: Callable[[], Mapping[ModelVersion, ModelTotals]]
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return them; what is asked most often comes first."""
+        model, change = "/v2/models/{model}", "/v2/repository/models/{model}"
+        found = []
+        for place in (model, f"{model}/versions/{{version}}"):
+            found += [
+                Endpoint(method="POST", path=f"{place}/infer", handler=self._infer),
+                Endpoint(method="GET", path=f"{place}/ready", handler=self._model_ready),
+                Endpoint(method="GET", path=f"{place}/config", handler=self._model_configuration),
+                Endpoint(method="GET", path=f"{place}/stats", handler=self._statistics),
+            ]
+        refused = [f"/v2/{part}" for part in _NOT_OFFERED]
+        refused += [f"{path}/{{rest:path}}" for path in refused]
+        return [
+            *found,
+            Endpoint(method="GET", path="/v2", handler=self._server_metadata),
+            Endpoint(method="GET", path="/v2/health/live", handler=self._live, right=None),
+            Endpoint(method="GET", path="/v2/health/ready", handler=self._ready, right=None),
+            Endpoint(method="GET", path="/v2/models/stats", handler=self._statistics),
+            Endpoint(method="GET", path=model, handler=self._model_metadata),
+            Endpoint(
+                method="GET",
+                path=f"{model}/versions/{{version}}",
+                handler=self._model_metadata,
+            ),
+            Endpoint(method="POST", path="/v2/repository/index", handler=self._index),
+            Endpoint(method="POST", path=f"{change}/load", handler=self._load, right="manage"),
+            Endpoint(method="POST", path=f"{change}/unload", handler=self._unload, right="manage"),
+            *(
+                Endpoint(method=ANY_METHOD, path=path, handler=self._not_offered)
+                for path in (*refused, f"{model}/trace/setting")
+            ),
+        ]
+
+    async def _live(self, _: Request) -> Response:
+        return json_answer({"live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        reason = self.why_not_ready()
+        if reason is not None:
+            raise RequestError(503, f"the server is not ready: {reason}", {"Retry-After": "1"})
+        return json_answer({"ready": True})
+
+    async def _server_metadata(self, _: Request) -> Response:
+        return json_answer(server_metadata())
+
+    async def _model_ready(self, request: Request) -> Response:
+        model = self._model(request)
+        return json_answer({"name": model.name, "version": model.version, "ready": True})
+
+    async def _model_metadata(self, request: Request) -> Response:
+        repository = self.repository
+        model = self._model(request)
+        return json_answer(model_metadata(model, repository.versions(model.name)))
+
+    async def _model_configuration(self, request: Request) -> Response:
+        return json_answer(model_configuration(self._model(request)))
+
+    async def _statistics(self, request: Request) -> Response:
+        repository, name = self.repository, request.path.get("model")
+        totals = await asyncio.to_thread(self.totals)
+        loaded = {model.served_as: model for model in repository.models()}
+        wanted = [
+            version
+            for version in sorted({*totals, *loaded}, key=lambda one: (one.name, one.version))
+            if name in (None, version.name)
+            and request.path.get("version") in (None, version.version)
+        ]
+        if name and not wanted:
+            self._model(request)  # knows what is wrong with it
+        statistics = []
+        for version in wanted:
+            model = loaded.get(version)
+            in_memory = None
+            if model is not None:
+                in_memory = model, repository.memory(version.name, version.version)
+            statistics.append(model_statistics(version, totals.get(version), in_memory))
+        return json_answer({"model_stats": statistics})
+
+    async def _index(self, request: Request) -> Response:
+        only_ready = (await request.json_object()).get("ready", False)
+        if type(only_ready) is not bool:
+            raise RequestError(
+                400, f"the field ready is {shown(only_ready)}, expected true or false"
+            )
+        return json_answer(repository_index(self.repository.index(), only_ready=only_ready))
+
+    async def _load(self, request: Request) -> Response:
+        parameters = (await request.json_object()).get("parameters")
+        if parameters:
+            raise RequestError(
+                501,
+                f"loading with the parameters {shown(parameters)} is not offered; a model's "
+                "configuration is its sidecar in the model folder",
+            )
+        await self.control.load(request.path["model"])
+        return Response()
+
+    async def _unload(self, request: Request) -> Response:
+        # Its only parameter is unload_dependents: members of a cascade are loaded for it alone.
+        await request.json_object()
+        await self.control.unload(request.path["model"])
+        return Response()
+
+    async def _not_offered(self, request: Request) -> Response:
+        path = request.scope["path"]
+        extension = next(name for part, name in _NOT_OFFERED.items() if part in path.split("/"))
+        raise RequestError(
+            501,
+            f"the extension {extension!r} is not offered; offered are {', '.join(EXTENSIONS)}",
+        )
+
+    async def _infer(self, request: Request) -> Response:
+        name, version = request.path["model"], request.path.get("version")
+        model = self.repository.get(name, version)
+        request.model = model.served_as
+        decoded = _decoded(await request.body(), _header_length(request), model)
+        context = request.context(timeout_s=decoded.timeout_s)
+        # The version that was looked at may have been replaced while the body arrived.
+        with self.repository.lease(name, version) as model:
+            outputs = _wanted(decoded, model)
+            work = model.infer(_inputs(decoded), context=context)
+            answers = await request.while_connected(work)
+            encoded = encode_infer_response(
+                InferResponse(
+                    model_name=model.name,
+                    model_version=model.version,
+                    id=decoded.id,
+                    outputs=[
+                        OutputTensor(
+                            name=output.name,
+                            data=answers[output.name],
+                            binary=output.binary,
+                            classes=output.classes,
+                        )
+                        for output in outputs
+                    ],
+                    labels=model.labels,
+                )
+            )
+        body = b"".join(encoded.chunks)
+        if encoded.header_length is None:
+            return Response(body, media_type="application/json")
+        headers = {_HEADER_LENGTH: str(encoded.header_length)}
+        return Response(body, headers=headers, media_type="application/octet-stream")
+
+    def _model(self, request: Request) -> ServedModel:
+        return self.repository.get(request.path["model"], request.path.get("version"))
+
+
+def _header_length(request: Request) -> int | None:
+    value = request.headers.get(_HEADER_LENGTH.encode())
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 18:
+        raise RequestError(
+            400,
+            f"the header Inference-Header-Content-Length is {shown(value.decode('latin-1'))}, "
+            "expected a number of bytes",
+        )
+    return int(value)
+
+
+def _decoded(body: bytes, header_length: int | None, model: ServedModel) -> InferRequest:
+    if header_length == 0:
+        return decode_raw_request(body, model.inputs)
+    return decode_infer_request(body, header_length)
+
+
+def _inputs(request: InferRequest) -> dict[str, Tensor]:
+    """Return the tensors by name.
+
+    Raises:
+        RequestError: 400 if a BYTES tensor has more than one element for each row.
+    """
+    for tensor in request.inputs:
+        if isinstance(tensor.data, list) and tensor.shape[:1] != (len(tensor.data),):
+            raise RequestError(
+                400,
+                f"input {shown(tensor.name)} is BYTES of shape {list(tensor.shape)}, expected one "
+                "encoded picture for each row, [N]",
+            )
+    return {tensor.name: tensor.data for tensor in request.inputs}
+
+
+def _wanted(request: InferRequest, model: ServedModel) -> tuple[RequestedOutput, ...]:
+    """Return what to answer with.
+
+    Raises:
+        RequestError: 400 if there is no such output.
+    """
+    names = [spec.name for spec in model.outputs]
+    if request.outputs is None:
+        return tuple(RequestedOutput(name=name, binary=request.binary_output) for name in names)
+    for output in request.outputs:
+        if output.name not in names:
+            raise RequestError(
+                400,
+                f"model {model.name!r} has no output {shown(output.name)}, expected one of "
+                f"{', '.join(map(repr, names))}",
+            )
+    return request.outputs

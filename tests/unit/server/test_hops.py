@@ -1,0 +1,128 @@
+"""A request, and a camera's picture, find their way through few files: one can follow them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+import bicameral
+from agent.caril import CarilAgent
+from bicameral.types import Observation, Pose, Route
+from edge.shipped import weights_folder
+from server.app import create_app
+from server.limits import BatchLimits, ServerSettings
+
+ROOT = Path(bicameral.__file__).parents[1]
+PACKAGES = tuple(f"{ROOT / name}/" for name in ("agent", "bicameral", "edge", "models", "server"))
+
+CASCADE = "fashion_mnist_cascade"
+MEMBERS = ("fashion_mnist_squeeze16_d", "fashion_mnist_vgg24_d")
+
+
+class Hops:
+    """Counts the calls of functions of this project, and the files that they are in."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Distinct files, and calls."""
+        return len(set(self.files)), len(self.files)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        self.files.clear()
+        sys.setprofile(self._note)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGES):
+            self.files.append(frame.f_code.co_filename.removeprefix(f"{ROOT}/"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a shipped cascade."""
+    models = tmp_path / "models"
+    models.mkdir()
+    for path in weights_folder().iterdir():
+        if path.name.startswith((f"{CASCADE}.", *MEMBERS)):
+            shutil.copy(path, models)
+    return models
+
+
+def picture(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_a_request_becomes_a_label_in_few_files_and_calls(
+    serve_app: Callable[..., Any], folder: Path, blank: bool
+) -> None:
+    hops = Hops()
+    black = cv2.imencode(".png", np.zeros((28, 28), np.uint8))[1].tobytes()
+
+    async def use(client: httpx.AsyncClient) -> None:
+        for seed in range(3):
+            content = black if blank else picture(seed)
+            with hops.counted():
+                answer = await client.post(f"/v1/classify/{CASCADE}", content=content)
+            assert answer.status_code == 200
+
+    # However busy the machine was when it measured what a run costs: on the loop, as when idle.
+    settings = ServerSettings(batching=BatchLimits(in_place_s=1.0))
+    serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+    files, calls = hops.counts
+    assert files <= 29, sorted(set(hops.files))
+    assert calls <= 153
+
+
+def test_a_picture_becomes_a_control_in_13_files_and_62_calls() -> None:
+    hops = Hops()
+    agent = CarilAgent.load("caril_a", "second_opinion", "caril_b")
+    agent.begin(straight_road(), 0)
+    image = np.full((160, 320, 3), 120, np.uint8)
+    image[::2] = 60
+    for frame in range(3):
+        pose = Pose(x_m=float(frame), y_m=0.0)
+        observation = Observation(
+            frame=frame, time_s=frame * 0.05, image=image, pose=pose, speed_mps=5.0
+        )
+        with hops.counted():
+            agent.act(observation)
+    agent.close()
+    files, calls = hops.counts
+    assert files <= 13, sorted(set(hops.files))
+    assert calls <= 62
+
+
+def straight_road(points: int = 100) -> Route:
+    s_m, zero = np.arange(points, dtype=float), np.zeros(points)
+    return Route(
+        name="road",
+        town="town",
+        kind="straight",
+        xyz_m=np.stack([s_m, zero, zero], axis=1),
+        yaw_rad=zero,
+        s_m=s_m,
+        command=np.full(points, 4, np.int8),
+        in_junction=np.zeros(points, np.bool_),
+        lane_width_m=np.full(points, 3.5),
+        speed_limit_mps=np.full(points, 10.0),
+        target_speed_mps=np.full(points, 8.0),
+    )
