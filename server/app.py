@@ -20,6 +20,7 @@ from server.http.drive_live import drive_live_endpoint
 from server.http.drive_stream import StreamParts, drive_stream_endpoint
 from server.http.endpoint import Endpoint
 from server.http.learning import learning_endpoints
+from server.http.live import live_endpoint
 from server.http.management import management_endpoints
 from server.http.memory import memory_endpoints
 from server.http.model_cards import model_cards_endpoint
@@ -102,6 +103,7 @@ def create_app(
         *memory_endpoints(repository, replicated),
         *learning_endpoints(repository, replicated, settings.learning),
         *management_endpoints(replicated, metrics),
+        live_endpoint(repository, metrics.families, replicated, authorise),
         *page_endpoints(),
     ]
     parts = StackParts(

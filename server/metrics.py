@@ -148,6 +148,10 @@ class Metrics:
         """Return the sums over all workers in Prometheus' text format."""
         return generate_latest(self._registry)
 
+    def families(self) -> Iterable[Metric]:
+        """Return the sums over all workers, metric by metric."""
+        return self._registry.collect()
+
     def totals(self) -> dict[ModelVersion, ModelTotals]:
         """Return the sums over all workers, for every model that ever answered."""
         by_model: dict[ModelVersion, dict[Key, list[float]]] = {}

@@ -39,6 +39,16 @@ class WorkersAnswer(BaseModel):
     workers: list[WorkerStatus]
 
 
+def describe_workers(workers: Workers) -> WorkersAnswer:
+    """Tell how all workers are."""
+    reason = workers.why_not_ready()
+    return WorkersAnswer(
+        ready=reason is None,
+        reason=reason or "",
+        workers=[status for _, status in sorted(workers.workers().items())],
+    )
+
+
 def management_endpoints(workers: Workers, metrics: Metrics) -> list[Endpoint]:
     """Return the endpoints.
 
@@ -54,13 +64,7 @@ def management_endpoints(workers: Workers, metrics: Metrics) -> list[Endpoint]:
 
     async def read_workers(_: Request) -> Response:
         """Return the processes that share the port, and what each of them has loaded so far."""
-        reason = workers.why_not_ready()
-        answer = WorkersAnswer(
-            ready=reason is None,
-            reason=reason or "",
-            workers=[status for _, status in sorted(workers.workers().items())],
-        )
-        return json_answer(answer.model_dump(mode="json"))
+        return json_answer(describe_workers(workers).model_dump(mode="json"))
 
     async def load(request: Request) -> Response:
         """Load one version of a model in all workers; the highest one that is loaded is served."""

@@ -19,22 +19,19 @@ _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
-    ".npz": "application/octet-stream",
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
-    ".webm": "video/webm",
 }
 
-#: Nothing from elsewhere, no inline code; pictures and films that the page itself made or was
-#: given are ``blob:``.
+#: Nothing from elsewhere, no inline code; pictures that the page itself made or was given are
+#: ``blob:``.
 _POLICY: Final = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' blob:",
-        "media-src 'self' blob:",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

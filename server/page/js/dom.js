@@ -1,6 +1,4 @@
-// Building elements.
-
-const SVG = "http://www.w3.org/2000/svg";
+// Finding, building and filling elements.
 
 /**
  * @param {string} id
@@ -22,14 +20,9 @@ export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
 
-/**
- * @param {string} name Tag of an SVG element.
- * @param {Record<string, string | number | boolean | undefined>} [attributes]
- * @param {...(Node | string)} children
- * @returns {SVGElement}
- */
+/** As `element`, for SVG. */
 export function svg(name, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, name), attributes, children);
+  return filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 }
 
 function filled(node, attributes, children) {
@@ -39,4 +32,19 @@ function filled(node, attributes, children) {
   }
   node.append(...children);
   return node;
+}
+
+/**
+ * Let people choose; what they chose before stays chosen, if it is still there.
+ * @param {HTMLSelectElement} select
+ * @param {Map<string, string>} choices What is shown, by value.
+ * @returns {boolean} Whether other things can be chosen than before.
+ */
+export function offer(select, choices) {
+  const told = (options) => JSON.stringify(options);
+  if (told([...choices]) === told([...select.options].map(({ value, text }) => [value, text]))) return false;
+  const before = select.value;
+  select.replaceChildren(...[...choices].map(([value, text]) => new Option(text, value)));
+  if (choices.has(before)) select.value = before;
+  return true;
 }

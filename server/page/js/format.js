@@ -1,11 +1,21 @@
-// Numbers for people.
+// Numbers and stages for people. What is no number is shown as a dash.
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 /**
- * @param {number | null} value 0..1
+ * @param {number | null} value
+ * @param {number} digits
+ */
+export function fixed(value, digits) {
+  return isNumber(value) ? value.toFixed(digits) : "–";
+}
+
+/**
+ * @param {number | null} share 0..1
  * @param {number} [digits]
  */
-export function percent(value, digits = 0) {
-  return isNumber(value) ? `${(100 * value).toFixed(digits)} %` : "–";
+export function percent(share, digits = 0) {
+  return isNumber(share) ? `${(100 * share).toFixed(digits)} %` : "–";
 }
 
 /** @param {number | null} seconds */
@@ -23,18 +33,25 @@ export function count(value) {
 
 /** @param {number | null} perSecond */
 export function rate(perSecond) {
-  if (!isNumber(perSecond)) return "–";
-  return perSecond >= 100 ? count(perSecond) : perSecond.toFixed(1);
+  return perSecond >= 100 ? count(perSecond) : fixed(perSecond, 1);
 }
 
 /**
- * @param {number | null} value
- * @param {number} digits
+ * An early exit answers after one of its blocks, which traces call block_1, block_2, ...
+ * @param {string} stage
+ * @returns {number} The block's number; 0 if the stage is no block.
  */
-export function fixed(value, digits) {
-  return isNumber(value) ? value.toFixed(digits) : "–";
+export function blockNumber(stage) {
+  return stage.startsWith("block_") ? Number(stage.slice("block_".length)) : 0;
 }
 
-function isNumber(value) {
-  return typeof value === "number" && Number.isFinite(value);
+/** @param {string} stage Of a trace: "memory", "a", "b", "block_1", ... */
+export function stageName(stage) {
+  const names = { memory: "Memory", a: "Network A", b: "Network B" };
+  return names[stage] ?? `Block ${blockNumber(stage)}`;
+}
+
+/** @param {string} name With underscores. */
+export function inWords(name) {
+  return name.replaceAll("_", " ");
 }

@@ -1,14 +1,11 @@
 // Starts the page.
 
 import { startApiKey } from "./api_key.js";
+import { startServerState, startTabs } from "./bar.js";
 import { startDrivePanel } from "./drive/panel.js";
 import { startLivePanel } from "./live/panel.js";
-import { startServerState } from "./server_state.js";
-import { startTabs } from "./tabs.js";
-import { startTheme } from "./theme.js";
 import { startTryPanel } from "./try/panel.js";
 
-startTheme();
 startApiKey();
 startServerState();
 

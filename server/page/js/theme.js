@@ -1,28 +1,31 @@
-// The button that changes between the system's colours, light and dark.
+// The system's colours, light ones or dark ones. It runs before anything is painted, so that chosen
+// colours do not flash; that is why it is no module.
+{
+  const KEY = "bicameral.theme";
+  const NAMES = { auto: "Auto", light: "Light", dark: "Dark" };
+  const ORDER = Object.keys(NAMES);
+  const root = document.documentElement;
 
-const ORDER = ["auto", "light", "dark"];
-const NAMES = { auto: "Auto", light: "Light", dark: "Dark" };
-const KEY = "bicameral.theme";
+  const use = (theme) => {
+    if (theme === "auto") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+  };
+  const stored = localStorage.getItem(KEY);
+  let theme = ORDER.includes(stored) ? stored : "auto";
+  use(theme);
 
-/** Make the button work. */
-export function startTheme() {
-  const button = document.getElementById("theme-button");
-  show(button, document.documentElement.dataset.theme ?? "auto");
-  button.addEventListener("click", () => {
-    const now = document.documentElement.dataset.theme ?? "auto";
-    const next = ORDER[(ORDER.indexOf(now) + 1) % ORDER.length];
-    if (next === "auto") {
-      delete document.documentElement.dataset.theme;
-      localStorage.removeItem(KEY);
-    } else {
-      document.documentElement.dataset.theme = next;
-      localStorage.setItem(KEY, next);
-    }
-    show(button, next);
+  document.addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("theme-button");
+    const show = () => {
+      document.getElementById("theme-text").textContent = NAMES[theme];
+      button.setAttribute("aria-label", `Colours: ${NAMES[theme].toLowerCase()}`);
+    };
+    button.addEventListener("click", () => {
+      theme = ORDER[(ORDER.indexOf(theme) + 1) % ORDER.length];
+      localStorage.setItem(KEY, theme);
+      use(theme);
+      show();
+    });
+    show();
   });
-}
-
-function show(button, theme) {
-  document.getElementById("theme-text").textContent = NAMES[theme];
-  button.setAttribute("aria-label", `Colours: ${NAMES[theme].toLowerCase()}`);
 }

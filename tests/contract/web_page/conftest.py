@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from agent.remote import RemoteAgent
+from bicameral.types import Decision, Observation, Pose, RoadOption, Route
 from edge.shipped import weights_folder
 
 PATIENCE_S = 180.0
@@ -95,9 +98,9 @@ def _stop(site: Site) -> None:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped cascade and its members, a driving agent, and a model that is broken."""
+    """The shipped cascade and its members, two driving agents, and a model that is broken."""
     folder = tmp_path_factory.mktemp("models")
-    for pattern in (f"{CASCADE}.*", "fashion_mnist_*_distilled.*", "caril_a.*"):
+    for pattern in (f"{CASCADE}.*", "fashion_mnist_*_distilled.*", "caril_?.*"):
         for path in weights_folder().glob(pattern):
             shutil.copy(path, folder)
     (folder / f"{BROKEN}.bicameral.json").write_text("{")
@@ -215,16 +218,16 @@ def clothes() -> np.ndarray:
         return np.frombuffer(file.read(16 + 500 * 784), np.uint8, offset=16).reshape(-1, 28, 28)
 
 
-def png(image: np.ndarray) -> bytes:
+@pytest.fixture(scope="session")
+def png() -> Callable[[np.ndarray], bytes]:
     """Encode an image."""
-    return cv2.imencode(".png", image)[1].tobytes()
+    return lambda image: cv2.imencode(".png", image)[1].tobytes()
 
 
 @pytest.fixture(scope="session")
-def hard_picture(site: Site, clothes: np.ndarray) -> bytes:
+def hard_picture(site: Site, clothes: np.ndarray, png: Callable[[np.ndarray], bytes]) -> bytes:
     """One for which A is not sure enough."""
-    for image in clothes:
-        picture = png(image)
+    for picture in map(png, clothes):
         if site.classify(picture)["results"][0]["trace"]["stage"] == "b":
             return picture
     raise AssertionError("A is sure of all 500 pictures")
@@ -239,3 +242,88 @@ def upload() -> Callable[[Page, bytes], None]:
         page.locator("#file").set_input_files(chosen)
 
     return choose
+
+
+#: Length of the road that is driven again and again.
+ROAD_M = 100
+
+
+@dataclass(kw_only=True)
+class RemoteDrive:
+    """Somebody who drives with a served agent until told to end.
+
+    Attributes:
+        agent: The agent.
+        decisions: What it decided so far.
+    """
+
+    agent: RemoteAgent
+    decisions: list[Decision] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._drive)
+
+    def start(self) -> None:
+        """Begin an episode."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """End it; nothing happens if none has begun."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _drive(self) -> None:
+        camera = self.agent.camera
+        # Grey above a dark road: something to see.
+        image = np.full((camera.height, camera.width, 3), 160, np.uint8)
+        image[camera.height // 2 :] = 60
+        self.agent.begin(_straight(), 0)
+        frame = 0
+        while not self._over.wait(0.03):
+            seen = Observation(
+                frame=frame,
+                time_s=frame / 20,
+                image=image,
+                pose=Pose(x_m=frame % ROAD_M, y_m=0.3),
+                speed_mps=5.0,
+            )
+            self.decisions.append(self.agent.act(seen))
+            frame += 1
+        self.agent.close()
+
+
+def _straight() -> Route:
+    s_m = np.arange(float(ROAD_M))
+    zeros = np.zeros(ROAD_M)
+    return Route(
+        name="a_straight_road",
+        town="Nowhere",
+        kind="straight",
+        xyz_m=np.stack([s_m, zeros, zeros], axis=1),
+        yaw_rad=zeros,
+        s_m=s_m,
+        command=np.full(ROAD_M, int(RoadOption.LANE_FOLLOW), np.int8),
+        in_junction=zeros > 0,
+        lane_width_m=zeros + 3.5,
+        speed_limit_mps=zeros + 8.0,
+        target_speed_mps=zeros + 8.0,
+    )
+
+
+@pytest.fixture
+def remote_drive(site: Site) -> Iterator[RemoteDrive]:
+    """Somebody who is about to drive with "caril_a", and asks "caril_b" for a second opinion."""
+    url = f"{site.url}v1/drive/caril_a"
+    drive = RemoteDrive(agent=RemoteAgent(url, "second_opinion", "caril_b"))
+    yield drive
+    drive.end()
+
+
+@pytest.fixture
+def another_drive(site: Site) -> Iterator[RemoteDrive]:
+    """Somebody else who is about to drive with "caril_a" alone."""
+    drive = RemoteDrive(agent=RemoteAgent(f"{site.url}v1/drive/caril_a"))
+    yield drive
+    drive.end()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-import cv2
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -18,14 +18,20 @@ def live(page: Page) -> Page:
     return page
 
 
-def ask(site, clothes, count: int) -> None:
-    for image in clothes[:count]:
-        picture = cv2.imencode(".png", image)[1].tobytes()
-        site.api.post(f"/v1/classify/{CASCADE}", content=picture).raise_for_status()
+@pytest.fixture
+def ask(site, clothes, png) -> Callable[[int], None]:
+    """Ask the cascade for so many pictures."""
+
+    def ask(count: int) -> None:
+        for image in clothes[:count]:
+            answer = site.api.post(f"/v1/classify/{CASCADE}", content=png(image))
+            answer.raise_for_status()
+
+    return ask
 
 
-def test_requests_are_seen_with_rates_quantiles_and_shares(live, site, clothes):
-    ask(site, clothes, 40)
+def test_requests_are_seen_with_rates_quantiles_and_shares(live, site, ask):
+    ask(40)
     expect(live.locator("#tile-throughput .tile-value")).not_to_have_text(re.compile(r"^(–|0\.0)$"))
     for tile in ("median", "p99"):
         expect(live.locator(f"#tile-{tile} .tile-value")).to_have_text(re.compile(r"\d (µs|ms|s)$"))
@@ -36,8 +42,8 @@ def test_requests_are_seen_with_rates_quantiles_and_shares(live, site, clothes):
     expect(lately.locator("li[data-stage=a] strong")).to_have_text(re.compile(r"^\d+ %$"))
 
 
-def test_the_table_holds_what_the_server_counted(live, site, clothes):
-    ask(site, clothes, 5)
+def test_the_table_holds_what_the_server_counted(live, site, ask):
+    ask(5)
     text = site.api.get("/metrics").text
     counted = sum(
         float(line.split()[-1])
@@ -53,8 +59,8 @@ def test_the_table_holds_what_the_server_counted(live, site, clothes):
     expect(live.locator("#model-table tbody tr")).to_have_count(len(index))
 
 
-def test_one_model_is_watched_alone(live, site, clothes):
-    ask(site, clothes, 5)
+def test_one_model_is_watched_alone(live, site, ask):
+    ask(5)
     expect(live.locator("#tile-median .tile-value")).not_to_have_text("–")
     live.get_by_label("Watch").select_option("caril_a")
     expect(live.locator("#tile-median .tile-value")).to_have_text("–")
@@ -62,8 +68,8 @@ def test_one_model_is_watched_alone(live, site, clothes):
     expect(live.get_by_role("button", name="Clear…")).to_be_disabled()
 
 
-def test_the_memory_is_cleared_when_that_is_confirmed(live, site, clothes):
-    ask(site, clothes, 30)
+def test_the_memory_is_cleared_when_that_is_confirmed(live, site, ask):
+    ask(30)
     held = live.locator("[data-counter=entries] dd")
     expect(held).to_have_text(re.compile(r"^[1-9]\d*$"))
     live.get_by_role("button", name="Clear…").click()
@@ -79,7 +85,7 @@ def test_the_memory_is_cleared_when_that_is_confirmed(live, site, clothes):
 
 def test_pausing_stops_the_questions(live, watch):
     pause = live.get_by_role("button", name="Pause")
-    with live.expect_request("**/metrics"):
+    with live.expect_request("**/v1/live"):
         live.get_by_label("Watch").select_option(CASCADE)
     pause.click()
     expect(pause).to_have_attribute("aria-pressed", "true")
@@ -88,6 +94,6 @@ def test_pausing_stops_the_questions(live, watch):
     # The server's state is asked for all the same: more than a turn of this panel has passed then.
     with live.expect_request("**/v2/health/ready"):
         pass
-    assert not [url for url in watch.requests[asked:] if url.endswith("/metrics")]
-    with live.expect_request("**/metrics"):
+    assert not [url for url in watch.requests[asked:] if url.endswith("/v1/live")]
+    with live.expect_request("**/v1/live"):
         pause.click()

@@ -19,10 +19,6 @@ from edge.shipped import weights_folder
 from server.api_keys import new_api_key
 
 
-def png(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
 def shows(page: Page, answer: dict, shown: int = 5) -> None:
     """The page shows what the API answers."""
     result = answer["results"][0]
@@ -80,7 +76,7 @@ def pixels_seen(page: Page) -> np.ndarray:
     return np.array(values, np.uint8).reshape(28, 28)
 
 
-def test_a_chosen_file_is_answered_and_shown_as_the_model_sees_it(page, site, upload):
+def test_a_chosen_file_is_answered_and_shown_as_the_model_sees_it(page, site, upload, png):
     picture = png(np.random.default_rng(7).integers(0, 256, (90, 120, 3), np.uint8))
     upload(page, picture)
     shows(page, site.classify(picture))
@@ -90,7 +86,7 @@ def test_a_chosen_file_is_answered_and_shown_as_the_model_sees_it(page, site, up
     expect(page.locator("#canonical-text")).to_have_text("28 × 28, grey")
 
 
-def test_a_negative_is_made_before_it_is_sent(page, site, upload, clothes):
+def test_a_negative_is_made_before_it_is_sent(page, site, upload, clothes, png):
     upload(page, png(clothes[3]))
     shows(page, site.classify(png(clothes[3])))
     new_picture(page, lambda: page.get_by_label("Negative").check())
@@ -99,7 +95,7 @@ def test_a_negative_is_made_before_it_is_sent(page, site, upload, clothes):
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_pictures_are_taken_by_drag_and_drop_and_from_the_clipboard(page, site, clothes, way):
+def test_pictures_are_taken_by_drag_and_drop_and_from_the_clipboard(page, site, clothes, way, png):
     picture = png(clothes[20])
     page.evaluate(
         """([way, bytes]) => {
@@ -126,7 +122,9 @@ def test_a_picture_from_the_camera_is_answered(page):
     expect(page.get_by_text("The camera is off.")).to_be_visible()
 
 
-def test_it_tells_which_part_of_the_cascade_answered(page, site, upload, clothes, hard_picture):
+def test_it_tells_which_part_of_the_cascade_answered(
+    page, site, upload, clothes, hard_picture, png
+):
     page.get_by_label("Remember nothing").check()
     upload(page, hard_picture)
     answered_by(page, "b")
@@ -166,7 +164,7 @@ def test_an_answer_that_is_not_sure_enough_is_withheld(page, upload, hard_pictur
     assert total == pytest.approx(100.0, abs=0.6)
 
 
-def test_a_single_network_has_no_second_one_and_no_memory(page, site, upload, clothes):
+def test_a_single_network_has_no_second_one_and_no_memory(page, site, upload, clothes, png):
     model = page.locator("#model option").all_text_contents()[-1]
     page.get_by_label("Model", exact=True).select_option(model)
     upload(page, png(clothes[2]))
@@ -175,7 +173,7 @@ def test_a_single_network_has_no_second_one_and_no_memory(page, site, upload, cl
     expect(page.locator("#answer-flag")).to_be_hidden()
 
 
-def test_the_curl_command_is_the_same_request(page, site, upload, clothes, tmp_path):
+def test_the_curl_command_is_the_same_request(page, site, upload, clothes, tmp_path, png):
     upload(page, png(clothes[5]))
     page.get_by_label("Abstain below").fill("20")
     page.get_by_label("Remember nothing").check()
@@ -236,6 +234,28 @@ def test_a_drawing_fills_the_frame_as_the_training_pictures_do(page, site):
     expect(page.locator("#canonical")).to_be_hidden()
 
 
+def test_models_of_dark_things_on_light_get_drawings_like_that(
+    start_site, tmp_path, write_classifier, open_page, watch
+):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "light", image={"invert": True})
+    site = start_site(folder)
+    page = open_page(at=site)
+    expect(page.locator("#model")).to_have_value("light")
+    page.get_by_text("Draw", exact=True).click()
+    draw(page, (0.5, 0.2), (0.5, 0.8))
+    new_picture(page, lambda: page.get_by_label("Fill the frame").uncheck())
+    expect(page.locator("#sketch")).to_have_css("filter", "invert(1)")
+    page.get_by_text("The same with curl").click()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save this picture").click()
+    sent = cv2.imread(str(saved.value.path()), cv2.IMREAD_GRAYSCALE)
+    assert (sent[0, 0], sent[140, 10]) == (255, 255), "the ground is white"
+    assert sent[140, 140] < 60
+    watch.check(site)
+
+
 def draw_and_fill(page: Page) -> None:
     page.get_by_text("Fill", exact=True).click()
     draw(page, (0.85, 0.85))
@@ -292,7 +312,7 @@ def small_folder(tmp_path: Path, write_classifier) -> Path:
 
 
 def test_a_key_is_asked_for_and_kept_in_the_tab_only(
-    start_site, small_folder, open_page, watch, tmp_path, upload
+    start_site, small_folder, open_page, watch, tmp_path, upload, png
 ):
     watch.refused = True
     key, table = new_api_key("somebody", frozenset({"infer"}))
@@ -375,7 +395,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, site, watch):
 
 
 def test_of_an_early_exit_it_tells_after_which_block_it_stopped(
-    open_page, start_site, upload, clothes, tmp_path
+    open_page, start_site, upload, clothes, tmp_path, png
 ):
     folder = tmp_path / "models"
     folder.mkdir()

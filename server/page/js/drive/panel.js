@@ -1,89 +1,116 @@
-// The panel of drives: recorded ones are played, running ones are watched.
+// The panel of drives that go on now with an agent of this server.
 
-import { byId } from "../dom.js";
-import { showFailure } from "../failure.js";
-import { readEpisode } from "./episode.js";
-import { episodesIn, filesOfDrop, filesOfInput, sampleFiles } from "./episode_files.js";
-import { Player } from "./player.js";
-import { RunningDrives } from "./running.js";
+import { address, askJson, eventsOf, showFailure } from "../api.js";
+import { byId, offer } from "../dom.js";
+import { inWords } from "../format.js";
+import { DriveView } from "./view.js";
 
-/** @returns {{show: () => void, hide: () => void}} */
+/** @returns {{show: () => void, hide: () => void}} Nothing is asked for while nobody looks. */
 export function startDrivePanel() {
   const panel = new DrivePanel();
-  return { show: () => panel.running.offer(), hide: () => panel.rest() };
+  return { show: () => panel.offerAgents(), hide: () => panel.stop() };
 }
 
 class DrivePanel {
-  /** @type {Player | null} */
-  player = null;
-  /** @type {import("./episode.js").EpisodeFiles[]} */
-  episodes = [];
-  running = new RunningDrives(() => this.#close());
+  /** @type {AbortController | null} Ends the watching; null: nothing is watched. */
+  #watching = null;
+  /** @type {Map<string, import("./view.js").LiveTick>} The latest tick of every drive. */
+  #ticks = new Map();
+  #view = new DriveView(byId("drive-view"));
 
   constructor() {
-    for (const kind of ["api-key", "server-ready"]) window.addEventListener(kind, () => this.running.offer());
-    for (const id of ["episode-folder", "episode-files"]) {
-      const input = byId(id);
-      input.addEventListener("change", () => {
-        const files = filesOfInput(input.files);
-        input.value = "";
-        if (files.length) this.#open(async () => files);
-      });
-    }
-    byId("episode-sample").addEventListener("click", () => this.#open(sampleFiles, true));
-    byId("episode").addEventListener("change", () => this.#play(Number(byId("episode").value)));
-    const area = byId("panel-drive");
-    area.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.#open(() => filesOfDrop(event.dataTransfer.items));
+    for (const kind of ["api-key", "server-ready"]) window.addEventListener(kind, () => this.offerAgents());
+    byId("watch").addEventListener("click", () => (this.#watching ? this.stop() : this.#watch()));
+    byId("driver").addEventListener("change", () => {
+      this.stop();
+      this.#showCommand();
     });
+    byId("stream").addEventListener("change", () => this.#show());
   }
 
-  /** Nothing plays and nothing is asked for while nobody looks. */
-  rest() {
-    this.player?.clock.pause();
-    this.running.stop();
-  }
-
-  #close() {
-    this.player?.close();
-    this.player = null;
-  }
-
-  /**
-   * @param {() => Promise<import("./episode_files.js").OpenedFile[]>} read
-   * @param {boolean} [atOnce] Whether it is played without being asked again.
-   */
-  async #open(read, atOnce = false) {
+  async offerAgents() {
     try {
-      const files = read();
-      this.episodes = await episodesIn(await files);
-      const select = byId("episode");
-      select.replaceChildren(...this.episodes.map(({ name }, place) => new Option(name, String(place))));
-      byId("episode-field").hidden = this.episodes.length < 2;
-      await this.#play(0);
-      if (atOnce) await this.player?.clock.play();
+      const agents = (await askJson("v1/models")).filter(({ kind }) => kind === "agent");
+      offer(byId("driver"), new Map(agents.map(({ name }) => [name, name])));
+      byId("driver").disabled = byId("watch").disabled = agents.length === 0;
+      byId("watch-said").textContent ||= agents.length ? "" : "This server has no driving agent.";
+      this.#showCommand();
+      showFailure(byId("watch-failure"), null);
     } catch (error) {
-      this.#fail(error);
+      showFailure(byId("watch-failure"), error);
     }
   }
 
-  async #play(place) {
-    const files = this.episodes[place];
+  /** @param {string} [why] What people are told. */
+  stop(why = "") {
+    this.#watching?.abort();
+    this.#watching = null;
+    this.#ticks.clear();
+    byId("stream-field").hidden = true;
+    this.#say(why);
+    this.#showButton();
+  }
+
+  async #watch() {
+    const agent = byId("driver").value;
+    const watching = (this.#watching = new AbortController());
+    this.#showButton();
+    this.#say(`Nobody drives with ${agent} at the moment. It is shown here as soon as somebody does.`);
+    showFailure(byId("watch-failure"), null);
     try {
-      const episode = await readEpisode(files);
-      this.running.stop();
-      this.#close();
-      this.player = new Player(byId("player"), episode, files.video);
-      showFailure(byId("drive-failure"), null);
-      byId("drive-said").textContent = `${files.name} is open${files.video ? "" : "; it has no video"}.`;
+      for await (const { kind, data } of eventsOf(`v1/drive/${encodeURIComponent(agent)}/live`, watching.signal)) {
+        if (kind === "tick") this.#tick(data);
+        else if (kind === "end") this.#end(data.stream);
+      }
+      this.stop("The server has ended the connection.");
     } catch (error) {
-      this.#fail(error);
+      if (watching.signal.aborted) return;
+      this.stop();
+      showFailure(byId("watch-failure"), error);
     }
   }
 
-  #fail(error) {
-    byId("drive-said").textContent = "";
-    showFailure(byId("drive-failure"), error);
+  /** @param {import("./view.js").LiveTick} tick */
+  #tick(tick) {
+    const isNew = !this.#ticks.has(tick.stream);
+    this.#ticks.set(tick.stream, tick);
+    if (isNew) this.#offerDrives();
+    if (byId("stream").value === tick.stream) this.#show();
+  }
+
+  #end(stream) {
+    const tick = this.#ticks.get(stream);
+    this.#ticks.delete(stream);
+    if (tick) this.#say(`The drive of ${inWords(tick.route)} is over.`);
+    this.#offerDrives();
+    this.#show();
+  }
+
+  #offerDrives() {
+    const drives = [...this.#ticks.values()].map(({ stream, route, town }) => [stream, `${town}, ${inWords(route)}`]);
+    offer(byId("stream"), new Map(drives));
+    byId("stream-field").hidden = drives.length < 2;
+    if (drives.length) this.#say(drives.length === 1 ? "One drive goes on." : `${drives.length} drives go on.`);
+  }
+
+  #show() {
+    const tick = this.#ticks.get(byId("stream").value);
+    if (tick) this.#view.show(tick);
+  }
+
+  #showButton() {
+    const watched = Boolean(this.#watching);
+    byId("watch").textContent = watched ? "Stop" : "Watch";
+    byId("watch").setAttribute("aria-pressed", String(watched));
+  }
+
+  #showCommand() {
+    const agent = byId("driver").value;
+    byId("watch-command").hidden = byId("driver").disabled;
+    byId("watch-command").textContent = `bicameral evaluate --agent ${address(`v1/drive/${encodeURIComponent(agent)}`)}`;
+  }
+
+  #say(text) {
+    byId("watch-said").textContent = text;
   }
 }

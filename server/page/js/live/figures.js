@@ -1,54 +1,47 @@
-// What the server counted, by model: sums since it started.
+// What the server counted, of one model or of all, and how fast it went lately.
 
-import { numberOf } from "./prometheus.js";
+/** How long figures are kept, and over how long rates and quantiles are taken. */
+const KEPT_S = 150, WINDOW_S = 30;
 
 /**
- * @typedef {object} Figures
+ * @typedef {object} Counts Numbers by name, in which further ones may be nested.
+ *
+ * @typedef {object} LiveModel One version, as `/v1/live` tells it.
+ * @property {string} name
+ * @property {string} version
+ * @property {string} state
+ * @property {string} reason
  * @property {Record<string, number>} requests By outcome.
- * @property {Map<number, number>} duration Requests that took no longer than a bound in seconds.
- * @property {number} queueDepth
- * @property {number} rows Computed rows.
- * @property {number} runs Runs that computed them.
+ * @property {number[]} durations Requests by bucket.
+ * @property {number} queued
+ * @property {number} rows
+ * @property {number} runs
  * @property {Record<string, number>} stages Pictures by who answered.
- * @property {Record<string, number>} lookups Pictures by the memory's answer.
+ * @property {Record<string, any> | null} memory
+ *
+ * @typedef {object} Live The answer of `/v1/live`.
+ * @property {number[]} bounds_s Upper bounds of the durations' buckets.
+ * @property {LiveModel[]} models
+ * @property {{ready: boolean, reason: string, workers: object[]} | null} workers
  */
-
-/** @returns {Figures} */
-function nothing() {
-  return { requests: {}, duration: new Map(), queueDepth: 0, rows: 0, runs: 0, stages: {}, lookups: {} };
-}
 
 /**
- * @param {import("./prometheus.js").Sample[]} samples
- * @returns {Map<string, Figures>} By model, all versions together; "" holds all models.
+ * @param {LiveModel[]} models
+ * @returns {Counts} Their figures together.
  */
-export function figuresByModel(samples) {
-  /** @type {Map<string, Figures>} */
-  const byModel = new Map([["", nothing()]]);
-  for (const sample of samples) {
-    const model = sample.labels.model;
-    if (model === undefined) continue;
-    if (!byModel.has(model)) byModel.set(model, nothing());
-    add(byModel.get(model), sample);
-    add(byModel.get(""), sample);
-  }
-  return byModel;
+export function sumOf(models) {
+  const nothing = { requests: {}, durations: {}, queued: 0, rows: 0, runs: 0, stages: {}, memory: { lookups: 0, hits: 0 } };
+  return models.reduce((sum, { requests, durations, queued, rows, runs, stages, memory }) => {
+    const { lookups = 0, hits = 0 } = memory ?? {};
+    return combined(sum, { requests, durations, queued, rows, runs, stages, memory: { lookups, hits } }, 1);
+  }, nothing);
 }
 
-function add(figures, { name, labels, value }) {
-  const addTo = (counts, key) => (counts[key] = (counts[key] ?? 0) + value);
-  switch (name) {
-    case "inference_requests_total": return addTo(figures.requests, labels.outcome);
-    case "inference_request_duration_seconds_bucket": {
-      const bound = numberOf(labels.le);
-      return figures.duration.set(bound, (figures.duration.get(bound) ?? 0) + value);
-    }
-    case "inference_queue_depth": return (figures.queueDepth += value);
-    case "inference_batch_size_sum": return (figures.rows += value);
-    case "inference_batch_size_count": return (figures.runs += value);
-    case "cascade_stage_total": return addTo(figures.stages, labels.stage);
-    case "result_memory_lookups_total": return addTo(figures.lookups, labels.result);
-  }
+/** Add the right counts to the left ones, or take them away. */
+function combined(left, right, sign) {
+  if (typeof (left ?? right) === "number") return (left ?? 0) + sign * (right ?? 0);
+  const names = Object.keys({ ...left, ...right });
+  return Object.fromEntries(names.map((name) => [name, combined(left?.[name], right?.[name], sign)]));
 }
 
 /** @param {Record<string, number>} counts */
@@ -56,40 +49,87 @@ export function total(counts) {
   return Object.values(counts).reduce((sum, value) => sum + value, 0);
 }
 
-/**
- * @param {Figures} after
- * @param {Figures} before
- * @returns {Figures} What happened in between; the queue is that of `after`.
- */
-export function between(after, before) {
-  const less = (now, then) => Object.fromEntries(Object.entries(now).map(([key, value]) => [key, value - (then[key] ?? 0)]));
-  return {
-    requests: less(after.requests, before.requests),
-    duration: new Map([...after.duration].map(([bound, value]) => [bound, value - (before.duration.get(bound) ?? 0)])),
-    queueDepth: after.queueDepth,
-    rows: after.rows - before.rows,
-    runs: after.runs - before.runs,
-    stages: less(after.stages, before.stages),
-    lookups: less(after.lookups, before.lookups),
-  };
+/** @param {Counts} figures */
+export function failures({ requests }) {
+  return total(requests) - (requests.success ?? 0);
 }
 
 /**
  * Interpolate within a bucket, as Prometheus' `histogram_quantile` does.
- * @param {Map<number, number>} duration
+ * @param {Counts} figures
+ * @param {number[]} boundsS Upper bounds of the buckets.
  * @param {number} share 0..1
  * @returns {number | null} Seconds; null: there were no requests.
  */
-export function quantile(duration, share) {
-  const bounds = [...duration.keys()].sort((left, right) => left - right);
-  const all = duration.get(Infinity) ?? 0;
-  if (all <= 0) return null;
-  const rank = share * all;
-  const place = bounds.findIndex((bound) => duration.get(bound) >= rank);
+export function quantile({ durations }, boundsS, share) {
+  let rank = share * total(durations);
+  if (rank <= 0) return null;
+  for (const [place, boundS] of boundsS.entries()) {
+    const lowS = place ? boundsS[place - 1] : 0;
+    if (rank <= durations[place]) return lowS + ((boundS - lowS) * rank) / durations[place];
+    rank -= durations[place];
+  }
   // Above the highest bound nothing more is known.
-  if (bounds[place] === Infinity) return bounds[place - 1] ?? null;
-  const low = place ? bounds[place - 1] : 0;
-  const below = place ? duration.get(bounds[place - 1]) : 0;
-  const within = duration.get(bounds[place]) - below;
-  return within > 0 ? low + ((bounds[place] - low) * (rank - below)) / within : bounds[place];
+  return boundsS.at(-1);
+}
+
+/**
+ * @typedef {object} Rates Null: nothing happened in the window.
+ * @property {number | null} requestsPerS
+ * @property {number | null} failuresPerS Refused or failed.
+ * @property {number | null} medianS
+ * @property {number | null} p99S
+ * @property {number} queued
+ * @property {number | null} hitRate 0..1
+ * @property {Record<string, number>} stages
+ */
+
+/** The last minutes. */
+export class History {
+  /** @type {{atS: number, live: Live}[]} */
+  #points = [];
+
+  /**
+   * @param {number} atS
+   * @param {Live} live
+   */
+  add(atS, live) {
+    const answered = ({ models }) => total(sumOf(models).requests);
+    // Another server, or one that was started anew.
+    if (this.latest && answered(live) < answered(this.latest)) this.#points = [];
+    this.#points.push({ atS, live });
+    this.#points = this.#points.filter((point) => point.atS >= atS - KEPT_S);
+  }
+
+  /** @returns {Live | undefined} */
+  get latest() {
+    return this.#points.at(-1)?.live;
+  }
+
+  /**
+   * @param {string} name Of a model, all versions together; empty: all models.
+   * @returns {Rates[]} At every point in time, the latest one last.
+   */
+  rates(name) {
+    const points = this.#points.map(({ atS, live }) => ({
+      atS, boundsS: live.bounds_s, figures: sumOf(live.models.filter((model) => !name || model.name === name)),
+    }));
+    return points.map((now) => ratesBetween(points.find(({ atS }) => atS >= now.atS - WINDOW_S), now));
+  }
+}
+
+/** @returns {Rates} */
+function ratesBetween(then, now) {
+  const passedS = now.atS - then.atS;
+  const happened = combined(now.figures, then.figures, -1);
+  const { lookups, hits } = happened.memory;
+  return {
+    requestsPerS: passedS ? total(happened.requests) / passedS : null,
+    failuresPerS: passedS ? failures(happened) / passedS : null,
+    medianS: quantile(happened, now.boundsS, 0.5),
+    p99S: quantile(happened, now.boundsS, 0.99),
+    queued: now.figures.queued,
+    hitRate: lookups ? hits / lookups : null,
+    stages: happened.stages,
+  };
 }

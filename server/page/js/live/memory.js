@@ -1,6 +1,6 @@
 // The result memory of the cascade that is watched, and how to clear it.
 
-import { ask, askJson } from "../api.js";
+import { ask } from "../api.js";
 import { byId, element } from "../dom.js";
 import { count } from "../format.js";
 
@@ -14,59 +14,53 @@ export class MemoryCard {
   /** Name of the cascade; empty: none is watched. */
   #model = "";
 
-  constructor() {
+  /** @param {() => void} onClear */
+  constructor(onClear) {
     const dialog = byId("clear-dialog");
     byId("memory-clear").addEventListener("click", () => {
       byId("clear-text").textContent = `Everything that ${this.#model} remembers is forgotten, in all workers and for everybody.`;
       dialog.returnValue = "cancel";
       dialog.showModal();
     });
-    dialog.addEventListener("close", () => {
-      if (dialog.returnValue === "clear") this.#clear(this.#model);
+    dialog.addEventListener("close", async () => {
+      if (dialog.returnValue !== "clear") return;
+      byId("memory-said").textContent = await cleared(this.#model);
+      onClear();
     });
   }
 
-  /** @param {import("../models.js").ModelCard | undefined} model */
-  async show(model) {
-    const name = model?.cascade?.memory ? model.name : "";
-    if (name !== this.#model) byId("memory-said").textContent = "";
-    this.#model = name;
-    byId("memory-clear").disabled = !name;
-    if (!name) {
-      byId("memory-counters").replaceChildren();
-      byId("memory-note").textContent = model
-        ? `${model.name} has no result memory.`
-        : "Choose a cascade above to see its memory.";
-      return;
-    }
-    try {
-      this.#showCounters(await askJson(`v1/memory/${encodeURIComponent(name)}`));
-    } catch (error) {
-      byId("memory-counters").replaceChildren();
-      byId("memory-note").textContent = error.message;
-      byId("memory-clear").disabled = true;
-    }
-  }
-
-  #showCounters({ model, shared, counters }) {
-    byId("memory-note").textContent = shared
-      ? `${model}: all workers share it.`
-      : `${model}: each worker has its own; these are the figures of the one that answered.`;
+  /**
+   * @param {import("./figures.js").LiveModel[]} models
+   * @param {string} name Of the model that is watched; empty: all are.
+   */
+  show(models, name) {
+    const remembering = models.filter((model) => model.memory && model.state === "READY" && (!name || model.name === name));
+    // The only cascade with a memory stands for all models.
+    const watched = name || remembering.length === 1 ? remembering.at(-1) : undefined;
+    if (this.#model !== (watched?.name ?? "")) byId("memory-said").textContent = "";
+    this.#model = watched?.name ?? "";
+    byId("memory-clear").disabled = !watched;
+    byId("memory-note").textContent = noteOf(watched, name);
+    const counters = watched ? Object.entries(NAMES) : [];
     byId("memory-counters").replaceChildren(
-      ...Object.entries(NAMES).map(([key, title]) =>
-        element("div", { "data-counter": key }, element("dt", {}, title), element("dd", {}, count(counters[key]))),
+      ...counters.map(([key, title]) =>
+        element("div", { "data-counter": key }, element("dt", {}, title), element("dd", {}, count(watched.memory[key]))),
       ),
     );
   }
+}
 
-  async #clear(name) {
-    const said = byId("memory-said");
-    try {
-      await ask(`v1/memory/${encodeURIComponent(name)}`, { method: "DELETE" });
-      said.textContent = `${name} has forgotten everything.`;
-    } catch (error) {
-      said.textContent = error.message;
-    }
-    window.dispatchEvent(new Event("memory-cleared"));
+function noteOf(watched, name) {
+  if (!watched) return name ? `${name} has no result memory.` : "Choose a cascade above to see its memory.";
+  return `${watched.name}: ${watched.memory.shared ? "all workers share it" : "each worker has its own; these are the sums over all"}.`;
+}
+
+/** @returns {Promise<string>} What became of it. */
+async function cleared(name) {
+  try {
+    await ask(`v1/memory/${encodeURIComponent(name)}`, { method: "DELETE" });
+    return `${name} has forgotten everything.`;
+  } catch (error) {
+    return error.message;
   }
 }

@@ -1,17 +1,11 @@
 // The panel that watches the server work.
 
-import { ask, askJson } from "../api.js";
-import { byId } from "../dom.js";
-import { showFailure } from "../failure.js";
-import { readModels } from "../models.js";
-import { figuresByModel } from "./figures.js";
-import { History } from "./history.js";
+import { askJson, showFailure } from "../api.js";
+import { byId, element, offer } from "../dom.js";
+import { count, duration, fixed } from "../format.js";
+import { showShares, showTiles } from "./charts.js";
+import { History, failures, quantile, sumOf, total } from "./figures.js";
 import { MemoryCard } from "./memory.js";
-import { showModelTable } from "./model_table.js";
-import { parseSamples } from "./prometheus.js";
-import { showShares } from "./shares.js";
-import { showTiles, startTiles } from "./tiles.js";
-import { showWorkers } from "./workers.js";
 
 const EVERY_MS = 2000;
 
@@ -26,22 +20,20 @@ export function startLivePanel() {
 
 class LivePanel {
   history = new History();
-  memory = new MemoryCard();
-  /** @type {import("../models.js").ModelCard[]} */
-  models = [];
+  memory = new MemoryCard(() => this.look());
   timer = 0;
   shown = false;
   paused = false;
 
   constructor() {
-    startTiles();
+    showTiles([]);
     byId("live-model").addEventListener("change", () => this.look());
     byId("live-pause").addEventListener("click", (event) => {
       this.paused = !this.paused;
       event.target.setAttribute("aria-pressed", String(this.paused));
       this.look();
     });
-    for (const kind of ["api-key", "server-ready", "memory-cleared"]) window.addEventListener(kind, () => this.look());
+    for (const kind of ["api-key", "server-ready"]) window.addEventListener(kind, () => this.look());
     document.addEventListener("visibilitychange", () => this.look());
     this.look();
   }
@@ -56,53 +48,58 @@ class LivePanel {
     clearTimeout(this.timer);
     if (this.paused || document.hidden) return;
     try {
-      const text = await (await ask("metrics")).text();
-      this.history.add(performance.now() / 1e3, figuresByModel(parseSamples(text)));
+      this.history.add(performance.now() / 1e3, await askJson("v1/live"));
       showFailure(byId("live-failure"), null);
+      if (this.shown) this.#show();
     } catch (error) {
       showFailure(byId("live-failure"), error);
       // Who may not read the figures is not asked again and again behind his back.
       if (!this.shown) return;
     }
-    if (this.shown) await this.#show();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), EVERY_MS);
   }
 
-  async #show() {
+  #show() {
+    const { bounds_s: boundsS, models, workers } = this.history.latest;
+    const answering = models.filter(({ state }) => state === "READY");
+    offer(byId("live-model"), new Map([["", "All models"], ...answering.map(({ name }) => [name, name])]));
     const name = byId("live-model").value;
     const rates = this.history.rates(name);
     showTiles(rates);
-    showShares(rates.at(-1)?.stages ?? {}, this.history.latest.get(name)?.stages ?? {});
-    await Promise.all([this.#showModels(name), showWorkers()]);
+    showShares(rates.at(-1).stages, sumOf(models.filter((model) => !name || model.name === name)).stages);
+    byId("model-table").tBodies[0].replaceChildren(...models.map((model) => rowOf(model, boundsS)));
+    byId("workers").replaceChildren(...workerItems(workers));
+    this.memory.show(models, name);
   }
+}
 
-  async #showModels(name) {
-    try {
-      const [models, index] = await Promise.all([readModels(), askJson("v2/repository/index", { method: "POST" })]);
-      this.#offer(models);
-      showModelTable(index, this.history.latest);
-    } catch (error) {
-      showFailure(byId("live-failure"), error);
-    }
-    await this.memory.show(this.#watched(name));
-  }
+/** Every version of every model: whether it answers, and what it did. */
+function rowOf(model, boundsS) {
+  const { name, version, state, reason, rows, runs } = model;
+  const ready = state === "READY";
+  const figures = [
+    count(total(model.requests)), count(failures(model)), duration(quantile(model, boundsS, 0.5)),
+    duration(quantile(model, boundsS, 0.99)), runs ? fixed(rows / runs, 1) : "–",
+  ];
+  return element("tr", {},
+    element("th", { scope: "row" }, name, element("span", { class: "muted" }, ` ${version}`)),
+    element("td", { class: reason ? "wrap" : undefined },
+      element("span", { class: "pill", "data-good": ready, title: reason || undefined }, ready ? "ready" : reason || state.toLowerCase())),
+    ...figures.map((text) => element("td", { class: "number" }, text)),
+  );
+}
 
-  /** The only cascade with a memory stands for all models. */
-  #watched(name) {
-    if (name) return this.models.find((model) => model.name === name);
-    const remembering = this.models.filter((model) => model.cascade?.memory);
-    return remembering.length === 1 ? remembering[0] : undefined;
-  }
+/** The processes that answer; who may not know is told so. */
+function workerItems(workers) {
+  if (!workers) return [element("li", { class: "muted small" }, "Only who may manage the server sees its workers.")];
+  const items = workers.workers.map(({ slot, pid, failures: failed }) =>
+    workerItem(`Worker ${slot + 1}`, ` process ${pid}`, Object.entries(failed).map(([model, why]) => `${model}: ${why}`)));
+  return workers.ready ? items : [workerItem("Not ready", "", [workers.reason]), ...items];
+}
 
-  /** @param {import("../models.js").ModelCard[]} models */
-  #offer(models) {
-    this.models = models;
-    const select = byId("live-model");
-    const names = ["", ...models.map((model) => model.name)];
-    if (names.join() === [...select.options].map((option) => option.value).join()) return;
-    const before = select.value;
-    select.replaceChildren(...names.map((name) => new Option(name || "All models", name)));
-    select.value = names.includes(before) ? before : "";
-  }
+function workerItem(title, more, problems) {
+  return element("li", { class: "worker", "data-good": problems.length === 0 },
+    element("strong", {}, title), element("span", { class: "muted" }, more),
+    ...problems.map((problem) => element("p", { class: "small" }, problem)));
 }

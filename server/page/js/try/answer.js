@@ -1,10 +1,7 @@
-// One answer of `/v1/classify`, shown.
+// One answer of `/v1/classify`, shown: what it is, who was asked, who answered, and how long each took.
 
 import { byId, element } from "../dom.js";
-import { duration, percent } from "../format.js";
-import { blockNumber } from "./blocks.js";
-import { showGlance } from "./glance.js";
-import { answeredBy, showStages } from "./stages.js";
+import { blockNumber, duration, percent, stageName } from "../format.js";
 
 /**
  * @typedef {object} Result
@@ -12,101 +9,158 @@ import { answeredBy, showStages } from "./stages.js";
  * @property {number} confidence
  * @property {boolean} abstained
  * @property {{label: string, probability: number}[]} top
- * @property {import("./stages.js").Trace | null} trace
+ * @property {Trace | null} trace Null: the model is a single network.
+ *
+ * @typedef {object} Trace
+ * @property {string} stage "memory", "a", "b", or "block_1" and so on.
+ * @property {boolean} memory_hit
+ * @property {number | null} confidence_a
+ * @property {Record<string, number>} stage_times_s
  */
 
-const FLAGS = { memory: "Remembered", a: "Network A", b: "Network B" };
+/** On small screens a line at the bottom stands for the answer while that is out of sight; a tap leads there. */
+export function startGlance() {
+  const line = byId("glance");
+  new IntersectionObserver(([entry]) => line.toggleAttribute("data-away", !entry.isIntersecting)).observe(byId("verdict"));
+  line.addEventListener("click", () => byId("answer-title").scrollIntoView({ block: "center" }));
+}
 
 /**
- * @param {import("../models.js").ModelCard} model
+ * @param {import("./panel.js").ModelCard} model
  * @param {{results: Result[]}} answer
  * @param {{roundTripS: number, minConfidence: number, truth: string | null}} circumstances `truth` is a sample's label.
  */
 export function showAnswer(model, answer, circumstances) {
   const result = answer.results[0];
-  const best = result.top[0];
-  delete byId("verdict").dataset.empty;
-  byId("verdict-label").textContent = result.label ?? "Not sure enough";
-  byId("verdict-note").textContent = noteOf(result, best, circumstances);
-  showFlag(result.trace);
-  showStages(model, result.trace);
-  showBars(result);
-  showGlance(result);
-  byId("fact-compute").textContent = result.trace
-    ? duration(Object.values(result.trace.stage_times_s).reduce((sum, time) => sum + time, 0))
-    : "not told";
+  const { label, confidence, abstained, top, trace } = result;
+  const name = label ?? "Not sure enough";
+  const who = trace ? `, answered by ${answeredBy(trace)}` : "";
+  const sure = `${percent(confidence)} sure${who}.`;
+  showVerdict(name, noteOf(result, circumstances));
+  byId("announcement").textContent = abstained ? `Not sure enough: ${top[0].label} is most probable, ${sure}` : `${name}, ${sure}`;
+  byId("answer-flag").hidden = !trace;
+  if (trace) byId("answer-flag").textContent = trace.stage === "memory" ? "Remembered" : stageName(trace.stage);
+  byId("glance").hidden = false;
+  byId("glance").textContent = `${name} · ${percent(confidence)}`;
+  for (const id of ["answer-flag", "glance", "bars"]) byId(id).dataset.stage = trace?.stage ?? "a";
+  showStages(model, trace);
+  showBars(top);
+  byId("fact-compute").textContent = trace ? duration(timeOf(trace)) : "not told";
   byId("fact-round-trip").textContent = duration(circumstances.roundTripS);
   byId("json").textContent = JSON.stringify(answer, null, 2);
-  byId("announcement").textContent = inWords(result);
 }
 
 /**
  * Before the first answer, and after a change of the model.
- * @param {import("../models.js").ModelCard} model
+ * @param {import("./panel.js").ModelCard} model
  */
 export function showNoAnswer(model) {
+  showVerdict("Show me a picture", "The answer appears here.");
   byId("verdict").dataset.empty = "";
-  byId("verdict-label").textContent = "Show me a picture";
-  byId("verdict-note").textContent = "The answer appears here.";
-  byId("answer-flag").hidden = true;
+  byId("announcement").textContent = "";
+  byId("answer-flag").hidden = byId("glance").hidden = true;
+  showStages(model, null);
+  showBars([]);
   byId("fact-compute").textContent = byId("fact-round-trip").textContent = "–";
   byId("json").textContent = "Nothing was asked yet.";
-  byId("announcement").textContent = "";
-  byId("bars").replaceChildren();
-  showGlance(null);
-  showStages(model, null);
 }
 
-function noteOf(result, best, { minConfidence, truth }) {
-  const sure = `${percent(result.confidence, 1)} sure`;
-  const said = result.abstained
-    ? `${best.label} is most probable, but only ${sure}; you asked for ${percent(minConfidence)}`
-    : sure;
-  if (truth === null) return said;
-  return `${said} · the test image is labelled ${truth === best.label ? "the same" : truth}`;
+function showVerdict(label, note) {
+  delete byId("verdict").dataset.empty;
+  byId("verdict-label").textContent = label;
+  byId("verdict-note").textContent = note;
 }
 
-function showFlag(trace) {
-  const flag = byId("answer-flag");
-  flag.hidden = !trace;
-  if (!trace) return;
-  flag.dataset.stage = trace.stage;
-  flag.textContent = FLAGS[trace.stage] ?? `Block ${blockNumber(trace.stage)}`;
+function noteOf({ abstained, confidence, top: [best] }, { minConfidence, truth }) {
+  const sure = `${percent(confidence, 1)} sure`;
+  const said = abstained ? `${best.label} is most probable, but only ${sure}; you asked for ${percent(minConfidence)}` : sure;
+  return truth === null ? said : `${said} · the test image is labelled ${truth === best.label ? "the same" : truth}`;
 }
 
-function showBars(result) {
+/** Lines are kept, so that the bars move from the last answer to this one. */
+function showBars(top) {
   const bars = byId("bars");
-  bars.style.setProperty("--answered", `var(--${colourOf(result.trace)})`);
-  // Lines are kept, so that the bars move from the last answer to this one.
-  while (bars.children.length > result.top.length) bars.lastElementChild.remove();
-  result.top.forEach(({ label, probability }, k) => {
-    if (k >= bars.children.length) bars.append(barLine());
+  while (bars.children.length > top.length) bars.lastElementChild.remove();
+  for (const [k, { label, probability }] of top.entries()) {
+    if (k === bars.children.length) bars.append(barLine());
     const [name, track, number] = bars.children[k].children;
     name.textContent = name.title = label;
     number.textContent = percent(probability, 1);
     track.firstElementChild.style.width = `${100 * probability}%`;
-  });
-}
-
-/** Blocks have the colours of the networks: the first that of A, which every picture goes through. */
-function colourOf(trace) {
-  const stage = trace?.stage ?? "a";
-  const block = blockNumber(stage);
-  return block ? (block === 1 ? "a" : "b") : stage;
+  }
 }
 
 function barLine() {
-  return element(
-    "li", { class: "bar-line" },
+  return element("li", { class: "bar-line" },
     element("span", { class: "bar-label" }),
     element("span", { class: "bar-track", "aria-hidden": "true" }, element("span", { class: "bar-fill" })),
-    element("span", { class: "number" }),
-  );
+    element("span", { class: "number" }));
 }
 
-function inWords(result) {
-  const who = result.trace ? `, answered by ${answeredBy(result.trace)}` : "";
-  return result.abstained
-    ? `Not sure enough: ${result.top[0].label} is most probable, ${percent(result.confidence)} sure${who}.`
-    : `${result.label}, ${percent(result.confidence)} sure${who}.`;
+function answeredBy({ stage }) {
+  return stage === "memory" ? "the memory" : stageName(stage).replace(/^\w/, (letter) => letter.toLowerCase());
+}
+
+/** @param {Trace | null} trace Null: nothing was asked yet, or the model is a single network. */
+function showStages({ name, cascade }, trace) {
+  byId("stages").classList.toggle("single", !cascade?.b);
+  byId("stages").replaceChildren(...(cascade?.b ? stageBoxes(cascade, trace) : [networkBox(name, cascade, trace)]));
+  byId("stages-note").textContent = cascade ? stagesNote(cascade, trace) : "No second network and no memory stand behind it.";
+}
+
+/** Memory, network A, network B. */
+function stageBoxes(cascade, trace) {
+  const stages = cascade.memory ? ["memory", "a", "b"] : ["a", "b"];
+  return stages.flatMap((stage, place) => {
+    const asked = trace !== null && (stage in trace.stage_times_s || trace.stage === stage);
+    const time = !trace ? "" : asked ? duration(trace.stage_times_s[stage] ?? null) : "not asked";
+    const name = stage === "memory" ? "" : distinctPart(cascade[stage], cascade);
+    const shown = box(stage, { title: stageName(stage), name, time, asked, answered: trace?.stage === stage });
+    return place ? [element("span", { class: "stage-arrow", "aria-hidden": "true", "data-taken": asked }, "→"), shown] : [shown];
+  });
+}
+
+/** One network; an early exit stops after the first of its blocks that is sure enough. */
+function networkBox(name, cascade, trace) {
+  if (!cascade) return box("a", { title: "One network", name, asked: true });
+  const block = trace ? blockNumber(trace.stage) : 0;
+  if (!block) return box("a", { title: "One network, block by block", name: cascade.a });
+  const time = duration(timeOf(trace, blockNumber));
+  return box(trace.stage, { title: `Stopped after block ${block}`, name: cascade.a, time, asked: true, answered: true });
+}
+
+function box(stage, { title, name, time, asked, answered }) {
+  const heading = element("strong", {}, title, ...(answered ? [element("span", { class: "visually-hidden" }, ", answered")] : []));
+  return element("div", { class: "stage-box", "data-stage": stage, "data-asked": asked, "data-answered": answered },
+    heading,
+    ...(name ? [element("span", { class: "stage-name", title: name }, name)] : []),
+    element("span", {}, time || "\u00a0"));
+}
+
+/** Seconds that the stages took, or some of them. */
+function timeOf(trace, counts = () => true) {
+  return Object.entries(trace.stage_times_s).reduce((sum, [stage, time]) => (counts(stage) ? sum + time : sum), 0);
+}
+
+function stagesNote(cascade, trace) {
+  const threshold = percent(cascade.threshold);
+  if (trace?.memory_hit) return "The memory knew this picture, or one that looks the same.";
+  if (!cascade.b) return `The next block runs while the answer is less than ${threshold} sure.`;
+  if (!trace) return `B is asked when A is less than ${threshold} sure.`;
+  if (trace.confidence_a === null) return "\u00a0";
+  const sure = percent(trace.confidence_a);
+  return trace.stage === "b"
+    ? `A was ${sure} sure, less than ${threshold}: B was asked too.`
+    : `A was ${sure} sure, at least ${threshold}: B was not needed.`;
+}
+
+/** Names of networks often begin and end alike; what is between tells them apart. */
+function distinctPart(name, { a, b }) {
+  const left = a.split("_"), right = b.split("_");
+  const shorter = Math.min(left.length, right.length) - 1;
+  let begin = 0, end = 0;
+  while (begin < shorter && left[begin] === right[begin]) begin += 1;
+  while (end < shorter - begin && left.at(-1 - end) === right.at(-1 - end)) end += 1;
+  const parts = name.split("_");
+  return parts.slice(begin, parts.length - end).join("_");
 }

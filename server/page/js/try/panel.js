@@ -1,21 +1,25 @@
 // The panel in which a person asks a model for a picture.
 
-import { byId } from "../dom.js";
-import { showFailure } from "../failure.js";
+import { askJson, showFailure } from "../api.js";
+import { byId, offer } from "../dom.js";
 import { percent } from "../format.js";
-import { forPictures, readModels } from "../models.js";
-import { showAnswer, showNoAnswer } from "./answer.js";
-import { Camera } from "./camera.js";
-import { startCopying } from "./copying.js";
-import { negativeOf } from "./negative.js";
-import { startGlance } from "./glance.js";
-import { startPictureFile } from "./picture_file.js";
-import { showCanonical, showDownload, showPreview } from "./previews.js";
-import { canonical, classify, curlCommand } from "./request.js";
-import { startSamples, unmark } from "./samples.js";
-import { Sketch } from "./sketch.js";
+import { showAnswer, showNoAnswer, startGlance } from "./answer.js";
+import { Drawing } from "./drawing.js";
+import { negativeOf, showCanonical, showDownload, showNoCanonical, showPreview } from "./pictures.js";
+import { canonical, classify, curlCommand, startCopying } from "./request.js";
+import { Camera, startPictureFile, startSamples, unmarkSamples } from "./sources.js";
 
 /**
+ * @typedef {object} ModelCard As `/v1/models` describes a model.
+ * @property {string} name
+ * @property {string[]} labels
+ * @property {{height: number, width: number, color: "GRAY" | "RGB" | "BGR", invert: boolean} | null} image
+ *   Null: it does not classify pictures. `invert`: it sees the negative.
+ * @property {{a: string, b: string | null, threshold: number, memory: boolean} | null} cascade
+ *   `threshold`: A's score below which B is asked; b null: an early exit, which asks A's own next block.
+ * @property {{metric: string, value: number, ci95: [number, number] | null, n: number, split: string}[]} claims
+ * @property {string} limits
+ *
  * @typedef {object} Picture
  * @property {Blob} blob What is sent.
  * @property {string} name For the curl command and for saving it.
@@ -25,25 +29,23 @@ import { Sketch } from "./sketch.js";
 /** @returns {{show: () => void, hide: () => void}} */
 export function startTryPanel() {
   const panel = new TryPanel();
-  return {
-    show: () => panel.loadModels(),
-    hide: () => panel.camera.off(),
-  };
+  return { show: () => panel.loadModels(), hide: () => panel.camera.off() };
 }
 
 class TryPanel {
-  /** @type {import("../models.js").ModelCard[]} */
+  /** @type {ModelCard[]} Those that take pictures. */
   models = [];
   /** @type {Picture | null} The picture of the shown source. */
   picture = null;
   /** @type {Picture | null} As it was chosen, before it was made a negative. */
   chosen = null;
+  /** @type {import("./sources.js").Sample[]} */
   samples = [];
   asking = new AbortController();
+  drawing = new Drawing(() => this.useDrawing());
+  camera = new Camera((blob) => this.use({ blob, name: "camera.png", truth: null }));
 
   constructor() {
-    this.sketch = new Sketch(() => this.useSketch());
-    this.camera = new Camera((blob) => this.use({ blob, name: "camera.png", truth: null }));
     startPictureFile((file) => this.choose({ blob: file, name: file.name || "picture.png", truth: null }), (message) => this.fail(message));
     startCopying();
     startGlance();
@@ -54,13 +56,12 @@ class TryPanel {
     byId("model").addEventListener("change", () => this.changeModel());
     byId("sources").addEventListener("change", () => this.changeSource());
     byId("invert").addEventListener("change", () => this.applyChosen());
-    byId("fit").addEventListener("change", () => this.useSketch());
+    byId("fit").addEventListener("change", () => this.useDrawing());
     for (const id of ["abstain", "top-k", "no-store"]) {
       byId(id).addEventListener("input", () => this.showWishes());
       byId(id).addEventListener("change", () => this.ask());
     }
-    window.addEventListener("api-key", () => this.loadModels());
-    window.addEventListener("server-ready", () => this.loadModels());
+    for (const kind of ["api-key", "server-ready"]) window.addEventListener(kind, () => this.loadModels());
   }
 
   get model() {
@@ -71,29 +72,22 @@ class TryPanel {
     return document.querySelector('input[name="source"]:checked').value;
   }
 
+  /** @returns {import("./request.js").Wishes} */
   get wishes() {
-    return {
-      topK: Number(byId("top-k").value),
-      minConfidence: Number(byId("abstain").value) / 100,
-      noStore: byId("no-store").checked,
-    };
+    return { topK: Number(byId("top-k").value), minConfidence: Number(byId("abstain").value) / 100, noStore: byId("no-store").checked };
   }
 
   async loadModels() {
-    const select = byId("model");
-    const before = select.value;
     try {
-      this.models = forPictures(await readModels());
+      const models = (await askJson("v1/models")).filter((model) => model.image);
+      this.models = [...models.filter((model) => model.cascade), ...models.filter((model) => !model.cascade)];
     } catch (error) {
       return this.fail(error);
     }
-    showFailure(byId("failure"), null);
-    const names = this.models.map((model) => model.name);
-    if (names.join() === [...select.options].map((option) => option.value).join()) return;
-    select.replaceChildren(...names.map((name) => new Option(name, name)));
-    select.disabled = names.length === 0;
-    if (names.includes(before)) select.value = before;
-    if (names.length) this.changeModel();
+    this.fail(null);
+    if (!offer(byId("model"), new Map(this.models.map(({ name }) => [name, name])))) return;
+    byId("model").disabled = this.models.length === 0;
+    if (this.models.length) this.changeModel();
     else byId("model-about").textContent = "This server has no model that classifies pictures.";
   }
 
@@ -101,38 +95,33 @@ class TryPanel {
     const model = this.model;
     byId("model-about").textContent = aboutOf(model);
     byId("top-k").max = String(model.labels.length);
-    const lightOnDark = model.image.color === "GRAY" && !model.image.invert;
-    this.sketch.setGround(lightOnDark);
+    this.drawing.setGround(model.image.color === "GRAY" && !model.image.invert);
     this.showSamples();
-    this.showWishes();
     showNoAnswer(model);
-    if (this.source === "draw") this.useSketch();
+    if (this.source === "draw") this.useDrawing();
     else this.ask();
   }
 
   changeSource() {
     for (const source of ["file", "draw", "camera"]) byId(`source-${source}`).hidden = source !== this.source;
     if (this.source !== "camera") this.camera.off();
-    if (this.source === "draw") this.useSketch();
+    if (this.source === "draw") this.useDrawing();
     else if (this.source === "file") this.applyChosen();
     else this.use(null);
   }
 
   showSamples() {
-    const labels = new Set(this.model?.labels);
-    byId("samples-block").hidden = !this.samples.length || !this.samples.every((sample) => labels.has(sample.label));
+    const known = (sample) => this.model?.labels.includes(sample.label);
+    byId("samples-block").hidden = !this.samples.length || !this.samples.every(known);
   }
 
   /** @param {Picture} picture From a file, the clipboard or the samples. */
   choose(picture) {
-    if (this.source !== "file") {
-      document.querySelector('input[name="source"][value="file"]').checked = true;
-      this.chosen = picture;
-      return this.changeSource();
-    }
     this.chosen = picture;
-    unmark();
-    return this.applyChosen();
+    unmarkSamples();
+    if (this.source === "file") return this.applyChosen();
+    document.querySelector('input[name="source"][value="file"]').checked = true;
+    return this.changeSource();
   }
 
   async applyChosen() {
@@ -150,8 +139,8 @@ class TryPanel {
     }
   }
 
-  async useSketch() {
-    const blob = await this.sketch.picture(byId("fit").checked);
+  async useDrawing() {
+    const blob = await this.drawing.picture(byId("fit").checked);
     if (this.source === "draw") this.use(blob && { blob, name: "drawing.png", truth: null });
   }
 
@@ -160,7 +149,7 @@ class TryPanel {
     this.picture = picture;
     if (picture) return this.ask();
     this.asking.abort();
-    showCanonical(null, null);
+    showNoCanonical();
     if (this.model) showNoAnswer(this.model);
     this.showWishes();
   }
@@ -171,37 +160,37 @@ class TryPanel {
     this.showWishes();
     if (!model || !picture) return;
     this.asking.abort();
-    const asking = (this.asking = new AbortController());
+    const { signal } = (this.asking = new AbortController());
     const startMs = performance.now();
     try {
-      const answer = await classify(model.name, picture.blob, wishes, asking.signal);
+      const answer = await classify(model.name, picture.blob, wishes, signal);
       const roundTripS = (performance.now() - startMs) / 1e3;
-      showFailure(byId("failure"), null);
+      this.fail(null);
       showAnswer(model, answer, { roundTripS, minConfidence: wishes.minConfidence, truth: picture.truth });
-      showCanonical(model, await canonical(model.name, picture.blob, asking.signal));
+      showCanonical(model, await canonical(model.name, picture.blob, signal));
     } catch (error) {
-      if (error instanceof DOMException && error.name === "AbortError") return;
+      if (signal.aborted) return;
       showNoAnswer(model);
-      showCanonical(null, null);
+      showNoCanonical();
       this.fail(error);
     }
   }
 
   showWishes() {
-    const { topK, minConfidence } = this.wishes;
-    byId("abstain-value").textContent = percent(minConfidence);
-    byId("top-k-value").textContent = String(topK);
-    const name = this.picture?.name ?? "picture.png";
-    byId("curl").textContent = this.model ? curlCommand(this.model.name, name, this.wishes) : "";
-    showDownload(this.picture);
+    const { wishes, model, picture } = this;
+    byId("abstain-value").textContent = percent(wishes.minConfidence);
+    byId("top-k-value").textContent = String(wishes.topK);
+    byId("curl").textContent = model ? curlCommand(model.name, picture?.name ?? "picture.png", wishes) : "";
+    showDownload(picture);
   }
 
+  /** @param {unknown} error Null: nothing failed. */
   fail(error) {
     showFailure(byId("failure"), error);
   }
 }
 
-/** @param {import("../models.js").ModelCard} model */
+/** @param {ModelCard} model */
 function aboutOf(model) {
   const accuracy = model.claims.find((claim) => claim.metric === "accuracy");
   const parts = [];

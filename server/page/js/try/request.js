@@ -8,14 +8,12 @@ import { apiKey } from "../api_key.js";
  * @property {number} topK
  * @property {number} minConfidence 0..1
  * @property {boolean} noStore
- */
-
-/**
+ *
  * @param {string} model
  * @param {Blob} picture
  * @param {Wishes} wishes
  * @param {AbortSignal} signal
- * @returns {Promise<any>}
+ * @returns {Promise<{results: import("./answer.js").Result[]}>}
  */
 export function classify(model, picture, wishes, signal) {
   return askJson(pathOf(model, wishes), { method: "POST", body: picture, signal });
@@ -28,8 +26,7 @@ export function classify(model, picture, wishes, signal) {
  * @returns {Promise<Blob>} The picture as the model sees it.
  */
 export async function canonical(model, picture, signal) {
-  const answer = await ask(`v1/canonical/${encodeURIComponent(model)}`, { method: "POST", body: picture, signal });
-  return answer.blob();
+  return (await ask(`v1/canonical/${encodeURIComponent(model)}`, { method: "POST", body: picture, signal })).blob();
 }
 
 /**
@@ -49,4 +46,25 @@ function pathOf(model, { topK, minConfidence, noStore }) {
   if (minConfidence > 0) query.set("min_confidence", String(minConfidence));
   if (noStore) query.set("no_store", "true");
   return `v1/classify/${encodeURIComponent(model)}?${query}`;
+}
+
+/** Make the buttons work that copy a text. */
+export function startCopying() {
+  for (const button of document.querySelectorAll("[data-copies]")) {
+    button.addEventListener("click", async () => {
+      button.textContent = await copied(document.getElementById(button.dataset.copies));
+      button.addEventListener("blur", () => (button.textContent = "Copy"), { once: true });
+    });
+  }
+}
+
+/** Without https browsers give no clipboard; then the text is marked for Ctrl+C. */
+async function copied(source) {
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    return "Copied";
+  } catch {
+    getSelection().selectAllChildren(source);
+    return "Marked";
+  }
 }

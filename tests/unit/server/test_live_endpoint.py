@@ -1,0 +1,162 @@
+"""The figures of the live panel: the whole application of one worker, a real cascade."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Scope
+
+from edge.sidecar import read_sidecar
+from server.api_keys import Right
+from server.app import create_app
+from server.errors import RequestError
+from server.http.live import LiveModel, add_figures
+from server.limits import ServerSettings
+from server.serving.served_model import ModelVersion
+
+MEMORY = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
+
+
+def authorise(scope: Scope, right: Right) -> str:
+    """Let the key "watcher" read figures only, "user" infer only, everybody else everything."""
+    key = dict(scope["headers"]).get(b"x-key")
+    if {b"watcher": "metrics", b"user": "infer"}.get(key, right) != right:
+        raise RequestError(403, f"the key does not allow {right}")
+    return ""
+
+
+@pytest.fixture
+def serve(tmp_path: Path, write_classifier, write_cascade, serve_app) -> Callable[..., Any]:
+    """Serve "pair" with a memory, its members "a" and "b", and "broken", which is none."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    members = []
+    for name, seed in (("a", 3), ("b", 5)):
+        member = write_classifier(folder, name, seed=seed)
+        members.append((name, read_sidecar(member).files[0].sha256))
+    write_cascade(folder, "pair", members[0], members[1], cascade={"memory": MEMORY})
+    (folder / "broken.bicameral.json").write_text("{")
+    return lambda use: serve_app(
+        lambda assignment: create_app(ServerSettings(), [folder], assignment, authorise), use
+    )
+
+
+async def classify(client: httpx.AsyncClient, times: int, model: str = "pair") -> None:
+    picture = cv2.imencode(".png", np.full((8, 8), 90, np.uint8))[1].tobytes()
+    for _ in range(times):
+        answer = await client.post(f"/v1/classify/{model}", content=picture)
+        assert answer.status_code == 200
+
+
+async def live(client: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await client.get("/v1/live")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {model["name"]: model for model in answer["models"]}
+
+
+def test_what_was_counted_is_told_by_model(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        await classify(client, 5)
+        await classify(client, 2, "a")
+        give_up_s = time.monotonic() + 30.0
+        while True:  # stages and memories are sampled
+            answer = await live(client)
+            pair = by_name(answer)["pair"]
+            if sum(pair["stages"].values()) == 5 or time.monotonic() > give_up_s:
+                break
+        assert pair["requests"] == {"success": 5}
+        assert pair["memory"]["lookups"] == 5
+        assert pair["memory"]["hits"] == pair["stages"]["memory"] == 4
+        assert pair["memory"]["entries"] == pair["memory"]["stored"] == 1
+        assert pair["memory"]["shared"] is False
+        assert pair["queued"] == 0
+        assert by_name(answer)["a"]["requests"] == {"success": 2}
+        assert by_name(answer)["a"]["memory"] is None
+        assert by_name(answer)["b"]["requests"] == {}
+        assert sum(by_name(answer)["b"]["durations"]) == 0
+
+    serve(use)
+
+
+def test_durations_are_those_of_the_metrics_by_bucket(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        await classify(client, 3)
+        answer = await live(client)
+        metrics = (await client.get("/metrics")).text
+        buckets = {
+            sample.labels["le"]: sample.value
+            for family in text_string_to_metric_families(metrics)
+            for sample in family.samples
+            if sample.name == "inference_request_duration_seconds_bucket"
+            and sample.labels["model"] == "pair"
+        }
+        bounds_s, durations = answer["bounds_s"], by_name(answer)["pair"]["durations"]
+        assert [*bounds_s, float("inf")] == [float(bound) for bound in buckets]
+        np.testing.assert_array_equal(np.cumsum(durations), list(buckets.values()))
+        assert sum(durations) == 3
+
+    serve(use)
+
+
+def test_models_and_workers_are_told_with_their_state(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        answer = await live(client)
+        index = (await client.post("/v2/repository/index")).json()
+        assert [
+            {key: model[key] for key in ("name", "version", "state", "reason")}
+            for model in answer["models"]
+        ] == index
+        assert "JSON" in by_name(answer)["broken"]["reason"]
+        assert answer["workers"] == (await client.get("/v1/workers")).json()
+
+    serve(use)
+
+
+def test_who_may_not_manage_sees_no_workers_and_who_may_only_infer_sees_nothing(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        seen = await client.get("/v1/live", headers={"X-Key": "watcher"})
+        assert seen.json()["workers"] is None
+        assert len(seen.json()["models"]) == 4
+        assert (await client.get("/v1/live", headers={"X-Key": "user"})).status_code == 403
+
+    serve(use)
+
+
+def test_what_a_model_did_stays_counted_when_its_files_are_gone():
+    waiting = GaugeMetricFamily("inference_queue_depth", "", labels=["model", "version"])
+    waiting.add_metric(["gone", "2"], 3.0)
+    models: dict[ModelVersion, LiveModel] = {}
+    assert add_figures([waiting], models) == []
+    (model,) = models.values()
+    assert (model.name, model.version, model.queued) == ("gone", "2", 3)
+    assert model.state == "UNAVAILABLE"
+    assert model.reason == "its files are no longer there"
+
+
+def test_a_memory_that_all_workers_share_is_told_as_such():
+    held = GaugeMetricFamily("result_memory_shared_entries", "", labels=["model", "version"])
+    held.add_metric(["pair", "1"], 7.0)
+    models: dict[ModelVersion, LiveModel] = {}
+    add_figures([held], models)
+    memory = models[ModelVersion(name="pair", version="1")].memory
+    assert memory is not None
+    assert (memory.shared, memory.entries) == (True, 7)
