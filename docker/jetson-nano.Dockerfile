@@ -1,5 +1,5 @@
 # The Jetson runtime on a Jetson Nano (JetPack 4.6, L4T r32.7). The build context is a bundle:
-#   bicameral deploy fashion_mnist_cascade --target jetson-nano -o nano/
+#   bicameral export --bundle fashion_mnist_cascade --target jetson-nano -o nano/
 #   docker build --file docker/jetson-nano.Dockerfile --tag bicameral-nano nano/          (on the device)
 #   docker run --rm --runtime nvidia --volume engines:/engines bicameral-nano build
 #   docker run --rm --runtime nvidia --volume engines:/engines --publish 127.0.0.1:8080:8080 bicameral-nano

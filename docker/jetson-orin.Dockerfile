@@ -1,5 +1,5 @@
 # The Jetson runtime on a Jetson Orin (JetPack 6.1 or later). The build context is a bundle:
-#   bicameral deploy fashion_mnist_cascade --target jetson-orin -o orin/
+#   bicameral export --bundle fashion_mnist_cascade --target jetson-orin -o orin/
 #   docker build --file docker/jetson-orin.Dockerfile --tag bicameral-orin orin/          (on the device)
 #   docker run --rm --runtime nvidia --volume engines:/engines bicameral-orin build
 #   docker run --rm --runtime nvidia --volume engines:/engines --publish 127.0.0.1:8080:8080 bicameral-orin

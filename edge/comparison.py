@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
+from bicameral.statistics import paired_difference
 from edge.samples import Samples
 from edge.subject import PROBABILITIES, Answers, Subject, answer_all
 from edge.targets import COARSENESS, Precision
 
-#: Normal quantile of a two-sided 95 % interval.
-_Z = 1.959964
 #: Figures of answers that are no numbers.
 _FAR = (np.inf,) * 4
 
@@ -77,17 +75,13 @@ class OutputDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyDelta:
-    """Accuracies of both and B - A with a 95 % interval, all 0..1.
-
-    The interval is Wald's for paired shares with half a sample added to each kind of disagreement
-    (Agresti and Min, Statistics in Medicine 24, 2005), which holds where few samples disagree.
-    """
+    """Accuracies of both and B - A with the interval of `bicameral.statistics`, all 0..1."""
 
     a: float
     b: float
     delta: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,19 +163,15 @@ def compare(a: Subject, b: Subject, samples: Samples, tolerance: Tolerance) -> C
 
 def accuracy_delta(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> AccuracyDelta:
     """Compare which answers (N,) of two models are right."""
-    n = len(correct_a)
-    gained = int(np.sum(correct_b & ~correct_a)) + 0.5
-    lost = int(np.sum(correct_a & ~correct_b)) + 0.5
-    adjusted = n + 2.0
-    centre = (gained - lost) / adjusted
-    half = _Z * math.sqrt(gained + lost - (gained - lost) ** 2 / adjusted) / adjusted
-    accuracy_a, accuracy_b = float(correct_a.mean()), float(correct_b.mean())
+    gained = int(np.sum(correct_b & ~correct_a))
+    lost = int(np.sum(correct_a & ~correct_b))
+    delta = paired_difference(gained, lost, len(correct_a))
     return AccuracyDelta(
-        a=accuracy_a,
-        b=accuracy_b,
-        delta=accuracy_b - accuracy_a,
-        low=centre - half,
-        high=centre + half,
+        a=float(correct_a.mean()),
+        b=float(correct_b.mean()),
+        delta=float(correct_b.mean()) - float(correct_a.mean()),
+        low=delta.low,
+        high=delta.high,
     )
 
 

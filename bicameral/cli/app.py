@@ -41,13 +41,11 @@ app.command("bicameral.cli.classify:classify", name="classify", help="Classify p
 app.command("bicameral.cli.zoo:zoo", name="zoo", help="Show classifiers and what each is good for.")
 app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
 app.command(
-    "bicameral.cli.export:export", name="export", help="Write a model's files for a device."
+    "bicameral.cli.export:export",
+    name="export",
+    help="Write a model's files for a device, check them, or pack them with what runs them.",
 )
 app.command("bicameral.cli.compare:compare", name="compare", help="Compare two models' answers.")
-app.command(
-    "bicameral.cli.preflight:preflight", name="preflight", help="Check a graph for a device."
-)
-app.command("bicameral.cli.deploy:deploy", name="deploy", help="Pack a model for a Jetson.")
 
 keys = App(name="keys", help="Keys for those who may use a server.")
 keys.command("bicameral.cli.keys:new_key", name="new", help="Make a key.")

@@ -48,7 +48,7 @@ def assess_exports(
     """
     from rich.console import Console
 
-    from bicameral.cli.comparison_tables import plain
+    from bicameral.cli.compare import plain
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
     from bicameral.files import write_json_atomic

@@ -43,10 +43,8 @@ def bench_models(
             images of what the model was trained on if it is known by name, else random images.
         output: JSON file to write the figures to.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from bicameral.files import write_json_atomic
+    from bicameral.tables import Table, columns, print_table, row
     from edge.latency import LatencySettings, measure_latency
     from edge.shipped import shipped_models
     from models.host import host_name, inference_versions
@@ -60,17 +58,19 @@ def bench_models(
                 contestants.append(one)
                 labels.append((name, count))
     latencies = measure_latency(contestants, LatencySettings(rounds=rounds, turn_s=turn_s))
-    table = Table(title=f"{rounds} interleaved rounds of {turn_s} s", title_justify="left")
-    columns = (
-        "model", "what", "threads", "batch", "calls", "p50 µs", "p90 µs", "p99 µs",
-        "CPU µs/image", "range",
+    print_table(
+        Table(
+            title=f"{rounds} interleaved rounds of {turn_s} s",
+            columns=columns(
+                "model", "what", "threads", "batch", "calls", "p50 µs", "p90 µs", "p99 µs",
+                "CPU µs/image", "range", words=2,
+            ),
+            rows=tuple(
+                row(Path(name).name, latency.title, count, *_cells(latency))
+                for (name, count), latency in zip(labels, latencies, strict=True)
+            ),
+        )
     )  # fmt: skip
-    for column in columns:
-        left = column in ("model", "what")
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
-    for (name, count), latency in zip(labels, latencies, strict=True):
-        table.add_row(Path(name).name, latency.title, str(count), *_cells(latency))
-    Console().print(table)
     if output is not None:
         rows = [
             {"model": name, "threads": count, **asdict(latency)}

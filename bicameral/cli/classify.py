@@ -78,25 +78,28 @@ def _answer(classifier: ClassifierSession, prediction: Prediction, top_k: int) -
     }
 
 
-def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print_table(title: str, answers: list[dict[str, Any]]) -> None:
+    from bicameral.tables import DASH, Column, Table, columns, print_table, row
 
-    table = Table(title=title, title_justify="left")
-    for column in ("picture", "label", "confidence", "decided by", "A's score", "time"):
-        right = column in ("confidence", "A's score", "time")
-        table.add_column(column, justify="right" if right else "left")
-    for row in rows:
-        label = "\n".join(
-            f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in row["top"]
-        )
-        trace = row["trace"]
-        stage, score, time = "-", "-", "-"
+    rows = []
+    for answer in answers:
+        trace = answer["trace"]
+        stage, score, time = DASH, DASH, DASH
         if trace is not None:
             stage = {"a": "A", "b": "A and B"}.get(trace["stage"], trace["stage"])
             if trace["confidence_a"] is not None:
                 score = f"{trace['confidence_a']:.3f}"
             time = f"{1e6 * sum(trace['stage_times_s'].values()):.0f} µs"
-        shown = label if len(row["top"]) > 1 else row["label"]
-        table.add_row(row["picture"], shown, f"{row['confidence']:.3f}", stage, score, time)
-    Console().print(table)
+        label = answer["label"]
+        if len(answer["top"]) > 1:
+            label = "\n".join(
+                f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in answer["top"]
+            )
+        rows.append(
+            row(answer["picture"], label, f"{answer['confidence']:.3f}", stage, score, time)
+        )
+    heads = columns(
+        "picture", "label", "confidence", Column(label="decided by", words=True), "A's score",
+        "time", words=2,
+    )  # fmt: skip
+    print_table(Table(title=title, columns=heads, rows=tuple(rows)))

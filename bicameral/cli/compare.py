@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
 from bicameral.cli.model_samples import Split
 
 if TYPE_CHECKING:
+    from edge.comparison import Comparison
     from edge.subject import Subject
 
 
@@ -45,7 +48,6 @@ def compare(
         max_accuracy_drop: Allow this loss of accuracy, 0..1.
         output: JSON file to write the figures to.
     """
-    from bicameral.cli.comparison_tables import comparison_record, print_comparison
     from bicameral.cli.model_samples import read_samples
     from bicameral.files import write_json_atomic
     from edge.comparison import compare as compare_subjects
@@ -64,7 +66,7 @@ def compare(
     comparison = compare_subjects(first, second, samples, tolerance)
     print_comparison(comparison)
     if output is not None:
-        write_json_atomic(output, comparison_record(comparison))
+        write_json_atomic(output, plain(asdict(comparison)) | {"passed": comparison.passed})
     return 0 if comparison.passed else FINDINGS_EXIT_CODE
 
 
@@ -80,3 +82,50 @@ def _load(model: str) -> Subject:
     from edge.subject import load_subject
 
     return load_subject(model)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print differences by output, agreement and accuracy, and what is outside of the tolerance."""
+    from bicameral.tables import Table, columns, points, print_table, row
+
+    sys.stdout.write(f"A: {comparison.a}\nB: {comparison.b}\non {comparison.samples}\n")
+    lines = []
+    if comparison.agreement is not None:
+        share = 100.0 * comparison.agreement
+        lines.append(f"same first class: {share:.2f} % of {comparison.count}")
+    if (accuracy := comparison.accuracy) is not None:
+        interval = ""
+        if accuracy.low is not None and accuracy.high is not None:
+            interval = f", 95 % interval [{points(accuracy.low)}, {points(accuracy.high)}]"
+        lines.append(
+            f"accuracy: A {100 * accuracy.a:.2f} %, B {100 * accuracy.b:.2f} %; B - A "
+            f"{points(accuracy.delta)} points{interval}"
+        )
+    lines.append("within tolerance" if comparison.passed else "OUTSIDE of the tolerance:")
+    lines += [f"  {one}" for one in comparison.failures]
+    print_table(
+        Table(
+            title="absolute differences",
+            columns=columns("output", "max", "mean", "median", "99 %", "largest value in A"),
+            rows=tuple(
+                row(
+                    one.output,
+                    *(f"{figure:.3g}" for figure in (one.largest, one.mean, one.median, one.p99)),
+                    f"{one.largest_value:.3g}",
+                )
+                for one in comparison.outputs
+            ),
+        )
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Replace for JSON: paths by their names, and what is no finite number by None."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.name if isinstance(value, Path) else value

@@ -1,26 +1,40 @@
-"""`bicameral export`: a trained model as files for one target, checked before they are written."""
+"""`bicameral export`: a trained model for one target: checked, as files, or packed for a Jetson."""
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
 from bicameral.cli.model_samples import Split
+from bicameral.errors import ConfigError
+from edge.jetson.bundle import CorrectionName
 from edge.targets import Precision, TargetName
 
 if TYPE_CHECKING:
-    from edge.export.pipeline import ExportedFile, ExportResult
+    from collections.abc import Sequence
+
+    from edge.export.pipeline import ExportResult
+    from edge.jetson.bundle import Bundle
+    from edge.preflight import Finding
 
 
 def export(
-    model: str,
+    models: Annotated[list[str], Parameter(consume_multiple=True)],
     *,
     target: TargetName,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
-    precision: Precision = "fp32",
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    check: bool = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    bundle: bool = False,
+    second: str | None = None,
+    correction: CorrectionName | None = None,
+    precision: Precision | None = None,
     batch: int | Literal["dynamic"] = "dynamic",
     in_graph: bool = False,
     data: str | None = None,
@@ -30,15 +44,30 @@ def export(
 ) -> int:
     """Write the files of a model for a target; nothing if they would not run or answer right.
 
-    A cascade is written with both of its networks. Every graph is simplified, preflighted for the
+    A cascade is written with both of its networks. Every graph is simplified, checked for the
     target and compared with the original; int8 for ONNX Runtime is kept only where it pays on this
     machine.
 
+    With --check nothing is written: the files are checked, as they are, against everything that is
+    known of the target, without the device. The exit code is 1 if there is an error; warnings
+    alone leave it at 0.
+
+    With --bundle a folder is written that a Jetson runs: graphs as they are, sidecars, the runtime,
+    instructions, checksums. It needs nothing from a network; its README.md says what to do with it.
+
     Args:
-        model: Name of a shipped model, .onnx file, sidecar, or folder of a trained run.
+        models: Name of a shipped model, .onnx file, sidecar, or folder of a trained run; with
+            --check as many as you like.
         target: onnxruntime, jetson-nano, jetson-orin or tensorrt.
-        output: Folder for NAME.onnx and its sidecar.
-        precision: fp32, fp16 (TensorRT) or int8 (not on the Nano).
+        output: Folder for NAME.onnx and its sidecar; of a bundle it must not be there, or be empty.
+        check: Only check the files.
+        as_json: With --check: print one JSON object per file instead of tables.
+        bundle: Pack a classifier, a cascade or a driving agent for a Jetson.
+        second: With --bundle: a second driving agent, for the correction second_opinion.
+        correction: With --bundle: none, paper or second_opinion; by default second_opinion with
+            --second.
+        precision: fp32, fp16 (TensorRT) or int8 (not on the Nano); by default fp32, of a bundle
+            fp16, which its engines are built in.
         batch: Images per run, or dynamic.
         in_graph: Let the graph take uint8 pictures (N, height, width, channels) and scale them.
         data: What to compare on and calibrate with: data set, driving data or .npz of frames; by
@@ -48,7 +77,21 @@ def export(
         limit: Compare on at most so many images, evenly spaced.
         report: JSON file to write all figures to.
     """
-    from bicameral.cli.comparison_tables import plain
+    if check and (bundle or output is not None):
+        raise ConfigError("--check writes nothing; leave out --bundle and --output")
+    if not bundle and (second is not None or correction is not None):
+        raise ConfigError("--second and --correction are for a --bundle, which drives")
+    if check:
+        return _check(models, target, as_json=as_json)
+    if len(models) != 1 or output is None:
+        raise ConfigError(
+            f"give one model and --output, its folder; got {len(models)} models and {output}"
+        )
+    (model,) = models
+    if bundle:
+        _bundle(model, target, output, second, correction, precision or "fp16")
+        return 0
+    from bicameral.cli.compare import plain
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_samples import calibration_samples, read_samples
     from bicameral.files import write_json_atomic
@@ -59,60 +102,147 @@ def export(
     from edge.export.pipeline import ExportSettings, export_model
 
     sidecar = read_sidecar(find_model(model))
-    check = read_samples(sidecar, data, split, limit, None)
+    samples = read_samples(sidecar, data, split, limit, None)
     calibration = calibration_samples(sidecar, data) if precision == "int8" else None
     settings = ExportSettings(
         model=model,
         target=target,
         output=output,
-        precision=precision,
+        precision=precision or "fp32",
         batch=None if batch == "dynamic" else batch,
         in_graph=in_graph,
     )
-    result = export_model(settings, check, calibration)
+    result = export_model(settings, samples, calibration)
     _print_result(result)
     if report is not None:
         write_json_atomic(report, plain(asdict(result)))
     return 0
 
 
-def _print_result(result: ExportResult) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _check(models: Sequence[str], target: TargetName, *, as_json: bool) -> int:
+    """Check files for a target; return the exit code."""
+    from edge.preflight import has_errors, preflight
 
-    from bicameral.cli.comparison_tables import print_comparison
+    failed = False
+    for path in (path for model in models for path in _graphs(model)):
+        findings = preflight(path, target)
+        failed = failed or has_errors(findings)
+        if as_json:
+            found = [asdict(finding) for finding in findings]
+            record = {"file": str(path), "target": target, "findings": found}
+            sys.stdout.write(json.dumps(record) + "\n")
+        else:
+            _print_findings(f"{path.name} for {target}", findings)
+    return FINDINGS_EXIT_CODE if failed else 0
 
-    console = Console()
-    table = Table(title="exported", title_justify="left")
-    for column in ("model", "precision", "KiB", "was", "CPU µs*", "was", "speed-up"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for file in result.files:
-        table.add_row(
-            escape(file.name),
-            file.precision,
-            f"{file.bytes / 1024:.0f}",
-            f"{file.original_bytes / 1024:.0f}",
-            f"{file.latency[1].cpu_us:.0f}",
-            f"{file.latency[0].cpu_us:.0f}",
-            f"{file.speed_up:.2f}",
+
+def _graphs(model: str) -> list[Path]:
+    """Return the ONNX files of a name or path; a cascade's are those of its members."""
+    from edge.sidecar import SUFFIX, read_sidecar
+    from edge.subject import find_model
+
+    path = find_model(model)
+    if not path.name.endswith(SUFFIX):
+        return [path]
+    sidecar = read_sidecar(path)
+    if sidecar.cascade is None:
+        return [path.with_name(file.path) for file in sidecar.files]
+    beside = [path.with_name(member.name + SUFFIX) for member in sidecar.cascade.members]
+    return [file for one in beside for file in _graphs(str(one))]
+
+
+def _bundle(
+    model: str,
+    target: TargetName,
+    output: Path,
+    second: str | None,
+    correction: CorrectionName | None,
+    precision: Precision,
+) -> None:
+    """Write a Jetson's folder and say what is in it."""
+    from edge.jetson.bundle import BundleRequest, write_bundle
+    from edge.shipped import resolve_model
+
+    if target == "onnxruntime" or target == "tensorrt":
+        raise ConfigError(
+            f"--bundle is for jetson-nano or jetson-orin, not for {target}; leave it out to write "
+            "the files alone"
         )
-    console.print(table)
-    console.print(
-        "* ONNX Runtime on this machine, batch 1, one thread, interleaved; not the target"
+    if precision == "int8":
+        raise ConfigError("a bundle's engines are built in fp16 or fp32, not in int8")
+    request = BundleRequest(
+        model=resolve_model(model),
+        target=target,
+        second=None if second is None else resolve_model(second),
+        correction=correction,
+        precision=precision,
+    )
+    _print_bundle(write_bundle(request, output))
+
+
+def _print_result(result: ExportResult) -> None:
+    from bicameral.cli.compare import print_comparison
+    from bicameral.tables import Table, columns, print_table, row
+
+    print_table(
+        Table(
+            title="exported",
+            columns=columns("model", "precision", "KiB", "was", "CPU µs*", "was", "speed-up"),
+            rows=tuple(
+                row(
+                    file.name,
+                    file.precision,
+                    f"{file.bytes / 1024:.0f}",
+                    f"{file.original_bytes / 1024:.0f}",
+                    f"{file.latency[1].cpu_us:.0f}",
+                    f"{file.latency[0].cpu_us:.0f}",
+                    f"{file.speed_up:.2f}",
+                )
+                for file in result.files
+            ),
+            note="* ONNX Runtime on this machine, batch 1, one thread, interleaved; not the target",
+        )
     )
     for file in result.files:
-        _print_notes(file)
+        notes = [file.note, *map(str, file.findings)]
+        sys.stdout.write("".join(f"{file.name}: {note}\n" for note in notes if note))
         print_comparison(file.comparison)
     if result.cascade is not None:
         print_comparison(result.cascade)
-    console.print(escape(f"wrote {result.sidecar}"))
+    sys.stdout.write(f"wrote {result.sidecar}\n")
 
 
-def _print_notes(file: ExportedFile) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+def _print_findings(title: str, findings: Sequence[Finding]) -> None:
+    """Print a table of findings, or a line that there are none."""
+    from bicameral.tables import Table, columns, print_table, row
 
-    for note in (file.note, *map(str, file.findings)):
-        if note:
-            Console().print(escape(f"{file.name}: {note}"))
+    if not findings:
+        sys.stdout.write(f"{title}: nothing found\n")
+        return
+    print_table(
+        Table(
+            title=title,
+            columns=columns(
+                "severity", "where", "rule", "what is wrong", "what to change", words=5
+            ),
+            rows=tuple(
+                row(one.severity, one.where or "the file", one.rule, one.message, one.advice)
+                for one in findings
+            ),
+        )
+    )
+
+
+def _print_bundle(bundle: Bundle) -> None:
+    from bicameral.tables import Table, columns, print_table, row
+
+    print_table(
+        Table(
+            title=str(bundle.folder),
+            columns=columns("file", "KiB"),
+            rows=tuple(row(name, f"{size / 1024:.1f}") for name, size in bundle.files.items()),
+        )
+    )
+    for name, findings in bundle.warnings.items():
+        sys.stdout.write("".join(f"{name}: {finding}\n" for finding in findings))
+    sys.stdout.write("Copy the folder to the device and follow its README.md.\n")

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Classifiers, cascades and driving agents on a Jetson, in one file.
 
-It comes in a bundle that `bicameral deploy` writes. The device needs Python 3.6 or later, numpy and
-the TensorRT of its JetPack (8.2 to 11); CUDA is called through ctypes; OpenCV adds cameras. Begin:
+It comes in a bundle that `bicameral export --bundle` writes. The device needs Python 3.6 or later,
+numpy and the TensorRT of its JetPack (8.2 to 11); CUDA is called through ctypes; OpenCV adds
+cameras. Begin:
 
     python3 bicameral_jetson.py doctor            what this device has, and what is missing
     python3 bicameral_jetson.py build             ONNX -> TensorRT engine, on the device itself
@@ -11,9 +12,6 @@ the TensorRT of its JetPack (8.2 to 11); CUDA is called through ctypes; OpenCV a
 Sections 4 to 8 give the same bits as the packages `edge` and `agent`, from which they are carried
 over; a test compares them on recorded inputs.
 """
-
-# Laid out by hand, so that the file stays below 1,500 lines.
-# fmt: off
 
 import argparse
 import collections
@@ -54,15 +52,18 @@ MIB = 1 << 20
 
 # ------------------------------------------------------------------------------ 1 errors and files
 
+
 class JetsonError(Exception):
     """What was given is wrong and can be mended; the message says how."""
 
     exit_code = 2
 
+
 class MachineError(JetsonError):
     """The device lacks something."""
 
     exit_code = 3
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, then rename it: whole or not at all."""
@@ -78,12 +79,14 @@ def write_whole(path: Path, data: bytes) -> None:
         os.unlink(temporary)
         raise
 
+
 def read_file(path: Path, what: str) -> bytes:
     """Read a file of the bundle."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise JetsonError(f"cannot read the {what} {path}: {error.strerror}") from error
+
 
 def read_json(path: Path, what: str) -> Json:
     """Read a JSON object of the bundle."""
@@ -92,10 +95,12 @@ def read_json(path: Path, what: str) -> Json:
     except (ValueError, TypeError) as error:
         raise JetsonError(f"the {what} {path} is damaged ({error}); copy it again") from error
 
+
 # -------------------------------------------------------------------------------------- 2 sidecars
 
 #: How a picture becomes the tensor: crop, resize, then `(x * scale - mean) / std`.
 ImageSpec = collections.namedtuple("ImageSpec", "height width color crop invert scale mean std")
+
 
 class Sidecar:
     """`NAME.bicameral.json`: everything about a model that is not in its graph."""
@@ -104,7 +109,7 @@ class Sidecar:
         self.path, self.content = path, read_json(path, "sidecar")
         content = self.content
         if content.get("schema") != 1:
-            raise JetsonError(f"{path} has not schema 1; run `bicameral deploy` again")
+            raise JetsonError(f"{path} has not schema 1; run `bicameral export --bundle` again")
         try:
             self.kind, self.name, self.labels = content["kind"], content["name"], content["labels"]
             self.cascade, self.agent = content["cascade"], content["agent"]
@@ -147,6 +152,7 @@ class Sidecar:
             raise JetsonError(f"{path} is another network than {self.path.name} was made of")
         return member
 
+
 # -------------------------------------------------------------------------------------- 3 pictures
 
 #: Pictures with more pixels are refused before they are decoded: 8,000 x 8,000.
@@ -156,6 +162,7 @@ GREY_WEIGHTS = (19595, 38470, 7471)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Colour type of a PNG -> channels; palettes are not read.
 PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+
 
 def decode_picture(data: bytes, image: ImageSpec) -> Array:
     """Decode a file's content into the colours of a model.
@@ -178,10 +185,12 @@ def decode_picture(data: bytes, image: ImageSpec) -> Array:
         raise JetsonError(f"no PGM, PPM, PNG, JPEG, BMP or WebP; it starts with {data[:8]!r}")
     return to_color(pixels, image.color)
 
+
 def check_size(width: int, height: int) -> None:
     """Refuse what has no pixels, and what would not fit into memory."""
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise JetsonError(f"the picture has {width} x {height} pixels, allowed: 1..{MAX_PIXELS:,}")
+
 
 def decode_pnm(data: bytes) -> Array:
     """Decode a binary PGM or PPM with 8 bits per channel: (H, W, 1 or 3)."""
@@ -196,6 +205,7 @@ def decode_pnm(data: bytes) -> Array:
     if highest != 255 or len(body) != width * height * channels:
         raise JetsonError("the PGM or PPM is cut off, or has not 8 bits per channel")
     return np.frombuffer(body, np.uint8).reshape(height, width, channels)
+
 
 def decode_png(data: bytes) -> Array:
     """Decode a PNG of 8 bits per channel without interlacing: (H, W, 1..4), opacity last."""
@@ -222,6 +232,7 @@ def decode_png(data: bytes) -> Array:
         raise JetsonError(f"the PNG is damaged: {error}") from error
     return png_unfilter(rows[:, 0], rows[:, 1:].reshape(height, width, PNG_CHANNELS[color]))
 
+
 def png_unfilter(methods: Array, rows: Array) -> Array:
     """Undo the filter of every row (PNG specification, 9): (H, W, channels) uint8."""
     above = np.zeros(rows.shape[1:], np.uint8)
@@ -242,6 +253,7 @@ def png_unfilter(methods: Array, rows: Array) -> Array:
         above = target
     return pixels
 
+
 def png_predicted(row: List[int], above: List[int], paeth: bool) -> List[int]:
     """Undo the filters `Average` and `Paeth` for one channel of a row."""
     left = corner = 0
@@ -258,6 +270,7 @@ def png_predicted(row: List[int], above: List[int], paeth: bool) -> List[int]:
         values.append(left)
     return values
 
+
 def decode_with_library(data: bytes) -> Array:
     """Decode with OpenCV, else with Pillow: (H, W, 1 or 3) uint8, RGB, upright."""
     try:
@@ -269,6 +282,7 @@ def decode_with_library(data: bytes) -> Array:
         raise JetsonError("OpenCV cannot decode the picture; it is damaged or cut off")
     return np.atleast_3d(pixels)[..., ::-1]
 
+
 def decode_with_pillow(data: bytes) -> Array:
     """Decode with Pillow; versions before 6 do not turn pictures upright."""
     try:
@@ -276,7 +290,8 @@ def decode_with_pillow(data: bytes) -> Array:
     except ImportError:
         raise MachineError(
             "JPEG, BMP and WebP need OpenCV or Pillow; install one (sudo apt-get install "
-            "python3-pil) or convert the picture to PNG or PPM") from None
+            "python3-pil) or convert the picture to PNG or PPM"
+        ) from None
     try:
         picture = Image.open(io.BytesIO(data))
         picture = getattr(ImageOps, "exif_transpose", lambda same: same)(picture)
@@ -284,6 +299,7 @@ def decode_with_pillow(data: bytes) -> Array:
         return np.atleast_3d(np.asarray(picture.convert(mode)))
     except (OSError, ValueError) as error:
         raise JetsonError(f"Pillow cannot decode the picture: {error}") from error
+
 
 def to_color(pixels: Array, color: str) -> Array:
     """Turn grey (H, W, 1) or RGB (H, W, 3) into GRAY, RGB or BGR, C-contiguous."""
@@ -298,8 +314,10 @@ def to_color(pixels: Array, color: str) -> Array:
         pixels = pixels[..., ::-1]
     return np.ascontiguousarray(pixels)
 
+
 #: One picture with its name, and what a recorded drive knows about its moment, or None.
 Shot = collections.namedtuple("Shot", "name picture speed_mps command")
+
 
 def shots_from_file(path: Path, image: ImageSpec) -> Iterator[Shot]:
     """Yield the picture of a file, or those of an array in .npy or .npz (uint8, RGB or grey).
@@ -322,6 +340,7 @@ def shots_from_file(path: Path, image: ImageSpec) -> Iterator[Shot]:
         expected = "uint8, (N, H, W) or (N, H, W, 3)"
         raise JetsonError(f"no pictures ({expected}): {error!r}") from error
 
+
 def picture_stack(pictures: Array) -> Array:
     """Return one or several pictures as (N, H, W, 1 or 3)."""
     if pictures.dtype != np.uint8 or not 2 <= pictures.ndim <= 4:
@@ -330,7 +349,9 @@ def picture_stack(pictures: Array) -> Array:
         pictures = pictures[None]
     return pictures[..., None] if pictures.ndim == 3 else pictures
 
+
 # -------------------------------------------------------------------------------- 4 pre-processing
+
 
 def canonical_from_picture(picture: Array, image: ImageSpec) -> Array:
     """Crop and resize a picture (H, W, C) uint8 to the size that the network sees."""
@@ -343,6 +364,7 @@ def canonical_from_picture(picture: Array, image: ImageSpec) -> Array:
     canonical = resize_area_int(picture, image.height, image.width)
     return np.invert(canonical) if image.invert else canonical
 
+
 def resize_area_int(picture: Array, height: int, width: int) -> Array:
     """Resize by area averaging in integer arithmetic, rounding halves up."""
     rows, columns = picture.shape[:2]
@@ -354,6 +376,7 @@ def resize_area_int(picture: Array, height: int, width: int) -> Array:
     sums = sum_rows(sum_rows(picture, height).swapaxes(0, 1), width).swapaxes(0, 1)
     total = rows * columns
     return np.ascontiguousarray(((sums + total // 2) // total).astype(np.uint8))
+
 
 def sum_rows(picture: Array, height: int) -> Array:
     """Sum rows by how much each output row covers them, in units of 1/height of a row."""
@@ -370,11 +393,13 @@ def sum_rows(picture: Array, height: int) -> Array:
             row += picture[last].astype(np.int64) * ended
     return sums
 
+
 def tensor_from_canonical(canonical: Array, image: ImageSpec) -> Array:
     """Scale one canonical image (H, W, C) uint8 to the tensor (1, C, H, W) float32."""
     mean, std = np.asarray(image.mean, np.float64), np.asarray(image.std, np.float64)
     gain, offset = (image.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
     return np.ascontiguousarray(np.moveaxis(canonical * gain + offset, -1, 0)[None])
+
 
 def picture_statistics(canonical: Array) -> Tuple[float, float]:
     """Return brightness (mean) and contrast (standard deviation) of one canonical image."""
@@ -384,7 +409,9 @@ def picture_statistics(canonical: Array) -> Tuple[float, float]:
     variance = (squares * flat.size - total * total) / (flat.size * flat.size)
     return total / flat.size, float(np.sqrt(variance))
 
+
 # --------------------------------------------------------------------------------- 5 probabilities
+
 
 def softmax(logits: Array, temperature: float = 1.0) -> Array:
     """Return `softmax(logits / temperature)` over the last axis in float64."""
@@ -392,10 +419,12 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
     values = np.exp(values - np.maximum.reduce(values, axis=-1, keepdims=True))
     return values / np.add.reduce(values, axis=-1, keepdims=True)
 
+
 def margin(probabilities: Array) -> Array:
     """Return the gap between the two largest probabilities of each row."""
     ordered = np.sort(probabilities, axis=-1)
     return np.subtract(ordered[..., -1], ordered[..., -2], dtype=np.float64)
+
 
 def entropy_normalised(probabilities: Array) -> Array:
     """Return 1 - entropy / ln C of each row: 0 (uniform) to 1 (certain)."""
@@ -403,6 +432,7 @@ def entropy_normalised(probabilities: Array) -> Array:
     terms = np.log(np.maximum(values, np.finfo(np.float64).tiny)) * values
     sureness = 1.0 + np.add.reduce(terms, axis=-1) / math.log(values.shape[-1])
     return np.minimum(np.maximum(sureness, 0.0), 1.0)
+
 
 #: Scores of how sure a distribution is: (N, C) -> (N,) float64, high = sure.
 SCORES = {
@@ -433,11 +463,13 @@ UNCERTAIN_BITS = 3
 #: Entries that may share a key of the memory `dhash_verified`.
 BUCKET_LIMIT = 32
 
+
 class Entry:
     """One remembered answer; compared by identity."""
 
     def __init__(self, key: Any, canonical: Array, answer: Answer, stored_s: float) -> None:
         self.key, self.canonical, self.answer, self.stored_s = key, canonical, answer, stored_s
+
 
 class ResultMemory:
     """Remembers answers for images seen before, exactly or nearly so; a hit changes no answer."""
@@ -510,9 +542,11 @@ class ResultMemory:
                 return
             self._remove(oldest)
 
+
 def content_keys(canonical: Array) -> List[bytes]:
     """Return a cryptographic digest of an image: nobody may borrow another's answer."""
     return [hashlib.sha256(canonical.tobytes()).digest()]
+
 
 def dhash_probes(canonical: Array) -> List[int]:
     """Return an image's difference hash with a margin, then with its least certain bits flipped."""
@@ -529,6 +563,7 @@ def dhash_probes(canonical: Array) -> List[int]:
     flips = [sum(1 << bit for at, bit in enumerate(least) if one >> at & 1) for one in probes]
     return [key ^ flip for flip in flips]
 
+
 @functools.lru_cache(maxsize=16)
 def area_weights(size: int, reduced: int) -> Array:
     """Return (reduced, size) overlaps in units of 1/reduced of an input pixel, float64."""
@@ -537,10 +572,12 @@ def area_weights(size: int, reduced: int) -> Array:
     overlap = np.minimum(start + reduced, begin + size) - np.maximum(start, begin)
     return np.maximum(overlap, 0).astype(np.float64)
 
+
 # ----------------------------------------------------------------------------------- 7 classifiers
 
 #: From the sidecar of a network to an object with run(feeds) -> outputs.
 OpenEngine = Callable[[Sidecar], Any]
+
 
 class NetworkClassifier:
     """One network: a canonical image in, calibrated probabilities out."""
@@ -563,6 +600,7 @@ class NetworkClassifier:
         if self._output["meaning"] == "logits":
             values = softmax(values, sidecar.temperature).astype(np.float32)
         return Answer(values, np.maximum.reduce(values, axis=-1), "network", None)
+
 
 class CascadeClassifier:
     """Two classifiers: B is asked only about images of which A is not sure."""
@@ -595,6 +633,7 @@ class CascadeClassifier:
         both = self._combine(pa, pb, score, self._score(pb))
         return Answer(both, np.maximum.reduce(both, axis=-1), "b", float(score[0]))
 
+
 def load_classifier(sidecar: Sidecar, open_engine: OpenEngine, remember: bool = True) -> Any:
     """Load a classifier, or a cascade with its members and an empty memory."""
     if sidecar.cascade is None:
@@ -603,6 +642,7 @@ def load_classifier(sidecar: Sidecar, open_engine: OpenEngine, remember: bool = 
     spec = sidecar.cascade["memory"]
     memory = ResultMemory(spec) if remember and spec is not None else None
     return CascadeClassifier(sidecar, a, b, memory)
+
 
 # --------------------------------------------------------------------------------- 8 driving agent
 
@@ -619,12 +659,14 @@ Opinion = collections.namedtuple("Opinion", "steer logits probabilities")
 #: What a rule made of them: raw steer (the agent bounds it), that of the network asked first, ...
 Correction = collections.namedtuple("Correction", "steer steer_raw confidence branch speed_factor")
 
+
 def confidence_of(probabilities: Array) -> Confidence:
     """Measure class probabilities (K,) that sum to 1."""
     winner = int(probabilities.argmax())
     entropy = -float((probabilities * np.log(probabilities + ENTROPY_FLOOR)).sum())
     bounded = min(max(entropy, 0.0), math.log(len(probabilities)))
     return Confidence(float(probabilities[winner]), bounded, winner)
+
 
 class DualHeadNetwork:
     """A network with a steering and a steering class head."""
@@ -645,6 +687,7 @@ class DualHeadNetwork:
         logits = outputs["logits"]
         probabilities = softmax(logits, self.sidecar.temperature)
         return Opinion(float(outputs["steer"].reshape(-1)[0]), logits[0], probabilities[0])
+
 
 class Opinions:
     """The answers of one or two networks about one moment, computed when first asked for."""
@@ -667,6 +710,7 @@ class Opinions:
             self.answers[which] = self._networks[which].predict(self.image(which), *self._moment)
         return self.answers[which]
 
+
 class NoCorrection:
     """The regression head steers, the classification head only watches."""
 
@@ -674,6 +718,7 @@ class NoCorrection:
         """Return network A's steering."""
         a = opinions.ask(0)
         return Correction(a.steer, a.steer, confidence_of(a.probabilities), "none", 1.0)
+
 
 class PaperCorrection:
     """CARIL's rule (arXiv 2503.00783) with seeded draws, made once per picture."""
@@ -709,12 +754,15 @@ class PaperCorrection:
         scaled = self._rng.normal(steer * self._scale, spread, 10).mean()
         return float(scaled) / self._scale, "paper_4_jitter"
 
+
 class SecondOpinion:
     """Network B is asked when A is not to be trusted; everything is deterministic."""
 
     def __init__(self, networks: Sequence[DualHeadNetwork], settings: Json) -> None:
         if len(networks) < 2:
-            raise JetsonError("second_opinion needs a second network: bicameral deploy --second")
+            raise JetsonError(
+                "second_opinion needs a second network: bicameral export --bundle --second"
+            )
         first, second = networks[0].agent, networks[1].agent
         self._threshold_a = settings.get("threshold_a", first["confidence"]["threshold"])
         self._threshold_b = settings.get("threshold_b", second["confidence"]["threshold"])
@@ -762,8 +810,13 @@ class SecondOpinion:
         b = opinions.ask(1)
         return Correction(b.steer, b.steer, confidence_of(b.probabilities), branch, 1.0)
 
-CORRECTIONS = {"none": lambda networks, settings: NoCorrection(), "paper": PaperCorrection,
-               "second_opinion": SecondOpinion}  # type: Dict[str, Callable[..., Any]]
+
+CORRECTIONS = {
+    "none": lambda networks, settings: NoCorrection(),
+    "paper": PaperCorrection,
+    "second_opinion": SecondOpinion,
+}  # type: Dict[str, Callable[..., Any]]
+
 
 class DrivingAgent:
     """A camera picture, the speed and a command in; steering, confidence and correction out.
@@ -786,16 +839,22 @@ class DrivingAgent:
         opinions = Opinions(self._networks, picture, speed_mps, command)
         correction = self._rule.correct(opinions)
         sure, raw = correction.confidence, correction.steer_raw
-        return {"steer": self._bound(correction.steer), "branch": correction.branch,
-                "steer_raw": raw if math.isfinite(raw) else None,
-                "confidence": sure.max_probability, "entropy": sure.entropy,
-                "speed_factor": correction.speed_factor,
-                "asked_a": 0 in opinions.answers, "asked_b": 1 in opinions.answers}
+        return {
+            "steer": self._bound(correction.steer),
+            "branch": correction.branch,
+            "steer_raw": raw if math.isfinite(raw) else None,
+            "confidence": sure.max_probability,
+            "entropy": sure.entropy,
+            "speed_factor": correction.speed_factor,
+            "asked_a": 0 in opinions.answers,
+            "asked_b": 1 in opinions.answers,
+        }
 
     def _bound(self, steer: float) -> float:
         """Clip a steering value; one that is no number repeats the last."""
         self._last_steer = min(max(steer, -1.0), 1.0) if math.isfinite(steer) else self._last_steer
         return self._last_steer
+
 
 # ----------------------------------------------------------------------------- 9 CUDA and TensorRT
 
@@ -811,6 +870,7 @@ NUMPY_TYPES = {
 #: An input or output of an engine: its array here, and the address of its copy on the device.
 Tensor = collections.namedtuple("Tensor", "name is_input array address")
 
+
 def import_tensorrt() -> Any:
     """Import TensorRT, or say where it comes from."""
     try:
@@ -819,8 +879,10 @@ def import_tensorrt() -> Any:
         raise MachineError(
             f"python3 cannot import tensorrt ({error}); it comes with JetPack for the system's "
             "python3 (sudo apt-get install python3-libnvinfer), not from PyPI; a container needs "
-            "docker run --runtime nvidia") from error
+            "docker run --runtime nvidia"
+        ) from error
     return tensorrt
+
 
 class Cuda:
     """The few calls of the CUDA runtime that moving tensors needs, through ctypes."""
@@ -833,7 +895,8 @@ class Cuda:
                 return
         raise MachineError(
             "the CUDA runtime libcudart.so cannot be loaded; add its folder, on JetPack "
-            "/usr/local/cuda/lib64, to LD_LIBRARY_PATH")
+            "/usr/local/cuda/lib64, to LD_LIBRARY_PATH"
+        )
 
     def allocate(self, size: int) -> int:
         """Allocate device memory and return its address."""
@@ -866,6 +929,7 @@ class Cuda:
             self._library.cudaGetErrorString.restype = ctypes.c_char_p
             reason = self._library.cudaGetErrorString(status).decode()
             raise MachineError(f"CUDA's {name} failed with {status}: {reason}")
+
 
 class TensorRtEngine:
     """An engine on the GPU: the tensors of one picture in, all outputs out.
@@ -918,13 +982,16 @@ class TensorRtEngine:
                 outputs[tensor.name] = tensor.array.astype(np.float32 if half else None)
         return outputs
 
+
 # ------------------------------------------------------------------------------ 10 engines on disk
+
 
 def device_identity() -> Json:
     """Return what an engine depends on besides its graph; engines cannot be carried elsewhere."""
     gpu, capability = Cuda().device()
     tensorrt = import_tensorrt()
     return {"tensorrt": tensorrt.__version__, "gpu": gpu, "compute_capability": capability}
+
 
 class EngineStore:
     """The engines of one network: the active one and the one before it.
@@ -977,7 +1044,8 @@ class EngineStore:
             if record.get(field) != expected:
                 raise MachineError(
                     f"the engine {stem} was built for {field} {record.get(field)!r}, here it is "
-                    f"{expected!r}; engines cannot be carried over, make one here with: build")
+                    f"{expected!r}; engines cannot be carried over, make one here with: build"
+                )
         return record
 
     def load(self, identity: Json) -> bytes:
@@ -989,16 +1057,19 @@ class EngineStore:
             raise MachineError(f"the engine {stem} is damaged; make it again: build --again")
         return plan
 
+
 # ------------------------------------------------------------------------------------- 11 building
 
 #: Largest difference between engine and ONNX Runtime that passes, of the largest output.
 TOLERANCES = {"fp32": 0.01, "fp16": 0.05}
+
 
 def memory_mib() -> Tuple[int, int]:
     """Return the available memory, which CPU and GPU share on a Jetson, and the free swap."""
     text = read_file(Path("/proc/meminfo"), "memory state").decode()
     found = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.M))
     return int(found["MemAvailable"]) // 1024, int(found["SwapFree"]) // 1024
+
 
 def build_plan(sidecar: Sidecar, precision: str, workspace: int, timings: Path) -> bytes:
     """Build an engine with whatever API this TensorRT has; `timings` make the next one quicker."""
@@ -1034,6 +1105,7 @@ def build_plan(sidecar: Sidecar, precision: str, workspace: int, timings: Path) 
     write_whole(timings, bytes(cache.serialize()))
     return bytes(plan)
 
+
 def largest_difference(sidecar: Sidecar, engine: Any) -> float:
     """Compare an engine with ONNX Runtime's answers in NAME.check.npz, relative to the largest."""
     path = sidecar.path.with_name(f"{sidecar.name}.check.npz")
@@ -1047,6 +1119,7 @@ def largest_difference(sidecar: Sidecar, engine: Any) -> float:
             errors.append(np.abs(value - expected[row : row + 1]).max() / np.abs(expected).max())
     return float(np.max(errors))  # no number stays no number
 
+
 def build_one(sidecar: Sidecar, store: EngineStore, precision: str, workspace: int) -> None:
     """Build, compare and keep the engine of one network; runs in a process of its own."""
     began_s, identity = time.monotonic(), device_identity()
@@ -1058,9 +1131,11 @@ def build_one(sidecar: Sidecar, store: EngineStore, precision: str, workspace: i
         raise MachineError(
             f"the engine of {sidecar.name} answers otherwise than its graph: difference "
             f"{difference:.4f}, allowed {TOLERANCES[precision]}; it is not used. Try --precision "
-            "fp32; if that differs too, this TensorRT cannot run the graph")
+            "fp32; if that differs too, this TensorRT cannot run the graph"
+        )
     store.add(plan, dict(identity, precision=precision, difference=difference, build_s=seconds))
     print(f"{sidecar.name}: built in {seconds:.0f} s, difference {difference:.5f}", flush=True)
+
 
 def run_watched(command: Sequence[str], name: str, every_s: float = 15.0) -> None:
     """Run a build as a child, show that it lives, and explain its end."""
@@ -1078,9 +1153,11 @@ def run_watched(command: Sequence[str], name: str, every_s: float = 15.0) -> Non
             f"the build of {name} was killed: the kernel does that when memory runs out (least "
             f"seen free: {least_mib} MiB). Stop the desktop: sudo systemctl isolate "
             "multi-user.target; add swap (README, Memory); or build --workspace 64. The engine "
-            "before it stays")
+            "before it stays"
+        )
     if child.returncode:
         raise MachineError(f"the build of {name} failed, see above; the engine before it stays")
+
 
 # -------------------------------------------------------------------------------------- 12 cameras
 
@@ -1090,6 +1167,7 @@ CSI_PIPELINE = (
     "nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! "
     "appsink drop=true max-buffers=1"
 )
+
 
 def shots_from_camera(source: str, image: ImageSpec, wait: Any = time.sleep) -> Iterator[Shot]:
     """Yield frames for ever; a camera that fails is opened again, after 0.5 s to 15 s."""
@@ -1113,11 +1191,13 @@ def shots_from_camera(source: str, image: ImageSpec, wait: Any = time.sleep) -> 
         wait(delay_s)
         delay_s = min(2 * delay_s, 15.0)
 
+
 # ----------------------------------------------------------------------------- 13 HTTP and systemd
 
 MAX_BODY_BYTES = 32 * MIB
 #: An answer that takes longer than this is stuck; the watchdog is then no longer fed.
 STUCK_S = 20.0
+
 
 def notify_systemd(message: str) -> None:
     """Tell systemd a state, as sd_notify does; nothing happens outside a unit."""
@@ -1125,6 +1205,7 @@ def notify_systemd(message: str) -> None:
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.sendto(message.encode(), address.replace("@", "\0", 1))
+
 
 class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Answers POST / with a picture as body, and GET /health."""
@@ -1156,6 +1237,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 return self._ask(self.model, shot, query)
             finally:
                 self._since_s = math.inf
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
@@ -1201,12 +1283,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+
 # --------------------------------------------------------------------------------------- 14 energy
 
 #: Rails that carry the whole module, by name; the other rails are parts of them.
 TOTAL_RAILS = ("POM_5V_IN", "VDD_IN")
 #: 97.5 % quantile of Student's t for 3 to 10 windows; for more it is an upper bound.
 T_975 = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
 
 class PowerRail:
     """The INA3221 of a Jetson: total power in watts, from either layout of sysfs."""
@@ -1232,6 +1316,7 @@ class PowerRail:
             raise MachineError(f"cannot read {self._files[0]} (try sudo): {error}") from error
         return values[0] * 1e-3 if len(values) == 1 else values[0] * values[1] * 1e-6
 
+
 def measure_window(read: Callable[[], float], work: Callable[[], Any], seconds: float) -> Json:
     """Work for a while and integrate the power by trapezoids, with reads at both edges."""
     times_s, powers_w, count = [time.monotonic()], [read()], 0
@@ -1248,30 +1333,44 @@ def measure_window(read: Callable[[], float], work: Callable[[], Any], seconds: 
         (len(set(powers_w)) < 2, "the sensor's reading never changed: it is stuck"),
         (steps_s.max() > 0.5, f"no reading for {steps_s.max():.1f} s"),
         (times_s[-1] - times_s[0] < 10.0, "the window is shorter than 10 s"),
-        (timing_j > 0.01 * energy_j, "the power changes between readings: uncertain by over 1 %")]
+        (timing_j > 0.01 * energy_j, "the power changes between readings: uncertain by over 1 %"),
+    ]
     reason = next((reason for fails, reason in checks if fails), None)
     window = {"energy_j": energy_j, "duration_s": times_s[-1] - times_s[0], "inferences": count}
     return dict(window, reads=len(powers_w), valid=reason is None, reason=reason)
 
+
 def joules_per_inference(windows: List[Json], idle_w: float) -> Optional[Json]:
     """Return the median over the valid windows, and its 95 % interval's half width."""
-    values = [(one["energy_j"] - idle_w * one["duration_s"]) / one["inferences"]
-              for one in windows if one["valid"]]
+    values = [
+        (one["energy_j"] - idle_w * one["duration_s"]) / one["inferences"]
+        for one in windows
+        if one["valid"]
+    ]
     if len(values) < 3:
         return None
     t = T_975[min(len(values), 10) - 3]
     half = t * statistics.stdev(values) / math.sqrt(len(values))
     return {"median_j": statistics.median(values), "ci95_half_width_j": half, "n": len(values)}
 
+
 # --------------------------------------------------------------------------------- 15 command line
+
 
 def classified(model: Any, shot: Shot, query: Json) -> Json:
     """Classify one picture."""
     answer = model.predict(canonical_from_picture(shot.picture, model.image))
     probabilities = answer.probabilities[0]
     label, confidence = model.labels[int(probabilities.argmax())], float(answer.confidence[0])
-    return {"picture": shot.name, "label": label, "confidence": confidence, "stage": answer.stage,
-            "confidence_a": answer.confidence_a, "probabilities": probabilities.tolist()}
+    return {
+        "picture": shot.name,
+        "label": label,
+        "confidence": confidence,
+        "stage": answer.stage,
+        "confidence_a": answer.confidence_a,
+        "probabilities": probabilities.tolist(),
+    }
+
 
 def driven(model: Any, shot: Shot, query: Json) -> Json:
     """Steer for one picture."""
@@ -1283,6 +1382,7 @@ def driven(model: Any, shot: Shot, query: Json) -> Json:
         known = ", ".join(COMMANDS)
         raise JetsonError(f"speed_mps and command ({known}) are needed: {error!r}") from error
     return dict(model.act(shot.picture, speed_mps, command), picture=shot.name)
+
 
 class Bundle:
     """The folder of this file: which model it holds, and how it is to run."""
@@ -1318,6 +1418,7 @@ class Bundle:
         plan = EngineStore(self.engines, sidecar).load(device_identity())
         return TensorRtEngine(plan, sidecar.input_shapes)
 
+
 def answer_pictures(bundle: Bundle, options: argparse.Namespace) -> int:
     """`classify`, `cascade`, `drive`: answer for files or a camera, a JSON object a line."""
     kinds = {"classify": ("classifier", "cascade"), "cascade": ("cascade",), "drive": ("agent",)}
@@ -1344,6 +1445,7 @@ def answer_pictures(bundle: Bundle, options: argparse.Namespace) -> int:
             failed += 1
     return 0 if not failed else 1 if failed < len(sources) else 2
 
+
 def serve(bundle: Bundle, options: argparse.Namespace) -> int:
     """`serve`: answer over HTTP until stopped."""
     model, ask = bundle.load()
@@ -1352,6 +1454,7 @@ def serve(bundle: Bundle, options: argparse.Namespace) -> int:
         print(f"{model.name} answers POST {where}", file=sys.stderr, flush=True)
         server.serve_forever()
     return 0
+
 
 def build(bundle: Bundle, options: argparse.Namespace) -> int:
     """`build`: make the engines that are not there; each in a process of its own."""
@@ -1379,6 +1482,7 @@ def build(bundle: Bundle, options: argparse.Namespace) -> int:
         run_watched(command + ["--precision", precision, "--workspace", str(mib)], sidecar.name)
     return 0
 
+
 def roll_back(bundle: Bundle, options: argparse.Namespace) -> int:
     """`rollback`: go back to the engines before the last build; again: forward."""
     identity = device_identity()
@@ -1388,6 +1492,7 @@ def roll_back(bundle: Bundle, options: argparse.Namespace) -> int:
     for store in stores:
         print(f"now {store.roll_back(identity, swap=True)}")
     return 0
+
 
 def measure(bundle: Bundle, options: argparse.Namespace) -> int:
     """`measure`: joules per inference of one picture, between two times of idling, as JSON."""
@@ -1411,12 +1516,14 @@ def measure(bundle: Bundle, options: argparse.Namespace) -> int:
     print(json.dumps(report, indent=2))
     return 0
 
+
 def power_mode() -> str:
     """Return what nvpmodel says."""
     try:
         return subprocess.check_output(["/usr/sbin/nvpmodel", "-q"]).decode().strip()
     except (OSError, subprocess.CalledProcessError) as error:
         return f"unknown, nvpmodel does not answer: {error}"
+
 
 def doctor(bundle: Bundle, options: argparse.Namespace) -> int:
     """`doctor`: say what this device has, and what to do about the rest."""
@@ -1437,6 +1544,7 @@ def doctor(bundle: Bundle, options: argparse.Namespace) -> int:
             print(f"missing  {name}: {error}")
             status = error.exit_code if name != "power rail" else status
     return status
+
 
 def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     """Read the command line."""
@@ -1476,11 +1584,13 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         parser.error("a command is needed: " + ", ".join(sorted(commands.choices)))
     return options
 
+
 def utf8(stream: Any) -> Any:
     """Return a text stream that writes UTF-8 whatever the locale says (Python 3.6 under C)."""
     if (stream.encoding or "").lower().replace("-", "") == "utf8":
         return stream
     return io.TextIOWrapper(stream.detach(), "utf-8", "surrogateescape", line_buffering=True)
+
 
 def main(words: Optional[Sequence[str]] = None, open_engine: Optional[OpenEngine] = None) -> int:
     """Run a command and return its exit code: 0, 1 some failed, 2 wrong input, 3 device."""
@@ -1493,6 +1603,7 @@ def main(words: Optional[Sequence[str]] = None, open_engine: Optional[OpenEngine
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -30,10 +30,14 @@ class Finding:
     message: str
     advice: str
 
+    @property
+    def where(self) -> str:
+        """Operator and node; empty for the whole file."""
+        return f"{self.operator} {self.node}".strip()
+
     def __str__(self) -> str:
         """Return it as one line."""
-        where = f"{self.operator} {self.node!r}: " if self.operator else ""
-        where = where or (f"{self.node!r}: " if self.node else "")
+        where = f"{self.where}: " if self.where else ""
         return f"{self.severity} [{self.rule}] {where}{self.message}; {self.advice}"
 
 

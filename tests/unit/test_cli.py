@@ -31,7 +31,7 @@ def test_help_imports_no_heavy_module():
         ["bench", "sim"], ["bench", "serve"], ["bench", "overload"], ["bench", "soak"],
         ["keys", "new"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
-        ["assess", "cascade"], ["classify"], ["measure"], ["serve"], ["preflight"],
+        ["assess", "cascade"], ["classify"], ["measure"], ["serve"],
         ["export"], ["compare"], ["bench", "models"], ["assess", "exports"],
     ],
 )  # fmt: skip

@@ -385,13 +385,14 @@ def test_the_packaged_tables_hold_what_their_sources_list() -> None:
 def test_the_command_reports_as_table_and_as_json(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bicameral.cli.preflight import preflight as command
+    from bicameral.cli.export import export
 
     bad = str(write([node("Det", "x")]))
-    assert command([bad], target=NANO) == 1
+    assert export([bad], target=NANO, check=True) == 1
     assert "operator-unsupported" in capsys.readouterr().out
-    assert command(["fashion_mnist_cascade", bad], target=ORIN, as_json=True) == 1
+    both = ["fashion_mnist_cascade", bad]
+    assert export(both, target=ORIN, check=True, as_json=True) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [len(line["findings"]) for line in lines] == [1, 1, 1]
     assert lines[2]["findings"][0]["operator"] == "Det"
-    assert command(["caril_a"], target=ORIN) == 0
+    assert export(["caril_a"], target=ORIN, check=True) == 0

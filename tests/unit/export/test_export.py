@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -258,6 +259,26 @@ def test_int8_needs_real_images(tmp_path: Path) -> None:
         export_model(settings, noise)
     with pytest.raises(ConfigError, match="not real ones"):
         export_model(settings, noise, noise)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"check": True, "output": Path("out")}, "--check writes nothing"),
+        ({"check": True, "bundle": True}, "--check writes nothing"),
+        ({"second": "caril_b", "output": Path("out")}, "are for a --bundle"),
+        ({}, "--output"),
+        ({"models": ["caril_a", "caril_b"], "output": Path("out")}, "give one model"),
+        ({"bundle": True, "target": "tensorrt", "output": Path("out")}, "leave it out"),
+        ({"bundle": True, "precision": "int8", "output": Path("out")}, "fp16 or fp32"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_refused(words: dict[str, Any], message: str) -> None:
+    from bicameral.cli.export import export as command
+
+    flags: dict[str, Any] = {"models": ["caril_a"], "target": "jetson-nano"} | words
+    with pytest.raises(ConfigError, match=message):
+        command(flags.pop("models"), **flags)
 
 
 # Whole or not at all ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What `bicameral deploy` writes."""
+"""What `bicameral export --bundle` writes."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_a_damaged_graph_is_refused(tmp_path: Path):
 def test_the_command_writes_a_bundle_and_says_what_is_in_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    words = ["deploy", "fashion_mnist_vgg24_distilled", "--target", "jetson-orin"]
+    words = ["export", "--bundle", "fashion_mnist_vgg24_distilled", "--target", "jetson-orin"]
     with pytest.raises(SystemExit) as ended:
         main([*words, "-o", str(tmp_path / "orin")])
     assert ended.value.code == 0
