@@ -151,7 +151,31 @@ class GatedClassifier(ABC):
         require_canonical(images, self._shape, self.info.name)
         if self._memory is None or not len(images):
             return self._compute(images)
-        return self._recall(images, self._memory)
+        return self.recall_or_compute(images, self._memory, self.info.fingerprint)
+
+    def recall_or_compute(
+        self,
+        images: NDArray[np.uint8],
+        memory: ResultMemory,
+        namespace: str,
+        *,
+        store: bool = True,
+    ) -> Prediction:
+        """Answer from a memory what it knows, compute the rest and store it, in order.
+
+        Args:
+            images: (N, height, width, C) uint8, canonical and checked; N >= 1.
+            memory: The memory.
+            namespace: Whose answers; `ModelInfo.fingerprint` and what else keeps them apart.
+            store: Whether it may remember what is computed.
+        """
+        recalled = recall(memory, namespace, images)
+        if not recalled.unknown_rows:
+            return recalled.completed(None)
+        computed = self._compute(recalled.unknown)
+        if store:
+            memory.store(namespace, recalled.unknown, computed)
+        return recalled.completed(computed)
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes through all members; the memory stays as it is."""
@@ -166,17 +190,6 @@ class GatedClassifier(ABC):
     @abstractmethod
     def _compute(self, images: NDArray[np.uint8]) -> Prediction:
         """Answer for canonical images, checked and not remembered; N may be 0."""
-
-    def _recall(self, images: NDArray[np.uint8], memory: ResultMemory) -> Prediction:
-        """Answer from the memory what it knows, compute the rest and store it, in order."""
-        namespace = self.info.fingerprint
-        recalled = recall(memory, namespace, images)
-        if not recalled.unknown_rows:
-            return recalled.completed(None)
-        unknown = recalled.unknown
-        computed = self._compute(unknown)
-        memory.store(namespace, unknown, computed)
-        return recalled.completed(computed)
 
 
 class CascadeClassifier(GatedClassifier):
@@ -286,7 +299,7 @@ def _traces(
     """Return one trace per image; images that went the same way share their times."""
     shares_a_s = {"a": share_a_s}
     shares_b_s = {"a": share_a_s, "b": share_b_s}
-    return tuple(
+    traces = [
         Trace(
             stage="b" if second else "a",
             memory_hit=False,
@@ -294,7 +307,8 @@ def _traces(
             stage_times_s=shares_b_s if second else shares_a_s,
         )
         for score, second in zip(scores.tolist(), unsure, strict=True)
-    )
+    ]
+    return tuple(traces)
 
 
 def _fingerprint(members: Sequence[ModelInfo], policy: CascadePolicy) -> str:

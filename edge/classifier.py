@@ -98,16 +98,14 @@ class OnnxClassifier:
         """Release the graph; the classifier must not be used afterwards."""
         self._session.close()
 
-    def _run(
-        self, images: NDArray[np.uint8], *outputs: OutputSpec
-    ) -> tuple[NDArray[np.float32], ...]:
+    def _run(self, images: NDArray[np.uint8], *outputs: OutputSpec) -> list[NDArray[np.float32]]:
         """Run the graph once; return some of its outputs."""
         require_canonical(images, self._shape, self._sidecar.name)
         if not len(images):
-            return tuple(np.empty((0, *output.shape[1:]), np.float32) for output in outputs)
+            return [np.empty((0, *output.shape[1:]), np.float32) for output in outputs]
         feed = feed_from_canonical(images, self._input)
         values = self._session.run({self._input.name: feed})
-        return tuple(values[output.name] for output in outputs)
+        return [values[output.name] for output in outputs]
 
     def _prediction(self, answer: NDArray[np.float32]) -> Prediction:
         """Calibrate what the graph answers."""

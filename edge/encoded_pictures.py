@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bicameral.errors import DataError
@@ -130,16 +129,30 @@ def _read_png(data: bytes) -> EncodedPicture:
     kept = [_PNG_SIGNATURE]
     width = height = bit_depth = color_type = 0
     orientation, transparent_grey = 1, None
-    for kind, chunk in _png_chunks(data):
+    position = len(_PNG_SIGNATURE)
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        chunk = data[position : position + 12 + length]
+        if len(chunk) < 12 + length:
+            raise DataError("the PNG ends inside a chunk; it is cut off or damaged")
+        if kind in _PNG_PIXEL_CHUNKS:
+            (checksum,) = struct.unpack(">I", chunk[-4:])
+            if zlib.crc32(chunk[4:-4]) != checksum:
+                raise DataError(
+                    f"the PNG's chunk {kind.decode()} has a wrong checksum; it is damaged"
+                )
+            kept.append(chunk)
         body = chunk[8:-4]
-        if kind == b"IHDR":
+        if position == len(_PNG_SIGNATURE):
+            if kind != b"IHDR":
+                raise DataError("the PNG does not begin with its header chunk; it is damaged")
             width, height, bit_depth, color_type = struct.unpack_from(">IIBB", body)
         elif kind == b"tRNS" and color_type == _PNG_GREY:
             (transparent_grey,) = struct.unpack_from(">H", body)
         elif kind == b"eXIf":
             orientation = _orientation_from_exif(body)
-        if kind in _PNG_PIXEL_CHUNKS:
-            kept.append(chunk)
+        position += len(chunk)
     return EncodedPicture(
         format="PNG",
         width=width,
@@ -149,24 +162,6 @@ def _read_png(data: bytes) -> EncodedPicture:
         bit_depth=bit_depth,
         content=b"".join(kept),
     )
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and whole chunk, checked, until the end chunk."""
-    position = len(_PNG_SIGNATURE)
-    kind = b""
-    while kind != b"IEND":
-        length, kind = struct.unpack_from(">I4s", data, position)
-        chunk = data[position : position + 12 + length]
-        if len(chunk) < 12 + length:
-            raise DataError("the PNG ends inside a chunk; it is cut off or damaged")
-        (checksum,) = struct.unpack(">I", chunk[-4:])
-        if kind in _PNG_PIXEL_CHUNKS and zlib.crc32(chunk[4:-4]) != checksum:
-            raise DataError(f"the PNG's chunk {kind.decode()} has a wrong checksum; it is damaged")
-        if position == len(_PNG_SIGNATURE) and kind != b"IHDR":
-            raise DataError("the PNG does not begin with its header chunk; it is damaged")
-        yield kind, chunk
-        position += 12 + length
 
 
 def _read_webp(data: bytes) -> EncodedPicture:

@@ -81,11 +81,13 @@ def decode_encoded_picture(
         )
     stored = _decode(encoded)
     alpha = _alpha(stored, encoded)
-    color = stored[..., :3] if stored.ndim == 3 else stored[..., None]
-    pixels = _eight_bits(color)
+    pixels = _eight_bits(stored[..., :3] if stored.ndim == 3 else stored[..., None])
     if alpha is not None:
         pixels = _composite(pixels, _eight_bits(alpha), _background(spec))
-    return np.ascontiguousarray(_upright(_to_color(pixels, spec.color), encoded.orientation))
+    pixels = _to_color(pixels, spec.color)
+    if encoded.orientation != 1:
+        pixels = _upright(pixels, encoded.orientation)
+    return np.ascontiguousarray(pixels)
 
 
 def _decode(encoded: EncodedPicture) -> NDArray[Any]:

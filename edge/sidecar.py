@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,7 +71,7 @@ class ImageSpec(_Part):
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Number of colour channels."""
         return 1 if self.color == "GRAY" else 3

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.types import MemoryCounters, Prediction
-from edge.memory.answers import file_confident
-from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore
+from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, file_confident
 from edge.memory.keys import key_scheme
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within

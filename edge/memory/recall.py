@@ -20,20 +20,15 @@ class Recall:
         images: (N, H, W, C) uint8, N >= 1, as looked up.
         found: For each image its answer, or None.
         unknown_rows: Which images have none, in order.
+        unknown: Those images, which must be computed.
         lookup_s: Each image's share of the time for looking up.
     """
 
     images: NDArray[np.uint8]
     found: list[Prediction | None]
     unknown_rows: list[int]
+    unknown: NDArray[np.uint8]
     lookup_s: float
-
-    @property
-    def unknown(self) -> NDArray[np.uint8]:
-        """The images that must be computed."""
-        if len(self.unknown_rows) == len(self.images):
-            return self.images
-        return self.images[self.unknown_rows]
 
     def completed(self, computed: Prediction | None) -> Prediction:
         """Put what was found and what was computed into the order of the images.
@@ -99,9 +94,11 @@ def recall(memory: ResultMemory, namespace: str, images: NDArray[np.uint8]) -> R
     begin_s = time.perf_counter()
     found = memory.lookup(namespace, images)
     lookup_s = (time.perf_counter() - begin_s) / len(images)
+    unknown_rows = [row for row, answer in enumerate(found) if answer is None]
     return Recall(
         images=images,
         found=found,
-        unknown_rows=[row for row, answer in enumerate(found) if answer is None],
+        unknown_rows=unknown_rows,
+        unknown=images if len(unknown_rows) == len(images) else images[unknown_rows],
         lookup_s=lookup_s,
     )

@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from bicameral.errors import ConfigError, MachineError, MissingExtraError
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory import redis_scripts
-from edge.memory.answers import FiledAnswer, file_confident
 from edge.memory.circuit_breaker import CircuitBreaker
-from edge.memory.entries import BUCKET_LIMIT
+from edge.memory.entries import BUCKET_LIMIT, FiledAnswer, file_confident
 from edge.memory.keys import key_scheme
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within

@@ -128,17 +128,48 @@ class Request:
                 worker holds too many; and as `inflate`.
             ClientGoneError: If the connection ended before the body did.
         """
-        largest = self._limits.max_body_bytes
+        limits = self._limits
         declared = self.headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:19]) > largest:
-            raise _too_large(f"{int(declared[:19]):,}", largest)
-        body = await self._received()
+        if declared.isdigit() and int(declared[:19]) > limits.max_body_bytes:
+            raise _too_large(f"{int(declared[:19]):,}", limits.max_body_bytes)
+        task, late = asyncio.current_task(), False
+
+        def expire() -> None:
+            nonlocal late
+            late = True
+            if task is not None:
+                task.cancel()
+
+        # What asyncio.timeout does, at a sixth of its price: nearly every body is there at once.
+        timer = asyncio.get_running_loop().call_later(limits.body_timeout_s, expire)
+        parts, more = [], True
+        try:
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                part = message.get("body", b"")
+                parts.append(part)
+                self.held_bytes += len(part)
+                self._held.size += len(part)
+                if self._held.size > limits.max_held_bytes:
+                    raise _too_much_held(limits.max_held_bytes)
+                if self.held_bytes > limits.max_body_bytes:
+                    raise _too_large("more", limits.max_body_bytes)
+                more = message.get("more_body", False)
+        except asyncio.CancelledError:
+            if late and task is not None and not task.uncancel():
+                raise _too_slow(self.held_bytes, limits.body_timeout_s) from None
+            raise
+        finally:
+            timer.cancel()
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
         encoding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
         if encoding == "identity":
             return body
         if len(body) <= _INFLATE_IN_PLACE_BYTES:
-            return inflate(body, encoding, largest)
-        return await asyncio.to_thread(inflate, body, encoding, largest)
+            return inflate(body, encoding, limits.max_body_bytes)
+        return await asyncio.to_thread(inflate, body, encoding, limits.max_body_bytes)
 
     async def json_object(self) -> dict[str, Any]:
         """Read a JSON object; an empty body is an empty one.
@@ -191,42 +222,6 @@ class Request:
             beginning.cancel()
             if watch is not None:
                 watch.cancel()
-
-    async def _received(self) -> bytes:
-        """Read the body, no further than is allowed."""
-        limits, parts, size, more, late = self._limits, [], 0, True, False
-        task = asyncio.current_task()
-
-        def expire() -> None:
-            nonlocal late
-            late = True
-            if task is not None:
-                task.cancel()
-
-        # What asyncio.timeout does, at a sixth of its price: nearly every body is there at once.
-        timer = asyncio.get_running_loop().call_later(limits.body_timeout_s, expire)
-        try:
-            while more:
-                message = await self.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                part = message.get("body", b"")
-                parts.append(part)
-                size += len(part)
-                self.held_bytes = size
-                self._held.size += len(part)
-                if self._held.size > limits.max_held_bytes:
-                    raise _too_much_held(limits.max_held_bytes)
-                if size > limits.max_body_bytes:
-                    raise _too_large("more", limits.max_body_bytes)
-                more = message.get("more_body", False)
-        except asyncio.CancelledError:
-            if late and task is not None and not task.uncancel():
-                raise _too_slow(size, limits.body_timeout_s) from None
-            raise
-        finally:
-            timer.cancel()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def json_answer(value: Any, status: int = 200) -> Response:

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -42,7 +42,7 @@ _ID_HEADER = b"x-request-id"
 #: Browsers take an answer for what its type says, not for what it might be.
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
-_Route = tuple[re.Pattern[str], Any]
+_Route = tuple[re.Pattern[str], Endpoint]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +86,11 @@ class HttpStack:
         self._limits = parts.settings.requests
         self._held = HeldBodies()
         self._origins = Origins(parts.settings)
-        self._routes: dict[str, list[_Route]] = {}
+        self._routes: dict[str, list[_Route]] = {ANY_METHOD: []}
         for endpoint in endpoints:
             route = compile_path(endpoint.path)[0], endpoint
             self._routes.setdefault(endpoint.method, []).append(route)
-        self._sockets: list[_Route] = [(compile_path(one.path)[0], one) for one in sockets]
+        self._sockets = [(compile_path(one.path)[0], one) for one in sockets]
         # Unique for each process, then counting: a fortieth of the price of a random id.
         self._prefix = os.urandom(8).hex().encode()
         self._numbers = itertools.count(1)
@@ -163,13 +163,16 @@ class HttpStack:
         try:
             self._require_origin(request)
             path = scope["path"]
-            matched, endpoint = _matching(self._sockets, path) or (None, None)
-            if matched is None or endpoint is None:
-                raise RequestError(404, f"there is no WebSocket {shown(path)} here")
-            request.path = matched
-            if self._authorise is not None:
-                request.namespace = self._authorise(scope, endpoint.right)
-            await endpoint.handler(request, WebSocket(scope, request.receive, socket.send))
+            for pattern, endpoint in self._sockets:
+                found = pattern.match(path)
+                if found is None:
+                    continue
+                request.path = found.groupdict()
+                if self._authorise is not None:
+                    request.namespace = self._authorise(scope, endpoint.right)
+                await endpoint.handler(request, WebSocket(scope, request.receive, socket.send))
+                return
+            raise RequestError(404, f"there is no WebSocket {shown(path)} here")
         except BicameralError as error:
             await error_answer(request_error(error))(scope, request.receive, socket.send)
 
@@ -188,22 +191,25 @@ class HttpStack:
         path, method = request.scope["path"], request.scope["method"]
         # HEAD is GET without the body, which the HTTP server leaves out.
         known_as = "GET" if method == "HEAD" else method
-        found = _matching(self._routes.get(known_as, ()), path)
-        if found is None:
-            found = _matching(self._routes.get(ANY_METHOD, ()), path)
-        if found is None and path != "/" and path.endswith("/"):
+        for taken in (known_as, ANY_METHOD):
+            for pattern, endpoint in self._routes.get(taken, ()):
+                found = pattern.match(path)
+                if found is not None:
+                    request.path = found.groupdict()
+                    request.scope["route"] = endpoint  # for traces
+                    return endpoint
+        if path != "/" and path.endswith("/"):
             request.scope["path"] = path.rstrip("/") or "/"
             return self._find(request)
-        if found is None:
-            raise self._nothing_there(method, path)
-        endpoint: Endpoint
-        request.path, endpoint = found
-        request.scope["route"] = endpoint  # for traces
-        return endpoint
+        raise self._nothing_there(method, path)
 
     def _nothing_there(self, method: str, path: str) -> RequestError:
         text = f"there is no {shown(f'{method} {path}')} here"
-        others = [name for name, routes in self._routes.items() if _matching(routes, path)]
+        others = [
+            method
+            for method, routes in self._routes.items()
+            if any(pattern.match(path) for pattern, _ in routes)
+        ]
         if others:
             allowed = ", ".join(others)
             return RequestError(405, f"{shown(path)} takes {allowed}; {text}", {"Allow": allowed})
@@ -241,15 +247,6 @@ class _Socket:
             headers = [*message.get("headers", ()), (_ID_HEADER, self._identity), _NO_SNIFFING]
             message["headers"] = headers
         await self._send(message)
-
-
-def _matching(routes: Sequence[_Route], path: str) -> tuple[dict[str, str], Any] | None:
-    """Return what stands in the placeholders of the first route that fits, and its endpoint."""
-    for pattern, endpoint in routes:
-        found = pattern.match(path)
-        if found is not None:
-            return found.groupdict(), endpoint
-    return None
 
 
 def _parsed_query(model: Any, query: bytes) -> Any:

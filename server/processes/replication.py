@@ -26,10 +26,9 @@ from server.processes.desired_state import DesiredState, DesiredStateFile
 from server.processes.following import FollowingWorkers
 from server.processes.lesson_files import LessonFiles
 from server.processes.worker_status import WorkerStatus, write_status
-from server.serving.cascade_model import CascadeModel
+from server.serving.cascade_model import CascadeModel, ServedMemory
 from server.serving.lessons import Lesson, require_room
 from server.serving.repository import ModelRepository
-from server.serving.served_memory import ServedMemory
 from server.serving.served_model import ModelVersion
 
 _log = logging.getLogger(__name__)

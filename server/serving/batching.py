@@ -249,19 +249,24 @@ class MicroBatcher:
         """
         late: _Answers = []
         kept: list[_Request] = []
-        batch, row_limit = _Batch(), 0
+        batch, row_limit = _Batch(), -1
         with self._lock:
             now_s = time.monotonic()
             for request in self._queue:
                 if request.deadline_s is not None and request.deadline_s < now_s:
                     late.append((request, _Failure(self._too_late())))
-                elif not batch.requests:
-                    row_limit = self._row_limit(request)
+                    continue
+                if not batch.requests:
                     batch.requests.append(request)
-                    batch.rows = request.rows
-                elif request.computation is not batch.requests[0].computation:
+                    batch.rows, batch.cost_s = request.rows, request.cost_s
+                    continue
+                first = batch.requests[0]
+                if request.computation is not first.computation:
                     kept.append(request)
-                elif batch.rows + request.rows <= row_limit:
+                    continue
+                if row_limit < 0:
+                    row_limit = self._row_limit(first)
+                if batch.rows + request.rows <= row_limit:
                     batch.requests.append(request)
                     batch.rows += request.rows
                 else:  # nobody overtakes one that must wait for its computation
@@ -269,7 +274,8 @@ class MicroBatcher:
                     kept.append(request)
             if batch.requests:
                 computation = batch.requests[0].computation
-                batch.cost_s = computation.cost.seconds(batch.rows)
+                if len(batch.requests) > 1:
+                    batch.cost_s = computation.cost.seconds(batch.rows)
                 batch.in_place = self._in_place(computation, batch.cost_s)
                 if batch.in_place and only_long:
                     kept, batch = self._in_order(batch.requests, kept), _Batch()

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.protocols import ClassifierSession
-from bicameral.types import Prediction
+from bicameral.protocols import ClassifierSession, ResultMemory
+from bicameral.types import MemoryCounters, Prediction
 from edge.cascade import GatedClassifier
 from edge.loading import load_classifier
-from edge.sidecar import Sidecar, read_sidecar
-from server.serving.computation import Computation, current_record
+from edge.memory.local import LocalMemory
+from edge.memory.recall import recall
+from edge.memory.redis_memory import RedisMemory, RedisServer
+from edge.memory.registry import memory_from_spec, settings_from_spec
+from edge.sidecar import CascadeMemory, Sidecar, TaskSpec, read_sidecar
+from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
 from server.serving.lessons import Lesson, taught
-from server.serving.served_memory import ServedMemory
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 from server.serving.session_model import SessionModel
 from server.serving.tensors import Tensor, V2Spec
+
+T = TypeVar("T")
+
+#: Digits of a cascade's fingerprint in the keys of a memory server.
+_FINGERPRINT_DIGITS = 16
 
 
 class CascadeModel(SessionModel):
@@ -115,18 +125,22 @@ class CascadeModel(SessionModel):
 
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
         """Answer from the memory as far as it goes; see `ServedClassifier.classify`."""
-        memory = self.memory
+        memory, rows, deadline_s = self.memory, len(images), context.deadline_s
+        submit = self._batcher.submit
         if memory is None:
-            prediction = await self._submit(self._compute, images, context)
-        elif memory.remote or memory.cost.seconds(len(images)) > self._parts.batching.in_place_s:
+            prediction = await submit(self._compute, images, rows, deadline_s=deadline_s)
+        elif memory.remote or memory.cost.seconds(rows) > self._parts.batching.in_place_s:
             computation = self._recalling_computation(memory, context)
-            prediction = await self._submit(computation, images, context)
+            prediction = await submit(computation, images, rows, deadline_s=deadline_s)
         else:
-            recalled = memory.recall(images, context)
+            namespace = memory.prefix + context.memory_namespace
+            recalled = recall(memory.backend, namespace, images)
             computed = None
             if recalled.unknown_rows:
-                computed = await self._submit(self._compute, recalled.unknown, context)
-                memory.store(recalled.unknown, computed, context)
+                unknown, rows = recalled.unknown, len(recalled.unknown_rows)
+                computed = await submit(self._compute, unknown, rows, deadline_s=deadline_s)
+                if not context.no_store:
+                    memory.backend.store(namespace, unknown, computed)
             prediction = recalled.completed(computed)
         record = current_record.get()
         for entry in prediction.trace or ():
@@ -142,29 +156,106 @@ class CascadeModel(SessionModel):
         key = context.memory_namespace, context.no_store
         found = self._recalling.get(key)
         if found is None:
-            namespace, no_store = key
-            alike = RequestContext(memory_namespace=namespace, no_store=no_store)
             found = self._recalling[key] = replace(
                 self._compute,
                 name="recall and classify",
-                run=partial(self._recall_and_compute, memory, alike),
+                run=partial(
+                    self._cascade.recall_or_compute,
+                    memory=memory.backend,
+                    namespace=memory.prefix + context.memory_namespace,
+                    store=not context.no_store,
+                ),
                 cost=self._compute.cost + memory.cost,
                 blocking=memory.remote,
             )
         return found
-
-    def _recall_and_compute(
-        self, memory: ServedMemory, context: RequestContext, images: NDArray[np.uint8]
-    ) -> Prediction:
-        recalled = memory.recall(images, context)
-        computed = None
-        if recalled.unknown_rows:
-            computed = self._cascade.predict(recalled.unknown)
-            memory.store(recalled.unknown, computed, context)
-        return recalled.completed(computed)
 
     def _make_memory(self) -> ServedMemory | None:
         spec = None if self.sidecar.cascade is None else self.sidecar.cascade.memory
         if spec is None or not self._parts.remember:
             return None
         return ServedMemory(self._cascade, spec, self.sidecar.task, self._parts.redis)
+
+
+class ServedMemory:
+    """The result memory of one cascade, which keeps the results of different API keys apart.
+
+    Attributes:
+        backend: The memory itself.
+        prefix: Of its namespaces; what follows is a sender's own.
+        remote: Whether it is on a server, so that asking it is waiting.
+        cost: What looking up and storing cost this process.
+    """
+
+    def __init__(
+        self,
+        cascade: GatedClassifier,
+        spec: CascadeMemory,
+        task: TaskSpec,
+        redis: RedisServer | None,
+    ) -> None:
+        """Make an empty memory of this process, or connect to a server when first asked.
+
+        Args:
+            cascade: Whose results it holds.
+            spec: What the cascade's sidecar says about its memory.
+            task: The sidecar's block ``task``.
+            redis: The server that several processes share; None: this process.
+
+        Raises:
+            MissingExtraError: If a server is given and the package ``redis`` is not installed.
+        """
+        fingerprint = cascade.info.fingerprint
+        if redis is not None:
+            # Entries of its own, so that limits and clearing concern no other model.
+            own = f"{redis.prefix}:{fingerprint[:_FINGERPRINT_DIGITS]}"
+            redis = replace(redis, prefix=own)
+        self.prefix = f"{fingerprint}/"
+        self.backend: ResultMemory = memory_from_spec(spec, task=task, server=redis)
+        self.remote = isinstance(self.backend, RedisMemory)
+        self.cost = _memory_cost(cascade, spec)
+
+    async def counters(self) -> MemoryCounters:
+        """Return what happened so far."""
+        return await self._administer(self.backend.counters)
+
+    async def clear(self, namespace: str | None) -> None:
+        """Forget what one sender stored, or everything of this cascade.
+
+        A memory on a server forgets it for all processes.
+
+        Raises:
+            MachineError: If the server does not answer.
+        """
+        key = None if namespace is None else self.prefix + namespace
+        await self._administer(lambda: self.backend.clear(key))
+
+    def close(self) -> None:
+        """Forget everything in this process; close the connections to a server."""
+        if isinstance(self.backend, RedisMemory):
+            self.backend.close()
+        else:
+            self.backend.clear()
+
+    async def _administer(self, action: Callable[[], T]) -> T:
+        """Do something that may wait for a server, off the loop if so."""
+        return await asyncio.to_thread(action) if self.remote else action()
+
+
+def _memory_cost(cascade: GatedClassifier, spec: CascadeMemory) -> RunCost:
+    """Time looking up and storing on a memory that nobody uses."""
+    memory = LocalMemory(settings_from_spec(spec))
+    image, classes = cascade.info.image, len(cascade.info.labels)
+    shape = (1, image.height, image.width, image.channels)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+    def run(rows: int) -> None:
+        images = noise.repeat(rows, axis=0)
+        memory.lookup("", images)
+        sure = Prediction(
+            probabilities=np.full((rows, classes), 1 / classes, np.float32),
+            confidence=np.ones(rows, np.float32),
+        )
+        memory.store("", images, sure)
+
+    return measure_run_cost(run)

@@ -12,30 +12,24 @@ from server.serving.served_model import MemoryFigures, ServedModel
 
 
 class LoadedModel:
-    """A model that is in memory, and the number of requests that hold it."""
+    """A model that is in memory, and the number of requests that hold it.
 
-    __slots__ = ("leases", "memory", "model", "when_idle")
+    A request holds it so: ``with repository.lease(name) as model: ...``.
+    """
+
+    __slots__ = ("leases", "lock", "memory", "model", "when_idle")
 
     def __init__(self, model: ServedModel, memory: MemoryFigures) -> None:
         self.model = model
         self.memory = memory
         self.leases = 0
+        #: Guards the number; `LoadedModels` shares its own.
+        self.lock = threading.Lock()
         #: Called when the last request has left a model that was removed.
         self.when_idle: Callable[[], None] | None = None
 
-
-class Lease:
-    """Keeps a model from being closed: ``with repository.lease(name) as model: ...``."""
-
-    __slots__ = ("_loaded", "_lock")
-
-    def __init__(self, loaded: LoadedModel, lock: threading.Lock) -> None:
-        """Take over a lease that was counted under the lock."""
-        self._loaded = loaded
-        self._lock = lock
-
     def __enter__(self) -> ServedModel:
-        return self._loaded.model
+        return self.model
 
     def __exit__(
         self,
@@ -43,9 +37,9 @@ class Lease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._loaded.leases -= 1
-            when_idle = self._loaded.when_idle if self._loaded.leases == 0 else None
+        with self.lock:
+            self.leases -= 1
+            when_idle = self.when_idle if self.leases == 0 else None
         if when_idle is not None:
             when_idle()
 
@@ -68,14 +62,13 @@ class LoadedModels:
             return self._by_name.get(name)
         return self._by_version.get((name, version))
 
-    def lease(self, name: str, version: str | None) -> Lease | None:
+    def lease(self, name: str, version: str | None) -> LoadedModel | None:
         """Return a version, or the highest one, and count its user."""
         with self._lock:
             loaded = self.get(name, version)
-            if loaded is None:
-                return None
-            loaded.leases += 1
-        return Lease(loaded, self._lock)
+            if loaded is not None:
+                loaded.leases += 1
+        return loaded
 
     def all(self) -> list[LoadedModel]:
         """Return everything that is in memory."""
@@ -91,6 +84,7 @@ class LoadedModels:
     def put(self, loaded: LoadedModel) -> LoadedModel | None:
         """Let a model answer; return the one that it replaces."""
         with self._lock:
+            loaded.lock = self._lock
             key = loaded.model.name, loaded.model.version
             replaced = self._by_version.get(key)
             self._by_version[key] = loaded

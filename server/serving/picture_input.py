@@ -80,7 +80,8 @@ class PictureDecoder:
         cost_s = _HEADER_S * len(pictures) + _BYTE_S * sum(map(len, pictures))
         if cost_s <= self._batching.in_place_s:
             encoded = self._encoded(pictures)
-            cost_s += sum(_decoding_s(picture, target.image) for picture in encoded)
+            for picture in encoded:
+                cost_s += _decoding_s(picture, target.image)
             if cost_s <= self._batching.in_place_s:
                 return self._decoded(encoded, target)
         return await self._in_thread(
@@ -94,13 +95,14 @@ class PictureDecoder:
 
     def _encoded(self, pictures: Sequence[bytes]) -> list[EncodedPicture]:
         """Read all headers, and refuse too many pixels before any is decoded."""
-        encoded = []
-        for index, picture in enumerate(pictures):
+        encoded, pixels = [], 0
+        for index, data in enumerate(pictures):
             try:
-                encoded.append(read_encoded_picture(picture))
+                picture = read_encoded_picture(data)
             except DataError as error:
                 raise _named(index, error) from error
-        pixels = sum(picture.pixels for picture in encoded)
+            encoded.append(picture)
+            pixels += picture.pixels
         if pixels > self._requests.max_pixels:
             raise RequestError(
                 413,

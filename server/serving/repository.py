@@ -18,7 +18,7 @@ from bicameral.errors import BicameralError, unknown_name
 from server.errors import RequestError
 from server.serving.footprint import return_free_memory
 from server.serving.lessons import Lesson
-from server.serving.loaded_models import Lease, LoadedModel, LoadedModels
+from server.serving.loaded_models import LoadedModel, LoadedModels
 from server.serving.loading import load_served_model
 from server.serving.model_folder import (
     revision_of,
@@ -91,7 +91,7 @@ class ModelRepository:
             raise self._missing(name, version)
         return loaded.model
 
-    def lease(self, name: str, version: str | None = None) -> Lease:
+    def lease(self, name: str, version: str | None = None) -> LoadedModel:
         """Return a context manager that gives the model, and keeps it loaded meanwhile.
 
         Args and errors are those of `get`.

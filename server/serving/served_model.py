@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -145,6 +145,8 @@ class ServedModel(ABC):
         inputs: The tensors that `infer` takes.
         outputs: The tensors that `infer` returns.
         labels: Class names, in the order of the columns of logits and probabilities.
+        prepare: Decodes encoded pictures into canonical images (N, height, width, C) uint8; see
+            `PictureDecoder.canonical`.
     """
 
     platform: str
@@ -172,7 +174,7 @@ class ServedModel(ABC):
         self.sidecar = sidecar
         self.labels = sidecar.labels
         self.inputs, self.outputs = tensors
-        self._target = target
+        self.prepare = partial(parts.decoder.canonical, target=target)
         self._parts = parts
         self._check = InputCheck(self.name, self.inputs, parts.requests.max_rows)
         observer = None if parts.on_batch is None else partial(parts.on_batch, served_as)
@@ -220,7 +222,7 @@ class ServedModel(ABC):
             return inputs
         self._check.require_names(inputs)
         try:
-            return {**inputs, name: await self._parts.decoder.canonical(pictures, self._target)}
+            return {**inputs, name: await self.prepare(pictures)}
         except DataError as error:
             text = f"input {name!r} of model {self.name!r}: {error}"
             raise RequestError(400, text) from error
@@ -244,16 +246,6 @@ class ServedClassifier(ServedModel):
     """
 
     image: ImageFormat
-
-    async def prepare(self, pictures: Sequence[bytes]) -> NDArray[np.uint8]:
-        """Decode encoded pictures into canonical images (N, height, width, C) uint8.
-
-        Raises:
-            DataError: If one of them cannot be decoded; the message tells which.
-            RequestError: 413 if there are too many pictures or pixels; 429 if too many pictures
-                wait to be decoded.
-        """
-        return await self._parts.decoder.canonical(pictures, self._target)
 
     @abstractmethod
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:

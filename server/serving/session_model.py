@@ -96,7 +96,9 @@ class SessionModel(ServedClassifier):
 
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
         """Classify canonical images; see `ServedClassifier.classify`."""
-        return await self._submit(self._compute, images, context)
+        return await self._batcher.submit(
+            self._compute, images, len(images), deadline_s=context.deadline_s
+        )
 
     def close(self) -> None:
         """Refuse what waits and release the classifier."""
@@ -114,13 +116,3 @@ class SessionModel(ServedClassifier):
     def _tensors(self, prediction: Prediction) -> Mapping[str, Tensor]:
         """Return what `infer` returns."""
         return {"probabilities": prediction.probabilities, "confidence": prediction.confidence}
-
-    async def _submit(
-        self,
-        computation: Computation[NDArray[np.uint8], Prediction],
-        images: NDArray[np.uint8],
-        context: RequestContext,
-    ) -> Prediction:
-        return await self._batcher.submit(
-            computation, images, len(images), deadline_s=context.deadline_s
-        )

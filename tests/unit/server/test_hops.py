@@ -88,8 +88,8 @@ def test_a_request_becomes_a_label_in_few_files_and_calls(
     settings = ServerSettings(batching=BatchLimits(in_place_s=1.0))
     serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
     files, calls = hops.counts
-    assert files <= 29, sorted(set(hops.files))
-    assert calls <= 153
+    assert files <= 25, sorted(set(hops.files))
+    assert calls <= 121
 
 
 def test_a_picture_becomes_a_control_in_13_files_and_62_calls() -> None:
