@@ -15,8 +15,8 @@ from bicameral.protocols import ModelInfo, Session, TensorSpec
 from bicameral.types import Prediction
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import calibrated_probabilities
-from edge.session import PLAIN_RUN, RunOptions, open_session
-from edge.sidecar import OutputSpec, Sidecar, read_model_bytes, read_sidecar
+from edge.session import PLAIN_RUN, RunOptions, open_model
+from edge.sidecar import OutputSpec, Sidecar, read_sidecar
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -63,8 +63,7 @@ class OnnxClassifier:
             DataError: If a file is absent, damaged, or does not fit the other.
         """
         sidecar = read_sidecar(model)
-        content = read_model_bytes(model, sidecar, run_on.target)
-        session = open_session(content, name=sidecar.name, threads=run_on.threads)
+        session = open_model(model, sidecar, run_on)
         shows_features = any(output.meaning == "features" for output in sidecar.outputs)
         return (FeatureClassifier if shows_features else OnnxClassifier)(sidecar, session)
 

@@ -13,8 +13,8 @@ from bicameral.protocols import Session
 from bicameral.types import RoadOption
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import softmax
-from edge.session import PLAIN_RUN, RunOptions, open_session
-from edge.sidecar import AgentSpec, ImageSpec, Sidecar, read_model_bytes, read_sidecar
+from edge.session import PLAIN_RUN, RunOptions, open_model
+from edge.sidecar import AgentSpec, ImageSpec, Sidecar, read_sidecar
 
 #: Columns of the one-hot input `command`. A lane change is driven like following a lane: where the
 #: new lane lies is in the picture, and training data hold too few to learn more.
@@ -91,8 +91,7 @@ class DualHeadModel:
             DataError: If a file is absent, damaged, or does not fit the other.
         """
         sidecar = read_sidecar(model)
-        content = read_model_bytes(model, sidecar, run_on.target)
-        return cls(sidecar, open_session(content, name=sidecar.name, threads=run_on.threads))
+        return cls(sidecar, open_model(model, sidecar, run_on))
 
     @property
     def name(self) -> str:

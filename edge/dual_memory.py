@@ -28,12 +28,11 @@ from edge.classifier import FeatureClassifier
 from edge.dynamic_memory import DynamicMemory
 from edge.memory_state import MemoryState, read_state
 from edge.read_out import MixingWeights, mix, read_out, unit_rows
-from edge.session import PLAIN_RUN, RunOptions, open_session
+from edge.session import PLAIN_RUN, RunOptions, open_model
 from edge.sidecar import (
     SUFFIX,
     Sidecar,
     StateSpec,
-    read_model_bytes,
     read_sidecar,
     sidecar_path,
     write_sidecar,
@@ -93,8 +92,7 @@ class DualMemoryClassifier:
                 f"{path} has the labels {sidecar.labels}, its memory {state.labels}; expected the "
                 "same"
             )
-        content = read_model_bytes(path, sidecar, run_on.target)
-        session = open_session(content, name=sidecar.name, threads=run_on.threads)
+        session = open_model(path, sidecar, run_on)
         network = FeatureClassifier(network_sidecar(sidecar, state), session)
         kind = OnlineDualMemoryClassifier if sidecar.state.online else DualMemoryClassifier
         return kind(sidecar, network, state)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.protocols import Session, TensorSpec
+from edge.sidecar import Sidecar, read_model_bytes
 
 _NUMPY_FROM_ONNX = {
     "tensor(float)": "float32",
@@ -178,6 +179,21 @@ def open_session(model: bytes, *, name: str, threads: int = 1) -> Session:
     sizes = {spec.shape[0] for spec in session.inputs if spec.shape}
     batch = sizes.pop() if len(sizes) == 1 else -1
     return session if batch < 1 else FixedBatchSession(session, batch)
+
+
+def open_model(model: Path, sidecar: Sidecar, run_on: RunOptions = PLAIN_RUN) -> Session:
+    """Open one of a model's files, if it is the one that the sidecar describes.
+
+    Args:
+        model: Path of the graph or of its sidecar.
+        sidecar: Its sidecar.
+        run_on: Which of the sidecar's files, and how many threads.
+
+    Raises:
+        DataError: If it is absent, damaged, or cannot be loaded.
+    """
+    content = read_model_bytes(model, sidecar, run_on.target)
+    return open_session(content, name=sidecar.name, threads=run_on.threads)
 
 
 def load_error(path: Path) -> str | None:

@@ -450,6 +450,30 @@ def read_sidecar(model: Path) -> Sidecar:
         raise DataError(f"{path} is no valid sidecar: {_summary(error)}") from error
 
 
+def read_networks(model: Path, *, whole: bool = False) -> dict[Path, Sidecar]:
+    """Read the sidecars of all networks that a model runs: its own, or those of its members.
+
+    Args:
+        model: Path of the model or of its sidecar; members lie beside it.
+        whole: Whether each must be run as a whole, which an early exit cannot be.
+
+    Returns:
+        Sidecars by path, in the order in which they are asked.
+
+    Raises:
+        DataError: If one is absent or damaged.
+        ConfigError: If one is an early exit and must not be.
+    """
+    path = sidecar_path(model)
+    sidecar = read_sidecar(path)
+    if sidecar.cascade is None:
+        return {path: sidecar}
+    found: dict[Path, Sidecar] = {}
+    for member in sidecar.cascade.pair() if whole else sidecar.cascade.members:
+        found |= read_networks(path.with_name(member.name + SUFFIX), whole=whole)
+    return found
+
+
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write a sidecar, whole or not at all."""
     write_text_atomic(path, sidecar.model_dump_json(by_alias=True, indent=2) + "\n")

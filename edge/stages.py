@@ -18,8 +18,8 @@ from bicameral.types import Prediction
 from edge.classifier import FeatureClassifier, require_canonical
 from edge.preprocessing import feed_from_canonical
 from edge.probabilities import calibrated_probabilities
-from edge.session import PLAIN_RUN, RunOptions, open_session
-from edge.sidecar import Sidecar, read_described_bytes, read_model_bytes, read_sidecar
+from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
+from edge.sidecar import Sidecar, read_described_bytes, read_sidecar
 
 #: What a stage takes from the one before, what it answers with, and what it hands on.
 CARRIED = "carried"
@@ -83,13 +83,11 @@ class StagedClassifier(FeatureClassifier):
             DataError: If a file is absent, damaged, or does not fit the others.
         """
         sidecar = read_sidecar(model)
-
-        def opened(content: bytes, name: str) -> Session:
-            return open_session(content, name=name, threads=run_on.threads)
-
-        whole = opened(read_model_bytes(model, sidecar, run_on.target), sidecar.name)
-        stages = [opened(read_described_bytes(model, one), one.path) for one in sidecar.stages]
-        return cls(sidecar, whole, stages)
+        stages = [
+            open_session(read_described_bytes(model, one), name=one.path, threads=run_on.threads)
+            for one in sidecar.stages
+        ]
+        return cls(sidecar, open_model(model, sidecar, run_on), stages)
 
     @property
     def stages(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,9 @@ from bicameral.protocols import ClassifierSession, Session
 from edge.loading import load_classifier
 from edge.probabilities import calibrated_probabilities
 from edge.samples import Samples
-from edge.session import FixedBatchSession, RunOptions, open_session
+from edge.session import FixedBatchSession, RunOptions, open_model
 from edge.shipped import resolve_model
-from edge.sidecar import SUFFIX, ModelFile, Sidecar, read_model_bytes, read_sidecar, sidecar_path
+from edge.sidecar import SUFFIX, Sidecar, read_networks, read_sidecar, sidecar_path
 from edge.targets import COARSENESS, Precision
 
 Answers = dict[str, NDArray[np.float32]]
@@ -28,31 +27,16 @@ _BATCH = 250
 _ENGINES = (".plan", ".engine")
 
 
-class Subject(Protocol):
-    """Something that answers for samples."""
-
-    @property
-    def title(self) -> str:
-        """How reports call it: name, precision, what runs it."""
-
-    @property
-    def precision(self) -> Precision:
-        """What it computes in."""
-
-    @property
-    def sidecar(self) -> Sidecar:
-        """What it is."""
-
-    def answer(self, samples: Samples, start: int, stop: int) -> Answers:
-        """Return all outputs, (N, ...) float32 by name, and the calibrated probabilities."""
-
-    def close(self) -> None:
-        """Release it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphSubject:
-    """One graph with its sidecar."""
+    """One graph with its sidecar.
+
+    Attributes:
+        title: How reports call it: name, precision, what runs it.
+        precision: What it computes in.
+        sidecar: What it is.
+        session: The graph.
+    """
 
     title: str
     precision: Precision
@@ -82,7 +66,7 @@ class GraphSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierSubject:
-    """A classifier as a whole, e.g. a cascade without its result memory."""
+    """A classifier as a whole, e.g. a cascade without its result memory; see `GraphSubject`."""
 
     title: str
     precision: Precision
@@ -100,6 +84,10 @@ class ClassifierSubject:
     def close(self) -> None:
         """Release its graphs."""
         self.classifier.close()
+
+
+#: Something that answers for samples.
+Subject = GraphSubject | ClassifierSubject
 
 
 def answer_all(subject: Subject, samples: Samples) -> Answers:
@@ -128,19 +116,20 @@ def load_subject(model: str | Path, *, threads: int = 1) -> Subject:
     """
     if str(model).endswith(_ENGINES):
         return _load_engine(Path(model))
-    path = sidecar_path(find_model(model))
+    path = sidecar_path(resolve_model(model))
     sidecar = read_sidecar(path)
-    files = model_files(path, sidecar)
+    files = [file for network in read_networks(path).values() for file in network.files[:1]]
+    if not files:
+        raise DataError(f"the model {sidecar.name!r} has no file")
     file = max(files, key=lambda one: COARSENESS.index(one.precision))
+    run_on = RunOptions(target=file.target, threads=threads)
     title = f"{sidecar.name} ({file.precision} for {file.target}, ONNX Runtime)"
     if sidecar.cascade is not None or sidecar.state.kind != "none":
-        run_on = RunOptions(target=file.target, threads=threads)
         classifier = load_classifier(path, memory="none", run_on=run_on)
         return ClassifierSubject(
             title=title, precision=file.precision, sidecar=sidecar, classifier=classifier
         )
-    content = read_model_bytes(path, sidecar, file.target)
-    session = open_session(content, name=sidecar.name, threads=threads)
+    session = open_model(path, sidecar, run_on)
     return GraphSubject(title=title, precision=file.precision, sidecar=sidecar, session=session)
 
 
@@ -159,35 +148,3 @@ def _load_engine(path: Path) -> GraphSubject:
         sidecar=sidecar,
         session=FixedBatchSession(EngineSession(plan, sidecar), 1),
     )
-
-
-def find_model(model: str | Path) -> Path:
-    """Return the path of a sidecar or graph for a name, a path, or the folder of a trained run.
-
-    Raises:
-        DataError: If a folder does not hold exactly one model, or cascade with its members.
-        UserError: If a name is not that of a shipped model.
-    """
-    if not Path(model).is_dir():
-        return resolve_model(model)
-    found = {path: read_sidecar(path) for path in sorted(Path(model).glob(f"*{SUFFIX}"))}
-    cascades = [path for path, sidecar in found.items() if sidecar.cascade is not None]
-    chosen = cascades or list(found)
-    if len(chosen) != 1:
-        names = ", ".join(path.name for path in chosen) or "none"
-        raise DataError(f"the folder {model} holds the models {names}; give one of them")
-    return chosen[0]
-
-
-def model_files(path: Path, sidecar: Sidecar) -> tuple[ModelFile, ...]:
-    """Return the files that a model runs: its own first one, or that of each member.
-
-    Raises:
-        DataError: If there is none.
-    """
-    if sidecar.cascade is not None:
-        beside = [path.with_name(member.name + SUFFIX) for member in sidecar.cascade.members]
-        return tuple(file for one in beside for file in model_files(one, read_sidecar(one)))
-    if not sidecar.files:
-        raise DataError(f"the model {sidecar.name!r} has no file")
-    return sidecar.files[:1]

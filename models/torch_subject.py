@@ -15,8 +15,9 @@ from torch import nn
 from bicameral.errors import DataError
 from bicameral.protocols import TensorSpec
 from edge.session import GraphSession
+from edge.shipped import resolve_model
 from edge.sidecar import Sidecar, read_sidecar
-from edge.subject import GraphSubject, find_model
+from edge.subject import GraphSubject
 from models.caril.training import load_network as load_driver
 from models.classifiers.training import load_network as load_classifier
 
@@ -58,7 +59,7 @@ def load_checkpoint_subject(checkpoint: Path) -> GraphSubject:
     Raises:
         DataError: If the checkpoint is damaged, or there is no sidecar beside it.
     """
-    sidecar = read_sidecar(find_model(checkpoint.parent))
+    sidecar = read_sidecar(resolve_model(checkpoint.parent))
     if sidecar.input.in_graph:
         raise DataError(f"the sidecar beside {checkpoint} is not that of its training's export")
     folder = checkpoint.parent

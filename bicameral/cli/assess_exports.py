@@ -52,8 +52,8 @@ def assess_exports(
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
     from bicameral.files import write_json_atomic
+    from edge.shipped import resolve_model
     from edge.sidecar import read_sidecar
-    from edge.subject import find_model
 
     require_extra("export")
     rows: list[Row] = []
@@ -63,7 +63,7 @@ def assess_exports(
     with ProgressBar("export and compare") as bar:
         for done, (name, targets, precision) in enumerate(jobs):
             bar.update(done, len(jobs), f"{name}, {targets[0]} {precision}")
-            sidecar = read_sidecar(find_model(name))
+            sidecar = read_sidecar(resolve_model(name))
             source = data if sidecar.agent is None else drives
             result = _export(name, (targets[0], precision), source, (split, limit))
             shown = (", ".join(targets), precision)
@@ -119,10 +119,10 @@ def _export(
     from bicameral.cli.model_samples import calibration_samples, read_samples
     from bicameral.errors import DataError
     from edge.export.pipeline import ExportSettings, export_model
+    from edge.shipped import resolve_model
     from edge.sidecar import read_sidecar
-    from edge.subject import find_model
 
-    sidecar = read_sidecar(find_model(name))
+    sidecar = read_sidecar(resolve_model(name))
     check = read_samples(sidecar, source, *part, None)
     calibration: Samples | None = None
     if way[1] == "int8":

@@ -95,13 +95,13 @@ def export(
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_samples import calibration_samples, read_samples
     from bicameral.files import write_json_atomic
+    from edge.shipped import resolve_model
     from edge.sidecar import read_sidecar
-    from edge.subject import find_model
 
     require_extra("export")
     from edge.export.pipeline import ExportSettings, export_model
 
-    sidecar = read_sidecar(find_model(model))
+    sidecar = read_sidecar(resolve_model(model))
     samples = read_samples(sidecar, data, split, limit, None)
     calibration = calibration_samples(sidecar, data) if precision == "int8" else None
     settings = ExportSettings(
@@ -138,17 +138,14 @@ def _check(models: Sequence[str], target: TargetName, *, as_json: bool) -> int:
 
 def _graphs(model: str) -> list[Path]:
     """Return the ONNX files of a name or path; a cascade's are those of its members."""
-    from edge.sidecar import SUFFIX, read_sidecar
-    from edge.subject import find_model
+    from edge.shipped import resolve_model
+    from edge.sidecar import SUFFIX, read_networks
 
-    path = find_model(model)
+    path = resolve_model(model)
     if not path.name.endswith(SUFFIX):
         return [path]
-    sidecar = read_sidecar(path)
-    if sidecar.cascade is None:
-        return [path.with_name(file.path) for file in sidecar.files]
-    beside = [path.with_name(member.name + SUFFIX) for member in sidecar.cascade.members]
-    return [file for one in beside for file in _graphs(str(one))]
+    networks = read_networks(path).items()
+    return [beside.with_name(file.path) for beside, one in networks for file in one.files]
 
 
 def _bundle(

@@ -34,6 +34,7 @@ from edge.loading import member_sha256
 from edge.memory_state import read_state
 from edge.preflight import Finding, has_errors, preflight
 from edge.samples import Samples
+from edge.shipped import resolve_model
 from edge.sidecar import (
     SUFFIX,
     CascadeMember,
@@ -45,7 +46,7 @@ from edge.sidecar import (
     sidecar_path,
     write_sidecar,
 )
-from edge.subject import GraphSubject, Subject, find_model, load_subject
+from edge.subject import GraphSubject, Subject, load_subject
 from edge.targets import TARGETS, Precision, Target, TargetName
 
 _log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def export_model(
     graphs.require_onnx()
     target = TARGETS[settings.target]
     _require_possible(settings, target, calibration)
-    source = sidecar_path(find_model(settings.model))
+    source = sidecar_path(resolve_model(settings.model))
     if source.parent.resolve() == settings.output.resolve():
         raise ConfigError(
             f"the output folder {settings.output} is where the model itself lies, and the export "

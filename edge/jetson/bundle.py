@@ -26,7 +26,14 @@ from bicameral.errors import ConfigError, DataError
 from edge.preflight import Finding, has_errors, preflight
 from edge.preprocessing import tensor_from_canonical
 from edge.session import OnnxSession
-from edge.sidecar import SUFFIX, ModelFile, Sidecar, read_model_bytes, read_sidecar, sidecar_path
+from edge.sidecar import (
+    ModelFile,
+    Sidecar,
+    read_model_bytes,
+    read_networks,
+    read_sidecar,
+    sidecar_path,
+)
 
 JetsonName = Literal["jetson-nano", "jetson-orin"]
 JetsonPrecision = Literal["fp32", "fp16"]
@@ -117,7 +124,7 @@ def write_bundle(request: BundleRequest, folder: Path) -> Bundle:
     paths = [sidecar_path(path) for path in (request.model, request.second) if path is not None]
     sidecars = [read_sidecar(path) for path in paths]
     correction = _require_fitting(request, sidecars)
-    networks = {path: one for path in paths for path, one in _networks(path)}
+    networks = {key: one for path in paths for key, one in read_networks(path, whole=True).items()}
     warnings = {path: _checked(path, one, request.target) for path, one in networks.items()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -163,17 +170,6 @@ def _require_fitting(request: BundleRequest, sidecars: list[Sidecar]) -> Correct
                 f"{other.name!r} is no driving agent with the camera of {first.name!r}"
             )
     return correction
-
-
-def _networks(path: Path) -> list[tuple[Path, Sidecar]]:
-    """Return the sidecars of all graphs that a model runs, those of a cascade's members."""
-    sidecar = read_sidecar(path)
-    if sidecar.cascade is None:
-        return [(path, sidecar)]
-    members = sidecar.cascade.pair()
-    return [
-        network for member in members for network in _networks(path.with_name(member.name + SUFFIX))
-    ]
 
 
 def _graph_file(sidecar: Sidecar, target: JetsonName) -> ModelFile:

@@ -18,8 +18,8 @@ from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import CameraSpec, Decision, Observation, Pose, RoadOption, Route
 from edge.dual_head import DualHeadModel
-from edge.session import open_session
-from edge.sidecar import read_model_bytes, read_sidecar
+from edge.session import open_model
+from edge.sidecar import read_sidecar
 from server.serving.computation import Computation, RunCost, measure_run_cost
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.picture_input import PictureTarget
@@ -116,7 +116,7 @@ class AgentModel(GraphTensorModel):
             DataError: If a file is absent or damaged, or does not fit the other.
         """
         sidecar = read_sidecar(path)
-        session = open_session(read_model_bytes(path, sidecar), name=sidecar.name)
+        session = open_model(path, sidecar)
         return cls(served_as, (DualHeadModel(sidecar, session), session), parts)
 
     @property

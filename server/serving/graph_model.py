@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bicameral.protocols import Session
 from bicameral.types import Prediction
 from edge.classifier import OnnxClassifier
-from edge.session import open_session
-from edge.sidecar import Sidecar, read_model_bytes, read_sidecar
+from edge.session import open_model
+from edge.sidecar import Sidecar, read_sidecar
 from server.serving.computation import Computation
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.picture_input import PictureTarget
@@ -58,7 +58,7 @@ class GraphModel(GraphTensorModel, ServedClassifier):
             DataError: If a file is absent or damaged, or does not fit the other.
         """
         sidecar = read_sidecar(path)
-        session = open_session(read_model_bytes(path, sidecar), name=sidecar.name)
+        session = open_model(path, sidecar)
         return cls(served_as, sidecar, session, parts)
 
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
