@@ -75,7 +75,7 @@ class Ina3221:
         self._rail = rail
         self.read_w()
         interval_ms = read_integer(rail.interval_file)
-        self._info = MeterInfo(
+        self.info = MeterInfo(
             name=NAME,
             source=f"rail {rail.name} ({rail.label_file.parent})",
             covers=(
@@ -86,11 +86,6 @@ class Ina3221:
             update_period_s=interval_ms / 1e3 if interval_ms else None,
             resolution=self._step_w(),
         )
-
-    @property
-    def info(self) -> MeterInfo:
-        """What it is."""
-        return self._info
 
     def read_w(self) -> float:
         """Return the rail's power in watts.

@@ -23,22 +23,34 @@ _COVERS = (
 )
 
 
-class NvmlCounter:
-    """`edge.energy.meter.EnergyCounter` of one card; millijoules since the driver was loaded."""
+class _Card:
+    """One card, read once when it is opened."""
 
     def __init__(self, library: Any, device: Any, info: MeterInfo) -> None:
-        """Read it once.
+        self._library, self._device, self.info = library, device, info
+        self._read()
+
+    def close(self) -> None:
+        """Release the library."""
+        self._library.nvmlShutdown()
+
+    def _read(self) -> float:
+        """Return joules or watts.
 
         Raises:
-            MeterError: If the card does not count.
+            MeterError: If the library refuses.
         """
-        self._library, self._device, self._info = library, device, info
-        self.read_j()
+        counts = self.info.kind == "counter"
+        name = "nvmlDeviceGetTotalEnergyConsumption" if counts else "nvmlDeviceGetPowerUsage"
+        try:
+            return float(getattr(self._library, name)(self._device)) / 1e3
+        except self._library.NVMLError as error:
+            what = "energy counter" if counts else "power reading"
+            raise MeterError(f"NVML's {what}: {error}") from error
 
-    @property
-    def info(self) -> MeterInfo:
-        """What it is."""
-        return self._info
+
+class NvmlCounter(_Card):
+    """`edge.energy.meter.EnergyCounter` of one card; millijoules since the driver was loaded."""
 
     def read_j(self) -> float:
         """Return joules since the driver was loaded.
@@ -46,32 +58,11 @@ class NvmlCounter:
         Raises:
             MeterError: If the library refuses.
         """
-        try:
-            return float(self._library.nvmlDeviceGetTotalEnergyConsumption(self._device)) / 1e3
-        except self._library.NVMLError as error:
-            raise MeterError(f"NVML's energy counter: {error}") from error
-
-    def close(self) -> None:
-        """Release the library."""
-        self._library.nvmlShutdown()
+        return self._read()
 
 
-class NvmlPower:
+class NvmlPower(_Card):
     """`edge.energy.meter.PowerMeter` of one card that does not count energy."""
-
-    def __init__(self, library: Any, device: Any, info: MeterInfo) -> None:
-        """Read it once.
-
-        Raises:
-            MeterError: If the card does not tell its power.
-        """
-        self._library, self._device, self._info = library, device, info
-        self.read_w()
-
-    @property
-    def info(self) -> MeterInfo:
-        """What it is."""
-        return self._info
 
     def read_w(self) -> float:
         """Return watts.
@@ -79,14 +70,7 @@ class NvmlPower:
         Raises:
             MeterError: If the library refuses.
         """
-        try:
-            return float(self._library.nvmlDeviceGetPowerUsage(self._device)) / 1e3
-        except self._library.NVMLError as error:
-            raise MeterError(f"NVML's power reading: {error}") from error
-
-    def close(self) -> None:
-        """Release the library."""
-        self._library.nvmlShutdown()
+        return self._read()
 
 
 def find_nvml() -> NvmlCounter | NvmlPower | NoMeter:

@@ -51,7 +51,7 @@ class Rapl:
         self._packages = packages
         self._last_uj = [require_integer(package.energy_file) for package in packages]
         self._total_uj = 0
-        self._info = MeterInfo(
+        self.info = MeterInfo(
             name=NAME,
             source=", ".join(f"{item.name} ({item.energy_file})" for item in packages),
             covers=(
@@ -62,11 +62,6 @@ class Rapl:
             update_period_s=_UPDATE_PERIOD_S,
             resolution=_STEP_J,
         )
-
-    @property
-    def info(self) -> MeterInfo:
-        """What it is."""
-        return self._info
 
     def read_j(self) -> float:
         """Return joules since it was made.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bicameral.errors import MissingExtraError, unknown_name
-from edge.preflight.findings import Finding, has_errors
+from edge.preflight.findings import Finding, finding, has_errors
 from edge.preflight.graph import GraphView
 from edge.preflight.quantization import check_quantization
 from edge.preflight.reading import check_external_data, check_sidecar, check_validity, parse_model
@@ -40,7 +40,7 @@ def preflight(path: Path, target: TargetName) -> tuple[Finding, ...]:
         raise MissingExtraError("onnx", "export") from error
     findings = list(_findings(path, TARGETS[target]))
     _log.debug("%s for %s: %d findings", path, target, len(findings))
-    return tuple(sorted(findings, key=lambda finding: finding.severity != "error"))
+    return tuple(sorted(findings, key=lambda one: one.severity != "error"))
 
 
 def _findings(path: Path, target: Target) -> Iterator[Finding]:
@@ -70,11 +70,9 @@ def _check_loading(path: Path) -> Iterator[Finding]:
 
     problem = load_error(path)
     if problem is not None:
-        yield Finding(
-            severity="error",
-            rule="not-loadable",
-            node="",
-            operator="",
-            message=f"ONNX Runtime cannot load {path.name}: {problem}",
-            advice="export it with an older opset, or with operators that ONNX Runtime has",
+        yield finding(
+            "",
+            "not-loadable",
+            f"ONNX Runtime cannot load {path.name}: {problem}",
+            "export it with an older opset, or with operators that ONNX Runtime has",
         )

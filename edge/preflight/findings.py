@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from edge.preflight.graph import node_name
 
 Severity = Literal["error", "warning"]
 
@@ -39,6 +41,21 @@ class Finding:
         """Return it as one line."""
         where = f"{self.where}: " if self.where else ""
         return f"{self.severity} [{self.rule}] {where}{self.message}; {self.advice}"
+
+
+def finding(
+    about: Any, rule: str, message: str, advice: str, *, severity: Severity = "error"
+) -> Finding:
+    """Return a finding about a node, about a tensor by its name, or ``""``: about the file."""
+    is_node = not isinstance(about, str)
+    return Finding(
+        severity=severity,
+        rule=rule,
+        node=node_name(about) if is_node else about,
+        operator=about.op_type if is_node else "",
+        message=message,
+        advice=advice,
+    )
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:

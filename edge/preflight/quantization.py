@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from edge.preflight.findings import Finding
-from edge.preflight.graph import GraphView, node_name
+from edge.preflight.findings import Finding, finding
+from edge.preflight.graph import GraphView
 from edge.targets import Target, TensorRtParser
 
 _SYMMETRIC = (
@@ -27,7 +27,7 @@ def check_quantization(view: GraphView, target: Target) -> Iterator[Finding]:
         return
     quantized = [node for node in view.nodes if node.op_type in _QUANTIZED and not node.domain]
     if quantized and "int8" not in target.precisions:
-        yield _error(
+        yield finding(
             quantized[0],
             "no-int8",
             f"the graph is quantised ({len(quantized)} Q/DQ nodes), but {target.title} cannot run "
@@ -49,36 +49,36 @@ def _check_zero_point(node: Any, view: GraphView, parser: TensorRtParser) -> Ite
     if not name:
         if parser.needs_zero_point:
             message = f"it has no zero point, TensorRT {parser.release} wants one of zeros"
-            yield _error(node, "zero-point-missing", message, _SYMMETRIC)
+            yield finding(node, "zero-point-missing", message, _SYMMETRIC)
         # Without a zero point ONNX quantises to uint8.
         elif node.op_type == "QuantizeLinear":
             message = "it has no zero point, so it quantises to uint8, which TensorRT refuses"
-            yield _error(node, "zero-point-type", message, _SYMMETRIC)
+            yield finding(node, "zero-point-type", message, _SYMMETRIC)
         return
     tensor = view.tensors.get(name)
     if tensor is None:
         message = f"its zero point {name!r} is computed, it must be fixed in the file"
-        yield _error(node, "zero-point-not-constant", message, _SYMMETRIC)
+        yield finding(node, "zero-point-not-constant", message, _SYMMETRIC)
         return
     kind = onnx.TensorProto.DataType.Name(tensor.data_type)
     if kind == "INT32":
         return  # a quantised bias, which has a rule of its own
     if kind != "INT8":
         message = f"its zero point is {kind}, TensorRT quantises to int8 only"
-        yield _error(node, "zero-point-type", message, _SYMMETRIC)
+        yield finding(node, "zero-point-type", message, _SYMMETRIC)
     value = view.constant(name)
     if value is not None and value.any():
         message = (
             f"its zero point is {value.reshape(-1)[0]}, TensorRT only has symmetric quantisation "
             "with zero points of 0"
         )
-        yield _error(node, "zero-point-not-zero", message, _SYMMETRIC)
+        yield finding(node, "zero-point-not-zero", message, _SYMMETRIC)
 
 
 def _check_scale(node: Any, view: GraphView) -> Iterator[Finding]:
     scale = view.constant(node.input[1])
     if scale is not None and not (scale > 0).all():
-        yield _error(
+        yield finding(
             node,
             "scale-not-positive",
             f"its smallest scale is {scale.min()}, all must be above 0",
@@ -93,7 +93,7 @@ def _check_quantized_bias(node: Any, view: GraphView) -> Iterator[Finding]:
     tensor = view.tensors.get(node.input[0])
     is_int32 = tensor is not None and tensor.data_type == onnx.TensorProto.INT32
     if node.op_type == "DequantizeLinear" and is_int32:
-        yield _error(
+        yield finding(
             node,
             "quantized-bias",
             f"it turns an int32 bias ({node.input[0]!r}) back, TensorRT dequantises int8 only",
@@ -107,20 +107,9 @@ def _check_bias(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[
         return
     if len(node.input) < 3 or not node.input[2] or view.is_constant(node.input[2]):
         return
-    yield _error(
+    yield finding(
         node,
         "bias-not-constant",
         f"its bias {node.input[2]!r} is computed, the parser wants it fixed in the file",
         "quantise with QuantizeBias=False, which leaves biases in float32",
-    )
-
-
-def _error(node: Any, rule: str, message: str, advice: str) -> Finding:
-    return Finding(
-        severity="error",
-        rule=rule,
-        node=node_name(node),
-        operator=node.op_type,
-        message=message,
-        advice=advice,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bicameral.errors import DataError
-from edge.preflight.findings import Finding
+from edge.preflight.findings import Finding, finding
 from edge.preflight.graph import GraphView
 from edge.sidecar import Sidecar, read_sidecar, sidecar_path
 
@@ -34,13 +34,13 @@ def parse_model(path: Path) -> tuple[Any | None, list[Finding]]:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's errors have no public base class
         message = f"{path.name} ({len(content)} bytes) is no ONNX file or is cut off: {error}"
-        return None, [_of_file("unreadable-file", message, _EXPORT_AGAIN)]
+        return None, [finding("", "unreadable-file", message, _EXPORT_AGAIN)]
     if not model.graph.node or not model.graph.output:
         message = (
             f"{path.name} ({len(content)} bytes) holds {len(model.graph.node)} nodes and "
             f"{len(model.graph.output)} outputs, so it computes nothing"
         )
-        return None, [_of_file("empty-graph", message, _EXPORT_AGAIN)]
+        return None, [finding("", "empty-graph", message, _EXPORT_AGAIN)]
     return model, []
 
 
@@ -62,13 +62,11 @@ def check_external_data(path: Path, model: Any) -> Iterator[Finding]:
             )
         else:
             continue
-        yield Finding(
-            severity="error",
-            rule="missing-external-data",
-            node=tensor.name,
-            operator="",
-            message=problem,
-            advice="copy that file too, or save the model in one file (onnx.save_model)",
+        yield finding(
+            tensor.name,
+            "missing-external-data",
+            problem,
+            "copy that file too, or save the model in one file (onnx.save_model)",
         )
 
 
@@ -80,7 +78,8 @@ def check_validity(path: Path) -> Iterator[Finding]:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:  # checker and shape inference raise unrelated classes
         first_lines = " ".join(str(error).split())[:400]
-        yield _of_file(
+        yield finding(
+            "",
             "invalid-onnx",
             f"ONNX's checker refuses {path.name}: {first_lines}",
             "mend the program that wrote it and " + _EXPORT_AGAIN,
@@ -94,7 +93,7 @@ def check_sidecar(path: Path, view: GraphView) -> Iterator[Finding]:
     try:
         sidecar = read_sidecar(path)
     except DataError as error:
-        yield _of_file("invalid-sidecar", str(error), _EXPORT_AGAIN)
+        yield finding("", "invalid-sidecar", str(error), _EXPORT_AGAIN)
         return
     yield from _check_hash(path, sidecar)
     expected = [sidecar.input.name, *(extra.name for extra in sidecar.extra_inputs)]
@@ -108,7 +107,8 @@ def _check_hash(path: Path, sidecar: Sidecar) -> Iterator[Finding]:
     entry = next((file for file in sidecar.files if file.path == path.name), None)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if entry is not None and digest != entry.sha256:
-        yield _of_file(
+        yield finding(
+            "",
             "file-differs-from-sidecar",
             f"{path.name} has sha256 {digest}, its sidecar says {entry.sha256}",
             _EXPORT_AGAIN,
@@ -117,7 +117,8 @@ def _check_hash(path: Path, sidecar: Sidecar) -> Iterator[Finding]:
 
 def _check_names(kind: str, expected: list[str], found: list[str]) -> Iterator[Finding]:
     if sorted(expected) != sorted(found):
-        yield _of_file(
+        yield finding(
+            "",
             f"wrong-{kind}-name",
             f"the graph's {kind}s are {found}, the sidecar and with it every program that runs the "
             f"model says {expected}",
@@ -139,9 +140,3 @@ def _external_end(entries: dict[str, str]) -> int:
         return int(entries.get("offset", "0")) + int(entries.get("length", "0"))
     except ValueError:
         return 0
-
-
-def _of_file(rule: str, message: str, advice: str) -> Finding:
-    return Finding(
-        severity="error", rule=rule, node="", operator="", message=message, advice=advice
-    )

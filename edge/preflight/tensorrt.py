@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.preflight.findings import Finding, Severity
-from edge.preflight.graph import GraphView, attribute, node_name
+from edge.preflight.findings import Finding, finding, has_errors
+from edge.preflight.graph import GraphView, attribute
 from edge.preflight.operators import read_operator_table
 from edge.targets import TensorRtParser
 
@@ -62,14 +62,16 @@ def check_graph(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
     """Check opset, local functions and shapes."""
     highest, release = parser.highest_opset, parser.release
     if view.opset > highest:
-        yield _finding(
+        yield finding(
+            "",
             "opset-too-new",
             f"the graph has opset {view.opset}; TensorRT {release} reads up to {highest}, does not "
             f"refuse newer ones and reads them with the rules of {highest}",
             f"export it from its framework with opset {highest}",
         )
     if view.opset < parser.lowest_opset:
-        yield _finding(
+        yield finding(
+            "",
             "opset-too-old",
             f"the graph has opset {view.opset}; TensorRT {release} documents "
             f"{parser.lowest_opset} to {highest}",
@@ -78,7 +80,8 @@ def check_graph(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
         )
     if view.model.functions:
         names = ", ".join(function.name for function in view.model.functions)
-        yield _finding(
+        yield finding(
+            "",
             "local-function",
             f"the file defines the functions {names}, which the parser does not look into",
             "inline them with onnx.inliner.inline_local_functions",
@@ -87,12 +90,12 @@ def check_graph(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
         dims = value.type.tensor_type.shape.dim
         free = [dim.dim_param or "?" for dim in dims if not dim.HasField("dim_value")]
         if free:
-            yield _finding(
+            yield finding(
+                value.name,
                 "dynamic-shape",
                 f"the input leaves the sizes {', '.join(free)} open",
                 "build the engine with an optimisation profile (trtexec --minShapes --optShapes "
                 "--maxShapes), or export with a fixed batch",
-                node=value.name,
                 severity="warning",
             )
 
@@ -102,7 +105,7 @@ def check_nodes(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
     for node in view.nodes:
         unsupported = list(_check_support(node, parser))
         yield from unsupported
-        if any(finding.severity == "error" for finding in unsupported):
+        if has_errors(unsupported):
             continue
         for rule in _NODE_RULES:
             yield from rule(node, view, parser)
@@ -117,11 +120,11 @@ def check_tensors(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
     for value in view.inputs:
         kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
         if kind not in known | ({"UINT8"} if parser.uint8_input else set()):
-            yield _finding(
+            yield finding(
+                value.name,
                 "input-type",
                 f"the input is {kind}, which TensorRT {parser.release} has not",
                 "export without the pre-processing in the graph, with a float32 input",
-                node=value.name,
             )
     zero_points = {
         node.input[2]
@@ -131,11 +134,11 @@ def check_tensors(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
     for name, tensor in view.tensors.items():
         kind = onnx.TensorProto.DataType.Name(tensor.data_type)
         if kind not in known and name not in zero_points:  # those have rules of their own
-            yield _finding(
+            yield finding(
+                name,
                 "initializer-type",
                 f"the tensor is {kind}, which TensorRT {parser.release} does not take as a weight",
                 "store it as float32 or int32",
-                node=name,
             )
     if not parser.int64:
         yield from _check_int64(view)
@@ -152,18 +155,18 @@ def _check_int64(view: GraphView) -> Iterator[Finding]:
         if value is None or value.dtype != np.int64 or name in harmless or not value.size:
             continue
         if value.min() < limits.min or value.max() > limits.max:
-            yield _finding(
+            yield finding(
+                name,
                 "int64-clamped",
                 f"it holds int64 values in {value.min()}..{value.max()}; they become int32 and are "
                 "clamped, silently",
                 "keep them within int32",
-                node=name,
             )
 
 
 def _check_support(node: Any, parser: TensorRtParser) -> Iterator[Finding]:
     if node.domain not in ("", "ai.onnx"):
-        yield _of_node(
+        yield finding(
             node,
             "custom-domain",
             f"it is of the domain {node.domain!r}, which needs a plugin on the device",
@@ -173,14 +176,14 @@ def _check_support(node: Any, parser: TensorRtParser) -> Iterator[Finding]:
     row = read_operator_table(parser.operators).get(node.op_type)
     if row is None or not row.supported:
         listed = "is not in" if row is None else "is listed as not supported in"
-        yield _of_node(
+        yield finding(
             node,
             "operator-unsupported",
             f"{node.op_type} {listed} TensorRT {parser.release}'s operator table",
             "write it with other operators, or export with an older opset, which decomposes it",
         )
     elif row.experimental:
-        yield _of_node(
+        yield finding(
             node,
             "operator-experimental",
             f"TensorRT {parser.release} calls it experimental: {row.restrictions}",
@@ -203,7 +206,7 @@ def _check_changed_definition(
     except Exception:  # an operator that the other opset has not: the table speaks of it
         return
     if now != then:
-        yield _of_node(
+        yield finding(
             node,
             "operator-changed",
             f"ONNX changed {node.op_type} in opset {now}; TensorRT {parser.release} reads it by "
@@ -218,7 +221,7 @@ def _check_ignored_axes(node: Any, view: GraphView, parser: TensorRtParser) -> I
     if parser.highest_opset >= 18 or not node.op_type.startswith("Reduce"):
         return
     if node.op_type != "ReduceSum" and len(node.input) > 1 and node.input[1]:
-        yield _of_node(
+        yield finding(
             node,
             "ignored-axes",
             "its axes are an input (opset 18), which the parser ignores: it reduces over all axes, "
@@ -235,7 +238,7 @@ def _check_constant_inputs(node: Any, view: GraphView, parser: TensorRtParser) -
         # Weights that come from a DequantizeLinear take the parser's path for quantised layers.
         if view.is_constant(name) or view.made_by(name, "DequantizeLinear"):
             continue
-        yield _of_node(
+        yield finding(
             node,
             "not-constant",
             f"its input {index} ({name!r}) is computed, the parser wants it fixed in the file",
@@ -245,7 +248,7 @@ def _check_constant_inputs(node: Any, view: GraphView, parser: TensorRtParser) -
 
 def _check_pooling(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
     if node.op_type == "MaxPool" and len(node.output) > 1 and node.output[1]:
-        yield _of_node(
+        yield finding(
             node,
             "pool-indices",
             "its second output, Indices, is not supported",
@@ -253,7 +256,7 @@ def _check_pooling(node: Any, view: GraphView, parser: TensorRtParser) -> Iterat
         )
     dilations = attribute(node, "dilations", ())
     if node.op_type in ("MaxPool", "AveragePool", "LpPool") and any(one != 1 for one in dilations):
-        yield _of_node(
+        yield finding(
             node,
             "pool-dilations",
             f"it has dilations {list(dilations)}, which a pooling layer of TensorRT has not",
@@ -269,14 +272,14 @@ def _check_dimensions(node: Any, view: GraphView, parser: TensorRtParser) -> Ite
         kernel = list(weights.dims)[2:]
     if node.op_type in ("MaxPool", "AveragePool") or weighted:
         if len(kernel) > 3:
-            yield _of_node(
+            yield finding(
                 node,
                 "dimensions",
                 f"it works over {len(kernel)} dimensions, TensorRT over 2 or 3",
                 "rewrite it with 2D or 3D layers",
             )
         elif len(kernel) == 1:
-            yield _of_node(
+            yield finding(
                 node,
                 "dimensions",
                 "it works over one dimension; the table allows 2 and 3, and the parser's own way "
@@ -299,7 +302,7 @@ def _check_resize(node: Any, view: GraphView, parser: TensorRtParser) -> Iterato
     for name, (default, allowed) in wanted.items():
         value = str(attribute(node, name, default))
         if value not in allowed:
-            yield _of_node(
+            yield finding(
                 node,
                 "resize-mode",
                 f"its {name} is {value!r}, TensorRT {parser.release} has {', '.join(allowed)}",
@@ -320,7 +323,7 @@ def _check_types(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator
     for kind in filter(None, used):
         name = onnx.TensorProto.DataType.Name(kind)
         if listed and not _TENSORRT_TYPES.get(name, frozenset({name})) & listed:
-            yield _of_node(
+            yield finding(
                 node,
                 "type-not-listed",
                 f"it works on {name}; TensorRT {parser.release} lists {', '.join(sorted(listed))} "
@@ -351,25 +354,3 @@ _NODE_RULES: tuple[Callable[[Any, GraphView, TensorRtParser], Iterator[Finding]]
     _check_dimensions,
     _check_resize,
 )
-
-
-def _finding(  # noqa: PLR0913 - the fields of a finding
-    rule: str,
-    message: str,
-    advice: str,
-    *,
-    node: str = "",
-    operator: str = "",
-    severity: Severity = "error",
-) -> Finding:
-    return Finding(
-        severity=severity, rule=rule, node=node, operator=operator, message=message, advice=advice
-    )
-
-
-def _of_node(
-    node: Any, rule: str, message: str, advice: str, *, severity: Severity = "error"
-) -> Finding:
-    return _finding(
-        rule, message, advice, node=node_name(node), operator=node.op_type, severity=severity
-    )

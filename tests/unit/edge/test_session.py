@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,15 @@ def test_names_mean_shipped_models_and_suffixes_mean_paths() -> None:
         assert resolve_model(name).parent == weights_folder()
     with pytest.raises(UserError, match="unknown shipped model"):
         resolve_model("no-such-model")
+
+
+def test_a_folder_means_the_one_model_or_the_one_cascade_in_it(
+    tmp_path: Path, write_classifier: Callable[..., Path]
+) -> None:
+    with pytest.raises(DataError, match="holds the models none"):
+        resolve_model(tmp_path)
+    path = write_classifier(tmp_path, "one")
+    assert resolve_model(str(tmp_path)) == path
+    write_classifier(tmp_path, "two")
+    with pytest.raises(DataError, match="give one of them"):
+        resolve_model(tmp_path)
