@@ -24,8 +24,9 @@ from models.checkpoint import read_checkpoint
 from models.classifiers.augmentation import Augmentation, augment_batch
 from models.classifiers.distillation import Teacher
 from models.data.dataset import ImageDataset
-from models.networks.architectures import ARCHITECTURES, ImageShape, build_network
+from models.networks.architectures import ARCHITECTURES, build_network
 from models.networks.capabilities import OwnObjective
+from models.networks.layers import ImageShape
 from models.trainer import (
     CHECKPOINT_NAME,
     Course,

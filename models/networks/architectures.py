@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import nn
@@ -12,8 +13,9 @@ from bicameral.errors import unknown_name
 from models.networks.convit import ConVitNetwork
 from models.networks.dense import DenseNetwork
 from models.networks.dual_branch import DualBranchNetwork
-from models.networks.group_to_group import GroupToGroupNetwork, Regrowth
+from models.networks.group_to_group import GroupToGroupNetwork
 from models.networks.inverted_residual import InvertedResidualNetwork
+from models.networks.layers import ImageShape
 from models.networks.mixer import MixerNetwork
 from models.networks.noprop import NoPropNetwork
 from models.networks.perceptron import PerceptronNetwork
@@ -23,17 +25,6 @@ from models.networks.shuffle import ShuffleNetwork
 from models.networks.spiking import SpikingNetwork
 from models.networks.squeeze import SqueezeNetwork
 from models.networks.vgg import VggNetwork
-from models.networks.wide_residual import WideResidualNetwork
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageShape:
-    """What a network is built for: channels, rows and columns of its pictures, and classes."""
-
-    channels: int
-    height: int
-    width: int
-    classes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,86 +49,46 @@ class Architecture:
     epochs: int = 12
 
 
-def _mixer(shape: ImageShape) -> nn.Module:
-    return MixerNetwork(
-        shape.channels,
-        shape.classes,
-        height=shape.height,
-        columns=shape.width,
-        width=48,
-        depth=4,
-    )
-
-
-def _group_to_group(shape: ImageShape, regrowth: Regrowth) -> nn.Module:
-    return GroupToGroupNetwork(
-        shape.channels,
-        shape.classes,
-        height=shape.height,
-        columns=shape.width,
-        density=0.25,
-        regrowth=regrowth,
-    )
-
-
 #: The small networks that a cascade may be made of.
 POOL: dict[str, Architecture] = {
-    "dual_branch": Architecture(
-        build=lambda s: DualBranchNetwork(s.channels, s.classes), learning_rate=0.05
-    ),
-    "mixer48": Architecture(build=_mixer, learning_rate=0.05),
-    "residual8": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=8)),
-    "residual16": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=16)),
-    "residual24": Architecture(build=lambda s: ResidualNetwork(s.channels, s.classes, width=24)),
-    "vgg12": Architecture(build=lambda s: VggNetwork(s.channels, s.classes, width=12)),
-    "vgg24": Architecture(build=lambda s: VggNetwork(s.channels, s.classes, width=24)),
-    "inverted_residual16": Architecture(
-        build=lambda s: InvertedResidualNetwork(s.channels, s.classes, width=16),
-    ),
-    "shuffle16": Architecture(build=lambda s: ShuffleNetwork(s.channels, s.classes, width=16)),
-    "squeeze16": Architecture(build=lambda s: SqueezeNetwork(s.channels, s.classes, width=16)),
-    "dense12": Architecture(
-        build=lambda s: DenseNetwork(s.channels, s.classes, growth=12, depth=4)
-    ),
-    "rep_vgg16": Architecture(build=lambda s: RepVggNetwork(s.channels, s.classes, width=16)),
+    "dual_branch": Architecture(build=DualBranchNetwork, learning_rate=0.05),
+    "mixer48": Architecture(build=partial(MixerNetwork, width=48, depth=4), learning_rate=0.05),
+    "residual8": Architecture(build=partial(ResidualNetwork, width=8)),
+    "residual16": Architecture(build=partial(ResidualNetwork, width=16)),
+    "residual24": Architecture(build=partial(ResidualNetwork, width=24)),
+    "vgg12": Architecture(build=partial(VggNetwork, width=12)),
+    "vgg24": Architecture(build=partial(VggNetwork, width=24)),
+    "inverted_residual16": Architecture(build=partial(InvertedResidualNetwork, width=16)),
+    "shuffle16": Architecture(build=partial(ShuffleNetwork, width=16)),
+    "squeeze16": Architecture(build=partial(SqueezeNetwork, width=16)),
+    "dense12": Architecture(build=partial(DenseNetwork, growth=12, depth=4)),
+    "rep_vgg16": Architecture(build=partial(RepVggNetwork, width=16)),
 }
 
 #: The large single networks that a cascade is compared with.
 REFERENCES: dict[str, Architecture] = {
-    "wide_residual32": Architecture(
-        build=lambda s: WideResidualNetwork(s.channels, s.classes, width=32)
-    ),
-    "wide_residual40": Architecture(
-        build=lambda s: WideResidualNetwork(s.channels, s.classes, width=40)
-    ),
-    "wide_residual48": Architecture(
-        build=lambda s: WideResidualNetwork(s.channels, s.classes, width=48)
-    ),
+    f"wide_residual{width}": Architecture(
+        build=partial(ResidualNetwork, width=width, blocks=(1, 2, 2))
+    )
+    for width in (32, 40, 48)
 }
 
 #: Networks from the literature that a cascade may also be made of; see `docs/zoo`.
 ZOO: dict[str, Architecture] = {
-    "dense_mlp": Architecture(
-        build=lambda s: PerceptronNetwork(s.channels * s.height * s.width, s.classes), epochs=8
+    "dense_mlp": Architecture(build=PerceptronNetwork, epochs=8),
+    "group_to_group": Architecture(
+        build=partial(GroupToGroupNetwork, density=0.25, regrowth="hebbian"), epochs=8
     ),
-    "group_to_group": Architecture(build=lambda s: _group_to_group(s, "hebbian"), epochs=8),
     "convit": Architecture(
-        build=lambda s: ConVitNetwork(
-            s.channels, s.classes, size=(s.height, s.width), width=48, heads=4, depth=(4, 2)
-        ),
+        build=partial(ConVitNetwork, width=48, heads=4, depth=(4, 2)),
         learning_rate=3e-3,
         optimizer="adamw",
         weight_decay=0.05,
         epochs=16,
     ),
-    "spiking": Architecture(
-        build=lambda s: SpikingNetwork(
-            s.channels, s.classes, size=(s.height, s.width), width=16, hidden=256
-        ),
-        epochs=7,
-    ),
+    "spiking": Architecture(build=partial(SpikingNetwork, width=16, hidden=256), epochs=7),
     "noprop": Architecture(
-        build=lambda s: NoPropNetwork(s.channels, s.classes, size=(s.height, s.width), width=12),
+        build=partial(NoPropNetwork, width=12),
         learning_rate=0.01,
         optimizer="adamw",
         weight_decay=1e-3,
@@ -147,8 +98,12 @@ ZOO: dict[str, Architecture] = {
 
 #: What entries of the zoo are held against to see which part of them does the work.
 ABLATIONS: dict[str, Architecture] = {
-    "group_to_group_fixed": Architecture(build=lambda s: _group_to_group(s, "none"), epochs=8),
-    "group_to_group_random": Architecture(build=lambda s: _group_to_group(s, "random"), epochs=8),
+    "group_to_group_fixed": Architecture(
+        build=partial(GroupToGroupNetwork, density=0.25, regrowth="none"), epochs=8
+    ),
+    "group_to_group_random": Architecture(
+        build=partial(GroupToGroupNetwork, density=0.25, regrowth="random"), epochs=8
+    ),
 }
 
 ARCHITECTURES = POOL | REFERENCES | ZOO | ABLATIONS

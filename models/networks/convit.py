@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.convolution import conv_norm_relu
+from models.networks.layers import ImageShape, conv_norm_relu
 
 _PATCH = 4
 _EXPANSION = 2
@@ -191,30 +191,21 @@ class ConVitNetwork(nn.Module):
     part of the network.
 
     Args:
-        channels: Colour channels.
-        classes: Number of classes.
-        size: Height and width of the pictures in pixels.
+        shape: Of the pictures, and the number of classes.
         width: Numbers per patch.
         heads: Heads of every block.
         depth: Blocks with GPSA, and blocks with self-attention after them.
     """
 
-    def __init__(  # noqa: PLR0913 - the shape of the data and of the network
-        self,
-        channels: int,
-        classes: int,
-        *,
-        size: tuple[int, int],
-        width: int,
-        heads: int,
-        depth: tuple[int, int],
+    def __init__(
+        self, shape: ImageShape, *, width: int, heads: int, depth: tuple[int, int]
     ) -> None:
         super().__init__()
-        grid = (-(-size[0] // _PATCH), -(-size[1] // _PATCH))
+        grid = (-(-shape.height // _PATCH), -(-shape.width // _PATCH))
         patches = grid[0] * grid[1]
         self.embedded_shape = (width, patches)
         self.embedding = nn.Sequential(
-            conv_norm_relu(channels, width // 2, 3, stride=2),
+            conv_norm_relu(shape.channels, width // 2, 3, stride=2),
             nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
         )
         self.places = nn.Parameter(torch.empty(1, patches, width))
@@ -222,10 +213,10 @@ class ConVitNetwork(nn.Module):
         self.local_blocks = nn.Sequential(
             *(ConVitBlock(GatedPositionalAttention(width, heads, grid)) for _ in range(depth[0]))
         )
-        shape = HeadShape(tokens=patches + 1, heads=heads, width=width)
-        self.blocks = nn.Sequential(*(ConVitBlock(SelfAttention(shape)) for _ in range(depth[1])))
+        tokens = HeadShape(tokens=patches + 1, heads=heads, width=width)
+        self.blocks = nn.Sequential(*(ConVitBlock(SelfAttention(tokens)) for _ in range(depth[1])))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, shape.classes)
         for embedding in (self.places, self.class_token):
             nn.init.trunc_normal_(embedding, std=_INITIAL_STD)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.networks.convolution import conv_norm_relu
+from models.networks.layers import ImageShape, PooledNetwork, conv_norm_relu
 
 
 class DenseLayer(nn.Module):
@@ -22,13 +22,12 @@ class DenseLayer(nn.Module):
         return torch.cat([x, self.body(x)], dim=1)
 
 
-class DenseNetwork(nn.Module):
+class DenseNetwork(PooledNetwork):
     """A stride-2 stem and two dense blocks; a transition halves channels and size between them."""
 
-    def __init__(self, channels: int, classes: int, *, growth: int, depth: int) -> None:
-        super().__init__()
+    def __init__(self, shape: ImageShape, *, growth: int, depth: int) -> None:
         count = 2 * growth
-        layers: list[nn.Module] = [conv_norm_relu(channels, count, 5, stride=2)]
+        layers: list[nn.Module] = [conv_norm_relu(shape.channels, count, 5, stride=2)]
         for block in range(2):
             for _ in range(depth):
                 layers.append(DenseLayer(count, growth))
@@ -36,10 +35,4 @@ class DenseNetwork(nn.Module):
             if block == 0:
                 layers += [conv_norm_relu(count, count // 2, 1), nn.AvgPool2d(2)]
                 count //= 2
-        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(count, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, D)."""
-        features = self.trunk(x)
-        return self.head(features), features
+        super().__init__(*layers, features=count, classes=shape.classes)

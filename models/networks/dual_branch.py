@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.networks.layers import ImageShape
+
 _BRANCH_OUTPUTS = 10
 _HIDDEN = 32
 
@@ -16,12 +18,12 @@ _HIDDEN = 32
 class DualBranchNetwork(nn.Module):
     """Exactly 14,862 parameters for pictures of 28 x 28 x 1 and ten classes."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, shape: ImageShape) -> None:
         super().__init__()
-        self.first = _branch(channels)
-        self.second = _branch(channels)
+        self.first = _branch(shape.channels)
+        self.second = _branch(shape.channels)
         self.join = nn.Sequential(nn.Linear(2 * _BRANCH_OUTPUTS, _HIDDEN), nn.ReLU())
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(_HIDDEN, classes))
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(_HIDDEN, shape.classes))
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):  # he_normal, as in the notebook
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

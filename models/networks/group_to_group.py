@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.perceptron import affine_of_norm
+from models.networks.layers import ImageShape, affine_of_norm
 
 Regrowth = Literal["hebbian", "random", "none"]
 
@@ -126,28 +126,16 @@ def _standardised(x: Tensor) -> Tensor:
 class GroupToGroupNetwork(nn.Module):
     """Two hidden layers of 32 groups of 32 units, each group fed by a few of the layer before."""
 
-    def __init__(  # noqa: PLR0913 - the shape of the data and of the network
-        self,
-        channels: int,
-        classes: int,
-        *,
-        height: int,
-        columns: int,
-        density: float,
-        regrowth: Regrowth,
-    ) -> None:
+    def __init__(self, shape: ImageShape, *, density: float, regrowth: Regrowth) -> None:
         """Draw weights and masks.
 
         Args:
-            channels: Channels of a picture.
-            classes: Number of classes.
-            height: Rows of a picture; what is missing to a multiple of 4 is padded.
-            columns: Columns of a picture.
+            shape: Of the pictures, and the number of classes.
             density: Share of the blocks that is present, 0..1.
             regrowth: How new blocks are chosen: by correlation, at random, or never.
         """
         super().__init__()
-        self.patches = Patches(channels, height, columns)
+        self.patches = Patches(shape)
         hidden = (_GROUPS, _WIDTH // _GROUPS)
         sizes = (self.patches.groups, hidden)
         self.layers = nn.ModuleList(
@@ -155,7 +143,7 @@ class GroupToGroupNetwork(nn.Module):
             for before in sizes
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(_WIDTH) for _ in sizes)
-        self.head = nn.Linear(_WIDTH, classes)
+        self.head = nn.Linear(_WIDTH, shape.classes)
         self.regrowth = regrowth
         self._activations: list[Tensor] = []
 
@@ -249,12 +237,17 @@ class PackedLayer(nn.Module):
 class Patches(nn.Module):
     """Cut pictures into patches of 4x4 pixels; a picture of another size is padded with zeros."""
 
-    def __init__(self, channels: int, height: int, columns: int) -> None:
+    def __init__(self, shape: ImageShape) -> None:
         super().__init__()
-        self.channels = channels
-        self.rows, self.columns = -(-height // _PATCH), -(-columns // _PATCH)
-        self.padding = (0, self.columns * _PATCH - columns, 0, self.rows * _PATCH - height)
-        self.groups = (self.rows * self.columns, channels * _PATCH * _PATCH)
+        self.channels = shape.channels
+        self.rows, self.columns = -(-shape.height // _PATCH), -(-shape.width // _PATCH)
+        self.padding = (
+            0,
+            self.columns * _PATCH - shape.width,
+            0,
+            self.rows * _PATCH - shape.height,
+        )
+        self.groups = (self.rows * self.columns, shape.channels * _PATCH * _PATCH)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, channels, H, W) to patches (N, patches, numbers of a patch)."""

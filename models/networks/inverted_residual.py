@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.networks.convolution import conv_norm, conv_norm_relu
+from models.networks.layers import ImageShape, PooledNetwork, conv_norm, conv_norm_relu
 
 _EXPANSION = 4
 
@@ -28,13 +28,12 @@ class InvertedResidual(nn.Module):
         return x + y if self.has_shortcut else y
 
 
-class InvertedResidualNetwork(nn.Module):
+class InvertedResidualNetwork(PooledNetwork):
     """A stride-2 stem, then six inverted residuals; the size halves once more after two."""
 
-    def __init__(self, channels: int, classes: int, *, width: int) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(
-            conv_norm_relu(channels, width, stride=2),
+    def __init__(self, shape: ImageShape, *, width: int) -> None:
+        super().__init__(
+            conv_norm_relu(shape.channels, width, stride=2),
             InvertedResidual(width, width, 1),
             InvertedResidual(width, width, 1),
             InvertedResidual(width, 2 * width, 2),
@@ -42,12 +41,6 @@ class InvertedResidualNetwork(nn.Module):
             InvertedResidual(2 * width, 2 * width, 1),
             InvertedResidual(2 * width, 3 * width, 1),
             conv_norm_relu(3 * width, 6 * width, 1),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            features=6 * width,
+            classes=shape.classes,
         )
-        self.head = nn.Linear(6 * width, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 6 width)."""
-        features = self.trunk(x)
-        return self.head(features), features

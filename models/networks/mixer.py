@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from models.networks.layers import ImageShape
+
 _PATCH = 4
 
 
@@ -35,16 +37,14 @@ class MixerNetwork(nn.Module):
     The mixing matrices fix the number of patches, so the picture's size is part of the network.
     """
 
-    def __init__(  # noqa: PLR0913 - the shape of the data and of the network
-        self, channels: int, classes: int, *, height: int, columns: int, width: int, depth: int
-    ) -> None:
+    def __init__(self, shape: ImageShape, *, width: int, depth: int) -> None:
         super().__init__()
-        patches = (height // _PATCH) * (columns // _PATCH)
+        patches = (shape.height // _PATCH) * (shape.width // _PATCH)
         self.token_shape = (width, patches)
-        self.embedding = nn.Conv2d(channels, width, _PATCH, _PATCH)
+        self.embedding = nn.Conv2d(shape.channels, width, _PATCH, _PATCH)
         self.blocks = nn.Sequential(*(MixerBlock(patches, width) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, shape.classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map images (N, channels, H, W) to logits (N, classes) and features (N, width)."""

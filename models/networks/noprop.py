@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.convolution import conv_norm_relu
+from models.networks.layers import ImageShape, conv_norm_relu
 
 #: Blocks, size of a label's embedding and weight of the blocks' losses: the paper's.
 BLOCKS = 10
@@ -51,13 +51,11 @@ def cosine_schedule(blocks: int) -> tuple[float, ...]:
 class DenoisingBlock(nn.Module):
     """A picture (N, channels, H, W) and a noisy label (N, EMBEDDING) to logits and features."""
 
-    def __init__(
-        self, channels: int, classes: int, *, size: tuple[int, int], width: int, hidden: int
-    ) -> None:
+    def __init__(self, shape: ImageShape, *, width: int, hidden: int) -> None:
         super().__init__()
-        left = ((size[0] + 1) // 8, (size[1] + 1) // 8)
+        left = ((shape.height + 1) // 8, (shape.width + 1) // 8)
         self.trunk = nn.Sequential(
-            conv_norm_relu(channels, width, 5, stride=2),
+            conv_norm_relu(shape.channels, width, 5, stride=2),
             conv_norm_relu(width, 2 * width),
             nn.MaxPool2d(2),
             conv_norm_relu(2 * width, 3 * width),
@@ -71,7 +69,7 @@ class DenoisingBlock(nn.Module):
         self.label = nn.Linear(EMBEDDING, hidden)
         self.label_skip = nn.Linear(hidden, hidden)
         self.join = nn.Linear(2 * hidden, hidden)
-        self.head = nn.Linear(hidden, classes)
+        self.head = nn.Linear(hidden, shape.classes)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, classes) and features (N, hidden); a z (1, EMBEDDING) does for all."""
@@ -91,17 +89,14 @@ class NoPropNetwork(nn.Module):
     #: What `forward` returns behind logits and features: name and meaning.
     extra_outputs = (("stage_logits", "stage_logits"),)
 
-    def __init__(
-        self, channels: int, classes: int, *, size: tuple[int, int], width: int, hidden: int = 64
-    ) -> None:
+    def __init__(self, shape: ImageShape, *, width: int, hidden: int = 64) -> None:
         super().__init__()
         self.abar = cosine_schedule(BLOCKS)
         self.blocks = nn.ModuleList(
-            DenoisingBlock(channels, classes, size=size, width=width, hidden=hidden)
-            for _ in range(BLOCKS)
+            DenoisingBlock(shape, width=width, hidden=hidden) for _ in range(BLOCKS)
         )
-        self.embedding = nn.Parameter(nn.init.orthogonal_(torch.empty(classes, EMBEDDING)))
-        self.read_out = nn.Linear(EMBEDDING, classes)
+        self.embedding = nn.Parameter(nn.init.orthogonal_(torch.empty(shape.classes, EMBEDDING)))
+        self.read_out = nn.Linear(EMBEDDING, shape.classes)
 
     def stages(self) -> tuple[NoPropStage, ...]:
         """Return one module per block, which hands z on; see `capabilities.AnyTime`."""

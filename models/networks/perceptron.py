@@ -5,23 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.networks.layers import ImageShape, affine_of_norm
+
 WIDTH = 1024
 
 
 class PerceptronNetwork(nn.Module):
     """Two full layers, each with batch normalisation and ReLU: the twin of the sparse network."""
 
-    def __init__(self, pixels: int, classes: int) -> None:
-        """Draw weights.
-
-        Args:
-            pixels: Numbers of a picture: channels * rows * columns.
-            classes: Number of classes.
-        """
+    def __init__(self, shape: ImageShape) -> None:
         super().__init__()
+        pixels = shape.channels * shape.height * shape.width
         self.layers = nn.ModuleList(nn.Linear(size, WIDTH, bias=False) for size in (pixels, WIDTH))
         self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in self.layers)
-        self.head = nn.Linear(WIDTH, classes)
+        self.head = nn.Linear(WIDTH, shape.classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map images (N, channels, H, W) to logits (N, classes) and features (N, 1024)."""
@@ -53,11 +50,3 @@ class _FusedPerceptron(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.layers(x)
         return self.head(features), features
-
-
-def affine_of_norm(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Return gain and offset (C,) of a batch normalisation in evaluation mode."""
-    assert norm.running_mean is not None  # noqa: S101 - it tracks its statistics
-    assert norm.running_var is not None  # noqa: S101
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return gain, norm.bias - norm.running_mean * gain

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.convolution import conv_norm
+from models.networks.layers import ImageShape, PooledNetwork, affine_of_norm, conv_norm
 
 
 class RepVggBlock(nn.Module):
@@ -34,7 +34,7 @@ class RepVggBlock(nn.Module):
         narrow, narrow_bias = _fold(self.narrow)
         kernel, bias = kernel + functional.pad(narrow, [1] * 4), bias + narrow_bias
         if self.identity is not None:
-            gain, offset = _affine(self.identity)
+            gain, offset = affine_of_norm(self.identity)
             unit = torch.diag(gain)[:, :, None, None]
             kernel, bias = kernel + functional.pad(unit, [1] * 4), bias + offset
         layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, self.stride, padding=1)
@@ -42,28 +42,21 @@ class RepVggBlock(nn.Module):
         return nn.Sequential(layer, nn.ReLU())
 
 
-class RepVggNetwork(nn.Module):
+class RepVggNetwork(PooledNetwork):
     """Three stages of blocks; the first block of the second and third stage halves the size."""
 
-    def __init__(self, channels: int, classes: int, *, width: int) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(
-            RepVggBlock(channels, width, 1),
+    def __init__(self, shape: ImageShape, *, width: int) -> None:
+        super().__init__(
+            RepVggBlock(shape.channels, width, 1),
             RepVggBlock(width, width, 1),
             RepVggBlock(width, 2 * width, 2),
             RepVggBlock(2 * width, 2 * width, 1),
             RepVggBlock(2 * width, 2 * width, 1),
             RepVggBlock(2 * width, 4 * width, 2),
             RepVggBlock(4 * width, 4 * width, 1),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            features=4 * width,
+            classes=shape.classes,
         )
-        self.head = nn.Linear(4 * width, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 4 width)."""
-        features = self.trunk(x)
-        return self.head(features), features
 
     def fused(self) -> RepVggNetwork:
         """Return a copy for run time whose blocks are single convolutions."""
@@ -79,13 +72,5 @@ def _fold(layer: nn.Sequential) -> tuple[Tensor, Tensor]:
     convolution, norm = layer
     assert isinstance(convolution, nn.Conv2d)  # noqa: S101 - built by conv_norm
     assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101
-    gain, offset = _affine(norm)
+    gain, offset = affine_of_norm(norm)
     return convolution.weight * gain[:, None, None, None], offset
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return gain and offset (C,) of a batch normalisation in evaluation mode."""
-    assert norm.running_mean is not None  # noqa: S101 - it tracks its statistics
-    assert norm.running_var is not None  # noqa: S101
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return gain, norm.bias - norm.running_mean * gain

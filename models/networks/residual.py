@@ -1,4 +1,9 @@
-"""Residual networks (He et al. 2016, arXiv 1512.03385), narrow and shallow."""
+"""Residual networks (He et al. 2016, arXiv 1512.03385), narrow and shallow, or wide.
+
+The wide ones are the large single references (Zagoruyko and Komodakis 2016, arXiv 1605.07146).
+Their activation comes after the sum, so that every batch normalisation folds into its convolution
+at export; the later stages have two blocks.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.networks.convolution import conv_norm, conv_norm_relu
+from models.networks.layers import ImageShape, PooledNetwork, conv_norm, conv_norm_relu
 
 
 class ResidualBlock(nn.Module):
@@ -28,14 +33,11 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-class ResidualNetwork(nn.Module):
+class ResidualNetwork(PooledNetwork):
     """Three stages of `width`, 2 `width` and 4 `width` channels; the size halves between them."""
 
-    def __init__(
-        self, channels: int, classes: int, *, width: int, blocks: Sequence[int] = (1, 1, 1)
-    ) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [conv_norm_relu(channels, width)]
+    def __init__(self, shape: ImageShape, *, width: int, blocks: Sequence[int] = (1, 1, 1)) -> None:
+        layers: list[nn.Module] = [conv_norm_relu(shape.channels, width)]
         inputs = width
         for stage, count in enumerate(blocks):
             for block in range(count):
@@ -43,10 +45,4 @@ class ResidualNetwork(nn.Module):
                 stride = 2 if stage > 0 and block == 0 else 1
                 layers.append(ResidualBlock(inputs, outputs, stride))
                 inputs = outputs
-        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(inputs, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 4 width)."""
-        features = self.trunk(x)
-        return self.head(features), features
+        super().__init__(*layers, features=inputs, classes=shape.classes)

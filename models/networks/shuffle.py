@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.networks.convolution import conv_norm, conv_norm_relu
+from models.networks.layers import ImageShape, PooledNetwork, conv_norm, conv_norm_relu
 
 
 class ShuffleUnit(nn.Module):
@@ -44,22 +44,14 @@ class ShuffleUnit(nn.Module):
         return pairs.transpose(1, 2).reshape(-1, count, rows, columns)
 
 
-class ShuffleNetwork(nn.Module):
+class ShuffleNetwork(PooledNetwork):
     """A full-size stem, then two stages of one halving and two plain units each."""
 
-    def __init__(self, channels: int, classes: int, *, width: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [conv_norm_relu(channels, width)]
+    def __init__(self, shape: ImageShape, *, width: int) -> None:
+        layers: list[nn.Module] = [conv_norm_relu(shape.channels, width)]
         for stage in range(2):
             layers.append(ShuffleUnit(width << stage, downsample=True))
             layers += [ShuffleUnit(width << (stage + 1), downsample=False) for _ in range(2)]
         last = 4 * width
-        self.trunk = nn.Sequential(
-            *layers, conv_norm_relu(last, 2 * last, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        )
-        self.head = nn.Linear(2 * last, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 8 width)."""
-        features = self.trunk(x)
-        return self.head(features), features
+        layers.append(conv_norm_relu(last, 2 * last, 1))
+        super().__init__(*layers, features=2 * last, classes=shape.classes)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from edge.sidecar import OutputMeaning
-from models.networks.convolution import conv_norm
+from models.networks.layers import ImageShape, conv_norm
 
 #: Simulated time steps per image.
 STEPS = 4
@@ -67,27 +67,23 @@ class SpikingNetwork(nn.Module):
     layer gets every spike that is sent. The dense layer fixes the picture's size.
 
     Args:
-        channels: Colour channels.
-        classes: Number of classes.
-        size: Height and width of the pictures in pixels.
+        shape: Of the pictures, and the number of classes.
         width: Channels of the first convolution; the second has twice as many.
         hidden: Neurons of the dense layer.
     """
 
     extra_outputs: tuple[tuple[str, OutputMeaning], ...] = (("spikes", "spikes"),)
 
-    def __init__(
-        self, channels: int, classes: int, *, size: tuple[int, int], width: int, hidden: int
-    ) -> None:
+    def __init__(self, shape: ImageShape, *, width: int, hidden: int) -> None:
         super().__init__()
-        rows, columns = size[0] // 4, size[1] // 4
+        rows, columns = shape.height // 4, shape.width // 4
         #: Shapes of what the three layers of neurons get per image and step.
         self.shapes = (
-            (width, size[0] // 2, size[1] // 2),
+            (width, shape.height // 2, shape.width // 2),
             (2 * width, rows, columns),
             (hidden,),
         )
-        self.first = nn.Sequential(conv_norm(channels, width, 3), nn.MaxPool2d(2))
+        self.first = nn.Sequential(conv_norm(shape.channels, width, 3), nn.MaxPool2d(2))
         self.second = nn.Sequential(conv_norm(width, 2 * width, 3), nn.MaxPool2d(2))
         self.dense = nn.Sequential(
             nn.Flatten(),
@@ -95,7 +91,7 @@ class SpikingNetwork(nn.Module):
             nn.BatchNorm1d(hidden),
         )
         self.neurons = LeakyNeurons()
-        self.head = nn.Linear(hidden, classes)
+        self.head = nn.Linear(hidden, shape.classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map images to logits, features and spikes.

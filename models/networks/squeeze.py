@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.networks.convolution import conv_norm_relu
+from models.networks.layers import ImageShape, PooledNetwork, conv_norm_relu
 
 
 class FireModule(nn.Module):
@@ -23,25 +23,18 @@ class FireModule(nn.Module):
         return torch.cat([self.narrow(squeezed), self.wide(squeezed)], dim=1)
 
 
-class SqueezeNetwork(nn.Module):
+class SqueezeNetwork(PooledNetwork):
     """A 5x5 stem and pairs of fire modules between max pooling."""
 
-    def __init__(self, channels: int, classes: int, *, width: int) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(
-            conv_norm_relu(channels, 2 * width, 5),
+    def __init__(self, shape: ImageShape, *, width: int) -> None:
+        super().__init__(
+            conv_norm_relu(shape.channels, 2 * width, 5),
             nn.MaxPool2d(2),
             FireModule(2 * width, width, 2 * width),
             FireModule(4 * width, width, 2 * width),
             nn.MaxPool2d(2),
             FireModule(4 * width, 2 * width, 4 * width),
             FireModule(8 * width, 2 * width, 4 * width),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            features=8 * width,
+            classes=shape.classes,
         )
-        self.head = nn.Linear(8 * width, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 8 width)."""
-        features = self.trunk(x)
-        return self.head(features), features

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from models.networks.convolution import conv_norm_relu
+from models.networks.layers import ImageShape, PooledNetwork, conv_norm_relu
 
 
-class VggNetwork(nn.Module):
+class VggNetwork(PooledNetwork):
     """Five convolutions: two, pool, two, pool, one; then the mean over the picture."""
 
-    def __init__(self, channels: int, classes: int, *, width: int) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(
-            conv_norm_relu(channels, width),
+    def __init__(self, shape: ImageShape, *, width: int) -> None:
+        super().__init__(
+            conv_norm_relu(shape.channels, width),
             conv_norm_relu(width, width),
             nn.MaxPool2d(2),
             conv_norm_relu(width, 2 * width),
             conv_norm_relu(2 * width, 2 * width),
             nn.MaxPool2d(2),
             conv_norm_relu(2 * width, 4 * width),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            features=4 * width,
+            classes=shape.classes,
         )
-        self.head = nn.Linear(4 * width, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (N, channels, H, W) to logits (N, classes) and features (N, 4 width)."""
-        features = self.trunk(x)
-        return self.head(features), features

@@ -13,6 +13,7 @@ from models.networks.convit import (
     SelfAttention,
     patch_offsets,
 )
+from models.networks.layers import ImageShape
 
 GRID = (5, 6)
 #: A patch with neighbours on all sides, in the third row and fourth column.
@@ -29,7 +30,9 @@ def attention_layer(heads: int, *, gate: float, locality: float = 1.0) -> GatedP
 
 def small_network() -> ConVitNetwork:
     torch.manual_seed(0)
-    return ConVitNetwork(1, 3, size=(12, 16), width=16, heads=4, depth=(2, 1)).eval()
+    return ConVitNetwork(
+        ImageShape(channels=1, height=12, width=16, classes=3), width=16, heads=4, depth=(2, 1)
+    ).eval()
 
 
 def test_offsets_lead_from_one_patch_to_the_other() -> None:

@@ -19,7 +19,7 @@ from models.classifiers.training import (
 )
 from models.data.dataset import ImageDataset
 from models.networks import group_to_group
-from models.networks.architectures import ImageShape, build_network
+from models.networks.architectures import build_network
 from models.networks.group_to_group import (
     BlockLinear,
     GroupToGroupNetwork,
@@ -27,6 +27,7 @@ from models.networks.group_to_group import (
     Regrowth,
     hebbian_score,
 )
+from models.networks.layers import ImageShape
 from models.networks.perceptron import PerceptronNetwork
 from models.onnx_export import count_cost, onnx_from_network
 
@@ -35,7 +36,7 @@ GREY = ImageShape(channels=1, height=28, width=28, classes=10)
 
 def network_of(regrowth: Regrowth = "hebbian", seed: int = 0) -> GroupToGroupNetwork:
     torch.manual_seed(seed)
-    return GroupToGroupNetwork(1, 10, height=28, columns=28, density=0.25, regrowth=regrowth)
+    return GroupToGroupNetwork(GREY, density=0.25, regrowth=regrowth)
 
 
 def masks_of(network: GroupToGroupNetwork) -> list[torch.Tensor]:
@@ -63,7 +64,8 @@ def test_a_unit_is_moved_by_the_groups_that_feed_it_and_by_no_other() -> None:
 def test_patches_hold_the_pixels_that_lie_together() -> None:
     rows = torch.arange(8.0)[:, None].expand(8, 8)
     columns = torch.arange(8.0)[None].expand(8, 8)
-    patches = Patches(2, 8, 8)(torch.stack([rows, columns])[None])
+    shape = ImageShape(channels=2, height=8, width=8, classes=2)
+    patches = Patches(shape)(torch.stack([rows, columns])[None])
     assert patches.shape == (1, 4, 32)
     lower_left = patches[0, 2].reshape(2, 16)
     assert (lower_left[0].min(), lower_left[0].max()) == (4, 7)
@@ -71,7 +73,8 @@ def test_patches_hold_the_pixels_that_lie_together() -> None:
 
 
 def test_a_picture_of_another_size_is_padded_to_whole_patches() -> None:
-    patches = Patches(1, 10, 7)(torch.ones(2, 1, 10, 7))
+    shape = ImageShape(channels=1, height=10, width=7, classes=2)
+    patches = Patches(shape)(torch.ones(2, 1, 10, 7))
     assert patches.shape == (2, 6, 16)
     assert float(patches.sum()) == 2 * 10 * 7
 
@@ -155,7 +158,7 @@ def test_the_exported_form_computes_what_the_trained_one_computes(
 def test_the_exported_file_holds_and_multiplies_a_quarter_of_the_dense_twins() -> None:
     sparse, dense = (
         onnx_from_network(network.eval().fused(), {"image": torch.zeros(1, 1, 28, 28)}, ["y", "f"])
-        for network in (network_of(), PerceptronNetwork(784, 10))
+        for network in (network_of(), PerceptronNetwork(GREY))
     )
     (macs, parameters), (dense_macs, dense_parameters) = count_cost(sparse), count_cost(dense)
     assert macs / dense_macs == pytest.approx(0.25, abs=0.01)

@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from bicameral.errors import UserError
 from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
-from models.networks.architectures import ARCHITECTURES, POOL, ImageShape, build_network
+from models.networks.architectures import ARCHITECTURES, POOL, build_network
 from models.networks.capabilities import ExtraOutputs, Reparameterised
+from models.networks.layers import ImageShape
 from models.networks.rep_vgg import RepVggNetwork
 from models.onnx_export import count_cost, onnx_from_network
 
@@ -97,7 +98,7 @@ def test_a_graphs_cost_is_counted_by_hand_for_convolution_and_matrix_products() 
 
 def test_a_fused_rep_vgg_computes_what_its_branches_compute() -> None:
     torch.manual_seed(1)
-    network = RepVggNetwork(1, 10, width=8)
+    network = RepVggNetwork(GREY, width=8)
     for layer in network.modules():  # statistics far from their initial values
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.weight, 0.5, 2.0)

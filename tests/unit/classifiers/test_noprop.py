@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks.architectures import ImageShape, build_network
+from models.networks.architectures import build_network
+from models.networks.layers import ImageShape
 from models.networks.noprop import BLOCKS, EMBEDDING, NoPropNetwork, cosine_schedule
 
 SHAPE = ImageShape(channels=1, height=16, width=16, classes=3)

@@ -17,15 +17,18 @@ from edge.sidecar import read_sidecar
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import Recipe, TrainingSettings, train
 from models.data.dataset import ImageDataset
+from models.networks.layers import ImageShape
 from models.networks.spiking import STEPS, LeakyNeurons, SpikingNetwork
 from models.onnx_export import onnx_from_network
+
+SHAPE = ImageShape(channels=1, height=16, width=16, classes=3)
 
 
 @torch.no_grad()
 def small_network() -> SpikingNetwork:
     """Untrained, but normalised by statistics of its inputs, so that its neurons fire."""
     torch.manual_seed(0)
-    network = SpikingNetwork(1, 3, size=(16, 16), width=4, hidden=12)
+    network = SpikingNetwork(SHAPE, width=4, hidden=12)
     for _ in range(20):
         network(torch.randn(16, 1, 16, 16))
     return network.eval()
@@ -143,7 +146,7 @@ def test_an_export_that_answers_differently_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    network = SpikingNetwork(1, 3, size=(16, 16), width=4, hidden=12).eval()
+    network = SpikingNetwork(SHAPE, width=4, hidden=12).eval()
     monkeypatch.setattr(SpikingNetwork, "fused", lambda _: small_network())
     with pytest.raises(DataError, match="says another class than torch for"):
         export_classifier(network, synthetic_dataset, export_settings(tmp_path))

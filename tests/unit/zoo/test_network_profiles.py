@@ -11,6 +11,7 @@ from edge.subject import load_subject
 from models.data.dataset import ImageDataset
 from models.data.sources import load_dataset
 from models.networks.convit import ConVitNetwork
+from models.networks.layers import ImageShape
 from models.networks.spiking import STEPS, SpikingNetwork
 from studies.convit_attention import attention_profile, even_distance, untrained
 from studies.measurements import Measured, read_measurements
@@ -22,7 +23,9 @@ from studies.zoo_tables import RECORDS
 def local_network(locality: float) -> ConVitNetwork:
     """Return one whose gated heads look, by position alone, at the patches around a corner."""
     torch.manual_seed(0)
-    network = ConVitNetwork(1, 3, size=(16, 16), width=8, heads=4, depth=(1, 1)).eval()
+    network = ConVitNetwork(
+        ImageShape(channels=1, height=16, width=16, classes=3), width=8, heads=4, depth=(1, 1)
+    ).eval()
     layer = network.local_blocks[0].attention
     with torch.no_grad():
         layer.gate.fill_(30.0)

@@ -1,0 +1,73 @@
+"""What most families share: the shape that they are built for, and their commonest layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageShape:
+    """What a network is built for: channels, rows and columns of its pictures, and classes."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+class PooledNetwork(nn.Module):
+    """Layers, the mean over the picture, and one linear layer for the classes.
+
+    Args:
+        layers: What sees the picture, in order.
+        features: Channels of what the last of them returns.
+        classes: Number of classes.
+    """
+
+    def __init__(self, *layers: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(features, classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images (N, channels, H, W) to logits (N, classes) and features (N, features)."""
+        features = self.trunk(x)
+        return self.head(features), features
+
+
+def conv_norm(
+    inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Build a convolution that keeps the size (over stride), with batch normalisation.
+
+    Args:
+        inputs: Input channels.
+        outputs: Output channels.
+        kernel: Rows and columns of the kernel, odd.
+        stride: Step in both directions.
+        groups: Groups of channels; `inputs` for a depthwise convolution.
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Build `conv_norm` with a ReLU behind it."""
+    return conv_norm(inputs, outputs, kernel, stride=stride, groups=groups).append(
+        nn.ReLU(inplace=True)
+    )
+
+
+def affine_of_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return gain and offset (C,) of a batch normalisation in evaluation mode."""
+    assert norm.running_mean is not None  # noqa: S101 - it tracks its statistics
+    assert norm.running_var is not None  # noqa: S101
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return gain, norm.bias - norm.running_mean * gain
