@@ -25,7 +25,7 @@ from bicameral.errors import DataError, unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import Cell, Table, columns, estimate_cell, markdown_table, row
-from studies import zoo_tables
+from studies import read_out_tables, zoo_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -213,6 +213,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
     **zoo_tables.TABLES,
+    **read_out_tables.TABLES,
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from bicameral.errors import DataError
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
@@ -16,7 +18,7 @@ _HEADER = ("subject", "condition", "quantity", "unit", "value", "low", "high", "
 Measured = dict[tuple[str, str, str], Estimate]
 
 
-def single(value: float, unit: str = "1", n: int = 1) -> Estimate:
+def single(value: float | np.floating, unit: str = "1", n: int = 1) -> Estimate:
     """Return a figure without interval, such as a count or a quantile."""
     return Estimate(value=float(value), low=None, high=None, n=n, unit=unit)
 

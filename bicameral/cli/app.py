@@ -91,11 +91,6 @@ assess.command(
     help="Let a classifier with stages stop where it is sure.",
 )
 assess.command(
-    "bicameral.cli.assess_read_out:assess_read_out",
-    name="read-out",
-    help="Measure what a classifier with a memory learns, and what misleads it.",
-)
-assess.command(
     "bicameral.cli.assess_exports:assess_exports",
     name="exports",
     help="Export models for every target and compare them.",

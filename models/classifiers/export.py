@@ -284,34 +284,39 @@ def _describe(  # noqa: PLR0913 - one caller; a class would only hide it
             seed=settings.seed,
             precision=settings.precision,
         ),
-        claims=_claims(settings, dataset, test, temperature),
+        claims=claims_on_test(
+            right=int((test.argmax(axis=1) == dataset.test.labels).sum()),
+            n=len(dataset.test),
+            ece=expected_calibration_error(softmax(test, temperature), dataset.test.labels),
+            command=settings.command,
+        ),
         license="Apache-2.0",
         limits=settings.limits,
     )
 
 
-def _claims(
-    settings: ExportSettings,
-    dataset: ImageDataset,
-    test: NDArray[np.float32],
-    temperature: float,
-) -> tuple[Claim, ...]:
-    """State accuracy, with Wilson's interval, and calibration error on the test images."""
-    right = int((test.argmax(axis=1) == dataset.test.labels).sum())
-    accuracy = share(right, len(dataset.test))
+def claims_on_test(right: int, n: int, ece: float, command: str) -> tuple[Claim, ...]:
+    """State what a classifier does on test images, for its sidecar.
+
+    Args:
+        right: How many it answered right; the accuracy has Wilson's interval.
+        n: How many there are.
+        ece: Its expected calibration error on them.
+        command: Command line that made it.
+    """
+    accuracy = share(right, n)
     low, high = accuracy.low, accuracy.high
     interval = None if low is None or high is None else (round(low, 4), round(high, 4))
-    ece = expected_calibration_error(softmax(test, temperature), dataset.test.labels)
 
-    def claim(metric: str, value: float, ci95: tuple[float, float] | None) -> Claim:
+    def claim(metric: str, value: float | None, ci95: tuple[float, float] | None) -> Claim:
         return Claim(
             metric=metric,
-            value=round(value, 4),
+            value=round(value or 0.0, 4),
             ci95=ci95,
-            n=len(dataset.test),
+            n=n,
             seeds=1,
             split="test",
-            command=settings.command,
+            command=command,
         )
 
-    return (claim("accuracy", right / len(dataset.test), interval), claim("ece", ece, None))
+    return claim("accuracy", accuracy.value, interval), claim("ece", ece, None)

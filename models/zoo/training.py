@@ -15,12 +15,18 @@ from models.classifiers.datasets import DatasetOptions, load_dataset
 from models.classifiers.export import copy_classifier
 from models.classifiers.pool_training import PoolMember, PoolProgress, PoolSettings, train_pool
 from models.classifiers.training import Recipe
-from models.zoo.heads import HEADS, HeadTraining
+from models.heads.head import HeadProgress, HeadTraining
+from models.heads.kernel_graph import train_kernel_head
+from models.heads.read_out import train_projected_read_out, train_read_out
 
 MODEL_FOLDER = "model"
 
-#: Steps done, steps in all, what is going on.
-ProgressCallback = Callable[[int, int, str], None]
+#: Heads by name; each is made with a call that returns the path of its sidecar.
+HEADS: dict[str, Callable[[HeadTraining, HeadProgress], Path]] = {
+    "kernel_head": train_kernel_head,
+    "read_out": train_read_out,
+    "read_out_projected": train_projected_read_out,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,7 @@ class ClassifierTraining:
             raise ConfigError(f"{self.entry!r} is a whole network; leave out --base")
 
 
-def train_classifier(settings: ClassifierTraining, progress: ProgressCallback) -> Path:
+def train_classifier(settings: ClassifierTraining, progress: HeadProgress) -> Path:
     """Train and export one classifier; what is finished is not repeated, the rest goes on.
 
     Args:
@@ -93,7 +99,7 @@ def train_classifier(settings: ClassifierTraining, progress: ProgressCallback) -
     return _train_network(settings, progress)
 
 
-def _train_network(settings: ClassifierTraining, progress: ProgressCallback) -> Path:
+def _train_network(settings: ClassifierTraining, progress: HeadProgress) -> Path:
     epochs = settings.epochs or ARCHITECTURES[settings.entry].epochs
     pool = PoolSettings(
         source=settings.source,
@@ -117,7 +123,7 @@ def _train_network(settings: ClassifierTraining, progress: ProgressCallback) -> 
     return model / (settings.name + SUFFIX)
 
 
-def _train_head(settings: ClassifierTraining, progress: ProgressCallback) -> Path:
+def _train_head(settings: ClassifierTraining, progress: HeadProgress) -> Path:
     assert settings.base is not None  # noqa: S101 - refused above
     training = HeadTraining(
         base=resolve_model(settings.base),

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bicameral.statistics import share
 from edge.sidecar import Claim
-from models.classifiers.export import ExportSettings, _claims
-from models.data.dataset import ImageDataset, LabelledImages
+from models.classifiers.export import claims_on_test
 
 pytestmark = pytest.mark.property
 
 
-def _part(count: int) -> LabelledImages:
-    labels = np.zeros(count, np.int64)
-    labels[-1] = 1
-    return LabelledImages(images=np.zeros((count, 2, 2, 1), np.uint8), labels=labels)
-
-
-_DATASET = ImageDataset(
-    name="shapes",
-    labels=("round", "square"),
-    color="GRAY",
-    train=_part(4),
-    validation=_part(4),
-    test=_part(4),
-    mirror_allowed=True,
-)
-_SETTINGS = ExportSettings(
-    output=Path(), name="net", architecture="net", seed=0, command="-", limits="-"
-)
-
-
 def _accuracy(right: int, n: int) -> Claim:
-    test = _part(n)
-    answers = np.where(np.arange(n) < right, test.labels, 1 - test.labels)
-    logits = np.eye(2, dtype=np.float32)[answers] * 5.0
-    return _claims(_SETTINGS, replace(_DATASET, test=test), logits, 1.0)[0]
+    return claims_on_test(right, n, ece=0.0, command="-")[0]
 
 
 @settings(max_examples=200, deadline=None)

@@ -13,8 +13,7 @@ import pytest
 from edge.sidecar import read_sidecar
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.datasets import DatasetOptions, load_dataset
-from models.zoo.heads import HEADS
-from models.zoo.training import ClassifierTraining, train_classifier
+from models.zoo.training import HEADS, ClassifierTraining, train_classifier
 
 #: Trains an entry with a seed, once, and returns the sidecar.
 QuickTraining = Callable[..., Path]

@@ -36,8 +36,7 @@ from models.classifiers.datasets import DatasetOptions
 from models.classifiers.training import load_network
 from models.torch_subject import load_checkpoint_subject
 from models.zoo.catalogue import CATALOGUE, zoo_names
-from models.zoo.heads import HEADS
-from models.zoo.training import ClassifierTraining, train_classifier
+from models.zoo.training import HEADS, ClassifierTraining, train_classifier
 
 QuickTraining = Callable[..., Path]
 

@@ -17,17 +17,17 @@ from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
 from models.classifiers.dataset import ImageDataset
 from models.classifiers.export import copy_classifier
-from models.zoo.frozen_features import FrozenAnswers, frozen_answers, load_feature_network
-from models.zoo.held_out import without_classes
-from models.zoo.memory_fitting import (
+from models.heads.frozen_features import FrozenAnswers, frozen_answers, load_feature_network
+from models.heads.memory_fitting import (
     draw_examples,
     fitted_state,
     mean_loss,
     replay,
     with_dynamic_weight,
 )
-from models.zoo.projection import ProjectionTraining, learn_projection
-from models.zoo.read_out import SHOTS
+from models.heads.projection import ProjectionTraining, learn_projection
+from models.heads.read_out import SHOTS
+from studies.read_out_learning import without_classes
 
 QuickTraining = Callable[..., Path]
 Writer = Callable[..., Path]

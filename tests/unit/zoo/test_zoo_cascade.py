@@ -12,7 +12,7 @@ from edge.loading import load_classifier
 from models.cascade.results import read_evaluation
 from models.classifiers.architectures import ARCHITECTURES, POOL, ZOO
 from models.zoo.catalogue import CATALOGUE, newcomers
-from models.zoo.heads import HEADS
+from models.zoo.training import HEADS
 
 
 def test_one_command_trains_a_pool_of_both_and_says_which_pair_is_better(

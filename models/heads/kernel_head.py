@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from bicameral.errors import ConfigError
 from models.calibration import fit_temperature, negative_log_likelihood
-from models.zoo.kernels import (
+from models.heads.kernels import (
     Kernel,
     PowerMap,
     network_gaussian_process,

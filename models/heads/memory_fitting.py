@@ -18,7 +18,7 @@ from edge.dynamic_memory import DynamicMemory
 from edge.memory_state import MemoryState, ReadOutSettings, Remembered
 from edge.read_out import BETA, MixingWeights, Projection, Slots, mix, read_out, read_out_scores
 from models.calibration import fit_temperature
-from models.zoo.frozen_features import FrozenAnswers
+from models.heads.frozen_features import FrozenAnswers
 
 #: The mixing weights that are tried, relative to the network's 1; those of the authors' code.
 WEIGHTS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -64,30 +64,13 @@ def fit_scale(validation: FrozenAnswers, slots: Slots, beta: float = BETA) -> fl
     return min(_LARGEST_SCALE, _LARGEST_SCALE / fit_temperature(scores, validation.labels))
 
 
-def new_state(
-    labels: tuple[str, ...],
-    examples: FrozenAnswers,
-    settings: ReadOutSettings,
-    projection: Projection | None = None,
-) -> MemoryState:
-    """Return a memory of examples, of which nothing was seen since."""
-    return MemoryState(
-        labels=labels,
-        static=Remembered(features=examples.features, classes=examples.labels),
-        dynamic=Remembered.nothing(examples.features.shape[1]),
-        entropies=np.empty(0),
-        settings=settings,
-        projection=projection,
-    )
-
-
 def fitted_state(
     labels: tuple[str, ...],
     examples: FrozenAnswers,
     validation: FrozenAnswers,
     projection: Projection | None = None,
 ) -> MemoryState:
-    """Return a memory whose scale and static weight are chosen on validation images.
+    """Return a memory of examples whose scale and static weight validation images choose.
 
     The weight of the dynamic memory is that of the static one, until `with_dynamic_weight` chooses.
     """
@@ -102,7 +85,14 @@ def fitted_state(
     chosen = _best_weight(mixture, validation.labels)
     weights = MixingWeights(network=1.0, static=chosen, dynamic=chosen)
     settings = ReadOutSettings(weights=weights, scale=scale)
-    return new_state(labels, examples, settings, projection)
+    return MemoryState(
+        labels=labels,
+        static=Remembered(features=examples.features, classes=examples.labels),
+        dynamic=Remembered.nothing(examples.features.shape[1]),
+        entropies=np.empty(0),
+        settings=settings,
+        projection=projection,
+    )
 
 
 def with_dynamic_weight(state: MemoryState, stream: FrozenAnswers) -> MemoryState:

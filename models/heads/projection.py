@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge.read_out import BETA, Projection, Slots
-from models.zoo.frozen_features import FrozenAnswers
+from models.heads.frozen_features import FrozenAnswers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

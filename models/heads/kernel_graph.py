@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bicameral.errors import ConfigError, DataError
-from bicameral.files import write_text_atomic
 from edge.classifier import OnnxClassifier
 from edge.preprocessing import tensor_from_canonical
 from edge.session import OnnxSession
@@ -24,15 +24,13 @@ from edge.sidecar import (
     read_sidecar,
     write_sidecar,
 )
-from models.calibration import negative_log_likelihood
 from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.export import ExportSettings, write_classifier
 from models.classifiers.logits import write_network_logits, write_targets
 from models.classifiers.timing import measure_cpu_us
 from models.classifiers.training import image_spec
-from models.onnx_export import onnx_from_network
-from models.zoo.heads import HeadProgress, HeadTraining
-from models.zoo.kernel_head import (
+from models.heads.head import HeadProgress, HeadTraining
+from models.heads.kernel_head import (
     Answers,
     Choice,
     KernelHead,
@@ -40,55 +38,117 @@ from models.zoo.kernel_head import (
     fit_steps,
     spread_over_classes,
 )
+from models.onnx_export import onnx_from_network
 
 #: Training images that a head compares with: half of what can be solved. In trials more points
 #: moved no accuracy by more than the noise, and file and time grow with them.
-_POINTS = 5_000
+POINTS = 5_000
 _TOLERANCE = 1e-4
 _CHECKED_IMAGES = 500
 _BATCH = 500
 _LINEAR = "linear_logits"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedHeads:
+    """The best head of every mode on the features of one network.
+
+    Attributes:
+        content: ONNX file of the network.
+        base: Its sidecar.
+        choices: By ascending validation loss; the first one is written.
+        validation: What the network says of the validation images.
+        test: What it says of the test images, which chose nothing.
+    """
+
+    content: bytes
+    base: Sidecar
+    choices: list[Choice]
+    validation: Answers
+    test: Answers
+
+
 def train_kernel_head(training: HeadTraining, progress: HeadProgress) -> Path:
     """Fit a head of every mode, write the one with the smallest validation loss.
-
-    Beside the model stand ``NAME.modes.csv``, how every mode did, and ``logits/``.
 
     Args:
         training: What to make.
         progress: Called before each part of the work.
 
     Returns:
-        The sidecar.
+        The sidecar; beside it stands ``logits/``.
 
     Raises:
         ConfigError: If the base takes other images, knows other classes, or shows no features.
         DataError: If a file is damaged, or the written graph would differ from what was fitted.
     """
+    total, done = 3 + fit_steps(), count(1)
+
+    def step(note: str) -> None:
+        progress(next(done), total, note)
+
+    fitted = fit_kernel_heads(training, step)
+    step("graph and test images")
+    path = write_kernel_head(training, fitted)
+    step("done")
+    return path
+
+
+def fit_kernel_heads(
+    training: HeadTraining, step: Callable[[str], None], points: int = POINTS
+) -> FittedHeads:
+    """Fit a head of every mode on so many training images; errors as of `train_kernel_head`."""
     torch.set_num_threads(1)
     sidecar = read_sidecar(training.base)
     _require_base(sidecar, training.dataset)
     content = read_model_bytes(training.base, sidecar)
-    steps = _Steps(progress, 4 + fit_steps())
-    rows = spread_over_classes(training.dataset.train.labels, _POINTS, training.seed)
-    steps("features")
+    step("features")
+    dataset = training.dataset
+    rows = spread_over_classes(dataset.train.labels, points, training.seed)
     train, validation, test = (
         answers_of(content, sidecar, images)
-        for images in (
-            training.dataset.train.select(rows),
-            training.dataset.validation,
-            training.dataset.test,
-        )
+        for images in (dataset.train.select(rows), dataset.validation, dataset.test)
     )
-    choices = fit_heads(train, validation, steps)
-    steps("graph")
-    graph = joined_graph(content, choices[0].head, sidecar.calibration.temperature)
-    _require_same(graph, choices[0].head, validation, training)
-    steps("test images")
-    path = _write(graph, sidecar, training)
-    _write_modes(choices, validation, test, training)
-    steps("done")
+    return FittedHeads(
+        content=content,
+        base=sidecar,
+        choices=fit_heads(train, validation, step),
+        validation=validation,
+        test=test,
+    )
+
+
+def write_kernel_head(training: HeadTraining, fitted: FittedHeads) -> Path:
+    """Write the best head as one graph with its network; return the sidecar.
+
+    Raises:
+        DataError: If the graph would differ from what was fitted.
+    """
+    best = fitted.choices[0].head
+    graph = joined_graph(fitted.content, best, fitted.base.calibration.temperature)
+    _require_same(graph, best, fitted.validation, training)
+    logits = write_classifier(
+        graph,
+        (("logits", "logits"), ("features", "features")),
+        training.dataset,
+        ExportSettings(
+            output=training.output,
+            name=training.name,
+            architecture="kernel_head",
+            seed=training.seed,
+            command=training.command,
+            limits=training.limits,
+        ),
+    )
+    folder = training.output / "logits"
+    write_targets(folder, training.dataset)
+    write_network_logits(folder, logits)
+    path = training.output / (training.name + SUFFIX)
+    models = [OnnxClassifier.load(path), OnnxClassifier.load(training.base)]
+    cpu_us, _ = measure_cpu_us(models, training.dataset.test.images)
+    written = read_sidecar(path)
+    cost = written.cost.model_copy(update={"cpu_us": cpu_us})
+    write_sidecar(path, written.model_copy(update={"cost": cost}))
     return path
 
 
@@ -164,17 +224,6 @@ class _Tempered(nn.Module):
         return self.head(features, logits / self.temperature)  # type: ignore[no-any-return]
 
 
-class _Steps:
-    """Counts the parts of the work."""
-
-    def __init__(self, progress: HeadProgress, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def __call__(self, what: str) -> None:
-        self._done += 1
-        self._progress(self._done, self._total, what)
-
-
 def _require_base(sidecar: Sidecar, dataset: ImageDataset) -> None:
     meanings = {output.meaning for output in sidecar.outputs}
     if sidecar.kind != "classifier" or not {"features", "logits"} <= meanings:
@@ -202,69 +251,6 @@ def _require_same(
             f"ONNX Runtime differs from torch by {difference:.2e} on {len(checked)} validation "
             f"images of {training.name}, allowed is {_TOLERANCE:.0e}; nothing was written"
         )
-
-
-def _write(graph: bytes, base: Sidecar, training: HeadTraining) -> Path:
-    logits = write_classifier(
-        graph,
-        (("logits", "logits"), ("features", "features")),
-        training.dataset,
-        ExportSettings(
-            output=training.output,
-            name=training.name,
-            architecture="kernel_head",
-            seed=training.seed,
-            command=training.command,
-            limits=training.limits,
-        ),
-    )
-    folder = training.output / "logits"
-    write_targets(folder, training.dataset)
-    write_network_logits(folder, logits)
-    path = training.output / (training.name + SUFFIX)
-    models = [OnnxClassifier.load(path), OnnxClassifier.load(training.base)]
-    cpu_us, _ = measure_cpu_us(models, training.dataset.test.images)
-    written = read_sidecar(path)
-    cost = written.cost.model_copy(update={"cpu_us": cpu_us})
-    write_sidecar(path, written.model_copy(update={"cost": cost}))
-    return path
-
-
-def _write_modes(
-    choices: list[Choice], validation: Answers, test: Answers, training: HeadTraining
-) -> None:
-    """Write a table of all modes and of the linear head; the test column chose nothing."""
-    rows: list[dict[str, object]] = [
-        {
-            "mode": choice.mode,
-            "kernel": choice.kernel,
-            "ridge": choice.ridge,
-            "step": choice.head.step,
-            "points": choice.points,
-            "validation_accuracy": round(choice.accuracy, 4),
-            "validation_nll": round(choice.nll, 4),
-            "test_accuracy": _accuracy(choice.head.logits(test), test),
-        }
-        for choice in choices
-    ]
-    linear = {
-        "mode": "linear",
-        "validation_accuracy": _accuracy(validation.logits, validation),
-        "validation_nll": round(
-            negative_log_likelihood(validation.logits, validation.labels, 1.0), 4
-        ),
-        "test_accuracy": _accuracy(test.logits, test),
-    }
-    rows.append(linear)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text_atomic(training.output / f"{training.name}.modes.csv", table.getvalue())
-
-
-def _accuracy(logits: NDArray[np.float32], answers: Answers) -> float:
-    return round(float(np.mean(logits.argmax(axis=1) == answers.labels)), 4)
 
 
 def _rename(model: onnx.ModelProto, old: str, new: str) -> None:

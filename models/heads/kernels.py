@@ -13,17 +13,12 @@ Everything here maps tensors elementwise and traces into ONNX.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-import torch
 from torch import Tensor
 
 from bicameral.errors import ConfigError
-
-Limit = Literal["majority_vote", "nearest_neighbour", "singular"]
 
 #: Maps cosines to kernel values, elementwise.
 Kernel = Callable[[Tensor], Tensor]
@@ -55,29 +50,6 @@ class PowerMap:
             power = power * z
         return self.a * z + (1.0 - self.a) * power
 
-    @property
-    def alpha(self) -> float:
-        """Exponent of the singular kernel.
-
-        Raises:
-            ConfigError: If k'(0) is 0, where the limit is the nearest neighbour.
-        """
-        if self.a == 0.0:
-            raise ConfigError("a map with k'(0) = 0 has no singular limit: it is nearest neighbour")
-        return -2.0 * math.log(self.a) / math.log(self.a + (1.0 - self.a) * self.m)
-
-
-def limit_of(value_at_0: float, slope_at_0: float) -> Limit:
-    """Return what infinitely many layers classify by.
-
-    Args:
-        value_at_0: k(0), 0..1.
-        slope_at_0: k'(0), 0..1.
-    """
-    if value_at_0 > 0.0:
-        return "majority_vote"
-    return "singular" if slope_at_0 > 0.0 else "nearest_neighbour"
-
 
 def singular_kernel(layer: PowerMap, depth: int) -> Kernel:
     """Return the kernel of `depth` layers over that of cosine 0's slope, a^depth.
@@ -91,17 +63,6 @@ def singular_kernel(layer: PowerMap, depth: int) -> Kernel:
     return kernel
 
 
-def arc_cosine(z: Tensor) -> Tensor:
-    """Return the map of a ReLU layer (Cho and Saul 2009), normalised to k(1) = 1."""
-    z = z.clamp(-1.0, 1.0)
-    return (torch.sqrt(1.0 - z * z) + z * (math.pi - torch.acos(z))) / math.pi
-
-
-def arc_cosine_slope(z: Tensor) -> Tensor:
-    """Return the derivative of `arc_cosine`."""
-    return (math.pi - torch.acos(z.clamp(-1.0, 1.0))) / math.pi
-
-
 def network_gaussian_process(layer: Kernel, depth: int) -> Kernel:
     """Return the kernel of a random network whose last layer alone is trained."""
 
@@ -111,17 +72,3 @@ def network_gaussian_process(layer: Kernel, depth: int) -> Kernel:
         return z
 
     return kernel
-
-
-def neural_tangent(layer: Kernel, slope: Kernel, depth: int) -> Kernel:
-    """Return the kernel of a network whose layers are all trained, over its value at cosine 1."""
-
-    def kernel(z: Tensor) -> Tensor:
-        tangent = z
-        for _ in range(depth):
-            tangent = layer(z) + tangent * slope(z)
-            z = layer(z)
-        return tangent
-
-    one = float(kernel(torch.ones(1, dtype=torch.float64))[0])
-    return lambda z: kernel(z) / one

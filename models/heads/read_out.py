@@ -8,31 +8,31 @@ images of the others to itself, so `read_out` is the one to teach.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.classifier import FeatureClassifier
 from edge.dual_memory import DualMemoryClassifier
 from edge.memory_state import MemoryState
 from edge.read_out import mix, read_out
-from edge.sidecar import Claim, StateSpec, TrainingData, TrainingRecord
+from edge.sidecar import StateSpec, TrainingData, TrainingRecord
 from models.calibration import expected_calibration_error
 from models.classifiers.dataset import LabelledImages
-from models.classifiers.export import copy_classifier
+from models.classifiers.export import claims_on_test, copy_classifier
 from models.classifiers.timing import measure_cpu_us
 from models.data.corruptions import corrupt
-from models.host import host_name
-from models.zoo.frozen_features import (
+from models.heads.frozen_features import (
     FrozenAnswers,
     frozen_answers,
     joined,
     load_feature_network,
 )
-from models.zoo.heads import HeadProgress, HeadTraining
-from models.zoo.memory_fitting import draw_examples, fitted_state, with_dynamic_weight
-from models.zoo.projection import ProjectionTraining, learn_projection
+from models.heads.head import HeadProgress, HeadTraining
+from models.heads.memory_fitting import draw_examples, fitted_state, with_dynamic_weight
+from models.heads.projection import ProjectionTraining, learn_projection
+from models.host import host_name
 
 #: Examples of each class, the most that the paper reports.
 SHOTS = 16
@@ -66,16 +66,6 @@ def train_projected_read_out(training: HeadTraining, progress: HeadProgress) -> 
     return _train(training, progress, projected=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """Accuracy with its 95 % interval, and calibration error, on n images."""
-
-    accuracy: float
-    half_width: float
-    ece: float
-    n: int
-
-
 def _train(training: HeadTraining, progress: HeadProgress, *, projected: bool) -> Path:
     dataset, rng = training.dataset, np.random.default_rng(training.seed)
     network = load_feature_network(training.base)
@@ -99,7 +89,7 @@ def _train(training: HeadTraining, progress: HeadProgress, *, projected: bool) -
     state = with_dynamic_weight(state, _stream(network, dataset.validation, rng))
     progress(4, _STEPS, "test images")
     test = _answers(network, dataset.test)
-    path = _write(training, network, state, (_judge(state, validation), _judge(state, test)))
+    path = _write(training, network, state, (validation, test))
     progress(_STEPS, _STEPS, "written")
     return path
 
@@ -120,37 +110,35 @@ def _answers(network: FeatureClassifier, images: LabelledImages) -> FrozenAnswer
     return frozen_answers(network, images.images, images.labels)
 
 
-def _judge(state: MemoryState, answers: FrozenAnswers) -> _Judged:
-    """Judge network and static memory, which is how it is served."""
+def _mixed(state: MemoryState, answers: FrozenAnswers) -> NDArray[np.float64]:
+    """Mix network and static memory, which is how it is served."""
     settings = state.settings
     static = read_out(
         answers.features, state.static_slots, beta=settings.beta, scale=settings.scale
     )
-    mixed = mix(answers.probabilities, static, None, settings.weights)
-    accuracy = float((mixed.argmax(axis=1) == answers.labels).mean())
-    return _Judged(
-        accuracy=accuracy,
-        half_width=1.96 * float(np.sqrt(accuracy * (1.0 - accuracy) / len(answers))),
-        ece=expected_calibration_error(mixed, answers.labels),
-        n=len(answers),
-    )
+    return mix(answers.probabilities, static, None, settings.weights)
 
 
 def _write(
     training: HeadTraining,
     network: FeatureClassifier,
     state: MemoryState,
-    judged: tuple[_Judged, _Judged],
+    judges: tuple[FrozenAnswers, FrozenAnswers],
 ) -> Path:
-    """Write graph, memory and sidecar."""
-    validation, test = judged
+    """Write graph, memory and sidecar, judged on validation and test images."""
+    validation, test = judges
+    of_validation, of_test = _mixed(state, validation), _mixed(state, test)
     copied = copy_classifier(training.base, training.output, training.name)
     dataset = training.dataset
     sidecar = copied.model_copy(
         update={
             # The network keeps its own temperature; what is stated is that of the whole.
             "calibration": copied.calibration.model_copy(
-                update={"split": "validation", "n": validation.n, "ece": validation.ece}
+                update={
+                    "split": "validation",
+                    "n": len(validation),
+                    "ece": expected_calibration_error(of_validation, validation.labels),
+                }
             ),
             "training": TrainingRecord(
                 command=training.command,
@@ -158,7 +146,12 @@ def _write(
                 split="train",
                 seed=training.seed,
             ),
-            "claims": _claims(training.command, test),
+            "claims": claims_on_test(
+                right=int((of_test.argmax(axis=1) == test.labels).sum()),
+                n=len(test),
+                ece=expected_calibration_error(of_test, test.labels),
+                command=training.command,
+            ),
             "limits": training.limits,
             "state": StateSpec(kind="memory_head", path="unsaved.npz", sha256=state.sha256),
         }
@@ -174,22 +167,3 @@ def _write(
     )
     described = sidecar.model_copy(update={"cost": cost})
     return DualMemoryClassifier(described, network, state).save(training.output)
-
-
-def _claims(command: str, test: _Judged) -> tuple[Claim, ...]:
-    def claim(metric: str, value: float, ci95: tuple[float, float] | None) -> Claim:
-        return Claim(
-            metric=metric,
-            value=round(value, 4),
-            ci95=ci95,
-            n=test.n,
-            seeds=1,
-            split="test",
-            command=command,
-        )
-
-    interval = (
-        round(test.accuracy - test.half_width, 4),
-        round(test.accuracy + test.half_width, 4),
-    )
-    return claim("accuracy", test.accuracy, interval), claim("ece", test.ece, None)

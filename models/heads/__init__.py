@@ -1,0 +1,1 @@
+"""Classifiers that answer from the frozen features of another one."""
