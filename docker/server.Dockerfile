@@ -1,7 +1,7 @@
 # The inference server. From the repository's root:
 #   docker build --file docker/server.Dockerfile --tag bicameral-server .
 #   docker run --rm --read-only --cap-drop ALL --publish 127.0.0.1:8000:8000 bicameral-server
-# It writes only below /dev/shm, which a read-only container can write too.
+# It writes below /dev/shm, which a read-only container can write too, and beside models that are taught.
 
 FROM python:3.11-slim AS build
 WORKDIR /source

@@ -11,7 +11,6 @@ from pathlib import Path
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from edge.memory.redis_memory import RedisServer
 from server.http.authorisation import Authorise
 from server.http.canonical import canonical_endpoint
 from server.http.classify import classify_endpoint
@@ -21,7 +20,7 @@ from server.http.drive_stream import StreamParts, drive_stream_endpoint
 from server.http.endpoint import Endpoint
 from server.http.learning import learning_endpoints
 from server.http.live import live_endpoint
-from server.http.management import management_endpoints
+from server.http.management import Workers, management_endpoints
 from server.http.memory import memory_endpoints
 from server.http.model_cards import model_cards_endpoint
 from server.http.open_inference import OpenInference
@@ -32,9 +31,8 @@ from server.http.stack import HttpStack, StackParts
 from server.limits import ServerSettings
 from server.live_board import LiveBoard
 from server.metrics import Metrics
-from server.processes.assignment import Assignment
-from server.processes.replication import ReplicatedRepository, ReplicationTimes
-from server.serving.picture_input import PictureDecoder
+from server.processes.http_protocol import ENDING
+from server.processes.run_folder import RunFolder
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ServingParts
 from server.tracing import Traced, Tracing
@@ -48,7 +46,7 @@ _SAMPLE_EVERY_S = 1.0
 def create_app(
     settings: ServerSettings,
     folders: Sequence[Path],
-    assignment: Assignment,
+    run_folder: RunFolder,
     authorise: Authorise | None = None,
     tracing: Tracing | None = None,
 ) -> ASGIApp:
@@ -57,30 +55,38 @@ def create_app(
     Args:
         settings: Limits, and where results are remembered.
         folders: Folders of models, see `server.serving.model_folder`.
-        assignment: Which worker this is.
+        run_folder: Where the workers of the server meet.
         authorise: Who may do what; None: everybody may do everything.
         tracing: Makes traces of requests; it is closed with the application. None: there are none.
     """
-    metrics = Metrics(assignment.folder.metrics, assignment.slot)
-    repository = _repository(settings, folders, metrics)
-    times = ReplicationTimes(folders_s=settings.watch_s or None)
-    replicated = ReplicatedRepository(repository, assignment, times, settings.learning)
+    metrics = Metrics()
+    repository = ModelRepository(
+        folders,
+        ServingParts.from_settings(settings, metrics.count_batch),
+        drain_s=settings.drain_s,
+        notes=run_folder.notes,
+        learning=settings.learning,
+    )
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        await replicated.start()
-        sampling = asyncio.create_task(_keep_sampling(metrics, repository))
+        await repository.start()
+        tasks = [
+            asyncio.create_task(_keep_sampling(metrics, repository)),
+            asyncio.create_task(_keep_following(repository, settings)),
+        ]
         try:
-            yield
+            with run_folder.registered():
+                yield
         finally:
-            sampling.cancel()
-            await replicated.close()
+            for task in tasks:
+                task.cancel()
+            await repository.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
-    board = LiveBoard(assignment.folder.live, assignment.slot)
-    # Its status goes first when a worker ends.
-    is_serving = assignment.folder.status(assignment.slot).exists
+    board = LiveBoard(run_folder.live)
+    workers = Workers(why_not_ready=repository.why_not_ready, pids=run_folder.worker_pids)
     stream = StreamParts(
         repository=repository,
         requests=settings.requests,
@@ -92,18 +98,18 @@ def create_app(
         classify_endpoint(repository, settings.requests),
         *OpenInference(
             repository=repository,
-            control=replicated,
-            why_not_ready=replicated.why_not_ready,
+            control=repository,
+            why_not_ready=repository.why_not_ready,
             totals=metrics.totals,
         ).endpoints(),
         *drive_endpoints(repository),
-        drive_live_endpoint(repository, board, is_serving),
+        drive_live_endpoint(repository, board, lambda: not ENDING.is_set()),
         canonical_endpoint(repository),
         model_cards_endpoint(repository),
-        *memory_endpoints(repository, replicated),
-        *learning_endpoints(repository, replicated, settings.learning),
-        *management_endpoints(replicated, metrics),
-        live_endpoint(repository, metrics.families, replicated, authorise),
+        *memory_endpoints(repository),
+        *learning_endpoints(repository, settings),
+        *management_endpoints(repository, workers, metrics),
+        live_endpoint(repository, metrics.families, workers, authorise),
         *page_endpoints(),
     ]
     parts = StackParts(
@@ -111,7 +117,7 @@ def create_app(
         metrics=metrics,
         lifespan=Router(lifespan=lifespan),
         authorise=authorise,
-        log_requests=assignment.logs.requests,
+        log_requests=settings.log_requests,
     )
     app: ASGIApp = HttpStack(
         parts, [*endpoints, document_endpoint(endpoints)], [drive_stream_endpoint(stream)]
@@ -122,20 +128,6 @@ def create_app(
     return shared_with_origins(app, settings.cors_origin)
 
 
-def _repository(
-    settings: ServerSettings, folders: Sequence[Path], metrics: Metrics
-) -> ModelRepository:
-    parts = ServingParts(
-        requests=settings.requests,
-        batching=settings.batching,
-        decoder=PictureDecoder(settings.requests, settings.batching),
-        on_batch=metrics.count_batch,
-        remember=settings.remember,
-        redis=None if settings.redis_url is None else RedisServer(url=settings.redis_url),
-    )
-    return ModelRepository(folders, parts, drain_s=settings.drain_s)
-
-
 async def _keep_sampling(metrics: Metrics, repository: ModelRepository) -> None:
     while True:
         try:
@@ -143,3 +135,13 @@ async def _keep_sampling(metrics: Metrics, repository: ModelRepository) -> None:
         except Exception:
             _log.exception("counters of models could not be read; they are read again")
         await asyncio.sleep(_SAMPLE_EVERY_S)
+
+
+async def _keep_following(repository: ModelRepository, settings: ServerSettings) -> None:
+    """Follow the folders of models, and what other workers were asked."""
+    while True:
+        await asyncio.sleep(settings.follow_s)
+        try:
+            await (repository.refresh() if settings.watch_s else repository.follow())
+        except Exception:
+            _log.exception("this worker cannot follow what has changed; it tries again")

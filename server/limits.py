@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bicameral.errors import ConfigError
+from server.logs import LogFormat
 
 _CGROUP = Path("/sys/fs/cgroup")
+
+#: Time between two looks for what other workers were asked, where folders are not watched.
+_FOLLOW_S = 5.0
 
 #: Stands for the pages of all origins.
 EVERY_ORIGIN = "*"
@@ -146,10 +150,13 @@ class ServerSettings:
         api_keys: File of the API keys, made by ``bicameral keys new``; None: everybody may do
             everything.
         watch_s: Time between two looks into the folders of models. What is new or has changed there
-            is loaded when it is the same at two looks; 0: by request only.
+            is loaded when it is the same at two looks; 0: by request only. Within this time a
+            worker also follows what another one was asked.
         meter: Which meter of energy is read: ``auto``, ``ina3221``, ``rapl``, ``nvml``, ``none``.
         cors_origin: Origins whose pages may use the server beside its own page, e.g.
             ``https://example.org``; ``*``: all.
+        log_format: Lines of text, or of JSON.
+        log_requests: Log every request.
     """
 
     host: str = "127.0.0.1"
@@ -166,6 +173,8 @@ class ServerSettings:
     watch_s: float = 5.0
     meter: str = "auto"
     cors_origin: tuple[str, ...] = ()
+    log_format: LogFormat = "text"
+    log_requests: bool = False
 
     def __post_init__(self) -> None:
         checks = (
@@ -186,6 +195,11 @@ class ServerSettings:
                     f"the origin {origin!r} cannot be that of a page; expected e.g. "
                     f"'https://example.org' or 'http://localhost:3000', or '{EVERY_ORIGIN}' for all"
                 )
+
+    @property
+    def follow_s(self) -> float:
+        """How long it may take until a worker looks what another one was asked."""
+        return self.watch_s or _FOLLOW_S
 
     @property
     def local(self) -> bool:

@@ -55,18 +55,14 @@ class LiveEvent:
 class LiveBoard:
     """The episodes of all workers, as this one shows and sees them."""
 
-    def __init__(self, folder: Path, slot: int) -> None:
-        """Begin; what a killed worker of this slot has left is removed.
+    def __init__(self, folder: Path) -> None:
+        """Begin.
 
         Args:
             folder: Shared by all workers; made when it is needed.
-            slot: Which worker this is.
         """
         self._folder = folder
-        self._slot = slot
         self._numbers = count(1)
-        for left in folder.glob(f"*.{slot}-*.{_SHOWN}"):
-            left.unlink(missing_ok=True)
 
     def episode(self, audience: str, about: Mapping[str, Any]) -> LiveEpisode:
         """Return what shows a new episode.
@@ -75,8 +71,7 @@ class LiveBoard:
             audience: Who may watch it; any text.
             about: What does not change in it, for JSON.
         """
-        # Unique also after this worker was replaced, so that watchers do not mix the two up.
-        name = f"{self._slot}-{os.getpid()}-{next(self._numbers)}"
+        name = f"{os.getpid()}-{next(self._numbers)}"
         home = self._folder / _digest(audience)
         shown = home.with_name(f"{home.name}.{name}.{_SHOWN}")
         return LiveEpisode(shown, home.with_suffix(f".{_WATCHED}"), {"stream": name, **about})

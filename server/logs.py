@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -20,35 +19,17 @@ current_request_id: ContextVar[str | None] = ContextVar("current_request_id", de
 current_trace_id: ContextVar[str | None] = ContextVar("current_trace_id", default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSettings:
-    """How a process logs.
-
-    Attributes:
-        format: ``text``, or ``json``: one object per line.
-        requests: Log every request with its status and duration. Failures of the server itself are
-            logged in any case.
-        debug: Log what the server's parts say for those who work on them.
-    """
-
-    format: LogFormat = "text"
-    requests: bool = False
-    debug: bool = False
-
-
-def configure_logging(settings: LogSettings, process: str) -> None:
+def configure_logging(log_format: LogFormat, process: str) -> None:
     """Send all logs of this process to stderr; replaces what was configured before.
 
     Args:
-        settings: How.
-        process: How lines call this process, e.g. ``worker-0``.
+        log_format: ``text``, or ``json``: one object per line.
+        process: How lines call this process, e.g. ``worker-4711``.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter(process) if settings.format == "json" else TextFormatter(process)
-    )
+    handler.setFormatter(JsonFormatter(process) if log_format == "json" else TextFormatter(process))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("server").setLevel(logging.DEBUG if settings.debug else logging.INFO)
+    logging.getLogger("server").setLevel(logging.INFO)
 
 
 class JsonFormatter(logging.Formatter):

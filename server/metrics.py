@@ -1,32 +1,31 @@
 """What the server did, counted by every worker and told for all of them together.
 
-Every worker counts in files of its own, and whichever worker is asked adds all files up.
+In a server of several workers every worker counts in files of the run folder (prometheus-client's
+mode for several processes), and whichever worker is asked adds all files up. So a worker that is
+killed loses no count.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from bicameral.types import MemoryCounters
-from server import metric_families as families
-from server.counter_file import (
-    SUFFIX,
-    CounterFile,
-    Key,
-    counters_path,
-    gauges_path,
-    read_counters,
-)
-from server.metric_families import FAMILIES, Family, observe
 from server.serving.cascade_model import CascadeModel
 from server.serving.computation import BatchRecord
 from server.serving.served_model import ModelVersion, ServedModel
@@ -34,10 +33,21 @@ from server.serving.served_model import ModelVersion, ServedModel
 #: Media type of `Metrics.exposition`.
 EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+#: Names the folder of the counts of all workers. prometheus-client looks at it when it is imported.
+COUNTS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+
 #: What the memory's counters other than lookups and hits are called.
 _MEMORY_EVENTS = (
     "verified", "rejected", "stored", "not_stored", "evicted", "expired", "skipped",
 )  # fmt: skip
+
+#: Upper bounds in seconds, from a tiny network on an idle server to the longest wait allowed.
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
+_ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
+_MODEL = ("model", "version")
+
+# Times at which counters began, which the mode for several processes lacks anyway.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,22 +91,59 @@ def outcome_of(status: int | None) -> str:
 class Metrics:
     """The counters of one worker, and the sums over all of them."""
 
-    def __init__(self, folder: Path, slot: int) -> None:
-        """Open or continue the counters of a slot.
-
-        Args:
-            folder: Shared by all workers of a server, empty when it starts.
-            slot: Which worker; no two processes may count for one at the same time.
-
-        Raises:
-            OSError: If the folder cannot be written.
-        """
-        self._folder = folder
-        self._counters = CounterFile(counters_path(folder, slot))
-        self._gauges = CounterFile(gauges_path(folder, slot))
-        self._registry = CollectorRegistry()
-        self._registry.register(_Sums(folder))
-        self._models: dict[ModelVersion, _ModelRows] = {}
+    def __init__(self) -> None:
+        """Begin to count, in the folder of `COUNTS_FOLDER` if there is one."""
+        own = self._own = CollectorRegistry()
+        self._all = own
+        if COUNTS_FOLDER in os.environ:
+            self._all = CollectorRegistry()
+            MultiProcessCollector(self._all)  # type: ignore[no-untyped-call]
+        self._requests = Counter(
+            "inference_requests_total", "Answered requests.", (*_MODEL, "outcome"), registry=own
+        )
+        self._request_duration = _durations(
+            own, "inference_request_duration_seconds", "From a request's head to its answer."
+        )
+        self._queue_duration = _durations(
+            own, "inference_queue_duration_seconds", "Time that requests waited for their run."
+        )
+        self._compute_duration = _durations(
+            own, "inference_compute_duration_seconds", "Duration of runs."
+        )
+        self._batch_size = Histogram(
+            "inference_batch_size", "Rows of a run.", _MODEL, registry=own, buckets=_ROWS
+        )
+        self._queue_depth = _gauge(own, "inference_queue_depth", "Requests that wait for a run.")
+        self._streams = _gauge(own, "drive_streams", "Episodes that are driven over WebSockets.")
+        self._stages = Counter(
+            "cascade_stage_total",
+            "Images by the stage that answered.",
+            (*_MODEL, "stage"),
+            registry=own,
+        )
+        self._lookups = Counter(
+            "result_memory_lookups_total",
+            "Images looked up in the result memory.",
+            (*_MODEL, "result"),
+            registry=own,
+        )
+        self._memory_events = Counter(
+            "result_memory_events_total",
+            "What became of lookups and results.",
+            (*_MODEL, "event"),
+            registry=own,
+        )
+        self._entries = _gauge(
+            own, "result_memory_entries", "Results in the memories of all processes."
+        )
+        self._shared_entries = Gauge(
+            "result_memory_shared_entries",
+            "Results in the memory on a server, which is the same for all processes.",
+            _MODEL,
+            registry=own,
+            multiprocess_mode="livemax",
+        )
+        self._models: dict[ModelVersion, _ModelMetrics] = {}
         self._counted: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
 
     def count_request(self, model: ModelVersion, status: int | None, duration_s: float) -> None:
@@ -107,27 +154,28 @@ class Metrics:
             status: HTTP status; None: the client did not wait for it.
             duration_s: From the request's head to its answer.
         """
-        rows = self._of(model)
-        observe(rows.request_duration, families.REQUEST_DURATION, duration_s)
-        rows.single(families.REQUESTS, outcome_of(status))[0] += 1.0
+        known = self._of(model)
+        known.request_duration.observe(duration_s)
+        outcome = outcome_of(status)
+        counter = known.requests.get(outcome)
+        if counter is None:
+            counter = self._requests.labels(model.name, model.version, outcome)
+            known.requests[outcome] = counter
+        counter.inc()
 
     def count_batch(self, model: ModelVersion, record: BatchRecord) -> None:
         """Count a run; a `server.serving.parts.BatchObserver`."""
-        rows = self._of(model)
-        observe(rows.batch_size, families.BATCH_SIZE, record.rows)
-        observe(rows.compute_duration, families.COMPUTE_DURATION, record.run_s)
+        known = self._of(model)
+        known.batch_size.observe(record.rows)
+        known.compute_duration.observe(record.run_s)
         for wait_s in record.waits_s:
-            observe(rows.queue_duration, families.QUEUE_DURATION, wait_s)
+            known.queue_duration.observe(wait_s)
 
     @contextmanager
     def counted_stream(self, model: ModelVersion) -> Iterator[None]:
         """Count an episode as one that is driven over a WebSocket meanwhile."""
-        streams = self._of(model).single(families.DRIVE_STREAMS)
-        streams[0] += 1.0
-        try:
+        with self._streams.labels(model.name, model.version).track_inprogress():
             yield
-        finally:
-            streams[0] -= 1.0
 
     async def sample(self, models: Iterable[ServedModel]) -> None:
         """Take over what models count themselves; to be called again and again.
@@ -140,42 +188,47 @@ class Metrics:
             version = ModelVersion(name=model.name, version=model.version)
             queued[version] = model.concurrency().queued_requests
             if isinstance(model, CascadeModel):
-                await self._sample_cascade(self._of(version), model)
+                await self._sample_cascade(model)
         for version, waiting in queued.items():
-            self._of(version).single(families.QUEUE_DEPTH)[0] = waiting
+            self._of(version)
+            self._queue_depth.labels(version.name, version.version).set(waiting)
+
+    def families(self) -> Iterable[Metric]:
+        """Return the sums over all workers, by metric; what was never counted may be left out."""
+        return self._all.collect()
 
     def exposition(self) -> bytes:
         """Return the sums over all workers in Prometheus' text format."""
-        return generate_latest(self._registry)
-
-    def families(self) -> Iterable[Metric]:
-        """Return the sums over all workers, metric by metric."""
-        return self._registry.collect()
+        return generate_latest(self._all)
 
     def totals(self) -> dict[ModelVersion, ModelTotals]:
         """Return the sums over all workers, for every model that ever answered."""
-        by_model: dict[ModelVersion, dict[Key, list[float]]] = {}
-        for (family, *labels), row in _summed(self._folder).items():
-            if FAMILIES[family].of_model:
-                name, version, *label = labels
-                model = ModelVersion(name=name, version=version)
-                by_model.setdefault(model, {})[family, *label] = row
-        return {model: _totals(rows) for model, rows in by_model.items()}
+        by_model: dict[ModelVersion, dict[tuple[str, str], float]] = {}
+        for metric in self.families():
+            for sample in metric.samples:
+                labels = dict(sample.labels)
+                if "model" not in labels:
+                    continue
+                model = ModelVersion(name=labels.pop("model"), version=labels.pop("version"))
+                key = (sample.name, "".join(labels.values()))
+                by_model.setdefault(model, {})[key] = sample.value
+        return {model: _totals(values) for model, values in by_model.items()}
 
-    async def _sample_cascade(self, rows: _ModelRows, model: CascadeModel) -> None:
+    async def _sample_cascade(self, model: CascadeModel) -> None:
+        labels = (model.name, model.version)
         for stage, count in self._news(model, model.stage_counts()).items():
-            rows.single(families.STAGES, stage)[0] += count
+            self._stages.labels(*labels, stage).inc(count)
         memory = model.memory
         if memory is None:
             return
         counters = asdict(await memory.counters())
-        entries = families.SHARED_MEMORY_ENTRIES if memory.remote else families.MEMORY_ENTRIES
-        rows.single(entries)[0] = counters.pop("entries")
+        entries = self._shared_entries if memory.remote else self._entries
+        entries.labels(*labels).set(counters.pop("entries"))
         news = self._news(memory, counters)
-        rows.single(families.MEMORY_LOOKUPS, "hit")[0] += news["hits"]
-        rows.single(families.MEMORY_LOOKUPS, "miss")[0] += news["lookups"] - news["hits"]
+        self._lookups.labels(*labels, "hit").inc(news["hits"])
+        self._lookups.labels(*labels, "miss").inc(news["lookups"] - news["hits"])
         for event in _MEMORY_EVENTS:
-            rows.single(families.MEMORY_EVENTS, event)[0] += news[event]
+            self._memory_events.labels(*labels, event).inc(news[event])
 
     def _news(self, source: object, counts: Mapping[str, int]) -> dict[str, int]:
         """Return how much a source has counted since it was asked last."""
@@ -183,94 +236,71 @@ class Metrics:
         self._counted[source] = dict(counts)
         return {name: count - before.get(name, 0) for name, count in counts.items()}
 
-    def _of(self, model: ModelVersion) -> _ModelRows:
+    def _of(self, model: ModelVersion) -> _ModelMetrics:
         found = self._models.get(model)
         if found is None:
-            found = self._models[model] = _ModelRows(model, self._counters, self._gauges)
-        return found
-
-
-class _ModelRows:
-    """The numbers of one model; those that every request needs are at hand."""
-
-    def __init__(self, model: ModelVersion, counters: CounterFile, gauges: CounterFile) -> None:
-        self._model = model
-        self._counters, self._gauges = counters, gauges
-        self._singles: dict[tuple[str, str], memoryview[float]] = {}
-        self.request_duration = self._row(families.REQUEST_DURATION)
-        self.queue_duration = self._row(families.QUEUE_DURATION)
-        self.compute_duration = self._row(families.COMPUTE_DURATION)
-        self.batch_size = self._row(families.BATCH_SIZE)
-
-    def single(self, family: Family, label: str = "") -> memoryview[float]:
-        """Return the row of a counter or a gauge, which has one number."""
-        found = self._singles.get((family.name, label))
-        if found is None:
-            found = self._singles[family.name, label] = self._row(family, label)
-        return found
-
-    def _row(self, family: Family, label: str = "") -> memoryview[float]:
-        file = self._gauges if family.kind == "gauge" else self._counters
-        key = (family.name, self._model.name, self._model.version)
-        return file.row((*key, label) if family.label else key, family.size)
-
-
-class _Sums(Collector):
-    """The sums over all workers, for prometheus-client."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterator[Metric]:
-        """Return every metric, with or without numbers."""
-        rows = _summed(self._folder)
-        for family in FAMILIES.values():
-            yield family.metric(
-                {key[1:]: row for key, row in rows.items() if key[0] == family.name}
+            labels = (model.name, model.version)
+            found = self._models[model] = _ModelMetrics(
+                request_duration=self._request_duration.labels(*labels),
+                queue_duration=self._queue_duration.labels(*labels),
+                compute_duration=self._compute_duration.labels(*labels),
+                batch_size=self._batch_size.labels(*labels),
+                requests={},
             )
+        return found
 
 
-def _summed(folder: Path) -> dict[Key, list[float]]:
-    """Return the numbers of all workers together, by family, model, version, and label."""
-    of_workers: dict[Key, list[list[float]]] = {}
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        for key, row in read_counters(path).items():
-            of_workers.setdefault(key, []).append(row)
-    return {key: FAMILIES[key[0]].joined_rows(rows) for key, rows in of_workers.items()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelMetrics:
+    """What every request for one model counts with, at hand: looking labels up takes longer."""
+
+    request_duration: Histogram
+    queue_duration: Histogram
+    compute_duration: Histogram
+    batch_size: Histogram
+    requests: dict[str, Counter]
 
 
-def _totals(rows: Mapping[Key, list[float]]) -> ModelTotals:
-    """Make a model's totals of its numbers by family and label."""
+def _durations(registry: CollectorRegistry, name: str, text: str) -> Histogram:
+    return Histogram(name, text, _MODEL, registry=registry, buckets=_SECONDS)
 
-    def by_label(family: Family) -> dict[str, int]:
-        return {key[1]: int(row[0]) for key, row in rows.items() if key[0] == family.name}
 
-    def count_and_sum(family: Family) -> tuple[int, float]:
-        row = rows.get((family.name,), [0.0])
-        return int(sum(row[:-1])), row[-1]
+def _gauge(registry: CollectorRegistry, name: str, text: str) -> Gauge:
+    """Return a gauge that is summed over the workers that live."""
+    return Gauge(name, text, _MODEL, registry=registry, multiprocess_mode="livesum")
 
-    queued, queue_s = count_and_sum(families.QUEUE_DURATION)
-    runs, computed = count_and_sum(families.BATCH_SIZE)
-    lookups, memory = by_label(families.MEMORY_LOOKUPS), None
+
+def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
+    """Make a model's totals of its samples by name and further label."""
+
+    def by_label(name: str) -> dict[str, int]:
+        return {key[1]: int(value) for key, value in values.items() if key[0] == name}
+
+    def count_and_sum(name: str) -> tuple[int, float]:
+        return int(values.get((f"{name}_count", ""), 0)), values.get((f"{name}_sum", ""), 0.0)
+
+    queued, queue_s = count_and_sum("inference_queue_duration_seconds")
+    runs, rows = count_and_sum("inference_batch_size")
+    lookups, memory = by_label("result_memory_lookups_total"), None
     if lookups:
         entries = sum(
-            rows.get((family.name,), [0.0])[0]
-            for family in (families.MEMORY_ENTRIES, families.SHARED_MEMORY_ENTRIES)
+            values.get((name, ""), 0.0)
+            for name in ("result_memory_entries", "result_memory_shared_entries")
         )
         memory = MemoryCounters(
             lookups=sum(lookups.values()),
             hits=lookups["hit"],
             entries=int(entries),
-            **by_label(families.MEMORY_EVENTS),
+            **by_label("result_memory_events_total"),
         )
     return ModelTotals(
-        requests=by_label(families.REQUESTS),
-        request_s=count_and_sum(families.REQUEST_DURATION)[1],
+        requests=by_label("inference_requests_total"),
+        request_s=count_and_sum("inference_request_duration_seconds")[1],
         queue_s=queue_s,
         queued=queued,
-        rows=int(computed),
+        rows=int(rows),
         runs=runs,
-        compute_s=count_and_sum(families.COMPUTE_DURATION)[1],
-        stages=by_label(families.STAGES),
+        compute_s=count_and_sum("inference_compute_duration_seconds")[1],
+        stages=by_label("cascade_stage_total"),
         memory=memory,
     )

@@ -21,9 +21,7 @@ from server.api_keys import KeyFile
 from server.app import create_app
 from server.http.authorisation import Authorise, KeyHolders
 from server.limits import ServerSettings
-from server.logs import LogSettings
-from server.processes.assignment import Assignment
-from server.processes.run_folder import RunFolder, temporary_run_folder
+from server.processes.run_folder import temporary_run_folder
 from server.serving.model_folder import scan_folders
 
 #: Of the deployment, in Ray Serve's configuration and status.
@@ -37,7 +35,7 @@ _EXIT_MARGIN_S = 5.0
 
 
 #: Settings of a server whose business here is Ray's, or the whole machine's.
-_NOT_A_REPLICAS = frozenset({"host", "port", "workers", "meter"})
+_NOT_A_REPLICAS = frozenset({"host", "port", "workers", "meter", "log_format"})
 
 
 class ReplicaArguments(BaseModel):
@@ -142,7 +140,7 @@ class Replica:
         """Answer a request, or live through the lifespan."""
         if scope["type"] == "lifespan":
             with temporary_run_folder() as folder:
-                self._app = self._worker(folder)
+                self._app = create_app(self._settings, self._folders, folder, self._authorise)
                 await self._app(scope, receive, send)
             return
         if self._app is None:
@@ -154,19 +152,3 @@ class Replica:
             await send(message)
 
         await self._app(scope, receive, send_with_name)
-
-    def _worker(self, folder: RunFolder) -> ASGIApp:
-        # Nobody listens on the address: the requests come through Ray.
-        settings = self._settings
-        assignment = Assignment(
-            slot=0,
-            workers=1,
-            folder=folder,
-            host=settings.host,
-            port=settings.port,
-            drain_s=settings.drain_s,
-            head_timeout_s=settings.requests.body_timeout_s,
-            max_message_bytes=settings.requests.max_body_bytes,
-            logs=LogSettings(),
-        )
-        return create_app(settings, self._folders, assignment, self._authorise)

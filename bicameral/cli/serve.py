@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from server.api_keys import KeyFile
-    from server.processes.assignment import Assignment
+    from server.processes.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +25,6 @@ def serve(
     /,
     *,
     settings: Annotated[ServerSettings | None, Parameter(name="*")] = None,
-    log_format: Literal["text", "json"] = "text",
-    log_requests: bool = False,
     tracing: bool = False,
 ) -> int:
     """Serve models over the Open Inference Protocol until interrupted.
@@ -37,8 +35,6 @@ def serve(
     Args:
         folders: Folders of models; by default those that ship with bicameral.
         settings: Where to listen, and what may be asked for.
-        log_format: Lines of text, or of JSON.
-        log_requests: Log every request.
         tracing: Send OpenTelemetry traces of requests to where the variables OTEL_* say, by default
             to a collector on this machine; needs the extra 'tracing'.
     """
@@ -50,23 +46,22 @@ def serve(
     from edge.shipped import weights_folder
     from server.api_keys import KeyFile
     from server.limits import available_processors
-    from server.logs import LogSettings, configure_logging
-    from server.processes.supervisor import Supervisor, SupervisorSettings
+    from server.logs import configure_logging
+    from server.processes.supervisor import SupervisorSettings, run_workers
     from server.serving.model_folder import scan_folders
 
     settings = settings or ServerSettings()
     folders = folders or (weights_folder(),)
     scan_folders(folders)  # refuses what is no folder before anything starts
     keys = None if settings.api_keys is None else KeyFile(settings.api_keys)
-    logs = LogSettings(format=log_format, requests=log_requests)
-    configure_logging(logs, "supervisor")
+    configure_logging(settings.log_format, "supervisor")
     if keys is None and not settings.local:
         _log.warning(
             "there are no API keys: whoever reaches %s may also load and unload models; 'bicameral "
             "keys new' makes one",
             settings.host,
         )
-    supervisor = Supervisor(
+    return run_workers(
         SupervisorSettings(
             host=settings.host,
             port=settings.port,
@@ -74,12 +69,11 @@ def serve(
             drain_s=settings.drain_s,
             head_timeout_s=settings.requests.body_timeout_s,
             max_message_bytes=settings.requests.max_body_bytes,
-            logs=logs,
+            log_format=settings.log_format,
             meter=settings.meter,
         ),
         partial(_worker_app, settings, folders, keys, tracing),
     )
-    return supervisor.run()
 
 
 def _worker_app(
@@ -87,7 +81,7 @@ def _worker_app(
     folders: tuple[Path, ...],
     keys: KeyFile | None,
     tracing: bool,
-    assignment: Assignment,
+    run_folder: RunFolder,
 ) -> ASGIApp:
     """Build a worker's application, in its process: the supervisor needs none of its libraries."""
     from server.app import create_app
@@ -97,7 +91,7 @@ def _worker_app(
     return create_app(
         settings,
         folders,
-        assignment,
+        run_folder,
         # As the supervisor has read them, so that a worker can begin while the file is broken.
         KeyHolders(keys) if keys else None,
         start_tracing() if tracing else None,

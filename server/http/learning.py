@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -13,8 +11,8 @@ from server.http.classify import PICTURE_REFUSALS
 from server.http.endpoint import Described, Endpoint, Handler
 from server.http.exchange import Request, json_answer
 from server.http.picture_body import picture_body_document, read_pictures
-from server.limits import LearningLimits
-from server.serving.lessons import Lesson, cannot_learn
+from server.limits import ServerSettings
+from server.serving.lessons import cannot_learn
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelVersion, ServedModel
 from server.serving.session_model import SessionModel
@@ -25,19 +23,6 @@ _CLASSES = "/v1/models/{model}/classes"
 #: A class's name may have a slash in it.
 _CLASS = f"{_CLASSES}/{{label:path}}"
 _LABEL = {"minLength": 1, "maxLength": _LONGEST_LABEL, "description": "Name of the class"}
-
-
-class TeachingControl(Protocol):
-    """Teaches models, in all processes."""
-
-    def lessons(self, model: ModelVersion) -> tuple[Lesson, ...]:
-        """Return what a version was taught, as `ReplicatedRepository.lessons`."""
-
-    async def teach(self, name: str, label: str, images: Any) -> None:
-        """Teach, as `ReplicatedRepository.teach`."""
-
-    async def forget(self, name: str, label: str | None = None) -> None:
-        """Forget, as `ReplicatedRepository.forget`."""
 
 
 class ClassAnswer(BaseModel):
@@ -62,42 +47,56 @@ class ClassesAnswer(BaseModel):
     classes: list[ClassAnswer]
 
 
-def learning_endpoints(
-    repository: ModelRepository, control: TeachingControl, limits: LearningLimits
-) -> list[Endpoint]:
+class TaughtAnswer(ClassesAnswer):
+    """What a model knows now, in the worker that answers.
+
+    Attributes:
+        others_follow_s: The other workers, and replicas that share the folder, begin to learn it
+            within this time.
+    """
+
+    others_follow_s: float
+
+
+def learning_endpoints(repository: ModelRepository, settings: ServerSettings) -> list[Endpoint]:
     """Return the endpoints.
 
     Args:
         repository: This worker's models.
-        control: Teaches models everywhere.
-        limits: Of what is taught.
+        settings: Limits of what is taught, and when the other workers follow.
     """
 
     async def read_classes(request: Request) -> Response:
         """Return the classes of a model that can learn, and how many examples it has of each."""
-        return _classes(_learner(repository.get(request.path["model"])), control)
+        answer = _classes(_learner(repository.get(request.path["model"])), repository)
+        return json_answer(answer.model_dump())
 
     async def teach(request: Request) -> Response:
         """Teach a model a class, or more of one, with one picture or several.
 
-        It is answered when all workers know it. What was learned ends with the server.
+        It is answered when this worker knows it; the others follow. What was learned is kept beside
+        the model.
         """
         model, label = request.path["model"], _label(request)
         _learner(repository.get(model))  # refused before its body is read
-        pictures = await read_pictures(request, limits.max_pictures)
+        pictures = await read_pictures(request, settings.learning.max_pictures)
         with repository.lease(model) as leased:
             try:
                 images = await _learner(leased).prepare(pictures)
             except DataError as error:
                 raise RequestError(415, str(error)) from error
-        await control.teach(model, label, images)
-        return _classes(_learner(repository.get(model)), control)
+        await repository.teach(model, label, images)
+        answer = TaughtAnswer(
+            **_classes(_learner(repository.get(model)), repository).model_dump(),
+            others_follow_s=settings.follow_s,
+        )
+        return json_answer(answer.model_dump())
 
     async def forget_all(request: Request) -> Response:
         """Let all versions of a model forget everything that they were taught."""
         model = request.path["model"]
         _learner(repository.get(model))
-        await control.forget(model)
+        await repository.forget(model)
         return Response(status_code=204)
 
     async def forget(request: Request) -> Response:
@@ -108,7 +107,7 @@ def learning_endpoints(
             raise RequestError(
                 404, f"model {model!r} has no class {label!r}; it has: {', '.join(known)}"
             )
-        await control.forget(model, label)
+        await repository.forget(model, label)
         return Response(status_code=204)
 
     return [
@@ -119,6 +118,14 @@ def learning_endpoints(
     ]
 
 
+_ANSWERS = {"GET": ClassesAnswer, "POST": TaughtAnswer, "DELETE": None}
+_REFUSALS = {
+    "GET": (400, 404, 503),
+    "POST": (*PICTURE_REFUSALS, 409),
+    "DELETE": (400, 404, 409, 503),
+}
+
+
 def _endpoint(method: str, path: str, handler: Handler) -> Endpoint:
     return Endpoint(
         method=method,
@@ -127,8 +134,8 @@ def _endpoint(method: str, path: str, handler: Handler) -> Endpoint:
         right="infer" if method == "GET" else "manage",
         described=Described(
             tag="learning",
-            answer=None if method == "DELETE" else ClassesAnswer,
-            refusals=PICTURE_REFUSALS if method == "POST" else (400, 404, 503),
+            answer=_ANSWERS[method],
+            refusals=_REFUSALS[method],
             body=picture_body_document(several=True) if method == "POST" else {},
             path={"label": _LABEL},
         ),
@@ -162,11 +169,11 @@ def _learner(model: ServedModel) -> SessionModel:
     return model
 
 
-def _classes(model: SessionModel, control: TeachingControl) -> Response:
+def _classes(model: SessionModel, repository: ModelRepository) -> ClassesAnswer:
     taught: dict[str, int] = {}
-    for lesson in control.lessons(ModelVersion(name=model.name, version=model.version)):
+    for lesson in repository.lessons(ModelVersion(name=model.name, version=model.version)):
         taught[lesson.label] = taught.get(lesson.label, 0) + lesson.count
-    answer = ClassesAnswer(
+    return ClassesAnswer(
         model=model.name,
         version=model.version,
         classes=[
@@ -174,4 +181,3 @@ def _classes(model: SessionModel, control: TeachingControl) -> Response:
             for label, count in (model.example_counts or {}).items()
         ],
     )
-    return json_answer(answer.model_dump())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -12,48 +13,63 @@ from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.http.open_inference import ModelControl
 from server.metrics import EXPOSITION_TYPE, Metrics
-from server.processes.worker_status import WorkerStatus
 
 
-class Workers(ModelControl, Protocol):
-    """All workers of a server."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The workers of a server.
 
-    def why_not_ready(self) -> str | None:
-        """Return why the server should get no requests; None: it should."""
+    Attributes:
+        why_not_ready: Says why the one that is asked should get no requests; None: it should.
+        pids: Lists the processes that serve.
+    """
 
-    def workers(self) -> dict[int, WorkerStatus]:
-        """Return the status of every worker that lives."""
+    why_not_ready: Callable[[], str | None]
+    pids: Callable[[], list[int]]
+
+
+class WorkerAnswer(BaseModel):
+    """A process that shares the port.
+
+    Attributes:
+        pid: Its number.
+    """
+
+    pid: int
 
 
 class WorkersAnswer(BaseModel):
     """The workers of a server.
 
     Attributes:
-        ready: Whether all of them live and serve the same models.
+        ready: Whether the one that answers has models that answer.
         reason: Why not; empty if so.
-        workers: Those that live.
+        workers: All that serve.
     """
 
     ready: bool
     reason: str
-    workers: list[WorkerStatus]
+    workers: list[WorkerAnswer]
 
 
 def describe_workers(workers: Workers) -> WorkersAnswer:
-    """Tell how all workers are."""
+    """Tell how the workers are."""
     reason = workers.why_not_ready()
     return WorkersAnswer(
         ready=reason is None,
         reason=reason or "",
-        workers=[status for _, status in sorted(workers.workers().items())],
+        workers=[WorkerAnswer(pid=pid) for pid in workers.pids()],
     )
 
 
-def management_endpoints(workers: Workers, metrics: Metrics) -> list[Endpoint]:
+def management_endpoints(
+    models: ModelControl, workers: Workers, metrics: Metrics
+) -> list[Endpoint]:
     """Return the endpoints.
 
     Args:
-        workers: Load and unload models, everywhere.
+        models: Loads and unloads models.
+        workers: The processes.
         metrics: What all of them did.
     """
 
@@ -63,17 +79,23 @@ def management_endpoints(workers: Workers, metrics: Metrics) -> list[Endpoint]:
         return Response(text, media_type=EXPOSITION_TYPE)
 
     async def read_workers(_: Request) -> Response:
-        """Return the processes that share the port, and what each of them has loaded so far."""
+        """Return the processes that share the port."""
         return json_answer(describe_workers(workers).model_dump(mode="json"))
 
     async def load(request: Request) -> Response:
-        """Load one version of a model in all workers; the highest one that is loaded is served."""
-        await workers.load(request.path["model"], request.path["version"])
+        """Load one version of a model; the highest one that is loaded is served.
+
+        The worker that answers has it; the others follow within the server's ``watch_s``.
+        """
+        await models.load(request.path["model"], request.path["version"])
         return Response(status_code=204)
 
     async def unload(request: Request) -> Response:
-        """Unload one version of a model in all workers; requests that use it are finished."""
-        await workers.unload(request.path["model"], request.path["version"])
+        """Unload one version of a model; requests that use it are finished.
+
+        The worker that answers has done so; the others follow within the server's ``watch_s``.
+        """
+        await models.unload(request.path["model"], request.path["version"])
         return Response(status_code=204)
 
     change = "/v1/models/{model}/versions/{version}"

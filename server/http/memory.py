@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Protocol
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -13,13 +12,6 @@ from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.cascade_model import CascadeModel
 from server.serving.repository import ModelRepository
-
-
-class MemoryControl(Protocol):
-    """Makes memories forget, in all processes."""
-
-    async def clear_memory(self, name: str, namespace: str | None = None) -> None:
-        """Forget, as `ReplicatedRepository.clear_memory`."""
 
 
 class CountersAnswer(BaseModel):
@@ -53,12 +45,11 @@ class MemoryAnswer(BaseModel):
     counters: CountersAnswer
 
 
-def memory_endpoints(repository: ModelRepository, control: MemoryControl) -> list[Endpoint]:
+def memory_endpoints(repository: ModelRepository) -> list[Endpoint]:
     """Return the endpoints.
 
     Args:
         repository: This worker's models.
-        control: Clears memories everywhere.
     """
 
     async def read_memory(request: Request) -> Response:
@@ -79,8 +70,12 @@ def memory_endpoints(repository: ModelRepository, control: MemoryControl) -> lis
         return json_answer(answer.model_dump())
 
     async def clear_memory(request: Request) -> Response:
-        """Forget everything that all versions of a model remember, in all workers."""
-        await control.clear_memory(request.path["model"])
+        """Forget everything that all versions of a model remember.
+
+        The worker that answers has done so, and a memory on a server is empty; the memories of the
+        other workers follow within the server's ``watch_s``.
+        """
+        await repository.clear_memory(request.path["model"])
         return Response(status_code=204)
 
     return [

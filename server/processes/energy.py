@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from prometheus_client import CollectorRegistry, Counter
 
 from edge.energy.clock import Clock, Repetition, SystemClock
 from edge.energy.meter import Meter, NoMeter
 from edge.energy.recorder import EnergyRecorder
-from server import metric_families as families
-from server.counter_file import CounterFile, energy_path
 
 _log = logging.getLogger(__name__)
 
@@ -27,15 +26,20 @@ class EnergySampling:
     meter there are no counters at all: no data is not 0 J.
     """
 
-    def __init__(self, folder: Path, meter: Meter | NoMeter, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        meter: Meter | NoMeter,
+        registry: CollectorRegistry | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         """Prepare; nothing is read yet.
 
         Args:
-            folder: Of the server's counters.
             meter: The meter, or why there is none.
+            registry: Where to count.
             clock: What time it is.
         """
-        self._folder = folder
+        self._registry = registry or CollectorRegistry()
         self._clock = clock or SystemClock()
         self._recorder = EnergyRecorder(meter, clock=self._clock)
         self._windows: Repetition | None = None
@@ -47,9 +51,18 @@ class EnergySampling:
             return self
         info = meter.info
         _log.info("joules are those of %s: %s", info.source, info.covers)
-        file = CounterFile(energy_path(self._folder))
-        self._joules = file.row((families.ENERGY.name, info.name), 1)
-        self._untrusted_s = file.row((families.UNTRUSTED_ENERGY.name, info.name), 1)
+        self._joules = Counter(
+            "inference_energy_joules_total",
+            "Energy of the machine, as far as the meter covers it; not of the models alone.",
+            ["meter"],
+            registry=self._registry,
+        ).labels(info.name)
+        self._untrusted_s = Counter(
+            "inference_energy_untrusted_seconds_total",
+            "Time whose energy is not counted, because the readings could not be trusted.",
+            ["meter"],
+            registry=self._registry,
+        ).labels(info.name)
         self._recorder.__enter__()
         self._recorder.begin()
         self._windows = self._clock.every(
@@ -72,7 +85,7 @@ class EnergySampling:
         self._recorder.begin()
         energy = window.energy
         if energy.valid and energy.value is not None:
-            self._joules[0] += energy.value
+            self._joules.inc(energy.value)
         else:
             _log.debug("a window of %.1f s has no joules: %s", window.duration_s, energy.reason)
-            self._untrusted_s[0] += window.duration_s
+            self._untrusted_s.inc(window.duration_s)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with answers in one piece and a limit on the time for a request's head.
+"""uvicorn's protocols: answers in one piece, heads that arrive in time, episodes that may end.
 
 uvicorn writes head and body of an answer one after the other, each with a system call and a packet
 of its own. Putting them together saves an eighth of the server's processor time for a tiny network
@@ -9,18 +9,26 @@ leaves no half answers. And uvicorn waits for the rest of a head as long as the 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    from server.processes.worker import WorkerConfig
+
+#: Set when this process has begun to end, so that answers without an end find theirs.
+ENDING: Final = Event()
 
 #: Larger answers are not copied together.
 _LARGEST_COPY_BYTES = 64 << 10
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection. A subclass sets the time for a head, see `http_protocol`."""
+    """One connection."""
 
-    head_timeout_s: float
+    config: WorkerConfig
     _head_timer: asyncio.TimerHandle | None = None
     _upgraded = False
 
@@ -50,8 +58,14 @@ class HttpProtocol(HttpToolsProtocol):
         # as an idle connection may last.
         self._unset_keepalive_if_required()
 
+    def shutdown(self) -> None:
+        """Finish what was begun; the server ends."""
+        ENDING.set()
+        super().shutdown()
+
     def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
+        timeout_s = self.config.head_timeout_s
+        self._head_timer = self.loop.call_later(timeout_s, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -59,13 +73,16 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-def http_protocol(head_timeout_s: float) -> type[HttpProtocol]:
-    """Return the protocol for uvicorn.
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection, on which a server that ends lets an episode go on for a while."""
 
-    Args:
-        head_timeout_s: How long a head may take to arrive; the connection is closed afterwards.
-    """
-    return type("LimitedHttpProtocol", (HttpProtocol,), {"head_timeout_s": head_timeout_s})
+    def shutdown(self) -> None:
+        """Go on where a connection is in use; uvicorn cancels its task when the time is over.
+
+        uvicorn itself would close it at once, in the middle of whatever its client does.
+        """
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()
 
 
 class _OnePiece:

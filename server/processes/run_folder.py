@@ -28,28 +28,56 @@ class RunFolder:
     path: Path
 
     @property
-    def desired_state(self) -> Path:
-        """What every worker should serve."""
-        return self.path / "desired.json"
-
-    @property
     def metrics(self) -> Path:
         """Folder of the workers' counters."""
         return self.path / "metrics"
 
     @property
-    def lessons(self) -> Path:
-        """Folder of the examples that models were taught; made when there are any."""
-        return self.path / "lessons"
+    def workers(self) -> Path:
+        """Folder with a file for each worker that serves, named by its process."""
+        return self.path / "workers"
+
+    @property
+    def served(self) -> Path:
+        """There once a worker has begun to serve."""
+        return self.path / "served"
+
+    @property
+    def notes(self) -> Path:
+        """Folder of what the workers tell each other, see `server.serving.notes`."""
+        return self.path / "notes"
 
     @property
     def live(self) -> Path:
         """Folder of what running episodes look like; made when somebody watches."""
         return self.path / "live"
 
-    def status(self, slot: int) -> Path:
-        """What the worker of a slot does; absent while there is none."""
-        return self.path / f"worker-{slot}.json"
+    def count_there(self) -> None:
+        """Let prometheus-client count there, in this process and those that it starts."""
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.metrics)
+
+    @contextmanager
+    def registered(self) -> Iterator[None]:
+        """List this process among the workers meanwhile."""
+        file = self.workers / str(os.getpid())
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    def worker_pids(self) -> list[int]:
+        """Return the processes of all workers that serve."""
+        return sorted(int(file.name) for file in self.workers.iterdir())
+
+    def forget_worker(self, pid: int) -> None:
+        """Remove what a dead worker had at the moment; what it counted stays."""
+        from prometheus_client.multiprocess import mark_process_dead
+
+        (self.workers / str(pid)).unlink(missing_ok=True)
+        for shown in self.live.glob(f"*.{pid}-*"):
+            shown.unlink(missing_ok=True)
+        mark_process_dead(pid, str(self.metrics))  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -71,6 +99,7 @@ def temporary_run_folder(parent: Path | None = None) -> Iterator[RunFolder]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         folder = RunFolder(path=path)
         folder.metrics.mkdir()
+        folder.workers.mkdir()
         yield folder
     finally:
         os.close(handle)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from bicameral.errors import MachineError
 from edge.energy.discovery import find_meter
-from server.logs import LogSettings
-from server.processes.assignment import AppFactory, Assignment
-from server.processes.energy import EnergySampling
-from server.processes.ports import reserve_port
-from server.processes.restart_policy import RestartPolicy
+from server.logs import LogFormat
+from server.processes.listening import listen
 from server.processes.run_folder import RunFolder, temporary_run_folder
-from server.processes.signals import StopSignals
-from server.processes.worker_process import WorkerProcess
+from server.processes.worker import WorkerConfig
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +31,12 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NU
 
 #: What a worker may need to end beyond the time for its requests.
 _EXIT_MARGIN_S = 5.0
+
+_LOOK_EVERY_S = 0.5
+
+#: Makes the application of one worker. It crosses into the new process, so it is a function of a
+#: module, or a `functools.partial` of one.
+AppFactory = Callable[[RunFolder], "ASGIApp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +48,12 @@ class SupervisorSettings:
         port: TCP port; 0: any free one.
         workers: Number of processes, at least 1.
         drain_s: How long workers wait for accepted requests at the end.
-        logs: How all processes log.
+        log_format: How all processes log.
         head_timeout_s: How long the head of a request may take to arrive.
         max_message_bytes: Size of a WebSocket's message; a longer one ends its connection.
-        hang_s: A worker without a sign of life for so long is killed. Nothing should keep its event
-            loop busy for a second, but a machine that is short of memory or processors may.
+        hang_s: A worker whose event loop does nothing for so long, and for `drain_s`, is replaced.
+            Nothing should keep it busy for a second, but a machine that is short of memory or
+            processors may.
         meter: The meter of energy, an argument of `edge.energy.discovery.find_meter`.
     """
 
@@ -51,135 +61,143 @@ class SupervisorSettings:
     port: int
     workers: int
     drain_s: float
-    logs: LogSettings
+    log_format: LogFormat
     head_timeout_s: float = 10.0
     max_message_bytes: int = 32 << 20
     hang_s: float = 60.0
     meter: str = "none"
 
 
-class Supervisor:
-    """Runs in the process that was started by hand; serves nothing itself."""
+def run_workers(settings: SupervisorSettings, factory: AppFactory) -> int:
+    """Serve until SIGTERM or SIGINT, in the process that was started by hand. For the main thread.
 
-    def __init__(self, settings: SupervisorSettings, factory: AppFactory) -> None:
-        """Prepare; nothing is started.
+    The first signal makes the workers accept no more connections, finish what they have accepted,
+    for at most ``drain_s``, and end. A second one ends everything at once. SIGHUP replaces the
+    workers one after the other.
 
-        Args:
-            settings: What to keep running.
-            factory: Makes the application of each worker, in its process.
-        """
-        self._settings = settings
-        self._factory = factory
+    Args:
+        settings: What to keep running.
+        factory: Makes the application of each worker, in its process.
 
-    def run(self) -> int:
-        """Serve until SIGTERM or SIGINT. For the main thread.
+    Returns:
+        Exit code: 0 after all workers have ended by themselves, 1 if one had to be killed,
+        128 + N after a second signal N.
 
-        The first signal makes the workers accept no more connections, finish what they have
-        accepted, for at most ``drain_s``, and end. A second one ends everything at once.
+    Raises:
+        ConfigError: If the port cannot be had.
+        MachineError: If a worker ends before the first one has begun to serve.
+        UserError: If there is no such meter.
+    """
+    meter = find_meter(settings.meter)
+    for name in _ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    with listen(settings.host, settings.port) as listener, temporary_run_folder() as folder:
+        folder.count_there()
+        # It imports prometheus-client, which looks by then where to count.
+        from server.processes.energy import EnergySampling
 
-        Returns:
-            Exit code: 0 after all workers have ended by themselves, 1 if one had to be killed,
-            128 + N after a second signal N.
-
-        Raises:
-            ConfigError: If the port cannot be had.
-            MachineError: If a worker ends before the first one has begun to serve.
-            UserError: If there is no such meter.
-        """
-        settings = self._settings
-        meter = find_meter(settings.meter)
-        for name in _ONE_THREAD:
-            os.environ.setdefault(name, "1")
-        with (
-            reserve_port(settings.host, settings.port) as reserved,
-            temporary_run_folder() as folder,
-            StopSignals() as signals,
-            EnergySampling(folder.metrics, meter),
-        ):
-            port = int(reserved.getsockname()[1])
-            workers = [self._worker(slot, port, folder) for slot in range(settings.workers)]
-            _log.info(
-                "process %d starts %d workers on http://%s:%d",
-                os.getpid(),
-                len(workers),
-                settings.host,
-                port,
-            )
-            try:
-                self._keep_running(workers, signals)
-                return self._drain(workers, signals)
-            finally:
-                for worker in workers:
-                    worker.kill()
-
-    def _worker(self, slot: int, port: int, folder: RunFolder) -> WorkerProcess:
-        settings = self._settings
-        assignment = Assignment(
-            slot=slot,
+        port = int(listener.getsockname()[1])
+        _log.info(
+            "process %d starts %d workers on http://%s:%d",
+            os.getpid(),
+            settings.workers,
+            settings.host,
+            port,
+        )
+        config = WorkerConfig(
+            factory,
+            folder,
             workers=settings.workers,
-            folder=folder,
-            host=settings.host,
-            port=port,
             drain_s=settings.drain_s,
+            hang_s=settings.hang_s,
             head_timeout_s=settings.head_timeout_s,
             max_message_bytes=settings.max_message_bytes,
-            logs=settings.logs,
+            log_format=settings.log_format,
         )
-        return WorkerProcess(assignment, self._factory, RestartPolicy(), settings.hang_s)
+        with EnergySampling(meter):
+            supervisor = _Supervisor(config, [listener])
+            supervisor.run()
+            return supervisor.exit_code
 
-    def _keep_running(self, workers: Sequence[WorkerProcess], signals: StopSignals) -> None:
-        while not signals.received:
-            for worker in workers:
-                exit_code = worker.look()
-                if exit_code is not None:
-                    self._note_death(worker, exit_code, workers)
-                worker.start_if_due()
-            due_s = min(worker.due_s() for worker in workers)
-            _wait(workers, signals, due_s)
-        _log.info(
-            "%s: no further connections; finishing what was accepted, for at most %g s",
-            signal.Signals(signals.received[0]).name,
-            self._settings.drain_s,
-        )
 
-    def _note_death(
-        self, worker: WorkerProcess, exit_code: int, workers: Sequence[WorkerProcess]
-    ) -> None:
-        if not any(each.has_served for each in workers):
-            # It would die again and again of whatever it died of.
-            raise MachineError(
-                worker.failure
-                or f"{worker.name} ended with exit code {exit_code} before it could serve; its log "
-                "above should say why"
-            )
-        _log.error(
-            "%s ended with exit code %d%s; it is replaced in %.1f s",
-            worker.name,
-            exit_code,
-            f": {worker.failure}" if worker.failure else "",
-            max(0.0, worker.due_s() - time.monotonic()),
-        )
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor, which ends in time, and gives up only if nothing ever worked."""
 
-    def _drain(self, workers: Sequence[WorkerProcess], signals: StopSignals) -> int:
-        for worker in workers:
-            worker.terminate()
-        give_up_s = time.monotonic() + self._settings.drain_s + _EXIT_MARGIN_S
-        while any(worker.alive for worker in workers):
-            if len(signals.received) > 1:
+    config: WorkerConfig
+
+    def __init__(self, config: WorkerConfig, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.exit_code = 0
+        self._stops: list[int] = []
+
+    def run(self) -> None:
+        """Keep the workers running until a signal, then end them."""
+        self.init_processes()
+        try:
+            while not self.should_exit.wait(_LOOK_EVERY_S):
+                self.handle_signals()
+                self.keep_subprocess_alive()
+            for listener in self.sockets:
+                listener.close()  # or connections would wait for somebody to accept them
+            self.terminate_all()
+            self.join_all()
+        finally:
+            for process in self.processes:
+                if process.exitcode is None:
+                    process.kill()
+                    process.process.join()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that ended or hang.
+
+        Raises:
+            MachineError: If none has served yet: it would die again and again of the same.
+        """
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.is_alive(self.config.timeout_worker_healthcheck):
+                continue
+            process.kill()  # it may only not answer
+            process.process.join()
+            ended = f"worker {process.pid} ended with exit code {process.exitcode}"
+            if not self.config.folder.served.exists():
+                raise MachineError(f"{ended} before it could serve; its log above should say why")
+            _log.error("%s and is replaced", ended)
+            self.config.folder.forget_worker(process.pid or 0)
+            replacement = Process(self.config, self.sockets)
+            replacement.start()
+            self.processes[index] = replacement
+
+    def handle_int(self) -> None:
+        """End; the second time, at once."""
+        self._stop(signal.SIGINT)
+
+    def handle_term(self) -> None:
+        """End; the second time, at once."""
+        self._stop(signal.SIGTERM)
+
+    def join_all(self) -> None:
+        """Wait until the workers have ended, but not for ever."""
+        give_up_s = time.monotonic() + self.config.drain_s + _EXIT_MARGIN_S
+        while alive := [each.process for each in self.processes if each.exitcode is None]:
+            self.handle_signals()
+            if len(self._stops) > 1:
                 _log.warning("a second signal: the workers are killed")
-                return 128 + signals.received[1]
+                self.exit_code = 128 + self._stops[1]
+                return
             if time.monotonic() >= give_up_s:
                 _log.error("workers that did not end in time are killed")
-                return 1
-            _wait(workers, signals, give_up_s)
-            for worker in workers:
-                worker.look()
-        return 0
+                self.exit_code = 1
+                return
+            wait([process.sentinel for process in alive], _LOOK_EVERY_S)
 
-
-def _wait(workers: Sequence[WorkerProcess], signals: StopSignals, until_s: float) -> None:
-    """Wait until something happens to a worker, a signal comes, or it is time."""
-    waitables = [waitable for worker in workers for waitable in worker.waitables()]
-    timeout_s = None if until_s == float("inf") else max(0.0, until_s - time.monotonic())
-    wait([*waitables, signals], timeout_s)  # type: ignore[list-item] # it has a fileno
-    signals.heard()
+    def _stop(self, number: int) -> None:
+        if not self._stops:
+            _log.info(
+                "%s: no further connections; finishing what was accepted, for at most %g s",
+                signal.Signals(number).name,
+                self.config.drain_s,
+            )
+        self._stops.append(number)
+        self.should_exit.set()

@@ -1,130 +1,115 @@
-"""One worker process: uvicorn on its share of the port, with signs of life for the supervisor."""
+"""One worker process: uvicorn on the server's socket, which ends itself if it hangs."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import faulthandler
 import logging
 import math
+import multiprocessing
+import os
 import signal
-import socket
-from collections.abc import Iterator
-from multiprocessing.connection import Connection
-from types import FrameType
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from bicameral.errors import BicameralError
-from server.logs import configure_logging
-from server.processes.assignment import AppFactory, Assignment
-from server.processes.http_protocol import http_protocol
-from server.processes.ports import bind_shared
-from server.processes.websocket_protocol import WebSocketProtocol
-from server.processes.worker_status import remove_status
+from server.logs import LogFormat, configure_logging
+from server.processes.http_protocol import HttpProtocol, WebSocketProtocol
+from server.processes.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _log = logging.getLogger(__name__)
 
-#: What a worker tells its supervisor: it accepts connections; it is alive; why it gave up.
-SERVING, ALIVE, FAILED = b"serving", b"alive", b"failed:"
+#: Time between two signs of life, in whole seconds.
+_ALIVE_EVERY_S = 1
 
-#: Time between two signs of life.
-ALIVE_EVERY_S = 2.0
+#: A process that does not answer its supervisor for so long is killed. It answers from a thread of
+#: its own, but not before it has imported what it is started with.
+_ANSWER_S = 30
 
 #: uvicorn closes a connection that was idle for so long. Its own default of 5 s makes clients that
 #: keep connections in a pool run into closed ones; this is nginx's.
 _IDLE_CONNECTION_S = 75
 
-#: Exit code of a worker that could not begin; the supervisor has the reason.
-FAILED_EXIT_CODE = 3
+
+class WorkerConfig(uvicorn.Config):
+    """What every worker is told; it crosses into the new process.
+
+    Attributes:
+        folder: Where the workers meet.
+        drain_s: How long to wait for accepted requests at the end.
+        head_timeout_s: How long the head of a request may take to arrive.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a worker is told
+        self,
+        factory: Callable[[RunFolder], ASGIApp],
+        folder: RunFolder,
+        *,
+        workers: int,
+        drain_s: float,
+        hang_s: float,
+        head_timeout_s: float,
+        max_message_bytes: int,
+        log_format: LogFormat,
+    ) -> None:
+        super().__init__(
+            partial(_make_app, factory, folder, log_format),
+            factory=True,
+            loop="uvloop",
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            ws_max_size=max_message_bytes,
+            # Pictures hardly become smaller, at several milliseconds each.
+            ws_per_message_deflate=False,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            workers=workers,
+            timeout_keep_alive=_IDLE_CONNECTION_S,
+            timeout_graceful_shutdown=math.ceil(drain_s),
+            timeout_worker_healthcheck=_ANSWER_S,
+            # While it finishes what it accepted it gives no signs of life.
+            callback_notify=partial(_show_life, folder, hang_s + drain_s),
+            timeout_notify=_ALIVE_EVERY_S,
+        )
+        self.folder = folder
+        self.drain_s = drain_s
+        self.head_timeout_s = head_timeout_s
 
 
-def run_worker(assignment: Assignment, factory: AppFactory, supervisor: Connection) -> None:
-    """Serve until SIGTERM; the main function of a worker process.
-
-    On SIGTERM it accepts no more connections, finishes the requests that it has begun to read, for
-    at most `Assignment.drain_s`, and returns. It does the same if its supervisor dies.
-
-    Args:
-        assignment: Its place.
-        factory: Makes its application.
-        supervisor: The writing end of a pipe to the supervisor.
+def _make_app(
+    factory: Callable[[RunFolder], ASGIApp], folder: RunFolder, log_format: LogFormat
+) -> ASGIApp:
+    """Make the application, in the worker's process.
 
     Raises:
-        SystemExit: 3 if it could not begin.
+        SystemExit: If it cannot be made; the log says why.
     """
-    configure_logging(assignment.logs, f"worker-{assignment.slot}")
+    configure_logging(log_format, f"worker-{os.getpid()}")
     try:
-        listener = bind_shared(assignment.host, assignment.port)
-        app = factory(assignment)
+        return factory(folder)
     except BicameralError as error:
-        supervisor.send_bytes(FAILED + str(error).encode())
-        raise SystemExit(FAILED_EXIT_CODE) from None
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http=http_protocol(assignment.head_timeout_s),
-        ws=WebSocketProtocol,
-        ws_max_size=assignment.max_message_bytes,
-        # Pictures hardly become smaller, at several milliseconds each.
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=_IDLE_CONNECTION_S,
-        timeout_graceful_shutdown=math.ceil(assignment.drain_s),
-    )
-    _WorkerServer(config, assignment, supervisor).run(sockets=[listener])
+        _log.error("this worker cannot begin: %s", error)
+        raise SystemExit(STARTUP_FAILURE) from None
 
 
-class _WorkerServer(uvicorn.Server):
-    """uvicorn's server, which obeys its supervisor alone and tells it how it is."""
+async def _show_life(folder: RunFolder, hang_s: float) -> None:
+    """Put off the end of this process; called again and again on the event loop of one that serves.
 
-    def __init__(
-        self, config: uvicorn.Config, assignment: Assignment, supervisor: Connection
-    ) -> None:
-        super().__init__(config)
-        self._assignment = assignment
-        self._supervisor = supervisor
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop."""
-        signs = asyncio.create_task(self._show_life())
-        try:
-            await super().serve(sockets)
-        finally:
-            signs.cancel()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen."""
-        await super().startup(sockets)
-        self._tell(SERVING)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, finish what was accepted, stop the application."""
-        remove_status(self._assignment.folder, self._assignment.slot)  # the server is not ready
-        await super().shutdown(sockets)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM; what a terminal sends to all is the supervisor's business."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._stop)
-        yield
-
-    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self.should_exit = True
-
-    async def _show_life(self) -> None:
-        while True:
-            await asyncio.sleep(ALIVE_EVERY_S)
-            self._tell(ALIVE)
-
-    def _tell(self, what: bytes) -> None:
-        try:
-            self._supervisor.send_bytes(what)
-        except OSError:
-            if not self.should_exit:
-                _log.error("the supervisor is gone, so this worker stops")
-            self.should_exit = True
+    If it is not called in time, the process says where it hangs, ends, and is replaced. If its
+    supervisor is gone, it ends in good order.
+    """
+    folder.served.touch()
+    faulthandler.dump_traceback_later(hang_s, exit=True)
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None and not supervisor.is_alive():
+        _log.error("the supervisor is gone, so this worker stops")
+        signal.raise_signal(signal.SIGTERM)

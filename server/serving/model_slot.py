@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 from server.serving.lessons import Lesson
 from server.serving.model_folder import FoundModel, Revision, revision_of
+from server.serving.notes import Order
+from server.serving.served_model import ModelVersion
 
 ModelState = Literal["READY", "LOADING", "UNAVAILABLE"]
 
@@ -41,8 +44,9 @@ class ModelSlot:
         status: State and reason; one value, so that nobody can read half a change.
         seen: Its files as they were when it was last loaded, or left alone.
         failed: Whether it could not be loaded from these files.
-        withdrawn: Whether it was unloaded by request, so that it does not come back by itself.
+        ordered: What was asked of it by request; unloaded so, it does not come back by itself.
         glimpsed: Its files as they were at the last look into the folders; None: not looked at.
+        lessons: Files of what it was taught, as they were when it was last loaded, or left alone.
         taught: What it had been taught at run time when it was last loaded.
     """
 
@@ -50,9 +54,20 @@ class ModelSlot:
     status: tuple[ModelState, str] = NOT_LOADED
     seen: Revision | None = None
     failed: bool = False
-    withdrawn: bool = False
+    ordered: Order | None = None
     glimpsed: Revision | None = None
+    lessons: list[Path] = field(default_factory=list)
     taught: tuple[Lesson, ...] = ()
+
+    @property
+    def version(self) -> ModelVersion:
+        """Its name and version for requests."""
+        return ModelVersion(name=self.found.name, version=self.found.version)
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was unloaded by request."""
+        return self.ordered == "unload"
 
     def look(self) -> bool:
         """Look at its files; return whether they are as they were at the last look.

@@ -1,4 +1,8 @@
-"""The models of a server: found in folders, loaded, replaced and unloaded while others answer.
+"""The models of a worker: found in folders, loaded, replaced and unloaded while others answer.
+
+What a worker is asked to load, unload, teach or forget it does itself first, so that a broken model
+is an answer and nothing more, and leaves a note or a lesson beside the model. The other workers,
+replicas on a shared volume, and whoever takes a dead one's place follow when they look next.
 
 A model that cannot be loaded stays in the index with its reason and concerns nobody else. A model
 is warm before the first request can reach it, and is closed after the last one has left it. Names
@@ -8,27 +12,32 @@ from requests are only ever compared with those that were found: no path is made
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bicameral.errors import BicameralError, unknown_name
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.errors import unknown_name
 from server.errors import RequestError
-from server.serving.footprint import return_free_memory
+from server.limits import LearningLimits
+from server.serving.cascade_model import CascadeModel, ServedMemory
 from server.serving.lessons import Lesson
-from server.serving.loaded_models import LoadedModel, LoadedModels
-from server.serving.loading import load_served_model
+from server.serving.loaded_models import LoadedModel
 from server.serving.model_folder import (
     revision_of,
     scan_folders,
     version_order,
 )
+from server.serving.model_loader import ModelLoader
 from server.serving.model_slot import NOT_LOADED, READY, IndexEntry, ModelSlot
+from server.serving.notes import Notes, Order
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
+from server.serving.teaching import Teaching
 
-_log = logging.getLogger(__name__)
+_UNLOADED = "unloaded by request"
 
 #: Characters of a name, see `server.serving.model_folder`.
 _LONGEST_NAME = 128
@@ -42,7 +51,13 @@ class ModelRepository:
     """
 
     def __init__(
-        self, folders: Sequence[Path], parts: ServingParts, *, drain_s: float = 10.0
+        self,
+        folders: Sequence[Path],
+        parts: ServingParts,
+        *,
+        drain_s: float = 10.0,
+        notes: Path | None = None,
+        learning: LearningLimits | None = None,
     ) -> None:
         """Remember where to look; `start` looks.
 
@@ -50,22 +65,31 @@ class ModelRepository:
             folders: Folders of models, see `server.serving.model_folder`.
             parts: What all models share.
             drain_s: How long unloading waits for the requests that use a model.
+            notes: The folder that all workers of this server share; None: there is one.
+            learning: What models may be taught.
         """
         self._folders = tuple(folders)
         self._parts = parts
-        self._drain_s = drain_s
+        self._notes = Notes(notes)
         self._slots: dict[str, dict[str, ModelSlot]] = {}
-        #: What each version shall know beside its files whenever it is loaded.
-        self._lessons: dict[ModelVersion, tuple[Lesson, ...]] = {}
-        self._loaded = LoadedModels()
+        self._loader = ModelLoader(parts, drain_s)
+        self._loaded = self._loader.loaded
+        self._teaching = Teaching(self._loader, learning or LearningLimits())
+        #: When memories were cleared, as far as this worker has followed.
+        self._cleared_ns: dict[str, int] = {}
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._started = False
 
     @property
     def ready(self) -> bool:
         """Whether the start is over and at least one model answers."""
-        return self._started and len(self._loaded) > 0
+        return self.why_not_ready() is None
+
+    def why_not_ready(self) -> str | None:
+        """Return why this worker should get no requests; None: the start is over, models answer."""
+        if not self._loader.started:
+            return "the models are being loaded"
+        return None if len(self._loaded) else "no model is loaded"
 
     async def start(self) -> None:
         """Load the highest version of every model; of one that is broken, the next lower one.
@@ -74,7 +98,7 @@ class ModelRepository:
             ConfigError: If a folder cannot be read.
         """
         await self.refresh()
-        self._started = True
+        self._loader.started = True
 
     def get(self, name: str, version: str | None = None) -> ServedModel:
         """Return a loaded model, for a look at it; whoever runs it takes a `lease`.
@@ -153,15 +177,75 @@ class ModelRepository:
         """
         await self._apart(partial(self._unload_by_request, name, version))
 
-    async def teach(self, model: ModelVersion, lessons: Sequence[Lesson]) -> None:
-        """Let a version know these lessons and no others, now and whenever it is loaded again.
+    async def teach(self, name: str, label: str, images: NDArray[np.uint8]) -> None:
+        """Teach the served version of a model a class, or more of one; others follow.
 
-        It goes on if the caller is cancelled. Until it knows them, it answers as before.
+        It goes on if the caller is cancelled. Until it knows them, it answers as before. What was
+        learned stays when the model is unloaded and the server ends.
+
+        Args:
+            name: Its name.
+            label: The class.
+            images: Canonical images (N, height, width, C) uint8, N at least 1.
 
         Raises:
-            RequestError: 400 with the reason if it cannot learn them; it stays as it was.
+            RequestError: 404 and 503 as `get`; 400 if it cannot learn them; 409 if its folder
+                cannot be written; 413 if there is no room for them.
         """
-        await self._apart(partial(self._teach, model, tuple(lessons)))
+
+        async def teach() -> None:
+            version = self.get(name).version
+            slot = self._slots[name][version]
+            await self._teaching.teach(slot, self._all_slots(), label, images)
+
+        await self._apart(teach)
+
+    async def forget(self, name: str, label: str | None = None) -> None:
+        """Let all versions of a model forget what they were taught; others follow.
+
+        It goes on if the caller is cancelled.
+
+        Args:
+            name: Its name.
+            label: The class; None: all.
+
+        Raises:
+            RequestError: 404 and 503 as `get`; 409 if its folder cannot be written.
+        """
+
+        async def forget() -> None:
+            self.get(name)
+            for slot in self._slots[name].values():
+                await self._teaching.forget(slot, label)
+
+        await self._apart(forget)
+
+    def lessons(self, model: ModelVersion) -> tuple[Lesson, ...]:
+        """Return what a version was taught at run time, in order, as far as it knows by now."""
+        slot = self._slots.get(model.name, {}).get(model.version)
+        return () if slot is None else slot.taught
+
+    async def clear_memory(self, name: str) -> None:
+        """Forget what the memories of a cascade hold, all versions of it; other workers follow.
+
+        It goes on if the caller is cancelled.
+
+        Raises:
+            RequestError: 404 and 503 as `get`; 400 if it has no memory.
+            MachineError: If the memory is on a server that does not answer.
+        """
+
+        async def clear() -> None:
+            self.get(name)
+            memories = self._memories(name)
+            if not memories:
+                raise RequestError(400, f"model {name!r} has no result memory")
+            for memory in memories:
+                await memory.clear(None)
+            await asyncio.to_thread(self._notes.note_clear, name)
+            self._cleared_ns[name] = self._notes.cleared_ns(name)
+
+        await self._apart(clear)
 
     async def refresh(self) -> None:
         """Look into the folders and follow what has changed there.
@@ -179,10 +263,13 @@ class ModelRepository:
         """
         await self._apart(self._follow_folders)
 
+    async def follow(self) -> None:
+        """Follow what other workers and replicas were asked, but no other change in the folders."""
+        await self._apart(self._follow_others)
+
     async def close(self) -> None:
-        """Unload everything."""
-        for model in self.models():
-            await self.unload(model.name, model.version)
+        """Unload everything here; the other workers stay as they are."""
+        await self._apart(self._unload_all)
         self._parts.decoder.close()
 
     async def _apart(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -203,38 +290,76 @@ class ModelRepository:
             task.exception()  # or asyncio complains where the caller has gone
 
     async def _load_by_request(self, name: str, version: str | None) -> None:
-        await self._scan()
+        await self._follow_others()  # what was asked before comes first
         slots = self._known(name, version)
         chosen = max(slots, key=version_order) if version is None else version
         slot = slots[chosen]
-        slot.withdrawn = False
-        if not await self._load(slot, retry=True):
+        if not await self._loader.load(slot, retry=True):
             raise RequestError(
                 400, f"cannot load model {name!r} version {chosen!r}: {slot.status[1]}"
             )
+        await self._order(slot, "load")
 
     async def _unload_by_request(self, name: str, version: str | None) -> None:
+        await self._follow_others()
         slots = self._known(name, version)
         for chosen in list(slots) if version is None else [version]:
-            slots[chosen].withdrawn = True
-            await self._retire(name, chosen, "unloaded by request")
+            await self._order(slots[chosen], "unload")
+            await self._loader.unload(slots[chosen], _UNLOADED)
 
-    async def _teach(self, model: ModelVersion, lessons: tuple[Lesson, ...]) -> None:
-        before = self._lessons.get(model, ())
-        self._lessons[model] = lessons
-        slot = self._slots.get(model.name, {}).get(model.version)
-        loaded = self._loaded.get(model.name, model.version) is not None
-        if slot is None or not loaded or slot.taught == lessons:
-            return
-        seen, failed, status = slot.seen, slot.failed, slot.status
-        if not await self._load(slot, retry=True):
-            reason = slot.status[1]
-            self._lessons[model] = before
-            slot.seen, slot.failed, slot.status = seen, failed, status
-            raise RequestError(400, reason)
+    async def _unload_all(self) -> None:
+        for model in self.models():
+            await self._loader.unload(self._slots[model.name][model.version], "the server ends")
+
+    async def _order(self, slot: ModelSlot, order: Order) -> None:
+        """Note what was asked of a version, for this worker and the others."""
+        slot.ordered = order
+        await asyncio.to_thread(self._notes.order, slot.found, order)
+
+    async def _follow_others(self) -> None:
+        await self._scan()
+        await self._read_notes()
+        await self._follow_orders()
+
+    async def _read_notes(self) -> None:
+        """Learn what this worker or another one was asked, and forget what shall be forgotten."""
+        slots = self._all_slots()
+        orders = await asyncio.to_thread(
+            lambda: [self._notes.ordered(slot.found) for slot in slots]
+        )
+        for slot, order in zip(slots, orders, strict=True):
+            slot.ordered = order
+        for name in self._slots:
+            cleared_ns = self._notes.cleared_ns(name)
+            if cleared_ns != self._cleared_ns.get(name, 0):
+                self._cleared_ns[name] = cleared_ns
+                for memory in self._memories(name):
+                    # One on a server was cleared, for all, by the worker that was asked.
+                    if not memory.remote:
+                        await memory.clear(None)
+
+    async def _follow_orders(self) -> None:
+        """Load, teach and unload what was asked for; in this order, so that something answers."""
+        for slot in self._all_slots():
+            if self._has(slot) and not slot.withdrawn:
+                await self._teaching.follow(slot)
+            elif slot.ordered == "load":
+                # Nobody is just writing it: whoever was asked has loaded it.
+                await asyncio.to_thread(slot.look)
+                await self._loader.load(slot, retry=False)
+        for slot in self._all_slots():
+            if slot.withdrawn and self._has(slot):
+                await self._loader.unload(slot, _UNLOADED)
+
+    def _all_slots(self) -> list[ModelSlot]:
+        return [slot for slots in self._slots.values() for slot in slots.values()]
+
+    def _has(self, slot: ModelSlot) -> bool:
+        return self._loaded.get(slot.found.name, slot.found.version) is not None
 
     async def _follow_folders(self) -> None:
         found = await self._scan()
+        await self._read_notes()
         present: dict[str, dict[str, ModelSlot]] = {}
         for name, slots in self._slots.items():
             here = {version: slot for version, slot in slots.items() if (name, version) in found}
@@ -243,7 +368,7 @@ class ModelRepository:
             for version in self._loaded.versions(name):
                 slot = slots[version]
                 if version in here:
-                    await self._load(slot, retry=False)
+                    await self._loader.load(slot, retry=False)
                 elif slot.found.path in whole or await asyncio.to_thread(slot.look):
                     gone[version] = slot
             await self._follow_versions(name, here, gone)
@@ -255,6 +380,7 @@ class ModelRepository:
             if here:
                 present[name] = here
         self._slots = present
+        await self._follow_orders()
 
     async def _follow_versions(
         self, name: str, slots: Mapping[str, ModelSlot], gone: Collection[str]
@@ -272,9 +398,12 @@ class ModelRepository:
             slot = slots[version]
             if slot.withdrawn or (served and not await _changed(slot)):
                 continue
-            if await self._load(slot, retry=False):
+            if await self._loader.load(slot, retry=False):
+                if any(other.withdrawn for other in slots.values()):
+                    # Or whoever starts later would take it for one of those that were unloaded.
+                    await self._order(slot, "load")
                 if served:
-                    await self._retire(name, served[-1], f"replaced by version {version}")
+                    await self._replace(name, served[-1], version)
                 return
 
     async def _leave(self, name: str, gone: Mapping[str, ModelSlot]) -> None:
@@ -285,12 +414,19 @@ class ModelRepository:
         for version, slot in gone.items():
             others = [other for other in self._loaded.versions(name) if other not in gone]
             if others:
-                await self._retire(name, version, f"replaced by version {others[-1]}")
+                await self._replace(name, version, others[-1])
             elif slot.found.path.exists():
                 reason = f"{slot.found.path} holds something else now, which does not work yet"
                 slot.status = ("READY", reason)
             else:
-                await self._retire(name, version, "its files were removed")
+                await self._loader.unload(slot, "its files were removed")
+
+    async def _replace(self, name: str, version: str, successor: str) -> None:
+        """Unload a version whose place another one has taken."""
+        slot = self._slots[name][version]
+        if slot.ordered == "load":  # that was before the successor came
+            await self._order(slot, "unload")
+        await self._loader.unload(slot, f"replaced by version {successor}")
 
     async def _scan(self) -> set[tuple[str, str]]:
         """Look into the folders; return names and versions of what lies there."""
@@ -310,77 +446,6 @@ class ModelRepository:
         self._slots = slots
         return {(model.name, model.version) for model in models}
 
-    async def _load(self, slot: ModelSlot, *, retry: bool) -> bool:
-        """Load a version, or load it again if its files have changed.
-
-        Args:
-            slot: The version.
-            retry: Try again what failed with the same files.
-
-        Returns:
-            Whether what its files hold now is loaded.
-        """
-        found = slot.found
-        if found.problem is not None:
-            return False
-        loaded = self._loaded.get(found.name, found.version) is not None
-        revision = await asyncio.to_thread(revision_of, found.path)
-        if revision == slot.seen and slot.failed and not retry:
-            return False
-        served_as = ModelVersion(name=found.name, version=found.version)
-        lessons = self._lessons.get(served_as, ())
-        if revision == slot.seen and loaded and not slot.failed and lessons == slot.taught:
-            slot.status = READY
-            return True
-        if self._started and not retry and not await asyncio.to_thread(slot.look):
-            return False
-        slot.seen, slot.failed = revision, False
-        if not loaded:
-            slot.status = ("LOADING", "")
-        try:
-            model, memory = await asyncio.to_thread(
-                load_served_model,
-                found.path,
-                served_as,
-                self._parts,
-                lessons,
-            )
-        except Exception as error:  # whatever is wrong with it, the others go on
-            expected = isinstance(error, BicameralError)
-            _log.warning("cannot load %s: %s", found.path, error, exc_info=not expected)
-            slot.failed = True
-            slot.status = ("READY" if loaded else "UNAVAILABLE", str(error) or repr(error))
-            return False
-        replaced = self._loaded.put(LoadedModel(model, memory))
-        slot.status, slot.taught = READY, lessons
-        _log.info("loaded %s version %s from %s", found.name, found.version, found.path)
-        if replaced is not None:
-            await self._free(replaced)
-        return True
-
-    async def _retire(self, name: str, version: str, reason: str) -> None:
-        """Unload a version, if it is loaded."""
-        removed = self._loaded.remove(name, version)
-        if removed is None:
-            return
-        slot = self._slots[name][version]
-        slot.status = ("UNAVAILABLE", "being unloaded")
-        await self._free(removed)
-        slot.status = ("UNAVAILABLE", reason)
-        _log.info("unloaded %s version %s: %s", name, version, reason)
-
-    async def _free(self, removed: LoadedModel) -> None:
-        if not await self._loaded.idle(removed, self._drain_s):
-            _log.warning(
-                "model %s version %s is closed with %d requests that did not end within %g s",
-                removed.model.name,
-                removed.model.version,
-                removed.leases,
-                self._drain_s,
-            )
-        removed.model.close()
-        await asyncio.to_thread(return_free_memory)
-
     def _known(self, name: str, version: str | None) -> dict[str, ModelSlot]:
         """Return the versions of a model.
 
@@ -393,6 +458,13 @@ class ModelRepository:
         if version is not None and version not in slots:
             raise _not_found(f"version of model {name!r}", version, slots)
         return slots
+
+    def _memories(self, name: str) -> list[ServedMemory]:
+        return [
+            model.memory
+            for model in self.models()
+            if model.name == name and isinstance(model, CascadeModel) and model.memory is not None
+        ]
 
     def _missing(self, name: str, version: str | None) -> RequestError:
         """Return the error for a model that is not loaded."""

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from bicameral.errors import BicameralError, ConfigError
-from server.logs import LogSettings, configure_logging
-from server.processes.assignment import Assignment
-from server.processes.supervisor import Supervisor, SupervisorSettings
+from server.logs import configure_logging
+from server.processes.run_folder import RunFolder
+from server.processes.supervisor import SupervisorSettings, run_workers
 
 
-def make_app(trouble: str, assignment: Assignment):
+def make_app(trouble: str, folder: RunFolder):
     if trouble == "config":
         raise ConfigError("this worker was told to fail")
     if trouble == "exit":
@@ -39,7 +39,7 @@ def make_app(trouble: str, assignment: Assignment):
         elif action == "hang":
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             time.sleep(600)
-        return json.dumps({"pid": os.getpid(), "slot": assignment.slot}).encode()
+        return json.dumps({"pid": os.getpid()}).encode()
 
     return app
 
@@ -52,8 +52,7 @@ async def answer_lifespan(receive, send):
 
 if __name__ == "__main__":
     port, workers, drain_s, hang_s, head_timeout_s, trouble = sys.argv[1:]
-    logs = LogSettings(format="json")
-    configure_logging(logs, "supervisor")
+    configure_logging("json", "supervisor")
     settings = SupervisorSettings(
         host="127.0.0.1",
         port=int(port),
@@ -61,10 +60,10 @@ if __name__ == "__main__":
         drain_s=float(drain_s),
         hang_s=float(hang_s),
         head_timeout_s=float(head_timeout_s),
-        logs=logs,
+        log_format="json",
     )
     try:
-        sys.exit(Supervisor(settings, partial(make_app, trouble)).run())
+        sys.exit(run_workers(settings, partial(make_app, trouble)))
     except BicameralError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

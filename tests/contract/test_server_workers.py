@@ -176,7 +176,7 @@ def test_a_port_that_another_server_has_is_an_error_before_anything_starts(start
     second = start(workers=1)
     assert second.wait() == 2
     assert f"error: cannot listen on 127.0.0.1 port {first.port}: another program" in second.log
-    assert "started worker" not in second.log
+    assert second.workers() == []
 
 
 def test_a_killed_worker_is_replaced_and_the_other_one_answers_meanwhile(start):
@@ -188,19 +188,17 @@ def test_a_killed_worker_is_replaced_and_the_other_one_answers_meanwhile(start):
     assert server.get("/")["pid"] != killed
     until(lambda: len(server.serving() - {killed}) == 2, "the replacement answers")
     assert other in server.workers()
-    assert "worker-0 ended with exit code -9; it is replaced in 0.0 s" in server.log
+    assert f"worker {killed} ended with exit code -9 and is replaced" in server.log
 
 
-def test_a_worker_that_dies_again_and_again_is_replaced_later_and_later(start):
+def test_a_worker_that_dies_again_and_again_is_replaced_again_and_again(start):
     server = start(workers=1)
+    seen = set()
     for _ in range(3):
-        process_id = until(lambda: list(server.serving()), "a worker answers")[0]
+        process_id = until(lambda: list(server.serving() - seen), "a worker answers")[0]
+        seen.add(process_id)
         os.kill(process_id, signal.SIGKILL)
-    until(lambda: server.serving(), "a worker answers")
-    delays = [
-        line.split("replaced in ")[1][:3] for line in server.log.splitlines() if "replaced" in line
-    ]
-    assert delays == ["0.0", "0.5", "1.0"]
+    until(lambda: server.serving() - seen, "a worker answers")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +215,7 @@ def test_a_server_whose_workers_cannot_begin_ends_with_the_reason(start, trouble
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(start):
-    server = start(workers=1, hang_s=4.0)
+    server = start(workers=1, hang_s=3.0, drain_s=1.0)
     hung = until(lambda: list(server.serving()), "the worker answers")[0]
     connection = server.connect()
     connection.request("GET", "/hang")
@@ -225,7 +223,9 @@ def test_a_worker_that_hangs_is_killed_and_replaced(start):
         connection.getresponse()
     connection.close()
     assert until(lambda: server.serving(), "a worker answers") != {hung}
-    assert "gives no sign of life and is killed" in server.log
+    assert "Timeout (0:00:04)!" in server.log
+    assert "in act" in server.log, "the log says where it hung"
+    assert f"worker {hung} ended with exit code 1 and is replaced" in server.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -371,17 +371,31 @@ def counted(server: Server, model: str) -> int:
     return int(statistics["inference_stats"]["success"]["count"])
 
 
+def listed(server: Server) -> set[int]:
+    """Return the process ids of the workers that serve."""
+    try:
+        return {worker["pid"] for worker in server.get("/v1/workers")["workers"]}
+    except OSError:
+        return set()
+
+
 @pytest.fixture
 def serve(tmp_path: Path, port: int, write_classifier: Writer) -> Iterator[Server]:
     """Two workers of `bicameral serve` with one model, ready."""
     folder = tmp_path / "models"
     folder.mkdir()
     write_classifier(folder, "first", seed=1)
-    options = ["--port", str(port), "--workers", "2", "--log-format", "json"]
+    options = ["--port", str(port), "--workers", "2", "--log-format", "json", "--watch-s", "0.2"]
     command = [*SERVE, str(folder), *options]
     with Server(command, port, tmp_path / "serve.log") as server:
         until(lambda: server.status() == 200, "the server is ready")
+        until(lambda: len(listed(server)) == 2, "both workers serve")
         yield server
+
+
+def answers_everywhere(server: Server, path: str, expected: set[int]) -> None:
+    """Wait until new connections, each of which may reach another worker, are answered so."""
+    until(lambda: {server.status(path) for _ in range(20)} == expected, f"{path}: {expected}")
 
 
 def test_a_server_survives_the_death_of_a_worker(
@@ -390,6 +404,7 @@ def test_a_server_survives_the_death_of_a_worker(
     image = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32)
     write_classifier(tmp_path / "models", "second", seed=2)
     assert serve.ask("POST", "/v2/repository/models/second/load") == (200, b"")
+    answers_everywhere(serve, "/v2/models/second/ready", {200})
     clients = [Client(serve, model, image) for model in ("first", "second") * 2]
     idle = [Client(serve, "second", image) for _ in range(20)]
     for client in idle:
@@ -399,8 +414,7 @@ def test_a_server_survives_the_death_of_a_worker(
 
     killed, other = serve.workers()
     os.kill(killed, signal.SIGKILL)
-    until(lambda: serve.status() == 503, "the server is not ready")
-    until(lambda: serve.status() == 200, "the server is ready again")
+    until(lambda: listed(serve) - {killed} != {other}, "the worker is replaced")
     for client in idle:
         client.ask()
         client.connection.close()
@@ -417,7 +431,7 @@ def test_a_server_survives_the_death_of_a_worker(
 
     assert other in serve.workers()
     assert killed not in serve.workers()
-    assert {worker["pid"] for worker in serve.get("/v1/workers")["workers"]} == set(serve.workers())
+    assert listed(serve) == set(serve.workers())
     again = [Client(serve, "second", image) for _ in range(20)]
     for client in again:
         client.ask()
@@ -440,14 +454,15 @@ def test_every_worker_follows_whoever_was_asked(
     write_classifier(tmp_path / "models", "second", seed=2)
     for change, expected in (("load", 200), ("unload", 503), ("load", 200)):
         assert serve.ask("POST", f"/v2/repository/models/second/{change}") == (200, b"")
-        assert {serve.status("/v2/models/second/ready") for _ in range(20)} == {expected}
+        answers_everywhere(serve, "/v2/models/second/ready", {expected})
     for model in ("first", "second"):
         assert serve.ask("POST", f"/v2/repository/models/{model}/unload") == (200, b"")
+    answers_everywhere(serve, "/v2/health/ready", {503})
     status, body = serve.ask("GET", "/v2/health/ready")
     assert (status, b"no model is loaded" in body) == (503, True)
 
 
-def test_a_class_that_one_worker_was_taught_is_known_to_all_and_to_their_replacements(
+def test_a_class_that_one_worker_was_taught_is_known_to_all_and_after_a_restart(
     tmp_path: Path, port: int, write_read_out: Writer, pictures: np.ndarray
 ):
     folder = tmp_path / "models"
@@ -469,21 +484,27 @@ def test_a_class_that_one_worker_was_taught_is_known_to_all_and_to_their_replace
         asked = [post("/v1/classify/learner") for _ in range(24)]
         return {answer["results"][0]["label"] for answer in asked}
 
-    options = ["--port", str(port), "--workers", "3"]
-    with Server([*SERVE, str(folder), *options], port, tmp_path / "log") as server:
-        until(lambda: server.status() == 200, "the server is ready")
+    options = ["--port", str(port), "--workers", "3", "--watch-s", "0.2"]
+    command = [*SERVE, str(folder), *options]
+    with Server(command, port, tmp_path / "log") as server:
+        until(lambda: len(listed(server)) == 3, "all workers serve")
         before = answers()
         assert "hat" not in before
-        post("/v1/models/learner/classes/hat/examples")
-        assert answers() == {"hat"}, "every worker knows it when the request is answered"
+        assert post("/v1/models/learner/classes/hat/examples")["others_follow_s"] == 0.2
+        until(lambda: answers() == {"hat"}, "every worker knows it")
 
-        os.kill(server.workers()[0], signal.SIGKILL)
-        until(lambda: server.status() == 503, "the server is not ready")
-        until(lambda: server.status() == 200, "the replacement is ready")
+        killed = server.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: len(listed(server) - {killed}) == 3, "the worker is replaced")
         assert answers() == {"hat"}
+        server.process.terminate()
+        assert server.wait() == 0
 
+    with Server(command, port, tmp_path / "log") as server:
+        until(lambda: server.status() == 200, "the server is ready")
+        assert answers() == {"hat"}, "it is kept beside the model"
         assert server.ask("DELETE", "/v1/models/learner/classes") == (204, b"")
-        assert answers() == before
+        until(lambda: answers() == before, "every worker has forgotten it")
 
 
 def test_what_changes_in_the_folder_reaches_all_workers_when_it_is_whole(
@@ -502,7 +523,7 @@ def test_what_changes_in_the_folder_reaches_all_workers_when_it_is_whole(
     add("1")
     options = ["--port", str(port), "--workers", "2", "--watch-s", "0.05"]
     with Server([*SERVE, str(tmp_path / "models"), *options], port, tmp_path / "log") as server:
-        until(lambda: server.status() == 200, "the server is ready")
+        until(lambda: len(listed(server)) == 2, "both workers serve")
         graph = add("2").with_name("net.onnx")
         whole = graph.read_bytes()
         graph.write_bytes(whole[:-1])
@@ -518,18 +539,19 @@ def test_what_changes_in_the_folder_reaches_all_workers_when_it_is_whole(
         until(lambda: server.status() == 200, "the server is ready")
         assert server.ask("POST", "/v1/models/net/versions/1/load") == (204, b"")
         assert server.ask("POST", "/v1/models/net/versions/2/unload") == (204, b"")
-        assert versions() == [["1"]]
+        until(lambda: versions() == [["1"]], "both workers serve what was rolled back")
         add("3")
         until(lambda: versions() == [["3"]], "both workers serve what came after the roll back")
-        os.kill(server.workers()[0], signal.SIGKILL)
-        until(lambda: server.status() == 503, "the server is not ready")
-        until(lambda: server.status() == 200, "the replacement is ready")
+        killed = server.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: len(listed(server) - {killed}) == 2, "the worker is replaced")
         assert versions() == [["3"]]
 
 
 def test_logs_are_json_and_name_the_process(serve: Server):
     lines = [json.loads(line) for line in serve.log.splitlines()]
-    assert {line["process"] for line in lines} == {"supervisor", "worker-0", "worker-1"}
+    workers = {f"worker-{pid}" for pid in listed(serve)}
+    assert {line["process"] for line in lines} == {"supervisor"} | workers
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from server.limits import BatchLimits, RequestLimits
-from server.logs import LogSettings
-from server.processes.assignment import AppFactory, Assignment
 from server.processes.run_folder import RunFolder
+from server.processes.supervisor import AppFactory
 from server.serving.computation import BatchRecord
 from server.serving.picture_input import PictureDecoder
 from server.serving.served_model import ModelVersion, ServingParts
@@ -59,18 +57,8 @@ def serve_app(tmp_path: Path) -> Callable[[AppFactory, Use], Any]:
 
     def serve(make_app: AppFactory, use: Use) -> Any:
         folder = RunFolder(path=tmp_path / "run")
-        folder.metrics.mkdir(parents=True)
-        place: dict[str, Any] = {
-            "slot": 0,
-            "workers": 1,
-            "folder": folder,
-            "host": "127.0.0.1",
-            "port": 1,  # nothing listens: requests are handed to the application itself
-            "logs": LogSettings(),
-        }
-        # Whatever else a worker is told concerns its socket, and is a number.
-        times_s = dict.fromkeys({field.name for field in fields(Assignment)} - place.keys(), 1.0)
-        app = make_app(Assignment(**place, **times_s))
+        folder.workers.mkdir(parents=True)
+        app = make_app(folder)
         return asyncio.run(_use(app, use))
 
     return serve

@@ -225,8 +225,8 @@ def serve(
 
     def run(use: Use) -> Any:
         return serve_app(
-            lambda assignment: create_app(
-                ServerSettings(), [folder], assignment, KeyHolders(read_api_keys(file))
+            lambda run_folder: create_app(
+                ServerSettings(), [folder], run_folder, KeyHolders(read_api_keys(file))
             ),
             use,
         )

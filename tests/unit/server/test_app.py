@@ -21,7 +21,7 @@ from server.http.endpoint import Endpoint
 from server.http.exchange import Request
 from server.http.stack import HttpStack, StackParts
 from server.limits import ServerSettings
-from server.logs import JsonFormatter, LogSettings, TextFormatter, current_request_id
+from server.logs import JsonFormatter, TextFormatter, current_request_id
 from server.metrics import Metrics
 
 Writer = Callable[..., Path]
@@ -44,7 +44,7 @@ def serve(models: Path, serve_app):
     def run(use: Use, **parameters: Any) -> Any:
         settings = ServerSettings()
         return serve_app(
-            lambda assignment: create_app(settings, [models], assignment, **parameters), use
+            lambda run_folder: create_app(settings, [models], run_folder, **parameters), use
         )
 
     return run
@@ -248,7 +248,7 @@ async def fine(_: Request) -> Response:
 
 
 def test_an_unexpected_failure_is_logged_and_answered_without_its_details(tmp_path, spy):
-    start, body = ask_directly(failing, Metrics(tmp_path, 0))
+    start, body = ask_directly(failing, Metrics())
     assert start["status"] == 500
     assert (b"x-request-id", b"id7") in start["headers"]
     assert json.loads(body["body"]) == {"error": "the server failed; its log tells more about id7"}
@@ -259,14 +259,14 @@ def test_an_unexpected_failure_is_logged_and_answered_without_its_details(tmp_pa
 
 def test_a_failure_in_the_middle_of_an_answer_breaks_it_off(tmp_path, spy):
     with pytest.raises(ValueError, match="nobody expected this"):
-        ask_directly(failing_late, Metrics(tmp_path, 0))
+        ask_directly(failing_late, Metrics())
     assert len(spy.lines) == 1
 
 
 def test_what_a_server_that_ends_cannot_finish_is_refused(tmp_path, spy):
     sent: list[dict[str, Any]] = []
     with pytest.raises(asyncio.CancelledError):
-        ask_directly(cancelled, Metrics(tmp_path, 0), sent)
+        ask_directly(cancelled, Metrics(), sent)
     start, body = sent
     assert start["status"] == 503
     assert (b"retry-after", b"1") in start["headers"]
@@ -275,9 +275,9 @@ def test_what_a_server_that_ends_cannot_finish_is_refused(tmp_path, spy):
 
 
 def test_requests_are_logged_if_wanted(tmp_path, spy):
-    ask_directly(fine, Metrics(tmp_path, 0))
+    ask_directly(fine, Metrics())
     assert spy.lines == []
-    ask_directly(fine, Metrics(tmp_path, 0), log_requests=True)
+    ask_directly(fine, Metrics(), log_requests=True)
     (line,) = map(json.loads, spy.lines)
     assert line["message"] == "GET /x 204"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/x", 204)
@@ -304,4 +304,4 @@ def test_lines_of_json_hold_one_object_whatever_the_message():
     assert found["message"] == "two\nlines and '\\u2028'"
     assert (found["logger"], found["level"]) == ("server.x", "warning")
     assert found["time"].endswith("+00:00")
-    assert LogSettings().format == "text"
+    assert ServerSettings().log_format == "text"

@@ -48,7 +48,7 @@ def agent(folder: Path) -> Path:
 def serve(folder: Path, serve_app):
     def run(use: Use, **limits: Any) -> Any:
         settings = ServerSettings(requests=RequestLimits(**limits))
-        return serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
 
     return run
 

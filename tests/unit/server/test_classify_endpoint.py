@@ -49,7 +49,7 @@ def folder(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> P
 def serve(folder: Path, serve_app: Serve) -> Serve:
     def run(use: Use, **limits: Any) -> Any:
         settings = ServerSettings(requests=RequestLimits(**limits))
-        return serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
 
     return run
 
@@ -353,8 +353,8 @@ def test_a_client_that_went_away_is_answered_nothing(folder: Path, serve_app: Se
     apps: list[ASGIApp] = []
     sent: list[Message] = []
 
-    def make(assignment: Any) -> ASGIApp:
-        apps.append(create_app(ServerSettings(), [folder], assignment))
+    def make(run_folder: Any) -> ASGIApp:
+        apps.append(create_app(ServerSettings(), [folder], run_folder))
         return apps[0]
 
     async def receive() -> Message:

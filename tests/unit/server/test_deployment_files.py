@@ -100,7 +100,7 @@ def test_kserve_asks_the_port_and_the_paths_that_answer(
         for probe in probes:
             assert (await client.get(probe["path"])).status_code == 200
 
-    serve_app(lambda assignment: create_app(ServerSettings(), [tmp_path], assignment), use)
+    serve_app(lambda run_folder: create_app(ServerSettings(), [tmp_path], run_folder), use)
 
 
 def test_what_a_replica_writes_is_in_memory(kserve, container):

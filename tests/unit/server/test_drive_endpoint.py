@@ -42,7 +42,7 @@ def folder(tmp_path: Path, write_classifier: Writer) -> Path:
 def serve(folder: Path, serve_app: Serve) -> Serve:
     def run(use: Use, **limits: Any) -> Any:
         settings = ServerSettings(requests=RequestLimits(**limits))
-        return serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
 
     return run
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, Self
 
 import cv2
@@ -140,8 +141,8 @@ def serve(folder: Path, serve_app: Serve) -> Serve:
         )
         apps: list[ASGIApp] = []
 
-        def make(assignment: Any) -> ASGIApp:
-            apps.append(create_app(settings, [folder], assignment, authorise))
+        def make(run_folder: Any) -> ASGIApp:
+            apps.append(create_app(settings, [folder], run_folder, authorise))
             return apps[0]
 
         async def use_app(client: httpx.AsyncClient) -> Any:
@@ -560,10 +561,13 @@ def test_who_watches_sees_what_the_agent_sees_and_decides(serve: Serve, views: n
     }
 
 
-def test_watching_ends_when_the_worker_ends(serve: Serve, tmp_path: Path) -> None:
+def test_watching_ends_when_the_worker_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = Event()
+    monkeypatch.setattr("server.app.ENDING", ending)
+
     async def use(app: ASGIApp, _: httpx.AsyncClient) -> None:
         async with Watcher(app) as watcher:
-            (tmp_path / "run" / "worker-0.json").unlink()
+            ending.set()
             await asyncio.wait_for(watcher.task, 60)
 
     serve(use)

@@ -80,7 +80,7 @@ def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any)
     )
 
     def run(use: Use) -> Any:
-        return serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
 
     return run
 

@@ -86,7 +86,7 @@ def test_a_request_becomes_a_label_in_few_files_and_calls(
 
     # However busy the machine was when it measured what a run costs: on the loop, as when idle.
     settings = ServerSettings(batching=BatchLimits(in_place_s=1.0))
-    serve_app(lambda assignment: create_app(settings, [folder], assignment), use)
+    serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
     files, calls = hops.counts
     assert files <= 25, sorted(set(hops.files))
     assert calls <= 121

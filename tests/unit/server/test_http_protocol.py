@@ -14,7 +14,7 @@ import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from server.processes.http_protocol import HttpProtocol, http_protocol
+from server.processes.http_protocol import HttpProtocol
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,7 +27,7 @@ def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
     made: list[weakref.ref[HttpProtocol]] = []
     ended = asyncio.Event()
 
-    class Protocol(http_protocol(10.0)):  # type: ignore[misc]
+    class Protocol(HttpProtocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             made.append(weakref.ref(self))
@@ -39,6 +39,7 @@ def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
 
     async def use() -> None:
         config = uvicorn.Config(application, lifespan="off", log_config=None, timeout_keep_alive=60)
+        config.head_timeout_s = 10.0  # type: ignore[attr-defined]
         config.load()
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from server.live_board import LiveBoard
+from server.processes.run_folder import RunFolder
 
 VIEW = np.zeros((16, 32, 3), np.uint8)
 VIEW[..., 0] = 200  # red
@@ -22,7 +23,7 @@ VIEW[..., 0] = 200  # red
 @pytest.fixture
 def boards(tmp_path: Path) -> tuple[LiveBoard, LiveBoard]:
     """Those of two workers."""
-    return LiveBoard(tmp_path / "live", 0), LiveBoard(tmp_path / "live", 1)
+    return LiveBoard(tmp_path / "live"), LiveBoard(tmp_path / "live")
 
 
 def told(board: LiveBoard, seen: dict[str, int], audience: str = "all") -> list[tuple[str, Any]]:
@@ -91,9 +92,10 @@ def test_what_a_killed_worker_has_left_ends(
     a_minute_ago_s = time.time() - 60
     os.utime(shown, (a_minute_ago_s, a_minute_ago_s))
     assert [kind for kind, _ in told(boards[1], seen)] == ["end"]
-    LiveBoard(tmp_path / "live", 1)
+    folder = RunFolder(path=tmp_path)
+    folder.forget_worker(os.getpid() + 1)
     assert shown.exists(), "it is another worker's"
-    LiveBoard(tmp_path / "live", 0)
+    folder.forget_worker(os.getpid())
     assert not shown.exists()
 
 

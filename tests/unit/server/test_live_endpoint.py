@@ -52,7 +52,7 @@ def serve(tmp_path: Path, write_classifier, write_cascade, serve_app) -> Callabl
     write_cascade(folder, "pair", members[0], members[1], cascade={"memory": MEMORY})
     (folder / "broken.bicameral.json").write_text("{")
     return lambda use: serve_app(
-        lambda assignment: create_app(ServerSettings(), [folder], assignment, authorise), use
+        lambda run_folder: create_app(ServerSettings(), [folder], run_folder, authorise), use
     )
 
 

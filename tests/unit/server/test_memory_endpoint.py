@@ -54,8 +54,8 @@ def serve(
 
     def run(use: Use, **settings: Any) -> Any:
         return serve_app(
-            lambda assignment: create_app(
-                ServerSettings(**settings), [folder], assignment, authorise
+            lambda run_folder: create_app(
+                ServerSettings(**settings), [folder], run_folder, authorise
             ),
             use,
         )

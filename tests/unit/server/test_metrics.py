@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,29 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bicameral.types import MemoryCounters
 from edge.sidecar import read_sidecar
-from server.counter_file import CounterFile, gauges_path, read_counters, remove_counters
-from server.metric_families import FAMILIES
-from server.metrics import Metrics, outcome_of
+from server.metrics import COUNTS_FOLDER, Metrics, ModelTotals, outcome_of
+from server.processes.run_folder import RunFolder
 from server.serving.cascade_model import CascadeModel
 from server.serving.computation import BatchRecord
-from server.serving.graph_model import GraphModel
 from server.serving.served_model import ModelVersion, RequestContext
 
-NET, OTHER = ModelVersion(name="net", version="1"), ModelVersion(name="other", version="2")
+NET = ModelVersion(name="net", version="1")
+
+#: Dashboards and alerts know them.
+NAMES = (
+    "inference_requests_total",
+    "inference_request_duration_seconds",
+    "inference_queue_duration_seconds",
+    "inference_queue_depth",
+    "drive_streams",
+    "inference_compute_duration_seconds",
+    "inference_batch_size",
+    "cascade_stage_total",
+    "result_memory_lookups_total",
+    "result_memory_events_total",
+    "result_memory_entries",
+    "result_memory_shared_entries",
+)
 
 
 def batch(rows: int, waits_s: tuple[float, ...] = (0.0,), run_s: float = 0.001) -> BatchRecord:
@@ -30,77 +44,19 @@ def batch(rows: int, waits_s: tuple[float, ...] = (0.0,), run_s: float = 0.001) 
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    return parsed(metrics.exposition().decode())
+
+
+def parsed(text: str) -> dict[tuple[str, ...], float]:
     """Return what Prometheus reads, by name and labels."""
     return {
         (
             sample.name,
             *(f"{key}={value}" for key, value in sorted(sample.labels.items())),
         ): sample.value
-        for family in text_string_to_metric_families(metrics.exposition().decode())
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-def test_numbers_are_read_by_others_while_they_are_counted(tmp_path: Path):
-    file = CounterFile(tmp_path / "a.numbers")
-    single, several = file.row(("single", "x"), 1), file.row(("several",), 3)
-    single[0] += 2.5
-    several[2] += 1.0
-    assert read_counters(tmp_path / "a.numbers") == {
-        ("single", "x"): [2.5],
-        ("several",): [0.0, 0.0, 1.0],
-    }
-    assert file.row(("single", "x"), 1)[0] == 2.5
-
-
-def test_a_successor_goes_on_counting(tmp_path: Path):
-    for count in (1.0, 2.0, 3.0):
-        row = CounterFile(tmp_path / "a.numbers").row(("single", "é\n"), 1)
-        row[0] += 1.0
-        assert row[0] == count
-
-
-def count_and_die(path: Path) -> None:
-    CounterFile(path).row(("single",), 1)[0] = 41.0
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_killed_process_loses_no_count(tmp_path: Path):
-    path = tmp_path / "a.numbers"
-    # A fork, for the function must not be imported by name; this process has no threads to lose.
-    process = multiprocessing.get_context("fork").Process(target=count_and_die, args=(path,))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert read_counters(path) == {("single",): [41.0]}
-
-
-def test_a_name_that_was_not_finished_is_no_name(tmp_path: Path):
-    path = tmp_path / "a.numbers"
-    CounterFile(path).row(("first",), 1)[0] = 1.0
-    with path.with_suffix(".names").open("a") as names:
-        names.write('[1, 2, "sec')
-    assert read_counters(path) == {("first",): [1.0]}
-    CounterFile(path).row(("second",), 1)[0] = 2.0
-    assert read_counters(path) == {("first",): [1.0], ("second",): [2.0]}
-
-
-def test_a_full_file_goes_on_without_counting(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    file = CounterFile(tmp_path / "a.numbers")
-    size = (4 << 20) // 8
-    file.row(("most",), size - 1)
-    file.row(("too much",), 2)[1] += 1.0
-    assert "is full: ('too much',) is not counted" in caplog.text
-    file.row(("last",), 1)[0] = 7.0
-    assert read_counters(tmp_path / "a.numbers").keys() == {("most",), ("last",)}
-
-
-def test_removed_counters_are_gone(tmp_path: Path):
-    CounterFile(tmp_path / "a.numbers").row(("first",), 1)
-    remove_counters(tmp_path / "a.numbers")
-    remove_counters(tmp_path / "a.numbers")
-    assert read_counters(tmp_path / "a.numbers") == {}
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -115,25 +71,79 @@ def test_outcomes_follow_from_the_status(status, outcome):
     assert outcome_of(status) == outcome
 
 
-def test_whoever_is_asked_tells_the_sums_over_all_workers(tmp_path: Path):
-    workers = [Metrics(tmp_path, slot) for slot in range(3)]
-    for worker in workers[:2]:
-        worker.count_request(NET, 200, 0.25)
-        worker.count_batch(NET, batch(4, (0.0, 0.5), run_s=0.125))
-    workers[1].count_request(NET, 429, 0.5)
-    workers[2].count_request(OTHER, None, 1.0)
-    assert workers[0].totals() == workers[2].totals()
-    totals = workers[2].totals()
-    assert totals.keys() == {NET, OTHER}
-    net = totals[NET]
-    assert net.requests == {"success": 2, "rejected": 1}
-    assert (net.request_s, net.queue_s, net.compute_s) == (1.0, 1.0, 0.25)
-    assert (net.queued, net.rows, net.runs) == (4, 8, 2)
-    assert (net.stages, net.memory) == ({}, None)
+#: Counts as a worker would, then tells the totals and waits to be killed.
+WORKER = """
+import sys
+from server.metrics import Metrics
+from server.serving.computation import BatchRecord
+from server.serving.served_model import ModelVersion
+
+net = ModelVersion(name="net", version="1")
+metrics = Metrics()
+with metrics.counted_stream(net):
+    if sys.argv[1] == "count":
+        metrics.count_request(net, 200, 0.25)
+        metrics.count_request(net, 429, 0.5)
+        metrics.count_batch(
+            net,
+            BatchRecord(computation="run", rows=4, waits_s=(0.0, 0.5), run_s=0.125, in_place=True),
+        )
+    print(metrics.totals(), flush=True)
+    print(metrics.exposition().decode().replace("\\n", "|"), flush=True)
+    sys.stdin.read()
+"""
 
 
-def test_prometheus_reads_the_names_and_labels_of_the_conventions(tmp_path: Path):
-    metrics = Metrics(tmp_path, 0)
+def test_whoever_is_asked_tells_the_sums_and_a_killed_worker_loses_no_count(tmp_path: Path):
+    folder = RunFolder(path=tmp_path)
+    folder.metrics.mkdir()
+    environment = {**os.environ, COUNTS_FOLDER: str(folder.metrics)}
+
+    def start(task: str) -> tuple[subprocess.Popen[str], str, dict[tuple[str, ...], float]]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, task],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        totals, text = (process.stdout.readline() for _ in range(2))
+        return process, totals.strip(), parsed(text.replace("|", "\n"))
+
+    def end(process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.communicate()
+        folder.forget_worker(process.pid)
+
+    streams = ("drive_streams", "model=net", "version=1")
+    first, _, found = start("count")
+    assert found[streams] == 1
+    second, totals, found = start("count")
+    assert found[streams] == 2
+    expected = ModelTotals(
+        requests={"success": 2, "rejected": 2},
+        request_s=1.5,
+        queue_s=1.0,
+        queued=4,
+        rows=8,
+        runs=2,
+        compute_s=0.25,
+        stages={},
+        memory=None,
+    )
+    assert totals == str({NET: expected})
+    end(first)
+    end(second)
+    third, totals, found = start("ask")
+    end(third)
+    assert totals == str({NET: expected})
+    assert found[streams] == 1, "what the dead ones had at the moment is gone"
+    assert found["inference_requests_total", "model=net", "outcome=success", "version=1"] == 2
+
+
+def test_prometheus_reads_the_names_and_labels_of_the_conventions():
+    metrics = Metrics()
     metrics.count_request(NET, 200, 0.0007)
     metrics.count_batch(NET, batch(3, run_s=100.0))
     found = samples(metrics)
@@ -149,33 +159,15 @@ def test_prometheus_reads_the_names_and_labels_of_the_conventions(tmp_path: Path
     compute = "inference_compute_duration_seconds_bucket"
     assert (found[compute, "le=30.0", *net], found[compute, "le=+Inf", *net]) == (0, 1)
     text = metrics.exposition().decode()
-    assert all(f"# TYPE {name} " in text for name in FAMILIES)
+    assert all(f"# TYPE {name} " in text for name in NAMES)
 
 
-def test_a_bound_belongs_to_its_bucket(tmp_path: Path):
-    metrics = Metrics(tmp_path, 0)
+def test_a_bound_belongs_to_its_bucket():
+    metrics = Metrics()
     metrics.count_batch(NET, batch(8))
     found = samples(metrics)
     assert found["inference_batch_size_bucket", "le=8.0", "model=net", "version=1"] == 1
     assert found["inference_batch_size_bucket", "le=4.0", "model=net", "version=1"] == 0
-
-
-def test_what_a_dead_worker_had_at_the_moment_is_gone_and_what_it_counted_stays(
-    tmp_path: Path, make_parts, write_classifier
-):
-    (tmp_path / "metrics").mkdir()
-    model = GraphModel.load(write_classifier(tmp_path, "net"), NET, make_parts())
-    workers = [Metrics(tmp_path / "metrics", slot) for slot in range(2)]
-    for worker in workers:
-        asyncio.run(worker.sample([model]))
-        worker.count_request(NET, 200, 0.1)
-    gauge = ("inference_queue_depth", "model=net", "version=1")
-    assert samples(workers[0])[gauge] == 0
-    for slot in range(2):
-        remove_counters(gauges_path(tmp_path / "metrics", slot))
-    assert gauge not in samples(workers[0])
-    assert workers[0].totals()[NET].requests == {"success": 2}
-    model.close()
 
 
 def test_what_cascades_count_themselves_is_taken_over_once(
@@ -189,8 +181,7 @@ def test_what_cascades_count_themselves_is_taken_over_once(
     memory["store_min_confidence"] = 0.0
     path = write_cascade(tmp_path, "pair", *members, cascade={"memory": memory, "threshold": 0.9})
     pair = ModelVersion(name="pair", version="1")
-    (tmp_path / "metrics").mkdir()
-    workers = [Metrics(tmp_path / "metrics", slot) for slot in range(2)]
+    metrics = Metrics()
 
     async def scenario() -> None:
         for _ in range(2):  # a model that is loaded again begins to count anew
@@ -198,15 +189,15 @@ def test_what_cascades_count_themselves_is_taken_over_once(
             for images in (pictures[:10], pictures[:10], pictures[10:12]):
                 await model.classify(images, context=RequestContext())
                 for _ in range(2):
-                    await workers[0].sample([model])
+                    await metrics.sample([model])
             model.close()
-            await workers[0].sample([])
+            await metrics.sample([])
 
     asyncio.run(scenario())
-    totals = workers[1].totals()[pair]
+    totals = metrics.totals()[pair]
     assert totals.memory == MemoryCounters(lookups=44, hits=20, stored=24, entries=12)
     assert totals.stages["memory"] == 20
     assert totals.stages["a"] + totals.stages["b"] == 24
-    found = samples(workers[1])
+    found = samples(metrics)
     labels = ("model=pair", "result=hit", "version=1")
     assert found["result_memory_lookups_total", *labels] == 20

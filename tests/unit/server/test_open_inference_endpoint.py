@@ -184,7 +184,7 @@ def run(models: Path, make_parts: PartsMaker, keys: Keys, tmp_path: Path) -> Run
 
     @asynccontextmanager
     async def serving() -> AsyncIterator[Client]:
-        metrics = metrics_in(tmp_path)
+        metrics = Metrics()
         parts = dataclasses.replace(make_parts(), on_batch=metrics.count_batch)
         repository = ModelRepository([models], parts)
         await repository.start()
@@ -199,11 +199,6 @@ def run(models: Path, make_parts: PartsMaker, keys: Keys, tmp_path: Path) -> Run
         asyncio.run(body())
 
     return run_it
-
-
-def metrics_in(folder: Path) -> Metrics:
-    (folder / "metrics").mkdir()
-    return Metrics(folder / "metrics", 0)
 
 
 def client_of(repository: Any, limits: RequestLimits, metrics: Metrics, keys: Keys) -> Client:
@@ -739,7 +734,7 @@ def held(
         model = HeldModel()
         repository = OneModel(model)
         limits = RequestLimits(timeout_s=20.0)
-        await scenario(client_of(repository, limits, metrics_in(tmp_path), keys), model, repository)
+        await scenario(client_of(repository, limits, Metrics(), keys), model, repository)
 
     asyncio.run(body())
 

@@ -36,7 +36,7 @@ def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any)
 
     def run(use: Use, **settings: Any) -> Any:
         return serve_app(
-            lambda assignment: create_app(ServerSettings(**settings), [folder], assignment), use
+            lambda run_folder: create_app(ServerSettings(**settings), [folder], run_folder), use
         )
 
     return run
@@ -159,7 +159,7 @@ def test_a_socket_of_a_page_is_guarded_and_gets_the_protocol_that_it_insists_on(
         await socket.accept(chosen_protocol(socket.scope))
         await socket.close()
 
-    parts = StackParts(settings=ServerSettings(), metrics=Metrics(tmp_path, 0), lifespan=never)
+    parts = StackParts(settings=ServerSettings(), metrics=Metrics(), lifespan=never)
     wrapped = HttpStack(parts, [], [SocketEndpoint(path="/socket", handler=serve)])
 
     def open_socket(*protocols: str, **headers: str) -> Any:

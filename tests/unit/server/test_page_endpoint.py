@@ -26,7 +26,7 @@ def serve(tmp_path: Path, serve_app):
     models = tmp_path / "models"
     models.mkdir()
     return lambda use: serve_app(
-        lambda assignment: create_app(ServerSettings(), [models], assignment), use
+        lambda run_folder: create_app(ServerSettings(), [models], run_folder), use
     )
 
 

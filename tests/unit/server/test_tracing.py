@@ -23,7 +23,7 @@ from edge.cascade import CascadeClassifier
 from edge.sidecar import read_sidecar
 from server.app import create_app
 from server.limits import BatchLimits, ServerSettings
-from server.logs import JsonFormatter, LogSettings, current_trace_id
+from server.logs import JsonFormatter, current_trace_id
 from server.serving.batching import MicroBatcher
 from server.tracing import Tracing, start_tracing
 
@@ -71,10 +71,10 @@ def serve(
 
     def run(use: Use, **settings: Any) -> list[Any]:
         serve_app(
-            lambda assignment: create_app(
+            lambda run_folder: create_app(
                 ServerSettings(**settings),
                 [folder],
-                assignment,
+                run_folder,
                 tracing=Tracing(SimpleSpanProcessor(exporter)),
             ),
             use,
@@ -223,7 +223,7 @@ def test_logs_name_the_trace_and_the_request(
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-Id": "id7"}
         await client.post("/v2/repository/models/a/unload", headers=headers)
 
-    logger, spy = logging.getLogger("server.serving.repository"), Spy()
+    logger, spy = logging.getLogger("server.serving.model_loader"), Spy()
     logger.addHandler(spy)
     caplog.set_level(logging.INFO, logger="server")
     try:
@@ -235,7 +235,7 @@ def test_logs_name_the_trace_and_the_request(
     loaded = next(line for line in lines if "loaded a" in line["message"])
     assert "trace_id" not in loaded, "that was no request's doing"
     assert current_trace_id.get() is None
-    assert LogSettings().format == "text"
+    assert ServerSettings().log_format == "text"
 
 
 def test_the_environment_names_the_service_and_decides_what_is_sampled(

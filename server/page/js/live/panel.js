@@ -93,8 +93,7 @@ function rowOf(model, boundsS) {
 /** The processes that answer; who may not know is told so. */
 function workerItems(workers) {
   if (!workers) return [element("li", { class: "muted small" }, "Only who may manage the server sees its workers.")];
-  const items = workers.workers.map(({ slot, pid, failures: failed }) =>
-    workerItem(`Worker ${slot + 1}`, ` process ${pid}`, Object.entries(failed).map(([model, why]) => `${model}: ${why}`)));
+  const items = workers.workers.map(({ pid }, index) => workerItem(`Worker ${index + 1}`, ` process ${pid}`, []));
   return workers.ready ? items : [workerItem("Not ready", "", [workers.reason]), ...items];
 }
 
