@@ -65,7 +65,8 @@ def port(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
         port = int(probe.getsockname()[1])
     log = tmp_path_factory.mktemp("log") / "server.log"
     main = "from bicameral.cli.app import main; main()"
-    command = [sys.executable, "-c", main, "serve", str(folder), f"--port={port}", "--workers=2"]
+    options = [f"--port={port}", "--workers=2", "--watch-s=0.2"]
+    command = [sys.executable, "-c", main, "serve", str(folder), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stderr=output, stdout=output)
     try:
@@ -275,16 +276,23 @@ def test_many_requests_at_a_time_get_their_own_answers(
 def test_unloading_loading_and_versions_reach_every_worker(
     port: int, client: Client, logits: Mapping[str, np.ndarray]
 ) -> None:
+    def everywhere(condition: Callable[[Client], bool]) -> None:
+        """Wait until it holds on connections of their own, so that both workers are asked."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        held = 0
+        while held < 16:
+            with triton.InferenceServerClient(f"127.0.0.1:{port}") as other:
+                held = held + 1 if condition(other) else 0
+            assert time.monotonic() < give_up_s
+
     client.unload_model("net")
-    for _ in range(8):  # each on a connection of its own, so that both workers are asked
-        with triton.InferenceServerClient(f"127.0.0.1:{port}") as other:
-            assert not other.is_model_ready("net")
-            assert other.is_server_ready()
+    everywhere(lambda other: not other.is_model_ready("net") and other.is_server_ready())
     client.load_model("net")
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("POST", "/v1/models/net/versions/1/load")
     assert connection.getresponse().read() == b""
     connection.close()
+    everywhere(lambda other: all(other.is_model_ready("net", version) for version in logits))
     for _ in range(8):
         with triton.InferenceServerClient(f"127.0.0.1:{port}") as other:
             for version, expected in logits.items():

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -91,8 +92,12 @@ async def _slow() -> Any:
 
 
 def test_every_documented_status_but_that_of_a_defect_can_be_had(
-    serve: Any, tmp_path: Path
+    serve: Any, tmp_path: Path, write_read_out: Callable[..., Path]
 ) -> None:
+    write_read_out(tmp_path / "models", "learner")
+    (tmp_path / "models" / "_lessons").write_text("not a folder, so nothing can be written there")
+    picture = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+
     async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
         many = await asyncio.gather(*(client.post(INFER, json=BODY) for _ in range(20)))
         answers = [
@@ -104,6 +109,7 @@ def test_every_documented_status_but_that_of_a_defect_can_be_had(
             await client.post(INFER, content=_slow()),
             await client.post(INFER, content=b" " * 5000),
             await client.post("/v1/classify/net", content=b"no picture"),
+            await client.post("/v1/models/learner/classes/hat/examples", content=picture),
             await client.post(INFER, headers={"Content-Encoding": "br"}, content=b"x"),
             await client.post(INFER, json=BODY, headers={"Origin": "https://stranger.example"}),
             await client.post("/v2/trace/setting"),
