@@ -90,11 +90,6 @@ assess.command(
     name="early-exit",
     help="Let a classifier with stages stop where it is sure.",
 )
-assess.command(
-    "bicameral.cli.assess_exports:assess_exports",
-    name="exports",
-    help="Export models for every target and compare them.",
-)
 app.command(assess)
 
 bench = App(name="bench", help="Measure what something costs on this machine.")

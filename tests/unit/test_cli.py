@@ -32,7 +32,7 @@ def test_help_imports_no_heavy_module():
         ["keys", "new"],
         ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
         ["assess", "cascade"], ["classify"], ["measure"], ["serve"],
-        ["export"], ["compare"], ["bench", "models"], ["assess", "exports"],
+        ["export"], ["compare"], ["bench", "models"],
     ],
 )  # fmt: skip
 def test_every_command_prints_its_help_without_the_optional_packages(words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from dataclasses import replace
@@ -27,6 +28,7 @@ from edge.sidecar import read_sidecar, write_sidecar
 from edge.subject import GraphSubject, answer_all, load_subject
 from edge.targets import TARGETS, Precision, TargetName
 from models.samples import load_samples
+from studies import exports
 
 QUICK = LatencySettings(rounds=1, turn_s=0.002, warm_up_s=0.0)
 CASCADE = "fashion_mnist_cascade"
@@ -315,16 +317,12 @@ def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
 
 
 def test_the_table_of_all_exports_says_what_was_not_tried(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bicameral.cli.assess_exports import assess_exports
-
-    monkeypatch.setenv("COLUMNS", "250")
-    path = tmp_path / "exports.json"
-    assert assess_exports(models=("caril_paper",), output=path) == 0
-    records = json.loads(path.read_text())
-    assert len(records) == 7
-    assert {target for record in records for target in record["targets"]} == set(TARGETS)
-    untried = [record for record in records if "result" in record]
-    assert {record["precision"] for record in untried} == {"int8"}
+    assert exports.run(tmp_path, quick=True) == 0
+    rows = list(csv.DictReader((tmp_path / "exports.csv").read_text().splitlines()))
+    assert len(rows) == 7
+    assert {target for one in rows for target in one["targets"].split()} == set(TARGETS)
+    untried = [one for one in rows if one["result"].startswith("not tried")]
+    assert {one["precision"] for one in untried} == {"int8"}
     assert "int8 needs real images" in capsys.readouterr().out
