@@ -1,7 +1,8 @@
-"""From a torch network to ONNX bytes, and what the graph costs."""
+"""From a torch network to ONNX bytes: what the graph costs, and that it computes the same."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bicameral.errors import DataError
 from edge.session import OnnxSession
+from edge.sidecar import ModelFile
 
 #: The highest opset that TensorRT 8.2 on a Jetson Nano reads.
 OPSET = 13
+
+_TOLERANCE = 1e-4
 
 
 def onnx_from_network(
@@ -48,6 +54,37 @@ def onnx_from_network(
     model = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def describe_graph(name: str, content: bytes) -> ModelFile:
+    """Describe the file ``NAME.onnx`` of a fresh export."""
+    return ModelFile(
+        path=f"{name}.onnx",
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        target="onnxruntime",
+        precision="fp32",
+        opset=OPSET,
+    )
+
+
+def require_same(found: NDArray[np.floating], expected: NDArray[np.floating], what: str) -> float:
+    """Return the largest absolute difference of two computations of the same.
+
+    Args:
+        found: What is checked.
+        expected: The same by other means, of the same shape.
+        what: What is compared with what, for the message; it ends in "differs" or "differ".
+
+    Raises:
+        DataError: If they differ by more than 1e-4.
+    """
+    difference = float(np.abs(found - expected).max())
+    if not difference <= _TOLERANCE:
+        raise DataError(
+            f"{what} by {difference:.2e}, allowed is {_TOLERANCE:.0e}; the export was stopped"
+        )
+    return difference
 
 
 def count_cost(model: bytes) -> tuple[int, int]:

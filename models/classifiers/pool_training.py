@@ -187,7 +187,7 @@ def train_member(
     )
     if network_logits_path(settings.logits, member.network, member.seed).exists():
         return
-    result = export_classifier(
+    logits = export_classifier(
         network,
         dataset,
         ExportSettings(
@@ -201,7 +201,7 @@ def train_member(
         ),
     )
     # Last, because it says that this network is finished.
-    write_network_logits(settings.logits, result.logits)
+    write_network_logits(settings.logits, logits)
 
 
 def _teacher(settings: PoolSettings, member: PoolMember, dataset: ImageDataset) -> Teacher | None:

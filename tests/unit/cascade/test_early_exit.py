@@ -111,7 +111,8 @@ def measured(
     export = ExportSettings(
         output=folder, name="noise", architecture="noprop", seed=0, command="test", limits="tests"
     )
-    model = export_classifier(network, dataset, export).model
+    export_classifier(network, dataset, export)
+    model = folder / "noise.onnx"
     staged = require_staged(load_classifier(model), "noise")
     settings = EarlyExitSettings(timed=3, rounds=1)
     results = assess_early_exit(staged, dataset, settings, "bicameral", lambda *_: None)

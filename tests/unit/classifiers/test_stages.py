@@ -48,8 +48,8 @@ def model(synthetic_dataset: ImageDataset, tmp_path_factory: pytest.TempPathFact
     export = ExportSettings(
         output=folder, name="run", architecture="noprop", seed=0, command="test", limits="tests"
     )
-    found = export_classifier(train(settings, synthetic_dataset), synthetic_dataset, export)
-    copy_classifier(found.model, folder / "model", NAME)
+    export_classifier(train(settings, synthetic_dataset), synthetic_dataset, export)
+    copy_classifier(folder / "run.onnx", folder / "model", NAME)
     return folder / "model" / f"{NAME}.onnx"
 
 
