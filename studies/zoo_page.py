@@ -21,21 +21,16 @@ from bicameral.charts import (
 from bicameral.page import Block, Code, Page, Section, SideBySide, picture
 from bicameral.statistics import Estimate
 from bicameral.tables import (
-    Cell,
     Table,
     columns,
-    estimate_cell,
     integer,
-    magnitude,
-    microseconds,
     percent,
-    percent_cell,
     row,
 )
 from models.data.corruptions import CORRUPTIONS, condition_name, corrupt
 from models.data.dataset import LabelledImages
 from models.zoo.catalogue import CATALOGUE
-from models.zoo.results import CostName, EntryEvaluation, ZooEvaluation
+from models.zoo.results import CostName, EntryEvaluation, ZooEvaluation, figure_table
 from studies.zoo_summary import CLEAN
 
 #: Title of the front and label of its axis, by cost.
@@ -87,10 +82,7 @@ def zoo_page(evaluation: ZooEvaluation, test: LabelledImages) -> Page:
             Section(title="What each is good for", blocks=[use_table(evaluation)]),
             Section(title="Accuracy and cost", blocks=[fronts[0], SideBySide(blocks=fronts[1:])]),
             Section(title="Robustness", blocks=[_robustness_figure(evaluation)]),
-            Section(
-                title="Calibration, and what corruptions leave",
-                blocks=[SideBySide(blocks=[_kept_figure(evaluation), _ece_figure(evaluation)])],
-            ),
+            Section(title="Calibration", blocks=[_ece_figure(evaluation)]),
             Section(title="All figures", blocks=[figure_table(evaluation)]),
             Section(title="The corruptions", blocks=_examples(evaluation, test)),
             Section(title="How it was made", blocks=_provenance(evaluation)),
@@ -121,7 +113,8 @@ def front_figure(evaluation: ZooEvaluation, cost: CostName) -> Figure:
             title=title,
             x=Axis(label=label, log=True),
             y=Axis(label="test accuracy, %"),
-            series=[line, *_groups(shown, [one.cost(cost) or 0.0 for one in shown], "accuracy")],
+            series=[line, *_groups(shown, cost)],
+            size_px=(1120.0, 480.0) if cost == "macs" else (560.0, 400.0),
         ),
         caption="Up and to the left is better. Whiskers: 95 % intervals over the test images and, "
         "where there are several, trainings. The line joins what no other entry beats at this cost."
@@ -129,21 +122,21 @@ def front_figure(evaluation: ZooEvaluation, cost: CostName) -> Figure:
     )
 
 
-def _groups(shown: list[EntryEvaluation], places: list[float], height: str) -> list[Series]:
-    """Return a series for each group of entries at `places`; `height` names the estimate."""
+def _groups(shown: list[EntryEvaluation], cost: CostName) -> list[Series]:
+    """Return a series for each group of entries."""
     series = []
     for name, ink, marker in _GROUPS:
-        chosen = [(x, one) for x, one in zip(places, shown, strict=True) if _group(one) == name]
-        estimates = [_percent(getattr(one, height)) for _, one in chosen]
+        chosen = [one for one in shown if _group(one) == name]
+        estimates = [_percent(one.accuracy) for one in chosen]
         if chosen:
             series.append(
                 Series(
                     name=name,
-                    x=[x for x, _ in chosen],
+                    x=[one.cost(cost) or 0.0 for one in chosen],
                     y=[one.value or 0.0 for one in estimates],
                     ink=ink,
                     marker=marker,
-                    labels=[one.name for _, one in chosen],
+                    labels=[one.name for one in chosen],
                     intervals=estimates,
                 )
             )
@@ -194,21 +187,6 @@ def _robustness_figure(evaluation: ZooEvaluation) -> Figure:
     )
 
 
-def _kept_figure(evaluation: ZooEvaluation) -> Figure:
-    shown = list(evaluation.entries)
-    places = [_percent(one.accuracy).value or 0.0 for one in shown]
-    return draw_chart(
-        Chart(
-            title="What corruptions leave",
-            x=Axis(label="accuracy on the images as they are, %"),
-            y=Axis(label="mean accuracy under corruptions, %"),
-            series=_groups(shown, places, "robustness"),
-            size_px=(560.0, 400.0),
-        ),
-        caption="Higher is more robust.",
-    )
-
-
 def _ece_figure(evaluation: ZooEvaluation) -> Figure:
     entries = sorted(evaluation.entries, key=lambda one: one.ece.value or 0.0)
     return draw_bars(
@@ -230,57 +208,17 @@ def _ece_figure(evaluation: ZooEvaluation) -> Figure:
 
 def use_table(evaluation: ZooEvaluation) -> Table:
     """List what each entry is good for."""
-    rows = []
-    for one in evaluation.entries:
-        listed = CATALOGUE.get(one.name)
-        name = Cell(text=one.name, small=listed.title if listed else "")
-        rows.append(row(name, listed.offers if listed else None, one.good_for or None))
     return Table(
         title="What each is good for",
         columns=columns("classifier", "what it offers", "what the figures say", words=3),
-        rows=tuple(rows),
-    )
-
-
-def figure_table(evaluation: ZooEvaluation) -> Table:
-    """List all figures, the most accurate entry first."""
-    return Table(
-        title="All figures",
-        columns=columns(
-            "classifier",
-            "trainings|n of the intervals",
-            "accuracy %|95 % interval over images and trainings",
-            "macro F1 %",
-            "NLL|mean of -log p(true class), nats",
-            "ECE|expected calibration error, 15 bins",
-            "corrupted %|mean accuracy over all corruptions and strengths",
-            "corrupted ECE|mean over all corruptions and strengths",
-            "MACs|multiply-accumulates per image, expected ones of a cascade",
-            "parameters",
-            "CPU µs|per image at batch 1, one thread",
-            "KiB|of the files that are needed to run it",
-            "ships",
-        ),
         rows=tuple(
             row(
                 one.name,
-                len(one.models),
-                percent_cell(one.accuracy),
-                percent_cell(one.macro_f1),
-                estimate_cell(one.nll, 4),
-                estimate_cell(one.ece, 4),
-                percent_cell(one.robustness),
-                estimate_cell(one.corrupted_ece, 4),
-                magnitude(one.macs),
-                integer(one.parameters),
-                microseconds(one.cpu_us),
-                integer(one.bytes / 1024),
-                "yes" if one.ships else "no",
+                CATALOGUE[one.name].offers if one.name in CATALOGUE else None,
+                one.good_for or None,
             )
             for one in evaluation.entries
         ),
-        note="Intervals are 95 %: of accuracies by a bootstrap over test images and trainings, of "
-        "the others by Student's t over the trainings.",
     )
 
 

@@ -21,10 +21,11 @@ from bicameral.tables import (
 )
 from models.data.corruptions import CORRUPTIONS
 from models.zoo.catalogue import CATALOGUE
-from models.zoo.results import shipped_evaluation
+from models.zoo.results import figure_table, shipped_evaluation
 from studies.measurements import read_measurements
 from studies.pairs import ON_TEST_IMAGES
 from studies.study import DATA
+from studies.zoo_page import use_table
 
 RECORDS = DATA / "fashion_mnist" / "zoo"
 
@@ -39,30 +40,7 @@ def _markdown(heads: Iterable[str], rows: Iterable[Iterable[str | Cell | float |
 
 def zoo_figures() -> str:
     """Return what was measured of every entry."""
-    heads = (
-        "classifier", "n", "accuracy %", "macro F1 %", "NLL", "ECE", "corrupted %", "corrupted ECE",
-        "M MACs", "parameters", "CPU µs", "KiB",
-    )  # fmt: skip
-    return _markdown(
-        heads,
-        (
-            (
-                _linked(one.name),
-                len(one.models),
-                percent_cell(one.accuracy),
-                percent(one.macro_f1.value),
-                estimate_cell(one.nll, 3).text,
-                estimate_cell(one.ece, 4).text,
-                percent_cell(one.robustness, 1),
-                estimate_cell(one.corrupted_ece, 3).text,
-                None if one.macs is None else f"{one.macs / 1e6:.2f}",
-                integer(one.parameters),
-                f"{one.cpu_us:.0f}",
-                f"{one.bytes / 1024:.0f}",
-            )
-            for one in shipped_evaluation().entries
-        ),
-    )
+    return markdown_table(figure_table(shipped_evaluation(), _linked))
 
 
 def _linked(name: str) -> str:
@@ -76,19 +54,7 @@ def _linked(name: str) -> str:
 
 def zoo_uses() -> str:
     """Return what each entry is good for."""
-    table = Table(
-        title="",
-        columns=columns("classifier", "what it offers", "what the figures say", words=3),
-        rows=tuple(
-            row(
-                f"`{one.name}`",
-                CATALOGUE[one.name].offers if one.name in CATALOGUE else None,
-                one.good_for or None,
-            )
-            for one in shipped_evaluation().entries
-        ),
-    )
-    return markdown_table(table)
+    return markdown_table(use_table(shipped_evaluation()))
 
 
 def zoo_published() -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bicameral.tables import Row, Table
+    from bicameral.tables import Table
     from models.zoo.catalogue import ZooEntry
     from models.zoo.results import EntryEvaluation, ZooEvaluation
 
@@ -29,48 +30,18 @@ def zoo(name: str | None = None, /) -> int:
 
 
 def _list(evaluation: ZooEvaluation) -> Table:
-    """Return a row per entry, the most accurate first, and the entries that were not measured."""
-    from bicameral.tables import Table, columns, row
+    """Return a row per entry with its paper; those that were not measured come last."""
+    from bicameral.tables import Cell, row
     from models.zoo.catalogue import CATALOGUE
+    from models.zoo.results import figure_table
 
-    absent = [name for name in CATALOGUE if evaluation.entry(name) is None]
-    return Table(
-        title=f"classifiers on {evaluation.n_test} test images of {evaluation.dataset}",
-        columns=columns(
-            "name", "paper", "accuracy %", "seeds", "ECE", "corrupted %", "MACs", "CPU µs", "KiB",
-            "ships", words=2,
-        ),
-        rows=(
-            *(_row(one) for one in evaluation.entries),
-            *(row(name, _paper(name), "not measured yet", *[""] * 7) for name in absent),
-        ),
-        note="accuracy: mean over the trainings (seeds) with its 95 % interval; corrupted: mean "
-        f"over corruptions of three strengths, {evaluation.n_corrupted} images each; CPU: one "
-        f"thread of {evaluation.host} at batch 1, all in turns",
-    )  # fmt: skip
+    def name(entry: str) -> Cell:
+        return Cell(text=entry, small=f"arXiv {CATALOGUE[entry].arxiv}")
 
-
-def _row(one: EntryEvaluation) -> Row:
-    from bicameral.tables import estimate_cell, integer, magnitude, percent_cell, row
-
-    return row(
-        one.name,
-        _paper(one.name),
-        percent_cell(one.accuracy),
-        len(one.models),
-        estimate_cell(one.ece, 4).text,
-        percent_cell(one.robustness, 1),
-        magnitude(one.macs),
-        integer(one.cpu_us),
-        integer(one.bytes / 1024),
-        "yes" if one.ships else "no",
-    )
-
-
-def _paper(name: str) -> str | None:
-    from models.zoo.catalogue import CATALOGUE
-
-    return f"arXiv {CATALOGUE[name].arxiv}" if name in CATALOGUE else None
+    table = figure_table(evaluation, name)
+    rest = ["not measured yet", *[""] * (len(table.columns) - 2)]
+    absent = [row(name(one), *rest) for one in CATALOGUE if evaluation.entry(one) is None]
+    return replace(table, rows=(*table.rows, *absent))
 
 
 def _card(name: str, listed: ZooEntry, evaluation: ZooEvaluation) -> Table:

@@ -5,12 +5,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from bicameral.statistics import Estimate
+from bicameral.tables import (
+    Cell,
+    Table,
+    columns,
+    estimate_cell,
+    integer,
+    percent,
+    percent_cell,
+    row,
+)
 from models.records import read_record
 
 SCHEMA: Literal[2] = 2
@@ -121,3 +132,51 @@ def shipped_evaluation() -> ZooEvaluation:
         DataError: If it is absent or damaged.
     """
     return read_evaluation(Path(str(resources.files("models.zoo"))) / EVALUATION_NAME)
+
+
+def figure_table(evaluation: ZooEvaluation, name: Callable[[str], str | Cell] = str) -> Table:
+    """List all figures, the most accurate entry first.
+
+    Args:
+        evaluation: What to show.
+        name: Writes the name of an entry.
+    """
+    return Table(
+        title=f"classifiers on {evaluation.n_test} test images of {evaluation.dataset}",
+        columns=columns(
+            "classifier",
+            "n|trainings",
+            "accuracy %|95 % interval over images and trainings",
+            "macro F1 %|mean F1 score of the classes",
+            "NLL|mean of -log p(true class), nats",
+            "ECE|expected calibration error, 15 bins",
+            "corrupted %|mean accuracy over all corruptions and strengths",
+            "corrupted ECE|mean over all corruptions and strengths",
+            "M MACs|million multiply-accumulates per image, expected ones of a cascade",
+            "parameters",
+            "CPU µs|per image at batch 1, one thread",
+            "KiB|of the files that are needed to run it",
+            "ships|whether the weights come with the project",
+        ),
+        rows=tuple(
+            row(
+                name(one.name),
+                len(one.models),
+                percent_cell(one.accuracy),
+                percent(one.macro_f1.value),
+                estimate_cell(one.nll, 3).text,
+                estimate_cell(one.ece, 4).text,
+                percent_cell(one.robustness, 1),
+                estimate_cell(one.corrupted_ece, 3).text,
+                None if one.macs is None else f"{one.macs / 1e6:.2f}",
+                integer(one.parameters),
+                f"{one.cpu_us:.0f}",
+                f"{one.bytes / 1024:.0f}",
+                "yes" if one.ships else "no",
+            )
+            for one in evaluation.entries
+        ),
+        note="n: trainings; intervals of 95 % over test images and trainings. corrupted: mean over "
+        f"all corruptions, {evaluation.n_corrupted} images each. CPU: one thread of "
+        f"{evaluation.host} at batch 1, all in turns.",
+    )
