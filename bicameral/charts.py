@@ -278,6 +278,12 @@ def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
     for one, axis in ((x, axes.xaxis), (y, axes.yaxis)):
         if one.log:
             axis.set_major_formatter(lambda value, _: magnitude(value))
+            axis.set_minor_formatter(lambda value, _: _minor(value))
+
+
+def _minor(value: float) -> str:
+    """Label the 2 and the 5 between powers of ten, which an axis of few powers needs."""
+    return magnitude(value) if f"{value:e}"[0] in "25" else ""
 
 
 def _set_limits(axes: Axes, x: Axis, y: Axis) -> None:

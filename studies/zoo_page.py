@@ -80,7 +80,7 @@ def zoo_page(evaluation: ZooEvaluation, test: LabelledImages) -> Page:
         notes=notes,
         sections=(
             Section(title="What each is good for", blocks=[use_table(evaluation)]),
-            Section(title="Accuracy and cost", blocks=[fronts[0], SideBySide(blocks=fronts[1:])]),
+            Section(title="Accuracy and cost", blocks=fronts),
             Section(title="Robustness", blocks=[_robustness_figure(evaluation)]),
             Section(title="Calibration", blocks=[_ece_figure(evaluation)]),
             Section(title="All figures", blocks=[figure_table(evaluation)]),
@@ -114,7 +114,6 @@ def front_figure(evaluation: ZooEvaluation, cost: CostName) -> Figure:
             x=Axis(label=label, log=True),
             y=Axis(label="test accuracy, %"),
             series=[line, *_groups(shown, cost)],
-            size_px=(1120.0, 480.0) if cost == "macs" else (560.0, 400.0),
         ),
         caption="Up and to the left is better. Whiskers: 95 % intervals over the test images and, "
         "where there are several, trainings. The line joins what no other entry beats at this cost."

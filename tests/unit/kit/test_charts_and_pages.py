@@ -88,6 +88,19 @@ def test_a_figure_is_well_formed_announced_and_the_same_every_time(draw: object)
     assert INKS["soft"] in alone
 
 
+def test_a_logarithmic_axis_of_less_than_a_decade_has_plain_labels() -> None:
+    chart = Chart(
+        title="Times",
+        x=Axis(label="µs", log=True),
+        y=Axis(label="y"),
+        series=[Series(name="", x=[120.0, 800.0], y=[0.0, 1.0])],
+    )
+    svg = draw_chart(chart).svg
+    assert "mathdefault" not in svg
+    assert ">200<" in svg
+    assert ">300<" not in svg
+
+
 def test_names_are_shown_as_they_are_in_whatever_script() -> None:
     names = ["$x_", "a$b$", "猫 & 犬", "\\frac"]
     figure = draw_heat_map(
