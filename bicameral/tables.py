@@ -35,11 +35,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A value, what stands after it in smaller print, and how many columns it takes."""
+    """A value, what stands after it in smaller print, how many columns it takes, and its colour.
+
+    `style` is a style of rich and is shown on terminals only.
+    """
 
     text: str
     small: str = ""
     span: int = 1
+    style: str = ""
 
     def __str__(self) -> str:
         return f"{self.text} {self.small}".strip()
@@ -102,7 +106,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
     for entry in table.rows:
         texts: list[Text] = []
         for cell in entry.cells:
-            texts += [Text(str(cell)), *[Text("")] * (cell.span - 1)]
+            texts += [Text(str(cell), style=cell.style), *[Text("")] * (cell.span - 1)]
         drawn.add_row(*texts, style="bold" if entry.marked else None)
     if not console.is_terminal:
         console = Console(file=console.file, width=max(console.width, 240))

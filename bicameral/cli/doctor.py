@@ -37,6 +37,10 @@ class Status(StrEnum):
     FAIL = "fail"
 
 
+#: How they are coloured on a terminal.
+_STYLES = {Status.OK: "green", Status.NOTE: "yellow", Status.FAIL: "bold red"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One line of the report: what was looked at, what was found, and the fix if one is due."""
@@ -55,18 +59,24 @@ def doctor(*, host: str = "127.0.0.1", port: int = 2000, output: Path = Path("ru
         port: Port of the simulator to look for.
         output: Folder that results will be written to.
     """
-    from rich.console import Console
-    from rich.table import Table
+    from bicameral.tables import Cell, Table, columns, print_table, row
 
     findings = list(examine(host, port, output))
-    table = Table(title="bicameral doctor", title_justify="left")
-    for column in ("", "what", "found", "fix"):
-        table.add_column(column, overflow="fold")
-    style = {Status.OK: "green", Status.NOTE: "yellow", Status.FAIL: "bold red"}
-    for finding in findings:
-        mark = f"[{style[finding.status]}]{finding.status}[/]"
-        table.add_row(mark, finding.subject, finding.value, finding.fix)
-    Console().print(table)
+    print_table(
+        Table(
+            title="bicameral doctor",
+            columns=columns("", "what", "found", "fix", words=4),
+            rows=tuple(
+                row(
+                    Cell(text=finding.status, style=_STYLES[finding.status]),
+                    finding.subject,
+                    finding.value,
+                    finding.fix,
+                )
+                for finding in findings
+            ),
+        )
+    )
     failed = any(finding.status is Status.FAIL for finding in findings)
     return FAILED_EXIT_CODE if failed else 0
 
@@ -125,9 +135,9 @@ def _packages() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    from bicameral.cli.extras import EXTRA_PACKAGES, missing_packages
+    from bicameral.cli.extras import extra_packages, missing_packages
 
-    for extra in EXTRA_PACKAGES:
+    for extra in extra_packages():
         missing = missing_packages(extra)
         yield Finding(
             subject=f"extra '{extra}'",

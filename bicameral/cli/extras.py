@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 
 from bicameral.errors import MissingExtraError
 
-#: Extra -> the packages that it installs (pyproject.toml is the source).
-EXTRA_PACKAGES: dict[str, tuple[str, ...]] = {
-    "sim": (
-        "carla", "jinja2", "joblib", "msgpack", "numba", "pyclothoids", "scipy", "shapely",
-        "websockets",
-    ),
-    "train": ("jinja2", "onnx", "snntorch", "torch"),
-    "export": ("jinja2", "onnx", "onnxslim"),
-    "redis": ("redis",),
-    "server": (
-        "httptools", "orjson", "prometheus-client", "python-multipart", "starlette", "uvicorn",
-        "uvloop", "websockets",
-    ),
-    "tracing": ("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
-    "cluster": ("ray",),
-    "nvidia": ("nvidia-ml-py",),
-}  # fmt: skip
+_REQUIREMENT = re.compile(r"""([\w.-]+).*;.*\bextra == ['"]([\w-]+)['"]""")
+
+
+def extra_packages() -> dict[str, tuple[str, ...]]:
+    """Return the packages that each extra installs, as the installed package's metadata say."""
+    found: dict[str, list[str]] = {}
+    for line in importlib.metadata.requires("bicameral") or ():
+        if match := _REQUIREMENT.match(line):
+            found.setdefault(match[2], []).append(match[1])
+    return {extra: tuple(names) for extra, names in found.items()}
 
 
 def missing_packages(extra: str) -> tuple[str, ...]:
     """Return the packages of an extra that are not installed, without importing them."""
-    return tuple(name for name in EXTRA_PACKAGES[extra] if not _is_installed(name))
+    return tuple(name for name in extra_packages()[extra] if not _is_installed(name))
 
 
 def require_extra(extra: str) -> None:

@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from bicameral.cli.extras import extra_packages
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -12,13 +14,13 @@ def test_tests_and_docker_are_no_packages():
         assert not list((ROOT / folder).rglob("__init__.py"))
 
 
-def test_the_extras_table_of_the_command_line_equals_the_packaging():
-    from bicameral.cli.extras import EXTRA_PACKAGES
-
+def test_the_command_line_knows_what_every_extra_brings():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for extra, requirements in settings["project"]["optional-dependencies"].items():
-        names = {re.split(r"[\[;=<>]", line)[0].strip() for line in requirements}
-        assert names == set(EXTRA_PACKAGES[extra])
+    expected = {
+        extra: {re.split(r"[\[;=<>]", line)[0].strip() for line in requirements}
+        for extra, requirements in settings["project"]["optional-dependencies"].items()
+    }
+    assert {extra: set(names) for extra, names in extra_packages().items()} == expected
 
 
 def test_the_lock_files_name_no_package_index():
