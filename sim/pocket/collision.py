@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,59 +152,28 @@ class StaticObstacles:
     """The boxes of everything that never moves, found through a grid of 8 m cells.
 
     Attributes:
-        boxes: (M, BOX_COLUMNS) float64 rows for the kernels.
+        grid: The boxes as rows for the kernels, and where they are.
         tags: (M,) int64.
-        grid: (5,) float64: origin x, origin y, cell size, cells along x, cells along y.
-        starts: (cells + 1,) int64.
-        members: (S,) int64, obstacle numbers by cell.
     """
 
     def __init__(self, boxes: Iterable[UprightBox]) -> None:
         """Index the boxes."""
         known = list(boxes)
-        self.boxes = _rows(known)
+        self.grid = _indexed(_rows(known))
         self.tags = np.array([int(box.tag) for box in known], np.int64)
-        self.grid = np.array([0.0, 0.0, _CELL_M, 0.0, 0.0])
-        self.starts = np.zeros(1, np.int64)
-        self.members = np.zeros(0, np.int64)
-        if known:
-            self._index()
 
     def __len__(self) -> int:
-        return len(self.boxes)
-
-    def _index(self) -> None:
-        """Fill the grid: each box into all cells that its bounding rectangle touches."""
-        b = self.boxes
-        cosine, sine = np.abs(b[:, k.COS]), np.abs(b[:, k.SIN])
-        reach_x = b[:, k.HALF_X] * cosine + b[:, k.HALF_Y] * sine
-        reach_y = b[:, k.HALF_X] * sine + b[:, k.HALF_Y] * cosine
-        origin_x, origin_y = (b[:, k.BX] - reach_x).min(), (b[:, k.BY] - reach_y).min()
-        low_i = np.floor((b[:, k.BX] - reach_x - origin_x) / _CELL_M).astype(np.int64)
-        high_i = np.floor((b[:, k.BX] + reach_x - origin_x) / _CELL_M).astype(np.int64)
-        low_j = np.floor((b[:, k.BY] - reach_y - origin_y) / _CELL_M).astype(np.int64)
-        high_j = np.floor((b[:, k.BY] + reach_y - origin_y) / _CELL_M).astype(np.int64)
-        columns, rows = int(high_i.max()) + 1, int(high_j.max()) + 1
-        cells: list[list[int]] = [[] for _ in range(columns * rows)]
-        for number in range(len(b)):
-            for i in range(low_i[number], high_i[number] + 1):
-                for j in range(low_j[number], high_j[number] + 1):
-                    cells[i * rows + j].append(number)
-        self.grid = np.array([origin_x, origin_y, _CELL_M, columns, rows])
-        self.starts = np.cumsum([0, *(len(cell) for cell in cells)], dtype=np.int64)
-        self.members = np.array([number for cell in cells for number in cell], np.int64)
+        return len(self.tags)
 
     def contacts_of(self, actor_id: int, box: OrientedBox) -> list[Contact]:
         """Return the contacts of one box with the obstacles."""
         row = _rows([box])[0]
         found = np.empty(1024, np.int64)
         reach = math.hypot(box.half_extent.x, box.half_extent.y)
-        count = k.candidates_near(
-            row[k.BX], row[k.BY], reach, self.boxes, self.grid, self.starts, self.members, found
-        )
+        count = k.candidates_near(row[k.BX], row[k.BY], reach, self.grid, found)
         contacts = []
         for number in sorted(found[:count].tolist()):
-            depth, x, y = k.overlap(row, self.boxes[number])
+            depth, x, y = k.overlap(row, self.grid.boxes[number])
             if depth > _SLOP_M:
                 contacts.append(
                     Contact(
@@ -216,6 +185,38 @@ class StaticObstacles:
                     )
                 )
         return contacts
+
+
+def _indexed(boxes: NDArray[np.float64]) -> k.ObstacleGrid:
+    """Put each box into all cells that its bounding rectangle touches."""
+    if not len(boxes):
+        return k.ObstacleGrid(
+            boxes,
+            np.array([0.0, 0.0, _CELL_M, 0.0, 0.0]),
+            np.zeros(1, np.int64),
+            np.zeros(0, np.int64),
+        )
+    place = boxes[:, [k.BX, k.BY]]
+    half_x, half_y = boxes[:, k.HALF_X], boxes[:, k.HALF_Y]
+    cosine, sine = np.abs(boxes[:, k.COS]), np.abs(boxes[:, k.SIN])
+    reach = np.column_stack([half_x * cosine + half_y * sine, half_x * sine + half_y * cosine])
+    origin = (place - reach).min(axis=0)
+    low = np.floor((place - reach - origin) / _CELL_M).astype(np.int64)
+    high = np.floor((place + reach - origin) / _CELL_M).astype(np.int64)
+    columns, rows = (high.max(axis=0) + 1).tolist()
+    cells: list[list[int]] = [[] for _ in range(columns * rows)]
+    for number, ((low_i, low_j), (high_i, high_j)) in enumerate(
+        zip(low.tolist(), high.tolist(), strict=True)
+    ):
+        for i in range(low_i, high_i + 1):
+            for j in range(low_j, high_j + 1):
+                cells[i * rows + j].append(number)
+    return k.ObstacleGrid(
+        boxes,
+        np.array([*origin, _CELL_M, columns, rows], np.float64),
+        np.cumsum([0, *(len(cell) for cell in cells)], dtype=np.int64),
+        np.array([number for cell in cells for number in cell], np.int64),
+    )
 
 
 def find_contacts(
@@ -278,21 +279,9 @@ def resolve_collisions(
     """
     contacts = np.empty((k.MOST_CONTACTS, k.CONTACT_COLUMNS))
     rows, view = dynamics.collision_view(ghosts)
-    count = k.collide(
-        view.state,
-        view.before,
-        view.parameters,
-        view.extents,
-        view.present,
-        view.movable,
-        _rows([body.box for body in bodies]),
-        np.array([body.mass_kg for body in bodies]),
-        obstacles.boxes,
-        obstacles.grid,
-        obstacles.starts,
-        obstacles.members,
-        contacts,
-    )
+    masses = np.array([body.mass_kg for body in bodies], np.float64)
+    hit_bodies = k.Bodies(_rows([body.box for body in bodies]), masses)
+    count = k.collide(view, hit_bodies, obstacles.grid, contacts)
     if not count:
         return []
     result: list[Contact] = []
@@ -307,25 +296,28 @@ def resolve_collisions(
         else:
             other_id = rows[int(other)]
             tag = vehicle_tags.get(other_id, 0)
-            result.append(
-                Contact(
-                    actor_id=other_id,
-                    other_id=actor_id,
-                    other_tag=vehicle_tags.get(actor_id, 0),
-                    normal=Vector3(-x, -y),
-                    depth_m=depth,
-                    impulse=Vector3(-impulse_x, -impulse_y),
-                )
-            )
-        result.append(
-            Contact(
-                actor_id=actor_id,
-                other_id=other_id,
-                other_tag=tag,
-                normal=Vector3(x, y),
-                depth_m=depth,
-                impulse=Vector3(impulse_x, impulse_y),
-            )
+        contact = Contact(
+            actor_id=actor_id,
+            other_id=other_id,
+            other_tag=tag,
+            normal=Vector3(x, y),
+            depth_m=depth,
+            impulse=Vector3(impulse_x, impulse_y),
         )
+        if kind == k.WITH_VEHICLE:
+            result.append(_seen_by_the_other(contact, vehicle_tags.get(actor_id, 0)))
+        result.append(contact)
     dynamics.refresh_velocities(sorted({contact.actor_id for contact in result}))
     return result
+
+
+def _seen_by_the_other(contact: Contact, tag: int) -> Contact:
+    """Return the contact of two vehicles as the other one's; `tag` is the first one's."""
+    return Contact(
+        actor_id=cast(int, contact.other_id),
+        other_id=contact.actor_id,
+        other_tag=tag,
+        normal=Vector3(-contact.normal.x, -contact.normal.y),
+        depth_m=contact.depth_m,
+        impulse=Vector3(-contact.impulse.x, -contact.impulse.y),
+    )

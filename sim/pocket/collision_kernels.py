@@ -7,11 +7,12 @@ Boxes stand upright: they overlap in the plane (separating axes) and in height. 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sim.pocket.compiled import compiled
+from sim.pocket.compiled import compiled, compiled_part
 from sim.pocket.dynamics_kernels import COM_X, MASS, VX, VY, YAW, YAW_INERTIA, YAW_RATE, X, Y, Z
 
 BX, BY, LOW, HIGH, HALF_X, HALF_Y, COS, SIN = range(8)
@@ -33,6 +34,59 @@ _MOST_PUSH_M = 0.3
 #: Friction of metal along what it hits (estimate).
 _SCRAPE = 0.3
 _MOST_CANDIDATES = 256
+
+
+class ObstacleGrid(NamedTuple):
+    """The boxes of what never moves, found through a grid of cells.
+
+    Attributes:
+        boxes: (M, BOX_COLUMNS) float64.
+        extent: (5,) float64: origin x, origin y, cell size, cells along x, cells along y.
+        starts: (cells + 1,) int64, where each cell's members begin.
+        members: (S,) int64, obstacle numbers by cell.
+    """
+
+    boxes: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    members: NDArray[np.int64]
+
+
+class Bodies(NamedTuple):
+    """What vehicles can hit but the dynamics do not move.
+
+    Attributes:
+        boxes: (B, BOX_COLUMNS) float64.
+        mass_kg: (B,) float64; infinite for what does not give way.
+    """
+
+    boxes: NDArray[np.float64]
+    mass_kg: NDArray[np.float64]
+
+
+class Sweep(NamedTuple):
+    """The replay of one step; a row per vehicle.
+
+    Attributes:
+        involved: (N,) bool, whether it may touch anything.
+        near: (N, K) int64, numbers of the obstacles that it may touch.
+        near_count: (N,) int64, how many those are.
+        near_body: (N,) bool, whether it may touch any body.
+        place: (N, BOX_COLUMNS) float64, where it is by now.
+        steps: (N, 2) float64, what is left to do per stride; contacts take the part into the
+            normal out of it.
+        turn: (N,) float64, change of the yaw during the step.
+        touched: (N,) bool, whether anything has moved it.
+    """
+
+    involved: NDArray[np.bool_]
+    near: NDArray[np.int64]
+    near_count: NDArray[np.int64]
+    near_body: NDArray[np.bool_]
+    place: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    turn: NDArray[np.float64]
+    touched: NDArray[np.bool_]
 
 
 @compiled
@@ -94,31 +148,20 @@ def contact_point(a: Any, b: Any) -> tuple[float, float]:
 
 
 @compiled
-def candidates_near(
-    x: float,
-    y: float,
-    reach: float,
-    boxes: Any,
-    grid: Any,
-    starts: Any,
-    members: Any,
-    found: Any,
-) -> int:
+def candidates_near(x: float, y: float, reach: float, obstacles: Any, found: Any) -> int:
     """Collect the obstacles whose circle comes within `reach` of a point, each once.
 
     Args:
         x: World frame, m.
         y: World frame, m.
         reach: Metres.
-        boxes: (M, BOX_COLUMNS) float64.
-        grid: (5,) float64: origin x, origin y, cell size, cells along x, cells along y.
-        starts: (cells + 1,) int64, where each cell's members begin.
-        members: (S,) int64, obstacle numbers by cell.
+        obstacles: An `ObstacleGrid`.
         found: (K,) int64, is filled.
 
     Returns:
         How many were found, at most K.
     """
+    grid, starts, members = obstacles.extent, obstacles.starts, obstacles.members
     count = 0
     columns, rows = int(grid[3]), int(grid[4])
     low_i = max(math.floor((x - reach - grid[0]) / grid[2]), 0)
@@ -130,7 +173,7 @@ def candidates_near(
             cell = i * rows + j
             for k in range(starts[cell], starts[cell + 1]):
                 other = members[k]
-                b = boxes[other]
+                b = obstacles.boxes[other]
                 limit = reach + b[HALF_X] + b[HALF_Y]
                 if abs(b[BX] - x) > limit or abs(b[BY] - y) > limit:
                     continue
@@ -239,162 +282,192 @@ def bounce(
     return jx, jy
 
 
-@compiled
-def collide(
-    state: Any,
-    before: Any,
-    parameters: Any,
-    extents: Any,
-    present: Any,
-    movable: Any,
-    bodies: Any,
-    body_mass: Any,
-    boxes: Any,
-    grid: Any,
-    starts: Any,
-    members: Any,
-    contacts: Any,
-) -> int:
-    """Replay the last step of the vehicles in small strides and keep them out of each other.
-
-    Args:
-        state: (N, STATE_COLUMNS) float64, changed in place where there is contact.
-        before: (N, 3) float64, x, y and yaw at the start of the step.
-        parameters: (N, PARAMETER_COLUMNS) float64.
-        extents: (N, 3) float64, half extents.
-        present: (N,) bool, rows that collide.
-        movable: (N,) bool, rows that can be pushed.
-        bodies: (B, BOX_COLUMNS) float64, walkers and props.
-        body_mass: (B,) float64, kg; infinite for what does not give way.
-        boxes: (M, BOX_COLUMNS) float64, obstacles.
-        grid: See `candidates_near`.
-        starts: See `candidates_near`.
-        members: See `candidates_near`.
-        contacts: (MOST_CONTACTS, CONTACT_COLUMNS) float64, is filled.
-
-    Returns:
-        The number of contacts, one for each pair.
-    """
+@compiled_part
+def find_involved(vehicles: Any, bodies: Any, obstacles: Any, sweep: Any) -> int:
+    """Find which vehicles may touch what, and return into how many strides to divide the step."""
+    state, before, movable = vehicles.state, vehicles.before, vehicles.movable
+    involved = sweep.involved
     rows = state.shape[0]
-    near = np.empty((rows, _MOST_CANDIDATES), np.int64)
-    near_count = np.zeros(rows, np.int64)
-    near_body = np.zeros(rows, np.bool_)
     reach = np.zeros(rows)
-    involved = np.zeros(rows, np.bool_)
     strides = 1
     for i in range(rows):
-        if not present[i]:
+        if not vehicles.present[i]:
             continue
         dx, dy = state[i, X] - before[i, 0], state[i, Y] - before[i, 1]
         moved = math.sqrt(dx * dx + dy * dy)
-        reach[i] = math.hypot(extents[i, 0], extents[i, 1]) + 0.5 * moved + _MOST_PUSH_M
+        extents = vehicles.extents[i]
+        reach[i] = math.hypot(extents[0], extents[1]) + 0.5 * moved + _MOST_PUSH_M
         middle_x, middle_y = before[i, 0] + 0.5 * dx, before[i, 1] + 0.5 * dy
         if movable[i]:
-            near_count[i] = candidates_near(
-                middle_x, middle_y, reach[i], boxes, grid, starts, members, near[i]
+            sweep.near_count[i] = candidates_near(
+                middle_x, middle_y, reach[i], obstacles, sweep.near[i]
             )
-            for m in range(bodies.shape[0]):
-                limit = reach[i] + bodies[m, HALF_X] + bodies[m, HALF_Y]
-                if abs(bodies[m, BX] - middle_x) < limit and abs(bodies[m, BY] - middle_y) < limit:
-                    near_body[i] = True
-            involved[i] = near_count[i] > 0 or near_body[i]
+            for m in range(bodies.boxes.shape[0]):
+                b = bodies.boxes[m]
+                limit = reach[i] + b[HALF_X] + b[HALF_Y]
+                if abs(b[BX] - middle_x) < limit and abs(b[BY] - middle_y) < limit:
+                    sweep.near_body[i] = True
+            involved[i] = sweep.near_count[i] > 0 or sweep.near_body[i]
             strides = max(strides, math.ceil(moved / _STRIDE_M))
         for j in range(i):
-            if not present[j] or not (movable[i] or movable[j]):
+            if not vehicles.present[j] or not (movable[i] or movable[j]):
                 continue
             ex = middle_x - 0.5 * (before[j, 0] + state[j, X])
             ey = middle_y - 0.5 * (before[j, 1] + state[j, Y])
             if ex * ex + ey * ey < (reach[i] + reach[j]) ** 2:
                 involved[i] = True
                 involved[j] = True
-    if not involved.any():
-        return 0
-    strides = min(strides, _MOST_STRIDES)
+    return min(strides, _MOST_STRIDES)
 
-    # `steps` is what is left to do per stride; contacts take the part into the normal out of it.
-    place = np.zeros((rows, BOX_COLUMNS))
-    steps = np.zeros((rows, 2))
-    turn = np.zeros(rows)
-    touched = np.zeros(rows, np.bool_)
-    count = 0
-    values = np.zeros(CONTACT_COLUMNS)
-    for i in range(rows):
-        if not involved[i]:
+
+@compiled_part
+def go_back(vehicles: Any, strides: int, sweep: Any) -> None:
+    """Put the involved vehicles to where the step began."""
+    state, before, place = vehicles.state, vehicles.before, sweep.place
+    for i in range(state.shape[0]):
+        if not sweep.involved[i]:
             continue
+        extents = vehicles.extents[i]
         place[i, BX], place[i, BY] = before[i, 0], before[i, 1]
         # Kerbs and the road itself are no obstacles.
         place[i, LOW] = state[i, Z] + 0.2
-        place[i, HIGH] = state[i, Z] + 2.0 * extents[i, 2]
-        place[i, HALF_X], place[i, HALF_Y] = extents[i, 0], extents[i, 1]
-        steps[i, 0] = (state[i, X] - before[i, 0]) / strides
-        steps[i, 1] = (state[i, Y] - before[i, 1]) / strides
-        turn[i] = ((state[i, YAW] - before[i, 2] + math.pi) % (2.0 * math.pi)) - math.pi
+        place[i, HIGH] = state[i, Z] + 2.0 * extents[2]
+        place[i, HALF_X], place[i, HALF_Y] = extents[0], extents[1]
+        sweep.steps[i, 0] = (state[i, X] - before[i, 0]) / strides
+        sweep.steps[i, 1] = (state[i, Y] - before[i, 1]) / strides
+        change = state[i, YAW] - before[i, 2] + math.pi
+        sweep.turn[i] = (change % (2.0 * math.pi)) - math.pi
+
+
+@compiled_part
+def touch(
+    i: int,
+    kind: int,
+    number: int,
+    mass_kg: float,
+    b: Any,
+    vehicles: Any,
+    sweep: Any,
+    contacts: Any,
+    count: int,
+) -> int:
+    """Let a vehicle and another thing push each other, if they overlap.
+
+    Args:
+        i: The vehicle.
+        kind: What the other is.
+        number: Which of its kind.
+        mass_kg: Mass of the other if it is no vehicle; infinite for what does not give way.
+        b: Box of the other.
+        vehicles: A `CollisionView`.
+        sweep: Places and steps, changed in place.
+        contacts: Is filled.
+        count: Contacts so far.
+
+    Returns:
+        Contacts by now.
+    """
+    a = sweep.place[i]
+    depth, nx, ny = overlap(a, b)
+    if depth <= _SLOP_M:
+        return count
+    state, parameters, movable = vehicles.state, vehicles.parameters, vehicles.movable
+    other_row = number if kind == WITH_VEHICLE and movable[number] else -1
+    if movable[i]:
+        jx, jy = bounce(i, other_row, mass_kg, a, b, nx, ny, state, parameters)
+    else:
+        jx, jy = bounce(number, -1, np.inf, b, a, -nx, -ny, state, parameters)
+        jx, jy = -jx, -jy
+    values = np.empty(CONTACT_COLUMNS)
+    values[ROW], values[KIND], values[OTHER] = i, kind, number
+    values[NORMAL_X], values[NORMAL_Y], values[DEPTH] = nx, ny, depth
+    values[IMPULSE_X], values[IMPULSE_Y] = jx, jy
+    count = note(contacts, count, values)
+    # What gives way (a walker) slows the vehicle but does not hold it.
+    if kind == WITH_BODY and mass_kg < 1e29:
+        return count
+    share = 1.0
+    if other_row >= 0 and movable[i]:
+        light, heavy = parameters[i, MASS], parameters[number, MASS]
+        share = heavy / (light + heavy)
+    elif not movable[i]:
+        share = 0.0
+    push = min(depth, _MOST_PUSH_M)
+    steps, touched = sweep.steps, sweep.touched
+    a[BX] += share * push * nx
+    a[BY] += share * push * ny
+    touched[i] = touched[i] or share > 0.0
+    into = min(steps[i, 0] * nx + steps[i, 1] * ny, 0.0)
+    steps[i, 0] -= into * nx
+    steps[i, 1] -= into * ny
+    if share < 1.0:
+        b[BX] -= (1.0 - share) * push * nx
+        b[BY] -= (1.0 - share) * push * ny
+        touched[number] = True
+        into = max(steps[number, 0] * nx + steps[number, 1] * ny, 0.0)
+        steps[number, 0] -= into * nx
+        steps[number, 1] -= into * ny
+    return count
+
+
+@compiled
+def collide(vehicles: Any, bodies: Any, obstacles: Any, contacts: Any) -> int:
+    """Replay the last step of the vehicles in small strides and keep them out of each other.
+
+    Args:
+        vehicles: A `CollisionView`; states are changed in place where there is contact.
+        bodies: `Bodies`, walkers and props.
+        obstacles: An `ObstacleGrid`.
+        contacts: (MOST_CONTACTS, CONTACT_COLUMNS) float64, is filled.
+
+    Returns:
+        The number of contacts, one for each pair.
+    """
+    rows = vehicles.state.shape[0]
+    sweep = Sweep(
+        np.zeros(rows, np.bool_),
+        np.empty((rows, _MOST_CANDIDATES), np.int64),
+        np.zeros(rows, np.int64),
+        np.zeros(rows, np.bool_),
+        np.zeros((rows, BOX_COLUMNS)),
+        np.zeros((rows, 2)),
+        np.zeros(rows),
+        np.zeros(rows, np.bool_),
+    )
+    strides = find_involved(vehicles, bodies, obstacles, sweep)
+    if not sweep.involved.any():
+        return 0
+    go_back(vehicles, strides, sweep)
+    count = 0
     for stride in range(1, strides + 1):
         for i in range(rows):
-            if involved[i]:
-                a = place[i]
-                a[BX] += steps[i, 0]
-                a[BY] += steps[i, 1]
-                yaw = before[i, 2] + turn[i] * stride / strides
+            if sweep.involved[i]:
+                a = sweep.place[i]
+                a[BX] += sweep.steps[i, 0]
+                a[BY] += sweep.steps[i, 1]
+                yaw = vehicles.before[i, 2] + sweep.turn[i] * stride / strides
                 a[COS], a[SIN] = math.cos(yaw), math.sin(yaw)
         for i in range(rows):
-            if not involved[i]:
+            if not sweep.involved[i]:
                 continue
-            a = place[i]
-            total = near_count[i] + (bodies.shape[0] if near_body[i] else 0) + i
-            first_vehicle = total - i
-            for m in range(total):
-                other_row, mass, number = -1, np.inf, m
-                if m < near_count[i]:
-                    kind, number = WITH_OBSTACLE, near[i, m]
-                    b = boxes[number]
+            first_body = sweep.near_count[i]
+            first_vehicle = first_body + (bodies.boxes.shape[0] if sweep.near_body[i] else 0)
+            for m in range(first_vehicle + i):
+                mass = np.inf
+                if m < first_body:
+                    kind, number = WITH_OBSTACLE, sweep.near[i, m]
+                    b = obstacles.boxes[number]
                 elif m < first_vehicle:
-                    kind, number = WITH_BODY, m - near_count[i]
-                    b = bodies[number]
-                    mass = body_mass[number]
+                    kind, number = WITH_BODY, m - first_body
+                    b, mass = bodies.boxes[number], bodies.mass_kg[number]
                 else:
                     kind, number = WITH_VEHICLE, m - first_vehicle
-                    if not involved[number] or not (movable[i] or movable[number]):
+                    b = sweep.place[number]
+                    movable = vehicles.movable[i] or vehicles.movable[number]
+                    if not sweep.involved[number] or not movable:
                         continue
-                    b = place[number]
-                    if movable[number]:
-                        other_row = number
-                depth, nx, ny = overlap(a, b)
-                if depth <= _SLOP_M:
-                    continue
-                if movable[i]:
-                    jx, jy = bounce(i, other_row, mass, a, b, nx, ny, state, parameters)
-                else:
-                    jx, jy = bounce(number, -1, np.inf, b, a, -nx, -ny, state, parameters)
-                    jx, jy = -jx, -jy
-                values[ROW], values[KIND], values[OTHER] = i, kind, number
-                values[NORMAL_X], values[NORMAL_Y], values[DEPTH] = nx, ny, depth
-                values[IMPULSE_X], values[IMPULSE_Y] = jx, jy
-                count = note(contacts, count, values)
-                # What gives way (a walker) slows the vehicle but does not hold it.
-                if kind == WITH_BODY and mass < 1e29:
-                    continue
-                share = 1.0
-                if other_row >= 0 and movable[i]:
-                    light, heavy = parameters[i, MASS], parameters[number, MASS]
-                    share = heavy / (light + heavy)
-                elif not movable[i]:
-                    share = 0.0
-                push = min(depth, _MOST_PUSH_M)
-                a[BX] += share * push * nx
-                a[BY] += share * push * ny
-                touched[i] = touched[i] or share > 0.0
-                into = min(steps[i, 0] * nx + steps[i, 1] * ny, 0.0)
-                steps[i, 0] -= into * nx
-                steps[i, 1] -= into * ny
-                if share < 1.0:
-                    b[BX] -= (1.0 - share) * push * nx
-                    b[BY] -= (1.0 - share) * push * ny
-                    touched[number] = True
-                    into = max(steps[number, 0] * nx + steps[number, 1] * ny, 0.0)
-                    steps[number, 0] -= into * nx
-                    steps[number, 1] -= into * ny
+                count = touch(i, kind, number, mass, b, vehicles, sweep, contacts, count)
     for i in range(rows):
-        if touched[i] and movable[i]:
-            state[i, X], state[i, Y] = place[i, BX], place[i, BY]
+        if sweep.touched[i] and vehicles.movable[i]:
+            vehicles.state[i, X], vehicles.state[i, Y] = sweep.place[i, BX], sweep.place[i, BY]
     return count

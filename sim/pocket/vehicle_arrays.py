@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,7 @@ _CURVE_POINTS = 32
 _MOST_GEARS = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollisionView:
+class CollisionView(NamedTuple):
     """The arrays that collisions read and change; columns and rows as in `VehicleArrays`.
 
     Attributes:
