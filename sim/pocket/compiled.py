@@ -29,3 +29,12 @@ def compiled_part(function: Function) -> Function:
         nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )
     return cast("Function", part(function))
+
+
+def inlined_part(function: Function) -> Function:
+    """Compile a part into each kernel that calls it, as if its lines stood there.
+
+    For what inner loops call with arrays: a call would count references to them every time.
+    """
+    part = numba.njit(nogil=True, error_model="numpy", inline="always")
+    return cast("Function", part(function))

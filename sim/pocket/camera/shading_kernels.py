@@ -20,7 +20,7 @@ from sim.pocket.camera.buffers import (
 from sim.pocket.camera.raster_kernels import mip_level
 from sim.pocket.camera.shadow_kernels import SunShadows, sunlit_share
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled, compiled_part
+from sim.pocket.compiled import compiled, compiled_part, inlined_part
 
 #: Entries per metre of the table of air transmission.
 TRANSMISSION_STEPS_PER_M = 4.0
@@ -45,6 +45,23 @@ class Light(NamedTuple):
     transmission: NDArray[np.float32]
     sky: NDArray[np.int64]
     road_gain: float
+
+
+class _Surface(NamedTuple):
+    """What light makes of a surface: by the open sky, by the sun, by itself; and its shadows."""
+
+    flat_r: float
+    flat_g: float
+    flat_b: float
+    lit_r: float
+    lit_g: float
+    lit_b: float
+    lamp_r: float
+    lamp_g: float
+    lamp_b: float
+    glow: float
+    shadowed: bool
+    bias: float
 
 
 @compiled
@@ -76,10 +93,10 @@ def shade(
         focal_px: Focal length.
         out: (H, W) uint32 output, bytes B, G, R, A.
     """
+    _shade_sky(visibility.triangle, light.sky, camera, focal_px, out)
     height, width = out.shape
     table_end = light.transmission.shape[0] - 1
     coarsest = pyramid.starts.shape[0] - 1
-    sun_r, sun_g, sun_b = light.colours[0, 0], light.colours[0, 1], light.colours[0, 2]
     fog_r, fog_g, fog_b = light.colours[3, 0], light.colours[3, 1], light.colours[3, 2]
     for y in range(height):
         centre_y = y + 0.5
@@ -97,46 +114,15 @@ def shade(
             while end < width and owner[end] == triangle:
                 end += 1
             if triangle < 0:
-                for x in range(start, end):
-                    ray_right = (x + 0.5 - 0.5 * width) / focal_px
-                    out[y, x] = _sky_colour(
-                        light.sky,
-                        row_x + ray_right * camera[2, 0],
-                        row_y + ray_right * camera[2, 1],
-                        row_z + ray_right * camera[2, 2],
-                    )
                 start = end
                 continue
             source = triangles.source[triangle]
-            surface = table.surface[source]
-            instance = instances[triangles.instance[triangle]]
-            nx, ny, nz = surface[NORMAL], surface[NORMAL + 1], surface[NORMAL + 2]
-            facing = max(0.0, nx * instance[0] + ny * instance[1] + nz * instance[2])
-            upward = 0.5 + 0.5 * (nx * instance[3] + ny * instance[4] + nz * instance[5])
+            number = triangles.instance[triangle]
             gain = light.road_gain if table.tag[source] == _ROAD_TAG else 1.0
-            gain *= 1.0 / 256.0
-            painted = surface[PAINTED] > 0.0
-            base_r = gain * (instance[6] if painted else surface[COLOUR])
-            base_g = gain * (instance[7] if painted else surface[COLOUR + 1])
-            base_b = gain * (instance[8] if painted else surface[COLOUR + 2])
-            glow = surface[EMISSIVE]
-            dull = 1.0 - glow
-            above, below = light.colours[1], light.colours[2]
-            flat_r = base_r * dull * (below[0] + (above[0] - below[0]) * upward)
-            flat_g = base_g * dull * (below[1] + (above[1] - below[1]) * upward)
-            flat_b = base_b * dull * (below[2] + (above[2] - below[2]) * upward)
-            lamp_r, lamp_g, lamp_b = base_r * glow, base_g * glow, base_b * glow
-            direct = facing * dull
-            lit_r = base_r * direct * sun_r
-            lit_g = base_g * direct * sun_g
-            lit_b = base_b * direct * sun_b
-            shadowed = shadows.active and facing > 0.0
-            # How far the surface itself rises from one texel of the shadow map to the next.
-            tilt = 2.0 * upward - 1.0
-            climb = math.sqrt(max(0.0, 1.0 - tilt * tilt)) / max(facing, 0.08)
-            bias = shadows.flat_bias_m + shadows.steep_bias_m * climb
-            layer = table.texture[source]
-            density = triangles.density[triangle]
+            surface = _light_surface(
+                table.surface, source, gain, instances, number, light.colours, shadows
+            )
+            layer, density = table.texture[source], triangles.density[triangle]
             plane = triangles.planes[triangle]
             row_u = plane[3] + plane[5] * centre_y
             row_v = plane[6] + plane[8] * centre_y
@@ -151,26 +137,27 @@ def shade(
                 ray_right = (centre_x - 0.5 * width) / focal_px
                 distance = depth * math.sqrt(row_square + ray_right * ray_right)
                 air = light.transmission[min(int(distance * TRANSMISSION_STEPS_PER_M), table_end)]
-                sunlit = 1.0
                 shade_code = occlusion[y, x]
                 open_sky = 1.0 - (shade_code & 127) * (1.0 / 127.0)
-                if shadowed:
-                    if shade_code > 127:
-                        sunlit = 0.0
-                    else:
-                        sunlit = sunlit_share(
-                            shadows,
-                            camera[0, 0] + depth * (row_x + ray_right * camera[2, 0]),
-                            camera[0, 1] + depth * (row_y + ray_right * camera[2, 1]),
-                            camera[0, 2] + depth * (row_z + ray_right * camera[2, 2]),
-                            bias,
-                        )
+                hidden = surface.shadowed and shade_code > 127
+                sunlit = 0.0 if hidden else 1.0
+                if surface.shadowed and not hidden:
+                    sunlit = sunlit_share(
+                        shadows,
+                        camera[0, 0] + depth * (row_x + ray_right * camera[2, 0]),
+                        camera[0, 1] + depth * (row_y + ray_right * camera[2, 1]),
+                        camera[0, 2] + depth * (row_z + ray_right * camera[2, 2]),
+                        surface.bias,
+                    )
                 # A lamp shines through fog farther than what it lights.
-                seen = air + glow * (math.sqrt(air) - air)
+                seen = air + surface.glow * (math.sqrt(air) - air)
                 veil = 1.0 - seen
-                red = (colour & _LANE) * (flat_r * open_sky + lit_r * sunlit + lamp_r)
-                green = (colour >> 16 & _LANE) * (flat_g * open_sky + lit_g * sunlit + lamp_g)
-                blue = (colour >> 32) * (flat_b * open_sky + lit_b * sunlit + lamp_b)
+                red = surface.flat_r * open_sky + surface.lit_r * sunlit + surface.lamp_r
+                green = surface.flat_g * open_sky + surface.lit_g * sunlit + surface.lamp_g
+                blue = surface.flat_b * open_sky + surface.lit_b * sunlit + surface.lamp_b
+                red *= colour & _LANE
+                green *= colour >> 16 & _LANE
+                blue *= colour >> 32
                 out[y, x] = (
                     _OPAQUE
                     | int(min(red * seen + fog_r * veil, 255.0)) << 16
@@ -178,6 +165,77 @@ def shade(
                     | int(min(blue * seen + fog_b * veil, 255.0))
                 )
             start = end
+
+
+@compiled_part
+def _shade_sky(
+    owners: NDArray[np.int32],
+    sky: NDArray[np.int64],
+    camera: NDArray[np.float64],
+    focal_px: float,
+    out: NDArray[np.uint32],
+) -> None:
+    """Colour every pixel in which nothing is."""
+    height, width = out.shape
+    for y in range(height):
+        ray_up = (0.5 * height - (y + 0.5)) / focal_px
+        row_x = camera[1, 0] + ray_up * camera[3, 0]
+        row_y = camera[1, 1] + ray_up * camera[3, 1]
+        row_z = camera[1, 2] + ray_up * camera[3, 2]
+        for x in range(width):
+            if owners[y, x] < 0:
+                ray_right = (x + 0.5 - 0.5 * width) / focal_px
+                out[y, x] = _sky_colour(
+                    sky,
+                    row_x + ray_right * camera[2, 0],
+                    row_y + ray_right * camera[2, 1],
+                    row_z + ray_right * camera[2, 2],
+                )
+
+
+@inlined_part
+def _light_surface(
+    surface: NDArray[np.float32],
+    source: int,
+    gain: float,
+    instances: NDArray[np.float64],
+    number: int,
+    colours: NDArray[np.float64],
+    shadows: SunShadows,
+) -> _Surface:
+    """Light a flat surface, before texture, shadow and air; see `shade`."""
+    nx, ny, nz = surface[source, NORMAL], surface[source, NORMAL + 1], surface[source, NORMAL + 2]
+    facing = max(
+        0.0, nx * instances[number, 0] + ny * instances[number, 1] + nz * instances[number, 2]
+    )
+    upward = 0.5 + 0.5 * (
+        nx * instances[number, 3] + ny * instances[number, 4] + nz * instances[number, 5]
+    )
+    gain *= 1.0 / 256.0
+    painted = surface[source, PAINTED] > 0.0
+    base_r = gain * (instances[number, 6] if painted else surface[source, COLOUR])
+    base_g = gain * (instances[number, 7] if painted else surface[source, COLOUR + 1])
+    base_b = gain * (instances[number, 8] if painted else surface[source, COLOUR + 2])
+    glow = surface[source, EMISSIVE]
+    dull = 1.0 - glow
+    direct = facing * dull
+    # How far the surface itself rises from one texel of the shadow map to the next.
+    tilt = 2.0 * upward - 1.0
+    climb = math.sqrt(max(0.0, 1.0 - tilt * tilt)) / max(facing, 0.08)
+    return _Surface(
+        base_r * dull * (colours[2, 0] + (colours[1, 0] - colours[2, 0]) * upward),
+        base_g * dull * (colours[2, 1] + (colours[1, 1] - colours[2, 1]) * upward),
+        base_b * dull * (colours[2, 2] + (colours[1, 2] - colours[2, 2]) * upward),
+        base_r * direct * colours[0, 0],
+        base_g * direct * colours[0, 1],
+        base_b * direct * colours[0, 2],
+        base_r * glow,
+        base_g * glow,
+        base_b * glow,
+        glow,
+        shadows.active and facing > 0.0,
+        shadows.flat_bias_m + shadows.steep_bias_m * climb,
+    )
 
 
 @compiled_part
