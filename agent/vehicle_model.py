@@ -12,6 +12,8 @@ import math
 from bisect import bisect_right
 from typing import Final
 
+from bicameral.units import kmh_from_mps
+
 WHEELBASE_M: Final = 2.875
 #: From the vehicle's origin back to the rear axle.
 ORIGIN_TO_REAR_M: Final = WHEELBASE_M / 2.0
@@ -23,13 +25,12 @@ STEERING_CURVE: Final = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))
 CORNERING_STIFFNESS: Final = 17.0
 
 _GRAVITY_MPS2: Final = 9.81
-_KMH_PER_MPS: Final = 3.6
 _CURVE_KMH: Final = [point[0] for point in STEERING_CURVE]
 
 
 def steer_limit_rad(speed_mps: float) -> float:
     """Return the front wheels' angle at steer = 1 for a speed (either direction)."""
-    speed_kmh = abs(speed_mps) * _KMH_PER_MPS
+    speed_kmh = kmh_from_mps(abs(speed_mps))
     k = bisect_right(_CURVE_KMH, speed_kmh)
     if k == len(STEERING_CURVE):
         return MAX_STEER_RAD * STEERING_CURVE[-1][1]

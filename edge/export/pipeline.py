@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bicameral.errors import ConfigError, DataError
-from bicameral.files import write_bytes_atomic
+from bicameral.files import hidden_folder_beside, write_bytes_atomic
 from edge.comparison import Comparison, Tolerance, compare, tolerance_for
 from edge.export import graphs
 from edge.export.frozen_memory import with_frozen_memory
@@ -144,7 +140,7 @@ def export_model(
             f"the output folder {settings.output} is where the model itself lies, and the export "
             "has its name; give another one"
         )
-    with _staging_folder(settings.output) as staging:
+    with hidden_folder_beside(settings.output) as staging:
         job = _Job(settings, target, check, calibration, staging)
         top, files, comparison = job.export(source)
         result = ExportResult(
@@ -372,17 +368,6 @@ def _with_batch(sidecar: Sidecar, batch: int) -> Sidecar:
             "outputs": outputs,
         }
     )
-
-
-@contextmanager
-def _staging_folder(output: Path) -> Iterator[Path]:
-    """Make a hidden folder beside the output, so that moving from it is a rename."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _move(staging: Path, output: Path, last: str) -> None:

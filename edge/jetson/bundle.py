@@ -11,7 +11,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 import bicameral
 from bicameral.errors import ConfigError, DataError
+from bicameral.files import hidden_folder_beside
 from edge.preflight import Finding, has_errors, preflight
 from edge.preprocessing import tensor_from_canonical
 from edge.session import OnnxSession
@@ -126,9 +126,7 @@ def write_bundle(request: BundleRequest, folder: Path) -> Bundle:
     correction = _require_fitting(request, sidecars)
     networks = {key: one for path in paths for key, one in read_networks(path, whole=True).items()}
     warnings = {path: _checked(path, one, request.target) for path, one in networks.items()}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with hidden_folder_beside(folder) as partial:
         models = partial / "models"
         models.mkdir()
         for path in {**dict.fromkeys(paths), **networks}:
@@ -140,9 +138,6 @@ def write_bundle(request: BundleRequest, folder: Path) -> Bundle:
         _write_checksums(partial)
         partial.chmod(0o755)
         partial.replace(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     files = {str(path.relative_to(folder)): path.stat().st_size for path in _files(folder)}
     found = {networks[path].name: findings for path, findings in warnings.items() if findings}
     return Bundle(folder=folder, files=files, warnings=found)

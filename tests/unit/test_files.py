@@ -1,6 +1,6 @@
 import pytest
 
-from bicameral.files import write_bytes_atomic, write_json_atomic
+from bicameral.files import hidden_folder_beside, write_bytes_atomic, write_json_atomic
 
 
 def test_a_file_appears_whole_and_leaves_no_temporary(tmp_path):
@@ -17,3 +17,14 @@ def test_a_value_that_is_no_json_keeps_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json_atomic(target, {"a": float("nan")})
     assert target.read_bytes() == before
+
+
+def test_a_hidden_folder_stays_if_it_was_renamed_and_goes_if_not(tmp_path):
+    target = tmp_path / "deep" / "folder"
+    with hidden_folder_beside(target) as hidden:
+        (hidden / "file").write_text("whole")
+        hidden.replace(target)
+    assert (target / "file").read_text() == "whole"
+    with pytest.raises(RuntimeError), hidden_folder_beside(target):
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == [target]
