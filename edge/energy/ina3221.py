@@ -64,7 +64,7 @@ class Rail:
 
 
 class Ina3221:
-    """`edge.energy.meter.PowerMeter` over one rail."""
+    """`edge.energy.meter.Meter` over one rail."""
 
     def __init__(self, rail: Rail) -> None:
         """Read it once.
@@ -73,7 +73,7 @@ class Ina3221:
             MeterError: If it cannot be read.
         """
         self._rail = rail
-        self.read_w()
+        self.read()
         interval_ms = read_integer(rail.interval_file)
         self.info = MeterInfo(
             name=NAME,
@@ -87,7 +87,7 @@ class Ina3221:
             resolution=self._step_w(),
         )
 
-    def read_w(self) -> float:
+    def read(self) -> float:
         """Return the rail's power in watts.
 
         Raises:

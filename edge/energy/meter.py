@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +29,18 @@ class MeterInfo:
     resolution: float | None
 
 
-@runtime_checkable
-class PowerMeter(Protocol):
-    """Tells the power of this moment."""
+class Meter(Protocol):
+    """Tells the power of this moment, or counts energy; then only differences mean something."""
 
     @property
     def info(self) -> MeterInfo:
         """What it is."""
 
-    def read_w(self) -> float:
-        """Return watts.
+    def read(self) -> float:
+        """Return watts if it is of the kind ``power``, else joules since some moment.
+
+        A counter never goes back, wrap-arounds are made good; it must be read at least once per
+        wrap-around.
 
         Raises:
             MeterError: If the reading fails; the message names the file or device.
@@ -46,30 +48,6 @@ class PowerMeter(Protocol):
 
     def close(self) -> None:
         """Release what it holds."""
-
-
-@runtime_checkable
-class EnergyCounter(Protocol):
-    """Counts energy; only differences mean something."""
-
-    @property
-    def info(self) -> MeterInfo:
-        """What it is."""
-
-    def read_j(self) -> float:
-        """Return joules since some moment; never goes back, wrap-arounds are made good.
-
-        It must be read at least once per wrap-around.
-
-        Raises:
-            MeterError: If the reading fails; the message names the file or device.
-        """
-
-    def close(self) -> None:
-        """Release what it holds."""
-
-
-Meter = PowerMeter | EnergyCounter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

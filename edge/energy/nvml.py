@@ -23,18 +23,19 @@ _COVERS = (
 )
 
 
-class _Card:
-    """One card, read once when it is opened."""
+class Nvml:
+    """`edge.energy.meter.Meter` of one card; joules are counted since the driver was loaded."""
 
     def __init__(self, library: Any, device: Any, info: MeterInfo) -> None:
+        """Read it once.
+
+        Raises:
+            MeterError: If the card does not tell what `info` says.
+        """
         self._library, self._device, self.info = library, device, info
-        self._read()
+        self.read()
 
-    def close(self) -> None:
-        """Release the library."""
-        self._library.nvmlShutdown()
-
-    def _read(self) -> float:
+    def read(self) -> float:
         """Return joules or watts.
 
         Raises:
@@ -48,32 +49,12 @@ class _Card:
             what = "energy counter" if counts else "power reading"
             raise MeterError(f"NVML's {what}: {error}") from error
 
-
-class NvmlCounter(_Card):
-    """`edge.energy.meter.EnergyCounter` of one card; millijoules since the driver was loaded."""
-
-    def read_j(self) -> float:
-        """Return joules since the driver was loaded.
-
-        Raises:
-            MeterError: If the library refuses.
-        """
-        return self._read()
+    def close(self) -> None:
+        """Release the library."""
+        self._library.nvmlShutdown()
 
 
-class NvmlPower(_Card):
-    """`edge.energy.meter.PowerMeter` of one card that does not count energy."""
-
-    def read_w(self) -> float:
-        """Return watts.
-
-        Raises:
-            MeterError: If the library refuses.
-        """
-        return self._read()
-
-
-def find_nvml() -> NvmlCounter | NvmlPower | NoMeter:
+def find_nvml() -> Nvml | NoMeter:
     """Return the meter of the first graphics card, or why there is none."""
     try:
         library: Any = importlib.import_module("pynvml")
@@ -94,7 +75,7 @@ def find_nvml() -> NvmlCounter | NvmlPower | NoMeter:
         )
 
 
-def _open(library: Any) -> NvmlCounter | NvmlPower:
+def _open(library: Any) -> Nvml:
     """Open the first card: its counter if it has one."""
     device = library.nvmlDeviceGetHandleByIndex(0)
     name = library.nvmlDeviceGetName(device)
@@ -110,6 +91,6 @@ def _open(library: Any) -> NvmlCounter | NvmlPower:
         )
 
     try:
-        return NvmlCounter(library, device, info("counter"))
+        return Nvml(library, device, info("counter"))
     except MeterError:
-        return NvmlPower(library, device, info("power"))
+        return Nvml(library, device, info("power"))

@@ -40,7 +40,7 @@ class Package:
 
 
 class Rapl:
-    """`edge.energy.meter.EnergyCounter` over all packages, which do not contain each other."""
+    """`edge.energy.meter.Meter` over all packages, which do not contain each other."""
 
     def __init__(self, packages: list[Package]) -> None:
         """Begin to count at 0.
@@ -63,7 +63,7 @@ class Rapl:
             resolution=_STEP_J,
         )
 
-    def read_j(self) -> float:
+    def read(self) -> float:
         """Return joules since it was made.
 
         Raises:

@@ -14,7 +14,7 @@ from types import TracebackType
 from bicameral.errors import MeterError
 from edge.energy.clock import Clock, Repetition, SystemClock
 from edge.energy.integration import integrate
-from edge.energy.meter import EnergyCounter, Meter, NoMeter
+from edge.energy.meter import Meter, NoMeter
 from edge.energy.quantity import Quantity, measured, nothing
 
 #: Between two samples of a power meter: an INA3221 on its bus is not read much faster without
@@ -93,7 +93,7 @@ class EnergyRecorder:
         period_s: float = SAMPLE_PERIOD_S,
     ) -> None:
         self._meter, self._rules, self._clock = meter, rules, clock or SystemClock()
-        self._is_counter = isinstance(meter, EnergyCounter)
+        self._is_counter = not isinstance(meter, NoMeter) and meter.info.kind == "counter"
         self._period_s = _COUNTER_PERIOD_S if self._is_counter else period_s
         self._lock = threading.Lock()
         self._times_s: list[float] = []
@@ -178,7 +178,7 @@ class EnergyRecorder:
         with self._lock:
             before_s = self._clock.now_s()
             try:
-                value = meter.read_j() if isinstance(meter, EnergyCounter) else meter.read_w()
+                value = meter.read()
             except MeterError as error:
                 self._failures.append(str(error))
                 return

@@ -15,13 +15,13 @@ SUCCESS, NOT_SUPPORTED = 0, 3
 
 PROBE = """
 import json, sys
-from edge.energy.meter import EnergyCounter, NoMeter
+from edge.energy.meter import NoMeter
 from edge.energy.nvml import find_nvml
 found = find_nvml()
 if isinstance(found, NoMeter):
     told = {"reason": found.reason}
 else:
-    read = found.read_j if isinstance(found, EnergyCounter) else found.read_w
+    read = found.read
     told = {"kind": found.info.kind, "source": found.info.source, "covers": found.info.covers}
     told["readings"] = [read(), read()]
     found.close()

@@ -261,13 +261,13 @@ class SteppingMeter:
         self.reads = 0
         self.enough = threading.Event()
 
-    def read_w(self) -> float:
+    def read(self) -> float:
         self.reads += 1
         if self.reads == self.STEP_AFTER:
             self._sensor.show(5.0)
         if self.reads == self.ENOUGH:
             self.enough.set()
-        return self._meter.read_w()
+        return self._meter.read()
 
     def close(self) -> None:
         self._meter.close()
