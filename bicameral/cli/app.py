@@ -67,7 +67,7 @@ train.command(
     help="Train small classifiers and join the best pair.",
 )
 train.command(
-    "bicameral.cli.train_classifier:train_classifier",
+    "bicameral.cli.train:train_classifier",
     name="classifier",
     help="Train one classifier by name.",
 )

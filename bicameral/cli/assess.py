@@ -1,4 +1,4 @@
-"""`bicameral assess`: score trained networks on recorded data, without driving."""
+"""`bicameral assess caril`: score a driver on recorded data, without driving."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from bicameral.tables import Table
+    from models.caril.offline_metrics import OfflineEvaluation, OfflineMetrics
 
-#: What is shown of recorded frames, and how.
-_FIGURES = (
-    ("frames", "{m.frames}"),
-    ("frames outside the classes' range", "{m.frames_outside}"),
-    ("steering error (mean absolute)", "{m.steering_mae:.4f}"),
-    ("  always straight", "{m.zero_steering_mae:.4f}"),
-    ("class accuracy", "{m.accuracy:.3f}"),
-    ("  always the commonest class", "{m.majority_accuracy:.3f}"),
-    ("within one class", "{m.within_one_class:.3f}"),
-    ("macro recall", "{m.macro_recall:.3f}"),
-    ("calibration error, raw", "{m.ece_before:.3f}"),
-    ("calibration error, calibrated", "{m.ece_after:.3f}"),
-    ("mean confidence", "{m.mean_confidence:.3f}"),
-)
+#: How each figure of a group of frames is called and written.
+_FIGURES = {
+    "frames": "{m.frames}",
+    "frames outside the classes' range": "{m.frames_outside}",
+    "steering error (mean absolute)": "{m.steering_mae:.4f}",
+    "  always straight": "{m.zero_steering_mae:.4f}",
+    "class accuracy": "{m.accuracy:.3f}",
+    "  always the commonest class": "{m.majority_accuracy:.3f}",
+    "within one class": "{m.within_one_class:.3f}",
+    "macro recall": "{m.macro_recall:.3f}",
+    "calibration error, raw": "{m.ece_before:.3f}",
+    "calibration error, calibrated": "{m.ece_after:.3f}",
+    "mean confidence": "{m.mean_confidence:.3f}",
+}
 
 
 def assess_caril(
@@ -41,64 +42,67 @@ def assess_caril(
         weathers: Only these weathers.
         output: JSON file to write the figures to.
     """
+    from bicameral.files import write_json_atomic
     from bicameral.tables import Table, columns, print_table, row
     from models.caril.offline_metrics import evaluate_offline
 
-    groups = evaluate_offline(model, (data,), split, weathers=weathers, output=output)
-    every = groups["all"]
+    evaluation = evaluate_offline(model, data, split, weathers=weathers)
+    if output is not None:
+        write_json_atomic(output, evaluation.record(split))
+    groups = evaluation.metrics
     print_table(
         Table(
             title=f"{model.stem} on {data} ({split})",
             columns=columns("figure", *groups),
             rows=tuple(
                 row(label, *(text.format(m=metrics) for metrics in groups.values()))
-                for label, text in _FIGURES
+                for label, text in _FIGURES.items()
             ),
         )
     )
-    shares = zip(every.class_frames, every.class_prior, every.class_recall, strict=True)
-    print_table(
-        Table(
-            title="per class, all weathers",
-            columns=columns("class", "frames", "share", "recall", words=0),
-            rows=tuple(
-                row(
-                    index,
-                    count,
-                    f"{prior:.3f}",
-                    "no frames" if recall is None else f"{recall:.3f}",
-                )
-                for index, (count, prior, recall) in enumerate(shares)
-            ),
-        )
-    )
-    print_table(_branch_table(model, data, split, weathers))
+    print_table(_class_table(groups["all"]))
+    print_table(_branch_table(evaluation))
     return 0
 
 
-def _branch_table(
-    model: Path, data: Path, split: Literal["validation", "test"], weathers: tuple[str, ...]
-) -> Table:
+def _class_table(metrics: OfflineMetrics) -> Table:
+    from bicameral.tables import Table, columns, row
+
+    figures = zip(metrics.class_frames, metrics.class_prior, metrics.class_recall, strict=True)
+    return Table(
+        title="per class, all weathers",
+        columns=columns("class", "frames", "share", "recall", words=0),
+        rows=tuple(
+            row(index, frames, f"{prior:.3f}", "no frames" if recall is None else f"{recall:.3f}")
+            for index, (frames, prior, recall) in enumerate(figures)
+        ),
+    )
+
+
+def _branch_table(evaluation: OfflineEvaluation) -> Table:
     """Show what CARIL's correction rule would have done to these frames."""
     from agent.correction.branch_gain import measure_branches
     from agent.correction.paper import PaperRule
     from bicameral.tables import Table, columns, percent, row
-    from edge.dual_head import DualHeadModel
-    from models.caril.dataset import load_frames
-    from models.caril.offline_metrics import predict_all
 
-    network = DualHeadModel.load(model)
-    frames = load_frames(data, split, weathers=weathers, spec=network.image)
-    answers = predict_all(network, frames)
-    rule = PaperRule(bin_edges=network.agent.bin_edges, steering_scale=network.agent.steering_scale)
-    gains = measure_branches(rule, answers.steer, answers.logits, frames.steer)
-    rows = []
-    for branch, gain in gains.items():
-        errors = (gain.error_before, gain.error_after)
-        shown = (None if error is None else f"{error:.4f}" for error in errors)
-        rows.append(row(branch, gain.frames, percent(gain.share), *shown))
+    agent, answers = evaluation.model.agent, evaluation.answers
+    rule = PaperRule(bin_edges=agent.bin_edges, steering_scale=agent.steering_scale)
+    gains = measure_branches(rule, answers.steer, answers.logits, evaluation.frames.steer)
+
+    def error(value: float | None) -> str | None:
+        return None if value is None else f"{value:.4f}"
+
     return Table(
         title="CARIL's correction rule on these frames",
         columns=columns("branch", "frames", "share %", "error before", "error after"),
-        rows=tuple(rows),
+        rows=tuple(
+            row(
+                branch,
+                gain.frames,
+                percent(gain.share),
+                error(gain.error_before),
+                error(gain.error_after),
+            )
+            for branch, gain in gains.items()
+        ),
     )

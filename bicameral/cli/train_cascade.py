@@ -9,9 +9,6 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-#: What the sidecars of single networks say.
-_LIMITS = "Knows the classes of its data set only and answers with one of them for any picture."
-
 
 def train_cascade(
     data: str,
@@ -75,6 +72,7 @@ def train_cascade(
     from models.cascade.pipeline import train_cascade as run_pipeline
     from models.cascade.plan import EvaluationSettings
     from models.classifiers.augmentation import Augmentation
+    from models.classifiers.export import LIMITS
     from models.classifiers.pool_training import PoolProgress, PoolSettings
     from models.classifiers.training import Recipe
     from models.networks.architectures import POOL, REFERENCES, ZOO
@@ -91,7 +89,7 @@ def train_cascade(
             ),
             jobs=jobs,
             command=shlex.join(["bicameral", *sys.argv[1:]]),
-            limits=_LIMITS,
+            limits=LIMITS,
         ),
         small=small,
         evaluation=EvaluationSettings(

@@ -12,8 +12,8 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,17 +91,13 @@ class Frames:
 
     def select(self, keep: NDArray[np.bool_]) -> Frames:
         """Return only the frames where `keep` (N,) is True."""
-        return Frames(
-            images=self.images,
-            episodes=self.episodes,
-            episode=self.episode[keep],
-            row=self.row[keep],
-            steer=self.steer[keep],
-            speed_mps=self.speed_mps[keep],
-            command=self.command[keep],
-            dagger=self.dagger[keep],
-            fingerprint=self.fingerprint,
-        )
+        columns = ("episode", "row", "steer", "speed_mps", "command", "dagger")
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+
+    def batches(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the indices of all frames, a few hundred at a time."""
+        for start in range(0, len(self), _CHUNK):
+            yield np.arange(start, min(start + _CHUNK, len(self)))
 
     @property
     def towns(self) -> tuple[str, ...]:

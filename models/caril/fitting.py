@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic, write_json_atomic
 from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import picture_statistics, tensor_from_canonical
@@ -21,6 +18,7 @@ from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
 from models.networks.dual_head import DualHeadNetwork
 from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES
+from models.records import read_record
 
 FIT_NAME = "fit.json"
 CHECK_NAME = "check.npz"
@@ -29,7 +27,6 @@ CHECK_NAME = "check.npz"
 _ASKED_SHARE = 0.15
 _CHECK_FRAMES = 500
 _STATISTICS_FRAMES = 4000
-_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +101,13 @@ def predict_frames(
     network: DualHeadNetwork, frames: Frames
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return raw steer (N,) and logits (N, K) of a network in evaluation mode."""
-    steer: list[NDArray[np.float32]] = []
-    logits: list[NDArray[np.float32]] = []
-    for start in range(0, len(frames), _BATCH):
-        index = np.arange(start, min(start + _BATCH, len(frames)))
-        images = frames.gather(index)
-        part = predict_images(network, images, frames.speed_mps[index], frames.command[index])
-        steer.append(part[0])
-        logits.append(part[1])
+    parts = [
+        predict_images(
+            network, frames.gather(index), frames.speed_mps[index], frames.command[index]
+        )
+        for index in frames.batches()
+    ]
+    steer, logits = zip(*parts, strict=True)
     return np.concatenate(steer), np.concatenate(logits)
 
 
@@ -155,18 +151,12 @@ def read_fit(folder: Path) -> Fit:
     Raises:
         DataError: If the training is not finished or the file is damaged.
     """
-    path = folder / FIT_NAME
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in record.items()
-        }
-        return Fit(**values)
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"cannot read {path}: {error}; a training writes it when it ends, so finish it first"
-        ) from error
+    return read_record(
+        folder / FIT_NAME,
+        Fit,
+        what="record of a finished training",
+        remedy="a training writes it when it ends, so finish it first",
+    )
 
 
 def _class_means(

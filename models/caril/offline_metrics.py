@@ -16,14 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.files import write_json_atomic
 from edge.dual_head import DualHeadBatch, DualHeadModel
 from edge.probabilities import softmax
 from models.calibration import expected_calibration_error
 from models.caril.dataset import Frames, Split, load_frames
 from models.networks.steering_classes import STEERING_CLASSES, SteeringClasses
-
-_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +60,38 @@ class OfflineMetrics:
     mean_confidence: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineEvaluation:
+    """A model's answers on a split.
+
+    Attributes:
+        model: The model.
+        frames: The frames of the split.
+        answers: Its answers to them.
+        metrics: Figures by name: ``"all"`` and each weather.
+    """
+
+    model: DualHeadModel
+    frames: Frames
+    answers: DualHeadBatch
+    metrics: dict[str, OfflineMetrics]
+
+    def record(self, split: Split) -> dict[str, Any]:
+        """Return the figures as JSON values, with what they were measured on."""
+        return {
+            "schema": 1,
+            "model": self.model.name,
+            "model_sha256": self.model.fingerprint,
+            "split": split,
+            "towns": self.frames.towns,
+            "data_sha256": self.frames.fingerprint,
+            "metrics": {name: asdict(value) for name, value in self.metrics.items()},
+        }
+
+
 def evaluate_offline(
-    model: Path,
-    data: Path | Sequence[Path],
-    split: Split,
-    *,
-    weathers: Sequence[str] = (),
-    output: Path | None = None,
-) -> dict[str, OfflineMetrics]:
+    model: Path, data: Path | Sequence[Path], split: Split, *, weathers: Sequence[str] = ()
+) -> OfflineEvaluation:
     """Score an exported model on a split, over all frames and per weather.
 
     Args:
@@ -78,10 +99,6 @@ def evaluate_offline(
         data: Folders of collected data.
         split: ``train``, ``validation`` or ``test``.
         weathers: Only these; empty for all.
-        output: JSON file to write, or None.
-
-    Returns:
-        Metrics by name: ``"all"`` and each weather.
 
     Raises:
         DataError: If model or data are damaged, or a test town was trained on.
@@ -105,30 +122,15 @@ def evaluate_offline(
         )
         for name, keep in groups.items()
     }
-    if output is not None:
-        record: dict[str, Any] = {
-            "schema": 1,
-            "model": network.name,
-            "model_sha256": network.fingerprint,
-            "split": split,
-            "towns": frames.towns,
-            "data_sha256": frames.fingerprint,
-            "metrics": {name: asdict(value) for name, value in metrics.items()},
-        }
-        write_json_atomic(output, record)
-    return metrics
+    return OfflineEvaluation(model=network, frames=frames, answers=answers, metrics=metrics)
 
 
 def predict_all(model: DualHeadModel, frames: Frames) -> DualHeadBatch:
     """Return a model's answers for all frames."""
-    parts: list[DualHeadBatch] = []
-    for start in range(0, len(frames), _BATCH):
-        index = np.arange(start, min(start + _BATCH, len(frames)))
-        parts.append(
-            model.predict_batch(
-                frames.gather(index), frames.speed_mps[index], frames.command[index]
-            )
-        )
+    parts = [
+        model.predict_batch(frames.gather(index), frames.speed_mps[index], frames.command[index])
+        for index in frames.batches()
+    ]
     return DualHeadBatch(
         steer=np.concatenate([part.steer for part in parts]),
         logits=np.concatenate([part.logits for part in parts]),

@@ -48,6 +48,9 @@ from models.host import host_name
 from models.networks.capabilities import AnyTime, ExtraOutputs, Reparameterised
 from models.onnx_export import count_cost, describe_graph, onnx_from_network, require_same
 
+#: What the sidecar of a classifier says of its limits.
+LIMITS = "Knows the classes of its data set only and answers with one of them for any picture."
+
 #: Of a spiking network: share of images whose class may be another.
 _CHANGED_CLASSES = 1e-3
 _CHECKED_IMAGES = 1000

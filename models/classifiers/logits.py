@@ -109,25 +109,15 @@ def write_network_logits(folder: Path, logits: NetworkLogits) -> None:
         DataError: If a logit is not finite.
     """
     path = network_logits_path(folder, logits.architecture, logits.seed)
-    stored: dict[str, NDArray[np.float32]] = {}
     for split, values in (("validation", logits.validation), ("test", logits.test)):
         if not np.isfinite(values).all():
             raise DataError(
                 f"the {split} logits of {logits.architecture} with seed {logits.seed} hold values "
                 "that are not finite; train it again with a lower learning rate"
             )
-        stored[split] = np.asarray(values, np.float32)
-    _write(
-        path,
-        {
-            "architecture": np.array(logits.architecture),
-            "seed": np.array(logits.seed, np.int64),
-            "macs": np.array(logits.macs, np.int64),
-            "parameters": np.array(logits.parameters, np.int64),
-            "cpu_us": np.array(logits.cpu_us, np.float64),
-            **stored,
-        },
-    )
+    columns = {name: np.asarray(getattr(logits, name)) for name in _NETWORK_COLUMNS}
+    columns |= {split: columns[split].astype(np.float32) for split in ("validation", "test")}
+    _write(path, columns)
 
 
 def write_targets(folder: Path, dataset: ImageDataset) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
+from bicameral.cli.assess import assess_caril
 from bicameral.errors import DataError
 from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel
@@ -116,17 +118,24 @@ def test_an_unfinished_training_is_not_exported(tmp_path: Path) -> None:
         export(ExportSettings(training=tmp_path, output=tmp_path, name="x"))
 
 
-def test_offline_metrics_score_the_test_town(
-    exported: ExportResult, data: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "offline.json"
-    metrics = evaluate_offline(exported.model, data, "test", output=output)
+def test_offline_metrics_score_the_test_town(exported: ExportResult, data: Path) -> None:
+    metrics = evaluate_offline(exported.model, data, "test").metrics
     assert set(metrics) == {"all", "clear"}
     total = metrics["all"]
     assert total.frames + total.frames_outside == len(load_frames(data, "test"))
     assert sum(total.class_frames) == total.frames
     assert total.majority_accuracy == max(total.class_prior)
-    assert output.exists()
+
+
+def test_the_command_prints_the_figures_beside_their_baselines_and_writes_them(
+    exported: ExportResult, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert assess_caril(exported.model, data, output=tmp_path / "figures.json") == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("always straight", "per class", "correction rule"))
+    record = json.loads((tmp_path / "figures.json").read_text())
+    assert (record["split"], record["towns"]) == ("test", ["Ridgeway"])
+    assert f"{record['metrics']['all']['steering_mae']:.4f}" in printed
 
 
 def test_batches_and_single_pictures_get_the_same_answer(
