@@ -85,7 +85,7 @@ def zoo_page(evaluation: ZooEvaluation, test: LabelledImages) -> Page:
             Section(title="Calibration", blocks=[_ece_figure(evaluation)]),
             Section(title="All figures", blocks=[figure_table(evaluation)]),
             Section(title="The corruptions", blocks=_examples(evaluation, test)),
-            Section(title="How it was made", blocks=_provenance(evaluation)),
+            Section(title="How it was made", blocks=[_provenance(evaluation)]),
         ),
     )
 
@@ -248,21 +248,9 @@ def _examples(evaluation: ZooEvaluation, test: LabelledImages) -> list[Block]:
     return blocks
 
 
-def _provenance(evaluation: ZooEvaluation) -> list[Block]:
-    facts = {
-        "data set": evaluation.dataset,
-        "sha256 of data set and split": evaluation.dataset_sha256,
-        "test images": integer(evaluation.n_test),
-        "corrupted test images": f"the first {integer(evaluation.n_corrupted)}",
-        "seed of the corruptions": str(evaluation.seed),
-        "CPU times measured on": evaluation.host,
-        **evaluation.versions,
-    }
-    return [
-        Table(
-            title="How it was made",
-            columns=columns("what", "value", words=2),
-            rows=tuple(row(name, value) for name, value in facts.items()),
-        ),
-        Code(text=evaluation.command),
-    ]
+def _provenance(evaluation: ZooEvaluation) -> Code:
+    versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
+    return Code(
+        text=f"{evaluation.command}\n{evaluation.dataset}, sha256 of data and split "
+        f"{evaluation.dataset_sha256}\nseed of the corruptions {evaluation.seed}; {versions}"
+    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import PurePosixPath
+
+import numpy as np
 
 from bicameral.statistics import Estimate
 from bicameral.tables import (
@@ -32,32 +35,57 @@ RECORDS = DATA / "fashion_mnist" / "zoo"
 #: Folder of the pages; links to cards are relative to it.
 _FOLDER = PurePosixPath("docs/zoo")
 
+Cells = Sequence[str | Cell | float | None]
 
-def _markdown(heads: Iterable[str], rows: Iterable[Iterable[str | Cell | float | None]]) -> str:
-    table = Table(title="", columns=columns(*heads), rows=tuple(row(*cells) for cells in rows))
+#: Returns an estimate of the row's subject: of a quantity, under the row's condition or another.
+Of = Callable[..., Estimate]
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Cells], words: int = 1) -> str:
+    """Return rows under their headings, of which the first few columns hold words."""
+    table = Table(
+        title="",
+        columns=columns(*heads, words=words),
+        rows=tuple(row(*cells) for cells in rows),
+    )
     return markdown_table(table)
 
 
-def zoo_figures() -> str:
+def pivot(
+    record: str, marker: str, heads: Sequence[str], cells: Callable[[str, str, Of], Cells]
+) -> str:
+    """Return a row for each subject and condition of which a quantity was measured.
+
+    Args:
+        record: File of measurements.
+        marker: The quantity.
+        heads: Headings.
+        cells: Makes the cells of a row from subject, condition, and what looks up an estimate.
+    """
+    measured = read_measurements(RECORDS / record)
+    rows = []
+    for subject, condition, quantity in measured:
+        if quantity == marker:
+
+            def of(name: str, under: str = condition, subject: str = subject) -> Estimate:
+                return measured[subject, under, name]
+
+            rows.append(cells(subject, condition, of))
+    return markdown(heads, rows)
+
+
+def _zoo() -> str:
     """Return what was measured of every entry."""
     return markdown_table(figure_table(shipped_evaluation(), _linked))
 
 
 def _linked(name: str) -> str:
-    listed = CATALOGUE.get(name)
-    if listed is None:
-        return f"`{name}`"
-    card = PurePosixPath(listed.card)
+    card = PurePosixPath(CATALOGUE[name].card)
     link = card.name if card.parent == _FOLDER else f"../{card.relative_to(_FOLDER.parent)}"
     return f"[`{name}`]({link})"
 
 
-def zoo_uses() -> str:
-    """Return what each entry is good for."""
-    return markdown_table(use_table(shipped_evaluation()))
-
-
-def zoo_published() -> str:
+def _published() -> str:
     """Return the published figures beside ours."""
     rows = []
     for name, listed in CATALOGUE.items():
@@ -65,187 +93,130 @@ def zoo_published() -> str:
         if one is not None and listed.kind not in ("compared", "variant"):
             paper = f"[arXiv {listed.arxiv}]({listed.paper_url})"
             says = f"{listed.published or 'none found'}; {paper}"
-            rows.append(row(f"`{name}`", percent(one.accuracy.value), says))
-    heads = columns("classifier", "accuracy %", "published for the same data", words=3)
-    return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
+            rows.append((f"`{name}`", percent(one.accuracy.value), says))
+    return markdown(("classifier", "accuracy %", "published for the same data"), rows, words=3)
 
 
-def zoo_corruptions() -> str:
+def _corruptions() -> str:
     """Return the accuracy under every corruption and strength."""
     evaluation = shipped_evaluation()
     names = [f"{name} {s:g}" for name, one in CORRUPTIONS.items() for s in one.strengths]
-    head = f"accuracy % of the first {integer(evaluation.n_corrupted)} test images"
-    return _markdown(
-        (head, *names),
-        (
-            (f"`{one.name}`", *(percent(one.corrupted[name], 1) for name in names))
-            for one in evaluation.entries
-        ),
+    rows = [
+        (f"`{one.name}`", *(percent(one.corrupted[name], 1) for name in names))
+        for one in evaluation.entries
+    ]
+    return markdown(
+        (f"accuracy % of the first {integer(evaluation.n_corrupted)} test images", *names), rows
     )
 
 
-def convit_attention() -> str:
+def _attention() -> str:
     """Return each head's gate after the training, and its distance before and after."""
     measured = read_measurements(RECORDS / "convit" / "attention.csv")
-    blocks: dict[str, list[str]] = {}
-    for subject, condition, _ in measured:
-        if condition == "after":
-            heads = blocks.setdefault(subject.split()[1], [])
-            heads += [subject] if subject not in heads else []
-
-    def figures(heads: list[str], condition: str, quantity: str) -> str:
-        found = [measured.get((head, condition, quantity)) for head in heads]
-        return " ".join(f"{one.value:.2f}" for one in found if one is not None) or DASH
-
-    return _markdown(
-        ("block", "share of position after training", "distance before", "distance after"),
-        (
-            (
-                block,
-                figures(heads, "after", "gate"),
-                figures(heads, "before", "distance"),
-                figures(heads, "after", "distance"),
-            )
-            for block, heads in blocks.items()
-        ),
-    )
-
-
-def spikes() -> str:
-    """Return what each layer of neurons sends."""
-    measured = read_measurements(RECORDS / "spikes.csv")
-
-    def count(layer: str, quantity: str) -> str:
-        return integer(_value(measured[layer, "", quantity]))
-
-    layers = [layer for layer, _, quantity in measured if quantity == "rate"]
-    heads = (
-        "layer", "neurons", "spikes per image", "5 % .. 95 % of the images", "rate",
-        "additions they cause",
-    )  # fmt: skip
-    return _markdown(
-        heads,
-        (
-            (
-                layer,
-                count(layer, "neurons"),
-                count(layer, "spikes"),
-                f"{count(layer, 'spikes, 5 %')} .. {count(layer, 'spikes, 95 %')}",
-                estimate_cell(measured[layer, "", "rate"], 3),
-                count(layer, "additions"),
-            )
-            for layer in layers
-        ),
-    )
-
-
-def group_to_group() -> str:
-    """Return the sparse perceptron beside its dense twin."""
-    return _pair("group_to_group.csv", "group_to_group against dense_mlp")
-
-
-def group_to_group_rewiring() -> str:
-    """Return how far it is ahead of the same network that rewires otherwise."""
-    measured = read_measurements(RECORDS / "group_to_group.csv")
-    ways = {"regrown at random": "group_to_group_random", "fixed mask": "group_to_group_fixed"}
-    own = measured["group_to_group against dense_mlp", ON_TEST_IMAGES, "accuracy"]
-    rows: list[tuple[str | Cell, ...]] = [("regrown by correlation", percent_cell(own), "")]
-    for way, name in ways.items():
-        subject = f"group_to_group against {name}"
-        rows.append(
-            (
-                way,
-                percent_cell(measured[subject, ON_TEST_IMAGES, "other accuracy"]),
-                points_cell(measured[subject, ON_TEST_IMAGES, "difference"]),
-            )
-        )
-    heads = ("blocks", "accuracy %", "`group_to_group` ahead by, points (paired, 95 %)")
-    return _markdown(heads, rows)
-
-
-def _pair(file: str, subject: str) -> str:
-    """Return a comparison of two classifiers."""
-    measured = read_measurements(RECORDS / file)
-    batches = [
-        condition
-        for name, condition, quantity in measured
-        if name == subject and quantity == "ratio"
+    shown = (("after", "gate"), ("before", "distance"), ("after", "distance"))
+    blocks: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for (subject, condition, quantity), one in measured.items():
+        if condition:
+            block = blocks.setdefault(subject.split()[1], {})
+            block.setdefault((condition, quantity), []).append(f"{one.value:.2f}")
+    rows = [
+        (number, *(" ".join(block.get(key, [DASH])) for key in shown))
+        for number, block in blocks.items()
     ]
+    heads = ("block", "share of position after training", "distance before", "distance after")
+    return markdown(heads, rows)
+
+
+def _spikes(layer: str, condition: str, of: Of) -> Cells:
+    """Return what a layer of neurons sends."""
+    low, high = (integer(of(f"spikes, {end} %").value or 0.0) for end in (5, 95))
+    neurons, spikes, additions = (
+        integer(of(name).value or 0.0) for name in ("neurons", "spikes", "additions")
+    )
+    return layer, neurons, spikes, f"{low} .. {high}", estimate_cell(of("rate"), 3), additions
+
+
+def _rewiring(subject: str, condition: str, of: Of) -> Cells:
+    """Return how far group_to_group is ahead of another network."""
+    other = subject.partition(" against ")[2]
+    return f"`{other}`", percent_cell(of("other accuracy")), points_cell(of("difference"))
+
+
+def _pair(record: str, subject: str) -> str:
+    """Return a comparison of two classifiers."""
+    measured = read_measurements(RECORDS / record)
+    batches = [key[1] for key in measured if key[0] == subject and key[2] == "ratio"]
+
+    def line(name: str, prefix: str) -> Cells:
+        accuracy = measured[subject, ON_TEST_IMAGES, f"{prefix}accuracy"]
+        times = (measured[subject, batch, f"{prefix}CPU time"] for batch in batches)
+        return name, percent_cell(accuracy), *(estimate_cell(time, 0).text for time in times)
+
     one, other = subject.split(" against ")
-
-    def times(quantity: str, digits: int) -> list[str]:
-        return [estimate_cell(measured[subject, b, quantity], digits).text for b in batches]
-
-    def accuracy(quantity: str) -> Estimate:
-        return measured[subject, ON_TEST_IMAGES, quantity]
-
-    return _markdown(
+    difference = points_cell(measured[subject, ON_TEST_IMAGES, "difference"])
+    ratios = (estimate_cell(measured[subject, batch, "ratio"]).text for batch in batches)
+    return markdown(
         ("", "accuracy %", *(f"CPU µs an image, {batch}" for batch in batches)),
         (
-            (f"`{one}`", percent_cell(accuracy("accuracy")), *times("CPU time", 0)),
-            (other, percent_cell(accuracy("other accuracy")), *times("other CPU time", 0)),
-            (
-                "difference in points, ratio of the times",
-                points_cell(accuracy("difference")),
-                *times("ratio", 2),
-            ),
+            line(f"`{one}`", ""),
+            line(other, "other "),
+            ("difference in points, ratio of the times", difference, *ratios),
         ),
     )
 
 
-def kernel_head() -> str:
-    """Return the kernel head beside the linear head of the same network."""
-    return _pair("kernel_head.csv", "kernel_head against linear head")
-
-
-def kernel_head_modes() -> str:
-    """Return every way to answer from the comparison, means over the networks."""
-    measured = read_measurements(RECORDS / "kernel_head.csv")
+def _modes() -> str:
+    """Return every way to answer from the comparison with a kernel, means over the networks."""
     ways: dict[str, dict[str, list[float]]] = {}
-    kernels: dict[str, list[str]] = {}
-    for (way, condition, quantity), one in measured.items():
-        if not condition.startswith("seed"):
-            continue
-        ways.setdefault(way, {}).setdefault(quantity, []).append(_value(one))
-        _, _, kernel = condition.partition(", ")
-        for setting in ("ridge", "step"):
-            if (way, condition, setting) in measured:
-                kernel += f", {setting} {_value(measured[way, condition, setting]):g}"
-        if kernel and kernel not in kernels.setdefault(way, []):
-            kernels[way].append(kernel)
-    return _markdown(
-        ("way", "validation %", "validation NLL", "test %", "kernels that were chosen"),
-        (
-            (
-                f"`{way}`",
-                percent(_mean(found["validation accuracy"])),
-                f"{_mean(found['validation NLL']):.4f}",
-                percent(_mean(found["test accuracy"])),
-                "; ".join(sorted(kernels.get(way, []))),
-            )
-            for way, found in sorted(ways.items(), key=lambda one: _mean(one[1]["validation NLL"]))
-        ),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _value(estimate: Estimate) -> float:
-    return estimate.value or 0.0
+    kernels: dict[str, set[str]] = {}
+    for (way, condition, quantity), one in read_measurements(RECORDS / "kernel_head.csv").items():
+        seed, _, kernel = condition.partition(", ")
+        if seed.startswith("seed"):
+            ways.setdefault(way, {}).setdefault(quantity, []).append(one.value or 0.0)
+            kernels.setdefault(way, set()).add(kernel)
+    shown = ("validation accuracy", "validation NLL", "test accuracy")
+    rows = []
+    for way, found in ways.items():
+        accuracy, loss, test = (float(np.mean(found[name])) for name in shown)
+        settings = "; ".join(
+            f"{name} {', '.join(f'{value:g}' for value in sorted(set(found[name])))}"
+            for name in ("ridge", "step")
+            if name in found
+        )
+        chosen = ", ".join(sorted(kernels[way]))
+        rows.append((f"`{way}`", percent(accuracy), f"{loss:.4f}", percent(test), chosen, settings))
+    rows.sort(key=lambda cells: cells[2])
+    heads = ("way", "validation %", "validation NLL", "test %", "kernels", "settings")
+    return markdown(heads, rows)
 
 
 #: By the name that stands in the mark of a page.
 TABLES: dict[str, Callable[[], str]] = {
-    "zoo": zoo_figures,
-    "zoo.uses": zoo_uses,
-    "zoo.published": zoo_published,
-    "zoo.corruptions": zoo_corruptions,
-    "zoo.attention": convit_attention,
-    "zoo.spikes": spikes,
-    "zoo.group_to_group": group_to_group,
-    "zoo.rewiring": group_to_group_rewiring,
-    "zoo.kernel_head": kernel_head,
-    "zoo.kernel_head_modes": kernel_head_modes,
-}
+    "zoo": _zoo,
+    "zoo.uses": lambda: markdown_table(use_table(shipped_evaluation())),
+    "zoo.published": _published,
+    "zoo.corruptions": _corruptions,
+    "zoo.attention": _attention,
+    "zoo.spikes": partial(
+        pivot,
+        "spikes.csv",
+        "rate",
+        (
+            "layer", "neurons", "spikes per image", "5 % .. 95 % of the images", "rate",
+            "additions they cause",
+        ),
+        _spikes,
+    ),
+    "zoo.group_to_group": partial(
+        _pair, "group_to_group.csv", "group_to_group against dense_mlp"
+    ),
+    "zoo.rewiring": partial(
+        pivot,
+        "group_to_group.csv",
+        "difference",
+        ("compared with", "its accuracy %", "`group_to_group` ahead by, points (paired, 95 %)"),
+        _rewiring,
+    ),
+    "zoo.kernel_head": partial(_pair, "kernel_head.csv", "kernel_head against linear head"),
+    "zoo.kernel_head_modes": _modes,
+}  # fmt: skip
