@@ -109,7 +109,7 @@ def create_app(
         *memory_endpoints(repository),
         *learning_endpoints(repository, settings),
         *management_endpoints(repository, workers, metrics),
-        live_endpoint(repository, metrics.families, workers, authorise),
+        live_endpoint(repository, metrics, workers),
         *page_endpoints(),
     ]
     parts = StackParts(

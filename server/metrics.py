@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from operator import sub
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Metric,
     disable_created_metrics,
     generate_latest,
 )
@@ -42,7 +42,9 @@ _MEMORY_EVENTS = (
 )  # fmt: skip
 
 #: Upper bounds in seconds, from a tiny network on an idle server to the longest wait allowed.
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
+DURATION_BOUNDS_S: Final = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+)  # fmt: skip
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
 _MODEL = ("model", "version")
 
@@ -56,6 +58,8 @@ class ModelTotals:
 
     Attributes:
         requests: Answered requests by outcome, see `outcome_of`.
+        durations: Requests in each bucket of `DURATION_BOUNDS_S`, then those above all bounds;
+            empty if there were none.
         request_s: Time from a request's head to its answer, summed.
         queue_s: Time that requests waited for their run, summed.
         queued: Requests whose wait is in `queue_s`.
@@ -64,17 +68,22 @@ class ModelTotals:
         compute_s: Time of the runs, summed.
         stages: Images by the stage that answered, for a cascade.
         memory: What the result memories did; None for a model without one.
+        memory_shared: Whether all workers share one memory on a server.
+        waiting: Requests that wait at this moment.
     """
 
-    requests: Mapping[str, int]
-    request_s: float
-    queue_s: float
-    queued: int
-    rows: int
-    runs: int
-    compute_s: float
-    stages: Mapping[str, int]
-    memory: MemoryCounters | None
+    requests: Mapping[str, int] = field(default_factory=dict)
+    durations: tuple[int, ...] = ()
+    request_s: float = 0.0
+    queue_s: float = 0.0
+    queued: int = 0
+    rows: int = 0
+    runs: int = 0
+    compute_s: float = 0.0
+    stages: Mapping[str, int] = field(default_factory=dict)
+    memory: MemoryCounters | None = None
+    memory_shared: bool = False
+    waiting: int = 0
 
 
 def outcome_of(status: int | None) -> str:
@@ -193,10 +202,6 @@ class Metrics:
             self._of(version)
             self._queue_depth.labels(version.name, version.version).set(waiting)
 
-    def families(self) -> Iterable[Metric]:
-        """Return the sums over all workers, by metric; what was never counted may be left out."""
-        return self._all.collect()
-
     def exposition(self) -> bytes:
         """Return the sums over all workers in Prometheus' text format."""
         return generate_latest(self._all)
@@ -204,7 +209,7 @@ class Metrics:
     def totals(self) -> dict[ModelVersion, ModelTotals]:
         """Return the sums over all workers, for every model that ever answered."""
         by_model: dict[ModelVersion, dict[tuple[str, str], float]] = {}
-        for metric in self.families():
+        for metric in self._all.collect():
             for sample in metric.samples:
                 labels = dict(sample.labels)
                 if "model" not in labels:
@@ -262,7 +267,7 @@ class _ModelMetrics:
 
 
 def _durations(registry: CollectorRegistry, name: str, text: str) -> Histogram:
-    return Histogram(name, text, _MODEL, registry=registry, buckets=_SECONDS)
+    return Histogram(name, text, _MODEL, registry=registry, buckets=DURATION_BOUNDS_S)
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str) -> Gauge:
@@ -279,14 +284,19 @@ def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
     def count_and_sum(name: str) -> tuple[int, float]:
         return int(values.get((f"{name}_count", ""), 0)), values.get((f"{name}_sum", ""), 0.0)
 
+    duration = "inference_request_duration_seconds"
+    cumulative = sorted(
+        (float(bound), int(value))
+        for (name, bound), value in values.items()
+        if name == f"{duration}_bucket"
+    )
+    counts = [count for _, count in cumulative]
     queued, queue_s = count_and_sum("inference_queue_duration_seconds")
     runs, rows = count_and_sum("inference_batch_size")
     lookups, memory = by_label("result_memory_lookups_total"), None
+    shared = values.get(("result_memory_shared_entries", ""))
     if lookups:
-        entries = sum(
-            values.get((name, ""), 0.0)
-            for name in ("result_memory_entries", "result_memory_shared_entries")
-        )
+        entries = values.get(("result_memory_entries", ""), 0.0) + (shared or 0.0)
         memory = MemoryCounters(
             lookups=sum(lookups.values()),
             hits=lookups["hit"],
@@ -295,7 +305,8 @@ def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
         )
     return ModelTotals(
         requests=by_label("inference_requests_total"),
-        request_s=count_and_sum("inference_request_duration_seconds")[1],
+        durations=tuple(map(sub, counts, [0, *counts])),
+        request_s=count_and_sum(duration)[1],
         queue_s=queue_s,
         queued=queued,
         rows=int(rows),
@@ -303,4 +314,6 @@ def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
         compute_s=count_and_sum("inference_compute_duration_seconds")[1],
         stages=by_label("cascade_stage_total"),
         memory=memory,
+        memory_shared=shared is not None,
+        waiting=int(values.get(("inference_queue_depth", ""), 0.0)),
     )

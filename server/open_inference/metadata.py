@@ -137,16 +137,4 @@ def _duration(count: int, seconds: float) -> dict[str, int]:
     return {"count": count, "ns": round(seconds * 1e9)}
 
 
-_NOTHING_COUNTED: Final = _counted(
-    ModelTotals(
-        requests={},
-        request_s=0.0,
-        queue_s=0.0,
-        queued=0,
-        rows=0,
-        runs=0,
-        compute_s=0.0,
-        stages={},
-        memory=None,
-    )
-)
+_NOTHING_COUNTED: Final = _counted(ModelTotals())

@@ -11,7 +11,6 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Scope
 
@@ -19,8 +18,10 @@ from edge.sidecar import read_sidecar
 from server.api_keys import Right
 from server.app import create_app
 from server.errors import RequestError
-from server.http.live import LiveModel, add_figures
+from server.http.live import live_models
 from server.limits import ServerSettings
+from server.metrics import ModelTotals
+from server.serving.model_slot import IndexEntry
 from server.serving.served_model import ModelVersion
 
 MEMORY = {
@@ -87,8 +88,8 @@ def test_what_was_counted_is_told_by_model(serve):
         assert pair["memory"]["lookups"] == 5
         assert pair["memory"]["hits"] == pair["stages"]["memory"] == 4
         assert pair["memory"]["entries"] == pair["memory"]["stored"] == 1
-        assert pair["memory"]["shared"] is False
-        assert pair["queued"] == 0
+        assert pair["memory_shared"] is False
+        assert pair["waiting"] == 0
         assert by_name(answer)["a"]["requests"] == {"success": 2}
         assert by_name(answer)["a"]["memory"] is None
         assert by_name(answer)["b"]["requests"] == {}
@@ -131,10 +132,9 @@ def test_models_and_workers_are_told_with_their_state(serve):
     serve(use)
 
 
-def test_who_may_not_manage_sees_no_workers_and_who_may_only_infer_sees_nothing(serve):
+def test_the_right_to_metrics_is_needed_and_enough(serve):
     async def use(client: httpx.AsyncClient) -> None:
         seen = await client.get("/v1/live", headers={"X-Key": "watcher"})
-        assert seen.json()["workers"] is None
         assert len(seen.json()["models"]) == 4
         assert (await client.get("/v1/live", headers={"X-Key": "user"})).status_code == 403
 
@@ -142,21 +142,13 @@ def test_who_may_not_manage_sees_no_workers_and_who_may_only_infer_sees_nothing(
 
 
 def test_what_a_model_did_stays_counted_when_its_files_are_gone():
-    waiting = GaugeMetricFamily("inference_queue_depth", "", labels=["model", "version"])
-    waiting.add_metric(["gone", "2"], 3.0)
-    models: dict[ModelVersion, LiveModel] = {}
-    assert add_figures([waiting], models) == []
-    (model,) = models.values()
-    assert (model.name, model.version, model.queued) == ("gone", "2", 3)
-    assert model.state == "UNAVAILABLE"
-    assert model.reason == "its files are no longer there"
-
-
-def test_a_memory_that_all_workers_share_is_told_as_such():
-    held = GaugeMetricFamily("result_memory_shared_entries", "", labels=["model", "version"])
-    held.add_metric(["pair", "1"], 7.0)
-    models: dict[ModelVersion, LiveModel] = {}
-    add_figures([held], models)
-    memory = models[ModelVersion(name="pair", version="1")].memory
-    assert memory is not None
-    assert (memory.shared, memory.entries) == (True, 7)
+    gone = ModelVersion(name="gone", version="2")
+    found = IndexEntry(name="net", version="1", state="READY", reason="")
+    models = live_models([found], {gone: ModelTotals(requests={"success": 3})})
+    assert [(model.name, model.state) for model in models] == [
+        ("gone", "UNAVAILABLE"),
+        ("net", "READY"),
+    ]
+    assert models[0].requests == {"success": 3}
+    assert models[0].reason == "its files are no longer there"
+    assert models[1].requests == {}

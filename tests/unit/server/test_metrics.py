@@ -123,14 +123,13 @@ def test_whoever_is_asked_tells_the_sums_and_a_killed_worker_loses_no_count(tmp_
     assert found[streams] == 2
     expected = ModelTotals(
         requests={"success": 2, "rejected": 2},
+        durations=(*[0] * 8, 2, 2, *[0] * 5),
         request_s=1.5,
         queue_s=1.0,
         queued=4,
         rows=8,
         runs=2,
         compute_s=0.25,
-        stages={},
-        memory=None,
     )
     assert totals == str({NET: expected})
     end(first)

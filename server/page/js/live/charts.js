@@ -11,7 +11,7 @@ const TILES = [
   { id: "throughput", title: "Requests", unit: "a second", of: "requestsPerS", shown: rate },
   { id: "median", title: "Latency", unit: "median", of: "medianS", shown: duration },
   { id: "p99", title: "Latency", unit: "99 % are faster", of: "p99S", shown: duration },
-  { id: "queue", title: "Queue", unit: "requests wait", of: "queued", shown: count },
+  { id: "queue", title: "Queue", unit: "requests wait", of: "waiting", shown: count },
   { id: "hits", title: "Memory", unit: "of lookups hit", of: "hitRate", shown: percent },
   { id: "failures", title: "Refused or failed", unit: "a second", of: "failuresPerS", shown: rate },
 ];

@@ -13,16 +13,17 @@ const KEPT_S = 150, WINDOW_S = 30;
  * @property {string} reason
  * @property {Record<string, number>} requests By outcome.
  * @property {number[]} durations Requests by bucket.
- * @property {number} queued
+ * @property {number} waiting
  * @property {number} rows
  * @property {number} runs
  * @property {Record<string, number>} stages Pictures by who answered.
- * @property {Record<string, any> | null} memory
+ * @property {Record<string, number> | null} memory
+ * @property {boolean} memory_shared
  *
  * @typedef {object} Live The answer of `/v1/live`.
  * @property {number[]} bounds_s Upper bounds of the durations' buckets.
  * @property {LiveModel[]} models
- * @property {{ready: boolean, reason: string, workers: object[]} | null} workers
+ * @property {{ready: boolean, reason: string, workers: {pid: number}[]}} workers
  */
 
 /**
@@ -30,10 +31,10 @@ const KEPT_S = 150, WINDOW_S = 30;
  * @returns {Counts} Their figures together.
  */
 export function sumOf(models) {
-  const nothing = { requests: {}, durations: {}, queued: 0, rows: 0, runs: 0, stages: {}, memory: { lookups: 0, hits: 0 } };
-  return models.reduce((sum, { requests, durations, queued, rows, runs, stages, memory }) => {
+  const nothing = { requests: {}, durations: {}, waiting: 0, rows: 0, runs: 0, stages: {}, memory: { lookups: 0, hits: 0 } };
+  return models.reduce((sum, { requests, durations, waiting, rows, runs, stages, memory }) => {
     const { lookups = 0, hits = 0 } = memory ?? {};
-    return combined(sum, { requests, durations, queued, rows, runs, stages, memory: { lookups, hits } }, 1);
+    return combined(sum, { requests, durations, waiting, rows, runs, stages, memory: { lookups, hits } }, 1);
   }, nothing);
 }
 
@@ -79,7 +80,7 @@ export function quantile({ durations }, boundsS, share) {
  * @property {number | null} failuresPerS Refused or failed.
  * @property {number | null} medianS
  * @property {number | null} p99S
- * @property {number} queued
+ * @property {number} waiting
  * @property {number | null} hitRate 0..1
  * @property {Record<string, number>} stages
  */
@@ -128,7 +129,7 @@ function ratesBetween(then, now) {
     failuresPerS: passedS ? failures(happened) / passedS : null,
     medianS: quantile(happened, now.boundsS, 0.5),
     p99S: quantile(happened, now.boundsS, 0.99),
-    queued: now.figures.queued,
+    waiting: now.figures.waiting,
     hitRate: lookups ? hits / lookups : null,
     stages: happened.stages,
   };

@@ -52,7 +52,7 @@ export class MemoryCard {
 
 function noteOf(watched, name) {
   if (!watched) return name ? `${name} has no result memory.` : "Choose a cascade above to see its memory.";
-  return `${watched.name}: ${watched.memory.shared ? "all workers share it" : "each worker has its own; these are the sums over all"}.`;
+  return `${watched.name}: ${watched.memory_shared ? "all workers share it" : "each worker has its own; these are the sums over all"}.`;
 }
 
 /** @returns {Promise<string>} What became of it. */

@@ -90,15 +90,14 @@ function rowOf(model, boundsS) {
   );
 }
 
-/** The processes that answer; who may not know is told so. */
-function workerItems(workers) {
-  if (!workers) return [element("li", { class: "muted small" }, "Only who may manage the server sees its workers.")];
-  const items = workers.workers.map(({ pid }, index) => workerItem(`Worker ${index + 1}`, ` process ${pid}`, []));
-  return workers.ready ? items : [workerItem("Not ready", "", [workers.reason]), ...items];
+/** The processes that answer, and why the one that was asked does not. */
+function workerItems({ ready, reason, workers }) {
+  const items = workers.map(({ pid }, index) => workerItem(`Worker ${index + 1}`, ` process ${pid}`));
+  return ready ? items : [workerItem("Not ready", "", reason), ...items];
 }
 
-function workerItem(title, more, problems) {
-  return element("li", { class: "worker", "data-good": problems.length === 0 },
+function workerItem(title, more, problem = "") {
+  return element("li", { class: "worker", "data-good": !problem },
     element("strong", {}, title), element("span", { class: "muted" }, more),
-    ...problems.map((problem) => element("p", { class: "small" }, problem)));
+    ...(problem ? [element("p", { class: "small" }, problem)] : []));
 }
