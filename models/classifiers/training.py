@@ -35,7 +35,6 @@ from models.trainer import (
     autocast,
     identity_of,
 )
-from models.trainer import TrainingProgress as TrainingProgress
 
 _MOMENTUM = 0.9
 

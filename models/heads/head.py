@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.classifiers.dataset import ImageDataset
+from models.data.dataset import ImageDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,11 +24,11 @@ from edge.sidecar import (
     read_sidecar,
     write_sidecar,
 )
-from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.export import ExportSettings, write_classifier
 from models.classifiers.logits import write_network_logits, write_targets
 from models.classifiers.timing import measure_cpu_us
 from models.classifiers.training import image_spec
+from models.data.dataset import ImageDataset, LabelledImages
 from models.heads.head import HeadProgress, HeadTraining
 from models.heads.kernel_head import (
     Answers,

@@ -19,10 +19,10 @@ from edge.memory_state import MemoryState
 from edge.read_out import mix, read_out
 from edge.sidecar import StateSpec, TrainingData, TrainingRecord
 from models.calibration import expected_calibration_error
-from models.classifiers.dataset import LabelledImages
 from models.classifiers.export import claims_on_test, copy_classifier
 from models.classifiers.timing import measure_cpu_us
 from models.data.corruptions import corrupt
+from models.data.dataset import LabelledImages
 from models.heads.frozen_features import (
     FrozenAnswers,
     frozen_answers,

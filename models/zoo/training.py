@@ -9,15 +9,15 @@ from pathlib import Path
 from bicameral.errors import ConfigError, unknown_name
 from edge.shipped import resolve_model
 from edge.sidecar import SUFFIX, TrainingPrecision
-from models.classifiers.architectures import ARCHITECTURES
 from models.classifiers.augmentation import Augmentation
-from models.classifiers.datasets import DatasetOptions, load_dataset
 from models.classifiers.export import copy_classifier
 from models.classifiers.pool_training import PoolMember, PoolProgress, PoolSettings, train_pool
 from models.classifiers.training import Recipe
+from models.data.sources import DatasetOptions, load_dataset
 from models.heads.head import HeadProgress, HeadTraining
 from models.heads.kernel_graph import train_kernel_head
 from models.heads.read_out import train_projected_read_out, train_read_out
+from models.networks.architectures import ARCHITECTURES
 
 MODEL_FOLDER = "model"
 

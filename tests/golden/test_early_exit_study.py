@@ -12,8 +12,8 @@ from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
 from models.cascade.early_exit_results import EarlyExitResults, read_early_exit
-from models.classifiers.dataset import LabelledImages
-from models.classifiers.datasets import load_dataset
+from models.data.dataset import LabelledImages
+from models.data.sources import load_dataset
 
 ROOT = Path(__file__).parents[2]
 NAME = "fashion_mnist_noprop"

@@ -13,9 +13,9 @@ from edge.sidecar import Sidecar, read_sidecar
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.selection import MaxCost
-from models.classifiers.dataset import LabelledImages
-from models.classifiers.datasets import load_dataset
 from models.classifiers.logits import read_pool_logits
+from models.data.dataset import LabelledImages
+from models.data.sources import load_dataset
 
 CASCADE = "fashion_mnist_cascade"
 LOGITS = Path(__file__).parents[2] / "studies" / "fashion_mnist" / "logits"

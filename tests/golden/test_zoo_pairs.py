@@ -14,8 +14,8 @@ from edge.loading import load_classifier
 from edge.preflight import has_errors, preflight
 from edge.shipped import shipped_model, weights_folder
 from edge.sidecar import read_sidecar
-from models.classifiers.dataset import LabelledImages
-from models.classifiers.datasets import load_dataset
+from models.data.dataset import LabelledImages
+from models.data.sources import load_dataset
 from studies.measurements import read_measurements
 from studies.pairs import ON_TEST_IMAGES
 from studies.zoo_tables import RECORDS

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge.sidecar import read_sidecar
-from models.classifiers.dataset import ImageDataset
-from models.classifiers.datasets import DatasetOptions, load_dataset
+from models.data.dataset import ImageDataset
+from models.data.sources import DatasetOptions, load_dataset
 from models.zoo.training import HEADS, ClassifierTraining, train_classifier
 
 #: Trains an entry with a seed, once, and returns the sidecar.

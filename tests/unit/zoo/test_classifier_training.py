@@ -11,7 +11,7 @@ import pytest
 from bicameral.errors import ConfigError, UserError
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
-from models.classifiers.datasets import DatasetOptions
+from models.data.sources import DatasetOptions
 from models.zoo.training import ClassifierTraining, train_classifier
 
 

@@ -30,10 +30,10 @@ from edge.samples import Samples
 from edge.sidecar import read_sidecar, write_sidecar
 from edge.subject import load_subject
 from models.checkpoint import read_checkpoint, write_checkpoint
-from models.classifiers.architectures import ARCHITECTURES
-from models.classifiers.dataset import ImageDataset
-from models.classifiers.datasets import DatasetOptions
 from models.classifiers.training import load_network
+from models.data.dataset import ImageDataset
+from models.data.sources import DatasetOptions
+from models.networks.architectures import ARCHITECTURES
 from models.torch_subject import load_checkpoint_subject
 from models.zoo.catalogue import CATALOGUE, zoo_names
 from models.zoo.training import HEADS, ClassifierTraining, train_classifier

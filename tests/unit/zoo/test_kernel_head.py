@@ -15,7 +15,7 @@ from edge.loading import load_classifier
 from edge.preflight.operators import read_operator_table
 from edge.session import OnnxSession
 from edge.sidecar import read_sidecar, write_sidecar
-from models.classifiers.dataset import ImageDataset
+from models.data.dataset import ImageDataset
 from models.heads.head import HeadTraining
 from models.heads.kernel_graph import joined_graph, train_kernel_head
 from models.heads.kernel_head import (

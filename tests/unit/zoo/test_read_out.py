@@ -15,8 +15,8 @@ from edge.loading import load_classifier
 from edge.read_out import BETA, MixingWeights, read_out
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
-from models.classifiers.dataset import ImageDataset
 from models.classifiers.export import copy_classifier
+from models.data.dataset import ImageDataset
 from models.heads.frozen_features import FrozenAnswers, frozen_answers, load_feature_network
 from models.heads.memory_fitting import (
     draw_examples,

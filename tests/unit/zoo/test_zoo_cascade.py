@@ -10,7 +10,7 @@ from bicameral.cli.app import main
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from models.cascade.results import read_evaluation
-from models.classifiers.architectures import ARCHITECTURES, POOL, ZOO
+from models.networks.architectures import ARCHITECTURES, POOL, ZOO
 from models.zoo.catalogue import CATALOGUE, newcomers
 from models.zoo.training import HEADS
 

@@ -12,7 +12,7 @@ from bicameral.cli.app import main
 from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
 from models.cascade.results import read_evaluation as read_cascade
-from models.classifiers.datasets import FASHION_MNIST_FOLDER
+from models.data.sources import FASHION_MNIST_FOLDER
 from models.zoo.catalogue import CATALOGUE, newcomers, zoo_names
 from models.zoo.results import shipped_evaluation
 from studies.zoo import entry_name
