@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,7 @@ from bicameral.protocols import ModelInfo, Session, TensorSpec
 from bicameral.types import Prediction
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import calibrated_probabilities
-from edge.session import PLAIN_RUN, RunOptions, open_model
-from edge.sidecar import OutputSpec, Sidecar, read_sidecar
+from edge.sidecar import OutputSpec, Sidecar
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -25,7 +23,6 @@ class OnnxClassifier:
     """`bicameral.protocols.ClassifierSession` for one graph and its sidecar of kind ``classifier``.
 
     Thread-safe: nothing changes after construction, and a session may run in several threads.
-    `OnnxClassifier.load` returns a `FeatureClassifier` where the graph shows its features.
     """
 
     def __init__(self, sidecar: Sidecar, session: Session) -> None:
@@ -50,22 +47,6 @@ class OnnxClassifier:
             fingerprint=_fingerprint(sidecar, session),
             macs=sidecar.cost.macs,
         )
-
-    @classmethod
-    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> OnnxClassifier:
-        """Load ``NAME.onnx`` with its sidecar (either path will do), checking the file's hash.
-
-        Args:
-            model: Path of the graph or of its sidecar.
-            run_on: Which of the sidecar's files, and how many threads.
-
-        Raises:
-            DataError: If a file is absent, damaged, or does not fit the other.
-        """
-        sidecar = read_sidecar(model)
-        session = open_model(model, sidecar, run_on)
-        shows_features = any(output.meaning == "features" for output in sidecar.outputs)
-        return (FeatureClassifier if shows_features else OnnxClassifier)(sidecar, session)
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.

@@ -26,15 +26,13 @@ from bicameral.protocols import ModelInfo
 from bicameral.types import Prediction
 from edge.classifier import FeatureClassifier
 from edge.dynamic_memory import DynamicMemory
-from edge.memory_state import MemoryState, read_state
+from edge.memory_state import MemoryState
 from edge.read_out import MixingWeights, mix, read_out, unit_rows
-from edge.session import PLAIN_RUN, RunOptions, open_model
 from edge.sidecar import (
     SUFFIX,
     Sidecar,
     StateSpec,
     read_sidecar,
-    sidecar_path,
     write_sidecar,
 )
 
@@ -72,30 +70,6 @@ class DualMemoryClassifier:
         self._network = network
         self._state = state
         self._network_macs = network.info.macs or 0
-
-    @classmethod
-    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> DualMemoryClassifier:
-        """Load a sidecar whose state is of kind ``memory_head``, with its graph and its memory.
-
-        Raises:
-            DataError: If a file is absent, damaged, or does not fit the others.
-        """
-        sidecar = read_sidecar(model)
-        if sidecar.state.kind != "memory_head" or sidecar.state.path is None:
-            raise DataError(
-                f"{sidecar.name!r} has a state of kind {sidecar.state.kind!r}, expected memory_head"
-            )
-        path = sidecar_path(model)
-        state = read_state(path.with_name(sidecar.state.path), sidecar.state.sha256)
-        if state.labels != sidecar.labels:
-            raise DataError(
-                f"{path} has the labels {sidecar.labels}, its memory {state.labels}; expected the "
-                "same"
-            )
-        session = open_model(path, sidecar, run_on)
-        network = FeatureClassifier(network_sidecar(sidecar, state), session)
-        kind = OnlineDualMemoryClassifier if sidecar.state.online else DualMemoryClassifier
-        return kind(sidecar, network, state)
 
     @property
     def info(self) -> ModelInfo:

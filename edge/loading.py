@@ -16,15 +16,17 @@ from edge.cascade import (
     GatedClassifier,
     same_canonical_image,
 )
-from edge.classifier import OnnxClassifier
-from edge.dual_memory import DualMemoryClassifier
+from edge.classifier import FeatureClassifier, OnnxClassifier
+from edge.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier, network_sidecar
 from edge.early_exit import EarlyExitClassifier
-from edge.session import PLAIN_RUN, RunOptions
+from edge.memory_state import read_state
+from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
 from edge.shipped import resolve_model
 from edge.sidecar import (
     SUFFIX,
     CascadeMember,
     Sidecar,
+    read_described_bytes,
     read_sidecar,
     sidecar_path,
 )
@@ -69,11 +71,7 @@ def load_classifier(
             f"{sidecar.name!r} is a single network, which has no place for a result memory; "
             "expected a cascade"
         )
-    if sidecar.state.kind == "memory_head":
-        return DualMemoryClassifier.load(path, run_on)
-    if sidecar.stages:
-        return StagedClassifier.load(path, run_on)
-    return OnnxClassifier.load(path, run_on)
+    return _load_network(path, sidecar, run_on)
 
 
 def member_sha256(sidecar: Sidecar) -> str:
@@ -101,6 +99,32 @@ def member_sha256(sidecar: Sidecar) -> str:
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
+
+
+def _load_network(
+    path: Path, sidecar: Sidecar, run_on: RunOptions
+) -> OnnxClassifier | DualMemoryClassifier:
+    """Load one network, with what it remembers or with the graphs of its stages."""
+    session = open_model(path, sidecar, run_on)
+    if sidecar.state.path is not None:
+        state = read_state(path.with_name(sidecar.state.path), sidecar.state.sha256)
+        if state.labels != sidecar.labels:
+            raise DataError(
+                f"{path} has the labels {sidecar.labels}, its memory {state.labels}; expected the "
+                "same"
+            )
+        network = FeatureClassifier(network_sidecar(sidecar, state), session)
+        kind = OnlineDualMemoryClassifier if sidecar.state.online else DualMemoryClassifier
+        return kind(sidecar, network, state)
+    if sidecar.stages:
+        stages = [
+            open_session(read_described_bytes(path, one), name=one.path, threads=run_on.threads)
+            for one in sidecar.stages
+        ]
+        return StagedClassifier(sidecar, session, stages)
+    if any(output.meaning == "features" for output in sidecar.outputs):
+        return FeatureClassifier(sidecar, session)
+    return OnnxClassifier(sidecar, session)
 
 
 def _load_cascade(

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from bicameral.types import Prediction
 from edge.classifier import FeatureClassifier, require_canonical
 from edge.preprocessing import feed_from_canonical
 from edge.probabilities import calibrated_probabilities
-from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
-from edge.sidecar import Sidecar, read_described_bytes, read_sidecar
+from edge.sidecar import Sidecar
 
 #: What a stage takes from the one before, what it answers with, and what it hands on.
 CARRIED = "carried"
@@ -74,20 +72,6 @@ class StagedClassifier(FeatureClassifier):
         decisive = [stage.model_dump(include={"sha256", "temperature"}) for stage in sidecar.stages]
         text = json.dumps([self.info.fingerprint, decisive], sort_keys=True)
         self.info = replace(self.info, fingerprint=hashlib.sha256(text.encode()).hexdigest())
-
-    @classmethod
-    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> StagedClassifier:
-        """Load ``NAME.onnx`` and the graphs of its stages (any of its paths will do).
-
-        Raises:
-            DataError: If a file is absent, damaged, or does not fit the others.
-        """
-        sidecar = read_sidecar(model)
-        stages = [
-            open_session(read_described_bytes(model, one), name=one.path, threads=run_on.threads)
-            for one in sidecar.stages
-        ]
-        return cls(sidecar, open_model(model, sidecar, run_on), stages)
 
     @property
     def stages(self) -> int:

@@ -13,6 +13,7 @@ from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate, mean
 from edge.classifier import FeatureClassifier
 from edge.dual_memory import DualMemoryClassifier
+from edge.loading import load_classifier
 from edge.memory_state import MemoryState
 from edge.read_out import entropy_nats, mix, read_out
 from edge.shipped import shipped_model
@@ -59,7 +60,8 @@ _ATTACKERS_PICTURES = 2_000
 
 def run(folder: Path, quick: bool) -> int:
     """Replay the streams with the memory that ships."""
-    classifier = DualMemoryClassifier.load(shipped_model(_MODEL))
+    classifier = load_classifier(shipped_model(_MODEL))
+    assert isinstance(classifier, DualMemoryClassifier)  # noqa: S101 - its sidecar says so
     dataset = fashion_mnist(200 if quick else None)
     measured = study_streams(
         classifier.network, classifier.state, dataset, orders=2 if quick else 3

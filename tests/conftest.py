@@ -21,8 +21,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-from edge.classifier import FeatureClassifier, OnnxClassifier
+from edge.classifier import FeatureClassifier
 from edge.dual_memory import DualMemoryClassifier
+from edge.loading import load_classifier
 from edge.memory_state import MemoryState, ReadOutSettings, Remembered
 from edge.read_out import MixingWeights, unit_rows
 from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
@@ -206,7 +207,7 @@ def write_read_out(write_classifier: ClassifierWriter) -> ClassifierWriter:
 
     def write(folder: Path, name: str, *, online: bool = False, **changes: Any) -> Path:
         path = write_classifier(folder, name, ending="logits+features", **changes)
-        network = OnnxClassifier.load(path)
+        network = load_classifier(path)
         assert isinstance(network, FeatureClassifier)
         images = np.random.default_rng(3).integers(0, 256, (3 * len(LABELS), SIDE, SIDE, 1))
         features = unit_rows(network.features(images.astype(np.uint8)))

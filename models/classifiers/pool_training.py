@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edge.classifier import OnnxClassifier
+from edge.loading import load_classifier
 from edge.sidecar import read_sidecar, sidecar_path, write_sidecar
 from models.classifiers.distillation import Teacher
 from models.classifiers.export import ExportSettings, export_classifier
@@ -153,7 +153,7 @@ def _measure_times(
     if all(network.cpu_us > 0.0 for network in logits.values()):
         return
     paths = [settings.folder(member) / f"{member.name}.onnx" for member in members]
-    classifiers = [OnnxClassifier.load(path) for path in paths]
+    classifiers = [load_classifier(path) for path in paths]
     times_us = measure_cpu_us(classifiers, dataset.test.images)
     for member, path, cpu_us in zip(members, paths, times_us, strict=True):
         sidecar = read_sidecar(path)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from edge.classifier import FeatureClassifier, OnnxClassifier
+from edge.classifier import FeatureClassifier
+from edge.loading import load_classifier
 from edge.read_out import unit_rows
 
 _BATCH = 500
@@ -47,7 +48,7 @@ def load_feature_network(path: Path) -> FeatureClassifier:
     Raises:
         DataError: If it shows none, or is no single network.
     """
-    network = OnnxClassifier.load(path)
+    network = load_classifier(path)
     if not isinstance(network, FeatureClassifier):
         raise DataError(
             f"{path} has no output of meaning 'features', from which a head could answer; give "

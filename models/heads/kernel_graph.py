@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bicameral.errors import ConfigError, DataError
-from edge.classifier import OnnxClassifier
+from edge.loading import load_classifier
 from edge.preprocessing import tensor_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
@@ -144,7 +144,7 @@ def write_kernel_head(training: HeadTraining, fitted: FittedHeads) -> Path:
     write_targets(folder, training.dataset)
     write_network_logits(folder, logits)
     path = training.output / (training.name + SUFFIX)
-    models = [OnnxClassifier.load(path), OnnxClassifier.load(training.base)]
+    models = [load_classifier(path), load_classifier(training.base)]
     cpu_us, _ = measure_cpu_us(models, training.dataset.test.images)
     written = read_sidecar(path)
     cost = written.cost.model_copy(update={"cpu_us": cpu_us})

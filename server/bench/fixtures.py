@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classifier import OnnxClassifier
-from edge.loading import member_sha256
+from edge.loading import load_classifier, member_sha256
 from edge.probabilities import SCORES, ScoreName
 from edge.sidecar import SUFFIX, Sidecar, read_sidecar, write_sidecar
 from server.bench.graphs import mobile_network, residual_network, slow_network, tiny_network
@@ -88,7 +87,7 @@ def write_pair(folder: Path, pictures: NDArray[np.uint8], name: str = PAIR) -> P
     home = folder / name / "1"
     home.mkdir(parents=True)
     members = [_write_network(home, member, member) for member in (RESIDUAL, MOBILE)]
-    first = OnnxClassifier.load(members[0])
+    first = load_classifier(members[0])
     sureness = np.sort(SCORES[_SCORE](first.predict(pictures).probabilities))
     first.close()
     escalated = round(ESCALATED_SHARE * len(sureness))

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from edge.classifier import OnnxClassifier
-from edge.loading import member_sha256
+from edge.loading import load_classifier, member_sha256
 from edge.sidecar import read_sidecar
 from models.cascade.deployed import Deployed, load_deployed
 from models.cascade.stream_bench import (
@@ -188,6 +187,6 @@ def test_a_network_of_unknown_cost_is_refused(
     write_classifier: Callable[..., Path],
 ) -> None:
     free = write_classifier(tmp_path, "free", seed=9, cost={"macs": 0})
-    unknown = replace(deployed, reference=OnnxClassifier.load(free))
+    unknown = replace(deployed, reference=load_classifier(free))
     with pytest.raises(DataError, match="multiply-accumulates of 'free' are 0"):
         measure_streams(unknown, images, SETTINGS)

@@ -10,7 +10,7 @@ import pytest
 
 from bicameral.errors import DataError
 from edge.cascade import CascadeClassifier, CascadePolicy
-from edge.classifier import OnnxClassifier
+from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade import stream_replay
@@ -43,8 +43,8 @@ def cascade(
     tmp_path_factory: pytest.TempPathFactory, write_classifier: Callable[..., Path]
 ) -> CascadeClassifier:
     folder = tmp_path_factory.mktemp("cascade")
-    a = OnnxClassifier.load(write_classifier(folder, "a", seed=3))
-    b = OnnxClassifier.load(write_classifier(folder, "b", seed=5))
+    a = load_classifier(write_classifier(folder, "a", seed=3))
+    b = load_classifier(write_classifier(folder, "b", seed=5))
     return CascadeClassifier(a, b, CascadePolicy(score="margin", threshold=0.7, combine="average"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.classifier import OnnxClassifier
+from edge.loading import load_classifier
 from edge.probabilities import softmax
 from edge.sidecar import read_sidecar
 from models.classifiers.logits import PoolLogits, read_pool_logits
@@ -101,7 +101,7 @@ def test_every_member_is_exported_with_a_sidecar_and_answers_as_its_logits_say(
         assert sidecar.cost.macs == logits[member.network].macs > 0
         assert sidecar.cost.cpu_us == pytest.approx(logits[member.network].cpu_us, abs=0.1)
         assert sidecar.cost.cpu_us > 0
-        answer = OnnxClassifier.load(path).predict(dataset.test.images)
+        answer = load_classifier(path).predict(dataset.test.images)
         expected = softmax(logits[member.network].test, sidecar.calibration.temperature)
         np.testing.assert_allclose(answer.probabilities, expected, atol=5e-3)
 

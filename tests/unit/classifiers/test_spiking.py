@@ -12,7 +12,7 @@ import snntorch
 import torch
 
 from bicameral.errors import DataError
-from edge.classifier import OnnxClassifier
+from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import Recipe, TrainingSettings, train
@@ -133,7 +133,7 @@ def test_it_learns_and_its_export_says_so_and_tells_its_spikes(
     sidecar = read_sidecar(trained / "net.onnx")
     assert sidecar.claims[0].value > 0.9
     assert [one.meaning for one in sidecar.outputs] == ["logits", "features", "spikes"]
-    classifier = OnnxClassifier.load(trained / "net.onnx")
+    classifier = load_classifier(trained / "net.onnx")
     images = synthetic_dataset.test.images
     found = classifier.predict(images).probabilities.argmax(axis=1)
     assert np.mean(found == synthetic_dataset.test.labels) > 0.9

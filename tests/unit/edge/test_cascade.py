@@ -15,6 +15,7 @@ from bicameral.types import MemoryCounters, Prediction
 from edge.cascade import CascadeClassifier, CascadeDescription, CascadePolicy
 from edge.classifier import OnnxClassifier
 from edge.combination import COMBINATIONS, combine
+from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from edge.probabilities import SCORES
@@ -228,7 +229,7 @@ def test_wrong_images_are_refused_before_the_memory_sees_them(a, b) -> None:
 def test_members_that_see_or_name_other_things_are_refused(
     a, tmp_path, write_classifier, changes, message
 ) -> None:
-    other = OnnxClassifier.load(write_classifier(tmp_path, "other", **changes))
+    other = load_classifier(write_classifier(tmp_path, "other", **changes))
     with pytest.raises(DataError, match=f"'a' and 'other' cannot form a cascade: .*{message}"):
         CascadeClassifier(a, other, HALF)
 

@@ -10,7 +10,8 @@ import pytest
 
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession
-from edge.classifier import FeatureClassifier, OnnxClassifier
+from edge.classifier import FeatureClassifier
+from edge.loading import load_classifier
 from edge.preprocessing import canonical_from_picture, tensor_from_canonical
 from edge.probabilities import softmax
 from edge.session import OnnxSession
@@ -31,7 +32,7 @@ def _session(path: Path) -> OnnxSession:
 
 
 def test_it_answers_with_calibrated_probabilities(path: Path, pictures: np.ndarray) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     assert isinstance(classifier, ClassifierSession)
     prediction = classifier.predict(pictures)
     tensor = tensor_from_canonical(pictures, classifier.info.image)
@@ -43,7 +44,7 @@ def test_it_answers_with_calibrated_probabilities(path: Path, pictures: np.ndarr
 
 
 def test_it_describes_itself(path: Path) -> None:
-    classifier = OnnxClassifier.load(path.with_name("tiny.onnx"))
+    classifier = load_classifier(path.with_name("tiny.onnx"))
     sidecar = read_sidecar(path)
     assert (classifier.info.name, classifier.info.version, classifier.info.macs) == (
         "tiny",
@@ -55,7 +56,7 @@ def test_it_describes_itself(path: Path) -> None:
 
 
 def test_no_images_get_no_answers(path: Path) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     prediction = classifier.predict(classifier.prepare([]))
     assert prediction.probabilities.shape == (0, 5)
     assert prediction.confidence.shape == (0,)
@@ -63,7 +64,7 @@ def test_no_images_get_no_answers(path: Path) -> None:
 
 
 def test_the_answer_does_not_depend_on_the_batch(path: Path, pictures: np.ndarray) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     whole = classifier.predict(pictures).probabilities
     for size in (1, 5, 32):
         parts = [
@@ -75,7 +76,7 @@ def test_the_answer_does_not_depend_on_the_batch(path: Path, pictures: np.ndarra
 
 
 def test_images_of_any_memory_order_give_the_same_answer(path: Path, pictures: np.ndarray) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     reversed_view = pictures[::-1, :, ::-1]
     assert (
         classifier.predict(reversed_view).probabilities
@@ -96,11 +97,11 @@ def test_other_images_are_named_beside_what_was_expected(
     path: Path, images: np.ndarray, got: str
 ) -> None:
     with pytest.raises(DataError, match=rf"'tiny' got {got}.*expected .*\(N, 8, 8, 1\).*uint8"):
-        OnnxClassifier.load(path).predict(images)
+        load_classifier(path).predict(images)
 
 
 def test_pictures_of_any_size_are_prepared(path: Path) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     rng = np.random.default_rng(0)
     decoded = [
         rng.integers(0, 256, (h, w, 1), dtype=np.uint8) for h, w in ((8, 8), (16, 16), (30, 9))
@@ -116,9 +117,9 @@ def test_pictures_of_any_size_are_prepared(path: Path) -> None:
 def test_only_a_graph_with_features_supports_them(
     tmp_path: Path, write_classifier: Writer, pictures: np.ndarray
 ) -> None:
-    plain = OnnxClassifier.load(write_classifier(tmp_path, "plain"))
+    plain = load_classifier(write_classifier(tmp_path, "plain"))
     assert not isinstance(plain, FeatureClassifier)
-    rich = OnnxClassifier.load(write_classifier(tmp_path, "rich", ending="logits+features"))
+    rich = load_classifier(write_classifier(tmp_path, "rich", ending="logits+features"))
     assert isinstance(rich, FeatureClassifier)
     features = rich.features(pictures)
     assert features.shape == (48, 4)
@@ -136,15 +137,15 @@ def test_a_graph_may_take_the_pixels_itself(
 ) -> None:
     outside = write_classifier(tmp_path, "outside", image={"mean": (0.0,), "std": (1.0,)})
     inside = write_classifier(tmp_path, "inside", in_graph=True)
-    first, second = (OnnxClassifier.load(path).predict(pictures) for path in (outside, inside))
+    first, second = (load_classifier(path).predict(pictures) for path in (outside, inside))
     np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-5)
 
 
 def test_a_graph_may_end_in_probabilities(
     tmp_path: Path, write_classifier: Writer, pictures: np.ndarray
 ) -> None:
-    logits = OnnxClassifier.load(write_classifier(tmp_path, "logits"))
-    ready = OnnxClassifier.load(write_classifier(tmp_path, "ready", ending="probabilities"))
+    logits = load_classifier(write_classifier(tmp_path, "logits"))
+    ready = load_classifier(write_classifier(tmp_path, "ready", ending="probabilities"))
     np.testing.assert_allclose(
         ready.predict(pictures).probabilities, logits.predict(pictures).probabilities, atol=1e-6
     )
@@ -152,14 +153,14 @@ def test_a_graph_may_end_in_probabilities(
         tmp_path, "warm", ending="probabilities", calibration={"temperature": 1.5}
     )
     with pytest.raises(DataError, match=r"temperature 1\.5 but its graph ends in probabilities"):
-        OnnxClassifier.load(warm)
+        load_classifier(warm)
 
 
 def test_the_fingerprint_covers_what_decides_the_answer(
     tmp_path: Path, write_classifier: Writer
 ) -> None:
     def fingerprint(name: str, **changes: object) -> str:
-        return OnnxClassifier.load(write_classifier(tmp_path, name, **changes)).info.fingerprint
+        return load_classifier(write_classifier(tmp_path, name, **changes)).info.fingerprint
 
     original = fingerprint("original")
     assert fingerprint("renamed", version="2", license="other") == original
@@ -199,11 +200,11 @@ def test_a_sidecar_that_does_not_fit_its_graph_is_refused(
     tmp_path: Path, write_classifier: Writer, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        OnnxClassifier.load(write_classifier(tmp_path, "odd", **changes))
+        load_classifier(write_classifier(tmp_path, "odd", **changes))
 
 
 def test_warming_up_runs_and_a_closed_classifier_answers_no_more(path: Path) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     classifier.warm_up((1, 4))
     classifier.close()
     with pytest.raises(DataError, match="is closed"):

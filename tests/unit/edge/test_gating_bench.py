@@ -10,16 +10,16 @@ import pytest
 
 from bicameral.errors import DataError
 from edge.cascade import CascadeClassifier, CascadePolicy
-from edge.classifier import OnnxClassifier
 from edge.gating_bench import GatingBenchSettings, measure_gating
+from edge.loading import load_classifier
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
 def cascade(tmp_path: Path, write_classifier: Callable[..., Path]) -> CascadeClassifier:
-    a = OnnxClassifier.load(write_classifier(tmp_path, "a", seed=3))
-    b = OnnxClassifier.load(write_classifier(tmp_path, "b", seed=5))
+    a = load_classifier(write_classifier(tmp_path, "a", seed=3))
+    b = load_classifier(write_classifier(tmp_path, "b", seed=5))
     return CascadeClassifier(
         a, b, CascadePolicy(score="margin", threshold=0.9, combine="post_check")
     )

@@ -64,7 +64,7 @@ def test_a_cascade_is_loaded_with_its_members(tmp_path, a, b, write_cascade, pic
     assert (cascade.info.name, cascade.info.version, cascade.info.macs) == ("pair", "7", 1234)
     assert (cascade.a.info.name, cascade.b.info.name, cascade.memory) == ("a", "b", None)
     direct = CascadeClassifier(
-        *(OnnxClassifier.load(tmp_path / f"{name}.onnx") for name in "ab"), cascade.policy
+        *(load_classifier(tmp_path / f"{name}.onnx") for name in "ab"), cascade.policy
     )
     assert cascade.info.fingerprint == direct.info.fingerprint
     assert (cascade.predict(pictures).probabilities == direct.predict(pictures).probabilities).all()

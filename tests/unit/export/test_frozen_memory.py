@@ -44,7 +44,7 @@ def frozen(path: Path, images: np.ndarray, target: TargetName = "onnxruntime") -
 def test_the_exported_graph_answers_as_the_classifier_does_and_learns_no_more(
     path: Path, pictures: np.ndarray, learned: str
 ) -> None:
-    classifier = DualMemoryClassifier.load(path)
+    classifier = load_classifier(path)
     if learned == "a new class":
         classifier = classifier.with_examples(pictures[:5], "hat")
     elif learned == "from a stream":

@@ -16,7 +16,7 @@ import pytest
 from bicameral.errors import DataError
 from bicameral.protocols import TensorSpec
 from bicameral.types import Prediction
-from edge.classifier import OnnxClassifier
+from edge.loading import load_classifier
 from edge.preprocessing import tensor_from_canonical
 from server.errors import RequestError
 from server.serving.graph_model import GraphModel
@@ -80,7 +80,7 @@ def test_it_is_a_served_classifier_that_describes_itself(model: GraphModel) -> N
 def test_tensors_go_through_the_graph_as_they_are(
     model: GraphModel, path: Path, pictures: np.ndarray
 ) -> None:
-    classifier = OnnxClassifier.load(path)
+    classifier = load_classifier(path)
     tensor = tensor_from_canonical(pictures, classifier.info.image)
     requests = [model.infer({"image": tensor[n : n + 3]}, context=CONTEXT) for n in range(9)]
     answers = _together(*requests)
@@ -127,7 +127,7 @@ def test_classify_gives_the_answers_of_the_classifier(
 ) -> None:
     parts = [pictures[:1], pictures[1:6], pictures[6:]]
     answers = _together(*(model.classify(part, context=CONTEXT) for part in parts))
-    expected = OnnxClassifier.load(path).predict(pictures)
+    expected = load_classifier(path).predict(pictures)
     got = np.concatenate([answer.probabilities for answer in answers])
     np.testing.assert_allclose(got, expected.probabilities, atol=1e-6)
     assert [len(answer.confidence) for answer in answers] == [1, 5, 42]
@@ -139,7 +139,7 @@ def test_a_large_picture_is_decoded_in_a_thread_and_becomes_the_same_image(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (600, 500), np.uint8)
     images = _answer(model.prepare([_png(noise), _png(noise[:8, :8])]))
-    expected = OnnxClassifier.load(path).prepare([noise[..., None], noise[:8, :8, None]])
+    expected = load_classifier(path).prepare([noise[..., None], noise[:8, :8, None]])
     np.testing.assert_array_equal(images, expected)
 
 
