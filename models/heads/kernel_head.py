@@ -42,8 +42,8 @@ _POINTS_TO_CHOOSE = 2_000
 #: Bytes of the solver for each pair of points: kernel, and its factor twice while it is made.
 _BYTES_PER_PAIR = 8 + 8 + 8
 
-_SINGULAR_DEPTH = 12
-_SINGULAR_SLOPES = (0.25, 0.1, 0.05)
+#: Layers of a singular kernel.
+_DEPTH = 12
 #: Smaller ones make coefficients so large that their sum in float32 is as wrong.
 _RIDGES = (30.0, 100.0, 300.0)
 _STEPS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -57,6 +57,26 @@ _ROWS = 64
 SOLVED_KERNELS: dict[str, Kernel] = {
     "power_0.5_3": network_gaussian_process(PowerMap(a=0.5, m=3), 1),
     "power_0.25_3": network_gaussian_process(PowerMap(a=0.25, m=3), 1),
+}
+
+#: Kernels of infinite depth whose values are weights of votes.
+SINGULAR_KERNELS: dict[str, Kernel] = {
+    f"power_{slope}_3": singular_kernel(PowerMap(a=slope, m=3), _DEPTH)
+    for slope in (0.25, 0.1, 0.05)
+}
+
+
+def _constant(z: Tensor) -> Tensor:
+    """The limit of a map with k(0) > 0: every point has the same weight."""
+    return z * 0.0 + 1.0
+
+
+_KERNELS: dict[Mode, dict[str, Kernel]] = {
+    "majority_vote": {"": _constant},
+    "nearest_neighbour": {"": _constant},
+    "singular": SINGULAR_KERNELS,
+    "ridge": SOLVED_KERNELS,
+    "correction": SOLVED_KERNELS,
 }
 
 Progress = Callable[[str], None]
@@ -128,7 +148,7 @@ def fit_heads(train: Answers, validation: Answers, progress: Progress) -> list[C
         _judged("nearest_neighbour", "", train, validation),
     ]
     singular = min(
-        (_judged("singular", _slope_name(a), few, validation) for a in _SINGULAR_SLOPES), key=_loss
+        (_judged("singular", name, few, validation) for name in SINGULAR_KERNELS), key=_loss
     )
     fitted.append(_judged("singular", singular.kernel, train, validation))
     tried: list[Choice] = []
@@ -200,7 +220,7 @@ class KernelHead(nn.Module):
             # As many rows for each class, so that the maximum over a class is one reduction.
             train = train.select(_padded_classes(train.labels, classes))
         self.mode, self.classes, self.step = mode, classes, 1.0
-        self.kernel = _kernel(mode, kernel)
+        self.kernel = _KERNELS[mode][kernel]
         self.register_buffer("points", _unit(torch.from_numpy(train.features) - self.mean))
         votes = functional.one_hot(torch.from_numpy(train.labels), classes)
         self.register_buffer("coefficients", votes.to(torch.float32))
@@ -326,23 +346,6 @@ def _judge(
 
 def _loss(choice: Choice) -> float:
     return choice.nll
-
-
-def _kernel(mode: Mode, name: str) -> Kernel:
-    if mode == "singular":
-        return singular_kernel(PowerMap(a=float(name.split("_")[1]), m=3), _SINGULAR_DEPTH)
-    if mode in ("ridge", "correction"):
-        return SOLVED_KERNELS[name]
-    return _constant
-
-
-def _slope_name(slope: float) -> str:
-    return f"power_{slope}_3"
-
-
-def _constant(z: Tensor) -> Tensor:
-    """The limit of a map with k(0) > 0: every point has the same weight."""
-    return z * 0.0 + 1.0
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ file it wrote.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bicameral.errors import unknown_name
@@ -76,17 +76,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         card="docs/zoo/group_to_group.md",
         nano=True,
     ),
-    "dense_mlp": ZooEntry(
-        title="the dense twin of group_to_group",
-        kind="variant",
-        paper="Neuro-inspired Ensemble-to-Ensemble Communication Primitives for Sparse and "
-        "Efficient ANNs",
-        arxiv="2508.14140",
-        offers="Shows what sparse connections cost and save.",
-        published="",
-        card="docs/zoo/group_to_group.md",
-        nano=False,
-    ),
     "convit": ZooEntry(
         title="ConViT-tiny: attention that starts as a convolution",
         kind="network",
@@ -129,33 +118,12 @@ CATALOGUE: dict[str, ZooEntry] = {
         card="docs/zoo/kernel_head.md",
         nano=True,
     ),
-    "noprop_early_exit": ZooEntry(
-        title="noprop that stops after the first block where it is sure enough",
-        kind="variant",
-        paper="NoProp: Training Neural Networks without Full Back-propagation or Full "
-        "Forward-propagation",
-        arxiv="2503.24322",
-        offers="Runs as many blocks as a picture needs, behind the interface of a cascade.",
-        published="",
-        card="docs/zoo/noprop.md",
-        nano=False,
-    ),
     "read_out": ZooEntry(
         title="two memories of features beside another network; learns at run time",
         kind="head",
         paper="Dual Memory Networks: A Versatile Adaptation Approach for Vision-Language Models",
         arxiv="2403.17589",
         offers="Learns a class from a handful of pictures, at run time, also over HTTP.",
-        published="",
-        card="docs/zoo/read_out.md",
-        nano=True,
-    ),
-    "read_out_projected": ZooEntry(
-        title="read_out with learned projections of the features",
-        kind="head",
-        paper="Dual Memory Networks: A Versatile Adaptation Approach for Vision-Language Models",
-        arxiv="2403.17589",
-        offers="Shows what learning the projections gains over a read-out without training.",
         published="",
         card="docs/zoo/read_out.md",
         nano=True,
@@ -199,6 +167,30 @@ CATALOGUE: dict[str, ZooEntry] = {
         published="",
         card="docs/cascade.md",
         nano=True,
+    ),
+}
+
+CATALOGUE |= {
+    "dense_mlp": replace(
+        CATALOGUE["group_to_group"],
+        title="the dense twin of group_to_group",
+        kind="variant",
+        offers="Shows what sparse connections cost and save.",
+        published="",
+        nano=False,
+    ),
+    "noprop_early_exit": replace(
+        CATALOGUE["noprop"],
+        title="noprop that stops after the first block where it is sure enough",
+        kind="variant",
+        offers="Runs as many blocks as a picture needs, behind the interface of a cascade.",
+        published="",
+        nano=False,
+    ),
+    "read_out_projected": replace(
+        CATALOGUE["read_out"],
+        title="read_out with learned projections of the features",
+        offers="Shows what learning the projections gains over a read-out without training.",
     ),
 }
 
