@@ -11,15 +11,28 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message
 
-from server.limits import BatchLimits, RequestLimits
+from edge.sidecar import read_sidecar
+from server.app import create_app
+from server.http.authorisation import Authorise
+from server.limits import BatchLimits, RequestLimits, ServerSettings
 from server.processes.run_folder import RunFolder
 from server.processes.supervisor import AppFactory
 from server.serving.computation import BatchRecord
 from server.serving.picture_input import PictureDecoder
 from server.serving.served_model import ModelVersion, ServingParts
+from server.tracing import Tracing
 
 PartsMaker = Callable[..., ServingParts]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+#: A result memory that knows pictures by all their bytes.
+MEMORY = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
 
 
 @pytest.fixture
@@ -49,6 +62,54 @@ def make_parts(batches: list[tuple[ModelVersion, BatchRecord]]) -> PartsMaker:
         )
 
     return make
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """An empty folder of models."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def write_pair(
+    write_classifier: Callable[..., Path], write_cascade: Callable[..., Path]
+) -> Callable[..., Path]:
+    """Write the networks "a" and "b" and the cascade "pair" of them, which remembers pictures.
+
+    Keywords are fields of the cascade; ``member`` are those of its networks.
+    """
+
+    def write(folder: Path, member: dict[str, Any] | None = None, **cascade: Any) -> Path:
+        members = []
+        for name, seed in (("a", 3), ("b", 5)):
+            path = write_classifier(folder, name, seed=seed, **(member or {}))
+            members.append((name, read_sidecar(path).files[0].sha256))
+        return write_cascade(folder, "pair", *members, cascade={"memory": MEMORY, **cascade})
+
+    return write
+
+
+@pytest.fixture
+def serve_folder(serve_app: Callable[[AppFactory, Use], Any]) -> Callable[..., Any]:
+    """Serve a folder of models; ``settings`` are fields of `ServerSettings`."""
+
+    def serve(
+        folder: Path,
+        use: Use,
+        authorise: Authorise | None = None,
+        tracing: Tracing | None = None,
+        **settings: Any,
+    ) -> Any:
+        return serve_app(
+            lambda run_folder: create_app(
+                ServerSettings(**settings), [folder], run_folder, authorise, tracing
+            ),
+            use,
+        )
+
+    return serve
 
 
 @pytest.fixture

@@ -22,23 +22,13 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError
-from edge.sidecar import read_sidecar
 from server.api_keys import RIGHTS, ApiKeys, KeyFile, Right, new_api_key, read_api_keys
-from server.app import create_app
 from server.errors import RequestError
 from server.http.authorisation import KeyHolders
-from server.limits import ServerSettings
 
 Writer = Callable[..., Path]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 HOLDERS: Mapping[str, frozenset[Right]] = {
     "alice": frozenset({"infer"}),
     "bob": frozenset({"infer"}),
@@ -207,31 +197,15 @@ def test_a_key_may_come_in_either_header_and_for_sockets_as_a_protocol(
 
 @pytest.fixture
 def serve(
-    tmp_path: Path,
+    models: Path,
     file: Path,
     keys: Mapping[str, str],
-    write_classifier: Writer,
-    write_cascade: Writer,
-    serve_app: Callable[..., Any],
+    write_pair: Writer,
+    serve_folder: Callable[..., Any],
 ) -> Callable[[Use], Any]:
     """Run a scenario against an application that asks for the keys of `HOLDERS`."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        member = write_classifier(folder, name, seed=seed)
-        members.append((name, read_sidecar(member).files[0].sha256))
-    write_cascade(folder, "pair", members[0], members[1], cascade={"memory": MEMORY})
-
-    def run(use: Use) -> Any:
-        return serve_app(
-            lambda run_folder: create_app(
-                ServerSettings(), [folder], run_folder, KeyHolders(read_api_keys(file))
-            ),
-            use,
-        )
-
-    return run
+    write_pair(models)
+    return lambda use: serve_folder(models, use, KeyHolders(read_api_keys(file)))
 
 
 PUBLIC = [("GET", "/v2/health/live"), ("GET", "/v2/health/ready"), ("GET", "/openapi.json")]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from starlette.responses import Response, StreamingResponse
 
 from bicameral.errors import DataError, MachineError, RouteError
-from server.app import create_app
 from server.errors import RequestError, request_error
 from server.http.endpoint import Endpoint
 from server.http.exchange import Request
@@ -38,16 +38,9 @@ def models(tmp_path: Path, write_classifier: Writer) -> Path:
 
 
 @pytest.fixture
-def serve(models: Path, serve_app):
+def serve(models: Path, serve_folder):
     """Run a scenario against the whole application; keywords replace its parameters."""
-
-    def run(use: Use, **parameters: Any) -> Any:
-        settings = ServerSettings()
-        return serve_app(
-            lambda run_folder: create_app(settings, [models], run_folder, **parameters), use
-        )
-
-    return run
+    return partial(serve_folder, models)
 
 
 async def infer(client: httpx.AsyncClient, path: str = "net", **headers: str) -> httpx.Response:

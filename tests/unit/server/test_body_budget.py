@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import httpx
 import pytest
 
 from bicameral.errors import ConfigError
-from server.app import create_app
-from server.limits import RequestLimits, ServerSettings
+from server.limits import RequestLimits
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
@@ -20,16 +20,9 @@ LIMITS = RequestLimits(max_body_bytes=4000, max_held_bytes=5000)
 
 
 @pytest.fixture
-def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any) -> Any:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_classifier(folder, "net")
-
-    def run(use: Use) -> Any:
-        settings = ServerSettings(requests=LIMITS)
-        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
-
-    return run
+def serve(models: Path, write_classifier: Callable[..., Path], serve_folder: Any) -> Any:
+    write_classifier(models, "net")
+    return partial(serve_folder, models, requests=LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -16,24 +16,17 @@ from edge.loading import load_classifier
 from edge.pictures import decode_picture
 from edge.shipped import weights_folder
 from edge.sidecar import read_sidecar
-from server.app import create_app
 from server.http.canonical import png_of
-from server.limits import RequestLimits, ServerSettings
+from server.limits import RequestLimits
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, write_classifier, write_cascade) -> Path:
+def folder(models: Path, write_pair) -> Path:
     """A cascade and its members."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    members = []
-    for seed, name in enumerate(("a", "b")):
-        path = write_classifier(folder, name, seed=seed)
-        members.append((name, read_sidecar(path).files[0].sha256))
-    write_cascade(folder, "pair", *members)
-    return folder
+    write_pair(models, memory=None)
+    return models
 
 
 @pytest.fixture
@@ -45,12 +38,8 @@ def agent(folder: Path) -> Path:
 
 
 @pytest.fixture
-def serve(folder: Path, serve_app):
-    def run(use: Use, **limits: Any) -> Any:
-        settings = ServerSettings(requests=RequestLimits(**limits))
-        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
-
-    return run
+def serve(folder: Path, serve_folder):
+    return lambda use, **limits: serve_folder(folder, use, requests=RequestLimits(**limits))
 
 
 def encoded(image: np.ndarray) -> bytes:

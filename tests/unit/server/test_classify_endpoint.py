@@ -14,7 +14,6 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from edge.loading import load_classifier
-from edge.sidecar import read_sidecar
 from server.app import create_app
 from server.limits import RequestLimits, ServerSettings
 
@@ -22,36 +21,17 @@ Writer = Callable[..., Path]
 Serve = Callable[..., Any]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
-
 
 @pytest.fixture
-def folder(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> Path:
+def folder(models: Path, write_pair: Writer) -> Path:
     """The cascade "pair" with a memory, and its members "a" and "b"."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        member = write_classifier(folder, name, seed=seed, calibration={"temperature": 2.0})
-        members.append((name, read_sidecar(member).files[0].sha256))
-    changes = {"threshold": 0.9, "memory": MEMORY}
-    write_cascade(folder, "pair", members[0], members[1], cascade=changes)
-    return folder
+    write_pair(models, {"calibration": {"temperature": 2.0}}, threshold=0.9)
+    return models
 
 
 @pytest.fixture
-def serve(folder: Path, serve_app: Serve) -> Serve:
-    def run(use: Use, **limits: Any) -> Any:
-        settings = ServerSettings(requests=RequestLimits(**limits))
-        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
-
-    return run
+def serve(folder: Path, serve_folder: Serve) -> Serve:
+    return lambda use, **limits: serve_folder(folder, use, requests=RequestLimits(**limits))
 
 
 def encoded(image: np.ndarray, ending: str = ".png") -> bytes:

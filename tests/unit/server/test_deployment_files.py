@@ -11,7 +11,6 @@ import yaml
 
 from bicameral.cli.app import app
 from bicameral.errors import ConfigError
-from server.app import create_app
 from server.limits import ServerSettings
 from server.processes import supervisor
 
@@ -80,7 +79,7 @@ def test_the_runtime_on_kserve_is_the_image(container):
 
 
 def test_kserve_asks_the_port_and_the_paths_that_answer(
-    kserve, container, tmp_path: Path, write_classifier, serve_app
+    kserve, container, tmp_path: Path, write_classifier, serve_folder
 ):
     port = int(image_setting("BICAMERAL_SERVE_PORT"))
     assert [entry["containerPort"] for entry in container["ports"]] == [port]
@@ -100,7 +99,7 @@ def test_kserve_asks_the_port_and_the_paths_that_answer(
         for probe in probes:
             assert (await client.get(probe["path"])).status_code == 200
 
-    serve_app(lambda run_folder: create_app(ServerSettings(), [tmp_path], run_folder), use)
+    serve_folder(tmp_path, use)
 
 
 def test_what_a_replica_writes_is_in_memory(kserve, container):

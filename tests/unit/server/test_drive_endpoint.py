@@ -17,8 +17,7 @@ from agent.caril import CarilAgent
 from bicameral.types import AGENT_CAMERA, Observation, Pose, RoadOption, Route
 from edge.dual_head import DualHeadModel
 from edge.shipped import shipped_model, weights_folder
-from server.app import create_app
-from server.limits import RequestLimits, ServerSettings
+from server.limits import RequestLimits
 
 Writer = Callable[..., Path]
 Serve = Callable[..., Any]
@@ -28,23 +27,12 @@ PATH = "/v1/drive/caril_a"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, write_classifier: Writer) -> Path:
-    """The shipped agents caril_a and caril_b, and the classifier "shoes"."""
-    folder = tmp_path / "models"
-    folder.mkdir()
+def serve(models: Path, write_classifier: Writer, serve_folder: Serve) -> Serve:
+    """Serve the shipped agents caril_a and caril_b, and the classifier "shoes"."""
     for path in weights_folder().glob("caril_[ab].*"):
-        shutil.copy(path, folder)
-    write_classifier(folder, "shoes")
-    return folder
-
-
-@pytest.fixture
-def serve(folder: Path, serve_app: Serve) -> Serve:
-    def run(use: Use, **limits: Any) -> Any:
-        settings = ServerSettings(requests=RequestLimits(**limits))
-        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
-
-    return run
+        shutil.copy(path, models)
+    write_classifier(models, "shoes")
+    return lambda use, **limits: serve_folder(models, use, requests=RequestLimits(**limits))
 
 
 @pytest.fixture(scope="module")

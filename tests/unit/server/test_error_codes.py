@@ -6,6 +6,7 @@ import ast
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 
 import server
-from server.app import create_app
 from server.limits import BatchLimits, RequestLimits, ServerSettings
 
 CODE = Path(server.__file__).parent
@@ -68,22 +68,18 @@ def test_the_table_of_limits_is_that_of_the_code() -> None:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any) -> Any:
+def serve(models: Path, write_classifier: Callable[..., Path], serve_folder: Any) -> Any:
     """Run a scenario against a server with tight limits."""
-    folder = tmp_path / "models"
     for version in ("1", "2"):
-        home = folder / "net" / version
+        home = models / "net" / version
         home.mkdir(parents=True)
         write_classifier(home, "net", version=version)
-    settings = ServerSettings(
+    return partial(
+        serve_folder,
+        models,
         requests=RequestLimits(max_body_bytes=4096, body_timeout_s=0.1),
         batching=BatchLimits(in_place_s=0.0, max_queued_requests=1),
     )
-
-    def run(use: Use) -> Any:
-        return serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
-
-    return run
 
 
 async def _slow() -> Any:

@@ -9,20 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.sidecar import read_sidecar
 from server.errors import RequestError
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelVersion, RequestContext
 
 Writer = Callable[..., Path]
 NewWorker = Callable[[], Awaitable[ModelRepository]]
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 100,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 @pytest.fixture
@@ -158,13 +150,9 @@ def test_a_load_goes_on_when_its_client_has_gone(
 
 
 def test_memories_are_cleared_in_all_workers(
-    with_workers, models: Path, write_classifier: Writer, write_cascade: Writer, pictures
+    with_workers, models: Path, write_pair: Writer, pictures
 ):
-    members = [
-        (name, read_sidecar(write_classifier(models, name, seed=seed)).files[0].sha256)
-        for seed, name in enumerate(("a", "b"))
-    ]
-    write_cascade(models, "pair", *members, cascade={"memory": MEMORY})
+    write_pair(models)
 
     async def entries(worker: ModelRepository) -> int:
         counters = await worker.get("pair").memory.counters()  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +16,8 @@ import pytest
 from starlette.types import Scope
 
 from server.api_keys import Right
-from server.app import create_app
 from server.errors import RequestError
-from server.limits import LearningLimits, ServerSettings
+from server.limits import LearningLimits
 
 Writer = Callable[..., Path]
 Serve = Callable[..., Any]
@@ -35,23 +35,12 @@ def authorise(scope: Scope, right: Right) -> str:
 
 @pytest.fixture
 def serve(
-    tmp_path: Path, write_classifier: Writer, write_read_out: Writer, serve_app: Serve
+    models: Path, write_classifier: Writer, write_read_out: Writer, serve_folder: Serve
 ) -> Serve:
     """Serve "learner" with a memory and "net" without one."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_classifier(folder, "net")
-    write_read_out(folder, "learner")
-
-    def run(use: Use, **settings: Any) -> Any:
-        return serve_app(
-            lambda run_folder: create_app(
-                ServerSettings(**settings), [folder], run_folder, authorise
-            ),
-            use,
-        )
-
-    return run
+    write_classifier(models, "net")
+    write_read_out(models, "learner")
+    return partial(serve_folder, models, authorise=authorise)
 
 
 def png(image: np.ndarray) -> bytes:

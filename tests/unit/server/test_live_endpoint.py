@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Scope
 
-from edge.sidecar import read_sidecar
 from server.api_keys import Right
-from server.app import create_app
 from server.errors import RequestError
 from server.http.live import live_models
-from server.limits import ServerSettings
 from server.metrics import ModelTotals
 from server.serving.model_slot import IndexEntry
 from server.serving.served_model import ModelVersion
-
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 def authorise(scope: Scope, right: Right) -> str:
@@ -42,19 +32,11 @@ def authorise(scope: Scope, right: Right) -> str:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, write_classifier, write_cascade, serve_app) -> Callable[..., Any]:
+def serve(models: Path, write_pair, serve_folder) -> Callable[..., Any]:
     """Serve "pair" with a memory, its members "a" and "b", and "broken", which is none."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        member = write_classifier(folder, name, seed=seed)
-        members.append((name, read_sidecar(member).files[0].sha256))
-    write_cascade(folder, "pair", members[0], members[1], cascade={"memory": MEMORY})
-    (folder / "broken.bicameral.json").write_text("{")
-    return lambda use: serve_app(
-        lambda run_folder: create_app(ServerSettings(), [folder], run_folder, authorise), use
-    )
+    write_pair(models)
+    (models / "broken.bicameral.json").write_text("{")
+    return partial(serve_folder, models, authorise=authorise)
 
 
 async def classify(client: httpx.AsyncClient, times: int, model: str = "pair") -> None:

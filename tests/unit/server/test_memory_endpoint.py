@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,11 @@ from starlette.types import Scope
 
 from edge.sidecar import read_sidecar
 from server.api_keys import Right
-from server.app import create_app
 from server.errors import RequestError
-from server.limits import ServerSettings
 
 Writer = Callable[..., Path]
 Serve = Callable[..., Any]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
-
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 def authorise(scope: Scope, right: Right) -> str:
@@ -39,28 +30,14 @@ def authorise(scope: Scope, right: Right) -> str:
 
 
 @pytest.fixture
-def serve(
-    tmp_path: Path, write_classifier: Writer, write_cascade: Writer, serve_app: Serve
-) -> Serve:
+def serve(models: Path, write_pair: Writer, write_cascade: Writer, serve_folder: Serve) -> Serve:
     """Serve "pair" with a memory, "plain" without one, and the single networks "a" and "b"."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        member = write_classifier(folder, name, seed=seed)
-        members.append((name, read_sidecar(member).files[0].sha256))
-    write_cascade(folder, "pair", members[0], members[1], cascade={"memory": MEMORY})
-    write_cascade(folder, "plain", members[0], members[1])
-
-    def run(use: Use, **settings: Any) -> Any:
-        return serve_app(
-            lambda run_folder: create_app(
-                ServerSettings(**settings), [folder], run_folder, authorise
-            ),
-            use,
-        )
-
-    return run
+    members = read_sidecar(write_pair(models)).cascade
+    assert members is not None
+    assert members.b is not None
+    names = [(member.name, member.sha256) for member in (members.a, members.b)]
+    write_cascade(models, "plain", *names)
+    return partial(serve_folder, models, authorise=authorise)
 
 
 async def ask(client: httpx.AsyncClient, image: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 from starlette.websockets import WebSocket
 
 from bicameral.errors import ConfigError
-from server.app import create_app
 from server.http.authorisation import chosen_protocol
 from server.http.endpoint import SocketEndpoint
 from server.http.stack import HttpStack, StackParts
@@ -28,18 +28,10 @@ UNLOAD = ("POST", "/v2/repository/models/net/unload")
 
 
 @pytest.fixture
-def serve(tmp_path: Path, write_classifier: Callable[..., Path], serve_app: Any) -> Any:
+def serve(models: Path, write_classifier: Callable[..., Path], serve_folder: Any) -> Any:
     """Run a scenario against the whole application; keywords are its settings."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_classifier(folder, "net")
-
-    def run(use: Use, **settings: Any) -> Any:
-        return serve_app(
-            lambda run_folder: create_app(ServerSettings(**settings), [folder], run_folder), use
-        )
-
-    return run
+    write_classifier(models, "net")
+    return partial(serve_folder, models)
 
 
 async def statuses(client: httpx.AsyncClient, *origins: str, host: str = OWN) -> list[int]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-
-from server.app import create_app
-from server.limits import ServerSettings
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
@@ -21,13 +19,9 @@ FILES = sorted(path for path in PAGE.rglob("*") if path.is_file())
 
 
 @pytest.fixture
-def serve(tmp_path: Path, serve_app):
+def serve(models: Path, serve_folder):
     """A server without a model: the page needs none."""
-    models = tmp_path / "models"
-    models.mkdir()
-    return lambda use: serve_app(
-        lambda run_folder: create_app(ServerSettings(), [models], run_folder), use
-    )
+    return partial(serve_folder, models)
 
 
 def test_every_file_is_served_as_what_it_is(serve):

@@ -14,7 +14,6 @@ import pytest
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
-from edge.sidecar import read_sidecar
 from server.errors import RequestError
 from server.serving.cascade_model import CascadeModel
 from server.serving.served_model import (
@@ -31,23 +30,11 @@ PartsMaker = Callable[..., ServingParts]
 
 SERVED_AS = ModelVersion(name="pair", version="3")
 PUBLIC = RequestContext()
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 @pytest.fixture
-def path(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> Path:
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        member = write_classifier(tmp_path, name, seed=seed, calibration={"temperature": 2.0})
-        members.append((name, read_sidecar(member).files[0].sha256))
-    changes = {"threshold": 0.9, "memory": MEMORY}
-    return write_cascade(tmp_path, "pair", members[0], members[1], cascade=changes)
+def path(tmp_path: Path, write_pair: Writer) -> Path:
+    return write_pair(tmp_path, {"calibration": {"temperature": 2.0}}, threshold=0.9)
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ import pytest
 
 from bicameral.errors import ConfigError
 from edge.cascade import CascadeClassifier
-from edge.sidecar import read_sidecar
-from server.app import create_app
 from server.limits import BatchLimits, ServerSettings
 from server.logs import JsonFormatter, current_trace_id
 from server.serving.batching import MicroBatcher
@@ -38,13 +36,6 @@ Writer = Callable[..., Path]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 @pytest.fixture
@@ -54,31 +45,17 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def serve(
-    tmp_path: Path,
+    models: Path,
     exporter: InMemorySpanExporter,
-    write_classifier: Writer,
-    write_cascade: Writer,
-    serve_app: Callable[..., Any],
+    write_pair: Writer,
+    serve_folder: Callable[..., Any],
 ) -> Callable[..., list[Any]]:
     """Run a scenario against a traced application; returns the spans, in order of their ends."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        member = write_classifier(folder, name, seed=seed)
-        members.append((name, read_sidecar(member).files[0].sha256))
-    write_cascade(folder, "pair", *members, cascade={"memory": MEMORY, "threshold": 0.0})
+    write_pair(models, threshold=0.0)
 
     def run(use: Use, **settings: Any) -> list[Any]:
-        serve_app(
-            lambda run_folder: create_app(
-                ServerSettings(**settings),
-                [folder],
-                run_folder,
-                tracing=Tracing(SimpleSpanProcessor(exporter)),
-            ),
-            use,
-        )
+        tracing = Tracing(SimpleSpanProcessor(exporter))
+        serve_folder(models, use, tracing=tracing, **settings)
         return list(exporter.get_finished_spans())
 
     return run
