@@ -10,7 +10,10 @@ from pydantic import ValidationError
 from bicameral.errors import BicameralError, MachineError, UserError
 
 #: What does not fit a thousand times over is told by its first problems.
-_TOLD_PROBLEMS = 5
+_TOLD_PROBLEMS = 3
+
+#: Kinds of problems whose message says it all.
+_WITHOUT_VALUE = ("missing", "too_long")
 
 _repr = Repr()
 _repr.maxlevel = 2
@@ -54,9 +57,10 @@ def unfit(what: str, error: ValidationError, place: str = "") -> RequestError:
         error: Pydantic's.
         place: Goes before the fields' names, e.g. ``query.``.
     """
-    problems = error.errors(include_url=False, include_input=False)
+    problems = error.errors(include_url=False)
     told = "; ".join(
         f"{place}{'.'.join(map(str, problem['loc'])) or 'JSON'}: {problem['msg']}"
+        + ("" if problem["type"] in _WITHOUT_VALUE else f", got {shown(problem['input'])}")
         for problem in problems[:_TOLD_PROBLEMS]
     )
     more = f"; and {len(problems) - _TOLD_PROBLEMS} more" if problems[_TOLD_PROBLEMS:] else ""

@@ -183,16 +183,25 @@ def test_a_request_that_asks_for_nothing_gets_everything_in_json(fields: dict[st
         (b"\xff\xd8\xff\xe0 a picture", ("no JSON",)),
         (b'{"inputs":[{"data":[NaN]}]}', ("no JSON",)),
         (b"[" * 5000 + b"]" * 5000, ("no JSON",)),
-        (b"[]", ("the request is []", "a JSON object")),
-        (b"{}", ("inputs is missing", "an array of objects")),
-        (b'{"inputs":{}}', ("inputs is {}", "an array of objects")),
-        (b'{"inputs":[1]}', ("inputs is [1]", "an array of objects")),
-        (b'{"inputs":[],"id":5}', ("id", "5", "a string")),
-        (b'{"inputs":[],"outputs":5}', ("outputs is 5", "an array of objects")),
-        (b'{"inputs":[],"outputs":[{}]}', ("name in outputs is missing",)),
-        (b'{"inputs":[],"parameters":[]}', ("parameters of the request", "an object")),
-        (b'{"inputs":[],"parameters":{"timeout":-1}}', ("timeout", "-1", "microseconds")),
-        (b'{"inputs":[],"parameters":{"binary_data_output":1}}', ("binary_data_output", "1")),
+        (b"[]", ("a valid dictionary, got []",)),
+        (b"{}", ("inputs: Field required",)),
+        (b'{"inputs":{}}', ("inputs: Input should be a valid list, got {}",)),
+        (b'{"inputs":[1]}', ("inputs.0: Input should be a valid dictionary, got 1",)),
+        (b'{"inputs":[],"id":5}', ("id: Input should be a valid string, got 5",)),
+        (b'{"inputs":[],"outputs":5}', ("outputs: Input should be a valid list, got 5",)),
+        (b'{"inputs":[],"outputs":[{}]}', ("outputs.0.name: Field required",)),
+        (
+            b'{"inputs":[],"parameters":[]}',
+            ("parameters: Input should be a valid dictionary, got []",),
+        ),
+        (
+            b'{"inputs":[],"parameters":{"timeout":-1}}',
+            ("parameters.timeout", "equal to 0, got -1"),
+        ),
+        (
+            b'{"inputs":[],"parameters":{"binary_data_output":1}}',
+            ("parameters.binary_data_output", "got 1"),
+        ),
     ],
 )
 def test_what_is_no_request_is_refused(body: bytes, words: tuple[str, ...]) -> None:
@@ -209,26 +218,26 @@ def test_a_header_length_beyond_the_body_is_refused(length: int) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"name": None}, ("name in inputs is missing", "a string")),
-        ({"name": 5}, ("name in inputs is 5", "a string")),
-        ({"name": "a" * 257}, ("name in inputs is 'aaa", "256 characters")),
-        ({"datatype": None}, ("datatype of input 'x' is missing", "FP32")),
-        ({"datatype": "FLOAT"}, ("datatype of input 'x' is 'FLOAT'", "FP32")),
-        ({"datatype": ["FP32"]}, ("datatype of input 'x' is ['FP32']",)),
+        ({"name": None}, ("inputs.0.name", "a valid string, got None")),
+        ({"name": 5}, ("inputs.0.name", "a valid string, got 5")),
+        ({"name": "a" * 257}, ("inputs.0.name", "256 characters, got 'aaa")),
+        ({"datatype": None}, ("inputs.0.datatype", "got None")),
+        ({"datatype": "FLOAT"}, ("inputs.0.datatype", "FP32", "got 'FLOAT'")),
+        ({"datatype": ["FP32"]}, ("inputs.0.datatype", "got ['FP32']")),
         ({"datatype": "FP16"}, ("input 'x' is FP16", "binary")),
         ({"datatype": "BF16"}, ("input 'x' is BF16", "binary")),
-        ({"shape": None}, ("shape of input 'x' is missing",)),
-        ({"shape": 2}, ("shape of input 'x' is 2",)),
-        ({"shape": [-1]}, ("shape of input 'x' is [-1]", "negative")),
-        ({"shape": [2.0]}, ("shape of input 'x' is [2.0]",)),
-        ({"shape": [True, 2]}, ("shape of input 'x' is [True, 2]",)),
+        ({"shape": None}, ("inputs.0.shape", "got None")),
+        ({"shape": 2}, ("inputs.0.shape", "got 2")),
+        ({"shape": [-1]}, ("inputs.0.shape.0", "equal to 0, got -1")),
+        ({"shape": [2.0]}, ("inputs.0.shape.0", "a valid integer, got 2.0")),
+        ({"shape": [True, 2]}, ("inputs.0.shape.0", "a valid integer, got True")),
         ({"shape": [3]}, ("2 elements", "needs 3")),
         ({"shape": [2**63, 2**63]}, ("2 elements", "needs")),
-        ({"shape": [1] * (MAX_AXES + 1)}, ("shape of input 'x'", str(MAX_AXES))),
+        ({"shape": [1] * (MAX_AXES + 1)}, ("inputs.0.shape", str(MAX_AXES))),
         ({"shape": [0, 2**62, 8], "data": []}, ("data of input 'x' cannot be used",)),
         ({"shape": [0, 10**19], "data": []}, ("data of input 'x' cannot be used",)),
-        ({"data": None}, ("data of input 'x' is missing", "binary_data_size")),
-        ({"data": "12"}, ("data of input 'x' is '12'", "a JSON array")),
+        ({"data": None}, ("inputs.0.data", "a valid list, got None")),
+        ({"data": "12"}, ("inputs.0.data", "a valid list, got '12'")),
         ({"data": [1, None]}, ("element 1 of input 'x' is None", "FP32")),
         ({"data": [1, "2"]}, ("element 1 of input 'x' is '2'", "FP32")),
         ({"data": [1, 1e39]}, ("element 1 of input 'x' is 1e+39", "FP32")),
@@ -249,8 +258,11 @@ def test_a_header_length_beyond_the_body_is_refused(length: int) -> None:
             {"datatype": "BYTES", "data": ["a", "é"], "parameters": {"content_type": "base64"}},
             ("element 0 of input 'x' is 'a'", "base64"),
         ),
-        ({"parameters": 1}, ("parameters of input 'x' is 1", "an object")),
-        ({"parameters": {"binary_data_size": 8}}, ("data and a binary_data_size",)),
+        ({"parameters": 1}, ("inputs.0.parameters", "a valid dictionary, got 1")),
+        (
+            {"parameters": {"binary_data_size": 8}},
+            ("input 'x' has both data and a binary_data_size",),
+        ),
     ],
 )
 def test_a_tensor_that_is_not_what_it_says_is_refused(
@@ -258,6 +270,12 @@ def test_a_tensor_that_is_not_what_it_says_is_refused(
 ) -> None:
     with refusal(400, *words):
         decode(tensor([1, 2]) | change)
+
+
+def test_a_tensor_without_any_elements_is_refused() -> None:
+    entry = {"name": "x", "datatype": "FP32", "shape": [2]}
+    with refusal(400, "input 'x' has neither data nor a binary_data_size"):
+        decode(entry)
 
 
 def test_the_first_unfit_of_many_elements_is_named() -> None:
@@ -273,7 +291,7 @@ def test_the_first_unfit_of_many_elements_is_named() -> None:
         (binary(8), b"1234567", ("binary_data_size of input 'x' is 8", "only 7 bytes")),
         (binary(8), b"123456789", ("9 bytes follow the JSON", "expected 8")),
         (binary(7), b"1234567", ("input 'x' is 7", "expected 8", "FP32", "[2]")),
-        (binary(-1), b"", ("binary_data_size of input 'x' is -1",)),
+        (binary(-1), b"", ("binary_data_size", "equal to 0, got -1")),
         (binary(10**18), b"", ("binary_data_size of input 'x'", "only 0 bytes")),
         (binary(8, shape=(2**40,)), b"12345678", ("input 'x' is 8", "expected 4398046511104")),
         (binary(0, shape=(0, 2**62, 8)), b"", ("data of input 'x' cannot be used",)),
@@ -300,9 +318,18 @@ def test_a_binary_tensor_without_the_header_is_told_about_it() -> None:
     ("outputs", "words"),
     [
         ([{"name": "p"}, {"name": "p"}], ("'p' is twice among the outputs",)),
-        ([{"name": "p", "parameters": {"binary_data": "yes"}}], ("binary_data of output 'p'",)),
-        ([{"name": "p", "parameters": {"classification": -1}}], ("classification", "-1")),
-        ([{"name": "p", "parameters": {"classification": True}}], ("classification", "True")),
+        (
+            [{"name": "p", "parameters": {"binary_data": "yes"}}],
+            ("outputs.0.parameters.binary_data", "got 'yes'"),
+        ),
+        (
+            [{"name": "p", "parameters": {"classification": -1}}],
+            ("outputs.0.parameters.classification", "-1"),
+        ),
+        (
+            [{"name": "p", "parameters": {"classification": True}}],
+            ("outputs.0.parameters.classification", "True"),
+        ),
     ],
 )
 def test_outputs_that_make_no_sense_are_refused(
@@ -320,7 +347,7 @@ def test_a_name_may_come_once() -> None:
 def test_no_request_keeps_the_server_busy_with_tensors_that_no_model_has() -> None:
     many = [tensor([1, 2]) | {"name": str(number)} for number in range(MAX_TENSORS + 1)]
     assert len(decode(*many[:-1]).inputs) == MAX_TENSORS
-    with refusal(400, f"{MAX_TENSORS + 1} inputs", f"{MAX_TENSORS} at most"):
+    with refusal(400, "inputs", f"at most {MAX_TENSORS} items", str(MAX_TENSORS + 1)):
         decode(*many)
 
 
