@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import Response
 
-from bicameral.errors import DataError
 from server.errors import RequestError
 from server.http.classify import PICTURE_REFUSALS, require_classifier
 from server.http.endpoint import Described, Endpoint
@@ -32,10 +31,7 @@ def canonical_endpoint(repository: ModelRepository) -> Endpoint:
         picture = await request.body()
         with repository.lease(model) as leased:
             served = require_classifier(leased)
-            try:
-                image = (await served.prepare([picture]))[0]
-            except DataError as error:
-                raise RequestError(415, str(error)) from error
+            image = (await served.prepare([picture]))[0]
         png = await asyncio.to_thread(png_of, image, served.image.color)
         return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
 

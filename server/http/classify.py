@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from bicameral.errors import DataError
 from bicameral.types import Prediction, Trace
 from server.errors import RequestError
 from server.http.endpoint import Described, Endpoint
@@ -147,16 +146,7 @@ def require_classifier(model: ServedModel, top_k: int = 1) -> ServedClassifier:
 async def _classified(
     model: ServedClassifier, pictures: Sequence[bytes], context: RequestContext
 ) -> Prediction:
-    """Decode and classify.
-
-    Raises:
-        RequestError: 415 if something is no picture; and as `ServedClassifier` says.
-    """
-    try:
-        images = await model.prepare(pictures)
-    except DataError as error:
-        raise RequestError(415, str(error)) from error
-    return await model.classify(images, context=context)
+    return await model.classify(await model.prepare(pictures), context=context)
 
 
 def _results(

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bicameral.errors import DataError
 from server.errors import RequestError
 from server.http.classify import PICTURE_REFUSALS
 from server.http.drive_answers import (
@@ -106,17 +105,10 @@ def drive_endpoints(repository: ModelRepository) -> list[Endpoint]:
 async def _decided(
     agent: AgentModel, picture: bytes, options: DrivingOptions, request: Request
 ) -> dict[str, Any]:
-    """Decode and decide.
-
-    Raises:
-        RequestError: 415 if it is no picture of the agent's camera; and as `AgentModel.drive`.
-    """
+    """Decode and decide."""
     query: DriveQuery = request.query
     began_s = time.perf_counter()
-    try:
-        image = await agent.read_picture(picture)
-    except DataError as error:
-        raise RequestError(415, str(error)) from error
+    image = await agent.read_picture(picture)
     decoded_s = time.perf_counter()
     target_mps = query.target_speed_mps
     view = DrivingView(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from bicameral.errors import BicameralError, DataError
+from bicameral.errors import BicameralError
 from server.errors import RequestError, request_error
 from server.http.authorisation import chosen_protocol
 from server.http.drive_answers import DecisionAnswer, decision_fields
@@ -209,10 +209,7 @@ class _Stream:
         if begin.picture != "encoded":
             camera = agent.camera
             return pixels_from_bytes(data, begin.picture, camera.height, camera.width)
-        try:
-            return await agent.read_picture(data)
-        except DataError as error:
-            raise RequestError(415, str(error)) from error
+        return await agent.read_picture(data)
 
     async def _receive(self, kind: str) -> Any:
         """Return the next message, which has to be of a kind, ``text`` or ``bytes``."""

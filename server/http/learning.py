@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from bicameral.errors import DataError
 from server.errors import RequestError, shown
 from server.http.classify import PICTURE_REFUSALS
 from server.http.endpoint import Described, Endpoint, Handler
@@ -81,10 +80,7 @@ def learning_endpoints(repository: ModelRepository, settings: ServerSettings) ->
         _learner(repository.get(model))  # refused before its body is read
         pictures = await read_pictures(request, settings.learning.max_pictures)
         with repository.lease(model) as leased:
-            try:
-                images = await _learner(leased).prepare(pictures)
-            except DataError as error:
-                raise RequestError(415, str(error)) from error
+            images = await _learner(leased).prepare(pictures)
         await repository.teach(model, label, images)
         answer = TaughtAnswer(
             **_classes(_learner(repository.get(model)), repository).model_dump(),

@@ -138,8 +138,8 @@ class AgentModel(GraphTensorModel):
         """Decode a picture of the agent's camera to (H, W, 3) uint8 RGB.
 
         Raises:
-            DataError: If it cannot be decoded, or another camera made it.
-            RequestError: 413 and 429 as `PictureDecoder.canonical`.
+            RequestError: 415 if it cannot be decoded, or another camera made it; 413 and 429 as
+                `PictureDecoder.canonical`.
         """
         (picture,) = await self._parts.decoder.canonical([encoded], self._view)
         return np.asarray(picture)

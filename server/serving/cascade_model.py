@@ -128,7 +128,7 @@ class CascadeModel(SessionModel):
         memory, rows, deadline_s = self.memory, len(images), context.deadline_s
         submit = self._batcher.submit
         if memory is None:
-            prediction = await submit(self._compute, images, rows, deadline_s=deadline_s)
+            prediction = await submit(self._classification, images, rows, deadline_s=deadline_s)
         elif memory.remote or memory.cost.seconds(rows) > self._parts.batching.in_place_s:
             computation = self._recalling_computation(memory, context)
             prediction = await submit(computation, images, rows, deadline_s=deadline_s)
@@ -138,7 +138,7 @@ class CascadeModel(SessionModel):
             computed = None
             if recalled.unknown_rows:
                 unknown, rows = recalled.unknown, len(recalled.unknown_rows)
-                computed = await submit(self._compute, unknown, rows, deadline_s=deadline_s)
+                computed = await submit(self._classification, unknown, rows, deadline_s=deadline_s)
                 if not context.no_store:
                     memory.backend.store(namespace, unknown, computed)
             prediction = recalled.completed(computed)
@@ -157,7 +157,7 @@ class CascadeModel(SessionModel):
         found = self._recalling.get(key)
         if found is None:
             found = self._recalling[key] = replace(
-                self._compute,
+                self._classification,
                 name="recall and classify",
                 run=partial(
                     self._cascade.recall_or_compute,
@@ -165,7 +165,7 @@ class CascadeModel(SessionModel):
                     namespace=memory.prefix + context.memory_namespace,
                     store=not context.no_store,
                 ),
-                cost=self._compute.cost + memory.cost,
+                cost=self._classification.cost + memory.cost,
                 blocking=memory.remote,
             )
         return found

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bicameral.protocols import Session
-from bicameral.types import Prediction
 from edge.classifier import OnnxClassifier
 from edge.session import open_model
 from edge.sidecar import Sidecar, read_sidecar
@@ -17,7 +13,6 @@ from server.serving.graph_tensors import GraphTensorModel
 from server.serving.picture_input import PictureTarget
 from server.serving.served_model import (
     ModelVersion,
-    RequestContext,
     ServedClassifier,
     ServingParts,
 )
@@ -41,12 +36,11 @@ class GraphModel(GraphTensorModel, ServedClassifier):
         classifier = OnnxClassifier(sidecar, session)
         target = PictureTarget(image=classifier.info.image, prepare=classifier.prepare)
         super().__init__(served_as, (sidecar, session), target, parts)
-        self.image = image = sidecar.input.image
-        blank = np.zeros((1, image.height, image.width, image.channels), np.uint8)
+        self.image = sidecar.input.image
         self._classification = Computation(
             name="classify",
             run=classifier.predict,
-            cost=self._warmed(lambda rows: classifier.predict(blank.repeat(rows, axis=0))),
+            cost=self._warmed(lambda rows: classifier.warm_up([rows])),
             stacking=IMAGE_STACKING,
         )
 
@@ -60,9 +54,3 @@ class GraphModel(GraphTensorModel, ServedClassifier):
         sidecar = read_sidecar(path)
         session = open_model(path, sidecar)
         return cls(served_as, sidecar, session, parts)
-
-    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
-        """Classify canonical images; see `ServedClassifier.classify`."""
-        return await self._batcher.submit(
-            self._classification, images, len(images), deadline_s=context.deadline_s
-        )

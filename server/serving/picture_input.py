@@ -67,9 +67,8 @@ class PictureDecoder:
             target: What becomes of them.
 
         Raises:
-            DataError: If one cannot be decoded; the message tells which.
-            RequestError: 413 if there are too many, or too many pixels; 429 if too many requests
-                wait for the thread.
+            RequestError: 415 if one cannot be decoded, and which; 413 if there are too many, or too
+                many pixels; 429 if too many requests wait for the thread.
         """
         if not 0 < len(pictures) <= self._requests.max_rows:
             raise RequestError(
@@ -152,5 +151,5 @@ def _decoding_s(picture: EncodedPicture, image: ImageFormat) -> float:
     return decoding_s + _RESIZE_PIXEL_S * (picture.pixels + image.height * image.width)
 
 
-def _named(index: int, error: DataError) -> DataError:
-    return DataError(f"picture {index}: {error}")
+def _named(index: int, error: DataError) -> RequestError:
+    return RequestError(415, f"picture {index}: {error}")

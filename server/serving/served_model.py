@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat
 from bicameral.types import Prediction
 from edge.memory.redis_memory import RedisServer
@@ -134,7 +133,8 @@ class ServingParts:
 class ServedModel(ABC):
     """A model that answers requests, on one event loop; it is warm when it has been made.
 
-    A subclass sets `_main`, the computation by which its speed is reported.
+    A subclass sets `_main`, the computation by which its speed is reported; a classifier also
+    `_classification`.
 
     Attributes:
         served_as: Name and version under which it is served.
@@ -223,7 +223,9 @@ class ServedModel(ABC):
         self._check.require_names(inputs)
         try:
             return {**inputs, name: await self.prepare(pictures)}
-        except DataError as error:
+        except RequestError as error:
+            if error.status != 415:  # the body is what it should be, a part of it is not
+                raise
             text = f"input {name!r} of model {self.name!r}: {error}"
             raise RequestError(400, text) from error
 
@@ -246,11 +248,14 @@ class ServedClassifier(ServedModel):
     """
 
     image: ImageFormat
+    _classification: Computation[NDArray[np.uint8], Prediction]
 
-    @abstractmethod
     async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
         """Classify canonical images (N, height, width, C) uint8, as `prepare` makes them.
 
         Raises:
             RequestError: 429 and 503 as `MicroBatcher.submit`.
         """
+        return await self._batcher.submit(
+            self._classification, images, len(images), deadline_s=context.deadline_s
+        )

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bicameral.protocols import ClassifierSession, SupportsLearning
 from bicameral.types import Prediction
 from edge.loading import load_classifier
@@ -57,7 +54,7 @@ class SessionModel(ServedClassifier):
         self._classifier = session
         # A blank run asks every part of it, so it is the longest.
         cost = self._warmed(lambda rows: session.warm_up([rows]))
-        self._main = self._compute = Computation(
+        self._main = self._classification = Computation(
             name="classify", run=session.predict, cost=cost, stacking=IMAGE_STACKING
         )
 
@@ -93,12 +90,6 @@ class SessionModel(ServedClassifier):
         """
         feeds, _ = self._check(await self._decoded(inputs, _INPUT))
         return self._tensors(await self.classify(feeds[_INPUT], context=context))
-
-    async def classify(self, images: NDArray[np.uint8], *, context: RequestContext) -> Prediction:
-        """Classify canonical images; see `ServedClassifier.classify`."""
-        return await self._batcher.submit(
-            self._compute, images, len(images), deadline_s=context.deadline_s
-        )
 
     def close(self) -> None:
         """Refuse what waits and release the classifier."""

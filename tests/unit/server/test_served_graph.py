@@ -230,7 +230,7 @@ def test_pixels_are_counted_over_all_pictures_before_any_is_decoded(
 def test_a_picture_that_cannot_be_decoded_is_named(model: GraphModel) -> None:
     good = _png(np.zeros((8, 8), np.uint8))
     for bad in (b"no picture", good[:-20], _png(np.zeros((900, 900), np.uint8))[:-20]):
-        with pytest.raises(DataError, match="picture 1: "):
+        with pytest.raises(RequestError, match="picture 1: "):
             _answer(model.prepare([good, bad]))
 
 
