@@ -47,7 +47,13 @@ class LoadedModel:
 class LoadedModels:
     """The models in memory by name and version; thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, missing: Callable[[str, str | None], Exception]) -> None:
+        """Begin with none.
+
+        Args:
+            missing: Says why a name, or its version, is not there.
+        """
+        self._missing = missing
         self._lock = threading.Lock()
         self._by_version: dict[tuple[str, str], LoadedModel] = {}
         #: The highest version of each name.
@@ -56,18 +62,38 @@ class LoadedModels:
     def __len__(self) -> int:
         return len(self._by_version)
 
-    def get(self, name: str, version: str | None) -> LoadedModel | None:
+    def find(self, name: str, version: str | None) -> LoadedModel | None:
         """Return a version, or the highest one, if it is in memory."""
         if version is None:
             return self._by_name.get(name)
         return self._by_version.get((name, version))
 
-    def lease(self, name: str, version: str | None) -> LoadedModel | None:
-        """Return a version, or the highest one, and count its user."""
+    def get(self, name: str, version: str | None = None) -> ServedModel:
+        """Return a loaded model, for a look at it; whoever runs it takes a `lease`.
+
+        Args:
+            name: Its name.
+            version: Its version; None: the highest one that is loaded.
+
+        Raises:
+            Exception: What `missing` says.
+        """
+        loaded = self.find(name, version)
+        if loaded is None:
+            raise self._missing(name, version)
+        return loaded.model
+
+    def lease(self, name: str, version: str | None = None) -> LoadedModel:
+        """Return a context manager that gives the model, and keeps it loaded meanwhile.
+
+        Args and errors are those of `get`.
+        """
         with self._lock:
-            loaded = self.get(name, version)
+            loaded = self.find(name, version)
             if loaded is not None:
                 loaded.leases += 1
+        if loaded is None:
+            raise self._missing(name, version)
         return loaded
 
     def all(self) -> list[LoadedModel]:

@@ -26,14 +26,15 @@ class ModelLoader:
             same at two looks.
     """
 
-    def __init__(self, parts: ServingParts, drain_s: float) -> None:
+    def __init__(self, loaded: LoadedModels, parts: ServingParts, drain_s: float) -> None:
         """Begin with nothing.
 
         Args:
+            loaded: Where models are put.
             parts: What all models share.
             drain_s: How long unloading waits for the requests that use a model.
         """
-        self.loaded = LoadedModels()
+        self.loaded = loaded
         self.started = False
         self._parts = parts
         self._drain_s = drain_s
@@ -51,7 +52,7 @@ class ModelLoader:
         found = slot.found
         if found.problem is not None:
             return False
-        loaded = self.loaded.get(found.name, found.version) is not None
+        loaded = self.loaded.find(found.name, found.version) is not None
         revision = await asyncio.to_thread(revision_of, found.path)
         lessons = await asyncio.to_thread(lesson_files, found.path, slot.version)
         unchanged = revision == slot.seen and lessons == slot.lessons

@@ -25,7 +25,7 @@ from server.errors import RequestError
 from server.limits import LearningLimits
 from server.serving.cascade_model import CascadeModel, ServedMemory
 from server.serving.lessons import Lesson
-from server.serving.loaded_models import LoadedModel
+from server.serving.loaded_models import LoadedModels
 from server.serving.model_folder import (
     revision_of,
     scan_folders,
@@ -48,6 +48,11 @@ class ModelRepository:
 
     Loading, unloading and refreshing happen one after the other, on one event loop; everything
     else may be called from any thread.
+
+    Attributes:
+        get: `LoadedModels.get`; raises `RequestError` 404 with the known names or versions, 503 if
+            the model is not loaded.
+        lease: `LoadedModels.lease`; raises the same.
     """
 
     def __init__(
@@ -72,8 +77,9 @@ class ModelRepository:
         self._parts = parts
         self._notes = Notes(notes)
         self._slots: dict[str, dict[str, ModelSlot]] = {}
-        self._loader = ModelLoader(parts, drain_s)
-        self._loaded = self._loader.loaded
+        self._loaded = LoadedModels(self._missing)
+        self.get, self.lease = self._loaded.get, self._loaded.lease
+        self._loader = ModelLoader(self._loaded, parts, drain_s)
         self._teaching = Teaching(self._loader, learning or LearningLimits())
         #: When memories were cleared, as far as this worker has followed.
         self._cleared_ns: dict[str, int] = {}
@@ -100,31 +106,6 @@ class ModelRepository:
         await self.refresh()
         self._loader.started = True
 
-    def get(self, name: str, version: str | None = None) -> ServedModel:
-        """Return a loaded model, for a look at it; whoever runs it takes a `lease`.
-
-        Args:
-            name: Its name.
-            version: Its version; None: the highest one that is loaded.
-
-        Raises:
-            RequestError: 404 with the known names or versions; 503 if it is not loaded.
-        """
-        loaded = self._loaded.get(name, version)
-        if loaded is None:
-            raise self._missing(name, version)
-        return loaded.model
-
-    def lease(self, name: str, version: str | None = None) -> LoadedModel:
-        """Return a context manager that gives the model, and keeps it loaded meanwhile.
-
-        Args and errors are those of `get`.
-        """
-        lease = self._loaded.lease(name, version)
-        if lease is None:
-            raise self._missing(name, version)
-        return lease
-
     def models(self) -> list[ServedModel]:
         """Return all loaded models."""
         return [loaded.model for loaded in self._loaded.all()]
@@ -135,7 +116,7 @@ class ModelRepository:
 
     def memory(self, name: str, version: str | None = None) -> MemoryFigures:
         """Return what a loaded model takes; args and errors are those of `get`."""
-        loaded = self._loaded.get(name, version)
+        loaded = self._loaded.find(name, version)
         if loaded is None:
             raise self._missing(name, version)
         return loaded.memory
@@ -355,7 +336,7 @@ class ModelRepository:
         return [slot for slots in self._slots.values() for slot in slots.values()]
 
     def _has(self, slot: ModelSlot) -> bool:
-        return self._loaded.get(slot.found.name, slot.found.version) is not None
+        return self._loaded.find(slot.found.name, slot.found.version) is not None
 
     async def _follow_folders(self) -> None:
         found = await self._scan()

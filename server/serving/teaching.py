@@ -92,7 +92,7 @@ class Teaching:
 
     async def follow(self, slot: ModelSlot) -> None:
         """Let a version know what it was taught by now, and no more, if it is loaded."""
-        if self._loader.loaded.get(slot.found.name, slot.found.version) is None:
+        if self._loader.loaded.find(slot.found.name, slot.found.version) is None:
             return
         files = await asyncio.to_thread(lesson_files, slot.found.path, slot.version)
         if files != slot.lessons:

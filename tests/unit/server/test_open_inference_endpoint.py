@@ -708,11 +708,11 @@ class OneModel:
     ready = True
 
     def __init__(self, model: ServedModel) -> None:
-        self._loaded = LoadedModels()
+        self._loaded = LoadedModels(lambda name, _: KeyError(name))
         self._loaded.put(LoadedModel(model, MemoryFigures(file_bytes=0, allocated_bytes=None)))
 
     def get(self, name: str, version: str | None) -> ServedModel:
-        return self._loaded.get(name, version).model
+        return self._loaded.get(name, version)
 
     def lease(self, name: str, version: str | None) -> Any:
         return self._loaded.lease(name, version)
