@@ -25,7 +25,7 @@ from bicameral.errors import DataError, unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import Cell, Table, columns, estimate_cell, markdown_table, row
-from studies import read_out_tables, zoo_tables
+from studies import cost_tables, read_out_tables, zoo_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -207,11 +207,13 @@ FIGURES: dict[str, Callable[[], str]] = {
     "cascade.accuracy": partial(_accuracy, "cascade"),
     "reference.accuracy": partial(_accuracy, "wide_residual32"),
     "cascade.macs": _macs_share,
+    **cost_tables.FIGURES,
 }
 
 TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
+    **cost_tables.TABLES,
     **zoo_tables.TABLES,
     **read_out_tables.TABLES,
 }

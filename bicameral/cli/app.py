@@ -78,17 +78,7 @@ assess.command("bicameral.cli.assess:assess_caril", name="caril", help="Score a 
 assess.command(
     "bicameral.cli.assess_cascade:assess_cascade",
     name="cascade",
-    help="Measure a cascade and its memory on streams of images.",
-)
-assess.command(
-    "bicameral.cli.assess_pool:assess_pool",
-    name="pool",
-    help="Choose and judge a cascade from stored logits.",
-)
-assess.command(
-    "bicameral.cli.assess_early_exit:assess_early_exit",
-    name="early-exit",
-    help="Let a classifier with stages stop where it is sure.",
+    help="Compare a cascade with its networks and a large one.",
 )
 app.command(assess)
 

@@ -1,4 +1,4 @@
-"""`bicameral assess cascade`: what a deployed cascade and its memory do on streams of images."""
+"""`bicameral assess cascade`: what a deployed cascade answers, beside the network it replaces."""
 
 from __future__ import annotations
 
@@ -12,51 +12,50 @@ def assess_cascade(
     data: str = "fashion-mnist",
     reference: str | None = None,
     images: int | None = None,
-    timed: int = 300,
-    rounds: int = 3,
     seed: int = 0,
     output: Path | None = None,
 ) -> int:
-    """Measure accuracy, memory hits, multiply-accumulates and CPU time on streams with repeats.
+    """Compare a cascade's accuracy and calibration with its networks' and a large network's.
 
-    Images of the test set come again: exactly, appended or interleaved, and as frames of a video
-    with noise, changes of brightness and shifts. The cascade runs without a memory and with
-    several, beside its first network and a large single network.
+    Differences are paired on the same test images. `bicameral measure` says what it costs.
 
     Args:
         model: Name of a shipped cascade, or path of its sidecar.
         data: fashion-mnist, a folder (IDX files, CIFAR-10 batches, or one sub-folder per class),
             or a .toml list of files to download.
-        reference: Large single network that costs are relative to, by name or path; the costliest
-            of the same task beside the cascade if none is given.
+        reference: Large single network to compare with, by name or path; the costliest of the same
+            task beside the cascade if none is given.
         images: Test images to use, a random sample; all if not given.
-        timed: Images that the streams are made of when CPU time is taken; the more, the steadier.
-        rounds: Rounds of timing; the table shows the median and the range over them.
-        seed: Seed of the streams.
-        output: Folder to write streams.json to.
+        seed: Seed of the sample.
+        output: Folder to write assessment.csv to.
     """
-    from bicameral.cli.progress import ProgressBar
-    from bicameral.cli.stream_tables import print_measurements
-    from bicameral.errors import ConfigError
-    from models.cascade.assessment import assess_deployed
-    from models.cascade.deployed import dataset_options, load_deployed
-    from models.cascade.stream_bench import StreamBenchSettings
-    from models.cascade.streams_results import STREAMS_NAME, write_measurements
-    from models.classifiers.datasets import load_dataset
+    from rich.console import Console
 
-    for flag, value, least in (("images", images, 2), ("timed", timed, 1), ("rounds", rounds, 1)):
-        if value is not None and value < least:
-            raise ConfigError(f"--{flag} is {value}, expected at least {least}")
+    from bicameral.cli.progress import ProgressBar
+    from bicameral.errors import ConfigError
+    from bicameral.files import write_text_atomic
+    from bicameral.tables import print_table
+    from models.cascade import assessment as judged
+    from models.cascade.deployed import load_deployed
+    from models.data.sources import load_dataset
+    from models.data.task import dataset_options, require_same_task
+    from models.measurement.streams import sample_images
+
+    if images is not None and images < 2:
+        raise ConfigError(f"--images is {images}, expected at least 2")
     deployed = load_deployed(model, reference)
     dataset = load_dataset(data, dataset_options(deployed.cascade))
-    settings = StreamBenchSettings(seed=seed, timed_originals=timed, rounds=rounds)
+    require_same_task(deployed.cascade, dataset)
+    test = dataset.test if images is None else sample_images(dataset.test, images, seed)
     with ProgressBar(f"assess {deployed.cascade.info.name}") as bar:
-        measured = assess_deployed(
-            deployed, dataset, settings, n_images=images, progress=bar.update
+        found = judged.assess_cascade(
+            deployed, test, dataset_sha256=dataset.fingerprint, seed=seed, progress=bar.update
         )
     deployed.close()
-    print_measurements(measured)
+    print_table(judged.assessment_table(found))
+    for note in found.notes:
+        Console().print(f"- {note}", highlight=False)
     if output is not None:
-        write_measurements(output / STREAMS_NAME, measured)
-        sys.stdout.write(f"wrote {output / STREAMS_NAME}\n")
+        write_text_atomic(output / judged.ASSESSMENT_NAME, judged.assessment_csv(found))
+        sys.stdout.write(f"wrote {output / judged.ASSESSMENT_NAME}\n")
     return 0

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-#: The paper's four: `models.cascade.measurement.plan.DEFAULT_MODELS`.
+#: The paper's four: `models.measurement.record.DEFAULT_MODELS`.
 _PAPERS: tuple[str, ...] = ()
 
 
@@ -50,16 +50,26 @@ def measure(
         idle_s: Seconds for the idle power, before and after, with a meter.
         warm_up_s: Longest warm-up of each model.
         seed: Seed of the sample and of the repeats.
-        output: Folder for measurement.json and report.html.
+        output: Folder for measurement.json, its figures as measurement.csv, and report.html.
         report: Also write report.html.
         resume: Go on with what the output folder holds.
     """
-    from bicameral.cli.measure_tables import print_measurement
+    from rich.console import Console
+
     from bicameral.cli.progress import ProgressBar
     from bicameral.errors import MissingExtraError
-    from models.cascade.measurement.plan import DEFAULT_MODELS, MeasurePlan, streams_from_percents
-    from models.cascade.measurement.records import MEASUREMENT_NAME
-    from models.cascade.measurement.run import run_plan
+    from bicameral.files import write_text_atomic
+    from bicameral.tables import print_table
+    from models.measurement.notes import measurement_notes
+    from models.measurement.record import (
+        DEFAULT_MODELS,
+        MEASUREMENT_NAME,
+        MeasurePlan,
+        streams_from_percents,
+    )
+    from models.measurement.run import run_plan
+    from models.measurement.summary import FIGURES_NAME, figures_csv, summarise
+    from models.measurement.tables import cost_table, footprint_table
 
     if report:
         try:
@@ -82,10 +92,15 @@ def measure(
     command = shlex.join(["bicameral", *sys.argv[1:]])
     with ProgressBar("measure") as bar:
         measurement = run_plan(plan, output, command, resume=resume, progress=bar.update)
-    print_measurement(measurement)
-    sys.stdout.write(f"wrote {output / MEASUREMENT_NAME}\n")
+    summary = summarise(measurement)
+    print_table(cost_table(measurement, summary))
+    print_table(footprint_table(measurement))
+    for note in measurement_notes(measurement, summary):
+        Console().print(f"- {note}", highlight=False)
+    write_text_atomic(output / FIGURES_NAME, figures_csv(measurement))
+    sys.stdout.write(f"wrote {output / MEASUREMENT_NAME} and {output / FIGURES_NAME}\n")
     if report:
-        from models.cascade.measurement.report import REPORT_NAME, write_measurement_report
+        from models.measurement.report import REPORT_NAME, write_measurement_report
 
         write_measurement_report(output / REPORT_NAME, measurement)
         sys.stdout.write(f"wrote {output / REPORT_NAME}\n")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from models.cascade.plan import EvaluationSettings
 
 
 def train_cascade(
     data: str,
     *,
     output: Path,
+    from_logits: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    from_stages: str | None = None,
     pool: Literal["cnn", "zoo"] = "cnn",
     networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     references: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
@@ -28,6 +34,7 @@ def train_cascade(
     max_cost: float | None = None,
     cost: Literal["macs", "cpu_us"] = "macs",
     max_usage: float = 0.3,
+    max_loss: float = 0.001,
     memory: Literal["dhash_verified", "exact", "none"] = "dhash_verified",
     name: str | None = None,
     jobs: int = 2,
@@ -37,10 +44,17 @@ def train_cascade(
     A run that was killed goes on when the same command is given again. Pairs, thresholds and
     calibration are chosen on validation images; test images only judge what was chosen.
 
+    With --from-logits nothing is trained: the choice is made from stored answers, and only the
+    record and the report are written. With --from-stages the gate stands between the stages of one
+    classifier instead of between two; the early exit is chosen, judged and exported.
+
     Args:
         data: fashion-mnist, a folder (IDX files, CIFAR-10 batches, or one sub-folder per class),
             or a .toml list of files to download.
         output: Folder of the run: networks/, logits/, model/, evaluation.json and report.html.
+        from_logits: Folders logits/ of earlier runs or of the zoo's study; several are one pool,
+            and a network that is in two of them is taken from the first.
+        from_stages: Classifier with stages, by name or path, that is to stop early.
         pool: Small networks to choose from: the pool of small CNNs, or these and the zoo's. The
             report then says whether a pair with a network of the zoo beats the best one without.
         networks: Small architectures; all of the pool if none is named.
@@ -57,6 +71,7 @@ def train_cascade(
             multiply-accumulates, or microseconds with --cost cpu_us.
         cost: What a network's cost is: multiply-accumulates, or measured CPU time.
         max_usage: Largest share of the images that the second network may see, 0..1.
+        max_loss: With --from-stages: accuracy that the choice may lose on validation images, 0..1.
         memory: Result memory in front of the cascade.
         name: The models' names begin with it; the data set's name if not given.
         jobs: Trainings at a time, one thread each.
@@ -66,11 +81,22 @@ def train_cascade(
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_names import model_prefix
     from bicameral.cli.progress import ProgressBar
+    from bicameral.errors import ConfigError
+    from models.cascade.plan import EvaluationSettings
 
+    if from_stages is not None:
+        if from_logits:
+            raise ConfigError("give --from-logits or --from-stages, not both")
+        return _stop_early(from_stages, data, output, max_loss, seed)
+    requirement = requirement_from_flags(min_accuracy, max_cost, cost)
+    choice = EvaluationSettings(
+        references=references, requirement=requirement, cost=cost, max_usage=max_usage
+    )
+    if from_logits:
+        return _choose(from_logits, data, output, replace(choice, selection_seeds=(seed,)))
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
     from models.cascade.pipeline import train_cascade as run_pipeline
-    from models.cascade.plan import EvaluationSettings
     from models.classifiers.augmentation import Augmentation
     from models.classifiers.export import LIMITS
     from models.classifiers.pool_training import PoolProgress, PoolSettings
@@ -88,15 +114,13 @@ def train_cascade(
                 epochs=epochs, augmentation=Augmentation(mirror=mirror), precision=precision
             ),
             jobs=jobs,
-            command=shlex.join(["bicameral", *sys.argv[1:]]),
+            command=_command(),
             limits=LIMITS,
         ),
         small=small,
-        evaluation=EvaluationSettings(
+        evaluation=replace(
+            choice,
             references=references or tuple(REFERENCES),
-            requirement=requirement_from_flags(min_accuracy, max_cost, cost),
-            cost=cost,
-            max_usage=max_usage,
             zoo=newcomers((*small, *(f"{name}_distilled" for name in small))),
         ),
         seed=seed,
@@ -117,3 +141,51 @@ def train_cascade(
     print_evaluation(result.evaluation)
     sys.stdout.write(f"wrote {result.sidecar} and {result.report}\n")
     return 0
+
+
+def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: EvaluationSettings) -> int:
+    """Choose and judge a cascade from stored answers."""
+    from bicameral.cli.cascade_tables import print_evaluation
+    from models.cascade.evaluation import evaluate_cascade
+    from models.cascade.report import write_results
+    from models.classifiers.logits import read_pools
+    from models.data.sources import load_dataset
+    from models.zoo.catalogue import newcomers
+
+    pool = read_pools(logits)
+    names = tuple(dict.fromkeys(network.architecture for network in pool.networks))
+    large = tuple(name for name in names if name.startswith("wide_residual"))
+    settings = replace(settings, references=settings.references or large, zoo=newcomers(names))
+    evaluation = evaluate_cascade(pool, settings)
+    report = write_results(output, evaluation, load_dataset(data).test, _command())
+    print_evaluation(evaluation)
+    sys.stdout.write(f"wrote {report}\n")
+    return 0
+
+
+def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int) -> int:
+    """Choose, judge and export an early exit of one classifier."""
+    from bicameral.cli.progress import ProgressBar
+    from bicameral.tables import print_table
+    from edge.loading import load_classifier
+    from edge.shipped import resolve_model
+    from models.cascade.early_exit import EarlyExitSettings, assess_early_exit, require_staged
+    from models.cascade.early_exit_results import exit_table, stage_table, write_early_exit
+    from models.data.sources import load_dataset
+    from models.data.task import dataset_options
+
+    settings = EarlyExitSettings(max_loss=max_loss, seed=seed)
+    path = resolve_model(model)
+    classifier = require_staged(load_classifier(path, memory="none"), model)
+    dataset = load_dataset(data, dataset_options(classifier))
+    with ProgressBar(f"train {classifier.info.name}_early_exit") as bar:
+        results = assess_early_exit(classifier, dataset, settings, _command(), bar.update)
+    classifier.close()
+    print_table(stage_table(results))
+    print_table(exit_table(results))
+    sys.stdout.write(f"wrote {write_early_exit(output, path, results)}\n")
+    return 0
+
+
+def _command() -> str:
+    return shlex.join(["bicameral", *sys.argv[1:]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession
@@ -14,8 +13,6 @@ from edge.memory.registry import settings_from_spec
 from edge.memory.settings import MemorySettings
 from edge.shipped import resolve_model
 from edge.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path
-from models.classifiers.dataset import ImageDataset
-from models.classifiers.datasets import DatasetOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ def load_deployed(model: str | Path, reference: str | Path | None = None) -> Dep
     cascade = load_classifier(path, memory="none")
     if not isinstance(cascade, CascadeClassifier) or sidecar.cascade is None:
         raise DataError(
-            f"{path} describes a model of kind {sidecar.kind!r}; streams are measured of a cascade"
+            f"{path} describes a model of kind {sidecar.kind!r}, expected a cascade of two networks"
         )
     network = load_classifier(
         reference_beside(path, sidecar) if reference is None else reference, memory="none"
@@ -93,35 +90,3 @@ def reference_beside(path: Path, cascade: Sidecar) -> Path:
         and same_canonical_image(sidecar.input.image, cascade.input.image)
     }
     return max(networks, key=lambda found: networks[found])
-
-
-def dataset_options(classifier: ClassifierSession) -> DatasetOptions:
-    """Return how an image folder becomes images of a classifier's size and colours.
-
-    Raises:
-        DataError: If no data set comes in its colours.
-    """
-    image = classifier.info.image
-    if image.color not in ("GRAY", "RGB"):
-        raise DataError(
-            f"{classifier.info.name!r} takes {image.color} images, data sets are GRAY or RGB; "
-            "measure a model that takes one of these"
-        )
-    color: Literal["GRAY", "RGB"] = "GRAY" if image.color == "GRAY" else "RGB"
-    return DatasetOptions(image_size=(image.height, image.width), color=color)
-
-
-def require_same_task(classifier: ClassifierSession, dataset: ImageDataset) -> None:
-    """Refuse a data set with other classes or images.
-
-    Raises:
-        DataError: If labels, size or colours differ.
-    """
-    image = classifier.info.image
-    expected = (classifier.info.labels, (image.height, image.width, image.channels))
-    if (dataset.labels, dataset.image_shape) != expected:
-        raise DataError(
-            f"the data set {dataset.name!r} has the classes {dataset.labels} and images of "
-            f"{dataset.image_shape}, {classifier.info.name!r} expects {expected[0]} and "
-            f"{expected[1]}"
-        )

@@ -7,7 +7,7 @@ images; the test images are opened when everything is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,7 +21,6 @@ from edge.early_exit import EarlyExitClassifier
 from edge.probabilities import SCORES
 from edge.stages import StagedClassifier
 from models.calibration import expected_calibration_error
-from models.cascade.deployed import require_same_task
 from models.cascade.early_exit_results import EarlyExitResults, ExitRecord, StageRecord
 from models.cascade.operating_points import (
     ALWAYS,
@@ -30,11 +29,11 @@ from models.cascade.operating_points import (
     run_stages,
     threshold_for_usage,
 )
-from models.cascade.stream_bench import sample_images
-from models.cascade.stream_timing import TimedSystem, median_range, time_systems
-from models.cascade.streams import appended_stream
-from models.classifiers.dataset import ImageDataset, LabelledImages
+from models.data.dataset import ImageDataset, LabelledImages
+from models.data.task import require_same_task
 from models.host import host_name
+from models.measurement.streams import appended_stream, sample_images
+from models.measurement.workload import MedianRange, Progress, TimedSystem, time_systems
 
 _BATCH = 500
 
@@ -43,9 +42,6 @@ _SHARES = np.arange(0.01, 1.0, 0.01)
 
 #: Of these, the ones that the table of the chosen score shows beside the choice.
 _SHOWN_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75)
-
-#: Is told (done, total, what is being done).
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +147,7 @@ def assess_early_exit(
         host=host_name(),
         command=command,
         stages=_stage_records(validation, test),
-        whole_cpu_us=median_range(times_us["whole"]),
+        whole_cpu_us=MedianRange.of(times_us["whole"]),
         chosen=shown.index(policy),
         exits=tuple(_exit_record(one, validation, test, times_us[_title(one)]) for one in shown),
     )
@@ -242,7 +238,7 @@ def _exit_record(
         test_stages=float(judged.used.mean()),
         test_macs=judged.macs,
         stopped_at=tuple(np.bincount(judged.used, minlength=len(test.macs) + 1)[1:].tolist()),
-        cpu_us=median_range(times_us),
+        cpu_us=MedianRange.of(times_us),
     )
 
 
@@ -259,16 +255,8 @@ def _times_us(
         TimedSystem(name=_title(policy), classifier=EarlyExitClassifier(classifier, policy))
         for policy in policies
     ]
-    total, seen = settings.rounds * len(sample), 0
-
-    def advance(count: int) -> None:
-        nonlocal seen
-        seen += count
-        progress(seen, total, "CPU time")
-
-    return time_systems(
-        appended_stream(sample, 0.0, settings.seed), systems, settings.rounds, advance
-    )
+    stream = appended_stream(sample, 0.0, settings.seed)
+    return time_systems(stream, systems, settings.rounds, progress)
 
 
 def _title(policy: CascadePolicy) -> str:

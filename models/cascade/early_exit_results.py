@@ -1,4 +1,4 @@
-"""What was measured of an early exit, plain values and their file; and the sidecar of the choice.
+"""What was measured of an early exit: its record and tables, and the sidecar of the choice.
 
 Accuracies, shares and calibration errors are 0..1, times microseconds of CPU time of one thread.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from bicameral.files import write_json_atomic
+from bicameral.statistics import share
+from bicameral.tables import Table, columns, integer, magnitude, microseconds, percent, ratio, row
 from edge.combination import CombinationName
 from edge.loading import load_classifier, member_sha256
 from edge.probabilities import ScoreName
@@ -24,8 +26,9 @@ from edge.sidecar import (
     Sidecar,
     write_sidecar,
 )
-from models.cascade.streams_results import MedianRange
+from models.cascade.export import ends
 from models.classifiers.export import copy_classifier
+from models.measurement.workload import MedianRange
 from models.records import read_record
 
 #: Name of the file in a folder of results.
@@ -140,6 +143,57 @@ class EarlyExitResults:
         return self.exits[self.chosen]
 
 
+def stage_table(results: EarlyExitResults) -> Table:
+    """Show what each stage answers if all images stop after it."""
+    return Table(
+        title=f"{results.model} on {integer(results.n_test)} test images: all stop after a stage",
+        columns=columns(
+            "stage", "MACs", "validation %", "test %", "ECE %", "mean confidence %", words=0
+        ),
+        rows=tuple(
+            row(
+                record.stage,
+                magnitude(record.total_macs),
+                percent(record.validation_accuracy),
+                percent(record.test_accuracy),
+                percent(record.test_ece),
+                percent(record.test_confidence, 1),
+            )
+            for record in results.stages
+        ),
+    )
+
+
+def exit_table(results: EarlyExitResults) -> Table:
+    """Show the choice among others of its kind."""
+    choice, whole_us = results.choice, results.whole_cpu_us.median
+    return Table(
+        title=f"each stops where its {choice.score} reaches a threshold ({choice.combine})",
+        columns=columns(
+            "threshold", "stages", "MACs", "validation %", "test %", "CPU µs", "of all", words=0
+        ),
+        rows=tuple(
+            row(
+                f"{record.threshold:.4f}",
+                f"{record.test_stages:.2f}",
+                magnitude(record.test_macs),
+                percent(record.validation_accuracy),
+                percent(record.test_accuracy),
+                microseconds(record.cpu_us.median),
+                ratio(record.cpu_us.median / whole_us),
+                marked=record is choice,
+            )
+            for record in results.exits
+        ),
+        note=(
+            f"Marked: chosen on {integer(results.n_validation)} validation images, the fewest "
+            f"multiply-accumulates that lose at most {percent(results.max_loss)} points against "
+            f"the best stage. CPU: one thread, batch 1, median of {results.rounds} rounds in turns "
+            f"on {results.host}; the graph of all stages takes {microseconds(whole_us)} µs."
+        ),
+    )
+
+
 def write_early_exit(folder: Path, model: Path, results: EarlyExitResults) -> Path:
     """Write the figures, and the chosen early exit as a model with a copy of its classifier.
 
@@ -165,7 +219,7 @@ def read_early_exit(path: Path) -> EarlyExitResults:
     Raises:
         DataError: If the file is absent or holds something else.
     """
-    remedy = "measure again with `bicameral assess early-exit`"
+    remedy = "choose again with `bicameral train cascade --from-stages`"
     return read_record(path, EarlyExitResults, what="measurement of an early exit", remedy=remedy)
 
 
@@ -207,8 +261,7 @@ def _described(member: Sidecar, results: EarlyExitResults, name: str) -> Sidecar
 
 def _claims(results: EarlyExitResults) -> tuple[Claim, ...]:
     choice, n = results.choice, results.n_test
-    half = 1.96 * (choice.test_accuracy * (1.0 - choice.test_accuracy) / n) ** 0.5
-    interval = (round(choice.test_accuracy - half, 4), round(choice.test_accuracy + half, 4))
+    interval = ends(share(round(choice.test_accuracy * n), n))
     figures = (
         ("accuracy", choice.test_accuracy, interval),
         ("ece", choice.test_ece, None),

@@ -13,12 +13,9 @@ from models.cascade.evaluation import evaluate_cascade
 from models.cascade.export import CascadeExport, export_cascade
 from models.cascade.plan import EvaluationSettings, Pick, make_plan
 from models.cascade.pool import fit_temperatures, unit_temperatures, validation_pool
-from models.cascade.report_page import write_results
+from models.cascade.report import write_results
 from models.cascade.results import CascadeEvaluation
 from models.cascade.tolerance import choose_tolerance
-from models.classifiers.architectures import ARCHITECTURES
-from models.classifiers.dataset import LabelledImages
-from models.classifiers.datasets import load_dataset
 from models.classifiers.logits import PoolLogits, read_pool_logits
 from models.classifiers.pool_training import (
     PoolMember,
@@ -26,6 +23,9 @@ from models.classifiers.pool_training import (
     PoolSettings,
     train_pool,
 )
+from models.data.dataset import LabelledImages
+from models.data.sources import load_dataset
+from models.networks.architectures import ARCHITECTURES
 
 MODEL_FOLDER = "model"
 

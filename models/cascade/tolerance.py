@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from models.classifiers.dataset import LabelledImages
+from models.data.dataset import LabelledImages
 
 #: Images whose distances are computed at once.
 _BLOCK = 256

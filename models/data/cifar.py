@@ -23,7 +23,9 @@ _RECORD_BYTES = 1 + 3 * 32 * 32
 
 def is_cifar10_folder(folder: Path) -> bool:
     """Return whether a folder holds one of CIFAR-10's training files, of whichever version."""
-    return any((folder / f"{name}{end}").is_file() for name in _TRAIN_BATCHES for end in ("", _SUFFIX))
+    return any(
+        (folder / f"{name}{end}").is_file() for name in _TRAIN_BATCHES for end in ("", _SUFFIX)
+    )
 
 
 def read_cifar10_folder(folder: Path) -> SourceImages:
@@ -59,7 +61,8 @@ def _read_batch(path: Path, classes: int) -> LabelledImages:
     content = _read(path)
     if not content or len(content) % _RECORD_BYTES:
         raise DataError(
-            f"{path} has {len(content)} bytes, expected a multiple of {_RECORD_BYTES}; fetch it again"
+            f"{path} has {len(content)} bytes, expected a multiple of {_RECORD_BYTES}; fetch it "
+            "again"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)

@@ -11,8 +11,8 @@ from bicameral.errors import ConfigError, DataError
 from models.data.cifar import is_cifar10_folder, read_cifar10_folder
 from models.data.dataset import CHANNELS, Color, ImageDataset, SourceImages
 from models.data.download import default_cache, download, read_download_list
-from models.data.idx import has_idx_files, read_idx_folder
 from models.data.folders import read_image_folder
+from models.data.idx import has_idx_files, read_idx_folder
 from models.data.splits import split_source
 
 #: Where Debian's package dataset-fashion-mnist puts the files.

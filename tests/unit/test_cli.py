@@ -30,7 +30,7 @@ def test_help_imports_no_heavy_module():
         ["simulate"], ["evaluate"], ["collect"], ["doctor"],
         ["bench", "sim"], ["bench", "serve"], ["bench", "overload"], ["bench", "soak"],
         ["keys", "new"],
-        ["train", "caril"], ["train", "cascade"], ["assess", "caril"], ["assess", "pool"],
+        ["train", "caril"], ["train", "cascade"], ["assess", "caril"],
         ["assess", "cascade"], ["classify"], ["measure"], ["serve"],
         ["export"], ["compare"], ["bench", "models"],
     ],

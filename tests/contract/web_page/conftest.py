@@ -128,15 +128,6 @@ def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         _stop(site)
 
 
-@pytest.fixture
-def small_folder(tmp_path: Path, write_classifier: Callable[..., Path]) -> Path:
-    """A tiny network, "net"."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_classifier(folder, "net")
-    return folder
-
-
 # Not for the session: other tests of this process run event loops of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

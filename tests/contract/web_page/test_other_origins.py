@@ -76,12 +76,16 @@ def pages(browser: Browser, origins: tuple[str, str]) -> Iterator[list[Page]]:
 
 
 def test_a_strangers_page_can_neither_act_nor_read_and_a_friends_can_do_both(
-    small_folder: Path,
+    tmp_path: Path,
+    write_classifier: Callable[..., Path],
     start_site: Callable[..., Any],
     origins: tuple[str, str],
     pages: list[Page],
 ) -> None:
-    site = start_site(small_folder, "--cors-origin", origins[0])
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "net")
+    site = start_site(folder, "--cors-origin", origins[0])
     friend, stranger = pages
 
     assert stranger.evaluate(ATTACK, site.url) == "TypeError"

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import cv2
@@ -234,12 +235,14 @@ def test_a_drawing_fills_the_frame_as_the_training_pictures_do(page, site):
 
 
 def test_models_of_dark_things_on_light_get_drawings_like_that(
-    start_site, small_folder, write_classifier, open_page, watch
+    start_site, tmp_path, write_classifier, open_page, watch
 ):
-    write_classifier(small_folder, "net", image={"invert": True})
-    site = start_site(small_folder)
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "light", image={"invert": True})
+    site = start_site(folder)
     page = open_page(at=site)
-    expect(page.locator("#model")).to_have_value("net")
+    expect(page.locator("#model")).to_have_value("light")
     page.get_by_text("Draw", exact=True).click()
     draw(page, (0.5, 0.2), (0.5, 0.8))
     new_picture(page, lambda: page.get_by_label("Fill the frame").uncheck())
@@ -298,6 +301,14 @@ def test_what_the_server_refuses_is_told_in_its_words(page, site, watch, upload)
     assert refusal.status_code == 415
     expect(page.get_by_role("alert")).to_contain_text(refusal.json()["error"])
     expect(page.locator("#verdict-label")).to_have_text("Show me a picture")
+
+
+@pytest.fixture
+def small_folder(tmp_path: Path, write_classifier) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_classifier(folder, "net")
+    return folder
 
 
 def test_a_key_is_asked_for_and_kept_in_the_tab_only(

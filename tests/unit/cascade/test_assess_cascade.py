@@ -1,8 +1,8 @@
-"""`bicameral assess cascade` measures, prints and writes; what it writes is read back whole."""
+"""`bicameral assess cascade` compares, prints and writes."""
 
 from __future__ import annotations
 
-import json
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 
 from bicameral.cli.app import app
-from bicameral.errors import ConfigError, DataError
+from bicameral.errors import ConfigError
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import read_sidecar
-from models.cascade.streams_results import (
-    STREAMS_NAME,
-    StreamMeasurements,
-    published_cost,
-    read_measurements,
-    write_measurements,
-)
+from models.cascade.assessment import ASSESSMENT_NAME
+from models.measurement.streams import published_cost
 
 pytestmark = pytest.mark.unit
+
+
+MEMORY = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def folder(
         path = write_classifier(folder, name, seed=seed)
         members.append((name, member_sha256(read_sidecar(path))))
     write_classifier(folder, "large", seed=7, cost={"macs": 5000})
-    pair = write_cascade(folder, "pair", *members)
+    pair = write_cascade(folder, "pair", *members, cascade={"threshold": 0.7, "memory": MEMORY})
     rng = np.random.default_rng(1)
     for label in load_classifier(pair).info.labels:
         (folder / "data" / label).mkdir(parents=True)
@@ -48,70 +52,29 @@ def folder(
     return folder
 
 
-@pytest.fixture(scope="module")
-def written(folder: Path) -> Path:
+def test_the_cascade_stands_beside_its_networks_and_the_reference(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["assess", "cascade", str(folder / "pair.bicameral.json")]
     words += ["--data", str(folder / "data"), "--output", str(folder / "out")]
-    words += ["--timed", "3", "--rounds", "2", "--seed", "5"]
     assert app(words) == 0
-    return folder / "out" / STREAMS_NAME
-
-
-def test_the_file_says_what_was_measured_with_what(written: Path, folder: Path) -> None:
-    measured = read_measurements(written)
-    setup = measured.setup
-    assert setup is not None
-    assert (setup.model, setup.reference) == ("pair", "large")
-    assert (setup.n_images, setup.seed, setup.rounds) == (15, 5, 2)
-    cascade = load_classifier(folder / "pair.bicameral.json")
-    assert setup.model_fingerprint == cascade.info.fingerprint
-    assert setup.host
-    assert {"bicameral", "numpy", "onnxruntime", "opencv", "python"} == set(setup.versions)
-
-
-def test_streams_keys_costs_and_the_gate_are_all_there(written: Path) -> None:
-    measured = read_measurements(written)
-    assert len({record.stream for record in measured.streams}) == 7
-    assert {record.stream: record.n for record in measured.memory} == {
-        "distinct test images": 15,
-        "distinct training and validation images": 75,
-    }
-    assert [cost.batch_size for cost in measured.gating] == [1, 7]
-    assert all(cost.classifier_us for cost in measured.memory_costs)
-    notes = " ".join(measured.notes)
-    assert "describes no memory" in notes
-    assert "trained on other data" in notes
-
-
-def test_measurements_are_read_back_as_they_were_written(written: Path, tmp_path: Path) -> None:
-    measured = read_measurements(written)
-    write_measurements(tmp_path / "again.json", measured)
-    assert read_measurements(tmp_path / "again.json") == measured
-    assert (tmp_path / "again.json").read_bytes() == written.read_bytes()
-
-
-def test_what_is_no_measurement_is_refused(written: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no record of streams"):
-        read_measurements(tmp_path / "absent.json")
-    content = written.read_text()
-    damaged = tmp_path / "damaged.json"
-    for text in (content[:-100], json.dumps(json.loads(content) | {"schema": 2})):
-        damaged.write_text(text)
-        with pytest.raises(DataError, match=r"damaged\.json is no record of streams"):
-            read_measurements(damaged)
-
-
-def test_every_table_is_printed(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from bicameral.cli.stream_tables import print_measurements
-
-    print_measurements(read_measurements(written))
     printed = capsys.readouterr().out
-    for words in ("100 % interleaved", "pair+paper memory", "shift by 1 pixel", "network A's"):
-        assert words in printed
-    # The paper's costs of the pair at 0, 50 and 100 % repeats, and with its memory.
-    for figure in ("23.1", "26.5", "25.3", "23.6", "18.5", "14.4"):
-        assert f" {figure} " in printed
-    print_measurements(StreamMeasurements())
+    for text in ("answers for 15 test images", "reference", "large", "trained on other data"):
+        assert text in printed
+    written = (folder / "out" / ASSESSMENT_NAME).read_text("utf-8")
+    rows = list(csv.DictReader(written.splitlines()))
+    found = {(row["system"], row["quantity"]): float(row["value"]) for row in rows}
+    assert {row["system"] for row in rows} == {"cascade", "A", "B", "reference"}
+    for name in ("A", "B", "reference"):
+        gap = found["cascade", "accuracy"] - found[name, "accuracy"]
+        assert found[name, "cascade_minus_this"] == pytest.approx(gap)
+    share = found["cascade", "share_b"]
+    assert 0.0 < share < 1.0
+    expected = found["A", "macs"] + share * found["B", "macs"]
+    assert found["cascade", "macs"] == pytest.approx(expected, abs=0.5)
+    # An exact memory that keeps everything answers every repeat, as the networks would.
+    assert found["cascade", "repeat_hits"] == 1.0
+    assert found["cascade", "changed_answers"] == 0.0
 
 
 def test_the_papers_costs_are_relative_to_its_large_network() -> None:
@@ -125,7 +88,6 @@ def test_the_papers_costs_are_relative_to_its_large_network() -> None:
     assert published_cost("pair", 0.25) is published_cost("a", 0.5) is None
 
 
-@pytest.mark.parametrize(("flag", "least"), [("--images", 2), ("--timed", 1), ("--rounds", 1)])
-def test_numbers_that_are_too_small_are_refused(flag: str, least: int) -> None:
-    with pytest.raises(ConfigError, match=f"{flag} is 0, expected at least {least}"):
-        app(["assess", "cascade", "absent", flag, "0"])
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--images is 1, expected at least 2"):
+        app(["assess", "cascade", "absent", "--images", "1"])

@@ -13,8 +13,9 @@ from bicameral.errors import DataError
 from edge.loading import member_sha256
 from edge.memory.settings import MemorySettings
 from edge.sidecar import read_sidecar
-from models.cascade.deployed import dataset_options, load_deployed, require_same_task
-from models.classifiers.dataset import ImageDataset, LabelledImages
+from models.cascade.deployed import load_deployed
+from models.data.dataset import ImageDataset, LabelledImages
+from models.data.task import dataset_options, require_same_task
 
 pytestmark = pytest.mark.unit
 
@@ -85,7 +86,7 @@ def test_a_reference_of_another_task_is_refused(
 
 
 def test_a_single_network_is_refused(tmp_path: Path, write_classifier: Writer) -> None:
-    with pytest.raises(DataError, match="streams are measured of a cascade"):
+    with pytest.raises(DataError, match="expected a cascade of two networks"):
         load_deployed(write_classifier(tmp_path, "single"))
 
 

@@ -25,14 +25,16 @@ from models.cascade.early_exit import (
 from models.cascade.early_exit_results import (
     EARLY_EXIT_NAME,
     EarlyExitResults,
+    exit_table,
     read_early_exit,
+    stage_table,
     write_early_exit,
 )
 from models.cascade.operating_points import ALWAYS, NEVER, run_cascade, run_stages
-from models.classifiers.architectures import build_network
-from models.classifiers.dataset import ImageDataset, LabelledImages
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import image_shape
+from models.data.dataset import ImageDataset, LabelledImages
+from models.networks.architectures import build_network
 
 N = 400
 
@@ -149,6 +151,14 @@ def test_the_choice_is_written_as_a_model_that_answers_by_it(
 def test_the_figures_can_be_read_again(measured: tuple[Path, EarlyExitResults, Path]) -> None:
     folder, results, _ = measured
     assert read_early_exit(folder / EARLY_EXIT_NAME) == results
+
+
+def test_the_choice_is_marked_in_the_table(
+    measured: tuple[Path, EarlyExitResults, Path],
+) -> None:
+    _, results, _ = measured
+    assert [line.marked for line in exit_table(results).rows].index(True) == results.chosen
+    assert len(stage_table(results).rows) == 10
 
 
 def test_a_classifier_without_stages_is_refused() -> None:

@@ -17,12 +17,12 @@ from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
 from models.cascade.pipeline import PipelineSettings, train_cascade
 from models.cascade.plan import EvaluationSettings
-from models.cascade.report_page import EVALUATION_NAME
+from models.cascade.report import EVALUATION_NAME
 from models.cascade.results import read_evaluation
 from models.cascade.selection import MaxCost
-from models.classifiers.datasets import load_dataset
 from models.classifiers.pool_training import PoolSettings
 from models.classifiers.training import Recipe
+from models.data.sources import load_dataset
 
 
 def write_idx(folder: Path, prefix: str, images: np.ndarray, labels: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from bicameral.statistics import Resampling
 from bicameral.tables import percent, points
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
-from models.cascade.report_page import (
+from models.cascade.report import (
     MAX_SIDE,
     MAX_THUMBNAILS,
     cascade_page,
@@ -37,8 +37,8 @@ from models.cascade.report_tables import (
 )
 from models.cascade.results import CascadeEvaluation
 from models.cascade.selection import MaxCost
-from models.classifiers.dataset import LabelledImages
 from models.classifiers.logits import PoolLogits
+from models.data.dataset import LabelledImages
 from models.host import Provenance
 
 #: As folders may be called.

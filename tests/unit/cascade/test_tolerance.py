@@ -11,7 +11,7 @@ from models.cascade.tolerance import (
     choose_tolerance,
     nearest_of_another_class,
 )
-from models.classifiers.dataset import LabelledImages
+from models.data.dataset import LabelledImages
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import pytest
 
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import read_sidecar
-from models.cascade.measurement.plan import MeasurePlan
+from models.measurement.record import MeasurePlan
 
 #: Pictures in each of five classes; one in six is a test picture.
 PER_CLASS = 24

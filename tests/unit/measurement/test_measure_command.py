@@ -9,9 +9,8 @@ import pytest
 
 from bicameral.cli.app import app
 from bicameral.errors import MissingExtraError
-from models.cascade.measurement.plan import MeasurePlan
-from models.cascade.measurement.records import MEASUREMENT_NAME, read_measurement
-from models.cascade.measurement.report import REPORT_NAME
+from models.measurement.record import MEASUREMENT_NAME, MeasurePlan, read_measurement
+from models.measurement.report import REPORT_NAME
 
 
 def words(plan: MeasurePlan, output: Path, *more: str) -> list[str]:
@@ -32,7 +31,7 @@ def test_a_measurement_becomes_tables_a_record_and_a_report(
     monkeypatch.setenv("COLUMNS", "250")
     assert app(words(plan, tmp_path)) == 0
     printed = capsys.readouterr().out
-    for text in ("100 % repeated", "large.onnx", "+memory", "null", "no meter was wanted"):
+    for text in ("100 % again", "large.onnx", "+memory", "null", "no meter was wanted"):
         assert text in printed
     assert not (tmp_path / REPORT_NAME).exists()
     measured = read_measurement(tmp_path / MEASUREMENT_NAME)

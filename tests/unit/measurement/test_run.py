@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from bicameral.errors import ConfigError, DataError
-from models.cascade.measurement.plan import MeasurePlan, streams_from_percents
-from models.cascade.measurement.records import (
+from models.measurement.record import (
     MEASUREMENT_NAME,
     Measurement,
+    MeasurePlan,
     read_measurement,
+    streams_from_percents,
     write_measurement,
 )
-from models.cascade.measurement.run import run_plan
+from models.measurement.run import run_plan
 
 
 def ignore(done: int, total: int, note: str) -> None:

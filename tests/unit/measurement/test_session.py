@@ -11,21 +11,13 @@ import numpy as np
 import pytest
 
 from edge.energy.recorder import WindowRules
-from models.cascade.measurement.plan import MeasurePlan
-from models.cascade.measurement.records import StreamWindow
-from models.cascade.measurement.run import build_plan_streams
-from models.cascade.measurement.session import (
-    Began,
-    Ended,
-    Message,
-    RoundMeasured,
-    SessionTask,
-    measure_session,
-)
-from models.cascade.measurement.systems import load_system
-from models.cascade.stream_timing import StreamWorkload
-from models.cascade.streams import Stream
 from models.data.sources import DatasetOptions, load_dataset
+from models.measurement.record import MeasurePlan, Part
+from models.measurement.run import build_plan_streams
+from models.measurement.session import Message, SessionTask, measure_session
+from models.measurement.streams import Stream
+from models.measurement.systems import load_system
+from models.measurement.workload import StreamWorkload
 from studies.simulated_sensor import SimulatedIna3221
 
 
@@ -69,15 +61,17 @@ def test_a_meter_gives_every_window_and_the_idle_power(
         root=sensor,
     )
     measure_session(task, messages.append)
-    (began,) = (message for message in messages if isinstance(message, Began))
-    (measured,) = (message for message in messages if isinstance(message, RoundMeasured))
-    assert isinstance(messages[-1], Ended)
-    assert began.part.meter is not None
-    assert "VDD_IN" in began.part.meter.source
-    for idle in (began.part.idle_before, messages[-1].idle_after):
+    began, measured, ended = (part for part in messages if isinstance(part, Part))
+    assert messages[-1] is ended
+    assert began.device_after is measured.device_after is None
+    assert ended.device_after is not None
+    assert began.meter is not None
+    assert "VDD_IN" in began.meter.source
+    for idle in (began.idle_before, ended.idle_after):
         assert idle is not None
         assert 3.0 < (idle.energy.value or 0.0) / idle.duration_s < 5.0
-    windows: tuple[StreamWindow, ...] = measured.windows
+    windows = measured.windows
+    assert windows == ended.windows
     assert len(windows) == 4 * 2
     for window in windows:
         energy = window.window.energy

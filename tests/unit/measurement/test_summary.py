@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 
 import pytest
@@ -12,17 +13,17 @@ from edge.energy.quantity import measured, nothing
 from edge.energy.recorder import WindowEnergy
 from edge.energy.warm_up import WarmUp
 from edge.energy.windows import Window
-from models.cascade.measurement.notes import measurement_notes
-from models.cascade.measurement.plan import MeasurePlan
-from models.cascade.measurement.records import (
+from models.measurement.notes import measurement_notes
+from models.measurement.record import (
     Measurement,
+    MeasurePlan,
     ModelRecord,
     Part,
     StreamAnswers,
     StreamWindow,
 )
-from models.cascade.measurement.report import write_measurement_report
-from models.cascade.measurement.summary import idle_power_w, summarise
+from models.measurement.report import write_measurement_report
+from models.measurement.summary import Figure, figures_csv, idle_power_w, summarise
 
 METER = MeterInfo(
     name="ina3221",
@@ -139,24 +140,39 @@ def two_sessions(slow: float = 1.0) -> Measurement:
     return measurement(parts)
 
 
+def figure(record: Measurement, model: str, quantity: str) -> Figure:
+    return summarise(record)[0.5, model, quantity]
+
+
+def value(record: Measurement, model: str, quantity: str) -> float | None:
+    return figure(record, model, quantity).estimate.value
+
+
 def test_a_ratio_is_taken_within_a_round() -> None:
-    _, small = summarise(two_sessions())
-    assert small.cpu_ratio.interval is not None
-    assert small.cpu_ratio.interval.median == pytest.approx(0.25)
-    assert small.cpu_ratio.interval.relative_half_width == pytest.approx(0.0)
-    assert small.session_difference == pytest.approx(0.0)
-    assert small.macs_ratio.value == pytest.approx(0.25)
+    record = two_sessions()
+    ratio = figure(record, "small", "cpu_ratio").estimate
+    assert ratio.value == pytest.approx(0.25)
+    assert ratio.relative_half_width == pytest.approx(0.0)
+    assert value(record, "small", "session_difference") == pytest.approx(0.0)
+    assert value(record, "small", "macs_ratio") == pytest.approx(0.25)
+
+
+def test_figures_are_a_tidy_table() -> None:
+    header, *lines = csv.reader(figures_csv(two_sessions()).splitlines())
+    assert header == [
+        "again", "model", "quantity", "value", "low", "high", "n", "unit", "reason"
+    ]  # fmt: skip
+    [line] = [one for one in lines if one[1:3] == ["small", "cpu_ratio"]]
+    assert [float(cell) for cell in line[3:6]] == pytest.approx([0.25] * 3)
+    assert line[6:] == ["6", "1", ""]
 
 
 def test_energy_is_given_in_full_and_net_of_the_idle_power() -> None:
-    large, small = summarise(two_sessions())
-    for item, gross_j, net_j in ((large, 0.060, 0.036), (small, 0.036, 0.012)):
-        assert item.energy_j.interval is not None
-        assert item.energy_j.interval.median == pytest.approx(gross_j)
-        assert item.net_energy_j.interval is not None
-        assert item.net_energy_j.interval.median == pytest.approx(net_j)
-    assert small.energy_ratio.interval is not None
-    assert small.energy_ratio.interval.median == pytest.approx(0.6)
+    record = two_sessions()
+    for model, gross_j, net_j in (("large", 0.060, 0.036), ("small", 0.036, 0.012)):
+        assert value(record, model, "energy_j") == pytest.approx(gross_j)
+        assert value(record, model, "net_energy_j") == pytest.approx(net_j)
+    assert value(record, "small", "energy_ratio") == pytest.approx(0.6)
 
 
 def test_what_sensor_and_sampling_leave_open_is_said() -> None:
@@ -169,9 +185,9 @@ def test_what_sensor_and_sampling_leave_open_is_said() -> None:
 
 def test_sessions_that_differ_are_pointed_out() -> None:
     record = two_sessions(slow=1.2)
-    summaries = summarise(record)
-    assert summaries[1].session_difference == pytest.approx(0.2 / 1.1)
-    assert any("sessions differ by 18.2 %" in n for n in measurement_notes(record, summaries))
+    assert value(record, "small", "session_difference") == pytest.approx(0.2 / 1.1)
+    notes = measurement_notes(record, summarise(record))
+    assert any("sessions differ by 18.2 %" in note for note in notes)
 
 
 def test_windows_that_are_not_valid_are_left_out_and_named() -> None:
@@ -179,11 +195,10 @@ def test_windows_that_are_not_valid_are_left_out_and_named() -> None:
     windows += [window("small", i, 2.0, energy(36.0)) for i in range(2)]
     windows += [window("small", 2, 2.0, energy(900.0, fault="throttled: cpu was 3"))]
     record = measurement([part(0, windows, idle_w=(2.0, 2.0))])
-    _, small = summarise(record)
-    assert small.energy_j.interval is not None
-    assert (small.energy_j.interval.n, small.energy_j.of_windows) == (2, 3)
-    assert small.energy_j.interval.median == pytest.approx(0.036)
-    assert small.energy_j.reason == "throttled: cpu was 3"
+    small = figure(record, "small", "energy_j")
+    assert (small.estimate.n, small.windows) == (2, 3)
+    assert small.estimate.value == pytest.approx(0.036)
+    assert small.reason == "throttled: cpu was 3"
     notes = measurement_notes(record, summarise(record))
     assert "1 windows were left out: throttled: cpu was 3." in notes
 
@@ -205,10 +220,11 @@ def test_net_energy_needs_an_idle_power_that_can_be_trusted(
     record = two_sessions()
     parts = tuple(replace(item, **change) for item in record.parts)
     assert not idle_power_w(parts[0]).valid
-    large, _ = summarise(replace(record, parts=parts))
-    assert large.energy_j.interval is not None
-    assert large.net_energy_j.interval is None
-    assert expected in large.net_energy_j.reason
+    drifted = replace(record, parts=parts)
+    assert value(drifted, "large", "energy_j") is not None
+    net = figure(drifted, "large", "net_energy_j")
+    assert not net.estimate.valid
+    assert expected in net.reason
 
 
 def test_a_power_mode_that_was_changed_meanwhile_spoils_the_session() -> None:
@@ -219,10 +235,9 @@ def test_a_power_mode_that_was_changed_meanwhile_spoils_the_session() -> None:
         device_after=replace(STATE, power_mode="5W"),
     )
     record = replace(record, parts=(record.parts[0], changed))
-    large, _ = summarise(record)
-    assert large.energy_j.interval is not None
-    assert (large.energy_j.interval.n, large.energy_j.of_windows) == (3, 6)
-    assert "power_mode changed from MAXN to 5W meanwhile" in large.energy_j.reason
+    large = figure(record, "large", "energy_j")
+    assert (large.estimate.n, large.windows) == (3, 6)
+    assert "power_mode changed from MAXN to 5W meanwhile" in large.reason
     assert any("6 windows were left out" in n for n in measurement_notes(record, summarise(record)))
 
 
@@ -241,11 +256,12 @@ def test_without_a_meter_nothing_becomes_zero(tmp_path) -> None:
         windows=tuple(windows),
     )
     bare_record = replace(record, parts=(bare,))
-    for item in summarise(bare_record):
-        for figure in (item.energy_j, item.net_energy_j, item.energy_ratio):
-            assert figure.interval is None
-            assert figure.reason == "no meter"
-        assert item.cpu_s.interval is not None
+    for model in ("large", "small"):
+        for quantity in ("energy_j", "net_energy_j", "energy_ratio"):
+            found = figure(bare_record, model, quantity)
+            assert not found.estimate.valid
+            assert found.reason == "no meter"
+        assert value(bare_record, model, "cpu_s") is not None
     notes = measurement_notes(bare_record, summarise(bare_record))
     assert any("No joules, for there is no meter (no meter)" in note for note in notes)
     assert any("Not complete: 3 of 6 rounds" in note for note in notes)
@@ -258,7 +274,7 @@ def test_without_a_meter_nothing_becomes_zero(tmp_path) -> None:
 def test_the_report_holds_everything_it_shows(tmp_path) -> None:
     write_measurement_report(tmp_path / "report.html", two_sessions())
     page = (tmp_path / "report.html").read_text()
-    for words in ("Energy relative to large", "36.000", "12.000", "POM_5V_IN", "session 2, round 3",
+    for words in ("Energy relative to large", "36.000", "12.000", "POM_5V_IN", "CPU time by round",
                   "[25.0, 25.0]", "unknown", "bicameral measure"):  # fmt: skip
         assert words in page
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -267,6 +283,6 @@ def test_the_report_holds_everything_it_shows(tmp_path) -> None:
 
 def test_nothing_measured_yet_is_a_report_too(tmp_path) -> None:
     empty = measurement([])
-    assert all(item.cpu_ratio.interval is None for item in summarise(empty))
+    assert value(empty, "large", "cpu_ratio") is None
     write_measurement_report(tmp_path / "report.html", empty)
     assert "Not complete: 0 of 6 rounds" in (tmp_path / "report.html").read_text()

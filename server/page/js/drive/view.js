@@ -45,7 +45,7 @@ export class DriveView {
         element("div", { class: "screen" }, this.#canvas, this.#hud.root),
         strip("confidence, last minute", this.#confidence), strip("steering", this.#steering)),
       element("section", { class: "card drive-side", "aria-label": "About this drive" }, this.#title, this.#about,
-        element("dl", {}, element("div", {}, element("dt", {}, "Time driven"), this.#time))),
+        element("dl", { class: "drive-facts" }, element("div", {}, element("dt", {}, "Time driven"), this.#time))),
     );
   }
 

@@ -1,0 +1,436 @@
+"""The report of a cascade: what ships, what it is worth, and what that rests on, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from bicameral.errors import DataError
+from bicameral.files import write_bytes_atomic
+from bicameral.page import (
+    Block,
+    Code,
+    Folded,
+    Page,
+    Section,
+    SideBySide,
+    Tile,
+    picture,
+    render_page,
+)
+from bicameral.tables import (
+    Table,
+    columns,
+    integer,
+    magnitude,
+    microseconds,
+    percent,
+    percent_cell,
+    points,
+    ratio,
+    row,
+)
+from models.cascade.policy_grid import CostName
+from models.cascade.report_figures import (
+    complementarity_figure,
+    confusion_figure,
+    pareto_figure,
+    reliability_figure,
+    risk_coverage_figure,
+    usage_figure,
+)
+from models.cascade.report_tables import (
+    calibration_table,
+    change_table,
+    choice_table,
+    comparison_table,
+    confusion_table,
+    pool_table,
+)
+from models.cascade.results import (
+    CascadeEvaluation,
+    ChangedImage,
+    OpponentName,
+    Spread,
+    SystemRecord,
+    write_evaluation,
+)
+from models.cascade.wording import (
+    COMBINATION_WORDS,
+    COST_WORDS,
+    FAMILY_WORDS,
+    LEVEL_WORDS,
+    SCORE_WORDS,
+    comparison_sentence,
+    cost_text,
+    expected_cost,
+    readable,
+    requirement_text,
+    seeds_text,
+    system_title,
+    threshold_text,
+)
+from models.data.dataset import LabelledImages
+from models.host import Provenance
+
+EVALUATION_NAME = "evaluation.json"
+REPORT_NAME = "report.html"
+
+#: Comparisons that decide whether the cascade is worth having, in this order.
+_DECISIVE: tuple[OpponentName, ...] = (
+    "reference",
+    "best_single_at_cost",
+    "big_little_at_accuracy",
+    "best_with_zoo",
+    "best_without_zoo",
+)
+
+#: With more classes a matrix is no longer readable: the most frequent confusions are listed.
+MAX_MATRIX_CLASSES = 20
+
+#: Thumbnails per gallery; the others are counted.
+MAX_THUMBNAILS = 24
+
+#: Larger images are reduced to this, in pixels.
+MAX_SIDE = 64
+
+
+def write_results(
+    folder: Path, evaluation: CascadeEvaluation, images: LabelledImages, command: str
+) -> Path:
+    """Write the folder in which an evaluation ends: `EVALUATION_NAME`, and the report beside it.
+
+    Args:
+        folder: Where to write.
+        evaluation: What to write.
+        images: The test images of its data set, for pictures.
+        command: Command line, for the record.
+
+    Returns:
+        The report.
+
+    Raises:
+        DataError: If the images are of another data set.
+    """
+    write_evaluation(folder / EVALUATION_NAME, evaluation)
+    path = folder / REPORT_NAME
+    write_report(path, evaluation, images, Provenance.here(command))
+    return path
+
+
+def write_report(
+    path: Path, evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
+) -> None:
+    """Write the report as one self-contained HTML file, whole or not at all.
+
+    Args:
+        path: Destination.
+        evaluation: What to report.
+        images: The test images of its data set, in their order.
+        provenance: Where it came from.
+
+    Raises:
+        DataError: If the images are of another data set than the evaluation.
+        OSError: If the file cannot be written.
+    """
+    _check_images(evaluation, images)
+    # Class names come from folders, whose names need not be valid Unicode.
+    labels = tuple(label.encode("utf-8", "replace").decode() for label in evaluation.labels)
+    page = cascade_page(replace(evaluation, labels=labels), images, provenance)
+    write_bytes_atomic(path, render_page(page).encode("utf-8", "replace"))
+
+
+def cascade_page(
+    evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
+) -> Page:
+    """Lay out the report."""
+    against = {comparison.against: comparison for comparison in evaluation.shipped.comparisons}
+    return Page(
+        title=f"Cascade {system_title(evaluation.shipped_system)} on {evaluation.dataset}",
+        lead=_lead(evaluation),
+        sentences=[comparison_sentence(against[name]) for name in _DECISIVE if name in against],
+        tiles=_tiles(evaluation, provenance),
+        notes=evaluation.notes,
+        sections=(
+            Section(title="Accuracy and cost", blocks=_costs(evaluation)),
+            Section(title="Choices", blocks=_choices(evaluation)),
+            Section(title="Networks", blocks=_networks(evaluation)),
+            Section(title="Complementarity", blocks=_complementarity(evaluation)),
+            Section(title="Confidence", blocks=_confidence(evaluation)),
+            Section(title="What B changed", blocks=_changes(evaluation, images)),
+            Section(title="Confusions", blocks=_confusions(evaluation)),
+            Section(title="How it was made", blocks=_made(evaluation, provenance)),
+        ),
+    )
+
+
+def _lead(evaluation: CascadeEvaluation) -> str:
+    choice, system = evaluation.shipped, evaluation.shipped_system
+    assert system.score is not None  # noqa: S101 - a cascade has a policy
+    assert system.combine is not None  # noqa: S101
+    return (
+        f"A = {system.a} answers every image. Where its {SCORE_WORDS[system.score]} is below "
+        f"{threshold_text(system, evaluation.detail.shipped_seed)}, B = {system.b} is asked too, "
+        f"and {COMBINATION_WORDS[system.combine]}. Chosen as “{readable(choice.name)}” "
+        f"({FAMILY_WORDS[choice.family]}: "
+        f"{requirement_text(choice.requirement, evaluation.cost)}) among "
+        f"{integer(evaluation.policies)} policies on {integer(evaluation.n_validation)} validation "
+        f"images; figures are of the {integer(evaluation.n_test)} test images unless they say "
+        "otherwise."
+    )
+
+
+def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile, ...]:
+    choice, test = evaluation.shipped, evaluation.shipped_system.test
+    accuracy, shipped = (
+        percent_cell(choice.test_accuracy),
+        percent_cell(choice.shipped_seed_accuracy),
+    )
+    reference = next((c for c in choice.comparisons if c.against == "reference"), None)
+    costs: dict[str, str] = {"macs": "not compared", "cpu_us": "not compared"}
+    if reference is not None and isinstance(reference.opponent, SystemRecord):
+        of = reference.opponent.test
+        costs = {
+            "macs": cost_text(expected_cost(of, "macs"), "macs"),
+            "cpu_us": cost_text(expected_cost(of, "cpu_us"), "cpu_us"),
+        }
+    seeds = len(test.accuracy.seeds)
+    cpu_note = "CPU time was not measured for every network"
+    if test.expected_cpu_us is not None:
+        cpu_note = (
+            f"{microseconds(test.expected_cpu_us)} µs expected per image; the reference: "
+            f"{costs['cpu_us']}"
+        )
+    return (
+        Tile(
+            value=f"{accuracy.text} %",
+            label=f"accuracy {accuracy.small}",
+            note=f"mean of {seeds_text(seeds)}, {LEVEL_WORDS} interval; the shipped seed "
+            f"{evaluation.detail.shipped_seed}: {shipped}",
+        ),
+        Tile(
+            value=ratio(reference.macs_ratio if reference else None),
+            label="of the reference's multiply-accumulates",
+            note=f"{magnitude(test.expected_macs)} expected per image; the reference "
+            f"{evaluation.reference}: {costs['macs']}",
+        ),
+        Tile(
+            value=ratio(reference.cpu_ratio if reference else None),
+            label="of the reference's CPU time",
+            note=cpu_note,
+        ),
+        Tile(
+            value=f"{percent(test.usage.mean, 1)} %",
+            label="of the images ask B",
+            note=f"{percent(evaluation.shipped_system.validation.usage.mean, 1)} % of the "
+            "validation images",
+        ),
+        Tile(
+            value=f"{integer(evaluation.n_test)} × {seeds}",
+            label="test images × seeds",
+            note=provenance.host,
+        ),
+    )
+
+
+def _costs(evaluation: CascadeEvaluation) -> list[Block]:
+    other: CostName = "cpu_us" if evaluation.cost == "macs" else "macs"
+    shown = pareto_figure(evaluation, "test", evaluation.cost)
+    folded = (
+        pareto_figure(evaluation, "validation", evaluation.cost),
+        pareto_figure(evaluation, "test", other),
+    )
+    return [
+        *([] if shown is None else [shown]),
+        *(Folded(summary=one.title, blocks=[one]) for one in folded if one is not None),
+    ]
+
+
+def _choices(evaluation: CascadeEvaluation) -> list[Block]:
+    blocks: list[Block] = [
+        "Each was chosen on the validation images for what it was asked; the one that ships is "
+        f"marked. Intervals are {LEVEL_WORDS} intervals over test images and seeds.",
+        choice_table(evaluation),
+        "Differences are the cascade's accuracy minus the other's on the same test images and "
+        "seeds; an interval that holds 0 shows no difference. Costs are the cascade's by the "
+        "other's.",
+    ]
+    for choice in evaluation.choices:
+        if choice.comparisons:
+            table = comparison_table(evaluation, choice)
+            ships = choice.name == evaluation.detail.choice
+            blocks.append(Folded(summary=table.title, blocks=[table], open=ships))
+    return blocks
+
+
+def _networks(evaluation: CascadeEvaluation) -> list[Block]:
+    return [
+        "All networks of the pool, cheapest first, with the mean over their seeds ± its standard "
+        "deviation. Calibration and AURC are of the test images.",
+        pool_table(evaluation),
+    ]
+
+
+def _complementarity(evaluation: CascadeEvaluation) -> list[Block]:
+    detail = evaluation.detail
+    return [
+        "On the test images the chosen pair's complementarity is "
+        f"{percent(detail.complementarity_test.mean)} % and its oracle accuracy "
+        f"{percent(detail.oracle_accuracy_test.mean)} %.",
+        complementarity_figure(evaluation),
+    ]
+
+
+def _confidence(evaluation: CascadeEvaluation) -> list[Block]:
+    return [
+        "Temperature scaling was fitted on the validation images; the diagrams show the test "
+        f"images for seed {evaluation.detail.shipped_seed}. The area of a mark is its share of the "
+        "images; on the dashed diagonal, confidence means what it says.",
+        SideBySide(blocks=[reliability_figure(evaluation, p) for p in evaluation.detail.parts]),
+        calibration_table(evaluation),
+        SideBySide(blocks=[risk_coverage_figure(evaluation), usage_figure(evaluation)]),
+    ]
+
+
+def _changes(evaluation: CascadeEvaluation, images: LabelledImages) -> list[Block]:
+    changes = evaluation.detail.changes
+    return [
+        f"Of {integer(evaluation.n_test)} test images B was asked about {_counted(changes.asked)}; "
+        f"it rescued {_counted(changes.rescued)} and broke {_counted(changes.broken)} "
+        f"({seeds_text(len(changes.asked.seeds))}). What follows is of seed "
+        f"{evaluation.detail.shipped_seed}.",
+        change_table(evaluation),
+        *gallery("Rescued by B", changes.rescued_images, evaluation.labels, images),
+        *gallery("Broken by B", changes.broken_images, evaluation.labels, images),
+    ]
+
+
+def _counted(counts: Spread) -> str:
+    if counts.std is None:
+        return integer(counts.mean)
+    return f"{counts.mean:,.1f} ± {counts.std:.1f}"
+
+
+def gallery(
+    title: str, changed: Sequence[ChangedImage], labels: Sequence[str], images: LabelledImages
+) -> list[Block]:
+    """Show images that B changed alike, with everybody's answer."""
+    shown = list(changed)
+    note = f"{integer(len(changed))} images"
+    if len(changed) > MAX_THUMBNAILS:
+        places = np.linspace(0, len(changed) - 1, MAX_THUMBNAILS).round().astype(int)
+        shown = [changed[place] for place in places]
+        note += f", of which {len(shown)}, evenly spread over the test images, are shown"
+    thumbnails = [
+        _thumbnail(image, labels, images.images[image.index])
+        for image in sorted(shown, key=lambda image: -image.score_a)
+    ]
+    return [
+        Markup("<h3>{}</h3>").format(title),
+        f"{note}; those that A was surest of come first. Beside A's answer stands its score.",
+        Markup('<div class="gallery">{}</div>').format(Markup("").join(thumbnails)),
+    ]
+
+
+def _thumbnail(image: ChangedImage, labels: Sequence[str], pixels: NDArray[np.uint8]) -> Markup:
+    label, a, b = (labels[index] for index in (image.label, image.a, image.b))
+    cascade = Markup("")
+    if image.cascade != image.b:
+        cascade = Markup("<span>cascade: {}</span>").format(labels[image.cascade])
+    return Markup(
+        '<div class="thumbnail">{}<b>{}</b><span>A: {} <small>{:.2f}</small></span>'
+        "<span>B: {}</span>{}</div>"
+    ).format(
+        picture(_reduced(pixels), f"test image {image.index}, {label}"),
+        label,
+        a,
+        image.score_a,
+        b,
+        cascade,
+    )
+
+
+def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (H, W, 1 or 3) of at most the largest side, grey ones without their axis."""
+    scale = MAX_SIDE / max(image.shape[:2])
+    if scale < 1.0:
+        width, height = (max(1, round(scale * side)) for side in image.shape[1::-1])
+        smaller = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(smaller, np.uint8)
+    return image[..., 0] if image.shape[2] == 1 else image
+
+
+def _confusions(evaluation: CascadeEvaluation) -> list[Block]:
+    parts = evaluation.detail.parts
+    seed = f"Test images of seed {evaluation.detail.shipped_seed}."
+    if len(evaluation.labels) <= MAX_MATRIX_CLASSES:
+        return [
+            f"{seed} Rows are true classes, columns answers; the more often a class is mistaken "
+            "for another, the darker is the cell.",
+            SideBySide(blocks=[confusion_figure(evaluation, part) for part in parts]),
+        ]
+    return [
+        f"{seed} The classes are too many for a matrix: these are the most frequent confusions.",
+        SideBySide(blocks=[confusion_table(evaluation, part) for part in parts]),
+    ]
+
+
+def _made(evaluation: CascadeEvaluation, provenance: Provenance) -> list[Block]:
+    choice = evaluation.shipped
+    optimism, allowance = choice.optimism, choice.allowance
+    facts = [
+        ("data set", evaluation.dataset),
+        ("sha256 of data set and split", evaluation.dataset_sha256),
+        ("validation images", integer(evaluation.n_validation)),
+        ("test images", integer(evaluation.n_test)),
+        ("classes", integer(len(evaluation.labels))),
+        ("seeds that decided", ", ".join(map(str, evaluation.selection_seeds))),
+        ("policies compared", integer(evaluation.policies)),
+        ("cost that decided", COST_WORDS[evaluation.cost]),
+        ("largest share for B", f"{percent(evaluation.max_usage, 0)} %"),
+        (
+            "optimism of choosing",
+            f"{points(optimism.expected)} points expected on the validation images "
+            f"({points(optimism.half_gap)} ± {percent(optimism.standard_error)} between halves, "
+            f"{optimism.splits} of {optimism.splits_tried} splits; the most frequent pair won "
+            f"{percent(optimism.same_pair, 0)} % of them)",
+        ),
+        ("allowed for it", f"{points(allowance)} points" if allowance else "nothing"),
+        (
+            "intervals",
+            f"{LEVEL_WORDS}, {integer(evaluation.replicates)} replicates of a paired bootstrap "
+            "over images and seeds",
+        ),
+        ("CPU times measured on", provenance.host),
+        ("made at", provenance.created_at),
+        ("schema of the record", str(evaluation.schema)),
+        *sorted(provenance.versions.items()),
+    ]
+    return [
+        Table(
+            title="How it was made",
+            columns=columns("what", "value", words=2),
+            rows=tuple(row(*fact) for fact in facts),
+        ),
+        "Command:",
+        Code(text=provenance.command),
+    ]
+
+
+def _check_images(evaluation: CascadeEvaluation, images: LabelledImages) -> None:
+    changes = evaluation.detail.changes
+    changed = (*changes.rescued_images, *changes.broken_images)
+    if len(images) != evaluation.n_test or any(
+        images.labels[image.index] != image.label for image in changed
+    ):
+        raise DataError(
+            f"the {len(images)} images for the report are not the {evaluation.n_test} test images "
+            f"of {evaluation.dataset!r} that the cascade was judged on (their number or labels "
+            f"differ); load the data set with sha256 {evaluation.dataset_sha256}"
+        )

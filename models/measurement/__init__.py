@@ -1,0 +1,1 @@
+"""What classifiers cost on streams in which images come again: the paper's experiment."""

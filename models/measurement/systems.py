@@ -1,0 +1,166 @@
+"""The models of a plan, loaded, and what they answer and need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bicameral.errors import ConfigError, DataError
+from bicameral.protocols import ClassifierSession
+from bicameral.types import Prediction
+from edge.cascade import CascadeClassifier, same_canonical_image
+from edge.energy.quantity import Quantity, measured, nothing
+from edge.energy.system_files import read_text
+from edge.loading import load_classifier
+from edge.memory.local import LocalMemory
+from edge.memory.registry import settings_from_spec
+from edge.memory.settings import MemorySettings
+from edge.shipped import resolve_model
+from edge.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path
+from models.measurement.record import MEMORY_SUFFIX, ModelRecord, StreamAnswers
+from models.measurement.streams import Stream
+from models.measurement.workload import TimedSystem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Described:
+    """A model's sidecar and where it lies."""
+
+    path: Path
+    sidecar: Sidecar
+    with_memory: bool
+
+
+def load_system(model: str) -> TimedSystem:
+    """Load a model as the plan names it.
+
+    Raises:
+        DataError: If a file is absent or damaged, or the model is no classifier.
+        ConfigError: If a memory is asked for in front of a single network.
+        UserError: If a name is not that of a shipped model.
+    """
+    described = _describe(model)
+    spec = described.sidecar.cascade
+    if not described.with_memory:
+        return TimedSystem(name=model, classifier=load_classifier(described.path, memory="none"))
+    if spec is None:
+        raise ConfigError(
+            f"{model!r} asks for a memory in front of {described.sidecar.name!r}, which is a "
+            f"{described.sidecar.kind}; only a cascade has a place for one"
+        )
+    settings = MemorySettings() if spec.memory is None else settings_from_spec(spec.memory)
+    memory = LocalMemory(settings)
+    classifier = load_classifier(described.path, memory=memory)
+    return TimedSystem(name=model, classifier=classifier, memory=memory)
+
+
+def require_comparable(systems: Sequence[TimedSystem]) -> None:
+    """Refuse models that answer different questions.
+
+    Raises:
+        DataError: If labels or canonical images differ from the first one's.
+    """
+    first = systems[0].classifier.info
+    for system in systems[1:]:
+        other = system.classifier.info
+        if other.labels != first.labels or not same_canonical_image(other.image, first.image):
+            raise DataError(
+                f"{system.name!r} cannot be compared with {systems[0].name!r}: it has the labels "
+                f"{other.labels} and the image {other.image}, expected {first.labels} and "
+                f"{first.image} but for scale, mean and std"
+            )
+
+
+def examine_model(model: str, streams: Sequence[Stream]) -> ModelRecord:
+    """Let a model answer all streams once, and note what it needs.
+
+    To be called in a process of its own, for the memory is that of the process.
+
+    Args:
+        model: As the plan names it.
+        streams: The streams.
+    """
+    before = _memory_bytes("VmRSS")
+    system = load_system(model)
+    answers = tuple(_answer(system, stream) for stream in streams)
+    networks = list(_networks(_describe(model).path))
+    return ModelRecord(
+        model=model,
+        fingerprint=system.classifier.info.fingerprint,
+        parameters=sum(network.cost.parameters for network in networks),
+        file_bytes=sum(
+            file.bytes
+            for network in networks
+            for file in network.files
+            if file.target == "onnxruntime"
+        ),
+        rss_before_bytes=before,
+        peak_rss_bytes=_memory_bytes("VmHWM"),
+        answers=answers,
+    )
+
+
+def _answer(system: TimedSystem, stream: Stream) -> StreamAnswers:
+    """Show a stream to a model, one image at a time, its memory empty at the beginning."""
+    if system.memory is not None:
+        system.memory.clear()
+    images, labels = stream.frames.images, stream.frames.labels
+    right, stages = 0, []
+    for frame in stream.order.tolist():
+        prediction = system.classifier.predict(images[frame : frame + 1])
+        right += int(prediction.probabilities[0].argmax() == labels[frame])
+        stages.append(_stage(prediction))
+    share_b, hit_rate = (float(np.mean([stage == s for stage in stages])) for s in ("b", "memory"))
+    return StreamAnswers(
+        duplicates=stream.duplicates,
+        n_images=len(stream),
+        accuracy=right / len(stream),
+        share_b=share_b,
+        hit_rate=hit_rate,
+        macs_per_image=_macs(system.classifier, share_b, 1.0 - hit_rate),
+    )
+
+
+def _stage(prediction: Prediction) -> str:
+    return "a" if prediction.trace is None else prediction.trace[0].stage
+
+
+def _macs(classifier: ClassifierSession, share_b: float, share_computed: float) -> Quantity:
+    """Return the multiply-accumulates of the networks that ran."""
+    networks: tuple[ClassifierSession, ...] = (classifier,)
+    if isinstance(classifier, CascadeClassifier):
+        networks = (classifier.a, classifier.b)
+    shares = (share_computed, share_b)
+    total = 0.0
+    for network, share in zip(networks, shares, strict=False):
+        if network.info.macs is None:
+            return nothing("1", f"the multiply-accumulates of {network.info.name!r} are unknown")
+        total += share * network.info.macs
+    return measured(total, "1")
+
+
+def _describe(model: str) -> _Described:
+    with_memory = model.endswith(MEMORY_SUFFIX)
+    path = sidecar_path(resolve_model(model.removesuffix(MEMORY_SUFFIX)))
+    return _Described(path=path, sidecar=read_sidecar(path), with_memory=with_memory)
+
+
+def _networks(path: Path) -> Iterator[Sidecar]:
+    """Yield the sidecars of all networks of a model."""
+    sidecar = read_sidecar(path)
+    if sidecar.cascade is None:
+        yield sidecar
+        return
+    for member in sidecar.cascade.members:
+        yield from _networks(path.with_name(member.name + SUFFIX))
+
+
+def _memory_bytes(field: str) -> Quantity:
+    """Return a figure of this process's memory from the kernel."""
+    for line in (read_text(Path("/proc/self/status")) or "").splitlines():
+        if line.startswith(f"{field}:"):
+            return measured(1024.0 * int(line.split()[1]), "B")
+    return nothing("B", f"this system does not tell {field}")

@@ -1,0 +1,340 @@
+"""The shipped cascade on streams in which images come again, without a memory and with several.
+
+A network gives equal frames equal answers, so every frame is classified once. On each stream only
+the memory is run, image by image: instead of probabilities it remembers the number of the frame, so
+that a hit tells whose answer it serves. That is what the cascade with this memory does at batch 1.
+CPU time is taken on the same streams of fewer originals, all systems in turns, one thread, batch 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bicameral.charts import Axis, Bars, Figure, draw_bars, standalone_svg
+from bicameral.files import write_text_atomic
+from bicameral.protocols import ClassifierSession, ResultMemory
+from bicameral.statistics import Estimate, median, share
+from bicameral.tables import (
+    Table,
+    columns,
+    microseconds,
+    percent_cell,
+    print_table,
+    ratio,
+    row,
+)
+from bicameral.types import Prediction
+from edge.cascade import CascadeClassifier
+from edge.memory.local import LocalMemory
+from edge.memory.settings import MemorySettings
+from models.cascade.deployed import Deployed, load_deployed
+from models.data.dataset import LabelledImages
+from models.data.sources import load_dataset
+from models.measurement.streams import (
+    PUBLISHED_SHARES,
+    Stream,
+    appended_stream,
+    published_cost,
+    sample_images,
+)
+from models.measurement.workload import TimedSystem, time_systems
+from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, Change, video_stream
+from studies.measurements import Measured, write_measurements
+from studies.study import Study
+
+SEED = 0
+#: Originals of the streams that are timed, and passes over each.
+TIMED, ROUNDS = 300, 3
+#: Frames that the reference judges of a stream with changed frames; it judges all originals.
+REFERENCE_FRAMES = 1000
+#: Every so-manieth image is shown to the reference when time is taken: it costs the most by far,
+#: and the same for every image.
+REFERENCE_EVERY = 10
+_BATCH = 100
+
+Row = tuple[str, str, str, Estimate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Answers for M frames: class (-1: not shown), confidence, and whether B computed; all (M,)."""
+
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    asked_b: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A stream of N images as a system served it.
+
+    Attributes:
+        source: (N,) int64, frame whose answer was served: the own one where it was computed.
+        computed: (N,) bool, whether the networks were asked, A first.
+        answers: What they answer for each frame.
+    """
+
+    source: NDArray[np.int64]
+    computed: NDArray[np.bool_]
+    answers: Answers
+
+
+def build_streams(images: LabelledImages, seed: int) -> list[tuple[Stream, Mapping[str, Change]]]:
+    """Make all streams of the same originals, with the changes that their frames went through."""
+    streams: list[tuple[Stream, Mapping[str, Change]]] = [
+        (appended_stream(images, part, seed), {}) for part in PUBLISHED_SHARES
+    ]
+    for stream, _ in streams[1:]:
+        order = np.random.default_rng([seed, 1]).permutation(stream.order)
+        name = stream.name.replace("appended", "interleaved")
+        streams.append((replace(stream, name=name, order=order), {}))
+    for name, changes in (("video", VIDEO_CHANGES), ("video with shifts", SHIFT_CHANGES)):
+        streams.append((video_stream(name, images, changes, seed), changes))
+    return streams
+
+
+def memory_systems(memory: MemorySettings, stream: Stream) -> dict[str, MemorySettings]:
+    """Return the memories to compare on a stream, by the system's name.
+
+    Alignment is tried where frames move. The paper's memory forgets nothing and holds everything,
+    sure or not.
+    """
+    systems = {
+        "pair+exact memory": replace(memory, key="exact"),
+        "pair+memory": memory,
+        "pair+memory of all": replace(memory, store_min_confidence=0.0),
+    }
+    if stream.variants > 1:
+        systems["pair+aligned memory"] = replace(memory, key="dhash_verified", align=True)
+    systems["pair+paper memory"] = replace(
+        memory,
+        key="dhash_unverified",
+        store_min_confidence=0.0,
+        max_entries=len(stream.frames),
+        max_age_s=None,
+    )
+    return systems
+
+
+def answer(session: ClassifierSession, stream: Stream, shown: NDArray[np.int64]) -> Answers:
+    """Classify some of a stream's frames."""
+    count = len(stream.frames)
+    answers = Answers(
+        predicted=np.full(count, -1, np.int64),
+        confidence=np.zeros(count, np.float32),
+        asked_b=np.zeros(count, np.bool_),
+    )
+    for start in range(0, len(shown), _BATCH):
+        rows = shown[start : start + _BATCH]
+        found = session.predict(stream.frames.images[rows])
+        answers.predicted[rows] = found.probabilities.argmax(axis=1)
+        answers.confidence[rows] = found.confidence
+        answers.asked_b[rows] = [trace.stage == "b" for trace in found.trace or ()] or False
+    return answers
+
+
+def serve(stream: Stream, answers: Answers, memory: ResultMemory | None = None) -> Outcome:
+    """Let a memory, empty at first, answer what it knows and remember what it does not."""
+    source, computed = stream.order.copy(), np.ones(len(stream), np.bool_)
+    # float32 holds every number below 2 ** 24, far more than there are frames.
+    numbers = np.arange(len(stream.frames), dtype=np.float32)[:, None]
+    for place, frame in enumerate(stream.order.tolist() if memory is not None else ()):
+        rows = slice(frame, frame + 1)
+        image = stream.frames.images[rows]
+        (known,) = memory.lookup("stream", image)  # type: ignore[union-attr]
+        if known is not None:
+            source[place], computed[place] = int(known.probabilities[0, 0]), False
+            continue
+        result = Prediction(probabilities=numbers[rows], confidence=answers.confidence[rows])
+        memory.store("stream", image, result)  # type: ignore[union-attr]
+    return Outcome(source=source, computed=computed, answers=answers)
+
+
+def figures(
+    stream: Stream, outcome: Outcome, macs: tuple[int, int, int], changes: Sequence[str]
+) -> Iterator[tuple[str, Estimate]]:
+    """Yield what became of a stream.
+
+    Args:
+        stream: The stream.
+        outcome: How a system served it.
+        macs: Multiply-accumulates of A, or the single network, of B, and of the reference.
+        changes: What was done to the frames after each original.
+    """
+    answers, labels = outcome.answers, stream.frames.labels
+    predicted, hit = answers.predicted[outcome.source], ~outcome.computed
+    judged = predicted >= 0
+    right = predicted == labels[stream.order]
+    asked_b = outcome.computed & answers.asked_b[stream.order]
+    n = len(stream)
+    spent = (outcome.computed.mean() * macs[0] + asked_b.mean() * macs[1]) / macs[2]
+    yield "accuracy", share(int(right[judged].sum()), int(judged.sum()))
+    yield "share_a", share(int(outcome.computed.sum()), n)
+    yield "share_b", share(int(asked_b.sum()), n)
+    yield "macs_ratio", Estimate(value=float(spent), low=None, high=None, n=n)
+    yield "hit_rate", share(int(hit.sum()), n)
+    yield "repeat_hit_rate", share(int(hit[stream.repeated].sum()), int(stream.repeated.sum()))
+    other_answer = predicted != answers.predicted[stream.order]
+    yield "other_answer", share(int((judged & other_answer).sum()), n)
+    yield "other_class", share(int((labels[outcome.source] != labels[stream.order]).sum()), n)
+    variant = stream.order % stream.variants
+    for number, change in enumerate(changes, start=1):
+        of = variant == number
+        yield f"hit_rate, {change}", share(int(hit[of].sum()), int(of.sum()))
+
+
+def measure_stream(
+    deployed: Deployed, stream: Stream, changes: Sequence[str], known: dict[int, dict[str, Answers]]
+) -> Iterator[Row]:
+    """Yield the figures of every system on one stream, but for CPU time.
+
+    Args:
+        deployed: The cascade, its reference and its memory.
+        stream: The stream.
+        changes: What was done to the frames after each original.
+        known: Answers by frames, for streams that share them.
+    """
+    cascade, every = deployed.cascade, np.arange(len(stream.frames))
+    a, b, large = (one.info.macs or 0 for one in (cascade.a, cascade.b, deployed.reference))
+    if id(stream.frames) not in known:
+        shown = every
+        if stream.variants > 1 and len(every) > REFERENCE_FRAMES:
+            rng = np.random.default_rng([SEED, 3])
+            shown = np.sort(rng.choice(len(every), size=REFERENCE_FRAMES, replace=False))
+        known[id(stream.frames)] = {
+            "reference": answer(deployed.reference, stream, shown),
+            "a": answer(cascade.a, stream, every),
+            "pair": answer(cascade, stream, every),
+        }
+    answers = known[id(stream.frames)]
+    outcomes = {name: serve(stream, of) for name, of in answers.items()}
+    for name, settings in memory_systems(deployed.memory, stream).items():
+        outcomes[name] = serve(stream, answers["pair"], LocalMemory(settings))
+    for name, outcome in outcomes.items():
+        macs = (large, 0, large) if name == "reference" else (a, b, large)
+        remembers = "memory" in name
+        for quantity, estimate in figures(stream, outcome, macs, changes if remembers else ()):
+            if remembers or quantity in ("accuracy", "share_a", "share_b", "macs_ratio"):
+                yield stream.name, name, quantity, estimate
+
+
+def time_stream(deployed: Deployed, stream: Stream, rounds: int) -> Iterator[Row]:
+    """Yield the CPU time of every system on one stream, as it would be deployed."""
+    cascade = deployed.cascade
+    systems = [
+        TimedSystem(name="reference", classifier=deployed.reference, every=REFERENCE_EVERY),
+        TimedSystem(name="a", classifier=cascade.a),
+        TimedSystem(name="pair", classifier=cascade),
+    ]
+    for name, settings in memory_systems(deployed.memory, stream).items():
+        memory = LocalMemory(settings)
+        remembering = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
+        systems.append(TimedSystem(name=name, classifier=remembering, memory=memory))
+    times = time_systems(stream, systems, rounds, lambda done, total, note: None)
+    for name, times_us in times.items():
+        pairs = zip(times_us, times["reference"], strict=True)
+        yield stream.name, name, "cpu_us", median(times_us, "us")
+        yield stream.name, name, "cpu_ratio", median([own / by for own, by in pairs])
+
+
+def run(folder: Path, quick: bool) -> int:
+    """Measure all systems on all streams."""
+    deployed = load_deployed("fashion_mnist_cascade")
+    test = load_dataset("fashion-mnist").test
+    images = sample_images(test, 24, SEED) if quick else test
+    timed = sample_images(images, 5 if quick else TIMED, SEED)
+    rows: list[Row] = []
+    known: dict[int, dict[str, Answers]] = {}
+    streams = build_streams(images, SEED)
+    for (stream, changes), (short, _) in zip(streams, build_streams(timed, SEED), strict=True):
+        rows += measure_stream(deployed, stream, list(changes), known)
+        # Of streams with many frames of each original, the beginning is long enough.
+        cut = replace(short, order=short.order[: 2 * len(timed)])
+        rows += time_stream(deployed, cut, 1 if quick else ROUNDS)
+    deployed.close()
+    found = {(system, stream, quantity): of for stream, system, quantity, of in rows}
+    write_measurements(folder / "streams.csv", found)
+    for stream, _ in streams:
+        print_table(_table(stream.name, stream.duplicates, found))
+    write_text_atomic(folder / "streams.svg", standalone_svg(_bars(found)))
+    verified = ("pair+memory", "pair+aligned memory", "pair+exact memory")
+    wrong = [of.value for (system, _, quantity), of in found.items()
+             if quantity == "other_class" and system in verified]  # fmt: skip
+    dear = [of.value or 0.0 for (system, _, quantity), of in found.items()
+            if quantity == "cpu_ratio" and system == "pair"]  # fmt: skip
+    print(f"verified hits of another class: {sum(value or 0.0 for value in wrong)}")
+    print(f"the pair's CPU time by the reference's: {min(dear):.3f} to {max(dear):.3f}")
+    return int(any(wrong) or max(dear) > 0.25)
+
+
+def _table(stream: str, duplicates: float, found: Measured) -> Table:
+    rows = []
+    for system in dict.fromkeys(name for name, at, _ in found if at == stream):
+
+        def of(quantity: str, system: str = system) -> Estimate | None:
+            return found.get((system, stream, quantity))
+
+        macs, cpu, cpu_us = of("macs_ratio"), of("cpu_ratio"), of("cpu_us")
+        published = published_cost(system, duplicates) if "appended" in stream else None
+        rows.append(
+            row(
+                system,
+                percent_cell(of("accuracy")),
+                percent_cell(of("share_b"), 1).text,
+                ratio(macs.value if macs else None),
+                ratio(cpu.value if cpu else None),
+                ratio(published),
+                microseconds(cpu_us.value if cpu_us else None),
+                percent_cell(of("hit_rate"), 1).text,
+                percent_cell(of("repeat_hit_rate"), 1).text,
+                percent_cell(of("other_answer")).text,
+                percent_cell(of("other_class")).text,
+            )
+        )
+    return Table(
+        title=stream,
+        columns=columns(
+            "system", "accuracy %", "B %", "MACs", "CPU", "paper's", "CPU µs", "hits %",
+            "of repeats %", "other answer %", "other class %",
+        ),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
+def _bars(found: Measured) -> Figure:
+    streams = list(dict.fromkeys(stream for _, stream, _ in found))
+    systems = list(dict.fromkeys(system for system, _, _ in found if system != "reference"))
+    values = {key: of.value for key, of in found.items()}
+    return draw_bars(
+        Bars(
+            title="CPU time by stream, relative to the reference",
+            axis=Axis(label="% of the reference's", low=0.0),
+            labels=streams,
+            parts={
+                system: [
+                    100.0 * (values.get((system, stream, "cpu_ratio")) or float("nan"))
+                    for stream in streams
+                ]
+                for system in systems
+            },
+        )
+    )
+
+
+STUDY = Study(
+    claim=(
+        "On every stream the cascade takes at most a quarter of the large network's CPU time, and "
+        "a memory that verifies never answers with an image of another class."
+    ),
+    setting=(
+        "AMD EPYC, two cores; 10,000 test images of FashionMNIST, CPU time of 300 of them in "
+        f"{ROUNDS} rounds; seed {SEED}; ten minutes"
+    ),
+    run=run,
+    needs="FashionMNIST",
+)
