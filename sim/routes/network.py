@@ -56,7 +56,6 @@ class Lane:
         right: Like `left`.
         start_yaw_rad: Heading of the first metres.
         end_yaw_rad: Heading of the last metres.
-        turning_rad: Sum of absolute heading changes.
     """
 
     key: LaneKey
@@ -70,7 +69,6 @@ class Lane:
     right: LaneKey | None
     start_yaw_rad: float
     end_yaw_rad: float
-    turning_rad: float
 
     @property
     def length_m(self) -> float:
@@ -177,7 +175,6 @@ class RoadNetwork:
             right=_neighbour(middle, middle.get_right_lane(), carla.LaneChange.Right),
             start_yaw_rad=float(yaw_rad[0]),
             end_yaw_rad=float(yaw_rad[-1]),
-            turning_rad=float(np.abs(np.diff(yaw_rad)).sum()),
         )
 
     def _invert(self) -> dict[LaneKey, tuple[LaneKey, ...]]:

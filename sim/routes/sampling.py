@@ -95,11 +95,6 @@ def sample_routes(planner: RoutePlanner, request: RouteRequest) -> list[Route]:
     )
 
 
-def has_choice(route: Route) -> bool:
-    """Tell whether the route passes a junction where an image alone does not say where to go."""
-    return bool((route.command != RoadOption.LANE_FOLLOW).any())
-
-
 class _Walker:
     """Random walks over the lanes, each as the steps of a candidate route."""
 

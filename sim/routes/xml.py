@@ -1,4 +1,4 @@
-"""Route files of the CARLA leaderboard (2.x), read and written.
+"""Route files of the CARLA leaderboard (2.x).
 
     <routes>
       <route id="0" town="Town01">
@@ -7,7 +7,8 @@
       </route>
     </routes>
 
-`<scenarios>` are traffic; they are skipped on reading, with a note in the log.
+`<scenarios>` are traffic and `<weathers>` are the evaluation's choice; both are skipped with a note in
+the log.
 """
 
 from __future__ import annotations
@@ -15,45 +16,16 @@ from __future__ import annotations
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import carla
-import numpy as np
 
 from bicameral.errors import RouteError
-from bicameral.files import write_bytes_atomic
 from bicameral.types import Route
 from sim.routes.planner import RoutePlanner
 
-#: The attributes of `carla.WeatherParameters`.
-WEATHER_ATTRIBUTES = (
-    "cloudiness",
-    "precipitation",
-    "precipitation_deposits",
-    "wind_intensity",
-    "sun_azimuth_angle",
-    "sun_altitude_angle",
-    "fog_density",
-    "fog_distance",
-    "fog_falloff",
-    "wetness",
-    "scattering_intensity",
-    "mie_scattering_scale",
-    "rayleigh_scattering_scale",
-    "dust_storm",
-)
-
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteWeather:
-    """A weather from a share of the route on (0..100 %), in CARLA's units."""
-
-    route_percentage: float
-    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +35,6 @@ class RouteDefinition:
     route_id: str
     town: str
     positions_m: tuple[tuple[float, float, float], ...]
-    weathers: tuple[RouteWeather, ...] = ()
 
     @property
     def name(self) -> str:
@@ -109,27 +80,6 @@ def read_routes(path: Path) -> list[RouteDefinition]:
     return definitions
 
 
-def write_routes(path: Path, definitions: Sequence[RouteDefinition]) -> None:
-    """Write a leaderboard routes file, whole or not at all."""
-    root = ElementTree.Element("routes")
-    for definition in definitions:
-        route = ElementTree.SubElement(
-            root, "route", {"id": definition.route_id, "town": definition.town}
-        )
-        if definition.weathers:
-            weathers = ElementTree.SubElement(route, "weathers")
-            for weather in definition.weathers:
-                values = {"route_percentage": weather.route_percentage, **weather.parameters}
-                attributes = {name: repr(float(value)) for name, value in values.items()}
-                ElementTree.SubElement(weathers, "weather", attributes)
-        waypoints = ElementTree.SubElement(route, "waypoints")
-        for position in definition.positions_m:
-            attributes = {axis: f"{v:.3f}" for axis, v in zip("xyz", position, strict=True)}
-            ElementTree.SubElement(waypoints, "position", attributes)
-    ElementTree.indent(root)
-    write_bytes_atomic(path, ElementTree.tostring(root, encoding="utf-8") + b"\n")
-
-
 def plan_definition(planner: RoutePlanner, definition: RouteDefinition, kind: str) -> Route:
     """Turn sparse waypoints into a dense route.
 
@@ -148,28 +98,6 @@ def plan_definition(planner: RoutePlanner, definition: RouteDefinition, kind: st
     return planner.plan_through(locations, name=definition.name, kind=kind)
 
 
-def definition_from_route(route: Route, route_id: str) -> RouteDefinition:
-    """Thin a dense route out so that planning through its positions gives it back.
-
-    Args:
-        route: Without lane changes.
-        route_id: Identifier in the file.
-
-    Returns:
-        Its ends and the middle of every stretch between two junctions.
-    """
-    edges = np.flatnonzero(np.diff(route.in_junction.astype(np.int8))) + 1
-    stretches = np.split(np.arange(len(route.s_m)), edges)
-    middles = [part[len(part) // 2] for part in stretches if not route.in_junction[part[0]]]
-    indices = sorted({0, len(route.s_m) - 1, *(int(i) for i in middles)})
-    positions = [tuple(round(float(v), 3) for v in route.xyz_m[i]) for i in indices]
-    return RouteDefinition(
-        route_id=route_id,
-        town=route.town,
-        positions_m=tuple((x, y, z) for x, y, z in positions),
-    )
-
-
 def _read_route(element: ElementTree.Element, path: Path, index: int) -> RouteDefinition:
     where = f"{path}, route {element.get('id', f'number {index + 1}')}"
     for name in ("id", "town"):
@@ -183,27 +111,16 @@ def _read_route(element: ElementTree.Element, path: Path, index: int) -> RouteDe
         raise RouteError(
             f"{where}: has {len(positions)} <position> in <waypoints>; at least two are needed"
         )
-    scenarios = element.findall("scenarios/scenario")
-    if scenarios:
-        _logger.info("%s: %d scenarios are skipped (no traffic)", where, len(scenarios))
+    for skipped, why in (
+        ("scenarios/scenario", "no traffic"),
+        ("weathers/weather", "see --weathers"),
+    ):
+        if count := len(element.findall(skipped)):
+            _logger.info("%s: %d %s are skipped (%s)", where, count, skipped, why)
     return RouteDefinition(
         route_id=element.get("id", ""),
         town=element.get("town", ""),
         positions_m=tuple((x, y, z) for x, y, z in positions),
-        weathers=tuple(_read_weather(w, where) for w in element.iterfind("weathers/weather")),
-    )
-
-
-def _read_weather(element: ElementTree.Element, where: str) -> RouteWeather:
-    parameters = {}
-    for name in set(element.keys()) - {"route_percentage"}:
-        if name in WEATHER_ATTRIBUTES:
-            parameters[name] = _number(element, name, where)
-        else:
-            _logger.warning("%s: unknown weather attribute %r is ignored", where, name)
-    return RouteWeather(
-        route_percentage=_number(element, "route_percentage", where),
-        parameters=dict(sorted(parameters.items())),
     )
 
 

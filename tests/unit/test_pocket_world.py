@@ -113,10 +113,9 @@ def test_traffic_managers_are_forgotten_with_their_owner():
 
 
 def test_the_messages_have_the_sizes_of_the_client():
-    assert messages.SENSOR_HEADER_BYTES == 48
-    assert messages.EPISODE_HEADER_BYTES == 36
-    assert messages.ACTOR_RECORD_BYTES == 119
-    assert messages.IMAGE_HEADER_BYTES == 12
+    assert len(messages.pack_sensor_header(13, 77, 3.85)) == 48
+    assert len(messages.pack_episode_header(1, 2.0, 0.05, 0)) == 36
+    assert len(messages.pack_image_header(320, 160, 110.0)) == 12
     still = (Vector3(), Vector3(), Vector3())
     assert len(messages.pack_actor(1, POSE, still, b"x" * 10)) == 119
     control = (0.0, 0.0, 0.0, False, False, False, 0)

@@ -1,7 +1,6 @@
 """Routes on a hand-made map: a crossroads with four arms of 100 m, lanes 3.5 m wide."""
 
 import math
-from pathlib import Path
 
 import carla
 import numpy as np
@@ -11,15 +10,8 @@ from bicameral.errors import RouteError, UserError
 from bicameral.types import RoadOption
 from sim.routes.planner import COMMAND_DISTANCE_M, RoutePlanner
 from sim.routes.profile import ProfileLimits, target_speed_mps
-from sim.routes.sampling import ROUTE_KINDS, RouteRequest, has_choice, sample_routes
-from sim.routes.xml import (
-    RouteDefinition,
-    RouteWeather,
-    definition_from_route,
-    plan_definition,
-    read_routes,
-    write_routes,
-)
+from sim.routes.sampling import ROUTE_KINDS, RouteRequest, sample_routes
+from sim.routes.xml import plan_definition, read_routes
 
 pytestmark = pytest.mark.unit
 
@@ -175,7 +167,6 @@ def test_sampled_turns_have_their_run_up_and_their_run_out(planner, kind):
         assert route.s_m[junction[0]] >= 39.0
         assert route.length_m - route.s_m[junction[-1]] >= 29.0
         assert route.command[0] == RoadOption.LANE_FOLLOW
-        assert has_choice(route)
         assert 90.0 <= route.length_m <= 151.0
 
 
@@ -200,25 +191,31 @@ def test_a_kind_that_the_map_does_not_hold_is_a_route_error(planner):
         sample_routes(planner, RouteRequest(kind="highway", count=1, seed=0))
 
 
-def test_a_route_survives_being_written_and_read(planner, tmp_path: Path):
-    route = _plan(planner, -1.75, 80.0)
-    weather = RouteWeather(route_percentage=0.0, parameters={"cloudiness": 5.0})
-    definition = definition_from_route(route, "7")
+LEADERBOARD_ROUTE = """
+<routes>
+  <route id="7" town="Cross">
+    <weathers><weather route_percentage="0" cloudiness="5.0"/></weathers>
+    <waypoints>
+      <position x="-80.0" y="1.75" z="0.0"/>
+      <position x="-1.75" y="80.0" z="0.0"/>
+    </waypoints>
+    <scenarios><scenario name="a" type="DynamicObjectCrossing"/></scenarios>
+  </route>
+</routes>
+"""
+
+
+def test_a_leaderboards_route_is_planned_and_what_is_skipped_is_said(planner, tmp_path, caplog):
     path = tmp_path / "routes.xml"
-    write_routes(
-        path,
-        [
-            RouteDefinition(
-                route_id="7", town="Cross", positions_m=definition.positions_m, weathers=(weather,)
-            )
-        ],
-    )
-    (read,) = read_routes(path)
+    path.write_text(LEADERBOARD_ROUTE)
+    with caplog.at_level("INFO"):
+        (read,) = read_routes(path)
     assert read.name == "RouteScenario_7"
-    assert read.weathers == (weather,)
-    again = plan_definition(planner, read, "right")
-    assert again.length_m == pytest.approx(route.length_m, abs=2.0)
-    assert np.array_equal(np.unique(again.command), np.unique(route.command))
+    assert "1 scenarios/scenario are skipped" in caplog.text
+    assert "1 weathers/weather are skipped" in caplog.text
+    planned, expected = plan_definition(planner, read, "right"), _plan(planner, -1.75, 80.0)
+    assert planned.length_m == pytest.approx(expected.length_m)
+    assert np.array_equal(planned.command, expected.command)
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,6 @@ def depth_bgra(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
     return packed.astype("<u4", copy=False).view(np.uint8).reshape(*depth_m.shape, 4)
 
 
-def depth_m_from_bgra(bgra: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Decode CARLA's (H, W, 4) depth bytes to (H, W) metres."""
-    blue, green, red = (bgra[..., channel].astype(np.float64) for channel in range(3))
-    return ((red + 256.0 * green + 65536.0 * blue) * (DEPTH_RANGE_M / _DEPTH_STEPS)).astype(
-        np.float32
-    )
-
-
 def semantic_bgra(semantic: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Encode (H, W) tags as (H, W, 4) uint8 with the tag in the red channel."""
     packed = _OPAQUE | semantic.astype(np.uint32) << 16

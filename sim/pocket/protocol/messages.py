@@ -32,11 +32,6 @@ _traffic_light_state = struct.Struct("<32s4fI?B")
 _walker_state = struct.Struct("<3ff?")
 _image_header = struct.Struct("<IIf")
 
-SENSOR_HEADER_BYTES = _sensor_header.size
-EPISODE_HEADER_BYTES = _episode_header.size
-ACTOR_RECORD_BYTES = _actor_record.size
-IMAGE_HEADER_BYTES = _image_header.size
-
 _ORIGIN = Transform()
 
 

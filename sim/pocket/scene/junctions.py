@@ -27,7 +27,6 @@ FILL_BELOW_M = 0.012
 GAP_OVERLAP_M = 0.05
 STRIPE_M = 0.5
 STOP_LINE_M = 0.4
-STOP_LINE_BEFORE_M = 0.6
 _PAINT = Material("paint", CityObjectLabel.ROAD_LINES)
 
 

@@ -19,7 +19,6 @@ from sim.pocket.town.curves import Path, Pose
 CARLA_TRAFFIC_LIGHT = "1000001"
 SPEED_SIGN = "274"
 STOP_SIGN = "206"
-YIELD_SIGN = "205"
 _GEO_REFERENCE = (
     "+proj=tmerc +lat_0=48.0 +lon_0=9.0 +k=1 +x_0=0 +y_0=0 +ellps=WGS84 +datum=WGS84 "
     "+units=m +no_defs"
