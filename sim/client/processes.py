@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import as_completed, get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 Result = TypeVar("Result")
@@ -68,33 +67,31 @@ def run_in_processes(
 ) -> Iterator[tuple[str, Result]]:
     """Yield every name with its result, as soon as it is there.
 
+    Even a single job has a process of its own, so that an abort of the client does not end the
+    caller.
+
     Args:
         work: Gives the function and the arguments for a name; asked anew when the work has to be
-            repeated. Both must be picklable if there are several jobs.
+            repeated. Both must be picklable.
         names: What to do.
-        jobs: Number of processes; 1 runs in this one, where an abort of the client ends all.
+        jobs: Number of processes.
         on_abort: Called after a process died, before its work is handed out again; raises to give
             up.
     """
     left = dict.fromkeys(names)
     while left:
-        pool = Parallel(
-            n_jobs=jobs,
-            backend="loky" if jobs > 1 else "sequential",
-            return_as="generator_unordered" if jobs > 1 else "generator",
-            pre_dispatch="all" if jobs > 1 else 1,
-            batch_size=1,
-        )
+        executor = get_reusable_executor(max_workers=jobs, timeout=None)
         try:
-            for name, result in pool(delayed(_call)(name, *work(name)) for name in left.copy()):
+            calls = [executor.submit(_call, name, *work(name)) for name in left]
+            for call in as_completed(calls):
+                name, result = call.result()
                 del left[name]
                 yield name, result
         except TerminatedWorkerError:
             _LOG.warning("a worker process died; its work is repeated: %s", sorted(left))
             on_abort()
         finally:
-            if jobs > 1:
-                get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            executor.shutdown(wait=True, kill_workers=True)
 
 
 def _call(

@@ -35,7 +35,7 @@ class CollectionRun:
 
     Attributes:
         server: Which simulator to use.
-        jobs: Number of processes, each with its own pocket simulator. 1 runs in this process.
+        jobs: Number of processes, each with its own pocket simulator.
     """
 
     server: ServerChoice = field(default_factory=ServerChoice)

@@ -37,7 +37,7 @@ class Execution:
 
     Attributes:
         server: Which simulator to use.
-        jobs: Number of processes, each with its own pocket simulator. 1 runs in this process.
+        jobs: Number of processes, each with its own pocket simulator.
         resume: Keep complete episodes of an earlier run of the same plan.
         videos: Record a video of the first repetition of every combination.
     """

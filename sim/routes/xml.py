@@ -7,8 +7,7 @@
       </route>
     </routes>
 
-`<scenarios>` are traffic and `<weathers>` are the evaluation's choice; both are skipped with a note in
-the log.
+`<scenarios>` are traffic, `<weathers>` are chosen by the evaluation; both are skipped with a note.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
 """Collecting on the pocket simulator: frame-exact, repeatable, resumable, with a DAgger driver."""
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError
-from bicameral.types import Control, Decision
 from sim.client.local_server import LocalServer
 from sim.client.simulator import ServerChoice
 from sim.collection.collect import CollectionRun, collect
@@ -78,7 +75,11 @@ def test_other_settings_in_the_same_folder_are_refused(run, collected):
         collect(plan_for(collected, disturbances=Disturbances(share=0.0)), EXPERT, run=run)
 
 
-class _VeersRight:
+VEERING = '''
+from bicameral.types import Control, Decision
+
+
+class Agent:
     """Turns right whatever it sees, as far as a bad agent would."""
 
     name, privileged, camera = "veers-right", False, None
@@ -92,13 +93,16 @@ class _VeersRight:
 
     def close(self):
         pass
+'''
 
 
 def test_a_bad_driver_is_labelled_and_rescued(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "veering", SimpleNamespace(Agent=_VeersRight))
+    (tmp_path / "veering.py").write_text(VEERING)
+    monkeypatch.syspath_prepend(tmp_path)
     driver = AgentSpec(name="veers", correction="none", target="veering:Agent")
-    collect(plan_for(tmp_path, episodes=1), EXPERT, driver, run=run)
-    (episode,) = find_stored_episodes(tmp_path)
+    data = tmp_path / "data"
+    collect(plan_for(data, episodes=1), EXPERT, driver, run=run)
+    (episode,) = find_stored_episodes(data)
     assert episode.record["driver"] == "dagger:veers"
     labels = episode.labels
     rescued = labels["expert_in_charge"]

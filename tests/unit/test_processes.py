@@ -7,7 +7,8 @@ import pytest
 from sim.client.processes import KeptInProcess, run_in_processes
 
 
-def test_work_of_an_aborted_process_is_done_by_another(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_work_of_an_aborted_process_is_done_by_another(tmp_path, jobs):
     def abort_once(name):  # local, so that it travels to the process by value
         marker = tmp_path / name
         if not marker.exists():
@@ -20,7 +21,7 @@ def test_work_of_an_aborted_process_is_done_by_another(tmp_path):
         run_in_processes(
             lambda name: (abort_once, (name,)),
             ["a", "b", "c"],
-            jobs=2,
+            jobs=jobs,
             on_abort=lambda: aborts.append(1),
         )
     )
@@ -36,9 +37,22 @@ def test_the_caller_decides_when_to_give_up():
         list(run_in_processes(lambda name: (os.abort, ()), ["a"], jobs=2, on_abort=give_up))
 
 
-def test_one_job_runs_in_this_process():
-    results = run_in_processes(lambda name: (os.getpid, ()), ["a"], jobs=1, on_abort=lambda: None)
-    assert list(results) == [("a", os.getpid())]
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_job_runs_in_this_process_which_an_abort_would_end(jobs):
+    results = run_in_processes(
+        lambda name: (os.getpid, ()), ["a"], jobs=jobs, on_abort=lambda: None
+    )
+    ((name, process_id),) = results
+    assert name == "a"
+    assert process_id != os.getpid()
+
+
+def test_what_a_job_raises_reaches_the_caller():
+    def fail():
+        raise ValueError("no way")
+
+    with pytest.raises(ValueError, match="no way"):
+        list(run_in_processes(lambda name: (fail, ()), ["a"], jobs=1, on_abort=lambda: None))
 
 
 class Costly:
