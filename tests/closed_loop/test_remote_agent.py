@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from urllib.error import URLError
@@ -18,10 +16,9 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
-from agent.remote import RemoteAgent
 from bicameral.cli.app import main
 from bicameral.errors import AgentLostError
-from bicameral.types import Decision, Observation, Route
+from bicameral.types import Route
 from edge.shipped import weights_folder
 from sim.client.simulator import ServerChoice
 from sim.evaluation.agents import AgentSpec
@@ -69,14 +66,11 @@ class Server:
             else:
                 return
 
-    def kill_worker(self) -> None:
-        """Kill the process that serves; the supervisor replaces it."""
+    @property
+    def process_id(self) -> int:
+        """Number of the supervisor, which replaces a worker that dies."""
         assert self._process is not None
-        process_id = self._process.pid
-        children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-        for child in children:
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                os.kill(int(child), signal.SIGKILL)
+        return self._process.pid
 
     def stop(self) -> None:
         process, self._process = self._process, None
@@ -153,56 +147,76 @@ def test_the_command_drives_the_same_trajectory_as_in_process_to_the_last_bit(
             assert in_process[name].tobytes() == served[name].tobytes(), name
 
 
-@pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Make an agent that calls the next of some functions at every 20th tick of an episode.
+INTERRUPTED = '''
+import os
+import signal
+import time
+from pathlib import Path
 
-    Returns its target.
-    """
+from agent.remote import RemoteAgent
 
-    def make(*interruptions: Callable[[], None]) -> str:
-        left = list(interruptions)
 
-        class Interrupted(RemoteAgent):
-            def begin(self, route: Route, seed: int) -> None:
-                self.ticks = 0
-                self.patience_s = PATIENCE_S if left else 0.5  # nobody starts it again
-                super().begin(route, seed)
+class Interrupted(RemoteAgent):
+    """Kills the server's worker at its 20th tick, in the next attempt the whole server."""
 
-            def act(self, observation: Observation) -> Decision:
-                self.ticks += 1
-                if self.ticks == 20 and left:
-                    left.pop(0)()
-                return super().act(observation)
+    def __init__(self, url, server, notes):
+        super().__init__(url=url)
+        self.server, self.notes = server, Path(notes)
 
-        monkeypatch.setattr("agent.remote.Interrupted", Interrupted, raising=False)
-        return "agent.remote:Interrupted"
+    def begin(self, route, seed):
+        self.ticks = 0
+        self.patience_s = 0.5 if (self.notes / "server").exists() else 120.0
+        super().begin(route, seed)
 
-    return make
+    def act(self, observation):
+        self.ticks += 1
+        if self.ticks == 20:
+            if not (self.notes / "worker").exists():
+                (self.notes / "worker").touch()
+                self.kill_worker()
+            elif not (self.notes / "server").exists():
+                (self.notes / "server").touch()
+                self.stop_server()
+        return super().act(observation)
+
+    def kill_worker(self):
+        for child in Path(f"/proc/{self.server}/task/{self.server}/children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGKILL)
+
+    def stop_server(self):
+        for _ in range(2):  # the second signal ends it at once
+            os.kill(self.server, signal.SIGTERM)
+        while ") Z " not in Path(f"/proc/{self.server}/stat").read_text():
+            time.sleep(0.01)
+'''
 
 
 def test_a_lost_server_process_costs_a_restart_and_a_lost_server_an_exit_that_can_be_resumed(
     server: Server,
     route: Route,
     tmp_path: Path,
-    interrupted: Callable[..., str],
-    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "interrupted_agent.py").write_text(INTERRUPTED)
+    monkeypatch.syspath_prepend(tmp_path)
     agent = AgentSpec(
         name="remote",
         correction="none",
-        target=interrupted(server.kill_worker, server.stop),
-        kwargs={"url": server.url},
+        target="interrupted_agent:Interrupted",
+        kwargs={"url": server.url, "server": server.process_id, "notes": str(tmp_path)},
     )
     plan = EvaluationPlan(routes=(route,), agents=(agent,))
     execution = Execution(server=ServerChoice(), resume=True)
     with pytest.raises(AgentLostError, match=r"cannot reach the agent at ws://.*--resume"):
-        evaluate(plan, tmp_path, execution)
-    assert "restart 1" in caplog.text
-    assert not list((tmp_path / "episodes").glob("[!.]*")), "nothing is recorded"
+        evaluate(plan, tmp_path / "run", execution)
+    assert "restart 1" in capfd.readouterr().err
+    assert not list((tmp_path / "run" / "episodes").glob("[!.]*")), "nothing is recorded"
+    server.stop()
     server.start()
     server.wait_until_ready()
-    (record,) = evaluate(plan, tmp_path, execution)
+    (record,) = evaluate(plan, tmp_path / "run", execution)
     assert (record.status, record.restarts) == (Status.COMPLETED, 0)
 
 
