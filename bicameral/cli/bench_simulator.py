@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from bicameral.tables import Table
     from sim.pocket.camera.bench import FrameCost
     from sim.pocket.tick_bench import Cost
 
@@ -30,9 +29,8 @@ def bench_simulator(
         rounds: Interleaved rounds of the tick's parts; the table shows median and range over them.
         frames: Frames of each kind of camera, along the town's spawn points among parked cars.
     """
-    from rich.console import Console
-
     from bicameral.cli.extras import require_extra
+    from bicameral.tables import print_table
 
     require_extra("sim")
     from sim.pocket.camera.bench import measure_camera
@@ -40,41 +38,38 @@ def bench_simulator(
     from sim.pocket.tick_bench import BenchSettings, measure
 
     settings = BenchSettings(town=town, map_folders=maps, side_px=side, rounds=rounds)
-    console = Console()
     name = Path(town).stem
-    console.print(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
+    print_table(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
     costs = measure_camera(MapStore(maps).load(town), frames)
-    console.print(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
+    print_table(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
     return 0
 
 
 def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
-    from rich.table import Table
-
     from bicameral.simulation import TICK_S
+    from bicameral.tables import Table, columns, row
 
     limit_ms = costs[-1].median_ms
-    table = Table(title=title, title_justify="left")
-    for column in ("part", "CPU ms", "range", "x limit", "% of a 50 ms tick"):
-        table.add_column(column, justify="left" if column == "part" else "right")
-    for cost in costs:
-        table.add_row(
+    rows = tuple(
+        row(
             cost.part,
             f"{cost.median_ms:.3f}",
             f"{cost.least_ms:.3f}-{cost.most_ms:.3f}",
             f"{cost.median_ms / limit_ms:.1f}",
             f"{cost.median_ms / (10.0 * TICK_S):.2f}",
         )
-    return table
+        for cost in costs
+    )
+    labels = ("part", "CPU ms", "range", "x limit", "% of a 50 ms tick")
+    return Table(title=title, columns=columns(*labels), rows=rows)
 
 
 def _camera_table(title: str, costs: Sequence[FrameCost]) -> Table:
-    from rich.table import Table
+    from bicameral.tables import Table, columns, row
 
-    table = Table(title=title, title_justify="left")
-    for column in ("camera", "transform", "raster", "shade", "encode", "CPU ms per frame"):
-        table.add_column(column, justify="left" if column == "camera" else "right")
-    for cost in costs:
-        stages = (cost.transform_ms, cost.raster_ms, cost.shade_ms, cost.encode_ms, cost.total_ms)
-        table.add_row(cost.name, *(f"{stage:.2f}" for stage in stages))
-    return table
+    stages = ("transform_ms", "raster_ms", "shade_ms", "encode_ms", "total_ms")
+    rows = tuple(
+        row(cost.name, *(f"{getattr(cost, stage):.2f}" for stage in stages)) for cost in costs
+    )
+    labels = ("camera", "transform", "raster", "shade", "encode", "CPU ms per frame")
+    return Table(title=title, columns=columns(*labels), rows=rows)

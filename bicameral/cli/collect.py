@@ -41,6 +41,7 @@ def collect(
     """
     from rich.console import Console
 
+    from bicameral.cli.evaluate import EXPERT_TARGET, NETWORK_TARGET
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
 
@@ -65,13 +66,13 @@ def collect(
         server=ServerChoice(host=host, port=port if host else 0, seed=seed, map_folders=maps),
         jobs=1 if host else (jobs or len(os.sched_getaffinity(0))),
     )
-    expert = AgentSpec(name="expert", correction="none", target="agent.expert:ExpertAgent")
+    expert = AgentSpec(name="expert", correction="none", target=EXPERT_TARGET)
     network = None
     if driver is not None:
         network = AgentSpec(
             name=Path(driver).stem,
             correction="none",
-            target="agent.caril:CarilAgent.load",
+            target=NETWORK_TARGET,
             kwargs={"model": driver},
         )
     with ProgressBar("collect") as bar:
