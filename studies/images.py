@@ -1,13 +1,17 @@
-"""The images that the studies of classifiers use."""
+"""The images that the studies of classifiers use, and what a classifier answers for them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bicameral.protocols import ClassifierSession
 from models.data.dataset import ImageDataset, LabelledImages
 from models.data.sources import load_dataset
+
+_BATCH = 100
 
 #: What `Study.needs` says of a study on these images.
 NEEDS = "FashionMNIST (Debian's package dataset-fashion-mnist)"
@@ -27,4 +31,14 @@ def fashion_mnist(few: int | None = None) -> ImageDataset:
         train=part(dataset.train),
         validation=part(dataset.validation),
         test=part(dataset.test),
+    )
+
+
+def predict(classifier: ClassifierSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return calibrated probabilities (N, C) of canonical images (N, H, W, C) uint8."""
+    return np.concatenate(
+        [
+            classifier.predict(images[begin : begin + _BATCH]).probabilities
+            for begin in range(0, len(images), _BATCH)
+        ]
     )

@@ -33,7 +33,7 @@ def run(folder: Path, quick: bool) -> int:
     dataset = fashion_mnist()
     bases = [shipped_model(f"fashion_mnist_{_NETWORK}")]
     if quick:
-        few = np.arange(300)
+        few = np.arange(150)
         validation, test = dataset.validation.select(few), dataset.test.select(few)
         dataset = replace(dataset, validation=validation, test=test)
     else:
@@ -42,7 +42,7 @@ def run(folder: Path, quick: bool) -> int:
     measured: Measured = {}
     for base in bases:
         training = _training(base, dataset, folder)
-        fitted = fit_kernel_heads(training, print, 300 if quick else POINTS)
+        fitted = fit_kernel_heads(training, print, 100 if quick else POINTS)
         heads.append(write_kernel_head(training, fitted))
         measured |= _modes(fitted, training.seed)
     measured |= compare_pair(_SUBJECT, heads, bases, dataset, 2 if quick else 25)

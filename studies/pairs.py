@@ -18,9 +18,9 @@ from edge.latency import Contestant, LatencySettings, cpu_ratio, measure_latency
 from edge.loading import load_classifier
 from models.data.dataset import ImageDataset
 from models.host import host_name
+from studies.images import predict
 from studies.measurements import Measured, single
 
-_BATCH = 250
 _BATCH_SIZES = (1, 32)
 
 #: Condition of the figures that are no times.
@@ -60,7 +60,8 @@ def compare_pair(
         loaded = [load_classifier(path) for path in (*models, *others)]
         for classifier in loaded:
             stack.callback(classifier.close)
-        correct = np.array([_correct(one, dataset) for one in loaded], np.float64)
+        answers = [predict(one, dataset.test.images).argmax(axis=1) for one in loaded]
+        correct = np.array([one == dataset.test.labels for one in answers], np.float64)
         first, second = correct[: len(models)], correct[len(models) :]
         gap = first - second
         measured: Measured = {
@@ -76,17 +77,6 @@ def compare_pair(
             measured |= _times(subject, (loaded[0], loaded[len(models)]), images, rounds)
     print(f"{subject}: {points_cell(measured[subject, ON_TEST_IMAGES, 'difference'])} points")
     return measured
-
-
-def _correct(classifier: ClassifierSession, dataset: ImageDataset) -> NDArray[np.bool_]:
-    test = dataset.test
-    return np.concatenate(
-        [
-            classifier.predict(test.images[k : k + _BATCH]).probabilities.argmax(axis=1)
-            == test.labels[k : k + _BATCH]
-            for k in range(0, len(test), _BATCH)
-        ]
-    )
 
 
 def _times(

@@ -13,9 +13,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bicameral.charts import standalone_svg
 from bicameral.errors import DataError
 from bicameral.files import write_json_atomic, write_text_atomic
@@ -32,7 +29,7 @@ from models.data.dataset import ImageDataset
 from models.host import host_name, inference_versions
 from models.zoo.catalogue import CATALOGUE
 from models.zoo.results import EVALUATION_NAME, ZooEvaluation
-from studies.images import NEEDS, fashion_mnist
+from studies.images import NEEDS, fashion_mnist, predict
 from studies.measurements import Measured, single, write_measurements
 from studies.study import Study
 from studies.zoo_page import front_figure, zoo_page
@@ -40,7 +37,6 @@ from studies.zoo_summary import CLEAN, Training, judge, log_probabilities, summa
 
 _CORRUPTED = 2_500
 _SEED = 0
-_BATCH = 100
 _TRAININGS = Path("runs/zoo")
 _SEED_SUFFIX = re.compile(r"-s\d+$")
 
@@ -191,16 +187,6 @@ def _measure(one: Contestant, dataset: ImageDataset, corrupted: int) -> Training
         parameters=parameters,
         bytes=size,
         answers=answers,
-    )
-
-
-def predict(classifier: ClassifierSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return calibrated probabilities (N, C) of canonical images (N, H, W, C) uint8."""
-    return np.concatenate(
-        [
-            classifier.predict(images[begin : begin + _BATCH]).probabilities
-            for begin in range(0, len(images), _BATCH)
-        ]
     )
 
 
