@@ -194,7 +194,7 @@ class Metrics:
         """
         queued = dict.fromkeys(self._models, 0)
         for model in models:
-            version = ModelVersion(name=model.name, version=model.version)
+            version = model.served_as
             queued[version] = model.concurrency().queued_requests
             if isinstance(model, CascadeModel):
                 await self._sample_cascade(model)

@@ -49,7 +49,7 @@ def drive_endpoints(repository: ModelRepository) -> list[Endpoint]:
     async def describe(request: Request) -> Response:
         """Tell which camera an agent needs, and what may be asked of it."""
         agent = require_agent(repository.get(request.path["model"]))
-        return json_answer(driver_answer(agent, repository.models()).model_dump())
+        return json_answer(driver_answer(agent, repository.models()))
 
     async def drive(request: Request) -> Response:
         """Decide once, from one picture of the agent's camera.

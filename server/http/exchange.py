@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
+from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
@@ -225,7 +226,9 @@ class Request:
 
 
 def json_answer(value: Any, status: int = 200) -> Response:
-    """Return an answer in JSON."""
+    """Return an answer in JSON, of plain values or of a pydantic model."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 

@@ -13,7 +13,7 @@ from server.http.picture_body import picture_body_document, read_pictures
 from server.limits import ServerSettings
 from server.serving.lessons import cannot_learn
 from server.serving.repository import ModelRepository
-from server.serving.served_model import ModelVersion, ServedModel
+from server.serving.served_model import ServedModel
 from server.serving.session_model import SessionModel
 
 _LONGEST_LABEL = 64
@@ -68,7 +68,7 @@ def learning_endpoints(repository: ModelRepository, settings: ServerSettings) ->
     async def read_classes(request: Request) -> Response:
         """Return the classes of a model that can learn, and how many examples it has of each."""
         answer = _classes(_learner(repository.get(request.path["model"])), repository)
-        return json_answer(answer.model_dump())
+        return json_answer(answer)
 
     async def teach(request: Request) -> Response:
         """Teach a model a class, or more of one, with one picture or several.
@@ -86,7 +86,7 @@ def learning_endpoints(repository: ModelRepository, settings: ServerSettings) ->
             **_classes(_learner(repository.get(model)), repository).model_dump(),
             others_follow_s=settings.follow_s,
         )
-        return json_answer(answer.model_dump())
+        return json_answer(answer)
 
     async def forget_all(request: Request) -> Response:
         """Let all versions of a model forget everything that they were taught."""
@@ -167,7 +167,7 @@ def _learner(model: ServedModel) -> SessionModel:
 
 def _classes(model: SessionModel, repository: ModelRepository) -> ClassesAnswer:
     taught: dict[str, int] = {}
-    for lesson in repository.lessons(ModelVersion(name=model.name, version=model.version)):
+    for lesson in repository.lessons(model.served_as):
         taught[lesson.label] = taught.get(lesson.label, 0) + lesson.count
     return ClassesAnswer(
         model=model.name,

@@ -86,7 +86,7 @@ def live_endpoint(repository: ModelRepository, metrics: Metrics, workers: Worker
             models=live_models(repository.index(), totals),
             workers=describe_workers(workers),
         )
-        return json_answer(answer.model_dump(mode="json"))
+        return json_answer(answer)
 
     return Endpoint(
         method="GET",

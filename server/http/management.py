@@ -80,7 +80,7 @@ def management_endpoints(
 
     async def read_workers(_: Request) -> Response:
         """Return the processes that share the port."""
-        return json_answer(describe_workers(workers).model_dump(mode="json"))
+        return json_answer(describe_workers(workers))
 
     async def load(request: Request) -> Response:
         """Load one version of a model; the highest one that is loaded is served.

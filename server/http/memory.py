@@ -67,7 +67,7 @@ def memory_endpoints(repository: ModelRepository) -> list[Endpoint]:
                 shared=memory.remote,
                 counters=CountersAnswer(**asdict(await memory.counters())),
             )
-        return json_answer(answer.model_dump())
+        return json_answer(answer)
 
     async def clear_memory(request: Request) -> Response:
         """Forget everything that all versions of a model remember.

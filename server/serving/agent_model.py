@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import CameraSpec, Decision, Observation, Pose, RoadOption, Route
 from edge.dual_head import DualHeadModel
-from edge.session import open_model
-from edge.sidecar import read_sidecar
+from edge.sidecar import Sidecar
 from server.serving.computation import Computation, RunCost, measure_run_cost
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.picture_input import PictureTarget
@@ -80,44 +78,22 @@ class AgentModel(GraphTensorModel):
     """`server.serving.served_model.ServedModel` for a sidecar of kind ``agent``."""
 
     def __init__(
-        self,
-        served_as: ModelVersion,
-        network: tuple[DualHeadModel, Session],
-        parts: ServingParts,
+        self, served_as: ModelVersion, sidecar: Sidecar, session: Session, parts: ServingParts
     ) -> None:
-        """Join a network with its queue, and warm it up.
-
-        Args:
-            served_as: Name and version for requests.
-            network: A network, and the session that it uses; this model closes it.
-            parts: What all models share.
-
-        Raises:
-            DataError: If the graph cannot be served.
-        """
-        model, session = network
-        target = PictureTarget(image=model.image, prepare=self._prepare)
-        self._network = model
+        """Join a network with its queue, and warm it up; as `GraphTensorModel`."""
+        super().__init__(served_as, sidecar, session, parts)
         camera = self.camera
         self._view = PictureTarget(
             image=_CameraPicture(height=camera.height, width=camera.width),
             prepare=self._whole,
         )
-        super().__init__(served_as, (model.sidecar, session), target, parts)
         self._driving: Computation[Callable[[], Decision], Decision] = Computation(
             name="drive", run=_call, cost=self._measure_driving()
         )
 
-    @classmethod
-    def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> AgentModel:
-        """Load a sidecar with its graph.
-
-        Raises:
-            DataError: If a file is absent or damaged, or does not fit the other.
-        """
-        sidecar = read_sidecar(path)
-        session = open_model(path, sidecar)
-        return cls(served_as, (DualHeadModel(sidecar, session), session), parts)
+    def _joined(self, sidecar: Sidecar, session: Session) -> PictureTarget:
+        self._network = DualHeadModel(sidecar, session)
+        return PictureTarget(image=self._network.image, prepare=self._prepare)
 
     @property
     def camera(self) -> CameraSpec:

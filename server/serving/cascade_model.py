@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -17,14 +16,12 @@ from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.types import MemoryCounters, Prediction
 from edge.cascade import GatedClassifier
-from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
-from edge.sidecar import CascadeMemory, Sidecar, TaskSpec, read_sidecar
+from edge.sidecar import CascadeMemory, Sidecar, TaskSpec
 from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
-from server.serving.lessons import Lesson, taught
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 from server.serving.session_model import SessionModel
 from server.serving.tensors import Tensor, V2Spec
@@ -54,7 +51,7 @@ class CascadeModel(SessionModel):
         self,
         served_as: ModelVersion,
         sidecar: Sidecar,
-        cascade: GatedClassifier,
+        cascade: ClassifierSession,
         parts: ServingParts,
     ) -> None:
         """Join a cascade with its queue and its memory, and warm it up.
@@ -66,8 +63,11 @@ class CascadeModel(SessionModel):
             parts: What all models share.
 
         Raises:
+            DataError: If it is no cascade.
             MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
         """
+        if not isinstance(cascade, GatedClassifier):
+            raise DataError(f"{sidecar.name!r} describes no cascade")
         super().__init__(served_as, sidecar, cascade, parts)
         self._cascade = cascade
         self._stages: Counter[str] = Counter()
@@ -76,26 +76,6 @@ class CascadeModel(SessionModel):
         self._recalling: dict[tuple[str, bool], Computation[NDArray[np.uint8], Prediction]] = {}
         if self.memory is not None and self.memory.remote:
             self._main = self._recalling_computation(self.memory, RequestContext())
-
-    @classmethod
-    def load(
-        cls,
-        path: Path,
-        served_as: ModelVersion,
-        parts: ServingParts,
-        lessons: Sequence[Lesson] = (),
-    ) -> CascadeModel:
-        """Load a sidecar with the members beside it.
-
-        Raises:
-            DataError: If a file is absent or damaged, a member is not the one it names, or it
-                shall have learned something.
-            MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
-        """
-        cascade = taught(load_classifier(path, memory="none"), lessons)
-        if not isinstance(cascade, GatedClassifier):
-            raise DataError(f"{path} describes no cascade")
-        return cls(served_as, read_sidecar(path), cascade, parts)
 
     def stage_counts(self) -> Mapping[str, int]:
         """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bicameral.protocols import Session
 from edge.classifier import OnnxClassifier
-from edge.session import open_model
-from edge.sidecar import Sidecar, read_sidecar
+from edge.sidecar import Sidecar
 from server.serving.computation import Computation
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.picture_input import PictureTarget
-from server.serving.served_model import (
-    ModelVersion,
-    ServedClassifier,
-    ServingParts,
-)
+from server.serving.served_model import ModelVersion, ServedClassifier, ServingParts
 from server.serving.tensors import IMAGE_STACKING
 
 
@@ -28,15 +21,10 @@ class GraphModel(GraphTensorModel, ServedClassifier):
     def __init__(
         self, served_as: ModelVersion, sidecar: Sidecar, session: Session, parts: ServingParts
     ) -> None:
-        """Join a session with its queue, and warm it up.
-
-        Raises:
-            DataError: If the graph is not what the sidecar describes, or cannot be served.
-        """
-        classifier = OnnxClassifier(sidecar, session)
-        target = PictureTarget(image=classifier.info.image, prepare=classifier.prepare)
-        super().__init__(served_as, (sidecar, session), target, parts)
+        """Join a session with its queue, and warm it up; as `GraphTensorModel`."""
+        super().__init__(served_as, sidecar, session, parts)
         self.image = sidecar.input.image
+        classifier = self._classifier
         self._classification = Computation(
             name="classify",
             run=classifier.predict,
@@ -44,13 +32,6 @@ class GraphModel(GraphTensorModel, ServedClassifier):
             stacking=IMAGE_STACKING,
         )
 
-    @classmethod
-    def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> GraphModel:
-        """Load a sidecar with its graph.
-
-        Raises:
-            DataError: If a file is absent or damaged, or does not fit the other.
-        """
-        sidecar = read_sidecar(path)
-        session = open_model(path, sidecar)
-        return cls(served_as, sidecar, session, parts)
+    def _joined(self, sidecar: Sidecar, session: Session) -> PictureTarget:
+        self._classifier = classifier = OnnxClassifier(sidecar, session)
+        return PictureTarget(image=classifier.info.image, prepare=classifier.prepare)

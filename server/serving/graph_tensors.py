@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.protocols import Session
 from edge.preprocessing import tensor_from_canonical
-from edge.sidecar import Sidecar
+from edge.session import open_model
+from edge.sidecar import Sidecar, read_sidecar
 from server.open_inference.datatypes import DATATYPES
 from server.serving.computation import Computation
 from server.serving.picture_input import PictureTarget
@@ -34,24 +37,20 @@ class GraphTensorModel(ServedModel):
     platform = "onnxruntime_onnx"
 
     def __init__(
-        self,
-        served_as: ModelVersion,
-        graph: tuple[Sidecar, Session],
-        target: PictureTarget,
-        parts: ServingParts,
+        self, served_as: ModelVersion, sidecar: Sidecar, session: Session, parts: ServingParts
     ) -> None:
         """Join a session with its queue, and warm it up.
 
         Args:
             served_as: Name and version for requests.
-            graph: A sidecar, and the session of its graph; this model closes it.
-            target: What becomes of encoded pictures.
+            sidecar: Describes the graph.
+            session: Runs it; this model closes it.
             parts: What all models share.
 
         Raises:
-            DataError: If the graph has tensors that cannot be served.
+            DataError: If the graph is not what the sidecar describes, or cannot be served.
         """
-        sidecar, session = graph
+        target = self._joined(sidecar, session)
         inputs, outputs = v2_specs(session.inputs), v2_specs(session.outputs)
         super().__init__(served_as, sidecar, (inputs, outputs), target, parts)
         self._session = session
@@ -64,6 +63,20 @@ class GraphTensorModel(ServedModel):
             name="tensors", run=session.run, cost=cost, stacking=stacking
         )
         self._pictures = replace(self._tensors, name="pictures", run=self._run_decoded)
+
+    @classmethod
+    def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> Self:
+        """Load a sidecar with its graph.
+
+        Raises:
+            DataError: If a file is absent or damaged, or does not fit the other.
+        """
+        sidecar = read_sidecar(path)
+        return cls(served_as, sidecar, open_model(path, sidecar), parts)
+
+    @abstractmethod
+    def _joined(self, sidecar: Sidecar, session: Session) -> PictureTarget:
+        """Join a graph with what asks it; return what becomes of encoded pictures."""
 
     async def infer(
         self, inputs: Mapping[str, Tensor], *, context: RequestContext

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from bicameral.protocols import ClassifierSession, SupportsLearning
 from bicameral.types import Prediction
@@ -65,7 +66,7 @@ class SessionModel(ServedClassifier):
         served_as: ModelVersion,
         parts: ServingParts,
         lessons: Sequence[Lesson] = (),
-    ) -> SessionModel:
+    ) -> Self:
         """Load a sidecar, and teach the classifier what it was taught before.
 
         Raises:
