@@ -1,0 +1,1 @@
+"""Labelled images: the formats they come in, and their three parts."""
