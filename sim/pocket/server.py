@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bicameral.errors import MachineError
+from sim.pocket.call_timing import TICKING_METHODS, CallTiming
 from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
@@ -24,8 +25,9 @@ from sim.pocket.world.world import World
 
 #: How often an asynchronous server looks whether it has become one.
 _IDLE_S = 0.01
+#: How often it looks whether it may tick again while a client loads a world.
+_QUIET_S = 0.001
 _BACKLOG = 512
-_TICKING_METHODS = frozenset({"tick_cue", "apply_batch"})
 
 logger = logging.getLogger(__name__)
 
@@ -56,21 +58,29 @@ class _Service:
         self._world = world
         self._streams = streams
         self._dispatcher = Dispatcher(world, METHODS)
+        self.timing = CallTiming(streams, world.traffic_managers, world.world_stream_id)
+        self.must_defer = self.timing.must_defer
+        self.must_hold_answer = self.timing.must_hold_answer
 
     def answer(self, connection: RpcConnection, request: Request) -> tuple[str | None, object]:
         """Answer a call."""
-        return self._dispatcher.answer(connection, request)
+        before = self._world.episode
+        outcome = self._dispatcher.answer(connection, request)
+        self.timing.note(connection, request, new_episode=self._world.episode is not before)
+        return outcome
 
     def must_wait(self, request: Request) -> bool:
         """Hold synchronous ticks back while a reader of a stream is behind."""
-        if request.method not in _TICKING_METHODS:
+        if request.method not in TICKING_METHODS:
             return False
         self._streams.settle()
         return self._streams.holds_up()
 
     def forget(self, connection: RpcConnection) -> None:
-        """Forget the Traffic Managers of a client that has gone."""
+        """Forget what belongs to a client that has gone."""
         self._world.traffic_managers.forget(connection)
+        self._world.old_episode_ids.pop(connection, None)
+        self.timing.forget(connection)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -115,16 +125,17 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         world = World(shelf, streams, town=settings.town, seed=settings.seed)
         streams.greet(world.world_stream_id, lambda: tick.present_snapshot(world))
         streams.start(stream_listener)
-        rpc_server = await RpcServer(_Service(world, streams)).start(rpc_listener)
+        service = _Service(world, streams)
+        rpc_server = await RpcServer(service).start(rpc_listener)
         try:
             ready()
-            await _run_asynchronous_world(world)
+            await _run_asynchronous_world(world, service.timing)
         finally:
             rpc_server.close()
             streams.close()
 
 
-async def _run_asynchronous_world(world: World) -> None:
+async def _run_asynchronous_world(world: World, timing: CallTiming) -> None:
     """Tick in real time while no client has asked for synchronous mode."""
     loop = asyncio.get_running_loop()
     due_s = loop.time()
@@ -132,6 +143,9 @@ async def _run_asynchronous_world(world: World) -> None:
         if world.settings.synchronous_mode:
             await asyncio.sleep(_IDLE_S)
             due_s = loop.time()
+            continue
+        if timing.is_quiet:
+            await asyncio.sleep(_QUIET_S)
             continue
         try:
             tick.advance(world)

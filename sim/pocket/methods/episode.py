@@ -22,10 +22,12 @@ def get_available_maps(world: World) -> list[str]:
 
 
 def load_new_episode(
-    world: World, name: str, reset_settings: bool, _layers: Uint32 = 0xFFFF
+    world: World, owner: object, name: str, reset_settings: bool, _layers: Uint32 = 0xFFFF
 ) -> None:
     """Begin a new episode; map layers make no difference."""
+    old_id = world.episode.episode_id
     world.load(name, reset_settings=reset_settings)
+    world.old_episode_ids[owner] = old_id
 
 
 def copy_opendrive_to_file(world: World, text: str, _parameters: Any) -> None:
@@ -37,9 +39,15 @@ def accept_layers(_layers: Any) -> None:
     """Accept a change of map layers; all are always shown."""
 
 
-def get_episode_info(world: World) -> list[Any]:
-    """Return the episode's id and the token of the snapshots' stream."""
-    return [world.episode.episode_id, [world.publisher.token(world.world_stream_id)]]
+def get_episode_info(world: World, owner: object) -> list[Any]:
+    """Return the episode's id and the token of the snapshots' stream.
+
+    The real server changes its map on its next frame, so who has just loaded is told the old id
+    once. The client notices the change by the new id of the next snapshot, and only then do its
+    Traffic Managers plan on the new map.
+    """
+    episode_id = world.old_episode_ids.pop(owner, world.episode.episode_id)
+    return [episode_id, [world.publisher.token(world.world_stream_id)]]
 
 
 def get_episode_settings(world: World) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bicameral.errors import UserError
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.protocol.values import Uint32
 from sim.pocket.world.actors import Actor
@@ -41,9 +42,11 @@ def are_gbuffers_enabled(_actor: Actor) -> bool:
     return False
 
 
-def get_gbuffer_token(world: World, _actor: Actor, _buffer_id: Any) -> bytes:
-    """Return the token of a stream that stays silent."""
-    return world.publisher.token(0)
+def get_gbuffer_token(_actor: Actor, _buffer_id: Any) -> bytes:
+    """Refuse: the client would read whatever a stream carries as a texture."""
+    raise UserError(
+        "the pocket simulator has no g-buffers; use its depth and semantic segmentation cameras"
+    )
 
 
 METHODS: dict[str, Method] = {

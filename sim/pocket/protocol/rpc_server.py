@@ -1,4 +1,7 @@
-"""The RPC server: one TCP connection per ``carla.Client``, requests answered in order.
+"""The RPC server: one TCP connection per ``carla.Client``, requests carried out in order.
+
+Some requests wait while later ones are answered (`RpcHandler.must_defer`); the client knows its
+answers by their ids.
 
 Nothing that one connection does may harm another: requests and unread answers are bounded, a turn
 of the event loop serves only some requests of each connection, and bytes that are no protocol
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from typing import Protocol, cast
 
 from bicameral.errors import DataError
@@ -21,6 +25,8 @@ _REQUESTS_PER_TURN = 32
 _MAX_PENDING_BYTES = 24 << 20
 #: How soon a request that had to wait is tried again.
 _RETRY_S = 0.001
+#: How soon an answer that had to wait is tried again.
+_HELD_ANSWER_S = 0.0002
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +38,13 @@ class RpcHandler(Protocol):
         """Return (error, result) of a call; never raises."""
 
     def must_wait(self, request: Request) -> bool:
-        """Say whether the request has to be tried again a little later."""
+        """Say whether the request, and all after it, have to be tried again a little later."""
+
+    def must_defer(self, connection: RpcConnection, request: Request) -> bool:
+        """Say whether the request has to wait while later ones are answered."""
+
+    def must_hold_answer(self, request: Request, since_s: float) -> bool:
+        """Say whether the answer of a request that was carried out has to wait."""
 
     def forget(self, connection: RpcConnection) -> None:
         """Release whatever belongs to a connection that has closed."""
@@ -46,9 +58,15 @@ class RpcConnection(asyncio.Protocol):
         self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
         self._held: Request | None = None
+        self._deferred: list[Request] = []
         self._pump_handle: asyncio.Handle | None = None
         self._writing_paused = False
         self._pending_bytes = 0
+
+    @property
+    def deferred_count(self) -> int:
+        """How many requests wait while later ones are answered."""
+        return len(self._deferred)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve a client."""
@@ -65,6 +83,7 @@ class RpcConnection(asyncio.Protocol):
             self._pump_handle = None
         self._transport = None
         self._held = None
+        self._deferred = []
         self._reader = RequestReader()
         self._count_pending(0)
         self._server.connections.discard(self)
@@ -86,6 +105,9 @@ class RpcConnection(asyncio.Protocol):
         except DataError as error:
             self._drop(str(error))
             return
+        if self._deferred and self._pump_handle is not None:
+            self._pump_handle.cancel()  # it waits for what is deferred; what is new may not have to
+            self._pump_handle = None
         if self._pump_handle is None and not self._writing_paused:
             self._pump()
         self._count_pending(self._reader.pending_bytes)
@@ -104,6 +126,7 @@ class RpcConnection(asyncio.Protocol):
             if self._writing_paused:
                 self._transport.pause_reading()
                 return
+            self._answer_deferred()
             try:
                 request = self._held or self._reader.next_request()
             except DataError as error:
@@ -111,7 +134,12 @@ class RpcConnection(asyncio.Protocol):
                 return
             if request is None:
                 self._transport.resume_reading()
+                if self._deferred:
+                    self._schedule(_RETRY_S)
                 return
+            if self._held is None and self._server.handler.must_defer(self, request):
+                self._deferred.append(request)
+                continue
             if self._server.handler.must_wait(request):
                 self._held = request
                 self._transport.pause_reading()
@@ -131,10 +159,26 @@ class RpcConnection(asyncio.Protocol):
             loop.call_later(delay_s, self._pump) if delay_s else loop.call_soon(self._pump)
         )
 
+    def _answer_deferred(self) -> None:
+        for request in tuple(self._deferred):
+            if not self._server.handler.must_defer(self, request):
+                self._deferred.remove(request)
+                self._answer(request)
+
     def _answer(self, request: Request) -> None:
         error, result = self._server.handler.answer(self, request)
-        if request.message_id is not None and self._transport is not None:
-            self._transport.write(pack_response(request.message_id, error, result))
+        if request.message_id is not None:
+            answer = pack_response(request.message_id, error, result)
+            self._write(request, answer, time.monotonic())
+
+    def _write(self, request: Request, answer: bytes, since_s: float) -> None:
+        if self._transport is None:
+            return
+        if self._server.handler.must_hold_answer(request, since_s):
+            loop = asyncio.get_running_loop()
+            loop.call_later(_HELD_ANSWER_S, self._write, request, answer, since_s)
+        else:
+            self._transport.write(answer)
 
     def _drop(self, reason: str) -> None:
         logger.info("closing an RPC connection: %s", reason)

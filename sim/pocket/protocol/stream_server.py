@@ -15,8 +15,10 @@ import asyncio
 import logging
 import socket
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+
+from sim.pocket.protocol.unread import unread_bytes
 
 #: Bytes queued for one connection before it counts as congested.
 MAX_QUEUED_BYTES = 8 << 20
@@ -28,6 +30,12 @@ _SEND_BUFFER_BYTES = 4 << 20
 _ACCEPTS_PER_TURN = 64
 _ACCEPT_RETRY_S = 0.2
 _BUFFERS_PER_SEND = 64
+#: A client that has asked for a token subscribes within this time, or not at all.
+_SUBSCRIBED_WITHIN_S = 0.25
+#: Streams whose subscribers are awaited at a time; more are no sensors of a script.
+_MOST_EXPECTED = 1000
+#: Larger messages are read by a client in several pieces.
+_LARGE_BYTES = 16 << 10
 
 _stream_id = struct.Struct("<I")
 _size = struct.Struct("<I")
@@ -56,6 +64,11 @@ class StreamConnection:
         self._loop.add_reader(connected, self.read)
 
     @property
+    def is_unread(self) -> bool:
+        """True while a reader on this machine has not taken all that was sent."""
+        return self._socket.fileno() >= 0 and bool(self._queue or unread_bytes(self._socket))
+
+    @property
     def holds_up(self) -> bool:
         """True while a synchronous tick should wait for this reader."""
         if self._stalled or self._queued_bytes <= MAX_QUEUED_BYTES:
@@ -78,6 +91,9 @@ class StreamConnection:
                 return
             self._enqueue(buffers, 0)
             return
+        size = sum(len(buffer) for buffer in buffers)
+        if size > _LARGE_BYTES:
+            self._server.note_large(self)
         try:
             sent = self._socket.sendmsg(buffers)
         except (BlockingIOError, InterruptedError):
@@ -85,7 +101,7 @@ class StreamConnection:
         except OSError:
             self.close()
             return
-        if sent < sum(len(buffer) for buffer in buffers):
+        if sent < size:
             self._enqueue(buffers, sent)
             self._loop.add_writer(self._socket, self._on_writable)
 
@@ -184,6 +200,10 @@ class StreamServer:
         self._subscribers: dict[int, list[StreamConnection]] = {}
         self._greetings: dict[int, Callable[[], Sequence[bytes]]] = {}
         self._listener: socket.socket | None = None
+        self._subscriptions: Counter[int] = Counter()
+        self._expected: dict[int, list[float]] = {}
+        self._awaited_since_s: float | None = None
+        self._read_lately: set[StreamConnection] = set()
 
     def start(self, listener: socket.socket) -> None:
         """Accept connections on a bound, listening socket."""
@@ -237,9 +257,50 @@ class StreamServer:
         for connection in tuple(self._unsubscribed):
             connection.read()
 
+    def subscriptions(self, stream_id: int) -> int:
+        """Return how many have ever subscribed to a stream."""
+        return self._subscriptions[stream_id]
+
+    def expect_subscriber(self, stream_id: int, now_s: float) -> None:
+        """Note that a client has asked for a stream's token."""
+        if len(self._expected) < _MOST_EXPECTED:
+            self._expected.setdefault(stream_id, []).append(now_s + _SUBSCRIBED_WITHIN_S)
+
+    def awaits_subscribers(self, now_s: float) -> bool:
+        """True while a client that has asked for a token has not subscribed yet.
+
+        However many ask, they are awaited no longer than one of them may take.
+        """
+        if self._awaited_since_s is None:
+            self._awaited_since_s = now_s
+        if self._expected and now_s - self._awaited_since_s < _SUBSCRIBED_WITHIN_S:
+            self.settle()
+            self._expected = {
+                stream_id: left
+                for stream_id, deadlines in self._expected.items()
+                if (left := [deadline_s for deadline_s in deadlines if deadline_s > now_s])
+            }
+            if self._expected:
+                return True
+        self._expected = {}
+        self._awaited_since_s = None
+        return False
+
+    def note_large(self, connection: StreamConnection) -> None:
+        """Note that a reader gets a message that it reads in several pieces."""
+        self._read_lately.add(connection)
+
+    def unread(self) -> bool:
+        """True while a reader has not taken all of the large messages that were sent lately."""
+        self._read_lately = {one for one in self._read_lately if one.is_unread}
+        return bool(self._read_lately)
+
     def add(self, connection: StreamConnection, stream_id: int) -> None:
         """Subscribe a connection."""
         self._unsubscribed.discard(connection)
+        self._subscriptions[stream_id] += 1
+        if self._expected.get(stream_id):
+            self._expected[stream_id].pop(0)
         self._subscribers.setdefault(stream_id, []).append(connection)
         if stream_id in self._greetings:
             connection.send(_framed(self._greetings[stream_id]()))
@@ -248,6 +309,7 @@ class StreamServer:
         """Forget a connection that has closed."""
         self._connections.discard(connection)
         self._unsubscribed.discard(connection)
+        self._read_lately.discard(connection)
         if stream_id is None:
             return
         subscribers = self._subscribers[stream_id]

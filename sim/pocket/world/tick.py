@@ -57,9 +57,11 @@ def present_snapshot(world: World) -> tuple[bytes]:
     """Return the message that tells how the world is now, for who has just subscribed.
 
     A client subscribes in the background and may tick before it has: without this message it
-    would wait for a frame that was published before it listened.
+    would wait for a frame that was published before it listened. The first one after a load also
+    tells who loaded that the map has changed.
     """
-    return (_snapshot(world, world.delta_s, 0),)
+    flags = MAP_CHANGE if world.episode.map_change_pending else 0
+    return (_snapshot(world, world.delta_s, flags),)
 
 
 def _snapshot(world: World, delta_s: float, flags: int) -> bytes:

@@ -28,6 +28,10 @@ class TrafficManagerRegistry:
         entry = self._entries.get(port)
         return None if entry is None else entry.address
 
+    def count(self, owner: object) -> int:
+        """Return how many a connection has announced."""
+        return sum(entry.owner is owner for entry in self._entries.values())
+
     def remove(self, port: int) -> bool:
         """Forget a Traffic Manager; False when there is none."""
         return self._entries.pop(port, None) is not None

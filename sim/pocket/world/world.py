@@ -47,6 +47,8 @@ class World:
         world_stream_id: The stream of the snapshots, for the life of the server.
         cameras: Renders for the camera sensors.
         traffic_managers: The registry of the clients' Traffic Managers.
+        old_episode_ids: The id of the episode before, by the connection that loaded the present
+            one and was not told yet.
         imui_gravity: Gravity that IMU sensors add, m/s^2.
     """
 
@@ -60,6 +62,7 @@ class World:
         self.world_stream_id = _WORLD_STREAM_ID
         self.imui_gravity = 9.81
         self.traffic_managers = TrafficManagerRegistry()
+        self.old_episode_ids: dict[object, int] = {}
         self.cameras = Cameras(seed)
         self._started_s = time.monotonic()
         self._identifiers = Identifiers(_WORLD_STREAM_ID)
