@@ -122,6 +122,44 @@ def test_a_picture_from_the_camera_is_answered(page):
     expect(page.get_by_text("The camera is off.")).to_be_visible()
 
 
+#: Lets a promise of an object's method wait until `release()`.
+HOLD = """([name, method]) => {
+  const owner = name === "video" ? document.getElementById("viewfinder") : navigator.mediaDevices;
+  const original = owner[method].bind(owner);
+  const held = new Promise((resolve) => (window.release = resolve));
+  owner[method] = async (...words) => {
+    window.stream = name === "video" ? owner.srcObject : await original(...words);
+    await held;
+    return name === "video" ? original() : window.stream;
+  };
+}"""
+
+
+def test_no_picture_is_taken_before_the_camera_shows_one(page):
+    page.evaluate(HOLD, ["video", "play"])
+    page.get_by_text("Camera", exact=True).click()
+    page.get_by_role("button", name="Switch on").click()
+    page.wait_for_function("() => window.stream")
+    shutter = page.get_by_role("button", name="Take the picture")
+    expect(shutter).to_be_disabled()
+    page.evaluate("() => window.release()")
+    expect(shutter).to_be_enabled()
+
+
+def test_a_camera_that_comes_when_nobody_wants_it_any_more_is_switched_off(page):
+    page.evaluate(HOLD, ["devices", "getUserMedia"])
+    page.get_by_text("Camera", exact=True).click()
+    page.get_by_role("button", name="Switch on").click()
+    page.wait_for_function("() => window.stream")
+    page.get_by_text("File", exact=True).click()
+    page.evaluate("() => window.release()")
+    page.wait_for_function(
+        "() => window.stream.getTracks().every((one) => one.readyState === 'ended')"
+    )
+    page.get_by_text("Camera", exact=True).click()
+    expect(page.get_by_text("The camera is off.")).to_be_visible()
+
+
 def test_it_tells_which_part_of_the_cascade_answered(
     page, site, upload, clothes, hard_picture, png
 ):

@@ -75,6 +75,7 @@ export function unmarkSamples() {
 export class Camera {
   /** @type {MediaStream | null} */
   #stream = null;
+  #wanted = false;
   #video = byId("viewfinder");
 
   /** @param {(picture: Blob) => void} onPicture */
@@ -83,22 +84,28 @@ export class Camera {
     byId("shutter").addEventListener("click", async () => onPicture(await this.#picture()));
   }
 
-  off() {
+  /** @param {string} [why] What people are told. */
+  off(why = "The camera is off.") {
+    this.#wanted = false;
     this.#stream?.getTracks().forEach((track) => track.stop());
-    this.#show(null, "The camera is off.");
+    this.#stream = this.#video.srcObject = null;
+    this.#show(why);
   }
 
   async #on() {
     if (!navigator.mediaDevices) {
-      return this.#show(null, "The browser gives the camera only to pages from https or from this machine. On a phone, “Choose a file” opens the camera.");
+      return this.#show("The browser gives the camera only to pages from https or from this machine. On a phone, “Choose a file” opens the camera.");
     }
-    this.#show(null, "Asking for the camera…");
+    this.#wanted = true;
+    this.#show("Asking for the camera…");
     try {
-      this.#show(await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } }), "");
+      this.#stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      if (!this.#wanted) return this.off();
+      this.#video.srcObject = this.#stream;
       await this.#video.play();
+      this.#show("");
     } catch (error) {
-      this.off();
-      this.#show(null, `The camera cannot be used: ${error.message}`);
+      this.off(this.#wanted ? `The camera cannot be used: ${error.message}` : undefined);
     }
   }
 
@@ -111,10 +118,10 @@ export class Camera {
     });
   }
 
-  #show(stream, text) {
-    this.#stream = this.#video.srcObject = stream;
-    byId("camera-on").textContent = stream ? "Switch off" : "Switch on";
-    byId("shutter").disabled = !stream;
+  /** @param {string} text Empty: it is looked through. */
+  #show(text) {
+    byId("camera-on").textContent = this.#stream ? "Switch off" : "Switch on";
+    byId("shutter").disabled = Boolean(text);
     byId("camera-text").textContent = text;
     byId("camera-text").hidden = !text;
   }
