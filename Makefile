@@ -30,10 +30,10 @@ check: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/bicameral bench sim
 	$(BIN)/bicameral bench serve $(ARGS)
-	$(BIN)/bicameral bench overload
+	$(BIN)/python -m studies serve_overload
 
 soak: $(VENV)/.test
-	$(BIN)/bicameral bench soak $(ARGS)
+	$(BIN)/python -m studies serve_soak $(ARGS)
 
 # Exact versions with hashes, usable by plain pip; the files name no package index.
 lock: $(VENV)/.uv

@@ -89,14 +89,6 @@ bench.command(
 bench.command(
     "bicameral.cli.bench_server:bench_server", name="serve", help="Requests to the server."
 )
-bench.command(
-    "bicameral.cli.bench_overload:bench_overload",
-    name="overload",
-    help="A server that is asked for ten times what it can.",
-)
-bench.command(
-    "bicameral.cli.soak:soak", name="soak", help="A server's long day, with every answer checked."
-)
 bench.command("bicameral.cli.bench_models:bench_models", name="models", help="Latency of models.")
 app.command(bench)
 

@@ -1,1 +1,1 @@
-"""What the server costs, how it behaves when it is given too much, and how it stands a long day."""
+"""What requests cost: a server in processes of its own, a load, and the networks behind it."""

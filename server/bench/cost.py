@@ -1,23 +1,50 @@
 """Processor time of a request, over processor time of the same answer without a server.
 
-All cells are measured one after the other, again in reverse, and again; before and after every cell
-the reference is run in this process. So a busy moment of the machine hits both.
+The shipped models are served and asked. All cells are measured one after the other, again in
+reverse, and again; before and after every load the same answers are computed in this process. So a
+busy moment of the machine hits both.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from bicameral.errors import MachineError
-from server.bench.load import ClosedLoad, drive_closed
-from server.bench.reference import Reference
-from server.bench.server_under_test import RunningServer
+from edge.loading import load_classifier
+from edge.preprocessing import tensor_from_canonical
+from edge.session import OnnxSession
+from edge.shipped import weights_folder
+from edge.sidecar import SUFFIX, read_sidecar
+from server.bench.load import Load, drive
+from server.bench.requests import binary_request, json_request, picture_request
+from server.bench.running import RunningServer
+
+#: A small network, one of some twenty times its cost, and a cascade with a memory.
+SMALL, LARGE = "fashion_mnist_dual_branch", "fashion_mnist_wide_residual32"
+CASCADE = "fashion_mnist_cascade"
+
+#: How requests are written. The cascade remembers the pictures that are sent again and again.
+BINARY, JSON, PICTURE, REMEMBERED = "V2 binary", "V2 JSON", "picture", "V2 binary, remembered"
+
+#: Different pictures that are sent in turn.
+_PICTURES = 64
+
+#: How long the reference is run before and after a load.
+_REFERENCE_S = 0.25
 
 #: A cell begins with loads of this length that are not counted, until every request was answered.
 _WARM_UP_S = 0.3
+
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,36 +53,25 @@ class Cell:
 
     Attributes:
         server: Name of the server.
-        model: Name of the model, for tables.
-        form: How its requests are written, for tables.
+        model: Name of the model.
+        form: How its requests are written.
         connections: Number of clients.
-        requests: Whole requests, sent in turn.
-        reference: Name of the reference.
-        duration_s: How long.
     """
 
     server: str
     model: str
     form: str
     connections: int
-    requests: Sequence[bytes]
-    reference: str
-    duration_s: float
-
-    @property
-    def key(self) -> tuple[str, str, str, int]:
-        """Identifies it."""
-        return self.server, self.model, self.form, self.connections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One measurement of a cell.
+class Cost:
+    """One pass of a cell.
 
     Attributes:
         request_s: Processor time of all processes of the server, per request.
-        reference_s: Processor time of a run of the reference: the smaller of before and after, so
-            that a neighbour can only make the server look worse.
+        reference_s: Processor time of the same answer in this process: the smaller of before and
+            after, so that a neighbour can only make the server look worse.
         requests_per_s: Throughput.
         median_s: Median latency.
         p99_s: 99th percentile of the latency.
@@ -71,119 +87,81 @@ class Sample:
     answered: int
     failed: int
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a cell costs, over all passes.
-
-    Attributes:
-        server: As `Cell`.
-        model: As `Cell`.
-        form: As `Cell`.
-        connections: As `Cell`.
-        ratio: Median over the passes of request over reference.
-        least_ratio: Smallest pass.
-        most_ratio: Largest pass.
-        request_s: Median processor time per request.
-        reference_s: Median processor time of the reference.
-        requests_per_s: Median throughput.
-        median_s: Median over the passes of the median latency.
-        p99_s: Median over the passes of the 99th percentile.
-        answered: Requests of all passes with status 200.
-        failed: Other ones.
-        passes: Number of passes.
-    """
-
-    server: str
-    model: str
-    form: str
-    connections: int
-    ratio: float
-    least_ratio: float
-    most_ratio: float
-    request_s: float
-    reference_s: float
-    requests_per_s: float
-    median_s: float
-    p99_s: float
-    answered: int
-    failed: int
-    passes: int
+    @property
+    def ratio(self) -> float:
+        """A request in units of its answer."""
+        return self.request_s / self.reference_s
 
 
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What cells are measured with.
-
-    Attributes:
-        servers: Ready ones, by name.
-        references: By name.
-        loads: A process in which loads are made.
-    """
-
-    servers: Mapping[str, RunningServer]
-    references: Mapping[str, Reference]
-    loads: Executor
+def median_of(passes: Sequence[Cost], figure: Callable[[Cost], float]) -> float:
+    """Return the median over the passes of a cell."""
+    return statistics.median(map(figure, passes))
 
 
 def measure_costs(
-    bench: Bench, cells: Sequence[Cell], *, passes: int, progress: Progress
-) -> list[Cost]:
+    servers: Mapping[str, RunningServer],
+    loads: Executor,
+    cells: Sequence[Cell],
+    plan: tuple[int, float],
+    progress: Progress,
+) -> dict[Cell, list[Cost]]:
     """Measure cells, interleaved.
 
     Args:
-        bench: Servers, references and where loads are made.
+        servers: Ready ones that serve the shipped models, by name.
+        loads: A process in which loads are made.
         cells: What to measure.
-        passes: How often; every second pass runs in reverse.
+        plan: How many passes, of which every second one runs in reverse, and seconds of each load.
         progress: Told (done, total, what comes next).
 
     Returns:
-        One cost per cell, in their order.
+        The passes of each cell.
     """
-    samples: dict[tuple[str, str, str, int], list[Sample]] = {cell.key: [] for cell in cells}
-    done, total = 0, passes * len(cells)
-    for number in range(passes):
-        for cell in cells if number % 2 == 0 else cells[::-1]:
-            progress(done, total, f"{cell.server}: {cell.model}, {cell.form}, {cell.connections}")
-            sample = _measure(bench, cell)
-            samples[cell.key].append(sample)
-            done += 1
-    progress(done, total, "")
-    return [_cost(cell, samples[cell.key]) for cell in cells]
-
-
-def _measure(bench: Bench, cell: Cell) -> Sample:
-    server, reference = bench.servers[cell.server], bench.references[cell.reference]
-
-    def load(duration_s: float) -> ClosedLoad:
-        return ClosedLoad(
-            port=server.port,
-            requests=cell.requests,
+    passes, duration_s = plan
+    costs: dict[Cell, list[Cost]] = {cell: [] for cell in cells}
+    requests = {(cell.model, cell.form): _requests(cell.model, cell.form) for cell in cells}
+    references = {cell.model: _reference(cell.model) for cell in cells}
+    total = passes * len(cells)
+    order = [cell for number in range(passes) for cell in cells[:: -1 if number % 2 else 1]]
+    for done, cell in enumerate(order):
+        progress(done, total, f"{cell.server}: {cell.model}, {cell.form}, {cell.connections}")
+        load = Load(
+            port=servers[cell.server].port,
+            requests=requests[cell.model, cell.form],
             connections=cell.connections,
             duration_s=duration_s,
         )
+        costs[cell].append(_measure(servers[cell.server], loads, load, references[cell.model]))
+    progress(total, total, "")
+    return costs
 
-    warm = 0
-    while warm < len(cell.requests):
-        result = bench.loads.submit(drive_closed, load(_WARM_UP_S)).result()
+
+def _measure(
+    server: RunningServer, loads: Executor, load: Load, reference: Callable[[], float]
+) -> Cost:
+    warm, warming = (
+        0,
+        Load(
+            port=load.port,
+            requests=load.requests,
+            connections=load.connections,
+            duration_s=_WARM_UP_S,
+        ),
+    )
+    while warm < len(load.requests):
+        result = loads.submit(drive, warming).result()
         if not result.answered:
             raise MachineError(
-                f"{server.name} answers no request for {cell.model}, {cell.form}: statuses "
-                f"{dict(result.statuses)}; see its log"
+                f"{server.name} answers no request: statuses {result.statuses}; see its log"
             )
         warm += result.answered
-    before_s = reference.processor_s()
+    before_s = reference()
     begin_s = server.processor_s()
-    result = bench.loads.submit(drive_closed, load(cell.duration_s)).result()
+    result = loads.submit(drive, load).result()
     spent_s = server.processor_s() - begin_s
-    after_s = reference.processor_s()
-    requests = result.answered + result.failed
-    return Sample(
-        request_s=spent_s / max(requests, 1),
-        reference_s=min(before_s, after_s),
+    return Cost(
+        request_s=spent_s / max(result.answered + result.failed, 1),
+        reference_s=min(before_s, reference()),
         requests_per_s=result.answered / result.duration_s,
         median_s=result.latency_s(0.5),
         p99_s=result.latency_s(0.99),
@@ -192,26 +170,70 @@ def _measure(bench: Bench, cell: Cell) -> Sample:
     )
 
 
-def _cost(cell: Cell, samples: Sequence[Sample]) -> Cost:
-    ratios = [sample.request_s / sample.reference_s for sample in samples]
+def make_pictures(count: int = _PICTURES) -> NDArray[np.uint8]:
+    """Return pictures (N, 28, 28, 1) uint8: blots, of which no two are alike."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (count, 28, 28), np.uint8)
+    return np.stack([cv2.GaussianBlur(one, (9, 9), 3.0) for one in noise])[..., None]
 
-    def median(of: Callable[[Sample], float]) -> float:
-        return statistics.median(map(of, samples))
 
-    return Cost(
-        server=cell.server,
-        model=cell.model,
-        form=cell.form,
-        connections=cell.connections,
-        ratio=statistics.median(ratios),
-        least_ratio=min(ratios),
-        most_ratio=max(ratios),
-        request_s=median(lambda sample: sample.request_s),
-        reference_s=median(lambda sample: sample.reference_s),
-        requests_per_s=median(lambda sample: sample.requests_per_s),
-        median_s=median(lambda sample: sample.median_s),
-        p99_s=median(lambda sample: sample.p99_s),
-        answered=sum(sample.answered for sample in samples),
-        failed=sum(sample.failed for sample in samples),
-        passes=len(samples),
-    )
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture (H, W, 1) uint8 as a file."""
+    return bytes(cv2.imencode(".png", picture)[1])
+
+
+def _requests(model: str, form: str) -> list[bytes]:
+    if form == REMEMBERED:
+        return [binary_request(model, picture[None]) for picture in _sure_pictures(model)]
+    pictures = make_pictures()
+    if form == PICTURE:
+        return [picture_request(model, png(picture)) for picture in pictures]
+    inputs: NDArray[np.generic] = pictures if model == CASCADE else _tensors(model, pictures)
+    write = json_request if form == JSON else binary_request
+    return [write(model, one[None]) for one in inputs]
+
+
+def _sure_pictures(model: str) -> NDArray[np.uint8]:
+    """Return pictures that a cascade is sure enough of to remember them."""
+    path = weights_folder() / f"{model}{SUFFIX}"
+    cascade = read_sidecar(path).cascade
+    if cascade is None or cascade.memory is None:
+        raise MachineError(f"{model} remembers nothing")
+    pictures = make_pictures(20 * _PICTURES)
+    predicted = load_classifier(path, memory="none").predict(pictures)
+    sure = predicted.confidence >= cascade.memory.store_min_confidence
+    return pictures[sure][:_PICTURES]
+
+
+def _reference(model: str) -> Callable[[], float]:
+    """Return what measures the processor time of one answer in this process, at this moment."""
+    path = weights_folder() / f"{model}{SUFFIX}"
+    pictures = make_pictures()
+    run: Callable[[], object]
+    if model == CASCADE:
+        cascade = load_classifier(path, memory="none")
+        images = itertools.cycle([picture[None] for picture in pictures])
+        run = lambda: cascade.predict(next(images))  # noqa: E731
+    else:
+        graph = path.with_name(f"{model}.onnx")
+        session = OnnxSession(graph.read_bytes(), name=model).unwrapped
+        feeds = itertools.cycle([{"image": one[None]} for one in _tensors(model, pictures)])
+        run = lambda: session.run(None, next(feeds))  # noqa: E731
+    return lambda: _processor_s(run)
+
+
+def _processor_s(run: Callable[[], object]) -> float:
+    for _ in range(_PICTURES):  # what others left in the caches is not its fault
+        run()
+    count = 0
+    begin_s, until_s = time.thread_time(), time.perf_counter() + _REFERENCE_S
+    while time.perf_counter() < until_s:
+        for _ in range(_PICTURES):  # some pictures cost a cascade more than others
+            run()
+        count += _PICTURES
+    return (time.thread_time() - begin_s) / count
+
+
+def _tensors(model: str, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    spec = read_sidecar(weights_folder() / f"{model}{SUFFIX}").input
+    return tensor_from_canonical(pictures, spec.image)

@@ -1,7 +1,6 @@
-"""Load from a process of its own: connections that each send the next request after an answer.
+"""Load from a process of its own, which takes less of the machine than what is measured.
 
-Bytes are written and answers are cut out of the stream without an HTTP library, so that the load
-takes less of the machine than what is measured.
+Bytes are written and answers are cut out of the stream without an HTTP library.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ import multiprocessing
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 import uvloop
 
@@ -25,22 +23,28 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 #: What a connection that ended without an answer counts as.
 LOST = 0
 
+#: Requests at fixed times that are still unanswered so long after the last one are lost.
+_PATIENCE_S = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedLoad:
-    """So many clients, each of which waits for an answer before it asks again.
+class Load:
+    """Requests to a server on this machine.
 
     Attributes:
-        port: Of the server on this machine.
-        requests: Whole requests; each connection sends them in turn, beginning at another one.
-        connections: Number of clients.
+        port: Its port.
+        requests: Whole requests, sent in turn.
         duration_s: No request is begun after this time.
+        connections: Clients, each of which waits for an answer before it asks again.
+        rate_per_s: So many a second, whatever becomes of those before, instead of clients that
+            wait; latencies then count from the time at which a request was due.
     """
 
     port: int
     requests: Sequence[bytes]
-    connections: int
     duration_s: float
+    connections: int = 1
+    rate_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +52,20 @@ class LoadResult:
     """What became of a load.
 
     Attributes:
-        statuses: Answers by HTTP status; `LOST`: connections that ended too soon.
-        latencies_s: From writing a request to having its whole answer, by status, ascending.
+        latencies_s: From sending a request to having its whole answer, by status, ascending.
+        lost: Requests whose connection ended without an answer.
         duration_s: From the first request to the last answer.
     """
 
-    statuses: Mapping[int, int]
     latencies_s: Mapping[int, Sequence[float]]
+    lost: int
     duration_s: float
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """Answers by HTTP status; `LOST`: none."""
+        counts = Counter({status: len(found) for status, found in self.latencies_s.items()})
+        return dict(counts + Counter({LOST: self.lost}))
 
     @property
     def answered(self) -> int:
@@ -84,53 +94,17 @@ def load_process() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def drive_closed(load: ClosedLoad) -> LoadResult:
+def drive(load: Load) -> LoadResult:
     """Make the load, from beginning to end."""
-    return uvloop.run(_drive_closed(load))
-
-
-async def _drive_closed(load: ClosedLoad) -> LoadResult:
-    loop = asyncio.get_running_loop()
-    record = Record()
+    record = _Record()
+    make = _drive_closed if load.rate_per_s is None else _drive_open
     begin_s = time.perf_counter()
-    until_s = begin_s + load.duration_s
-    clients = []
-    for number in range(load.connections):
-        first = number * len(load.requests) // load.connections
-        order = itertools.cycle([*load.requests[first:], *load.requests[:first]])
-        _, client = await loop.create_connection(
-            partial(_Client, order, until_s, record), "127.0.0.1", load.port
-        )
-        clients.append(client)
-    await asyncio.gather(*(client.done for client in clients))
-    return record.result(time.perf_counter() - begin_s)
-
-
-class Record:
-    """Collects what became of requests."""
-
-    def __init__(self) -> None:
-        self._latencies_s: dict[int, list[float]] = {}
-        self._lost = 0
-
-    def answered(self, status: int, latency_s: float) -> None:
-        """Note an answer."""
-        self._latencies_s.setdefault(status, []).append(latency_s)
-
-    def lost(self) -> None:
-        """Note a request without an answer."""
-        self._lost += 1
-
-    def result(self, duration_s: float) -> LoadResult:
-        """Return everything."""
-        statuses = Counter({status: len(found) for status, found in self._latencies_s.items()})
-        if self._lost:
-            statuses[LOST] = self._lost
-        return LoadResult(
-            statuses=dict(statuses),
-            latencies_s={status: sorted(found) for status, found in self._latencies_s.items()},
-            duration_s=duration_s,
-        )
+    uvloop.run(make(load, record))
+    return LoadResult(
+        latencies_s={status: sorted(found) for status, found in record.latencies_s.items()},
+        lost=record.lost,
+        duration_s=time.perf_counter() - begin_s,
+    )
 
 
 class AnswerReader:
@@ -154,38 +128,98 @@ class AnswerReader:
         return int(head[9:12]), body
 
 
+@dataclass(slots=True)
+class _Record:
+    """What became of requests so far."""
+
+    latencies_s: dict[int, list[float]] = field(default_factory=dict)
+    lost: int = 0
+
+
+async def _drive_closed(load: Load, record: _Record) -> None:
+    until_s = time.perf_counter() + load.duration_s
+    clients = []
+    for number in range(load.connections):
+        first = number * len(load.requests) // load.connections
+        order = itertools.cycle([*load.requests[first:], *load.requests[:first]])
+
+        def go_on(client: _Client, order: Iterator[bytes] = order) -> None:
+            now_s = time.perf_counter()
+            if now_s < until_s:
+                client.send(next(order), now_s)
+            else:
+                client.close()
+
+        clients.append(await _connected(load.port, record, go_on))
+        go_on(clients[-1])
+    await asyncio.gather(*(client.closed for client in clients))
+
+
+async def _drive_open(load: Load, record: _Record) -> None:
+    idle: list[_Client] = []
+    everybody: list[_Client] = []
+    requests = itertools.cycle(load.requests)
+    rate_per_s = load.rate_per_s or 1.0
+    begin_s = time.perf_counter()
+    for number in range(int(rate_per_s * load.duration_s)):
+        due_s = begin_s + number / rate_per_s
+        if (wait_s := due_s - time.perf_counter()) > 0:
+            await asyncio.sleep(wait_s)
+        if not idle:
+            everybody.append(await _connected(load.port, record, idle.append))
+        client = idle.pop() if idle else everybody[-1]
+        client.send(next(requests), due_s)
+    give_up_s = time.perf_counter() + _PATIENCE_S
+    while time.perf_counter() < give_up_s and any(one.waits for one in everybody):
+        await asyncio.sleep(0.01)
+    for client in everybody:
+        client.close()
+
+
+async def _connected(port: int, record: _Record, when_idle: Callable[[_Client], None]) -> _Client:
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(lambda: _Client(record, when_idle), "127.0.0.1", port)
+    return client
+
+
 class _Client(asyncio.Protocol):
     """One connection that is kept for all its requests."""
 
-    def __init__(self, requests: Iterator[bytes], until_s: float, record: Record) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests = requests
-        self._until_s = until_s
+    def __init__(self, record: _Record, when_idle: Callable[[_Client], None]) -> None:
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._record = record
+        self._when_idle = when_idle
         self._answers = AnswerReader()
-        self._sent_s: float | None = None
+        self._due_s: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is outstanding."""
+        return self._due_s is not None
+
+    def send(self, request: bytes, due_s: float) -> None:
+        """Send a request that was due at a time of `time.perf_counter`."""
+        self._due_s = due_s
+        self._transport.write(request)
+
+    def close(self) -> None:
+        """End the connection; what is outstanding is lost."""
+        self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self._send()
 
     def data_received(self, data: bytes) -> None:
         answer = self._answers.feed(data)
-        if answer is None or self._sent_s is None:
+        if answer is None or self._due_s is None:
             return
-        now_s = time.perf_counter()
-        self._record.answered(answer[0], now_s - self._sent_s)
-        self._sent_s = None
-        if now_s < self._until_s:
-            self._send()
-        else:
-            self._transport.close()
+        latency_s = time.perf_counter() - self._due_s
+        self._record.latencies_s.setdefault(answer[0], []).append(latency_s)
+        self._due_s = None
+        self._when_idle(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._sent_s is not None:
-            self._record.lost()
-        self.done.set_result(None)
-
-    def _send(self) -> None:
-        self._sent_s = time.perf_counter()
-        self._transport.write(next(self._requests))
+        self._record.lost += self.waits
+        self._due_s = None
+        if not self.closed.done():
+            self.closed.set_result(None)

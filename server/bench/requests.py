@@ -23,39 +23,35 @@ def http_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
 
 
-def binary_infer_request(model: str, tensor: NDArray[np.generic]) -> bytes:
+def binary_request(model: str, image: NDArray[np.generic]) -> bytes:
     """Return an inference request of the Open Inference Protocol with binary tensors both ways."""
-    raw = tensor.tobytes()
-    described = _described(tensor) | {"parameters": {"binary_data_size": len(raw)}}
+    raw = image.tobytes()
+    described = _described(image) | {"parameters": {"binary_data_size": len(raw)}}
     head = orjson.dumps(
         {"id": "1", "inputs": [described], "parameters": {"binary_data_output": True}}
     )
-    return http_request(
-        f"/v2/models/{model}/infer",
-        head + raw,
-        {
-            "Content-Type": "application/octet-stream",
-            "Inference-Header-Content-Length": str(len(head)),
-        },
-    )
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Inference-Header-Content-Length": str(len(head)),
+    }
+    return http_request(f"/v2/models/{model}/infer", head + raw, headers)
 
 
-def json_infer_request(model: str, tensor: NDArray[np.floating]) -> bytes:
+def json_request(model: str, image: NDArray[np.floating]) -> bytes:
     """Return an inference request of the Open Inference Protocol in JSON, six decimals a value."""
-    values = np.round(tensor.astype(np.float64), 6).ravel().tolist()
-    body = orjson.dumps({"id": "1", "inputs": [_described(tensor) | {"data": values}]})
+    values = np.round(image.astype(np.float64), 6).ravel().tolist()
+    body = orjson.dumps({"id": "1", "inputs": [_described(image) | {"data": values}]})
     return http_request(f"/v2/models/{model}/infer", body, {"Content-Type": "application/json"})
 
 
-def classify_request(model: str, picture: bytes) -> bytes:
-    """Return a request that is an encoded picture."""
-    kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
-    return http_request(f"/v1/classify/{model}", picture, {"Content-Type": kind})
+def picture_request(model: str, picture: bytes) -> bytes:
+    """Return a request that is an encoded picture, a PNG."""
+    return http_request(f"/v1/classify/{model}", picture, {"Content-Type": "image/png"})
 
 
-def _described(tensor: NDArray[np.generic]) -> dict[str, object]:
+def _described(image: NDArray[np.generic]) -> dict[str, object]:
     return {
         "name": "image",
-        "shape": list(tensor.shape),
-        "datatype": _DATATYPES[tensor.dtype.name],
+        "shape": list(image.shape),
+        "datatype": _DATATYPES[image.dtype.name],
     }

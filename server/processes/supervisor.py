@@ -156,7 +156,7 @@ class _Supervisor(Multiprocess):
         for index, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
-            if process.is_alive(self.config.timeout_worker_healthcheck):
+            if _answers(process, self.config.timeout_worker_healthcheck):
                 continue
             process.kill()  # it may only not answer
             process.process.join()
@@ -201,3 +201,18 @@ class _Supervisor(Multiprocess):
             )
         self._stops.append(number)
         self.should_exit.set()
+
+
+def _answers(process: Process, timeout_s: float) -> bool:
+    """Return whether a worker is alive, as soon as that is clear.
+
+    uvicorn's own question waits for the answer of a process that has just died.
+    """
+    try:
+        process.parent_conn.send(b"ping")
+        ready = wait([process.parent_conn, process.process.sentinel], timeout_s)
+        if process.parent_conn in ready:
+            process.parent_conn.recv()
+        return ready == [process.parent_conn]
+    except (OSError, EOFError):
+        return False

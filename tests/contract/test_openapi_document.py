@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from edge.loading import member_sha256
 from edge.sidecar import read_sidecar
-from server.bench.server_under_test import RunningServer, ServerCommand, running_server
+from server.bench.running import RunningServer, ServerCommand, running_server
 
 Writer = Callable[..., Path]
 

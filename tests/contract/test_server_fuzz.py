@@ -30,7 +30,7 @@ from edge.loading import member_sha256
 from edge.session import OnnxSession
 from edge.sidecar import read_sidecar
 from server.bench.load import AnswerReader
-from server.bench.server_under_test import RunningServer, ServerCommand, running_server
+from server.bench.running import RunningServer, ServerCommand, running_server
 
 Writer = Callable[..., Path]
 

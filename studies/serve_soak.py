@@ -15,17 +15,20 @@ import os
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bicameral.cli.bench_server import SERVE_COMMAND
 from bicameral.errors import MachineError
+from bicameral.tables import print_table
 from server.bench.load import AnswerReader
-from server.bench.memory_slope import MemorySlope, memory_slope, private_bytes
-from server.bench.questions import VISITOR, Question, make_questions, write_models
-from server.bench.server_under_test import RunningServer, ServerCommand, running_server
+from server.bench.running import RunningServer, ServerCommand, running_server
+from studies.measurements import write_measurements
+from studies.memory_growth import growth_mib_h, private_bytes
+from studies.serve_questions import VISITOR, Question, copy_models, make_questions
+from studies.serve_soak_result import SoakResult, happenings, soak_measurements
+from studies.study import Study
 
 _WORKERS = 2
 _SAMPLE_EVERY_S = 2.0
@@ -40,81 +43,51 @@ _PATIENCE_S = 60.0
 _KILL_ECHO_S = 2.0
 _MOST_FAULTS = 20
 
-Progress = Callable[[int, int, str], None]
+#: A worker that surely grows by more than this is not flat.
+_FLAT_MIB_H = 10.0
+_CLIENTS, _LEAVERS = 6, 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SoakSettings:
-    """How long, and how much.
-
-    Attributes:
-        command: Words that start the server; a folder and flags follow.
-        duration_s: How long.
-        clients: Clients that ask and check.
-        leavers: Clients that leave in the middle.
-        seed: Decides who asks what.
-    """
-
-    command: Sequence[str]
-    duration_s: float = 600.0
-    clients: int = 6
-    leavers: int = 2
-    seed: int = 0
+def run(folder: Path, quick: bool) -> int:
+    """Serve, ask, and let things happen."""
+    result = soak(folder, 8.0 if quick else 600.0)
+    write_measurements(folder / "serve_soak.csv", soak_measurements(result))
+    print_table(happenings(result))
+    for fault in (*result.wrong, *result.unexplained):
+        print(f"fault: {fault}")
+    for pid, growth in result.growth.items():
+        print(f"process {pid}: {growth.value:+.1f} MiB/h [{growth.low:+.1f}, {growth.high:+.1f}]")
+    grown = [one for one in result.growth.values() if one.low is not None and one.low > _FLAT_MIB_H]
+    return 1 if result.wrong or result.unexplained or grown or result.exit_code else 0
 
 
-@dataclass(slots=True, kw_only=True)
-class SoakResult:
-    """What happened.
-
-    Attributes:
-        answered: Right answers by question.
-        absent: Answers that a visitor is not there, while it came and went.
-        refused: Answers that the server has too much to do; they were asked again.
-        wrong: Descriptions of wrong answers and unexpected statuses.
-        unexplained: Descriptions of connections that ended although no worker was killed.
-        resets: Connections that ended when the worker was killed.
-        repeated: Their requests, all of which were answered when asked again.
-        left: Requests whose client left before the answer.
-        visits: How often a model was loaded and unloaded.
-        killed_pid: The worker that was killed.
-        ready_again_s: Time from its end until the server was ready again.
-        exit_code: The server's; 0: it ended in good order.
-        slopes: Memory of every worker that lived long enough.
-    """
-
-    answered: Counter[str] = field(default_factory=Counter)
-    absent: int = 0
-    refused: int = 0
-    wrong: list[str] = field(default_factory=list)
-    unexplained: list[str] = field(default_factory=list)
-    resets: int = 0
-    repeated: int = 0
-    left: int = 0
-    visits: int = 0
-    killed_pid: int = 0
-    ready_again_s: float = 0.0
-    exit_code: int = 0
-    slopes: list[MemorySlope] = field(default_factory=list)
+STUDY = Study(
+    claim="Over ten minutes of mixed traffic, in which models come and go, clients leave and a "
+    "worker is killed, no answer is wrong or missing and no worker's memory grows.",
+    setting="Two workers of a shared AMD EPYC, 6 clients that check every answer and 2 that leave, "
+    "seed 0; eleven minutes.",
+    run=run,
+)
 
 
-def run_soak(settings: SoakSettings, folder: Path, progress: Progress) -> SoakResult:
-    """Serve, ask, and let things happen.
+def soak(folder: Path, duration_s: float) -> SoakResult:
+    """Run the traffic.
 
     Args:
-        settings: How long, and how much.
         folder: For models and the server's log; empty.
-        progress: Told (seconds done, all seconds, what was counted).
+        duration_s: How long; half way a worker is killed.
 
     Raises:
         MachineError: If the server does not start, or a client gets no answer at all any more.
     """
     models = folder / "models"
-    write_models(models)
+    copy_models(models)
     questions = make_questions(models)
-    words = [*settings.command, str(models), "--port={port}", f"--workers={_WORKERS}"]
+    # Quickly, so that both workers agree on the visitor most of the time.
+    words = [*SERVE_COMMAND, str(models), "--port={port}", f"--workers={_WORKERS}", "--watch-s=0.5"]
     command = ServerCommand(name="bicameral serve", words=words)
     with running_server(command, folder / "server.log") as server:
-        result = asyncio.run(_Soak(settings, server, questions, progress).run())
+        result = asyncio.run(_Soak(duration_s, server, questions).run())
         server.request_end()
         result.exit_code = server.wait()
     return result
@@ -125,36 +98,36 @@ class _Soak:
 
     def __init__(
         self,
-        settings: SoakSettings,
+        duration_s: float,
         server: RunningServer,
         questions: Sequence[Question],
-        progress: Progress,
     ) -> None:
-        self._settings = settings
+        self._duration_s = duration_s
         self._server = server
         self._questions = questions
-        self._progress = progress
         self._result = SoakResult()
         self._killed_s: float | None = None
         self._samples: dict[int, list[tuple[float, int]]] = {}
 
     async def run(self) -> SoakResult:
         begin_s = time.monotonic()
-        self._until_s = begin_s + self._settings.duration_s
+        self._until_s = begin_s + self._duration_s
         async with asyncio.TaskGroup() as tasks:
-            for number in range(self._settings.clients):
+            for number in range(_CLIENTS):
                 tasks.create_task(self._ask(self._random("client", number)))
-            for number in range(self._settings.leavers):
+            for number in range(_LEAVERS):
                 tasks.create_task(self._leave(self._random("leaver", number)))
             tasks.create_task(self._visit())
-            tasks.create_task(self._kill(begin_s + self._settings.duration_s / 2))
+            tasks.create_task(self._kill(begin_s + self._duration_s / 2))
             tasks.create_task(self._watch(begin_s))
-        slopes = (memory_slope(pid, samples) for pid, samples in self._samples.items())
-        self._result.slopes = [slope for slope in slopes if slope is not None]
+        for pid, samples in self._samples.items():
+            growth = growth_mib_h(samples)
+            if growth is not None:
+                self._result.growth[pid] = growth
         return self._result
 
     def _random(self, kind: str, number: int) -> random.Random:
-        return random.Random(f"{self._settings.seed} {kind} {number}")  # noqa: S311 - no secret
+        return random.Random(f"0 {kind} {number}")  # noqa: S311 - no secret
 
     @property
     def _over(self) -> bool:
@@ -232,8 +205,7 @@ class _Soak:
         for change in itertools.cycle(("unload", "load")):
             path = f"/v2/repository/models/{VISITOR}/{change}"
             status, body = await self._request("POST", path)
-            # While a worker is replaced not all of them can follow.
-            if status not in (200, 503) and len(self._result.wrong) < _MOST_FAULTS:
+            if status != 200 and len(self._result.wrong) < _MOST_FAULTS:
                 self._result.wrong.append(f"{change} of {VISITOR}: status {status}: {body[:200]!r}")
             self._result.visits += change == "load" and status == 200
             if self._over:
@@ -247,26 +219,19 @@ class _Soak:
         self._result.killed_pid = pid
         self._killed_s = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        while pid in await self._workers() or not await self._is_ready():
+        while pid in (serving := await self._workers()) or len(serving) < _WORKERS:
             await asyncio.sleep(0.05)
-        self._result.ready_again_s = time.monotonic() - self._killed_s
+        self._result.replaced_s = time.monotonic() - self._killed_s
 
     async def _watch(self, begin_s: float) -> None:
-        """Sample the memory of all workers, and tell how far it is."""
+        """Sample the memory of all workers."""
         while not self._over:
             now_s = time.monotonic() - begin_s
             for pid in await self._workers():
                 size = private_bytes(pid)
                 if size is not None:
                     self._samples.setdefault(pid, []).append((now_s, size))
-            result = self._result
-            note = f"{result.answered.total()} right, {len(result.wrong)} wrong"
-            self._progress(int(now_s), int(self._settings.duration_s), note)
             await asyncio.sleep(_SAMPLE_EVERY_S)
-
-    async def _is_ready(self) -> bool:
-        status, _ = await self._request("GET", "/v2/health/ready")
-        return status == 200
 
     async def _workers(self) -> list[int]:
         _, body = await self._request("GET", "/v1/workers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,28 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.loading import load_classifier
-from server.bench.fixtures import (
-    LARGE,
-    REMEMBERING_PAIR,
-    RESIDUAL,
-    SMALL,
-    TINY,
-    encoded_pictures,
-    make_pictures,
-    network_inputs,
-    write_network,
-    write_pair,
-)
-from server.bench.reference import run_network
-from server.bench.requests import binary_infer_request, classify_request, http_request
+from edge.preprocessing import tensor_from_canonical
+from edge.session import OnnxSession
+from edge.shipped import weights_folder
+from edge.sidecar import SUFFIX, read_sidecar
+from server.bench.cost import CASCADE, LARGE, SMALL, make_pictures, png
+from server.bench.requests import binary_request, http_request, picture_request
 
-#: A copy of the tiny network that comes and goes.
-VISITOR = "visitor"
+#: A network that comes and goes.
+VISITOR = "fashion_mnist_group_to_group"
+
+_SERVED = (SMALL, LARGE, VISITOR, CASCADE)
 
 #: What rounding may change when requests share a run: absolute and relative.
 _TOLERANCE = 1e-4
 
-#: Pictures of each size that are asked about.
+#: Pictures that are asked about.
 _PICTURES = 24
 
 
@@ -55,51 +50,51 @@ class Question:
     may_be_absent: bool = False
 
 
-def write_models(folder: Path) -> None:
-    """Write the models that are asked: two networks, a cascade with a memory, and a visitor."""
-    for name in (TINY, RESIDUAL):
-        write_network(folder, name)
-    write_network(folder, TINY, served_as=VISITOR)
-    write_pair(folder, make_pictures(LARGE), REMEMBERING_PAIR)
+def copy_models(folder: Path) -> None:
+    """Copy the models that are asked: three networks, and a cascade with a memory."""
+    folder.mkdir(parents=True)
+    cascade = read_sidecar(weights_folder() / f"{CASCADE}{SUFFIX}").cascade
+    members = () if cascade is None else (member.name for member in cascade.members)
+    for name in (*_SERVED, *members):
+        for file in weights_folder().glob(f"{name}.*"):
+            shutil.copy(file, folder)
 
 
 def make_questions(folder: Path) -> list[Question]:
     """Return questions about all models in all forms, with the answers of in-process runs."""
-    small, large = make_pictures(SMALL, _PICTURES), make_pictures(LARGE, _PICTURES)
+    pictures = make_pictures(_PICTURES)
     questions: list[Question] = []
-    for model, pictures in ((TINY, small), (VISITOR, small), (RESIDUAL, large)):
-        graph = folder / model / "1" / f"{model}.onnx"
-        inputs = network_inputs(pictures)
-        logits = run_network(graph, inputs)
+    for model in (SMALL, LARGE, VISITOR):
+        spec = read_sidecar(folder / f"{model}{SUFFIX}").input.image
+        inputs = tensor_from_canonical(pictures, spec)
+        session = OnnxSession((folder / f"{model}.onnx").read_bytes(), name=model)
+        logits = np.concatenate([session.run({"image": one[None]})["logits"] for one in inputs])
         for first in range(_PICTURES):
             rows = slice(first, min(first + 1 + first % 4, _PICTURES))
             questions += _network_questions(model, inputs[rows], logits[rows])
-    classifier = load_classifier(folder / TINY / "1" / f"{TINY}.bicameral.json")
-    # A JPEG is not the picture that it was made of; a PNG is.
-    probabilities = classifier.predict(small).probabilities
+    classifier = load_classifier(folder / f"{SMALL}{SUFFIX}")
     questions += [
-        _picture_question(picture, expected, classifier.info.labels)
-        for picture, expected in zip(encoded_pictures(small), probabilities, strict=True)
+        _picture_question(png(picture), expected, classifier.info.labels)
+        for picture, expected in zip(
+            pictures, classifier.predict(pictures).probabilities, strict=True
+        )
     ]
-    pair = load_classifier(
-        folder / REMEMBERING_PAIR / "1" / f"{REMEMBERING_PAIR}.bicameral.json", memory="none"
-    )
-    questions += [
+    cascade = load_classifier(folder / f"{CASCADE}{SUFFIX}", memory="none")
+    return questions + [
         Question(
-            name=f"{REMEMBERING_PAIR}, binary",
-            request=binary_infer_request(REMEMBERING_PAIR, picture[None]),
+            name=f"{CASCADE}, binary",
+            request=binary_request(CASCADE, picture[None]),
             fault=_expect_outputs({"probabilities": expected[None]}),
         )
-        for picture, expected in zip(large, pair.predict(large).probabilities, strict=True)
+        for picture, expected in zip(pictures, cascade.predict(pictures).probabilities, strict=True)
     ]
-    return questions
 
 
 def _network_questions(
     model: str, inputs: NDArray[np.float32], logits: NDArray[np.float32]
 ) -> list[Question]:
     fault = _expect_outputs({"logits": logits})
-    binary = binary_infer_request(model, inputs)
+    binary = binary_request(model, inputs)
     body = {
         "inputs": [
             {
@@ -117,8 +112,6 @@ def _network_questions(
         "JSON": http_request(path, in_json, {}),
         "gzip": http_request(path, gzip.compress(in_json, 1), {"Content-Encoding": "gzip"}),
     }
-    if model == RESIDUAL:
-        del forms["gzip"]  # megabytes of text, for the same way through the server
     return [
         Question(
             name=f"{model}, {form}",
@@ -140,7 +133,7 @@ def _picture_question(
             return None
         return f"{result['label']} at {result['confidence']}, expected {wanted}"
 
-    return Question(name=f"{TINY}, picture", request=classify_request(TINY, picture), fault=fault)
+    return Question(name=f"{SMALL}, picture", request=picture_request(SMALL, picture), fault=fault)
 
 
 def _expect_outputs(
