@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from bicameral.errors import ConfigError
 from server.logs import LogFormat
@@ -17,6 +19,9 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 #: Time between two looks for what other workers were asked, where folders are not watched.
 _FOLLOW_S = 5.0
+
+#: Set in ``bicameral.toml`` or the environment; as flags they are understood, but not listed.
+_FINE = Parameter(show=False)
 
 #: Stands for the pages of all origins.
 EVERY_ORIGIN = "*"
@@ -162,15 +167,15 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int | None = None
-    requests: RequestLimits = RequestLimits()
-    batching: BatchLimits = BatchLimits()
-    streams: StreamLimits = StreamLimits()
-    learning: LearningLimits = LearningLimits()
-    drain_s: float = 10.0
-    remember: bool = True
+    requests: Annotated[RequestLimits, _FINE] = RequestLimits()
+    batching: Annotated[BatchLimits, _FINE] = BatchLimits()
+    streams: Annotated[StreamLimits, _FINE] = StreamLimits()
+    learning: Annotated[LearningLimits, _FINE] = LearningLimits()
+    drain_s: Annotated[float, _FINE] = 10.0
+    remember: Annotated[bool, _FINE] = True
     redis_url: str | None = None
     api_keys: Path | None = None
-    watch_s: float = 5.0
+    watch_s: Annotated[float, _FINE] = 5.0
     meter: str = "auto"
     cors_origin: tuple[str, ...] = ()
     log_format: LogFormat = "text"

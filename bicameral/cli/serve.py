@@ -30,7 +30,9 @@ def serve(
     """Serve models over the Open Inference Protocol until interrupted.
 
     A folder holds sidecars with their models beside them, or ``NAME/VERSION/`` folders that do.
-    SIGTERM and the first ^C let accepted requests finish, a second one ends at once.
+    SIGTERM and the first ^C let accepted requests finish, a second one ends at once. Limits of
+    requests, batches, streams and lessons are set in ``bicameral.toml`` or the environment;
+    docs/server.md lists them.
 
     Args:
         folders: Folders of models; by default those that ship with bicameral.

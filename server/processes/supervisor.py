@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
@@ -208,11 +208,12 @@ def _answers(process: Process, timeout_s: float) -> bool:
 
     uvicorn's own question waits for the answer of a process that has just died.
     """
+    both: list[Connection | int] = [process.parent_conn, process.process.sentinel]
     try:
         process.parent_conn.send(b"ping")
-        ready = wait([process.parent_conn, process.process.sentinel], timeout_s)
+        ready = wait(both, timeout_s)
         if process.parent_conn in ready:
             process.parent_conn.recv()
-        return ready == [process.parent_conn]
     except (OSError, EOFError):
         return False
+    return ready == [process.parent_conn]
