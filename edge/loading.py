@@ -142,7 +142,7 @@ def _load_cascade(
         # Imported here: whoever loads without a memory needs none of its backends.
         from edge.memory.registry import memory_from_spec
 
-        memory = memory_from_spec(spec.memory, task=sidecar.task)
+        memory = memory_from_spec(spec.memory)
     cascade = _join(
         [_load_member(path, member, run_on) for member in spec.members],
         CascadePolicy(score=spec.score, threshold=spec.threshold, combine=spec.combine),

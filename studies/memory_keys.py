@@ -18,13 +18,12 @@ from bicameral.protocols import ClassifierSession
 from bicameral.statistics import Estimate, median, share
 from bicameral.tables import Table, columns, microseconds, percent_cell, print_table, row
 from bicameral.types import Prediction
-from edge.memory.keys import key_scheme
-from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade.deployed import load_deployed
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
 from studies.measurements import Measured, write_measurements
+from studies.paper_keys import any_scheme, open_memory
 from studies.study import Study
 
 #: Images per round and rounds of the costs, everything in turns.
@@ -45,7 +44,7 @@ def compared_memories(memory: MemorySettings) -> dict[str, MemorySettings]:
 
 
 def _title(settings: MemorySettings) -> str:
-    if not key_scheme(settings.key).verified:
+    if not any_scheme(settings.key).verified:
         return settings.key
     aligned = ", aligned" if settings.align else ""
     return f"{settings.key} (tolerance {settings.tolerance_mae_u8:g}{aligned})"
@@ -64,7 +63,7 @@ def count_false_hits(images: LabelledImages, settings: MemorySettings) -> tuple[
     Returns:
         Hits, and of these the ones of an image of another true class.
     """
-    memory = LocalMemory(replace(settings, max_entries=len(images)))
+    memory = open_memory(replace(settings, max_entries=len(images)))
     answers = np.eye(int(images.labels.max()) + 1, dtype=np.float32)
     sure = np.ones(1, np.float32)
     hits = other_class = 0
@@ -97,7 +96,7 @@ def measure_costs(
         ones = np.ones((count, 1), np.float32)
         return Prediction(probabilities=ones, confidence=ones[:, 0])
 
-    memory = LocalMemory(settings)
+    memory = open_memory(settings)
     memory.store("cost", known, answers(len(known)))
     actions: dict[str, tuple[Images, Callable[[Images], object]]] = {
         # The last ones, which a smaller memory still holds.
@@ -155,7 +154,7 @@ def _holds(found: Measured) -> bool:
     harmless = all(
         of.value == 0.0
         for (key, _, quantity), of in found.items()
-        if quantity == "other_class" and key_scheme(key.split(" ")[0]).verified
+        if quantity == "other_class" and any_scheme(key.split(" ")[0]).verified
     )
     cheaper = all(
         (of.value or 0.0) < (found[key, on, "network_a_us"].value or 0.0)

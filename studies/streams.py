@@ -30,7 +30,6 @@ from bicameral.tables import (
 )
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier
-from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade.deployed import Deployed, load_deployed
 from models.data.dataset import LabelledImages
@@ -45,6 +44,7 @@ from models.measurement.streams import (
 from models.measurement.workload import TimedSystem, time_systems
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, Change, video_stream
 from studies.measurements import Measured, write_measurements
+from studies.paper_keys import open_memory
 from studies.study import Study
 
 SEED = 0
@@ -214,7 +214,7 @@ def measure_stream(
     answers = known[id(stream.frames)]
     outcomes = {name: serve(stream, of) for name, of in answers.items()}
     for name, settings in memory_systems(deployed.memory, stream).items():
-        outcomes[name] = serve(stream, answers["pair"], LocalMemory(settings))
+        outcomes[name] = serve(stream, answers["pair"], open_memory(settings))
     for name, outcome in outcomes.items():
         macs = (large, 0, large) if name == "reference" else (a, b, large)
         remembers = "memory" in name
@@ -232,7 +232,7 @@ def time_stream(deployed: Deployed, stream: Stream, rounds: int) -> Iterator[Row
         TimedSystem(name="pair", classifier=cascade),
     ]
     for name, settings in memory_systems(deployed.memory, stream).items():
-        memory = LocalMemory(settings)
+        memory = open_memory(settings)
         remembering = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
         systems.append(TimedSystem(name=name, classifier=remembering, memory=memory))
     times = time_systems(stream, systems, rounds, lambda done, total, note: None)

@@ -58,14 +58,12 @@ class KeyScheme:
         keys: Images (N, H, W, C) -> the key under which each is stored.
         probes: Images (N, H, W, C) -> the keys under which to look for each, likeliest first.
         verified: Whether a stored image must pass verification; if not, a key's owner answers.
-        orientation_blind: Whether rotated and mirrored images share a key.
     """
 
     name: str
     keys: Callable[[NDArray[np.uint8]], list[bytes]]
     probes: Callable[[NDArray[np.uint8]], Sequence[Sequence[bytes]]]
     verified: bool = False
-    orientation_blind: bool = False
 
 
 def content_digests(images: NDArray[Any]) -> list[bytes]:
@@ -184,10 +182,7 @@ def key_scheme(name: str) -> KeyScheme:
     Raises:
         UserError: If there is none of that name.
     """
-    from edge.memory.paper_keys import PAPER_KEYS
-
-    known = KEYS | PAPER_KEYS
     try:
-        return known[name]
+        return KEYS[name]
     except KeyError:
-        raise unknown_name("memory key", name, known) from None
+        raise unknown_name("memory key", name, KEYS) from None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, file_confident
-from edge.memory.keys import key_scheme
+from edge.memory.keys import KeyScheme, key_scheme
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within
 
@@ -25,19 +25,24 @@ class LocalMemory:
     """
 
     def __init__(
-        self, settings: MemorySettings, *, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: MemorySettings,
+        *,
+        scheme: KeyScheme | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin empty.
 
         Args:
             settings: What to remember, and when to recognise it.
+            scheme: How to file images; by default the one that the settings name.
             clock: Seconds that never go back; ages are measured on it.
 
         Raises:
             UserError: If there is no key of the settings' name.
         """
         self._settings = settings
-        self._scheme = key_scheme(settings.key)
+        self._scheme = scheme or key_scheme(settings.key)
         self._clock = clock
         self._entries = EntryStore(
             max_entries=settings.max_entries,

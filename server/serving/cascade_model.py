@@ -20,7 +20,7 @@ from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
-from edge.sidecar import CascadeMemory, Sidecar, TaskSpec
+from edge.sidecar import CascadeMemory, Sidecar
 from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 from server.serving.session_model import SessionModel
@@ -154,7 +154,7 @@ class CascadeModel(SessionModel):
         spec = None if self.sidecar.cascade is None else self.sidecar.cascade.memory
         if spec is None or not self._parts.remember:
             return None
-        return ServedMemory(self._cascade, spec, self.sidecar.task, self._parts.redis)
+        return ServedMemory(self._cascade, spec, self._parts.redis)
 
 
 class ServedMemory:
@@ -168,18 +168,13 @@ class ServedMemory:
     """
 
     def __init__(
-        self,
-        cascade: GatedClassifier,
-        spec: CascadeMemory,
-        task: TaskSpec,
-        redis: RedisServer | None,
+        self, cascade: GatedClassifier, spec: CascadeMemory, redis: RedisServer | None
     ) -> None:
         """Make an empty memory of this process, or connect to a server when first asked.
 
         Args:
             cascade: Whose results it holds.
             spec: What the cascade's sidecar says about its memory.
-            task: The sidecar's block ``task``.
             redis: The server that several processes share; None: this process.
 
         Raises:
@@ -191,7 +186,7 @@ class ServedMemory:
             own = f"{redis.prefix}:{fingerprint[:_FINGERPRINT_DIGITS]}"
             redis = replace(redis, prefix=own)
         self.prefix = f"{fingerprint}/"
-        self.backend: ResultMemory = memory_from_spec(spec, task=task, server=redis)
+        self.backend: ResultMemory = memory_from_spec(spec, server=redis)
         self.remote = isinstance(self.backend, RedisMemory)
         self.cost = _memory_cost(cascade, spec)
 

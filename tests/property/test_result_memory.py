@@ -123,7 +123,7 @@ operations = st.lists(
 
 @given(
     operations=operations,
-    key=st.sampled_from(["exact", "dhash_verified", "dhash_unverified"]),
+    key=st.sampled_from(["exact", "dhash_verified"]),
     max_entries=st.integers(1, 6),
 )
 @settings(deadline=None)

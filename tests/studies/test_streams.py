@@ -10,11 +10,11 @@ import pytest
 
 from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.loading import load_classifier
-from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.data.dataset import LabelledImages
 from models.measurement.streams import Stream
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, video_stream
+from studies.paper_keys import open_memory
 from studies.streams import answer, build_streams, figures, serve
 
 pytestmark = pytest.mark.studies
@@ -111,8 +111,8 @@ def test_a_memory_run_alone_serves_what_the_cascade_with_it_serves(
     for stream in streams:
         images = stream.frames.images
         answers = answer(cascade, stream, np.arange(len(images)))
-        outcome = serve(stream, answers, LocalMemory(MEMORIES[name]))
-        memory = LocalMemory(MEMORIES[name])
+        outcome = serve(stream, answers, open_memory(MEMORIES[name]))
+        memory = open_memory(MEMORIES[name])
         live = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
         served = [live.predict(images[frame : frame + 1]) for frame in stream.order]
         stages = [(found.trace or ())[0].stage for found in served]
@@ -128,7 +128,7 @@ def test_figures_follow_from_what_was_served(
 ) -> None:
     stream = next(stream for stream in streams if stream.name == "100 % appended")
     answers = answer(cascade, stream, np.arange(len(stream.frames)))
-    every = serve(stream, answers, LocalMemory(MemorySettings(store_min_confidence=0.0)))
+    every = serve(stream, answers, open_memory(MemorySettings(store_min_confidence=0.0)))
     of = dict(figures(stream, every, (100, 300, 2000), ()))
     assert of["repeat_hit_rate"].value == 1.0
     assert of["other_answer"].value == of["other_class"].value == 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
 import cv2
@@ -12,9 +11,9 @@ import pytest
 from bicameral.errors import ConfigError, DataError
 from bicameral.types import Prediction
 from edge.memory.local import LocalMemory
-from edge.memory.registry import memory_from_settings, memory_from_spec
+from edge.memory.registry import memory_from_spec
 from edge.memory.settings import MemorySettings
-from edge.sidecar import CascadeMemory, TaskSpec
+from edge.sidecar import CascadeMemory
 
 pytestmark = pytest.mark.unit
 
@@ -201,21 +200,3 @@ def test_a_sidecars_memory_is_made_as_it_says() -> None:
         max_age_s=60.0,
         store_min_confidence=0.8,
     )
-
-
-@pytest.mark.parametrize(
-    ("key", "sensitive", "warns"),
-    [
-        ("invariants_unverified", True, True),
-        ("invariants_unverified", False, False),
-        ("dhash_verified", True, False),
-    ],
-)
-def test_an_orientation_blind_key_for_an_orientation_sensitive_task_is_warned_of(
-    key: str, sensitive: bool, warns: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        memory_from_settings(
-            MemorySettings(key=key), task=TaskSpec(orientation_sensitive=sensitive)
-        )
-    assert ("orientation-sensitive" in caplog.text) is warns

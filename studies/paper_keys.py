@@ -3,7 +3,8 @@
 ``dhash_unverified``, ``dhash16_unverified``
     Its difference hash of 8 x 8 and of 16 x 16 bits.
 ``invariants_unverified``
-    Its sum of rotation invariants, which mirroring leaves alone as well.
+    Its sum of rotation invariants, which mirroring leaves alone as well. So it cannot tell a 6 from
+    a 9, or left from right.
 
 They are here to be compared with, not to be used. Of the invariants:
 
@@ -30,7 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from edge.memory.keys import KeyScheme, require_uint8
+from edge.memory.keys import KeyScheme, key_scheme, require_uint8
+from edge.memory.local import LocalMemory
+from edge.memory.settings import MemorySettings
 
 #: Decimals of the sum that count; on FashionMNIST it lies between 0.004 and 0.12. With 11 decimals
 #: three of 60,000 different images share a sum, with 12 none; at 16 a quarter turn shows.
@@ -147,18 +150,8 @@ def _powers(size: int) -> NDArray[np.float64]:
     return np.vander(np.arange(size) - (size - 1) / 2, 4, increasing=True).astype(np.float64)
 
 
-def _unverified(
-    name: str,
-    keys: Callable[[NDArray[np.uint8]], list[bytes]],
-    *,
-    orientation_blind: bool = False,
-) -> KeyScheme:
-    return KeyScheme(
-        name=name,
-        keys=keys,
-        probes=lambda images: [[key] for key in keys(images)],
-        orientation_blind=orientation_blind,
-    )
+def _unverified(name: str, keys: Callable[[NDArray[np.uint8]], list[bytes]]) -> KeyScheme:
+    return KeyScheme(name=name, keys=keys, probes=lambda images: [[key] for key in keys(images)])
 
 
 #: The paper's keys by name.
@@ -167,6 +160,16 @@ PAPER_KEYS: dict[str, KeyScheme] = {
     for scheme in (
         _unverified("dhash_unverified", lambda images: paper_dhash_keys(images, 8)),
         _unverified("dhash16_unverified", lambda images: paper_dhash_keys(images, 16)),
-        _unverified("invariants_unverified", invariant_keys, orientation_blind=True),
+        _unverified("invariants_unverified", invariant_keys),
     )
 }
+
+
+def any_scheme(name: str) -> KeyScheme:
+    """Return a key of the paper or of the product by name."""
+    return PAPER_KEYS.get(name) or key_scheme(name)
+
+
+def open_memory(settings: MemorySettings) -> LocalMemory:
+    """Begin an empty memory, whose key may be one of the paper's."""
+    return LocalMemory(settings, scheme=any_scheme(settings.key))
