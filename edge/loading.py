@@ -17,9 +17,13 @@ from edge.cascade import (
     same_canonical_image,
 )
 from edge.classifier import FeatureClassifier, OnnxClassifier
-from edge.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier, network_sidecar
 from edge.early_exit import EarlyExitClassifier
-from edge.memory_state import read_state
+from edge.learning.dual_memory import (
+    DualMemoryClassifier,
+    OnlineDualMemoryClassifier,
+    network_sidecar,
+)
+from edge.learning.state import read_state
 from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
 from edge.shipped import resolve_model
 from edge.sidecar import (

@@ -291,7 +291,7 @@ class StateSpec(_Part):
     """What the model knows beside its graph.
 
     Attributes:
-        kind: ``memory_head``: the examples of `edge.dual_memory`; or ``none``.
+        kind: ``memory_head``: the examples of `edge.learning.dual_memory`; or ``none``.
         path: Its file beside the sidecar.
         sha256: Digest of that file.
         online: Whether what the model sees changes it. Its answers then depend on the order of the

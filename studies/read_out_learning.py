@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from bicameral.charts import Axis, Chart, Ink, Series, draw_chart, standalone_svg
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate, mean
-from edge.memory_state import MemoryState
-from edge.read_out import mix, read_out
+from edge.learning.read_out import mix, read_out
+from edge.learning.state import MemoryState
 from models.data.dataset import ImageDataset, LabelledImages
 from models.heads.frozen_features import FrozenAnswers, frozen_answers, load_feature_network
 from models.heads.memory_fitting import draw_examples, fitted_state

@@ -12,10 +12,10 @@ from bicameral.charts import Axis, Bars, draw_bars, standalone_svg
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate, mean
 from edge.classifier import FeatureClassifier
-from edge.dual_memory import DualMemoryClassifier
+from edge.learning.dual_memory import DualMemoryClassifier
+from edge.learning.read_out import entropy_nats, mix, read_out
+from edge.learning.state import MemoryState
 from edge.loading import load_classifier
-from edge.memory_state import MemoryState
-from edge.read_out import entropy_nats, mix, read_out
 from edge.shipped import shipped_model
 from models.data.corruptions import corrupt
 from models.data.dataset import ImageDataset, LabelledImages

@@ -22,10 +22,10 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 from edge.classifier import FeatureClassifier
-from edge.dual_memory import DualMemoryClassifier
+from edge.learning.dual_memory import DualMemoryClassifier
+from edge.learning.read_out import MixingWeights, unit_rows
+from edge.learning.state import MemoryState, ReadOutSettings, Remembered
 from edge.loading import load_classifier
-from edge.memory_state import MemoryState, ReadOutSettings, Remembered
-from edge.read_out import MixingWeights, unit_rows
 from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
 
 # A busy machine is no fault of the code: no test asserts a time.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.energy.workload import Workload
+from edge.energy.windows import Workload
 
 #: Stretches over which the time of an item must not change any more.
 _STRETCHES = 5

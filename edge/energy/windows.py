@@ -10,15 +10,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from edge.energy.device_state import read_throttling, throttling_between
 from edge.energy.meter import NoMeter
 from edge.energy.quantity import Quantity
 from edge.energy.recorder import EnergyRecorder, WindowEnergy
-from edge.energy.workload import Workload
 
 #: Is told whose turn has ended.
 Advance = Callable[[str], None]
+
+
+class Workload(Protocol):
+    """What can be measured: items that are worked off one by one, in passes that are all alike."""
+
+    @property
+    def name(self) -> str:
+        """Unique among what is measured together."""
+
+    @property
+    def items_per_pass(self) -> int:
+        """Items of one pass, at least 1."""
+
+    def touch(self) -> None:
+        """Do a little of the same work, so that the caches are the workload's own again."""
+
+    def begin_pass(self) -> None:
+        """Forget what earlier passes left behind, e.g. in a result memory."""
+
+    def run(self, begin: int, end: int) -> None:
+        """Work off items of a pass, by their place in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

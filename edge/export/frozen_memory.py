@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from edge.memory_state import MemoryState
-from edge.read_out import Slots
+from edge.learning.read_out import Slots
+from edge.learning.state import MemoryState
 from edge.sidecar import OutputSpec, Sidecar, StateSpec
 
 _PROBABILITIES = "probabilities"
@@ -68,7 +68,7 @@ def with_frozen_memory(model: Any, sidecar: Sidecar, state: MemoryState) -> tupl
 
 
 def _mixed(writer: _GraphWriter, state: MemoryState, answer: tuple[str, int], features: str) -> str:
-    """Do what `edge.read_out.mix` does with the network's probabilities and both memories."""
+    """Mix the network's probabilities with both memories, as `edge.learning.read_out.mix`."""
     network, known = answer
     classes = len(state.labels)
     weights = state.settings.weights
@@ -102,7 +102,7 @@ def _mixed(writer: _GraphWriter, state: MemoryState, answer: tuple[str, int], fe
 
 
 def _read_out(writer: _GraphWriter, state: MemoryState, slots: Slots, features: str) -> str:
-    """Do what `edge.read_out.read_out` does."""
+    """Do what `edge.learning.read_out.read_out` does."""
     classes, places, width = slots.keys.shape
     queries = writer.unit(writer.add("Add", features, slots.query), 1)
     similarity = writer.add("MatMul", queries, slots.keys.reshape(-1, width).T)

@@ -26,8 +26,8 @@ from edge.latency import (
     cpu_ratio,
     measure_latency,
 )
+from edge.learning.state import read_state
 from edge.loading import member_sha256
-from edge.memory_state import read_state
 from edge.preflight import Finding, has_errors, preflight
 from edge.samples import Samples
 from edge.shipped import resolve_model

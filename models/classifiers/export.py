@@ -14,7 +14,7 @@ from torch import nn
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
 from bicameral.statistics import share
-from edge.memory_state import read_state
+from edge.learning.state import read_state
 from edge.preprocessing import tensor_from_canonical
 from edge.probabilities import softmax
 from edge.session import OnnxSession

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from edge.classifier import FeatureClassifier
+from edge.learning.read_out import unit_rows
 from edge.loading import load_classifier
-from edge.read_out import unit_rows
 
 _BATCH = 500
 

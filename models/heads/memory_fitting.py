@@ -14,9 +14,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.dynamic_memory import DynamicMemory
-from edge.memory_state import MemoryState, ReadOutSettings, Remembered
-from edge.read_out import BETA, MixingWeights, Projection, Slots, mix, read_out, read_out_scores
+from edge.learning.dynamic_memory import DynamicMemory
+from edge.learning.read_out import (
+    BETA,
+    MixingWeights,
+    Projection,
+    Slots,
+    mix,
+    read_out,
+    read_out_scores,
+)
+from edge.learning.state import MemoryState, ReadOutSettings, Remembered
 from models.calibration import fit_temperature
 from models.heads.frozen_features import FrozenAnswers
 
@@ -115,7 +123,7 @@ def with_dynamic_weight(state: MemoryState, stream: FrozenAnswers) -> MemoryStat
 def replay(state: MemoryState, stream: FrozenAnswers) -> StreamAnswers:
     """Answer for a stream and fill the dynamic memory on the way.
 
-    The same as `edge.dual_memory.OnlineDualMemoryClassifier`, from features that were kept.
+    As `edge.learning.dual_memory.OnlineDualMemoryClassifier`, from features that were kept.
     """
     settings = state.settings
     static = read_out(stream.features, state.static_slots, beta=settings.beta, scale=settings.scale)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.read_out import BETA, Projection, Slots
+from edge.learning.read_out import BETA, Projection, Slots
 from models.heads.frozen_features import FrozenAnswers
 
 
@@ -73,7 +73,7 @@ def learn_projection(
 
 
 class _Shifts(nn.Module):
-    """The read-out of `edge.read_out` with shifts that can be trained."""
+    """The read-out of `edge.learning.read_out` with shifts that can be trained."""
 
     def __init__(self, slots: Slots, scale: float) -> None:
         super().__init__()

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.classifier import FeatureClassifier
-from edge.dual_memory import DualMemoryClassifier
-from edge.memory_state import MemoryState
-from edge.read_out import mix, read_out
+from edge.learning.dual_memory import DualMemoryClassifier
+from edge.learning.read_out import mix, read_out
+from edge.learning.state import MemoryState
 from edge.sidecar import StateSpec, TrainingData, TrainingRecord
 from models.calibration import expected_calibration_error
 from models.classifiers.export import claims_on_test, copy_classifier

@@ -58,7 +58,7 @@ class TimedSystem:
 
 
 class StreamWorkload:
-    """`edge.energy.workload.Workload`: a system that is shown a stream, one image at a time."""
+    """`edge.energy.windows.Workload`: a system that is shown a stream, one image at a time."""
 
     def __init__(self, system: TimedSystem, stream: Stream) -> None:
         self._system, self.name = system, system.name

@@ -13,9 +13,9 @@ import pytest
 
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession, SupportsLearning
-from edge.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
+from edge.learning.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
+from edge.learning.state import DYNAMIC_SLOTS, MAX_CLASSES, MAX_EXAMPLES, read_state
 from edge.loading import load_classifier, member_sha256
-from edge.memory_state import DYNAMIC_SLOTS, MAX_CLASSES, MAX_EXAMPLES, read_state
 from edge.sidecar import read_sidecar
 
 Writer = Callable[..., Path]

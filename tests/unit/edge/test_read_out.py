@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.memory_state import ReadOutSettings, Remembered
-from edge.read_out import (
+from edge.learning.read_out import (
     BETA,
     MixingWeights,
     Projection,
@@ -19,6 +18,7 @@ from edge.read_out import (
     read_out_scores,
     unit_rows,
 )
+from edge.learning.state import ReadOutSettings, Remembered
 
 RNG = np.random.default_rng(0)
 FEATURES = unit_rows(RNG.normal(size=(9, 4)))

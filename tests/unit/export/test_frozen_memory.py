@@ -11,13 +11,13 @@ import pytest
 
 from bicameral.errors import DataError
 from edge.classifier import OnnxClassifier
-from edge.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
 from edge.export.pipeline import ExportSettings, export_model
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.latency import LatencySettings
+from edge.learning.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
+from edge.learning.read_out import Projection
 from edge.loading import load_classifier
 from edge.preflight import has_errors, preflight
-from edge.read_out import Projection
 from edge.samples import Samples
 from edge.sidecar import read_sidecar
 from edge.targets import TargetName

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from edge.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
+from edge.learning.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
+from edge.learning.read_out import BETA, MixingWeights, read_out
 from edge.loading import load_classifier
-from edge.read_out import BETA, MixingWeights, read_out
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
 from models.classifiers.export import copy_classifier

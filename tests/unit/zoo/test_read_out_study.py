@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.dual_memory import DualMemoryClassifier
+from edge.learning.dual_memory import DualMemoryClassifier
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar

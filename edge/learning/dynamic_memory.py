@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.memory_state import DYNAMIC_SLOTS, MemoryState, Remembered
-from edge.read_out import Projection, Slots, entropy_nats, read_out, unit_rows
+from edge.learning.read_out import Projection, Slots, entropy_nats, read_out, unit_rows
+from edge.learning.state import DYNAMIC_SLOTS, MemoryState, Remembered
 
 
 class DynamicMemory:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from edge.read_out import BETA, MixingWeights, Projection, Slots
+from edge.learning.read_out import BETA, MixingWeights, Projection, Slots
 
 #: Images that a class may be learned from, in all.
 MAX_EXAMPLES = 256

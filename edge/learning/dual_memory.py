@@ -1,8 +1,8 @@
 """A network with two memories beside it, which learns classes from a handful of images.
 
 The static memory holds the features of examples; the dynamic memory those of images that were seen
-since and of which the answer was sure. `edge.read_out` tells how both are read. The network itself
-never changes, so learning costs one run of it per example.
+since and of which the answer was sure. `edge.learning.read_out` tells how both are read. The
+network itself never changes, so learning costs one run of it per example.
 
 Online filling makes answers depend on the order of the images, and lets whoever may ask the
 classifier mislead it. It is off unless the sidecar, or the caller, says otherwise.
@@ -25,9 +25,9 @@ from bicameral.files import write_bytes_atomic
 from bicameral.protocols import ModelInfo
 from bicameral.types import Prediction
 from edge.classifier import FeatureClassifier
-from edge.dynamic_memory import DynamicMemory
-from edge.memory_state import MemoryState
-from edge.read_out import MixingWeights, mix, read_out, unit_rows
+from edge.learning.dynamic_memory import DynamicMemory
+from edge.learning.read_out import MixingWeights, mix, read_out, unit_rows
+from edge.learning.state import MemoryState
 from edge.sidecar import (
     SUFFIX,
     Sidecar,
