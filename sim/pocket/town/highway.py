@@ -178,16 +178,23 @@ def _through_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownRe
             successor=ports.after.lane_out(beyond) if gore.is_exit else None,
         )
     )
+    return _carriageway(junction_id, recipe, gore.through, lanes, (ports.before, ports.after))
+
+
+def _carriageway(
+    junction_id: int, recipe: TownRecipe, path: Path, lanes: list[Lane], ends: tuple[Port, Port]
+) -> Road:
+    """Return one half of the highway within a gore, between two ports."""
     return Road(
         name="highway gore",
-        path=gore.through,
+        path=path,
         right=tuple(lanes),
         centre_marks=(DOUBLE_LINE,),
         speed_kmh=recipe.highway_speed_kmh,
         motorway=True,
         junction_id=junction_id,
-        predecessor=ports.before.link,
-        successor=ports.after.link,
+        predecessor=ends[0].link,
+        successor=ends[1].link,
     )
 
 
@@ -210,17 +217,8 @@ def _opposite_road(junction_id: int, gore: Gore, ports: GorePorts, recipe: TownR
     lanes = _driving_lanes(recipe, (EDGE_LINE,), ports.after, ports.before)
     beyond = recipe.highway_lanes + 1
     lanes.append(_shoulder(ports.after.lane_in(beyond), ports.before.lane_out(beyond)))
-    return Road(
-        name="highway gore",
-        path=gore.through.reversed(),
-        right=tuple(lanes),
-        centre_marks=(DOUBLE_LINE,),
-        speed_kmh=recipe.highway_speed_kmh,
-        motorway=True,
-        junction_id=junction_id,
-        predecessor=ports.after.link,
-        successor=ports.before.link,
-    )
+    path = gore.through.reversed()
+    return _carriageway(junction_id, recipe, path, lanes, (ports.after, ports.before))
 
 
 def _shoulder(predecessor: int, successor: int) -> Lane:

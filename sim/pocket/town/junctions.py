@@ -180,7 +180,7 @@ class JunctionBuilder:
                 if port.arm.has_sidewalk:
                     self._add_crosswalk(port)
         elif control == "stop":
-            self._add_stop_sign(self._ports[self._side_street()])
+            self._add_sign(self._ports[self._side_street()], STOP_SIGN, "Sign_Stop", 2.0, 2.2)
         self._document.add_junction(self._junction)
 
     def _connect(self, movement: Movement) -> int:
@@ -225,24 +225,28 @@ class JunctionBuilder:
         others = [a for a in self._arms if a is not source and a is not target]
         return all(_turn(source, other) > turn for other in others)
 
-    def _add_light(self, port: Port, connecting: Sequence[tuple[int, int]]) -> None:
+    def _add_sign(self, port: Port, kind: str, name: str, distance_m: float, z_m: float) -> str:
+        """Put a sign beside the lanes that lead into the junction; return its id."""
         arm = port.arm
         side_m = arm.lanes_in * arm.lane_width_m + arm.shoulder_m + 0.6
-        signal_id = self._document.add_sign(
+        return self._document.add_sign(
             port.road_id,
             Sign(
-                kind=CARLA_TRAFFIC_LIGHT,
-                name="Signal_3Light_Post01",
-                s_m=port.s_from_distance(0.5),
+                kind=kind,
+                name=name,
+                s_m=port.s_from_distance(distance_m),
                 t_m=side_m if port.at_start else -side_m,
-                z_m=5.0,
+                z_m=z_m,
                 forward=not port.at_start,
                 lanes=(port.lane_in(1), port.lane_in(arm.lanes_in)),
             ),
         )
+
+    def _add_light(self, port: Port, connecting: Sequence[tuple[int, int]]) -> None:
+        signal_id = self._add_sign(port, CARLA_TRAFFIC_LIGHT, "Signal_3Light_Post01", 0.5, 5.0)
         self._junction.light_ids.append(signal_id)
         for road_id, lanes in connecting:
-            self._document.refer_to_signal(road_id, signal_id, -arm.lane_width_m / 2.0, lanes)
+            self._document.refer_to_signal(road_id, signal_id, -port.arm.lane_width_m / 2.0, lanes)
 
     def _add_crosswalk(self, port: Port) -> None:
         arm = port.arm
@@ -259,22 +263,6 @@ class JunctionBuilder:
             return min(abs(_turn(arm, other)) for other in self._arms if other is not arm)
 
         return max(range(len(self._arms)), key=straightest)
-
-    def _add_stop_sign(self, port: Port) -> None:
-        arm = port.arm
-        side_m = arm.lanes_in * arm.lane_width_m + arm.shoulder_m + 0.6
-        self._document.add_sign(
-            port.road_id,
-            Sign(
-                kind=STOP_SIGN,
-                name="Sign_Stop",
-                s_m=port.s_from_distance(2.0),
-                t_m=side_m if port.at_start else -side_m,
-                z_m=2.2,
-                forward=not port.at_start,
-                lanes=(port.lane_in(1), port.lane_in(arm.lanes_in)),
-            ),
-        )
 
 
 def _kerb_lanes(source: Port, target: Port, length_m: float) -> list[Lane]:
