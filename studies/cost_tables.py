@@ -16,10 +16,14 @@ from bicameral.tables import (
     percent,
     row,
 )
+from models.measurement.streams import published_cost
+from studies.measurements import read_measurements
 from studies.study import DATA
 
+FOLDER = DATA / "fashion_mnist"
+
 #: What `bicameral measure` wrote beside its record.
-MEASURED = DATA / "fashion_mnist" / "measure.csv"
+MEASURED = FOLDER / "measure.csv"
 
 _CASCADE = "fashion_mnist_cascade"
 
@@ -78,6 +82,39 @@ def measure_table() -> str:
     return markdown_table(Table(title="", columns=heads, rows=rows))
 
 
+def streams_table() -> str:
+    """Return what pair and memories cost on the streams of exact repeats, beside the paper's."""
+    measured = read_measurements(FOLDER / "streams.csv")
+
+    def share(system: str, stream: str, quantity: str) -> str:
+        return percent(measured[system, stream, quantity].value, 1)
+
+    rows = []
+    for stream in dict.fromkeys(stream for _, stream, _ in measured if "%" in stream):
+        duplicates = float(stream.split(" ")[0]) / 100.0
+        papers = [
+            percent(published_cost(system, duplicates), 1) if "appended" in stream else "–"
+            for system in ("pair", "pair+memory")
+        ]
+        rows.append(
+            row(
+                stream,
+                share("pair", stream, "macs_ratio"),
+                share("pair", stream, "cpu_ratio"),
+                papers[0],
+                share("pair+memory", stream, "macs_ratio"),
+                share("pair+memory", stream, "cpu_ratio"),
+                share("pair+exact memory", stream, "cpu_ratio"),
+                papers[1],
+            )
+        )
+    heads = columns(
+        "repeats", "pair: MACs %", "CPU %", "paper's pair %", "pair + memory: MACs %", "CPU %",
+        "+ exact memory: CPU %", "paper's with memory %",
+    )  # fmt: skip
+    return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
+
+
 FIGURES: dict[str, Callable[[], str]] = {"cascade.cpu": cpu_share}
 
-TABLES: dict[str, Callable[[], str]] = {"measure": measure_table}
+TABLES: dict[str, Callable[[], str]] = {"measure": measure_table, "streams": streams_table}
