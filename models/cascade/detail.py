@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +9,13 @@ from bicameral.statistics import Estimate, Resampling
 from edge.probabilities import SCORES
 from models.calibration import reliability_bins
 from models.cascade.complementarity import oracle_accuracy, paper_complementarity
-from models.cascade.judging import Splits, System, calibration_errors, run_system
+from models.cascade.judging import Bench, System, calibration_errors, run_system
 from models.cascade.operating_points import (
     Answers,
-    OperatingPoint,
     PairAnswers,
     sweep_thresholds,
 )
+from models.cascade.plan import Plan
 from models.cascade.pool import CalibratedPool
 from models.cascade.results import (
     ChangedImage,
@@ -38,64 +36,43 @@ from models.cascade.risk_coverage import (
 _CURVE_POINTS = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is looked at.
-
-    Attributes:
-        choice: Name of the choice.
-        point: The chosen cascade.
-        uncalibrated: The same pair at the same usage of B, without temperature scaling.
-        reference: Architecture of the reference.
-        shipped_seed: Seed of the networks that ship.
-    """
-
-    choice: str
-    point: OperatingPoint
-    uncalibrated: OperatingPoint
-    reference: str
-    shipped_seed: int
-
-
-def detail_record(
-    subject: Subject, calibrated: Splits, raw: Splits, resampling: Resampling
-) -> DetailRecord:
-    """Look closely at a finished choice on the test images."""
-    point, labels = subject.point, calibrated.test.labels
+def detail_record(bench: Bench) -> DetailRecord:
+    """Look closely at the finished choice on the test images."""
+    plan, calibrated = bench.plan, bench.calibrated
+    point, labels = plan.point, calibrated.test.labels
     correct_a, correct_b = (
         calibrated.test.network(name).correct(labels, point.seeds) for name in (point.a, point.b)
     )
     return DetailRecord(
-        choice=subject.choice,
-        shipped_seed=subject.shipped_seed,
-        parts=_parts(subject, calibrated, raw, resampling),
-        changes=_changes(subject, calibrated.test),
+        choice=plan.chosen,
+        shipped_seed=plan.selection_seeds[0],
+        parts=_parts(bench),
+        changes=_changes(plan, calibrated.test),
         complementarity_test=spread(
             point.seeds, list(map(paper_complementarity, correct_a, correct_b))
         ),
         oracle_accuracy_test=spread(point.seeds, list(map(oracle_accuracy, correct_a, correct_b))),
-        accuracy_over_usage_validation=_accuracy_over_usage(subject, calibrated.validation),
-        accuracy_over_usage_test=_accuracy_over_usage(subject, calibrated.test),
+        accuracy_over_usage_validation=_accuracy_over_usage(plan, calibrated.validation),
+        accuracy_over_usage_test=_accuracy_over_usage(plan, calibrated.test),
     )
 
 
-def _parts(
-    subject: Subject, calibrated: Splits, raw: Splits, resampling: Resampling
-) -> tuple[PartRecord, ...]:
-    point, labels = subject.point, calibrated.test.labels
+def _parts(bench: Bench) -> tuple[PartRecord, ...]:
+    plan, test = bench.plan, bench.calibrated.test
+    point, labels, seed = plan.point, test.labels, plan.selection_seeds[0]
     systems: dict[PartName, tuple[System, System]] = {
-        "cascade": (point, subject.uncalibrated),
+        "cascade": (point, plan.uncalibrated),
         "a": (point.a, point.a),
         "b": (point.b, point.b),
-        "reference": (subject.reference, subject.reference),
+        "reference": (plan.reference, plan.reference),
     }
-    answers = {name: run_system(calibrated.test, after) for name, (after, _) in systems.items()}
-    areas = _areas(answers, calibrated.test, resampling)
+    answers = {name: run_system(test, after) for name, (after, _) in systems.items()}
+    areas = _areas(answers, test, bench.resampling)
     records = []
     for name, (_, before) in systems.items():
         area, difference = areas[name]
-        uncalibrated = run_system(raw.test, before)
-        shipped = _of_seed(answers[name], subject.shipped_seed)
+        uncalibrated = run_system(bench.raw.test, before)
+        shipped = _of_seed(answers[name], seed)
         coverage, risk = risk_coverage_curve(
             shipped.max(axis=1), shipped.argmax(axis=1) == labels, _CURVE_POINTS
         )
@@ -109,9 +86,7 @@ def _parts(
                 ece_after=calibration_errors(
                     answers[name].probabilities, labels, answers[name].seeds
                 ),
-                reliability_before=_reliability(
-                    _of_seed(uncalibrated, subject.shipped_seed), labels
-                ),
+                reliability_before=_reliability(_of_seed(uncalibrated, seed), labels),
                 reliability_after=_reliability(shipped, labels),
                 aurc=area,
                 aurc_cascade_minus_this=difference,
@@ -145,15 +120,15 @@ def _areas(
     return result
 
 
-def _changes(subject: Subject, pool: CalibratedPool) -> ChangeRecord:
+def _changes(plan: Plan, pool: CalibratedPool) -> ChangeRecord:
     """Compare the cascade's answers with A's."""
-    point, labels = subject.point, pool.labels
+    point, labels, seed = plan.point, pool.labels, plan.selection_seeds[0]
     answers = run_system(pool, point)
     right = answers.correct(labels, point.seeds)
     right_a = pool.network(point.a).correct(labels, point.seeds)
     rescued, broken = right & ~right_a, right_a & ~right
-    row = point.seeds.index(subject.shipped_seed)
-    a, b = (pool.network(name).of_seed(subject.shipped_seed) for name in (point.a, point.b))
+    row = point.seeds.index(seed)
+    a, b = (pool.network(name).of_seed(seed) for name in (point.a, point.b))
     scores = SCORES[point.score](a)
 
     def images(changed: NDArray[np.bool_]) -> tuple[ChangedImage, ...]:
@@ -178,9 +153,9 @@ def _changes(subject: Subject, pool: CalibratedPool) -> ChangeRecord:
     )
 
 
-def _accuracy_over_usage(subject: Subject, pool: CalibratedPool) -> CurveRecord:
-    point = subject.point
-    a, b = (pool.network(name).of_seed(subject.shipped_seed) for name in (point.a, point.b))
+def _accuracy_over_usage(plan: Plan, pool: CalibratedPool) -> CurveRecord:
+    point = plan.point
+    a, b = (pool.network(name).of_seed(plan.selection_seeds[0]) for name in (point.a, point.b))
     sweep = sweep_thresholds(
         PairAnswers(a=a, b=b, labels=pool.labels, score=point.score, combination=point.combination)
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bicameral.tables import points_cell
 from models.cascade.complementarity import complementarity
-from models.cascade.detail import Subject, detail_record
+from models.cascade.detail import detail_record
 from models.cascade.judging import (
     Bench,
     Splits,
@@ -71,13 +71,6 @@ def evaluate_cascade(pool: PoolLogits, settings: EvaluationSettings) -> CascadeE
 
 def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) -> CascadeEvaluation:
     plan, calibrated = bench.plan, bench.calibrated
-    subject = Subject(
-        choice=plan.chosen,
-        point=plan.point,
-        uncalibrated=plan.uncalibrated,
-        reference=plan.reference,
-        shipped_seed=plan.selection_seeds[0],
-    )
     choices = tuple(choice_record(choice, bench) for choice in plan.choices)
     return CascadeEvaluation(
         dataset=pool.dataset,
@@ -97,7 +90,7 @@ def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) ->
         big_little_front=tuple(system_record(calibrated, point) for point in plan.big_little_front),
         single_front=tuple(system_record(calibrated, name) for name in plan.single_front),
         choices=choices,
-        detail=detail_record(subject, calibrated, bench.raw, settings.resampling),
+        detail=detail_record(bench),
         notes=(*_notes(plan, choices), *_zoo_notes(plan, choices)),
     )
 

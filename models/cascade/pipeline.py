@@ -124,7 +124,7 @@ def train_cascade(
 
 
 def _memory(key: MemoryKey, training: LabelledImages) -> CascadeMemory:
-    tolerance = 0.0 if key == "exact" else choose_tolerance(training).tolerance_mae_u8
+    tolerance = 0.0 if key == "exact" else choose_tolerance(training)
     return CascadeMemory(
         key=key,
         tolerance_mae_u8=tolerance,

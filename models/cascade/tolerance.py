@@ -7,8 +7,6 @@ different classes first come together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,55 +14,27 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from models.data.dataset import LabelledImages
 
+#: The tolerance is a multiple of this, grey levels.
+_STEP_MAE_U8 = 0.5
+
+#: Neighbours farther than this are not looked for, grey levels.
+_RADIUS_MAE_U8 = 8.0
+
+#: The tolerance is at most this share of the smallest distance between images of different classes,
+#: because images that are not in the training set can be nearer.
+_SAFETY = 0.8
+
 #: Images whose distances are computed at once.
 _BLOCK = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToleranceSettings:
-    """How to choose.
-
-    Attributes:
-        step_mae_u8: The tolerance is a multiple of this, grey levels.
-        radius_mae_u8: Neighbours farther than this are not looked for.
-        safety: The tolerance is at most this share of the smallest distance between images of
-            different classes, because images that are not in the training set can be nearer.
-    """
-
-    step_mae_u8: float = 0.5
-    radius_mae_u8: float = 8.0
-    safety: float = 0.8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToleranceChoice:
-    """What was chosen, and from what.
-
-    Attributes:
-        tolerance_mae_u8: Mean absolute difference in grey levels within which a memory may answer.
-        nearest_mae_u8: Smallest distance between two images of different classes; None if there is
-            none within the radius.
-        n: Distinct images that were compared with each other.
-        within: For each multiple of the step up to the radius: how many images have one of another
-            class within it.
-    """
-
-    tolerance_mae_u8: float
-    nearest_mae_u8: float | None
-    n: int
-    within: tuple[tuple[float, int], ...]
-
-
-def choose_tolerance(
-    training: LabelledImages, settings: ToleranceSettings = ToleranceSettings()
-) -> ToleranceChoice:
-    """Choose the tolerance of a verified memory.
+def choose_tolerance(training: LabelledImages) -> float:
+    """Return the tolerance of a verified memory, a mean absolute difference in grey levels.
 
     Images that are equal count once: a network gives them the same answer, whatever their labels.
 
     Args:
         training: Training images, never those on which the memory is judged.
-        settings: How to choose.
 
     Raises:
         DataError: If there are fewer than two classes.
@@ -74,20 +44,8 @@ def choose_tolerance(
             f"the {len(training)} training images have fewer than two classes, so no tolerance "
             "between classes can be measured"
         )
-    distinct = _distinct(training)
-    distances = nearest_of_another_class(distinct, settings.radius_mae_u8)
-    nearest = float(distances.min())
-    found = np.isfinite(nearest)
-    limit = settings.safety * (nearest if found else settings.radius_mae_u8)
-    steps = np.arange(1, int(settings.radius_mae_u8 / settings.step_mae_u8) + 1)
-    return ToleranceChoice(
-        tolerance_mae_u8=float(limit // settings.step_mae_u8 * settings.step_mae_u8),
-        nearest_mae_u8=nearest if found else None,
-        n=len(distinct),
-        within=tuple(
-            (float(step), int((distances <= step).sum())) for step in steps * settings.step_mae_u8
-        ),
-    )
+    nearest = float(nearest_of_another_class(_distinct(training), _RADIUS_MAE_U8).min())
+    return float(_SAFETY * min(nearest, _RADIUS_MAE_U8) // _STEP_MAE_U8 * _STEP_MAE_U8)
 
 
 def nearest_of_another_class(images: LabelledImages, radius_mae_u8: float) -> NDArray[np.float64]:

@@ -22,13 +22,7 @@ from bicameral.statistics import Resampling
 from bicameral.tables import percent, points
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
-from models.cascade.report import (
-    MAX_SIDE,
-    MAX_THUMBNAILS,
-    cascade_page,
-    gallery,
-    write_report,
-)
+from models.cascade.report import cascade_page, write_report
 from models.cascade.report_tables import (
     choice_table,
     comparison_table,
@@ -37,6 +31,7 @@ from models.cascade.report_tables import (
 )
 from models.cascade.results import CascadeEvaluation
 from models.cascade.selection import MaxCost
+from models.cascade.thumbnails import MAX_SIDE, MAX_THUMBNAILS, gallery
 from models.classifiers.logits import PoolLogits
 from models.data.dataset import LabelledImages
 from models.host import Provenance

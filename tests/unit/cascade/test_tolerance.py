@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from models.cascade.tolerance import (
-    ToleranceSettings,
-    choose_tolerance,
-    nearest_of_another_class,
-)
+from models.cascade.tolerance import choose_tolerance, nearest_of_another_class
 from models.data.dataset import LabelledImages
 
 pytestmark = pytest.mark.unit
@@ -45,25 +41,15 @@ def test_distances_are_those_of_comparing_all_pairs(channels: int) -> None:
 
 
 def test_the_tolerance_stays_below_the_nearest_image_of_another_class() -> None:
-    choice = choose_tolerance(_greys([10, 11, 16, 60], [0, 0, 1, 1]))
-    assert choice.nearest_mae_u8 == 5.0
-    assert choice.tolerance_mae_u8 == 4.0
-    assert dict(choice.within)[4.5] == 0
-    assert dict(choice.within)[5.0] == 2
-    assert dict(choice.within)[6.0] == 3
+    assert choose_tolerance(_greys([10, 11, 16, 60], [0, 0, 1, 1])) == 4.0
 
 
-def test_classes_farther_apart_than_the_radius_give_the_radius() -> None:
-    choice = choose_tolerance(
-        _greys([0, 100], [0, 1]), ToleranceSettings(radius_mae_u8=6.0, safety=0.5)
-    )
-    assert choice.nearest_mae_u8 is None
-    assert choice.tolerance_mae_u8 == 3.0
+def test_classes_farther_apart_than_the_radius_give_its_share() -> None:
+    assert choose_tolerance(_greys([0, 100], [0, 1])) == 6.0
 
 
 def test_equal_images_with_different_labels_do_not_count() -> None:
-    choice = choose_tolerance(_greys([50, 50, 57], [0, 1, 1]))
-    assert (choice.n, choice.nearest_mae_u8) == (2, 7.0)
+    assert choose_tolerance(_greys([50, 50, 57], [0, 1, 1])) == 5.5
 
 
 def test_one_class_has_no_tolerance() -> None:

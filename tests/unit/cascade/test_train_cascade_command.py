@@ -86,7 +86,8 @@ def test_an_early_exit_is_made_from_a_classifier_with_stages(
     export = ExportSettings(
         output=tmp_path, name="noise", architecture="noprop", seed=0, command="test", limits="tests"
     )
-    model = export_classifier(network, dataset, export).model
+    export_classifier(network, dataset, export)
+    model = tmp_path / "noise.onnx"
     words = ["train", "cascade", str(source), "--output", str(tmp_path / "out")]
     assert app([*words, "--from-stages", str(model), "--max-loss", "0.5"]) == 0
     results = read_early_exit(tmp_path / "out" / EARLY_EXIT_NAME)
