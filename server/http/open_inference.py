@@ -15,8 +15,7 @@ from starlette.responses import Response
 from server.errors import RequestError, shown
 from server.http.endpoint import ANY_METHOD, Endpoint
 from server.http.exchange import Request, json_answer
-from server.metrics import ModelTotals
-from server.open_inference.metadata import (
+from server.http.metadata import (
     EXTENSIONS,
     model_configuration,
     model_metadata,
@@ -24,12 +23,13 @@ from server.open_inference.metadata import (
     repository_index,
     server_metadata,
 )
+from server.metrics import ModelTotals
+from server.open_inference.datatypes import Tensor
 from server.open_inference.raw_request import decode_raw_request
 from server.open_inference.request import InferRequest, RequestedOutput, decode_infer_request
 from server.open_inference.response import InferResponse, OutputTensor, encode_infer_response
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelVersion, ServedModel
-from server.serving.tensors import Tensor
 
 #: Extensions of the protocol that have endpoints here only to say that they are not offered.
 _NOT_OFFERED: Final = {

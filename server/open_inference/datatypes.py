@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from server.errors import RequestError, shown
 
+#: A tensor of a request or an answer; a list holds the elements of a BYTES tensor, row by row.
+Tensor = NDArray[Any] | list[bytes]
+
 #: Each element of a BYTES tensor is preceded by its length.
 _LENGTH: Final = struct.Struct("<I")
 
@@ -36,6 +39,15 @@ class Datatype:
     name: str
     dtype: np.dtype[Any]
     json_code: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class V2Spec:
+    """Name, datatype (a name of the Open Inference Protocol) and shape; -1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
 
 
 #: By name; BYTES is the only other datatype.

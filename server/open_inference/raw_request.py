@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 from server.errors import RequestError
-from server.open_inference.datatypes import DATATYPES, array_from_bytes
+from server.open_inference.datatypes import DATATYPES, V2Spec, array_from_bytes
 from server.open_inference.request import InferRequest, InputTensor
-from server.serving.tensors import V2Spec
 
 
 def decode_raw_request(body: bytes, inputs: Sequence[V2Spec]) -> InferRequest:

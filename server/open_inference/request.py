@@ -20,12 +20,12 @@ from server.errors import RequestError, shown, unfit
 from server.open_inference.datatypes import (
     DATATYPE_NAMES,
     DATATYPES,
+    Tensor,
     array_from_bytes,
     array_from_json,
     bytes_elements,
     bytes_from_json,
 )
-from server.serving.tensors import Tensor
 
 T = TypeVar("T")
 

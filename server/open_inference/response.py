@@ -11,8 +11,7 @@ import orjson
 
 from server.errors import RequestError, shown
 from server.open_inference.classification import top_classes
-from server.open_inference.datatypes import bytes_from_elements, datatype_of
-from server.serving.tensors import Tensor
+from server.open_inference.datatypes import Tensor, bytes_from_elements, datatype_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,10 @@ from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
 from edge.sidecar import CascadeMemory, Sidecar
+from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 from server.serving.session_model import SessionModel
-from server.serving.tensors import Tensor, V2Spec
 
 T = TypeVar("T")
 

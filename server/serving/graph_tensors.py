@@ -15,19 +15,11 @@ from bicameral.protocols import Session
 from edge.preprocessing import tensor_from_canonical
 from edge.session import open_model
 from edge.sidecar import Sidecar, read_sidecar
-from server.open_inference.datatypes import DATATYPES
+from server.open_inference.datatypes import DATATYPES, Tensor, V2Spec
 from server.serving.computation import Computation
 from server.serving.picture_input import PictureTarget
 from server.serving.served_model import ModelVersion, RequestContext, ServedModel, ServingParts
-from server.serving.tensors import (
-    TENSOR_STACKING,
-    Feeds,
-    InputCheck,
-    Tensor,
-    V2Spec,
-    canonical_spec,
-    v2_specs,
-)
+from server.serving.tensors import TENSOR_STACKING, Feeds, InputCheck, canonical_spec, v2_specs
 
 
 class GraphTensorModel(ServedModel):

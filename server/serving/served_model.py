@@ -17,10 +17,11 @@ from edge.memory.redis_memory import RedisServer
 from edge.sidecar import Sidecar
 from server.errors import RequestError
 from server.limits import BatchLimits, RequestLimits, ServerSettings
+from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.batching import MicroBatcher
 from server.serving.computation import BatchRecord, Computation, RunCost, measure_run_cost
 from server.serving.picture_input import PictureDecoder, PictureTarget
-from server.serving.tensors import InputCheck, Tensor, V2Spec
+from server.serving.tensors import InputCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

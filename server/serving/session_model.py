@@ -10,6 +10,7 @@ from bicameral.protocols import ClassifierSession, SupportsLearning
 from bicameral.types import Prediction
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, read_sidecar
+from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.computation import Computation
 from server.serving.lessons import Lesson, taught
 from server.serving.picture_input import PictureTarget
@@ -19,7 +20,7 @@ from server.serving.served_model import (
     ServedClassifier,
     ServingParts,
 )
-from server.serving.tensors import IMAGE_STACKING, Tensor, V2Spec, canonical_spec
+from server.serving.tensors import IMAGE_STACKING, canonical_spec
 
 #: The only input: canonical images, or encoded pictures.
 _INPUT = "image"

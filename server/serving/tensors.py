@@ -14,22 +14,10 @@ from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat, TensorSpec
 from bicameral.types import Prediction
 from server.errors import RequestError
-from server.open_inference.datatypes import DATATYPES, datatype_of
+from server.open_inference.datatypes import DATATYPES, Tensor, V2Spec, datatype_of
 from server.serving.computation import Stacking
 
-#: A tensor of a request or an answer; a list holds the elements of a BYTES tensor, row by row.
-Tensor = NDArray[Any] | list[bytes]
-
 Feeds = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class V2Spec:
-    """Name, datatype (a name of the Open Inference Protocol) and shape; -1 stands for any size."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
 
 
 def v2_specs(specs: Sequence[TensorSpec]) -> tuple[V2Spec, ...]:

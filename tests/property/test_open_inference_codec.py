@@ -22,13 +22,13 @@ from server.http.compression import inflate
 from server.open_inference.datatypes import (
     DATATYPE_NAMES,
     DATATYPES,
+    V2Spec,
     bytes_elements,
     bytes_from_elements,
 )
 from server.open_inference.raw_request import decode_raw_request
 from server.open_inference.request import InferRequest, decode_infer_request
 from server.open_inference.response import InferResponse, OutputTensor, encode_infer_response
-from server.serving.tensors import V2Spec
 
 T = TypeVar("T")
 

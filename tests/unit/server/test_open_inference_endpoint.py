@@ -28,6 +28,7 @@ from server.http.open_inference import OpenInference
 from server.http.stack import HttpStack, StackParts
 from server.limits import RequestLimits, ServerSettings
 from server.metrics import Metrics, outcome_of
+from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.loaded_models import LoadedModel, LoadedModels
 from server.serving.repository import ModelRepository
 from server.serving.served_model import (
@@ -38,7 +39,6 @@ from server.serving.served_model import (
     ServedModel,
     ServingParts,
 )
-from server.serving.tensors import Tensor, V2Spec
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from server.errors import RequestError
-from server.open_inference.datatypes import DATATYPES, bytes_from_elements
+from server.open_inference.datatypes import DATATYPES, V2Spec, bytes_from_elements
 from server.open_inference.raw_request import decode_raw_request
 from server.open_inference.request import (
     MAX_AXES,
@@ -21,7 +21,6 @@ from server.open_inference.request import (
     RequestedOutput,
     decode_infer_request,
 )
-from server.serving.tensors import V2Spec
 
 IN_JSON = [name for name, datatype in DATATYPES.items() if datatype.json_code is not None]
 

@@ -15,6 +15,7 @@ from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
 from server.errors import RequestError
+from server.open_inference.datatypes import V2Spec
 from server.serving.cascade_model import CascadeModel
 from server.serving.served_model import (
     ModelVersion,
@@ -23,7 +24,6 @@ from server.serving.served_model import (
     ServedModel,
     ServingParts,
 )
-from server.serving.tensors import V2Spec
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]

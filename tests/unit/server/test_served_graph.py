@@ -19,6 +19,7 @@ from bicameral.types import Prediction
 from edge.loading import load_classifier
 from edge.preprocessing import tensor_from_canonical
 from server.errors import RequestError
+from server.open_inference.datatypes import V2Spec
 from server.serving.graph_model import GraphModel
 from server.serving.served_model import (
     ModelVersion,
@@ -27,7 +28,7 @@ from server.serving.served_model import (
     ServedModel,
     ServingParts,
 )
-from server.serving.tensors import IMAGE_STACKING, TENSOR_STACKING, V2Spec, v2_specs
+from server.serving.tensors import IMAGE_STACKING, TENSOR_STACKING, v2_specs
 
 Writer = Callable[..., Path]
 PartsMaker = Callable[..., ServingParts]

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import bicameral
 from server.metrics import ModelTotals
+from server.open_inference.datatypes import V2Spec
 from server.serving.model_slot import IndexEntry
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
-from server.serving.tensors import V2Spec
 
 EXTENSIONS: Final = (
     "binary_tensor_data",
