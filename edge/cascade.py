@@ -60,22 +60,6 @@ class CascadePolicy:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeDescription:
-    """What a cascade says about itself.
-
-    Attributes:
-        name: Name of the model.
-        version: Version of its weights.
-        macs: Expected multiply-accumulates for one image, macs of A + share of B * macs of B, on
-            the data that the policy was chosen on; None: unknown.
-    """
-
-    name: str
-    version: str
-    macs: int | None
-
-
 class GatedClassifier(ABC):
     """What all share that spend more on an image only if a score is below a threshold.
 
@@ -88,7 +72,6 @@ class GatedClassifier(ABC):
         members: Sequence[ClassifierSession],
         policy: CascadePolicy,
         memory: ResultMemory | None,
-        description: CascadeDescription | None,
     ) -> None:
         """Put a gate, and perhaps a memory, around classifiers of one task.
 
@@ -96,21 +79,15 @@ class GatedClassifier(ABC):
             members: What is computed with, the one that every image sees first.
             policy: The gate.
             memory: Looked up before the first member, or None.
-            description: Name, version and cost; by default the members' names and versions, and
-                an unknown cost.
         """
         self._members, self._policy, self._memory = tuple(members), policy, memory
         infos = [member.info for member in members]
-        named = description or CascadeDescription(
+        # Whoever loads a sidecar knows better what the whole is called and costs.
+        self.info = replace(
+            infos[0],
             name="+".join(one.name for one in infos),
             version="+".join(one.version for one in infos),
             macs=None,
-        )
-        self.info = replace(
-            infos[0],
-            name=named.name,
-            version=named.version,
-            macs=named.macs,
             fingerprint=_fingerprint(infos, policy),
         )
         image = self.info.image
@@ -205,7 +182,6 @@ class CascadeClassifier(GatedClassifier):
         policy: CascadePolicy,
         *,
         memory: ResultMemory | None = None,
-        description: CascadeDescription | None = None,
     ) -> None:
         """Join two classifiers.
 
@@ -214,14 +190,12 @@ class CascadeClassifier(GatedClassifier):
             b: Asked where A is not sure.
             policy: When, and how both answers become one.
             memory: Looked up before A, or None.
-            description: Name, version and cost; by default the members' names and versions, and
-                an unknown cost.
 
         Raises:
             DataError: If the members differ in labels or in the canonical image.
         """
         _require_same_task(a.info, b.info)
-        super().__init__((a, b), policy, memory, description)
+        super().__init__((a, b), policy, memory)
         self._a, self._b = a, b
 
     @property

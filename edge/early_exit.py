@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bicameral.protocols import ResultMemory
 from bicameral.types import Prediction, Trace
-from edge.cascade import CascadeDescription, CascadePolicy, GatedClassifier
+from edge.cascade import CascadePolicy, GatedClassifier
 from edge.stages import StagedClassifier
 
 
@@ -31,7 +31,6 @@ class EarlyExitClassifier(GatedClassifier):
         policy: CascadePolicy,
         *,
         memory: ResultMemory | None = None,
-        description: CascadeDescription | None = None,
     ) -> None:
         """Put the gate between the stages of a classifier.
 
@@ -39,10 +38,8 @@ class EarlyExitClassifier(GatedClassifier):
             staged: Computes the stages.
             policy: When the next stage runs, and what becomes of its answer.
             memory: Looked up before the first stage, or None.
-            description: Name, version and cost; by default the classifier's name and version, and
-                an unknown cost.
         """
-        super().__init__((staged,), policy, memory, description)
+        super().__init__((staged,), policy, memory)
         self._staged = staged
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,6 @@ from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from edge.cascade import (
     CascadeClassifier,
-    CascadeDescription,
     CascadePolicy,
     GatedClassifier,
     same_canonical_image,
@@ -151,7 +151,10 @@ def _load_cascade(
         [_load_member(path, member, run_on) for member in spec.members],
         CascadePolicy(score=spec.score, threshold=spec.threshold, combine=spec.combine),
         None if isinstance(memory, str) else memory,
-        CascadeDescription(name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs),
+        sidecar.name,
+    )
+    cascade.info = replace(
+        cascade.info, name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs
     )
     found = cascade.info
     if sidecar.labels != found.labels or not same_canonical_image(sidecar.input.image, found.image):
@@ -167,20 +170,20 @@ def _join(
     members: Sequence[ClassifierSession],
     policy: CascadePolicy,
     memory: ResultMemory | None,
-    description: CascadeDescription,
+    name: str,
 ) -> GatedClassifier:
     """Put the gate between two members, or between the stages of a single one."""
     if len(members) > 1:
         a, b = members
-        return CascadeClassifier(a, b, policy, memory=memory, description=description)
+        return CascadeClassifier(a, b, policy, memory=memory)
     staged = members[0]
     if not isinstance(staged, StagedClassifier):
         raise DataError(
-            f"the cascade {description.name!r} has no second member, so its first, "
+            f"the cascade {name!r} has no second member, so its first, "
             f"{staged.info.name!r}, must be a classifier with stages, and it has none; name a "
             "member b"
         )
-    return EarlyExitClassifier(staged, policy, memory=memory, description=description)
+    return EarlyExitClassifier(staged, policy, memory=memory)
 
 
 def _load_member(cascade: Path, member: CascadeMember, run_on: RunOptions) -> ClassifierSession:

@@ -12,7 +12,7 @@ import pytest
 from bicameral.errors import ConfigError, DataError, UserError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.types import MemoryCounters, Prediction
-from edge.cascade import CascadeClassifier, CascadeDescription, CascadePolicy
+from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.classifier import OnnxClassifier
 from edge.combination import COMBINATIONS, combine
 from edge.loading import load_classifier
@@ -255,10 +255,9 @@ def test_the_fingerprint_covers_members_order_and_policy(a, b) -> None:
     prints.add(CascadeClassifier(b, a, HALF).info.fingerprint)
     prints.add(CascadeClassifier(a, a, HALF).info.fingerprint)
     assert len(prints) == 6
-    described = CascadeDescription(name="x", version="3", macs=7)
-    renamed = CascadeClassifier(a, b, HALF, memory=Notebook(), description=described)
-    assert renamed.info.fingerprint in prints, "neither the name nor the memory decides an answer"
-    assert (renamed.info.name, renamed.info.version, renamed.info.macs) == ("x", "3", 7)
+    remembering = CascadeClassifier(a, b, HALF, memory=Notebook())
+    assert remembering.info.fingerprint in prints, "the memory decides no answer"
+    assert (remembering.info.name, remembering.info.version) == ("a+b", "1+1")
 
 
 def test_it_prepares_warms_up_and_closes_through_its_members(a, b, pictures) -> None:
