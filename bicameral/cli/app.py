@@ -1,6 +1,5 @@
 """The `bicameral` command.
 
-Commands are registered by import path, so that ``bicameral --help`` imports none of them.
 Settings come from a flag, else from ``BICAMERAL_*`` in the environment, else from
 ``bicameral.toml`` in this folder or one above, else from the default in the code.
 """
@@ -11,7 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group
 from cyclopts.config import Env, Toml
 
 from bicameral import __version__
@@ -20,77 +19,82 @@ from bicameral.errors import BicameralError
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 
-app = App(
-    name="bicameral",
-    help="Agents and classifiers that know when they are unsure, and a simulator to drive in.",
-    version=__version__,
-    # The first source wins: the environment goes before the file.
-    config=[Env("BICAMERAL_"), Toml("bicameral.toml", search_parents=True, must_exist=False)],
-    exit_on_error=False,
-    print_error=True,
-    suppress_keyboard_interrupt=False,  # `main` says how to go on
-    # A command's return value is the exit code.
-    result_action="return_value",
-)
-app.command("bicameral.cli.simulate:simulate", name="simulate", help="Run the pocket simulator.")
-app.command(
-    "bicameral.cli.evaluate:evaluate", name="evaluate", help="Drive routes and write a report."
-)
-app.command("bicameral.cli.collect:collect", name="collect", help="Record training data.")
-app.command("bicameral.cli.classify:classify", name="classify", help="Classify pictures.")
-app.command("bicameral.cli.zoo:zoo", name="zoo", help="Show classifiers and what each is good for.")
-app.command("bicameral.cli.serve:serve", name="serve", help="Answer requests over HTTP.")
-app.command(
-    "bicameral.cli.export:export",
-    name="export",
-    help="Write a model's files for a device, check them, or pack them with what runs them.",
-)
-app.command("bicameral.cli.compare:compare", name="compare", help="Compare two models' answers.")
+#: Groups of `bicameral --help`, each with its commands: name, where it is, what it does. A name of
+#: two words is a command under the first.
+COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "Drive": (
+        ("simulate", "simulate:simulate", "Run the pocket simulator."),
+        ("evaluate", "evaluate:evaluate", "Drive routes and write a report."),
+        ("collect", "collect:collect", "Record training data."),
+    ),
+    "Train": (
+        ("train driver", "train:train_driver", "Train a dual-head driver."),
+        ("train classifier", "train:train_classifier", "Train one classifier by name."),
+        (
+            "train cascade",
+            "train_cascade:train_cascade",
+            "Train small classifiers and join the best pair.",
+        ),
+    ),
+    "Judge": (
+        ("assess", "assess:assess", "Score a model on recorded data."),
+        ("compare", "compare:compare", "Compare two models' answers."),
+        ("classify", "classify:classify", "Classify pictures."),
+        ("measure", "measure:measure", "Measure energy and cost of classifiers on streams."),
+        ("zoo", "zoo:zoo", "Show classifiers and what each is good for."),
+    ),
+    "Deploy": (
+        ("serve", "serve:serve", "Answer requests over HTTP."),
+        ("keys new", "keys:new_key", "Make a key for who may use a server."),
+        ("export", "export:export", "Write, check or pack a model's files for a device."),
+    ),
+    "Machine": (
+        ("doctor", "doctor:doctor", "Check this machine."),
+        ("bench sim", "bench_simulator:bench_simulator", "A tick of the simulator."),
+        ("bench serve", "bench_server:bench_server", "Requests to the server."),
+        ("bench models", "bench_models:bench_models", "Latency of models."),
+    ),
+}
 
-keys = App(name="keys", help="Keys for those who may use a server.")
-keys.command("bicameral.cli.keys:new_key", name="new", help="Make a key.")
-app.command(keys)
+#: What the commands of two words have in common.
+_FAMILIES = {
+    "train": "Train a network (needs the extra 'train').",
+    "keys": "Keys for who may use a server.",
+    "bench": "Measure what something costs on this machine.",
+}
 
-app.command("bicameral.cli.doctor:doctor", name="doctor", help="Check this machine.")
 
-app.command(
-    "bicameral.cli.measure:measure",
-    name="measure",
-    help="Measure energy and cost of classifiers on streams of images.",
-)
+def _build() -> App:
+    """Register the commands by import path, so that ``bicameral --help`` imports none of them."""
+    built = App(
+        name="bicameral",
+        help="Agents and classifiers that know when they are unsure, and a simulator to drive in.",
+        version=__version__,
+        # The first source wins: the environment goes before the file.
+        config=[Env("BICAMERAL_"), Toml("bicameral.toml", search_parents=True, must_exist=False)],
+        exit_on_error=False,
+        print_error=True,
+        suppress_keyboard_interrupt=False,  # `main` says how to go on
+        # A command's return value is the exit code.
+        result_action="return_value",
+    )
+    for order, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=order)
+        families: dict[str, App] = {}
+        for name, place, summary in commands:
+            family, _, rest = name.rpartition(" ")
+            path = f"bicameral.cli.{place}"
+            if not family:
+                built.command(path, name=rest, help=summary, group=group)
+                continue
+            if family not in families:
+                families[family] = App(name=family, help=_FAMILIES[family], group=group)
+                built.command(families[family])
+            families[family].command(path, name=rest, help=summary)
+    return built
 
-train = App(name="train", help="Train a network (needs the extra 'train').")
-train.command("bicameral.cli.train:train_caril", name="caril", help="Train a dual-head driver.")
-train.command(
-    "bicameral.cli.train_cascade:train_cascade",
-    name="cascade",
-    help="Train small classifiers and join the best pair.",
-)
-train.command(
-    "bicameral.cli.train:train_classifier",
-    name="classifier",
-    help="Train one classifier by name.",
-)
-app.command(train)
 
-assess = App(name="assess", help="Score a trained network on recorded data, without driving.")
-assess.command("bicameral.cli.assess:assess_caril", name="caril", help="Score a dual-head driver.")
-assess.command(
-    "bicameral.cli.assess_cascade:assess_cascade",
-    name="cascade",
-    help="Compare a cascade with its networks and a large one.",
-)
-app.command(assess)
-
-bench = App(name="bench", help="Measure what something costs on this machine.")
-bench.command(
-    "bicameral.cli.bench_simulator:bench_simulator", name="sim", help="A tick of the simulator."
-)
-bench.command(
-    "bicameral.cli.bench_server:bench_server", name="serve", help="Requests to the server."
-)
-bench.command("bicameral.cli.bench_models:bench_models", name="models", help="Latency of models.")
-app.command(bench)
+app = _build()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

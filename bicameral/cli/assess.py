@@ -1,13 +1,18 @@
-"""`bicameral assess caril`: score a driver on recorded data, without driving."""
+"""`bicameral assess`: score a model on recorded data, without driving."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bicameral.errors import ConfigError
+
 if TYPE_CHECKING:
     from bicameral.tables import Table
     from models.caril.offline_metrics import OfflineEvaluation, OfflineMetrics
+
+#: Images that are classified at a time.
+_BATCH = 100
 
 #: How each figure of a group of frames is called and written.
 _FIGURES = {
@@ -25,23 +30,65 @@ _FIGURES = {
 }
 
 
-def assess_caril(
-    model: Path,
-    data: Path,
+def assess(
+    model: str,
+    data: str | None = None,
+    /,
     *,
     split: Literal["validation", "test"] = "test",
     weathers: tuple[str, ...] = (),
+    reference: str | None = None,
+    images: int | None = None,
+    seed: int = 0,
     output: Path | None = None,
 ) -> int:
-    """Print steering error, class accuracy beside its baselines, recall and calibration.
+    """Score a model on recorded data; its sidecar says what is measured.
+
+    A driver: steering error, class accuracy beside its baselines, recall and calibration. A
+    cascade: accuracy and calibration beside its networks and a large one, paired on the same
+    images. Any other classifier: accuracy and calibration. `bicameral measure` says what they cost.
 
     Args:
-        model: The .onnx file, its sidecar beside it.
-        data: Folder written by `bicameral collect`.
-        split: Which episodes to use.
-        weathers: Only these weathers.
-        output: JSON file to write the figures to.
+        model: Name of a shipped model, or path of a model or its sidecar.
+        data: For a driver the folder that `bicameral collect` wrote. For a classifier
+            fashion-mnist (the default), a folder (IDX files, CIFAR-10 batches, or one sub-folder
+            per class), or a .toml list of files to download.
+        split: Which part of the data; cascades are assessed on test images only.
+        weathers: Only drives in these weathers.
+        reference: Large single network to compare a cascade with, by name or path; the costliest
+            of the same task beside the cascade if none is given.
+        images: Images to use, a random sample; all if not given.
+        seed: Seed of the sample.
+        output: What to write the figures to: a JSON file for a driver, else a folder.
     """
+    from edge.shipped import resolve_model
+    from edge.sidecar import read_sidecar
+
+    path = resolve_model(model)
+    sidecar = read_sidecar(path)
+    if sidecar.agent is not None:
+        if data is None:
+            raise ConfigError(
+                f"{model} is a driver; give the folder of drives that `bicameral collect` wrote"
+            )
+        return _assess_driver(path, Path(data), split, weathers, output)
+    source = data or "fashion-mnist"
+    if sidecar.cascade is not None and sidecar.cascade.b is not None:
+        from bicameral.cli.assess_cascade import assess_cascade
+
+        return assess_cascade(
+            model, data=source, reference=reference, images=images, seed=seed, output=output
+        )
+    return _assess_classifier(model, source, split, images, seed)
+
+
+def _assess_driver(
+    model: Path,
+    data: Path,
+    split: Literal["validation", "test"],
+    weathers: tuple[str, ...],
+    output: Path | None,
+) -> int:
     from bicameral.files import write_json_atomic
     from bicameral.tables import Table, columns, print_table, row
     from models.caril.offline_metrics import evaluate_offline
@@ -62,6 +109,47 @@ def assess_caril(
     )
     print_table(_class_table(groups["all"]))
     print_table(_branch_table(evaluation))
+    return 0
+
+
+def _assess_classifier(
+    model: str, source: str, split: Literal["validation", "test"], images: int | None, seed: int
+) -> int:
+    import numpy as np
+
+    from bicameral.statistics import share
+    from bicameral.tables import Table, columns, percent, percent_cell, print_table, row
+    from edge.loading import load_classifier
+    from models.calibration import expected_calibration_error
+    from models.data.sources import load_dataset
+    from models.data.task import dataset_options, require_same_task
+    from models.measurement.streams import sample_images
+
+    classifier = load_classifier(model, memory="none")
+    dataset = load_dataset(source, dataset_options(classifier))
+    require_same_task(classifier, dataset)
+    judged = dataset.test if split == "test" else dataset.validation
+    if images is not None:
+        judged = sample_images(judged, images, seed)
+    parts = [judged.images[start : start + _BATCH] for start in range(0, len(judged), _BATCH)]
+    answers = np.concatenate([classifier.predict(part).probabilities for part in parts])
+    right = answers.argmax(axis=1) == judged.labels
+    rows = [row("all", len(judged), percent_cell(share(int(right.sum()), len(right))), marked=True)]
+    for number, label in enumerate(dataset.labels):
+        of_class = right[judged.labels == number]
+        rows.append(
+            row(label, len(of_class), percent_cell(share(int(of_class.sum()), len(of_class))))
+        )
+    ece = expected_calibration_error(answers, judged.labels)
+    print_table(
+        Table(
+            title=f"{classifier.info.name} on {dataset.name} ({split})",
+            columns=columns("class", "images", "right %|with its 95 % interval"),
+            rows=tuple(rows),
+            note=f"expected calibration error {percent(ece)} %",
+        )
+    )
+    classifier.close()
     return 0
 
 

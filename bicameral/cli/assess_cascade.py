@@ -8,6 +8,7 @@ from pathlib import Path
 
 def assess_cascade(
     model: str,
+    /,
     *,
     data: str = "fashion-mnist",
     reference: str | None = None,

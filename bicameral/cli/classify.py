@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def classify(
     images: Annotated[list[Path], Parameter(consume_multiple=True)],
+    /,
     *,
     model: str = "fashion_mnist_cascade",
     top_k: int = 1,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def compare(
     a: str,
     b: str,
+    /,
     *,
     data: str | None = None,
     split: Split = "validation",

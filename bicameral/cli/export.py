@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 def export(
     models: Annotated[list[str], Parameter(consume_multiple=True)],
+    /,
     *,
     target: TargetName,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,

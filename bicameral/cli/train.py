@@ -1,4 +1,4 @@
-"""`bicameral train caril` and `train classifier`: train one network and export it."""
+"""`bicameral train driver` and `train classifier`: train one network and export it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 
-def train_caril(
+def train_driver(
     data: Annotated[list[Path], Parameter(consume_multiple=True)],
+    /,
     *,
     output: Path,
     name: str = "caril",
@@ -97,6 +98,7 @@ def train_caril(
 def train_classifier(
     entry: str,
     data: str,
+    /,
     *,
     output: Path,
     seed: int = 0,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def train_cascade(
     data: str,
+    /,
     *,
     output: Path,
     from_logits: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),

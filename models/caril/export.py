@@ -81,7 +81,7 @@ class ExportSettings:
     training: Path
     output: Path
     name: str
-    command: str = "bicameral train caril"
+    command: str = "bicameral train driver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bicameral.cli.assess import assess_caril
+from bicameral.cli.assess import assess
 from bicameral.errors import DataError
 from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel
@@ -130,7 +130,7 @@ def test_offline_metrics_score_the_test_town(exported: ExportResult, data: Path)
 def test_the_command_prints_the_figures_beside_their_baselines_and_writes_them(
     exported: ExportResult, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert assess_caril(exported.model, data, output=tmp_path / "figures.json") == 0
+    assert assess(str(exported.model), str(data), output=tmp_path / "figures.json") == 0
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("always straight", "per class", "correction rule"))
     record = json.loads((tmp_path / "figures.json").read_text())

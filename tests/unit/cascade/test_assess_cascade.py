@@ -55,8 +55,8 @@ def folder(
 def test_the_cascade_stands_beside_its_networks_and_the_reference(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["assess", "cascade", str(folder / "pair.bicameral.json")]
-    words += ["--data", str(folder / "data"), "--output", str(folder / "out")]
+    words = ["assess", str(folder / "pair.bicameral.json")]
+    words += [str(folder / "data"), "--output", str(folder / "out")]
     assert app(words) == 0
     printed = capsys.readouterr().out
     for text in ("answers for 15 test images", "reference", "large", "trained on other data"):
@@ -90,4 +90,4 @@ def test_the_papers_costs_are_relative_to_its_large_network() -> None:
 
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(ConfigError, match="--images is 1, expected at least 2"):
-        app(["assess", "cascade", "absent", "--images", "1"])
+        app(["assess", "fashion_mnist_cascade", "--images", "1"])

@@ -1,0 +1,67 @@
+"""The commands as a whole: how many, in which groups, and how they name what they miss."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+
+import pytest
+
+from bicameral.cli.app import COMMANDS as COMMANDS_BY_GROUP
+from bicameral.cli.app import app
+
+COMMANDS = [
+    (name, place) for commands in COMMANDS_BY_GROUP.values() for name, place, _summary in commands
+]
+
+
+def function_of(place: str) -> Callable[..., int]:
+    module, name = place.split(":")
+    return getattr(importlib.import_module(f"bicameral.cli.{module}"), name)
+
+
+def test_help_shows_the_commands_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["--help"])
+    shown = capsys.readouterr().out
+    places = [shown.index(title) for title in ("Drive", "Train", "Judge", "Deploy", "Machine")]
+    assert places == sorted(places)
+
+
+def test_there_are_as_many_commands_and_parameters_as_users_asked_for() -> None:
+    assert len(COMMANDS) <= 18
+    parameters = [inspect.signature(function_of(place)).parameters for _, place in COMMANDS]
+    assert sum(map(len, parameters)) <= 190
+
+
+@pytest.mark.parametrize(("name", "place"), COMMANDS)
+def test_what_is_typed_without_a_flag_is_never_called_a_flag(name: str, place: str) -> None:
+    kinds = {one.kind for one in inspect.signature(function_of(place)).parameters.values()}
+    assert inspect.Parameter.POSITIONAL_OR_KEYWORD not in kinds, name
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        (["train", "classifier", "--output", "x"], "ENTRY"),
+        (["train", "cascade", "--output", "x"], "DATA"),
+        (["train", "driver", "--output", "x"], "DATA"),
+        (["compare"], "A"),
+        (["export", "--target", "onnxruntime"], "MODELS"),
+        (["classify"], "IMAGES"),
+        (["assess"], "MODEL"),
+    ],
+)
+def test_a_missing_word_is_named_as_the_help_names_it(
+    words: list[str], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Exception, match=missing):
+        app(words)
+    printed = "".join(capsys.readouterr())
+    assert f"--{missing.lower()}" not in printed
+    app(
+        [*words[:-2], "--help"]
+        if "--output" in words or "--target" in words
+        else [*words, "--help"]
+    )
+    assert missing in capsys.readouterr().out
