@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from rich.console import Console, JustifyMethod
@@ -94,6 +94,21 @@ def _cell(entry: str | Cell | float | None) -> Cell:
     if isinstance(entry, Cell):
         return entry
     return Cell(text=DASH if entry is None else str(entry))
+
+
+def narrowed(table: Table, *labels: str) -> Table:
+    """Keep the columns with these labels, for a terminal; words lose their small print."""
+    kept = [place for place, column in enumerate(table.columns) if column.label in labels]
+    rows = []
+    for entry in table.rows:
+        cells, place = [], 0
+        for cell in entry.cells:
+            span = len([one for one in kept if place <= one < place + cell.span])
+            small = "" if table.columns[place].words else cell.small
+            cells += [replace(cell, small=small, span=span)] if span else []
+            place += cell.span
+        rows.append(replace(entry, cells=tuple(cells)))
+    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=tuple(rows))
 
 
 def print_table(table: Table, console: Console | None = None) -> None:

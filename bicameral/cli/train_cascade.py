@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from models.cascade.plan import EvaluationSettings
+    from models.cascade.results import CascadeEvaluation
 
 
 def train_cascade(
@@ -78,7 +79,6 @@ def train_cascade(
         jobs: Trainings at a time, one thread each.
     """
     from bicameral.cli.cascade_choice import requirement_from_flags
-    from bicameral.cli.cascade_tables import print_evaluation
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_names import model_prefix
     from bicameral.cli.progress import ProgressBar
@@ -139,14 +139,13 @@ def train_cascade(
             bar.update(done, progress.members * progress.steps, note)
 
         result = run_pipeline(settings, show)
-    print_evaluation(result.evaluation)
+    _print(result.evaluation)
     sys.stdout.write(f"wrote {result.sidecar} and {result.report}\n")
     return 0
 
 
 def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: EvaluationSettings) -> int:
     """Choose and judge a cascade from stored answers."""
-    from bicameral.cli.cascade_tables import print_evaluation
     from models.cascade.evaluation import evaluate_cascade
     from models.cascade.report import write_results
     from models.classifiers.logits import read_pools
@@ -159,7 +158,7 @@ def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: Evaluat
     settings = replace(settings, references=settings.references or large, zoo=newcomers(names))
     evaluation = evaluate_cascade(pool, settings)
     report = write_results(output, evaluation, load_dataset(data).test, _command())
-    print_evaluation(evaluation)
+    _print(evaluation)
     sys.stdout.write(f"wrote {report}\n")
     return 0
 
@@ -186,6 +185,21 @@ def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int)
     print_table(exit_table(results))
     sys.stdout.write(f"wrote {write_early_exit(output, path, results)}\n")
     return 0
+
+
+def _print(evaluation: CascadeEvaluation) -> None:
+    """Print pool and choices, as far as a terminal has room, and the notes."""
+    from rich.console import Console
+
+    from bicameral.tables import narrowed, print_table
+    from models.cascade.report_tables import choice_table, pool_table
+
+    pool = ("network", "parameters", "MACs", "CPU µs", "test %", "ECE before %", "ECE after %")
+    choices = ("choice", "cascade", "test %", "B asked %", "MACs", "CPU µs", "minus reference")
+    print_table(narrowed(pool_table(evaluation), *pool))
+    print_table(narrowed(choice_table(evaluation), *choices))
+    for note in evaluation.notes:
+        Console().print(f"- {note}", highlight=False)
 
 
 def _command() -> str:

@@ -83,6 +83,7 @@ def _choice_row(evaluation: CascadeEvaluation, choice: ChoiceRecord) -> Row:
     reference = next((c for c in choice.comparisons if c.against == "reference"), None)
     policy = policy_text(system, evaluation.detail.shipped_seed)
     macs, cpu = system.test.expected_macs, system.test.expected_cpu_us
+    cpu_ratio = reference.cpu_ratio if reference else None
     allowed = f"allowed for {points(choice.allowance)}" if choice.allowance else ""
     return row(
         name,
@@ -92,7 +93,7 @@ def _choice_row(evaluation: CascadeEvaluation, choice: ChoiceRecord) -> Row:
         percent_cell(choice.test_accuracy),
         percent(system.test.usage.mean, 1),
         Cell(text=magnitude(macs), small=ratio(reference.macs_ratio if reference else None)),
-        Cell(text=microseconds(cpu), small=ratio(reference.cpu_ratio if reference else None)),
+        Cell(text=microseconds(cpu), small="" if cpu_ratio is None else ratio(cpu_ratio)),
         points_cell(reference.accuracy_difference if reference else None),
         Cell(text=points(choice.optimism.expected), small=allowed),
         marked=choice.name == evaluation.detail.choice,

@@ -17,6 +17,7 @@ from bicameral.tables import (
     html_table,
     magnitude,
     markdown_table,
+    narrowed,
     percent_cell,
     points,
     print_table,
@@ -90,3 +91,19 @@ def test_magnitudes_have_three_digits(value: float | None, text: str) -> None:
 
 def test_points_have_a_sign_and_zero_has_none() -> None:
     assert [points(0.012), points(-0.012), points(-1e-9)] == ["+1.20", "-1.20", "0.00"]
+
+
+def test_a_narrowed_table_keeps_wide_cells_and_the_small_print_of_numbers() -> None:
+    wide = Table(
+        title="t",
+        columns=columns("name", "how", "x", "y", words=2),
+        rows=(
+            row(Cell(text="a", small="family"), "so", Cell(text="1", small="± 2"), "3"),
+            row("b", Cell(text="not met", span=3), marked=True),
+        ),
+    )
+    assert narrowed(wide, "name", "x", "y").rows == (
+        row("a", Cell(text="1", small="± 2"), "3"),
+        row("b", Cell(text="not met", span=2), marked=True),
+    )
+    assert [column.label for column in narrowed(wide, "y", "how").columns] == ["how", "y"]
