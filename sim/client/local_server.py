@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import carla
 
@@ -66,7 +67,6 @@ class LocalServer:
         port: int = 0,
         seed: int = 0,
         map_folders: Sequence[Path] = (),
-        log_path: Path | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         """Describe the server; `start` or ``with`` starts it.
@@ -75,7 +75,6 @@ class LocalServer:
             port: RPC port; 0 picks a free pair of ports at every start.
             seed: Seed of the simulator.
             map_folders: Further folders with OpenDRIVE files.
-            log_path: Where its output goes, appended; None uses a temporary file.
             start_timeout_s: How long it may take until it listens.
         """
         self.port = port
@@ -83,14 +82,10 @@ class LocalServer:
         self._arguments = ["--seed", str(seed)]
         if map_folders:
             self._arguments += ["--maps", *(str(folder) for folder in map_folders)]
-        self._temporary_log = log_path is None
-        if log_path is None:
-            handle, name = tempfile.mkstemp(prefix="pocket-simulator-", suffix=".log")
-            os.close(handle)
-            log_path = Path(name)
-        self.log_path = log_path
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        # A file without a name: nobody has to remove it, however this process ends.
+        self._log: IO[bytes] | None = None
 
     def __enter__(self) -> LocalServer:
         try:
@@ -107,8 +102,6 @@ class LocalServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        if self._temporary_log and kind is None:
-            self.log_path.unlink(missing_ok=True)
 
     @property
     def alive(self) -> bool:
@@ -144,12 +137,17 @@ class LocalServer:
 
     def restart(self) -> None:
         """Stop the server however it is and start a new one, on new ports if they were picked."""
+        if tail := self._log_tail():
+            _LOG.warning("the log of the lost pocket simulator ends with:\n%s", tail)
         self.stop()
         self.start()
 
     def stop(self) -> None:
         """End the server; returns when its process has gone."""
         process, self._process = self._process, None
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
         if process is None:
             return
         process.terminate()
@@ -166,7 +164,6 @@ class LocalServer:
         return connect(self.host, self.port, timeout_s)
 
     def _launch(self) -> None:
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         # The server must be the code that this process imports, wherever it was started.
         package_root = str(Path(sim.__path__[0]).resolve().parent)
         search_path = os.pathsep.join(
@@ -174,18 +171,17 @@ class LocalServer:
         )
         module = "sim.client.guarded_pocket"
         command = [sys.executable, "-m", module, "--port", str(self.port), *self._arguments]
-        with self.log_path.open("ab") as log:
-            begin = log.tell()
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1"},
-            )
+        self._log = tempfile.TemporaryFile(prefix="pocket-simulator-")  # noqa: SIM115 - see `stop`
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1"},
+        )
         deadline = time.monotonic() + self._start_timeout_s
-        while _READY_TEXT.encode() not in self.log_path.read_bytes()[begin:]:
+        while _READY_TEXT not in self._log_text():
             if not self.alive:
                 raise self._failed(f"ended with exit code {self._process.returncode}")
             if time.monotonic() > deadline:
@@ -195,10 +191,16 @@ class LocalServer:
 
     def _failed(self, what: str) -> SimulatorLostError:
         return SimulatorLostError(
-            f"the pocket simulator on port {self.port} {what}; its log {self.log_path} ends with:\n"
+            f"the pocket simulator on port {self.port} {what}; its log ends with:\n"
             f"{self._log_tail()}"
         )
 
     def _log_tail(self, lines: int = 12) -> str:
-        text = self.log_path.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(self._log_text().splitlines()[-lines:])
+
+    def _log_text(self) -> str:
+        if self._log is None:
+            return ""
+        number = self._log.fileno()
+        # The server writes where this descriptor stands, so that it must not be moved.
+        return os.pread(number, os.fstat(number).st_size, 0).decode("utf-8", errors="replace")
