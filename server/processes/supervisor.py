@@ -129,6 +129,7 @@ class _Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self.exit_code = 0
         self._stops: list[int] = []
+        self._pids: set[int] = set()
 
     def run(self) -> None:
         """Keep the workers running until a signal, then end them."""
@@ -164,10 +165,17 @@ class _Supervisor(Multiprocess):
             if not self.config.folder.served.exists():
                 raise MachineError(f"{ended} before it could serve; its log above should say why")
             _log.error("%s and is replaced", ended)
-            self.config.folder.forget_worker(process.pid or 0)
             replacement = Process(self.config, self.sockets)
             replacement.start()
             self.processes[index] = replacement
+        self._forget_the_dead()
+
+    def _forget_the_dead(self) -> None:
+        """Remove what workers had at the moment that are gone, also those that SIGHUP replaced."""
+        living = {process.pid for process in self.processes if process.pid is not None}
+        for pid in self._pids - living:
+            self.config.folder.forget_worker(pid)
+        self._pids = living
 
     def handle_int(self) -> None:
         """End; the second time, at once."""

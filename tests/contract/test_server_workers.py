@@ -214,6 +214,15 @@ def test_a_server_whose_workers_cannot_begin_ends_with_the_reason(start, trouble
     assert reason in server.log
 
 
+def test_a_hangup_replaces_the_workers_one_after_the_other(start):
+    server = start(workers=2)
+    until(lambda: len(server.serving()) == 2, "both workers answer")
+    before = set(server.workers())
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: server.serving() and not before & set(server.workers()), "both are replaced")
+    until(lambda: len(server.serving() - before) == 2, "the new ones answer")
+
+
 def test_a_worker_that_hangs_is_killed_and_replaced(start):
     server = start(workers=1, hang_s=3.0, drain_s=1.0)
     hung = until(lambda: list(server.serving()), "the worker answers")[0]
