@@ -14,10 +14,10 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -249,7 +249,8 @@ class _Socket:
         await self._send(message)
 
 
-def _parsed_query(model: Any, query: bytes) -> Any:
+@lru_cache(maxsize=64)  # the same ones again and again, and none most of all
+def _parsed_query(model: type[BaseModel], query: bytes) -> BaseModel:
     try:
         return model.model_validate(dict(parse_qsl(query.decode("latin-1"), True)))
     except ValidationError as error:

@@ -80,6 +80,34 @@ def test_a_wrong_method_is_an_error_in_json_that_names_the_right_one(serve):
     serve(use)
 
 
+@pytest.mark.parametrize("path", ["/v2/", "/v2/models/net/", "/v1/models/", "/v2/health/live//"])
+def test_a_slash_too_many_leads_to_the_same_place(serve, path):
+    async def use(client: httpx.AsyncClient) -> None:
+        plain = await client.get(path.rstrip("/"))
+        answer = await client.get(path)
+        assert (answer.status_code, answer.content) == (200, plain.content)
+
+    serve(use)
+
+
+@pytest.mark.parametrize("path", ["/", "/v2", "/v1/models", "/openapi.json"])
+def test_what_can_be_got_can_be_asked_for_its_head(serve, path):
+    async def use(client: httpx.AsyncClient) -> None:
+        assert (await client.head(path)).status_code == 200
+
+    serve(use)
+
+
+def test_parameters_that_do_not_fit_are_named_with_what_was_given(serve):
+    async def use(client: httpx.AsyncClient) -> None:
+        answer = await client.post("/v1/classify/net?top_k=0&colour=red", content=b"")
+        assert answer.status_code == 400
+        for words in ("query.top_k: ", "got '0'", "query.colour: ", "got 'red'"):
+            assert words in answer.json()["error"]
+
+    serve(use)
+
+
 def test_requests_are_counted_for_the_model_that_answered(serve):
     async def use(client: httpx.AsyncClient) -> None:
         for path in ("net", "net/versions/2"):
