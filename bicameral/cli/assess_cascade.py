@@ -1,4 +1,4 @@
-"""`bicameral assess cascade`: what a deployed cascade answers, beside the network it replaces."""
+"""`bicameral assess` of a cascade: what it answers, beside the large network it replaces."""
 
 from __future__ import annotations
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bicameral.errors import ConfigError
+
 if TYPE_CHECKING:
+    from models.cascade.pipeline import PipelineSettings
     from models.cascade.plan import EvaluationSettings
     from models.cascade.results import CascadeEvaluation
+    from models.classifiers.pool_training import PoolProgress, PoolSettings
 
 
 def train_cascade(
@@ -46,9 +50,8 @@ def train_cascade(
     A run that was killed goes on when the same command is given again. Pairs, thresholds and
     calibration are chosen on validation images; test images only judge what was chosen.
 
-    With --from-logits nothing is trained: the choice is made from stored answers, and only the
-    record and the report are written. With --from-stages the gate stands between the stages of one
-    classifier instead of between two; the early exit is chosen, judged and exported.
+    With --from-logits nothing is trained: the choice is made from stored answers and reported. With
+    --from-stages the gate stands between the stages of one classifier; this early exit is exported.
 
     Args:
         data: fashion-mnist, a folder (IDX files, CIFAR-10 batches, or one sub-folder per class),
@@ -81,8 +84,6 @@ def train_cascade(
     from bicameral.cli.cascade_choice import requirement_from_flags
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_names import model_prefix
-    from bicameral.cli.progress import ProgressBar
-    from bicameral.errors import ConfigError
     from models.cascade.plan import EvaluationSettings
 
     if from_stages is not None:
@@ -97,27 +98,12 @@ def train_cascade(
         return _choose(from_logits, data, output, replace(choice, selection_seeds=(seed,)))
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
-    from models.cascade.pipeline import train_cascade as run_pipeline
-    from models.classifiers.augmentation import Augmentation
-    from models.classifiers.export import LIMITS
-    from models.classifiers.pool_training import PoolProgress, PoolSettings
-    from models.classifiers.training import Recipe
     from models.networks.architectures import POOL, REFERENCES, ZOO
     from models.zoo.catalogue import newcomers
 
-    prefix = model_prefix(data, name)
     small = networks or tuple(POOL | ZOO if pool == "zoo" else POOL)
     settings = PipelineSettings(
-        pool=PoolSettings(
-            source=data,
-            output=output,
-            recipe=Recipe(
-                epochs=epochs, augmentation=Augmentation(mirror=mirror), precision=precision
-            ),
-            jobs=jobs,
-            command=_command(),
-            limits=LIMITS,
-        ),
+        pool=_pool_settings(data, output, epochs, precision, jobs, mirror=mirror),
         small=small,
         evaluation=replace(
             choice,
@@ -128,10 +114,39 @@ def train_cascade(
         finalist_seeds=finalist_seeds,
         distil=distil,
         students=students,
-        prefix=prefix,
+        prefix=model_prefix(data, name),
         memory=None if memory == "none" else memory,
     )
-    with ProgressBar(f"train {prefix}") as bar:
+    return _train(settings)
+
+
+def _pool_settings(
+    data: str,
+    output: Path,
+    epochs: int,
+    precision: Literal["fp32", "bf16"],
+    jobs: int,
+    *,
+    mirror: bool,
+) -> PoolSettings:
+    """Return how every network of a pool is trained."""
+    from models.classifiers.augmentation import Augmentation
+    from models.classifiers.export import LIMITS
+    from models.classifiers.pool_training import PoolSettings
+    from models.classifiers.training import Recipe
+
+    recipe = Recipe(epochs=epochs, augmentation=Augmentation(mirror=mirror), precision=precision)
+    return PoolSettings(
+        source=data, output=output, recipe=recipe, jobs=jobs, command=_command(), limits=LIMITS
+    )
+
+
+def _train(settings: PipelineSettings) -> int:
+    """Train the pool, and say what came of it."""
+    from bicameral.cli.progress import ProgressBar
+    from models.cascade.pipeline import train_cascade as run_pipeline
+
+    with ProgressBar(f"train {settings.prefix}") as bar:
 
         def show(progress: PoolProgress) -> None:
             done = progress.finished * progress.steps + progress.step

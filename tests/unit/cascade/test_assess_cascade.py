@@ -1,4 +1,4 @@
-"""`bicameral assess cascade` compares, prints and writes."""
+"""`bicameral assess` of a cascade compares, prints and writes."""
 
 from __future__ import annotations
 
