@@ -12,7 +12,7 @@ from requests are only ever compared with those that were found: no path is made
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,15 @@ from server.serving.cascade_model import CascadeModel, ServedMemory
 from server.serving.lessons import Lesson
 from server.serving.loaded_models import LoadedModels
 from server.serving.model_folder import (
-    revision_of,
     scan_folders,
     version_order,
 )
 from server.serving.model_loader import ModelLoader
 from server.serving.model_slot import NOT_LOADED, READY, IndexEntry, ModelSlot
-from server.serving.notes import Notes, Order
+from server.serving.notes import Notes
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
 from server.serving.teaching import Teaching
+from server.serving.version_rules import VersionRules
 
 _UNLOADED = "unloaded by request"
 
@@ -81,6 +81,7 @@ class ModelRepository:
         self.get, self.lease = self._loaded.get, self._loaded.lease
         self._loader = ModelLoader(self._loaded, parts, drain_s)
         self._teaching = Teaching(self._loader, learning or LearningLimits())
+        self._rules = VersionRules(self._loader, self._notes)
         #: When memories were cleared, as far as this worker has followed.
         self._cleared_ns: dict[str, int] = {}
         self._changing = asyncio.Lock()
@@ -279,23 +280,18 @@ class ModelRepository:
             raise RequestError(
                 400, f"cannot load model {name!r} version {chosen!r}: {slot.status[1]}"
             )
-        await self._order(slot, "load")
+        await self._rules.order(slot, "load")
 
     async def _unload_by_request(self, name: str, version: str | None) -> None:
         await self._follow_others()
         slots = self._known(name, version)
         for chosen in list(slots) if version is None else [version]:
-            await self._order(slots[chosen], "unload")
+            await self._rules.order(slots[chosen], "unload")
             await self._loader.unload(slots[chosen], _UNLOADED)
 
     async def _unload_all(self) -> None:
         for model in self.models():
             await self._loader.unload(self._slots[model.name][model.version], "the server ends")
-
-    async def _order(self, slot: ModelSlot, order: Order) -> None:
-        """Note what was asked of a version, for this worker and the others."""
-        slot.ordered = order
-        await asyncio.to_thread(self._notes.order, slot.found, order)
 
     async def _follow_others(self) -> None:
         await self._scan()
@@ -341,73 +337,14 @@ class ModelRepository:
     async def _follow_folders(self) -> None:
         found = await self._scan()
         await self._read_notes()
-        present: dict[str, dict[str, ModelSlot]] = {}
-        for name, slots in self._slots.items():
-            here = {version: slot for version, slot in slots.items() if (name, version) in found}
-            whole = {slot.found.path for slot in here.values() if slot.found.problem is None}
-            gone: dict[str, ModelSlot] = {}
-            for version in self._loaded.versions(name):
-                slot = slots[version]
-                if version in here:
-                    await self._loader.load(slot, retry=False)
-                elif slot.found.path in whole or await asyncio.to_thread(slot.look):
-                    gone[version] = slot
-            await self._follow_versions(name, here, gone)
-            await self._leave(name, gone)
-            for slot in here.values():
-                if slot.seen is None and slot.glimpsed is None:
-                    slot.seen = await asyncio.to_thread(revision_of, slot.found.path)
-            here |= {version: slots[version] for version in self._loaded.versions(name)}
-            if here:
-                present[name] = here
-        self._slots = present
+        present = {
+            name: await self._rules.follow(
+                slots, {version for other, version in found if other == name}
+            )
+            for name, slots in self._slots.items()
+        }
+        self._slots = {name: slots for name, slots in present.items() if slots}
         await self._follow_orders()
-
-    async def _follow_versions(
-        self, name: str, slots: Mapping[str, ModelSlot], gone: Collection[str]
-    ) -> None:
-        """Load the highest version that is new or has changed, in place of a lower one.
-
-        If none is loaded, because it is the start or because it is gone, any version will do.
-        """
-        served = [version for version in self._loaded.versions(name) if version not in gone]
-        if not served and any(slot.withdrawn for slot in slots.values()):
-            return
-        for version in sorted(slots, key=version_order, reverse=True):
-            if served and version_order(version) <= version_order(served[-1]):
-                return
-            slot = slots[version]
-            if slot.withdrawn or (served and not await _changed(slot)):
-                continue
-            if await self._loader.load(slot, retry=False):
-                if any(other.withdrawn for other in slots.values()):
-                    # Or whoever starts later would take it for one of those that were unloaded.
-                    await self._order(slot, "load")
-                if served:
-                    await self._replace(name, served[-1], version)
-                return
-
-    async def _leave(self, name: str, gone: Mapping[str, ModelSlot]) -> None:
-        """Unload what is no longer in the folders.
-
-        Where a sidecar was overwritten by one that does not work (yet), the old model goes on.
-        """
-        for version, slot in gone.items():
-            others = [other for other in self._loaded.versions(name) if other not in gone]
-            if others:
-                await self._replace(name, version, others[-1])
-            elif slot.found.path.exists():
-                reason = f"{slot.found.path} holds something else now, which does not work yet"
-                slot.status = ("READY", reason)
-            else:
-                await self._loader.unload(slot, "its files were removed")
-
-    async def _replace(self, name: str, version: str, successor: str) -> None:
-        """Unload a version whose place another one has taken."""
-        slot = self._slots[name][version]
-        if slot.ordered == "load":  # that was before the successor came
-            await self._order(slot, "unload")
-        await self._loader.unload(slot, f"replaced by version {successor}")
 
     async def _scan(self) -> set[tuple[str, str]]:
         """Look into the folders; return names and versions of what lies there."""
@@ -457,11 +394,6 @@ class ModelRepository:
         if any(slot.status[0] == "LOADING" for slot in asked):
             return RequestError(503, f"model {name!r} is being loaded", {"Retry-After": "1"})
         return RequestError(503, f"model {name!r} is not loaded; the repository's index tells why")
-
-
-async def _changed(slot: ModelSlot) -> bool:
-    """Return whether a version is new, or its files are others than when it was last seen."""
-    return await asyncio.to_thread(revision_of, slot.found.path) != slot.seen
 
 
 def _not_found(kind: str, name: str, known: Iterable[str]) -> RequestError:
