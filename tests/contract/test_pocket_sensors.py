@@ -270,12 +270,3 @@ def test_lane_invasion_is_noticed_by_the_client(world):
         world.tick()
     event = listener._data.get(timeout=10.0)
     assert event.crossed_lane_markings
-
-
-def test_sensors_that_are_not_simulated_stay_silent(world):
-    vehicle = spawn_vehicle(world)
-    listener = Listener(world, "sensor.lidar.ray_cast", vehicle)
-    for _ in range(5):
-        world.tick()
-    assert not listener.everything()
-    listener.sensor.stop()

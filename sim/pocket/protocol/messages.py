@@ -15,6 +15,8 @@ from sim.pocket.geometry import Transform, Vector3
 SENSOR_TYPE_IDS = {
     "sensor.other.collision": 0,
     "sensor.camera.depth": 1,
+    "sensor.other.gnss": 4,
+    "sensor.other.imu": 5,
     "sensor.camera.rgb": 13,
     "sensor.camera.semantic_segmentation": 14,
 }

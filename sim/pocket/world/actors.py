@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bicameral.errors import UserError
 from sim.pocket.dynamics import VehicleControl
@@ -21,6 +21,9 @@ from sim.pocket.protocol.values import ActorDescription, BoundingBox
 from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.vehicles import VehicleModel
 from sim.pocket.world.publisher import Publisher
+
+if TYPE_CHECKING:
+    from sim.pocket.sensors.instrument import Instrument
 
 #: How many boxes of destroyed actors are remembered: clients ask for them a little later.
 _REMEMBERED_BOXES = 10_000
@@ -179,6 +182,7 @@ class Sensor(Actor):
         ordinal: The how-manieth sensor of its episode it is; seeds its noise.
         spawned_tick: Ticks since the episode began when it was spawned; its noise counts from
             there.
+        instrument: Makes its messages; None where cameras, collisions or the client do.
         interval_s: Least simulated time between two messages; 0 for every tick.
         next_due_s: Simulated time from which on the next message is due.
     """
@@ -189,6 +193,7 @@ class Sensor(Actor):
         super().__init__(identity, transform)
         self.ordinal = ordinal
         self.spawned_tick = spawned_tick
+        self.instrument: Instrument | None = None
         self.interval_s = number_attribute(self, "sensor_tick", 0.0)
         self.next_due_s = 0.0
 

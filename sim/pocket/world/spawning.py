@@ -14,6 +14,7 @@ from sim.pocket.collision import OrientedBox
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose, rotation_matrix
 from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox
 from sim.pocket.scene.labels import CityObjectLabel
+from sim.pocket.sensors.offer import delivered
 from sim.pocket.vehicles import vehicle_model
 from sim.pocket.world.actors import (
     Actor,
@@ -31,8 +32,6 @@ from sim.pocket.world.episode import Episode
 from sim.pocket.world.speed_limits import DEFAULT_LIMIT_KMH
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
-#: Sensors whose data the client computes itself, so that they have no stream.
-_CLIENT_SIDE_SENSORS = frozenset({"sensor.other.lane_invasion", "sensor.other.rss"})
 _TAG_BY_BASE_TYPE = {
     "car": CityObjectLabel.CAR,
     "van": CityObjectLabel.CAR,
@@ -85,8 +84,8 @@ def spawn(
         parent_id: What to attach it to, or 0.
 
     Raises:
-        UserError: No such blueprint or parent, an attribute that does not parse, or something
-            stands there already.
+        UserError: No such blueprint or parent, a sensor that is not simulated, an attribute that
+            does not parse, or something stands there already.
     """
     blueprint = blueprint_by_id(description.type_id)
     parent = episode.actors.get(parent_id, Actor) if parent_id else None
@@ -104,6 +103,8 @@ def spawn(
         raise UserError(SPAWN_COLLISION)
     elif isinstance(actor, Sensor):
         check_camera(actor)
+        instrument = delivered(actor.type_id).instrument
+        actor.instrument = instrument(actor) if instrument is not None else None
         episode.sensors_spawned += 1
     episode.actors.add(actor)
     return actor
@@ -153,7 +154,7 @@ def _create(
         tag = CityObjectLabel.PEDESTRIANS
         return Walker(Identity(**common, bounding_box=_WALKER_BOX, semantic_tag=tag), pose)
     if kind == "sensor":
-        has_stream = blueprint.id not in _CLIENT_SIDE_SENSORS
+        has_stream = delivered(blueprint.id).has_stream
         identity = Identity(
             **common, stream_id=episode.identifiers.new_stream_id() if has_stream else 0
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sim.pocket.protocol.messages import (
     MAP_CHANGE,
+    SENSOR_TYPE_IDS,
     WORLD_OBSERVER_TYPE_ID,
     join_snapshot,
     pack_episode_header,
     pack_sensor_header,
 )
+from sim.pocket.sensors.instrument import Moment
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Sensor, Vehicle, Walker
 from sim.pocket.world.cameras import is_camera
@@ -41,6 +43,7 @@ def advance(world: World) -> int:
     _publish_snapshot(world, delta_s)
     publish_collisions(episode, contacts, frame=world.frame, publisher=world.publisher)
     _publish_images(world)
+    _publish_measurements(world)
     return world.frame
 
 
@@ -87,3 +90,20 @@ def _publish_images(world: World) -> None:
         world.cameras.publish(
             episode, due, frame=world.frame, weather=world.weather, publisher=world.publisher
         )
+
+
+def _publish_measurements(world: World) -> None:
+    """Send what the sensors with an instrument measure."""
+    episode, publisher = world.episode, world.publisher
+    now_s = episode.clock.now_s
+    moment = Moment(episode=episode, delta_s=world.delta_s, gravity_mps2=world.imui_gravity)
+    for sensor in episode.actors.of_class(Sensor):
+        if sensor.instrument is None:
+            continue
+        sensor.instrument.follow(sensor, moment)
+        stream_id = sensor.identity.stream_id
+        if not (sensor.take_turn(now_s) and publisher.has_subscribers(stream_id)):
+            continue
+        type_id = SENSOR_TYPE_IDS[sensor.type_id]
+        header = pack_sensor_header(type_id, world.frame, now_s, sensor.transform)
+        publisher.publish(stream_id, (header, *sensor.instrument.measure(sensor, moment)))

@@ -1,0 +1,77 @@
+"""Which sensors of the library carry data here, and what to use instead of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bicameral.errors import UserError
+from sim.pocket.sensors.gnss import Gnss
+from sim.pocket.sensors.imu import Imu
+from sim.pocket.sensors.instrument import Instrument
+from sim.pocket.world.actors import Sensor
+
+
+class Delivered(NamedTuple):
+    """A sensor that sends.
+
+    Attributes:
+        instrument: Makes its messages; None where cameras, collisions or the client do.
+        has_stream: False when the client computes the data.
+    """
+
+    instrument: Callable[[Sensor], Instrument] | None = None
+    has_stream: bool = True
+
+
+class Refused(NamedTuple):
+    """A sensor that cannot be spawned; it stays in the library, where scripts look it up.
+
+    Attributes:
+        instead: What to do, the end of a sentence.
+    """
+
+    instead: str
+
+
+_NO_RADIO = "there is no vehicle-to-everything radio; read the other actors' states"
+
+#: Every sensor of the library.
+OFFER: dict[str, Delivered | Refused] = {
+    "sensor.camera.rgb": Delivered(),
+    "sensor.camera.depth": Delivered(),
+    "sensor.camera.semantic_segmentation": Delivered(),
+    "sensor.other.collision": Delivered(),
+    "sensor.other.lane_invasion": Delivered(has_stream=False),
+    "sensor.other.gnss": Delivered(Gnss),
+    "sensor.other.imu": Delivered(Imu),
+    "sensor.camera.instance_segmentation": Refused("use sensor.camera.semantic_segmentation"),
+    "sensor.camera.normals": Refused("use sensor.camera.depth"),
+    "sensor.camera.optical_flow": Refused("use sensor.camera.depth and the actors' velocities"),
+    "sensor.camera.dvs": Refused("use sensor.camera.rgb"),
+    "sensor.camera.cosmos_visualization": Refused("use sensor.camera.semantic_segmentation"),
+    "sensor.lidar.ray_cast": Refused("use sensor.camera.depth"),
+    "sensor.lidar.ray_cast_semantic": Refused(
+        "use sensor.camera.depth and sensor.camera.semantic_segmentation"
+    ),
+    "sensor.other.radar": Refused("use sensor.camera.depth and the actors' velocities"),
+    "sensor.other.obstacle": Refused("use sensor.camera.depth"),
+    "sensor.other.rss": Refused("the official client's wheel is built without RSS"),
+    "sensor.other.v2x": Refused(_NO_RADIO),
+    "sensor.other.v2x_custom": Refused(_NO_RADIO),
+}
+
+
+def delivered(type_id: str) -> Delivered:
+    """Return how a sensor gets its data.
+
+    Raises:
+        UserError: It has none here; better said when it is spawned than waited for.
+    """
+    offer = OFFER[type_id]
+    if isinstance(offer, Refused):
+        raise UserError(
+            f"the pocket simulator does not simulate {type_id}, so it cannot be spawned: "
+            f"{offer.instead}"
+        )
+    return offer
