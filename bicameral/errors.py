@@ -21,6 +21,9 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+#: A command did its work, raised nothing, and what it looked at is not as it should be.
+FINDINGS_EXIT_CODE = 1
+
 
 class BicameralError(Exception):
     """Base of all errors raised on purpose; the command line prints it without a traceback."""

@@ -131,6 +131,22 @@ def mean(values: Sequence[float] | NDArray[np.floating], unit: str = "1") -> Est
     return _estimate(value, value - half, value + half, n=len(array), unit=unit)
 
 
+def slope(places: Sequence[float], values: Sequence[float], unit: str) -> Estimate:
+    """Estimate how steep the least-squares line through points is, with Student's t.
+
+    Args:
+        places: Of three points or more, not all the same.
+        values: One per place, with independent errors.
+        unit: Unit of the values by that of the places.
+    """
+    from scipy.stats import linregress, t
+
+    line = linregress(places, values)
+    half = float(t.ppf(0.5 + LEVEL / 2.0, len(places) - 2) * line.stderr)
+    value = float(line.slope)
+    return _estimate(value, value - half, value + half, n=len(places), unit=unit)
+
+
 def median(values: Sequence[float], unit: str = "1", *, seed: int = 0) -> Estimate:
     """Estimate a median with a percentile bootstrap.
 

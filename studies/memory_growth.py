@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from scipy import stats
-
-from bicameral.statistics import Estimate
+from bicameral.statistics import Estimate, slope
 
 _MIB = 1 << 20
 _HOUR_S = 3600.0
@@ -52,7 +51,4 @@ def growth_mib_h(samples: Sequence[tuple[float, int]]) -> Estimate | None:
     groups = [kept[begin:end] for begin, end in itertools.pairwise(bounds)]
     hours = [statistics.fmean(time_s for time_s, _ in group) / _HOUR_S for group in groups]
     sizes = [statistics.fmean(size for _, size in group) / _MIB for group in groups]
-    line = stats.linregress(hours, sizes)
-    margin = float(stats.t.ppf(0.975, _GROUPS - 2) * line.stderr)
-    slope = float(line.slope)
-    return Estimate(value=slope, low=slope - margin, high=slope + margin, n=len(kept), unit="MiB/h")
+    return replace(slope(hours, sizes, "MiB/h"), n=len(kept))

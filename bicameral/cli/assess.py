@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -74,11 +75,7 @@ def assess(
         return _assess_driver(path, Path(data), split, weathers, output)
     source = data or "fashion-mnist"
     if sidecar.cascade is not None and sidecar.cascade.b is not None:
-        from bicameral.cli.assess_cascade import assess_cascade
-
-        return assess_cascade(
-            model, data=source, reference=reference, images=images, seed=seed, output=output
-        )
+        return _assess_cascade(model, source, reference, images, seed, output)
     return _assess_classifier(model, source, split, images, seed)
 
 
@@ -109,6 +106,46 @@ def _assess_driver(
     )
     print_table(_class_table(groups["all"]))
     print_table(_branch_table(evaluation))
+    return 0
+
+
+def _assess_cascade(
+    model: str,
+    source: str,
+    reference: str | None,
+    images: int | None,
+    seed: int,
+    output: Path | None,
+) -> int:
+    """Compare a cascade with its networks and a large one, paired on the same test images."""
+    from rich.console import Console
+
+    from bicameral.cli.progress import ProgressBar
+    from bicameral.files import write_text_atomic
+    from bicameral.tables import print_table
+    from models.cascade import assessment as judged
+    from models.cascade.deployed import load_deployed
+    from models.data.sources import load_dataset
+    from models.data.task import dataset_options, require_same_task
+    from models.measurement.streams import sample_images
+
+    if images is not None and images < 2:
+        raise ConfigError(f"--images is {images}, expected at least 2")
+    deployed = load_deployed(model, reference)
+    dataset = load_dataset(source, dataset_options(deployed.cascade))
+    require_same_task(deployed.cascade, dataset)
+    test = dataset.test if images is None else sample_images(dataset.test, images, seed)
+    with ProgressBar(f"assess {deployed.cascade.info.name}") as bar:
+        found = judged.assess_cascade(
+            deployed, test, dataset_sha256=dataset.fingerprint, seed=seed, progress=bar.update
+        )
+    deployed.close()
+    print_table(judged.assessment_table(found))
+    for note in found.notes:
+        Console().print(f"- {note}", highlight=False)
+    if output is not None:
+        write_text_atomic(output / judged.ASSESSMENT_NAME, judged.assessment_csv(found))
+        sys.stdout.write(f"wrote {output / judged.ASSESSMENT_NAME}\n")
     return 0
 
 

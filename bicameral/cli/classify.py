@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
+from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError, DataError
 
 if TYPE_CHECKING:
     from bicameral.protocols import ClassifierSession
@@ -38,7 +38,6 @@ def classify(
         memory: Whether a cascade may answer from its result memory; it starts empty.
         as_json: Print one JSON object per line instead of a table.
     """
-    from bicameral.errors import ConfigError, DataError
     from edge.loading import load_classifier
     from edge.pictures import read_picture
 

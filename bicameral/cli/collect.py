@@ -41,7 +41,7 @@ def collect(
     """
     from rich.console import Console
 
-    from bicameral.cli.evaluate import EXPERT_TARGET, NETWORK_TARGET
+    from bicameral.cli.driving_agents import collecting_agent, expert_agent
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
 
@@ -51,7 +51,6 @@ def collect(
     from sim.collection.collect import collect as run_collection
     from sim.collection.contact_sheet import write_contact_sheet
     from sim.collection.plan import DAGGER_MIX, CollectionPlan, RouteMix
-    from sim.evaluation.agents import AgentSpec
 
     plan = CollectionPlan(
         output=output,
@@ -66,22 +65,14 @@ def collect(
         server=ServerChoice(host=host, port=port if host else 0, seed=seed, map_folders=maps),
         jobs=1 if host else (jobs or len(os.sched_getaffinity(0))),
     )
-    expert = AgentSpec(name="expert", correction="none", target=EXPERT_TARGET)
-    network = None
-    if driver is not None:
-        network = AgentSpec(
-            name=Path(driver).stem,
-            correction="none",
-            target=NETWORK_TARGET,
-            kwargs={"model": driver},
-        )
+    network = None if driver is None else collecting_agent(driver)
     with ProgressBar("collect") as bar:
 
         def show(progress: CollectionProgress) -> None:
             record = progress.record
             bar.update(progress.done, progress.total, f"{record['town']} {record['weather']}")
 
-        summary = run_collection(plan, expert, network, run=run, on_progress=show)
+        summary = run_collection(plan, expert_agent(), network, run=run, on_progress=show)
     sheet = output / "contact_sheet.png"
     write_contact_sheet(output, sheet)
     Console().print(

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
 from bicameral.cli.model_samples import Split
+from bicameral.errors import FINDINGS_EXIT_CODE
 
 if TYPE_CHECKING:
     from edge.comparison import Comparison

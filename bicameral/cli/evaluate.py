@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from bicameral.errors import ConfigError
+from bicameral.cli.driving_agents import Mode
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bicameral.types import Route
     from sim.client.simulator import ServerChoice
-    from sim.evaluation.agents import AgentSpec
-
-Mode = Literal["none", "paper", "second_opinion"]
-
-#: Models that ship and that an evaluation uses unless told otherwise.
-DEFAULT_MODEL = "caril_a"
-DEFAULT_SECOND = "caril_b"
-
-EXPERT_TARGET = "agent.expert:ExpertAgent"
-NETWORK_TARGET = "agent.caril:CarilAgent.load"
 
 
 def evaluate(
@@ -30,8 +18,8 @@ def evaluate(
     output: Path = Path("runs/evaluate"),
     agent: str = "caril",
     modes: tuple[Mode, ...] = ("none", "paper", "second_opinion"),
-    model: str = DEFAULT_MODEL,
-    second: str = DEFAULT_SECOND,
+    model: str = "caril_a",
+    second: str = "caril_b",
     also: tuple[str, ...] = (),
     town: str = "Ridgeway",
     maps: tuple[Path, ...] = (),
@@ -77,47 +65,38 @@ def evaluate(
         resume: Go on with an interrupted run.
         video: Record a video of the first repetition of each combination.
     """
-    from rich.console import Console
-
+    from bicameral.cli.driving_agents import AgentFlags, expert_agent, training_towns
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
 
     require_extra("sim")
     from sim.client.simulator import ServerChoice
     from sim.evaluation.plan import EvaluationPlan, select_routes
-    from sim.evaluation.results import write_results
     from sim.evaluation.runner import Execution, Progress
     from sim.evaluation.runner import evaluate as run_evaluation
-    from sim.report.build import write_report
 
-    console = Console()
-    town_files = {Path(town).stem: Path(town)} if town.endswith(".xodr") else {}
+    town_file = Path(town) if town.endswith(".xodr") else None
+    name = town_file.stem if town_file else town
     server = ServerChoice(
         host=host,
         port=port if host else 0,
         seed=seed,
         map_folders=maps,
-        town_files=town_files,
+        town_files={name: town_file} if town_file else {},
     )
-    agents = (
-        *_agents(agent, modes, model, second, delay_ticks),
-        *(_compared(entry, delay_ticks) for entry in also),
-    )
-    all_routes = _routes(server, Path(town).stem if town_files else town, routes, suite)
+    agents = AgentFlags(
+        agent=agent, modes=modes, model=model, second=second, also=also, delay_ticks=delay_ticks
+    ).specs()
     plan = EvaluationPlan(
-        routes=select_routes(all_routes, routes_subset),
+        routes=select_routes(_routes(server, name, routes, suite), routes_subset),
         agents=agents,
         weathers=weathers,
         repetitions=repetitions,
         seed=seed,
-        reference=_expert(),
+        reference=expert_agent(),
     )
-    execution = Execution(
-        server=server,
-        jobs=1 if host else (jobs or len(os.sched_getaffinity(0))),
-        resume=resume,
-        videos=video,
-    )
+    jobs = 1 if host else (jobs or len(os.sched_getaffinity(0)))
+    execution = Execution(server=server, jobs=jobs, resume=resume, videos=video)
     with ProgressBar("evaluate") as bar:
 
         def show(progress: Progress) -> None:
@@ -125,11 +104,7 @@ def evaluate(
             bar.update(progress.done, progress.total, f"{record.episode_id}: {record.status}")
 
         run_evaluation(plan, output, execution, show)
-    results = write_results(output)
-    training_towns = _training_towns(agents)
-    report = write_report(output, training_towns)
-    _print_summary(console, output, training_towns)
-    console.print(f"results: {results}\nreport:  {report}", highlight=False)
+    _write_report(output, training_towns(agents))
     return 0
 
 
@@ -155,126 +130,19 @@ def _routes(server: ServerChoice, town: str, file: Path | None, suite: str) -> l
         return [plan_definition(planners[d.town], d, kind="mixed") for d in definitions]
 
 
-def _agents(
-    agent: str, modes: tuple[Mode, ...], model: str, second: str, delay_ticks: int
-) -> tuple[AgentSpec, ...]:
-    from sim.evaluation.agents import AgentSpec
+def _write_report(output: Path, training_towns: list[str] | None) -> None:
+    """Write results and report, and print what came of it."""
+    from rich.console import Console
 
-    if agent == "expert":
-        return (_expert(),)
-    if "://" in agent:
-        return _served(agent, modes, second, delay_ticks)
-    if agent != "caril":
-        if ":" not in agent:
-            raise ConfigError(
-                f"unknown agent {agent!r}; known: caril, expert, module:Class of your own, or "
-                "http://HOST:PORT/v1/drive/NAME of a server"
-            )
-        return (AgentSpec(name=agent.partition(":")[2], correction="none", target=agent),)
-    return tuple(
-        _network(model, mode, delay_ticks, second=second if mode == "second_opinion" else None)
-        for mode in modes
-    )
-
-
-def _served(
-    url: str, modes: tuple[Mode, ...], second: str, delay_ticks: int
-) -> tuple[AgentSpec, ...]:
-    """Describe an agent of a server in every mode, if the server has it."""
-    from urllib.parse import urlsplit
-
-    from agent.remote import describe_remote
-    from sim.evaluation.agents import AgentSpec
-
-    driver = describe_remote(url)
-    specs = []
-    for mode in modes:
-        asked = second if mode == "second_opinion" else None
-        driver.require(mode, asked)
-        specs.append(
-            AgentSpec(
-                # Another name than the model's own, so that --also can compare the two.
-                name=f"{driver.model}@{urlsplit(url).netloc}",
-                correction=mode,
-                target="agent.remote:RemoteAgent",
-                kwargs={
-                    "url": url,
-                    "correction": mode,
-                    "second": asked,
-                    "delay_ticks": delay_ticks,
-                    # Nobody shall exchange it halfway, nor between a run and its resumption.
-                    "fingerprint": driver.fingerprint,
-                },
-                trained_on=driver.trained_on,
-            )
-        )
-    return tuple(specs)
-
-
-def _compared(entry: str, delay_ticks: int) -> AgentSpec:
-    first, plus, second = entry.partition("+")
-    if plus:
-        return _network(first, "second_opinion", delay_ticks, second=second)
-    return _network(first, "none", delay_ticks)
-
-
-def _network(
-    model: str, correction: Mode, delay_ticks: int, second: str | None = None
-) -> AgentSpec:
-    """Describe the CARIL agent with one network, or with a second one to ask."""
-    from edge.dual_head import DualHeadModel
-    from edge.shipped import resolve_model
-    from sim.evaluation.agents import AgentSpec
-
-    path = resolve_model(model)
-    kwargs: dict[str, Any] = {
-        "model": model,
-        "correction": correction,
-        "delay_ticks": delay_ticks,
-    }
-    if second is not None:
-        kwargs["second"] = second
-    loaded = DualHeadModel.load(path)
-    trained_on = loaded.agent.trained_on
-    name = loaded.name
-    loaded.close()
-    return AgentSpec(
-        name=name,
-        correction=correction,
-        target=NETWORK_TARGET,
-        kwargs=kwargs,
-        trained_on=trained_on,
-    )
-
-
-def _expert() -> AgentSpec:
-    from sim.evaluation.agents import AgentSpec
-
-    return AgentSpec(name="expert", correction="none", target=EXPERT_TARGET)
-
-
-def _training_towns(agents: tuple[AgentSpec, ...]) -> list[str] | None:
-    """Return the towns that any of the agents' networks saw, or None if that is not known."""
-    from edge.shipped import resolve_model
-    from edge.sidecar import read_sidecar
-
-    towns: list[str] = []
-    for spec in agents:
-        if spec.target != NETWORK_TARGET:
-            return None
-        for key in ("model", "second"):
-            if key in spec.kwargs:
-                described = read_sidecar(resolve_model(spec.kwargs[key])).agent
-                towns += described.towns if described is not None else ()
-    return towns
-
-
-def _print_summary(console: Console, output: Path, training_towns: list[str] | None) -> None:
     from bicameral.tables import print_table
-    from sim.report.build import read_results
+    from sim.evaluation.results import write_results
+    from sim.report.build import read_results, write_report
     from sim.report.outcome import describe_outcome
     from sim.report.tables import summary_table
 
+    console = Console()
+    written = write_results(output)
+    report = write_report(output, training_towns)
     results = read_results(output)
     console.print(describe_outcome(results, training_towns), style="bold", highlight=False)
     print_table(summary_table(results["groups"]), console)
@@ -284,3 +152,4 @@ def _print_summary(console: Console, output: Path, training_towns: list[str] | N
             "such pictures. Collect data there and train before judging it.",
             style="yellow",
         )
+    console.print(f"results: {written}\nreport:  {report}", highlight=False)

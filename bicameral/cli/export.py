@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bicameral.cli.exit_codes import FINDINGS_EXIT_CODE
 from bicameral.cli.model_samples import Split
-from bicameral.errors import ConfigError
+from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError
 from edge.jetson.bundle import CorrectionName
 from edge.targets import Precision, TargetName
 

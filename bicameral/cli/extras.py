@@ -31,12 +31,6 @@ def require_extra(extra: str) -> None:
         raise MissingExtraError(missing[0], extra)
 
 
-def require_package(package: str, extra: str) -> None:
-    """Raise `MissingExtraError` if a package is absent that, of its extra, alone is needed."""
-    if not _is_installed(package):
-        raise MissingExtraError(package, extra)
-
-
 def _is_installed(package: str) -> bool:
     try:
         importlib.metadata.distribution(package)

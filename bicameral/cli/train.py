@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bicameral.errors import ConfigError
+
 
 def train_driver(
     data: Annotated[list[Path], Parameter(consume_multiple=True)],
@@ -126,7 +128,6 @@ def train_classifier(
         name: The model's name begins with it; the data set's name if not given.
     """
     from bicameral.cli.extras import require_extra
-    from bicameral.cli.model_names import model_prefix
     from bicameral.cli.progress import ProgressBar
 
     require_extra("train")
@@ -159,3 +160,19 @@ def train_classifier(
         )
     sys.stdout.write(f"wrote {path}\n")
     return 0
+
+
+def model_prefix(data: str, name: str | None) -> str:
+    """Return what the names of models trained on a data set begin with.
+
+    Args:
+        data: Name or place of the data set.
+        name: What the user wants instead, or None.
+
+    Raises:
+        ConfigError: If it would not make a file name and a URL path without quoting.
+    """
+    prefix = name or Path(data).stem.replace("-", "_")
+    if not prefix.isidentifier():
+        raise ConfigError(f"{prefix!r} cannot begin a model's name; give a plain word with --name")
+    return prefix

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.cascade.pipeline import PipelineSettings
     from models.cascade.plan import EvaluationSettings
     from models.cascade.results import CascadeEvaluation
+    from models.cascade.selection import Requirement
     from models.classifiers.pool_training import PoolProgress, PoolSettings
 
 
@@ -81,16 +82,15 @@ def train_cascade(
         name: The models' names begin with it; the data set's name if not given.
         jobs: Trainings at a time, one thread each.
     """
-    from bicameral.cli.cascade_choice import requirement_from_flags
     from bicameral.cli.extras import require_extra
-    from bicameral.cli.model_names import model_prefix
+    from bicameral.cli.train import model_prefix
     from models.cascade.plan import EvaluationSettings
 
     if from_stages is not None:
         if from_logits:
             raise ConfigError("give --from-logits or --from-stages, not both")
         return _stop_early(from_stages, data, output, max_loss, seed)
-    requirement = requirement_from_flags(min_accuracy, max_cost, cost)
+    requirement = _requirement(min_accuracy, max_cost, cost)
     choice = EvaluationSettings(
         references=references, requirement=requirement, cost=cost, max_usage=max_usage
     )
@@ -118,6 +118,25 @@ def train_cascade(
         memory=None if memory == "none" else memory,
     )
     return _train(settings)
+
+
+def _requirement(
+    min_accuracy: float | None, max_cost: float | None, cost: Literal["macs", "cpu_us"]
+) -> Requirement | None:
+    """Return the point of the Pareto front that the user asked for, or None for the default."""
+    from models.cascade.selection import MaxCost, MinAccuracy
+
+    if min_accuracy is not None and max_cost is not None:
+        raise ConfigError("give --min-accuracy or --max-cost, not both")
+    if min_accuracy is not None:
+        if not 0.0 < min_accuracy <= 1.0:
+            raise ConfigError(f"--min-accuracy is {min_accuracy}, expected 0..1")
+        return MinAccuracy(accuracy=min_accuracy)
+    if max_cost is not None:
+        if not max_cost > 0.0:
+            raise ConfigError(f"--max-cost is {max_cost}, expected more than 0")
+        return MaxCost(cost=max_cost * 1e6 if cost == "macs" else max_cost)
+    return None
 
 
 def _pool_settings(

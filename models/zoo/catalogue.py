@@ -17,9 +17,6 @@ from bicameral.errors import unknown_name
 #: compare it with. ``compared``: a part of the shipped cascade, measured beside the zoo.
 Kind = Literal["network", "pool", "head", "variant", "compared"]
 
-#: Kinds of the zoo's own entries.
-_OWN: tuple[Kind, ...] = ("network", "pool", "head")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooEntry:
@@ -34,7 +31,6 @@ class ZooEntry:
         published: The figure for FashionMNIST that its authors or others have published, with its
             source, and how that differs; empty where none was found.
         card: Path of its model card in the project.
-        nano: Whether the card claims that it runs on a Jetson Nano.
     """
 
     title: str
@@ -44,7 +40,6 @@ class ZooEntry:
     offers: str
     published: str
     card: str
-    nano: bool
 
     @property
     def paper_url(self) -> str:
@@ -62,7 +57,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="A first look where memory is scarce: 58 KB of weights.",
         published="89 % (abstract of the paper; branches trained apart, then joined)",
         card="docs/zoo/dual_branch.md",
-        nano=True,
     ),
     "group_to_group": ZooEntry(
         title="G2GNet: a perceptron whose groups of neurons rewire, 25 % of the weights",
@@ -74,7 +68,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         published="up to 4.3 points above a dense MLP on FashionMNIST, CIFAR-10 or CIFAR-100 "
         "(abstract; no table for FashionMNIST was found)",
         card="docs/zoo/group_to_group.md",
-        nano=True,
     ),
     "convit": ZooEntry(
         title="ConViT-tiny: attention that starts as a convolution",
@@ -84,7 +77,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Shows where each head looks, and how far its gate has opened.",
         published="",
         card="docs/zoo/convit.md",
-        nano=True,
     ),
     "spiking": ZooEntry(
         title="a convolutional network of leaky integrate-and-fire neurons, 4 time steps",
@@ -94,7 +86,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Counts its spikes, by which neuromorphic hardware spends energy.",
         published="93.3 % (documentation of spikingjelly; 8 times the channels, 64 epochs, GPU)",
         card="docs/zoo/spiking.md",
-        nano=True,
     ),
     "noprop": ZooEntry(
         title="NoProp-DT: ten blocks that learn alone to denoise the label",
@@ -106,7 +97,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         published="none in the paper; 90.6 % by another's re-implementation of its flow-matching "
         "variant (yhgon/NoProp, log of epoch 175; ResNet-18, GPU)",
         card="docs/zoo/noprop.md",
-        nano=True,
     ),
     "kernel_head": ZooEntry(
         title="an infinitely deep and wide network, solved exactly, on another one's features",
@@ -116,7 +106,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Exact: no training but one linear system, on the features of any network.",
         published="",
         card="docs/zoo/kernel_head.md",
-        nano=True,
     ),
     "read_out": ZooEntry(
         title="two memories of features beside another network; learns at run time",
@@ -126,7 +115,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Learns a class from a handful of pictures, at run time, also over HTTP.",
         published="",
         card="docs/zoo/read_out.md",
-        nano=True,
     ),
     "squeeze16_distilled": ZooEntry(
         title="fire modules, distilled; the cascade's A",
@@ -136,7 +124,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Answers every image in the shipped cascade.",
         published="",
         card="docs/cascade.md",
-        nano=True,
     ),
     "vgg24_distilled": ZooEntry(
         title="plain 3x3 convolutions, distilled; the cascade's B",
@@ -146,7 +133,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Is asked by the shipped cascade where A is not sure.",
         published="",
         card="docs/cascade.md",
-        nano=True,
     ),
     "wide_residual32": ZooEntry(
         title="wide residual network; the cascade's reference",
@@ -156,7 +142,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="The large single network that the cascade is measured against.",
         published="",
         card="docs/cascade.md",
-        nano=True,
     ),
     "cascade": ZooEntry(
         title="squeeze16_distilled, and where it is not sure vgg24_distilled",
@@ -166,7 +151,6 @@ CATALOGUE: dict[str, ZooEntry] = {
         offers="Spends more only on images that need it; remembers results.",
         published="",
         card="docs/cascade.md",
-        nano=True,
     ),
 }
 
@@ -177,7 +161,6 @@ CATALOGUE |= {
         kind="variant",
         offers="Shows what sparse connections cost and save.",
         published="",
-        nano=False,
     ),
     "noprop_early_exit": replace(
         CATALOGUE["noprop"],
@@ -185,7 +168,6 @@ CATALOGUE |= {
         kind="variant",
         offers="Runs as many blocks as a picture needs, behind the interface of a cascade.",
         published="",
-        nano=False,
     ),
     "read_out_projected": replace(
         CATALOGUE["read_out"],
@@ -204,11 +186,6 @@ def entry(name: str) -> ZooEntry:
     if name not in CATALOGUE:
         raise unknown_name("entry of the zoo", name, CATALOGUE)
     return CATALOGUE[name]
-
-
-def zoo_names() -> tuple[str, ...]:
-    """Return the names of the zoo's own entries."""
-    return tuple(name for name, one in CATALOGUE.items() if one.kind in _OWN)
 
 
 def newcomers(architectures: Iterable[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bicameral.statistics import clustered_mean, share
+from bicameral.statistics import clustered_mean, share, slope
 
 
 def test_wilsons_interval_matches_the_published_example():
@@ -16,6 +16,17 @@ def test_wilsons_interval_matches_the_published_example():
 def test_a_rate_of_nothing_is_not_zero():
     assert not share(0, 0).valid
     assert share(0, 0).value is None
+
+
+def test_the_interval_of_a_slope_matches_a_published_regression():
+    # Anscombe (1973), The American Statistician 27, data set 1: slope 0.500, standard error 0.118.
+    places = [10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5]
+    values = [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68]
+    result = slope(places, values, "1")
+    # Student's t with 9 degrees of freedom leaves 5 % beyond 2.262.
+    assert result.value == pytest.approx(0.5001, abs=5e-5)
+    assert result.high - result.value == pytest.approx(2.262 * 0.1179, abs=5e-4)
+    assert result.value - result.low == pytest.approx(2.262 * 0.1179, abs=5e-4)
 
 
 def estimate(values, clusters, **changes):

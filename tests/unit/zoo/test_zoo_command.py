@@ -13,7 +13,7 @@ from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
 from models.cascade.results import read_evaluation as read_cascade
 from models.data.sources import FASHION_MNIST_FOLDER
-from models.zoo.catalogue import CATALOGUE, newcomers, zoo_names
+from models.zoo.catalogue import CATALOGUE, newcomers
 from models.zoo.results import shipped_evaluation
 from studies.zoo import entry_name
 
@@ -92,8 +92,10 @@ def test_every_entry_that_ships_was_measured_on_the_whole_test_set() -> None:
 
 def test_the_pool_is_joined_by_the_networks_and_heads_of_the_zoo_alone() -> None:
     assert newcomers(["squeeze16", "vgg24_distilled", "wide_residual32", "dual_branch"]) == ()
-    joining = {name for name in zoo_names() if CATALOGUE[name].kind != "pool"}
-    assert set(newcomers([*zoo_names(), "not trained"])) == joining
+    joining = {
+        name for name, one in CATALOGUE.items() if one.kind in ("network", "head", "variant")
+    }
+    assert set(newcomers([*CATALOGUE, "not trained"])) == joining
 
 
 def test_the_page_says_what_the_stored_answers_say_of_a_cascade_with_the_zoo() -> None:

@@ -1,0 +1,151 @@
+"""Driving agents as the command line names them: what the simulator is to make of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bicameral.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sim.evaluation.agents import AgentSpec
+
+Mode = Literal["none", "paper", "second_opinion"]
+
+_EXPERT = "agent.expert:ExpertAgent"
+_NETWORK = "agent.caril:CarilAgent.load"
+_SERVED = "agent.remote:RemoteAgent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFlags:
+    """Which agents a run is to drive; see the flags of `bicameral evaluate`."""
+
+    agent: str
+    modes: tuple[Mode, ...]
+    model: str
+    second: str
+    also: tuple[str, ...]
+    delay_ticks: int
+
+    def specs(self) -> tuple[AgentSpec, ...]:
+        """Describe the agent in every mode, and those to compare it with.
+
+        Raises:
+            UserError: If there is no such agent or network, or a server lacks what is asked.
+        """
+        return (*self._asked(), *map(self._compared, self.also))
+
+    def _asked(self) -> tuple[AgentSpec, ...]:
+        from sim.evaluation.agents import AgentSpec
+
+        if self.agent == "expert":
+            return (expert_agent(),)
+        if "://" in self.agent:
+            return self._served(self.agent)
+        if self.agent == "caril":
+            return tuple(
+                self._network(self.model, mode, self._second_in(mode)) for mode in self.modes
+            )
+        if ":" not in self.agent:
+            raise ConfigError(
+                f"unknown agent {self.agent!r}; known: caril, expert, module:Class of your own, or "
+                "http://HOST:PORT/v1/drive/NAME of a server"
+            )
+        name = self.agent.partition(":")[2]
+        return (AgentSpec(name=name, correction="none", target=self.agent),)
+
+    def _second_in(self, mode: Mode) -> str | None:
+        return self.second if mode == "second_opinion" else None
+
+    def _served(self, url: str) -> tuple[AgentSpec, ...]:
+        """Describe an agent of a server in every mode, if the server has it."""
+        from urllib.parse import urlsplit
+
+        from agent.remote import describe_remote
+        from sim.evaluation.agents import AgentSpec
+
+        driver = describe_remote(url)
+        specs = []
+        for mode in self.modes:
+            second = self._second_in(mode)
+            driver.require(mode, second)
+            specs.append(
+                AgentSpec(
+                    # Another name than the model's own, so that --also can compare the two.
+                    name=f"{driver.model}@{urlsplit(url).netloc}",
+                    correction=mode,
+                    target=_SERVED,
+                    kwargs={
+                        "url": url,
+                        "correction": mode,
+                        "second": second,
+                        "delay_ticks": self.delay_ticks,
+                        # Nobody shall exchange it halfway, nor between a run and its resumption.
+                        "fingerprint": driver.fingerprint,
+                    },
+                    trained_on=driver.trained_on,
+                )
+            )
+        return tuple(specs)
+
+    def _compared(self, entry: str) -> AgentSpec:
+        first, plus, second = entry.partition("+")
+        if plus:
+            return self._network(first, "second_opinion", second)
+        return self._network(first, "none", None)
+
+    def _network(self, model: str, correction: Mode, second: str | None) -> AgentSpec:
+        """Describe the CARIL agent with one network, or with a second one to ask."""
+        from contextlib import closing
+
+        from edge.dual_head import DualHeadModel
+        from edge.shipped import resolve_model
+        from sim.evaluation.agents import AgentSpec
+
+        with closing(DualHeadModel.load(resolve_model(model))) as loaded:
+            return AgentSpec(
+                name=loaded.name,
+                correction=correction,
+                target=_NETWORK,
+                kwargs={
+                    "model": model,
+                    "correction": correction,
+                    "delay_ticks": self.delay_ticks,
+                    **({} if second is None else {"second": second}),
+                },
+                trained_on=loaded.agent.trained_on,
+            )
+
+
+def expert_agent() -> AgentSpec:
+    """Describe the driver that knows the map."""
+    from sim.evaluation.agents import AgentSpec
+
+    return AgentSpec(name="expert", correction="none", target=_EXPERT)
+
+
+def collecting_agent(driver: str) -> AgentSpec:
+    """Describe a network that steers while the expert says what it would have done."""
+    from pathlib import Path
+
+    from sim.evaluation.agents import AgentSpec
+
+    name = Path(driver).stem
+    return AgentSpec(name=name, correction="none", target=_NETWORK, kwargs={"model": driver})
+
+
+def training_towns(agents: tuple[AgentSpec, ...]) -> list[str] | None:
+    """Return the towns that any of the agents' networks saw, or None if that is not known."""
+    from edge.shipped import resolve_model
+    from edge.sidecar import read_sidecar
+
+    towns: list[str] = []
+    for spec in agents:
+        if spec.target != _NETWORK:
+            return None
+        for key in ("model", "second"):
+            if key in spec.kwargs:
+                described = read_sidecar(resolve_model(spec.kwargs[key])).agent
+                towns += described.towns if described is not None else ()
+    return towns
