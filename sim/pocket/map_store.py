@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bicameral.errors import DataError, MissingExtraError, UserError, unknown_name
 from bicameral.units import wrap_deg
+from sim.pocket.foreign_maps import mend, try_out
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.town.generate import generate_town
 from sim.pocket.town.recipe import RECIPES
@@ -39,6 +40,23 @@ class TownMap:
     opendrive: str
     carla_map: carla.Map
     spawn_points: tuple[Transform, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapSource:
+    """The text of a map before it is parsed.
+
+    Attributes:
+        name: What the town will be called.
+        text: OpenDRIVE text, mended if it is foreign.
+        origin: Where it comes from, for errors.
+        foreign: Whether somebody else made it, so that it may end carla's parser.
+    """
+
+    name: str
+    text: str
+    origin: str
+    foreign: bool
 
 
 class MapStore:
@@ -73,15 +91,28 @@ class MapStore:
             DataError: If the file is no OpenDRIVE map with driving lanes.
             MissingExtraError: If `carla` is not installed.
         """
+        return parse(self.source(name))
+
+    def source(self, name: str) -> MapSource:
+        """Read or generate a town's text; see `load`.
+
+        ``NAME_Opt``, CARLA's name for a town whose layers can be switched, is the town ``NAME``
+        unless there is a map of that name.
+        """
         path = Path(name)
         if path.suffix == ".xodr":
-            return _read(path)
+            return _read(path, path.stem)
         short = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-        if short in self._files:
-            return _read(self._files[short])
-        if short in RECIPES:
-            return self.from_opendrive(short, generate_town(RECIPES[short]))
-        raise unknown_name("town", short, self.names())
+        for known in (short, short.removesuffix("_Opt")):
+            if known in self._files:
+                return _read(self._files[known], short)
+            if known in RECIPES:
+                text = generate_town(RECIPES[known])
+                return MapSource(name=short, text=text, origin=f"the town {known!r}", foreign=False)
+        raise UserError(
+            f"{unknown_name('town', short, self.names())} Any other OpenDRIVE map can be had: "
+            "start the server with --maps FOLDER, or set CARLA_ROOT to a CARLA installation"
+        )
 
     def from_opendrive(self, name: str, text: str) -> TownMap:
         """Parse OpenDRIVE text.
@@ -89,7 +120,27 @@ class MapStore:
         Raises:
             DataError: If it is no OpenDRIVE map with driving lanes.
         """
-        return _parse(name, text, f"the OpenDRIVE text of {name!r}")
+        return parse(source_of_text(name, text))
+
+
+def source_of_text(name: str, text: str) -> MapSource:
+    """Return the source of a text that a client sent.
+
+    Raises:
+        DataError: If it is no XML.
+    """
+    return _foreign(name, text, f"the OpenDRIVE text of {name!r}")
+
+
+def _foreign(name: str, text: str, origin: str) -> MapSource:
+    try:
+        return MapSource(name=name, text=mend(text), origin=origin, foreign=True)
+    except DataError as error:
+        raise _refusal(origin, str(error)) from error
+
+
+def _refusal(origin: str, reason: str) -> DataError:
+    return DataError(f"{origin} cannot be parsed: {reason}; expected OpenDRIVE 1.4 XML")
 
 
 def _carla_folders() -> list[Path]:
@@ -105,37 +156,46 @@ def _map_files(folders: Sequence[Path]) -> Iterator[Path]:
         yield from sorted(folder.rglob("*.xodr"))
 
 
-def _read(path: Path) -> TownMap:
+def _read(path: Path, name: str) -> MapSource:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"there is no map file {str(path)!r}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the map file {str(path)!r}: {error}") from error
-    return _parse(path.stem, text, f"the map file {str(path)!r}")
+    origin = f"the map file {str(path)!r}"
+    if path.parent == SHIPPED_FOLDER:
+        return MapSource(name=name, text=text, origin=origin, foreign=False)
+    return _foreign(name, text, origin)
 
 
-def _parse(name: str, text: str, origin: str) -> TownMap:
+def parse(source: MapSource) -> TownMap:
+    """Parse a map; a foreign one that was never tried is tried in a process of its own first.
+
+    Raises:
+        DataError: If it is no OpenDRIVE map with driving lanes.
+        MissingExtraError: If `carla` is not installed.
+    """
     try:
-        import carla
+        import carla  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("carla", "sim") from error
-    try:
-        carla_map = carla.Map(name, text)
-        waypoints = carla_map.generate_waypoints(_SAMPLE_M)
-    except RuntimeError as error:
-        raise DataError(
-            f"{origin} cannot be parsed: {error}; expected OpenDRIVE 1.4 XML"
-        ) from error
-    if not waypoints:
-        raise DataError(
-            f"{origin} holds no driving lane; expected an <OpenDRIVE> document with roads"
-        )
+    reason = try_out(source.text) if source.foreign else ""
+    if reason:
+        raise _refusal(source.origin, reason)
+    return town_map_of(source.name, source.text)
+
+
+def town_map_of(name: str, text: str) -> TownMap:
+    """Parse a map that is known to be sound."""
+    import carla
+
+    carla_map = carla.Map(name, text)
     return TownMap(
         name=name,
         opendrive=text,
         carla_map=carla_map,
-        spawn_points=_find_spawn_points(waypoints),
+        spawn_points=_find_spawn_points(carla_map.generate_waypoints(_SAMPLE_M)),
     )
 
 

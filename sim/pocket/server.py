@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bicameral.errors import MachineError
+from bicameral.errors import BicameralError, MachineError
 from sim.pocket.call_timing import TICKING_METHODS, CallTiming
+from sim.pocket.foreign_maps import MapTrial, verdict
 from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
@@ -51,6 +52,44 @@ class ServerSettings:
     seed: int = 0
 
 
+class MapTrials:
+    """Tries foreign maps out in processes of their own while other clients go on.
+
+    Args:
+        world: Knows the maps.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._trials: dict[RpcConnection, MapTrial | None] = {}
+
+    def is_on(self, connection: RpcConnection, request: Request) -> bool:
+        """Say whether the map that a client wants to load is still being tried out."""
+        if connection not in self._trials:
+            self._trials[connection] = self._begin(request)
+        trial = self._trials[connection]
+        if trial is None or not trial.is_over():
+            return trial is not None
+        self._trials[connection] = None
+        return False
+
+    def forget(self, connection: RpcConnection) -> None:
+        """End the trial of a client whose load is over or that has gone."""
+        trial = self._trials.pop(connection, None)
+        if trial is not None:
+            trial.end()
+
+    def _begin(self, request: Request) -> MapTrial | None:
+        name = next(iter(request.arguments), None)
+        if not isinstance(name, str):
+            return None  # the load itself says what is wrong
+        with contextlib.suppress(BicameralError):
+            source = self._world.source(name)
+            if source is not None and source.foreign and verdict(source.text) is None:
+                return MapTrial(source.text)
+        return None
+
+
 class _Service:
     """Joins the RPC server with the methods."""
 
@@ -59,15 +98,23 @@ class _Service:
         self._streams = streams
         self._dispatcher = Dispatcher(world, METHODS)
         self.timing = CallTiming(streams, world.traffic_managers, world.world_stream_id)
-        self.must_defer = self.timing.must_defer
+        self._trials = MapTrials(world)
         self.must_hold_answer = self.timing.must_hold_answer
 
     def answer(self, connection: RpcConnection, request: Request) -> tuple[str | None, object]:
         """Answer a call."""
         before = self._world.episode
         outcome = self._dispatcher.answer(connection, request)
+        if request.method == "load_new_episode":
+            self._trials.forget(connection)
         self.timing.note(connection, request, new_episode=self._world.episode is not before)
         return outcome
+
+    def must_defer(self, connection: RpcConnection, request: Request) -> bool:
+        """Hold a load back while its map is tried out, and what `CallTiming` says."""
+        if request.method == "load_new_episode" and self._trials.is_on(connection, request):
+            return True
+        return self.timing.must_defer(connection, request)
 
     def must_wait(self, request: Request) -> bool:
         """Hold synchronous ticks back while a reader of a stream is behind."""
@@ -80,6 +127,7 @@ class _Service:
         """Forget what belongs to a client that has gone."""
         self._world.traffic_managers.forget(connection)
         self._world.old_episode_ids.pop(connection, None)
+        self._trials.forget(connection)
         self.timing.forget(connection)
 
 

@@ -146,6 +146,44 @@ def test_a_client_that_never_reads_its_answers_does_not_grow_the_server(server, 
         assert resident_bytes(server.process_id) - before_bytes < MEMORY_GROWTH_BYTES
 
 
+#: A lane that goes on as none; carla's parser ends its process on it.
+DEADLY_MAP = """<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4"/>
+<road id="1" junction="-1" length="200">
+<planView><geometry s="0" x="0" y="0" hdg="0" length="200"><line/></geometry></planView><lanes>
+<laneSection s="0"><center><lane id="0" type="none"/></center><right><lane id="-1" type="driving">
+<link><successor id="-1"/></link><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane></right>
+</laneSection><laneSection s="100"><center><lane id="0" type="none"/></center></laneSection>
+</lanes></road></OpenDRIVE>"""
+
+
+class Ticker(threading.Thread):
+    """Ticks a world of its own client until told to stop."""
+
+    def __init__(self, world: carla.World) -> None:
+        super().__init__(daemon=True)
+        self._world = world
+        self.frames: list[int] = []
+        self.stop = False
+
+    def run(self) -> None:
+        while not self.stop:
+            self.frames.append(self._world.tick())
+
+
+def test_a_map_that_kills_the_parser_leaves_the_ticks_of_others_undisturbed(server, client, world):
+    ticker = Ticker(server.connect().get_world())
+    episode, process_id = world.id, server.process_id
+    ticker.start()
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="road 1: its lane -1 goes on as lane -1"):
+            client.generate_opendrive_world(DEADLY_MAP, carla.OpendriveGenerationParameters())
+    ticker.stop = True
+    ticker.join()
+    assert ticker.frames == list(range(ticker.frames[0], ticker.frames[0] + len(ticker.frames)))
+    assert len(ticker.frames) > 10
+    assert (client.get_world().id, server.process_id) == (episode, process_id)
+
+
 def subscribe(port: int, stream_id: int) -> socket.socket:
     reader = socket.create_connection(("127.0.0.1", port + 1))
     reader.sendall(struct.pack("<I", stream_id))

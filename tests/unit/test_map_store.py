@@ -70,6 +70,19 @@ def test_an_unknown_town_names_the_known_ones_and_the_nearest():
         MapStore().load("Harbor")
 
 
+def test_an_unknown_town_says_how_to_get_more():
+    with pytest.raises(UserError, match=r"--maps FOLDER.*CARLA_ROOT"):
+        MapStore().load("Town03")
+
+
+def test_a_town_with_layers_is_the_town(harbour):
+    town = MapStore().load("/Game/Carla/Maps/Harbour_Opt")
+    assert (town.name, town.opendrive) == ("Harbour_Opt", harbour.opendrive)
+    assert "Harbour_Opt" not in MapStore().names()
+    with pytest.raises(UserError, match="unknown town 'Harbor_Opt'"):
+        MapStore().load("Harbor_Opt")
+
+
 def test_a_missing_file_and_a_missing_folder_are_named(tmp_path):
     with pytest.raises(UserError, match=r"no map file .*gone\.xodr"):
         MapStore().load(str(tmp_path / "gone.xodr"))

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.collision import StaticObstacles
 from sim.pocket.ground import Ground
-from sim.pocket.map_store import MapStore, TownMap
+from sim.pocket.map_store import MapSource, MapStore, TownMap
 from sim.pocket.scene.build import build_scene
 from sim.pocket.scene.textures import make_textures
 from sim.pocket.world.speed_limits import SpeedLimits
@@ -84,6 +84,14 @@ class TownShelf:
         if not name.endswith(".xodr"):
             self._by_name[name] = town
         return town
+
+    def source(self, name: str) -> MapSource | None:
+        """Return the text of a town that has to be read; None for a kept one.
+
+        Raises:
+            UserError: There is no such map.
+        """
+        return None if name in self._by_name else self._store.source(name)
 
     def town_from_opendrive(self, name: str, opendrive: str) -> Town:
         """Return a town made from an OpenDRIVE text.

@@ -6,6 +6,7 @@ import time
 
 from bicameral.errors import UserError
 from bicameral.simulation import TICK_S
+from sim.pocket.map_store import MapSource, source_of_text
 from sim.pocket.protocol.values import EpisodeSettings
 from sim.pocket.world import spawning
 from sim.pocket.world.cameras import Cameras
@@ -86,6 +87,17 @@ class World:
     def prepare_opendrive(self, text: str) -> None:
         """Keep an OpenDRIVE text for the next load of `OPENDRIVE_WORLD`."""
         self._prepared_opendrive = text
+
+    def source(self, name: str) -> MapSource | None:
+        """Return the text of the map that `load` would have to read, if it is one.
+
+        Raises:
+            UserError: There is no such map.
+        """
+        base = name.rsplit("/", 1)[-1]
+        if base == OPENDRIVE_WORLD and self._prepared_opendrive is not None:
+            return source_of_text(OPENDRIVE_WORLD, self._prepared_opendrive)
+        return self.shelf.source(name) if base not in ("", OPENDRIVE_WORLD) else None
 
     def load(self, name: str, *, reset_settings: bool) -> None:
         """Begin a new episode; all actors of the old one are gone.
