@@ -62,6 +62,17 @@ class EncodedPicture:
         return self.width * self.height
 
 
+def picture_format(data: bytes) -> str | None:
+    """Return ``JPEG``, ``PNG``, ``WebP`` or ``BMP`` by how the content begins, else None."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(_PNG_SIGNATURE):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    return "BMP" if data.startswith(b"BM") else None
+
+
 def read_encoded_picture(data: bytes) -> EncodedPicture:
     """Read the frame of an encoded picture without decoding its pixels.
 
@@ -71,20 +82,15 @@ def read_encoded_picture(data: bytes) -> EncodedPicture:
     Raises:
         DataError: If it is none of these, is damaged or cut off, or is an animation.
     """
+    kind = picture_format(data)
+    if kind is None:
+        raise DataError(
+            f"not a picture in a known format (it starts with {data[:8].hex(' ') or 'nothing'})"
+            "; known are JPEG, PNG, WebP and BMP"
+        )
+    readers = {"JPEG": _read_jpeg, "PNG": _read_png, "WebP": _read_webp, "BMP": _read_bmp}
     try:
-        if data.startswith(b"\xff\xd8\xff"):
-            picture = _read_jpeg(data)
-        elif data.startswith(_PNG_SIGNATURE):
-            picture = _read_png(data)
-        elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            picture = _read_webp(data)
-        elif data.startswith(b"BM"):
-            picture = _read_bmp(data)
-        else:
-            raise DataError(
-                f"not a picture in a known format (it starts with {data[:8].hex(' ') or 'nothing'})"
-                "; known are JPEG, PNG, WebP and BMP"
-            )
+        picture = readers[kind](data)
     except (struct.error, IndexError) as error:
         raise DataError("the picture ends inside its header; it is cut off or damaged") from error
     if picture.width < 1 or picture.height < 1:

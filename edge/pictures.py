@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat
-from edge.encoded_pictures import EncodedPicture, read_encoded_picture
+from edge.encoded_pictures import EncodedPicture, picture_format, read_encoded_picture
 
 #: Pictures with more pixels are refused before they are decoded: 8,000 x 8,000.
 MAX_PIXELS = 64_000_000
 
+#: Endings of formats that only OpenCV knows: they are read from files of one's own, not served.
+_LOCAL_SUFFIXES = (".tif", ".tiff", ".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm")
+
 #: File names that end so are pictures (compared in lower case).
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib"),
+    *_LOCAL_SUFFIXES,
+)
 
 #: Weights of R, G and B in a grey level, ITU-R BT.601, in units of 1/65536; they sum to one.
 _GREY_WEIGHTS = (19595, 38470, 7471)
@@ -30,7 +36,9 @@ _GREY_WEIGHTS = (19595, 38470, 7471)
 def read_picture(
     path: Path, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """Decode a file with `decode_picture`; errors name the file.
+    """Decode a file of one's own with `decode_picture`; errors name the file.
+
+    TIFF, GIF, AVIF, PPM, PGM and PBM, which `decode_picture` does not know, are left to OpenCV.
 
     Raises:
         DataError: If the file cannot be read or decoded.
@@ -40,6 +48,8 @@ def read_picture(
     except OSError as error:
         raise DataError(f"cannot read the picture {path}: {error.strerror or error}") from error
     try:
+        if picture_format(data) is None and path.suffix.lower() in _LOCAL_SUFFIXES:
+            return _opaque(_decode_other_format(path, data, max_pixels), None, spec)
         return decode_picture(data, spec, max_pixels=max_pixels)
     except DataError as error:
         raise DataError(f"cannot use the picture {path}: {error}") from error
@@ -79,32 +89,62 @@ def decode_encoded_picture(
             f"the {encoded.format} has {encoded.width} x {encoded.height} pixels, allowed are "
             f"{max_pixels:,}; reduce it"
         )
-    stored = _decode(encoded)
-    alpha = _alpha(stored, encoded)
+    stored = _decode(encoded.content, encoded.format)
+    pixels = _opaque(stored, _transparent_grey(stored, encoded), spec)
+    if encoded.orientation != 1:
+        pixels = np.ascontiguousarray(_upright(pixels, encoded.orientation))
+    return pixels
+
+
+def _opaque(
+    stored: NDArray[Any], alpha: NDArray[Any] | None, spec: ImageFormat
+) -> NDArray[np.uint8]:
+    """Turn decoded pixels into opaque ones of a model's depth and colours.
+
+    Args:
+        stored: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16.
+        alpha: Opacity (H, W, 1) beside a stored channel, or None.
+        spec: What the model sees.
+    """
+    if stored.ndim == 3 and stored.shape[2] == 4:
+        alpha = stored[..., 3:]
     pixels = _eight_bits(stored[..., :3] if stored.ndim == 3 else stored[..., None])
     if alpha is not None:
         pixels = _composite(pixels, _eight_bits(alpha), _background(spec))
-    pixels = _to_color(pixels, spec.color)
-    if encoded.orientation != 1:
-        pixels = _upright(pixels, encoded.orientation)
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(_to_color(pixels, spec.color))
 
 
-def _decode(encoded: EncodedPicture) -> NDArray[Any]:
+def _decode(content: bytes, kind: str) -> NDArray[Any]:
     """Return the pixels as stored: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(encoded.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise DataError(f"OpenCV cannot decode the {encoded.format}: {error}") from error
+        raise DataError(f"OpenCV cannot decode the {kind}: {error}") from error
     if pixels is None:
-        raise DataError(f"the {encoded.format} cannot be decoded; it is damaged or cut off")
+        raise DataError(f"the {kind} cannot be decoded; it is damaged or cut off")
     return np.asarray(pixels)
 
 
-def _alpha(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:
-    """Return the opacity (H, W, 1) in the depth of the picture, or None if it is opaque."""
-    if stored.ndim == 3 and stored.shape[2] == 4:
-        return stored[..., 3:]
+def _decode_other_format(path: Path, data: bytes, max_pixels: int) -> NDArray[Any]:
+    """Decode a format whose frame is not read here first; it must be one picture of integers."""
+    kind = path.suffix[1:].upper()
+    if not data:
+        raise DataError("the file is empty")
+    pixels = _decode(data, kind)
+    if (pictures := cv2.imcount(str(path))) > 1:
+        raise DataError(f"it holds {pictures} pictures (frames or pages), expected one")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"its pixels are {pixels.dtype}, expected 8 or 16 bits per channel")
+    if pixels.shape[0] * pixels.shape[1] > max_pixels:
+        raise DataError(
+            f"the {kind} has {pixels.shape[1]} x {pixels.shape[0]} pixels, allowed are "
+            f"{max_pixels:,}; reduce it"
+        )
+    return pixels
+
+
+def _transparent_grey(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:
+    """Return the opacity (H, W, 1) of a grey PNG with a transparent level, else None."""
     if encoded.transparent_grey is None:
         return None
     # OpenCV passes over a transparent grey level. Depths below 8 it has stretched to 0..255.

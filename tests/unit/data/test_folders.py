@@ -132,3 +132,101 @@ def test_two_validation_folders_are_one_too_many(tmp_path: Path) -> None:
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot list .*nowhere"):
         _read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("train", "valid", "test"), ("Train", "Val", "Test"), ("training", "Validation", "TESTING")],
+)
+def test_parts_are_known_in_every_usual_spelling(
+    tmp_path: Path, train: str, validation: str, test: str
+) -> None:
+    for seed, part in enumerate((train, validation, test)):
+        _fill(tmp_path / part, count=seed + 1, seed=1000 * seed)
+    source = _read(tmp_path)
+    assert source.validation is not None
+    assert source.test is not None
+    assert [len(part) for part in (source.train, source.validation, source.test)] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("parts", [("train", "dev"), ("valid", "test"), ("Train", "Val", "bag")])
+def test_a_division_that_is_not_understood_names_the_parts(
+    tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    for part in parts:
+        _fill(tmp_path / part)
+    with pytest.raises(DataError, match=r"looks divided .* train, training, val, valid"):
+        _read(tmp_path)
+
+
+def test_what_is_left_out_is_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _fill(tmp_path)
+    for number in range(3):
+        (tmp_path / "a" / f"{number}.HEIC").write_bytes(b"heic")
+    _write(tmp_path / "loose.png", 0)
+    (tmp_path / "b" / ".hidden.png").write_bytes(b"")
+    (tmp_path / "b" / ".DS_Store").write_bytes(b"")
+    assert len(_read(tmp_path).train) == 4
+    assert "5 files are left out" in caplog.text
+    assert f"3 .heic in {tmp_path / 'a'}" in caplog.text
+    assert f"1 .png in {tmp_path}," in caplog.text
+    assert f"1 .png in {tmp_path / 'b'}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "suffix", ["tif", "TIFF", "gif", "ppm", "pnm", "dib", "jpe", "jfif", "avif"]
+)
+def test_formats_that_opencv_reads_are_read(tmp_path: Path, suffix: str) -> None:
+    _fill(tmp_path)
+    pixels = np.full((8, 10, 3), (10, 120, 230), np.uint8)
+    kind = {"jfif": "jpg"}.get(suffix, suffix.lower())
+    encoded = cv2.imencode(f".{kind}", pixels[..., ::-1])[1]
+    (tmp_path / "a" / f"2.{suffix}").write_bytes(encoded.tobytes())
+    source = _read(tmp_path)
+    assert len(source.train) == 5
+    assert np.abs(source.train.images[2].astype(int) - pixels[:4, :5]).max() < 24
+
+
+def test_an_animation_is_not_read_as_its_first_frame(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    pages = [np.full((8, 8, 3), level, np.uint8) for level in (0, 255)]
+    assert cv2.imwritemulti(str(tmp_path / "a" / "pages.tif"), pages)
+    with pytest.raises(DataError, match=r"pages\.tif: it holds 2 pictures"):
+        _read(tmp_path)
+
+
+def test_everything_that_stands_against_a_folder_is_told_at_once(tmp_path: Path) -> None:
+    _fill(tmp_path / "train", "abc")
+    _fill(tmp_path / "test", "abd")
+    (tmp_path / "train" / "a" / "0.png").write_bytes(b"no picture")
+    (tmp_path / "test" / "b" / "1.png").write_bytes(b"")
+    (tmp_path / "train" / "c" / "0.gif").write_bytes(b"GIF89a")
+    for path in (tmp_path / "test" / "a").iterdir():
+        path.rename(path.with_suffix(".heif"))
+    _write(tmp_path / "train" / "b" / "more" / "0.png", 0)
+    with pytest.raises(DataError) as caught:
+        _read(tmp_path)
+    text = str(caught.value)
+    for part in (
+        "train/a/0.png",
+        "train/c/0.gif",
+        "test/b/1.png",
+        "2 of 7 pictures cannot be read",
+        "1 of 2 pictures cannot be read",
+        "missing c; unknown d",
+        "the folder 'more'",
+        "test/a holds no pictures",
+        "2 .heif in ",
+    ):
+        assert part in text
+
+
+def test_a_picture_in_two_classes_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _fill(tmp_path)
+    (tmp_path / "b" / "copy.png").write_bytes((tmp_path / "a" / "1.png").read_bytes())
+    _read(tmp_path)
+    assert "1 pictures lie in two classes: a/1.png = b/copy.png" in caplog.text
