@@ -27,6 +27,7 @@ _FINE = Parameter(show=False)
 EVERY_ORIGIN = "*"
 
 _ORIGIN = re.compile(r"https?://[^/?#\s@]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 # Above the classes, whose defaults are made while this module is read.
@@ -160,6 +161,8 @@ class ServerSettings:
         meter: Which meter of energy is read: ``auto``, ``ina3221``, ``rapl``, ``nvml``, ``none``.
         cors_origin: Origins whose pages may use the server beside its own page, e.g.
             ``https://example.org``; ``*``: all.
+        allowed_host: Names by which a server that can be reached from its own machine only may be
+            called beside localhost and loopback addresses: those of a proxy before it.
         log_format: Lines of text, or of JSON.
         log_requests: Log every request.
     """
@@ -178,6 +181,7 @@ class ServerSettings:
     watch_s: Annotated[float, _FINE] = 5.0
     meter: str = "auto"
     cors_origin: tuple[str, ...] = ()
+    allowed_host: tuple[str, ...] = ()
     log_format: LogFormat = "text"
     log_requests: bool = False
 
@@ -199,6 +203,13 @@ class ServerSettings:
                 raise ConfigError(
                     f"the origin {origin!r} cannot be that of a page; expected e.g. "
                     f"'https://example.org' or 'http://localhost:3000', or '{EVERY_ORIGIN}' for all"
+                )
+
+        for name in self.allowed_host:
+            if not _HOST_NAME.fullmatch(name):
+                raise ConfigError(
+                    f"the allowed host {name!r} is no name; expected e.g. 'models.example.org', "
+                    "without a port"
                 )
 
     @property

@@ -9,6 +9,7 @@ loads and unloads models and counts for itself. The result memory on Redis is th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ class Replica:
             authorise: Who may do what; None: everybody may do everything.
             name: How answers call this replica.
         """
-        self._settings = settings
+        # Ray's proxy listens, wherever it does, and calls replicas by any name.
+        self._settings = replace(settings, host="0.0.0.0")  # noqa: S104 - it does not bind
         self._folders = folders
         self._authorise = authorise
         self._header = (_HEADER, name.encode("ascii"))

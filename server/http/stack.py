@@ -86,6 +86,7 @@ class HttpStack:
         self._limits = parts.settings.requests
         self._held = HeldBodies()
         self._origins = Origins(parts.settings)
+        self._hosts = self._origins.known_hosts
         self._routes: dict[str, list[_Route]] = {ANY_METHOD: []}
         for endpoint in endpoints:
             route = compile_path(endpoint.path)[0], endpoint
@@ -144,8 +145,11 @@ class HttpStack:
             if b"origin" in request.headers:
                 self._require_origin(request)
             endpoint = self._find(request)
-            if endpoint.right is not None and self._authorise is not None:
-                request.namespace = self._authorise(scope, endpoint.right)
+            if endpoint.right is not None:
+                if self._authorise is not None:
+                    request.namespace = self._authorise(scope, endpoint.right)
+                elif (host := request.headers.get(b"host", b"")) not in self._hosts:
+                    self._origins.require_host(host)
             if endpoint.query is not None:
                 request.query = _parsed_query(endpoint.query, scope["query_string"])
             return await endpoint.handler(request)
@@ -170,6 +174,8 @@ class HttpStack:
                 request.path = found.groupdict()
                 if self._authorise is not None:
                     request.namespace = self._authorise(scope, endpoint.right)
+                elif (host := request.headers.get(b"host", b"")) not in self._hosts:
+                    self._origins.require_host(host)
                 await endpoint.handler(request, WebSocket(scope, request.receive, socket.send))
                 return
             raise RequestError(404, f"there is no WebSocket {shown(path)} here")

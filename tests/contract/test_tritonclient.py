@@ -383,6 +383,6 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_does_no_harm(
 ) -> None:
     for _ in range(4):
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as rude:
-            head = b"POST /v2/models/net/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-            rude.sendall(head + b"{")
+            head = b"POST /v2/models/net/infer HTTP/1.1\r\nHost: localhost\r\n"
+            rude.sendall(head + b"Content-Length: 100\r\n\r\n{")
     assert client.is_server_ready()

@@ -135,7 +135,7 @@ async def _use(app: ASGIApp, use: Use) -> Any:
     assert (await reports.get())["type"] == "lifespan.startup.complete"
     try:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await use(client)
     finally:
         orders.put_nowait({"type": "lifespan.shutdown"})

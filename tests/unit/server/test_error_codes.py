@@ -140,7 +140,7 @@ def test_a_name_leads_nowhere_but_to_models(serve: Any, name: str) -> None:
             ("GET", "/v1/memory/{}"),
         ):
             # As it is: a client must not tidy it up.
-            url = httpx.URL("http://server").copy_with(raw_path=path.format(name).encode())
+            url = httpx.URL("http://localhost").copy_with(raw_path=path.format(name).encode())
             answer = await client.request(method, url)
             assert answer.status_code in (404, 405), (path, answer.text)
             assert "error" in answer.json()

@@ -76,6 +76,40 @@ def test_a_name_that_was_turned_to_this_machine_is_not_this_machine(serve: Any) 
     serve(use)
 
 
+READS = ["/v1/models", "/metrics", "/v1/workers", "/v2/models/net", "/v1/live", "/v2"]
+
+
+def test_a_page_whose_name_was_turned_to_this_machine_can_read_nothing(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for path in READS:
+            for host in ("evil.com:8000", "127.0.0.1.evil.com", "10.0.0.1", "evil.com"):
+                answer = await client.get(path, headers={"Host": host})
+                assert answer.status_code == 403
+                assert host in answer.json()["error"]
+                assert "--allowed-host" in answer.json()["error"]
+            for host in ("localhost:8000", "LOCALHOST", "127.0.0.1:1", "[::1]:8000", "[::1]"):
+                assert (await client.get(path, headers={"Host": host})).status_code == 200
+        live = await client.get("/v2/health/live", headers={"Host": "probe"})
+        assert live.status_code == 200, "it tells nothing, and probes call it by any name"
+
+    serve(use)
+
+
+def test_names_that_are_allowed_may_be_used(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        for host in ("models.example", "MODELS.example:80", "friend.example"):
+            assert (await client.get("/v1/models", headers={"Host": host})).status_code == 200
+        assert (await client.get("/v1/models", headers={"Host": "evil.com"})).status_code == 403
+
+    serve(use, allowed_host=("Models.example",), cors_origin=(FRIEND,))
+
+
+@pytest.mark.parametrize("name", ["", "http://models.example", "models.example:80", "*"])
+def test_what_is_no_name_of_a_host_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no name"):
+        ServerSettings(allowed_host=(name,))
+
+
 def test_a_server_for_others_may_have_any_name(serve: Any) -> None:
     async def use(client: httpx.AsyncClient) -> None:
         for origin in TURNED + LOCAL:

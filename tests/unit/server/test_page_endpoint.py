@@ -82,7 +82,7 @@ def test_a_browser_that_has_a_file_gets_it_only_when_it_changed(serve):
 )
 def test_no_path_leads_out_of_the_folder(serve, path):
     async def use(client: httpx.AsyncClient) -> None:
-        answer = await client.get(httpx.URL(f"http://server/page/{path}"))
+        answer = await client.get(httpx.URL(f"http://localhost/page/{path}"))
         assert answer.status_code == 404
         assert list(answer.json()) == ["error"]
 
