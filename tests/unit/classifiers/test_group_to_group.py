@@ -10,13 +10,7 @@ import pytest
 import torch
 
 from models.classifiers.distillation import predict_logits
-from models.classifiers.training import (
-    Recipe,
-    TrainingProgress,
-    TrainingSettings,
-    image_spec,
-    train,
-)
+from models.classifiers.training import Recipe, TrainingSettings, image_spec, train
 from models.data.dataset import ImageDataset
 from models.networks import group_to_group
 from models.networks.architectures import build_network
@@ -30,6 +24,7 @@ from models.networks.group_to_group import (
 from models.networks.layers import ImageShape
 from models.networks.perceptron import PerceptronNetwork
 from models.onnx_export import count_cost, onnx_from_network
+from models.trainer import TrainingProgress
 
 GREY = ImageShape(channels=1, height=28, width=28, classes=10)
 
