@@ -8,9 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from typing import TypeVar
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
@@ -20,6 +21,8 @@ from bicameral.statistics import Estimate
 
 #: Stands where there was nothing to measure.
 DASH = "–"
+
+_Item = TypeVar("_Item")
 
 _PREFIXES = ("", "k", "M", "G", "T")
 
@@ -47,6 +50,10 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.text} {self.small}".strip()
+
+
+#: What may stand in a row; None becomes a dash.
+Entry = str | Cell | float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +92,48 @@ def columns(*entries: str | Column, words: int = 1) -> tuple[Column, ...]:
     return tuple(made)
 
 
-def row(*entries: str | Cell | float | None, marked: bool = False) -> Row:
+def row(*entries: Entry, marked: bool = False) -> Row:
     """Return a row of texts, cells and whole numbers; None becomes a dash."""
     return Row(cells=tuple(_cell(entry) for entry in entries), marked=marked)
 
 
-def _cell(entry: str | Cell | float | None) -> Cell:
+def list_table(
+    title: str,
+    items: Iterable[_Item],
+    fields: Mapping[str, Callable[[_Item], Entry]],
+    *,
+    words: int = 1,
+    marked: Callable[[_Item], bool] | None = None,
+) -> Table:
+    """Return a table of one row an item.
+
+    Args:
+        title: Of the table.
+        items: What the rows are about.
+        fields: What to show of an item, by ``label`` or ``label|help``.
+        words: As many of the first fields hold words.
+        marked: Which rows stand out.
+    """
+    return Table(
+        title=title,
+        columns=columns(*fields, words=words),
+        rows=tuple(
+            row(
+                *(show(item) for show in fields.values()),
+                marked=marked is not None and marked(item),
+            )
+            for item in items
+        ),
+    )
+
+
+def facts_table(title: str, facts: Iterable[tuple[str, str]]) -> Table:
+    """Return a table of names and values."""
+    show = {"what": lambda fact: fact[0], "value": lambda fact: fact[1]}
+    return list_table(title, facts, show, words=2)
+
+
+def _cell(entry: Entry) -> Cell:
     if isinstance(entry, Cell):
         return entry
     return Cell(text=DASH if entry is None else str(entry))

@@ -9,9 +9,10 @@ from bicameral.statistics import Estimate, Resampling
 from edge.probabilities import SCORES
 from models.calibration import reliability_bins
 from models.cascade.complementarity import oracle_accuracy, paper_complementarity
-from models.cascade.judging import Bench, System, calibration_errors, run_system
+from models.cascade.judging import Bench, calibration_errors, run_system
 from models.cascade.operating_points import (
     Answers,
+    OperatingPoint,
     PairAnswers,
     sweep_thresholds,
 )
@@ -60,7 +61,7 @@ def detail_record(bench: Bench) -> DetailRecord:
 def _parts(bench: Bench) -> tuple[PartRecord, ...]:
     plan, test = bench.plan, bench.calibrated.test
     point, labels, seed = plan.point, test.labels, plan.selection_seeds[0]
-    systems: dict[PartName, tuple[System, System]] = {
+    systems: dict[PartName, tuple[OperatingPoint | str, OperatingPoint | str]] = {
         "cascade": (point, plan.uncalibrated),
         "a": (point.a, point.a),
         "b": (point.b, point.b),

@@ -5,13 +5,13 @@ Accuracies, shares and calibration errors are 0..1, times microseconds of CPU ti
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from bicameral.files import write_json_atomic
 from bicameral.statistics import share
-from bicameral.tables import Table, columns, integer, magnitude, microseconds, percent, ratio, row
+from bicameral.tables import Table, integer, list_table, magnitude, microseconds, percent, ratio
 from edge.combination import CombinationName
 from edge.loading import load_classifier, member_sha256
 from edge.probabilities import ScoreName
@@ -145,46 +145,41 @@ class EarlyExitResults:
 
 def stage_table(results: EarlyExitResults) -> Table:
     """Show what each stage answers if all images stop after it."""
-    return Table(
-        title=f"{results.model} on {integer(results.n_test)} test images: all stop after a stage",
-        columns=columns(
-            "stage", "MACs", "validation %", "test %", "ECE %", "mean confidence %", words=0
-        ),
-        rows=tuple(
-            row(
-                record.stage,
-                magnitude(record.total_macs),
-                percent(record.validation_accuracy),
-                percent(record.test_accuracy),
-                percent(record.test_ece),
-                percent(record.test_confidence, 1),
-            )
-            for record in results.stages
-        ),
+    return list_table(
+        f"{results.model} on {integer(results.n_test)} test images: all stop after a stage",
+        results.stages,
+        {
+            "stage": lambda record: record.stage,
+            "MACs": lambda record: magnitude(record.total_macs),
+            "validation %": lambda record: percent(record.validation_accuracy),
+            "test %": lambda record: percent(record.test_accuracy),
+            "ECE %": lambda record: percent(record.test_ece),
+            "mean confidence %": lambda record: percent(record.test_confidence, 1),
+        },
+        words=0,
     )
 
 
 def exit_table(results: EarlyExitResults) -> Table:
     """Show the choice among others of its kind."""
     choice, whole_us = results.choice, results.whole_cpu_us.median
-    return Table(
-        title=f"each stops where its {choice.score} reaches a threshold ({choice.combine})",
-        columns=columns(
-            "threshold", "stages", "MACs", "validation %", "test %", "CPU µs", "of all", words=0
-        ),
-        rows=tuple(
-            row(
-                f"{record.threshold:.4f}",
-                f"{record.test_stages:.2f}",
-                magnitude(record.test_macs),
-                percent(record.validation_accuracy),
-                percent(record.test_accuracy),
-                microseconds(record.cpu_us.median),
-                ratio(record.cpu_us.median / whole_us),
-                marked=record is choice,
-            )
-            for record in results.exits
-        ),
+    table = list_table(
+        f"each stops where its {choice.score} reaches a threshold ({choice.combine})",
+        results.exits,
+        {
+            "threshold": lambda record: f"{record.threshold:.4f}",
+            "stages": lambda record: f"{record.test_stages:.2f}",
+            "MACs": lambda record: magnitude(record.test_macs),
+            "validation %": lambda record: percent(record.validation_accuracy),
+            "test %": lambda record: percent(record.test_accuracy),
+            "CPU µs": lambda record: microseconds(record.cpu_us.median),
+            "of all": lambda record: ratio(record.cpu_us.median / whole_us),
+        },
+        words=0,
+        marked=lambda record: record is choice,
+    )
+    return replace(
+        table,
         note=(
             f"Marked: chosen on {integer(results.n_validation)} validation images, the fewest "
             f"multiply-accumulates that lose at most {percent(results.max_loss)} points against "

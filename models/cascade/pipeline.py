@@ -11,7 +11,7 @@ from bicameral.errors import ConfigError, unknown_name
 from edge.sidecar import CascadeMemory
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.export import CascadeExport, export_cascade
-from models.cascade.plan import EvaluationSettings, Pick, make_plan
+from models.cascade.plan import EvaluationSettings, make_plan
 from models.cascade.pool import fit_temperatures, unit_temperatures, validation_pool
 from models.cascade.report import write_results
 from models.cascade.results import CascadeEvaluation
@@ -162,9 +162,8 @@ def _finalists(settings: PipelineSettings, members: Sequence[PoolMember]) -> lis
     )
     wanted = {plan.point.a, plan.point.b, plan.reference}
     for choice in plan.choices:
-        if choice.name == plan.chosen and isinstance(choice.outcome, Pick):
-            single = choice.outcome.opponents.single
-            wanted |= set() if single is None else {single}
+        if choice.name == plan.chosen and "best_single_at_cost" in choice.opponents:
+            wanted.add(str(choice.opponents["best_single_at_cost"]))
     chosen = [member for member in members if member.network in wanted]
     return [
         replace(member, seed=settings.seed + step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -48,6 +48,27 @@ from models.cascade.selection import (
 #: ``pair``: two small networks; ``big_little``: a small network and the reference.
 Family = Literal["pair", "big_little"]
 
+#: What can answer: a cascade, two networks drawn at random, or the architecture of a network.
+System = OperatingPoint | Mixture | str
+
+#: What a cascade is compared with.
+OpponentName = Literal[
+    "a",
+    "b",
+    "reference",
+    "best_single_at_cost",
+    "mixture_at_cost",
+    "big_little_at_cost",
+    "big_little_at_accuracy",
+    "best_with_zoo",
+    "best_without_zoo",
+    "paper_pair",
+    "paper_threshold",
+]
+
+#: Opponents without temperature scaling, as in the paper.
+UNCALIBRATED: tuple[OpponentName, ...] = ("paper_pair", "paper_threshold")
+
 #: Largest gap to the reference, 0..1, that the default choice allows.
 _GAP = 0.005
 
@@ -84,50 +105,6 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opponents:
-    """What a cascade is compared with; chosen by validation accuracy.
-
-    Attributes:
-        single: Most accurate single network of at most the cascade's expected cost.
-        mixture: Random mixture of two single networks at that cost.
-        big_little: Most accurate big-little cascade of at most that cost.
-        big_little_equal: Cheapest big-little cascade of at least the cascade's accuracy.
-        with_zoo: Where no network is of the zoo: the pair with one that meets the requirement best.
-        without_zoo: Where a network is of the zoo: the pair without one that does.
-    """
-
-    single: str | None
-    mixture: Mixture | None
-    big_little: OperatingPoint | None
-    big_little_equal: OperatingPoint | None
-    with_zoo: OperatingPoint | None
-    without_zoo: OperatingPoint | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pick:
-    """The policy that meets a requirement.
-
-    Attributes:
-        point: The policy.
-        allowance: What was added to a required accuracy (0 if nothing reaches that much), or how
-            far below the most accurate policy a limit of cost lets the cheapest one be.
-        opponents: What it is compared with.
-    """
-
-    point: OperatingPoint
-    allowance: float
-    opponents: Opponents
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unmet:
-    """Why no policy meets a requirement."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """A requirement and what came of it.
 
@@ -136,14 +113,21 @@ class Choice:
         family: Which policies it was chosen from.
         requirement: What it must reach.
         optimism: How much the validation accuracy of a policy chosen so flatters it.
-        outcome: The policy, or why there is none.
+        point: The policy; None: none meets the requirement.
+        unmet: Why there is none; empty with a policy.
+        allowance: What was added to a required accuracy (0 if nothing reaches that much), or how
+            far below the most accurate policy a limit of cost lets the cheapest one be.
+        opponents: What the policy is compared with, chosen by validation accuracy.
     """
 
     name: str
     family: Family
     requirement: Requirement
     optimism: SelectionOptimism
-    outcome: Pick | Unmet
+    point: OperatingPoint | None = None
+    unmet: str = ""
+    allowance: float = 0.0
+    opponents: Mapping[OpponentName, System] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +147,6 @@ class Plan:
         chosen: Name of the first choice that has a policy: what ships.
         point: That policy.
         uncalibrated: The chosen pair at the same usage of B, without temperature scaling.
-        paper: The pair and threshold of the paper's procedure, uncalibrated.
-        paper_threshold: The chosen pair with the paper's threshold search, uncalibrated.
     """
 
     reference: str
@@ -179,8 +161,6 @@ class Plan:
     chosen: str
     point: OperatingPoint
     uncalibrated: OperatingPoint
-    paper: OperatingPoint
-    paper_threshold: OperatingPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +200,10 @@ def make_plan(pool: ValidationPool, raw: ValidationPool, settings: EvaluationSet
     big_little = _candidates(pool, "big_little", roles, settings)
     choices = _choices(pool, pairs, big_little, roles, settings)
     chosen, point = _chosen(choices, settings)
+    paper: dict[OpponentName, System] = {
+        "paper_pair": paper_point(raw, paper_pair(raw, roles.small)),
+        "paper_threshold": paper_point(raw, (point.a, point.b)),
+    }
     return Plan(
         reference=roles.reference,
         small=roles.small,
@@ -229,7 +213,10 @@ def make_plan(pool: ValidationPool, raw: ValidationPool, settings: EvaluationSet
         front=front_points(pool, pairs.grid),
         big_little_front=front_points(pool, big_little.grid),
         single_front=single_front(pool, roles.eligible, roles.seeds, settings.cost),
-        choices=choices,
+        choices=tuple(
+            replace(one, opponents={**one.opponents, **paper}) if one.name == chosen else one
+            for one in choices
+        ),
         chosen=chosen,
         point=point,
         uncalibrated=point_for_usage(
@@ -239,8 +226,6 @@ def make_plan(pool: ValidationPool, raw: ValidationPool, settings: EvaluationSet
             combination=point.combination,
             usage=sum(point.validation_usage) / len(point.seeds),
         ),
-        paper=paper_point(raw, paper_pair(raw, roles.small)),
-        paper_threshold=paper_point(raw, (point.a, point.b)),
     )
 
 
@@ -334,66 +319,71 @@ def _choice(
         against: Big-little policies, and who may stand where, to find the opponents among.
     """
     grid = candidates.grid
-    optimism = selection_optimism(pool, grid, candidates.halves, requirement)
-    allowance = max(0.0, optimism.expected)
+    choice = Choice(
+        name=name,
+        family=candidates.family,
+        requirement=requirement,
+        optimism=selection_optimism(pool, grid, candidates.halves, requirement),
+    )
+    allowance = max(0.0, choice.optimism.expected)
     point = find(pool, grid, requirement, allowance)
     if point is None:
         allowance = 0.0
         point = find(pool, grid, requirement)
-    outcome: Pick | Unmet = Unmet(reason=unmet(pool, grid, requirement))
-    if point is not None:
-        opponents = _opponents(pool, point, grid.axes, *against)
-        outcome = Pick(point=point, allowance=allowance, opponents=opponents)
-        if candidates.family == "pair" and against[1].zoo:
-            outcome = _with_zoo(pool, grid, requirement, outcome, against[1].zoo)
-    return Choice(
-        name=name,
-        family=candidates.family,
-        requirement=requirement,
-        optimism=optimism,
-        outcome=outcome,
-    )
+    if point is None:
+        return replace(choice, unmet=unmet(pool, grid, requirement))
+    choice = replace(choice, point=point, allowance=allowance)
+    return replace(choice, opponents=dict(_opponents(pool, choice, point, grid, against)))
 
 
 def _opponents(
     pool: ValidationPool,
+    choice: Choice,
     point: OperatingPoint,
-    axes: PolicyAxes,
-    big_little: PolicyGrid,
-    roles: _Roles,
-) -> Opponents:
-    singles = roles.eligible
+    grid: PolicyGrid,
+    against: tuple[PolicyGrid, _Roles],
+) -> Iterator[tuple[OpponentName, System]]:
+    """Yield whatever there is to compare a policy with, but for the paper's."""
+    (big_little, roles), axes = against, grid.axes
     usage, accuracy = (
         float(np.mean([of[point.seeds.index(seed)] for seed in axes.seeds]))
         for of in (point.validation_usage, point.validation_accuracy)
     )
     limit = expected_cost(pool, point.a, point.b, usage, axes.cost)
-    return Opponents(
-        single=best_single(pool, singles, axes.seeds, cost=axes.cost, limit=limit),
-        mixture=mixture_at_cost(pool, singles, axes.seeds, cost=axes.cost, limit=limit),
-        big_little=find(pool, big_little, MaxCost(cost=limit)),
-        big_little_equal=find(pool, big_little, MinAccuracy(accuracy=accuracy)),
-        with_zoo=None,
-        without_zoo=None,
-    )
+    single = best_single(pool, roles.eligible, axes.seeds, cost=axes.cost, limit=limit)
+    mixture = mixture_at_cost(pool, roles.eligible, axes.seeds, cost=axes.cost, limit=limit)
+    found: list[tuple[OpponentName, System | None]] = [
+        ("a", point.a),
+        ("b", point.b),
+        ("reference", roles.reference),
+        ("best_single_at_cost", single),
+        ("mixture_at_cost", mixture),
+    ]
+    if choice.family == "pair":
+        found += [
+            ("big_little_at_cost", find(pool, big_little, MaxCost(cost=limit))),
+            ("big_little_at_accuracy", find(pool, big_little, MinAccuracy(accuracy=accuracy))),
+        ]
+    if choice.family == "pair" and roles.zoo:
+        found.append(_across_the_zoo(pool, choice, point, grid, roles.zoo))
+    yield from ((name, system) for name, system in found if system is not None)
 
 
-def _with_zoo(
-    pool: ValidationPool, grid: PolicyGrid, requirement: Requirement, pick: Pick, zoo: Sequence[str]
-) -> Pick:
-    """Add what meets the requirement best on the other side: with the zoo, or without it."""
-    point, of_zoo = pick.point, _zoo_pairs(grid.axes, zoo)
+def _across_the_zoo(
+    pool: ValidationPool,
+    choice: Choice,
+    point: OperatingPoint,
+    grid: PolicyGrid,
+    zoo: Sequence[str],
+) -> tuple[OpponentName, OperatingPoint | None]:
+    """Return what meets the requirement best on the other side: with the zoo, or without it."""
+    of_zoo = _zoo_pairs(grid.axes, zoo)
     is_of_zoo = point.a in zoo or point.b in zoo
     others = (~of_zoo if is_of_zoo else of_zoo)[..., None, None, None]
     # What is no number is never found.
     masked = replace(grid, accuracy=np.where(others, grid.accuracy, np.nan))
-    other = find(pool, masked, requirement, pick.allowance)
-    opponents = (
-        replace(pick.opponents, without_zoo=other)
-        if is_of_zoo
-        else replace(pick.opponents, with_zoo=other)
-    )
-    return replace(pick, opponents=opponents)
+    other = find(pool, masked, choice.requirement, choice.allowance)
+    return "best_without_zoo" if is_of_zoo else "best_with_zoo", other
 
 
 def _zoo_pairs(axes: PolicyAxes, zoo: Sequence[str]) -> NDArray[np.bool_]:
@@ -406,7 +396,7 @@ def _chosen(choices: Sequence[Choice], settings: EvaluationSettings) -> tuple[st
     """Return what ships: what was asked for, or else the first preset that can be met."""
     reasons = []
     for choice in choices if settings.requirement is None else choices[:1]:
-        if isinstance(choice.outcome, Pick):
-            return choice.name, choice.outcome.point
-        reasons.append(choice.outcome.reason)
+        if choice.point is not None:
+            return choice.name, choice.point
+        reasons.append(choice.unmet)
     raise UserError(reasons[0])

@@ -17,8 +17,7 @@ from bicameral.page import (
     render_page,
 )
 from bicameral.tables import (
-    Table,
-    columns,
+    facts_table,
     integer,
     magnitude,
     microseconds,
@@ -26,9 +25,8 @@ from bicameral.tables import (
     percent_cell,
     points,
     ratio,
-    row,
 )
-from models.cascade.policy_grid import CostName
+from models.cascade.plan import OpponentName
 from models.cascade.report_figures import (
     complementarity_figure,
     confusion_figure,
@@ -47,9 +45,7 @@ from models.cascade.report_tables import (
 )
 from models.cascade.results import (
     CascadeEvaluation,
-    OpponentName,
     Spread,
-    SystemRecord,
     write_evaluation,
 )
 from models.cascade.thumbnails import check_images, gallery
@@ -61,7 +57,6 @@ from models.cascade.wording import (
     SCORE_WORDS,
     comparison_sentence,
     cost_text,
-    expected_cost,
     readable,
     requirement_text,
     seeds_text,
@@ -136,11 +131,11 @@ def cascade_page(
     evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
 ) -> Page:
     """Lay out the report."""
-    against = {comparison.against: comparison for comparison in evaluation.shipped.comparisons}
+    decisive = (evaluation.shipped.against(name) for name in _DECISIVE)
     return Page(
         title=f"Cascade {system_title(evaluation.shipped_system)} on {evaluation.dataset}",
         lead=_lead(evaluation),
-        sentences=[comparison_sentence(against[name]) for name in _DECISIVE if name in against],
+        sentences=[comparison_sentence(one) for one in decisive if one is not None],
         tiles=_tiles(evaluation, provenance),
         notes=evaluation.notes,
         sections=(
@@ -178,20 +173,15 @@ def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile,
         percent_cell(choice.test_accuracy),
         percent_cell(choice.shipped_seed_accuracy),
     )
-    reference = next((c for c in choice.comparisons if c.against == "reference"), None)
-    costs: dict[str, str] = {"macs": "not compared", "cpu_us": "not compared"}
-    if reference is not None and isinstance(reference.opponent, SystemRecord):
-        of = reference.opponent.test
-        costs = {
-            "macs": cost_text(expected_cost(of, "macs"), "macs"),
-            "cpu_us": cost_text(expected_cost(of, "cpu_us"), "cpu_us"),
-        }
+    reference = choice.against("reference")
+    assert reference is not None  # noqa: S101 - every choice is compared with it
+    of = reference.opponent.test
     seeds = len(test.accuracy.seeds)
     cpu_note = "CPU time was not measured for every network"
     if test.expected_cpu_us is not None:
         cpu_note = (
             f"{microseconds(test.expected_cpu_us)} µs expected per image; the reference: "
-            f"{costs['cpu_us']}"
+            f"{cost_text(of.expected_cpu_us, 'cpu_us')}"
         )
     return (
         Tile(
@@ -201,13 +191,13 @@ def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile,
             f"{evaluation.detail.shipped_seed}: {shipped}",
         ),
         Tile(
-            value=ratio(reference.macs_ratio if reference else None),
+            value=ratio(reference.macs_ratio),
             label="of the reference's multiply-accumulates",
             note=f"{magnitude(test.expected_macs)} expected per image; the reference "
-            f"{evaluation.reference}: {costs['macs']}",
+            f"{evaluation.reference}: {cost_text(of.expected_macs, 'macs')}",
         ),
         Tile(
-            value=ratio(reference.cpu_ratio if reference else None),
+            value=ratio(reference.cpu_ratio),
             label="of the reference's CPU time",
             note=cpu_note,
         ),
@@ -226,16 +216,8 @@ def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile,
 
 
 def _costs(evaluation: CascadeEvaluation) -> list[Block]:
-    other: CostName = "cpu_us" if evaluation.cost == "macs" else "macs"
-    shown = pareto_figure(evaluation, "test", evaluation.cost)
-    folded = (
-        pareto_figure(evaluation, "validation", evaluation.cost),
-        pareto_figure(evaluation, "test", other),
-    )
-    return [
-        *([] if shown is None else [shown]),
-        *(Folded(summary=one.title, blocks=[one]) for one in folded if one is not None),
-    ]
+    figure = pareto_figure(evaluation)
+    return [] if figure is None else [figure]
 
 
 def _choices(evaluation: CascadeEvaluation) -> list[Block]:
@@ -350,11 +332,7 @@ def _made(evaluation: CascadeEvaluation, provenance: Provenance) -> list[Block]:
         *sorted(provenance.versions.items()),
     ]
     return [
-        Table(
-            title="How it was made",
-            columns=columns("what", "value", words=2),
-            rows=tuple(row(*fact) for fact in facts),
-        ),
+        facts_table("How it was made", facts),
         "Command:",
         Code(text=provenance.command),
     ]

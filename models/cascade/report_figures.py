@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -19,13 +18,13 @@ from bicameral.charts import (
     draw_heat_map,
 )
 from bicameral.statistics import Estimate
-from bicameral.tables import Table, columns, integer, percent, row
+from bicameral.tables import Table, integer, list_table, percent
+from models.cascade.plan import OpponentName
 from models.cascade.policy_grid import CostName
 from models.cascade.report_tables import complementarity_table, front_table, wrong_answers
 from models.cascade.results import (
     CascadeEvaluation,
     CurveRecord,
-    NetworkRecord,
     NetworkRole,
     PartName,
     PartRecord,
@@ -42,8 +41,6 @@ from models.cascade.wording import (
     system_title,
 )
 
-SplitName = Literal["validation", "test"]
-
 _COST_AXES: dict[CostName, str] = {
     "macs": "expected multiply-accumulates per image",
     "cpu_us": "expected CPU time per image, µs",
@@ -56,11 +53,16 @@ _PART_INKS: dict[PartName, Ink] = {
     "reference": "reference",
 }
 
+_PAPERS: dict[OpponentName, str] = {
+    "paper_pair": "paper's pair",
+    "paper_threshold": "paper's threshold",
+}
+
 #: Where risk-coverage curves begin in the plot.
 _LEAST_COVERAGE = 0.05
 
 #: Rows of the tables of curves.
-_READINGS = np.linspace(0.1, 1.0, 10)
+_READINGS = tuple(np.linspace(0.1, 1.0, 10).tolist())
 
 #: Area of the mark of a bin that holds all images, square points.
 _BIN_AREA = 200.0
@@ -71,146 +73,107 @@ class _Spot:
     """A system in the plot of costs; accuracies 0..1."""
 
     title: str
-    label: str
-    cost: float
+    cost: float | None
     accuracy: float
+    label: str = ""
     interval: Estimate | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layer:
-    """Systems that are drawn alike."""
-
-    name: str
-    ink: Ink
-    marker: str
-    spots: tuple[_Spot, ...]
-    line: str = ""
-    single: bool = False
-
-
-def pareto_figure(evaluation: CascadeEvaluation, split: SplitName, cost: CostName) -> Figure | None:
-    """Draw accuracy over expected cost on one split; None if that cost was not measured."""
-    layers = [layer for layer in _layers(evaluation, split, cost) if layer.spots]
-    cascades = [spot.accuracy for layer in layers if not layer.single for spot in layer.spots]
-    if not cascades:
+def pareto_figure(evaluation: CascadeEvaluation) -> Figure | None:
+    """Draw test accuracy over the cost that decided; None if that cost was not measured."""
+    series, below = _pareto_series(evaluation)
+    if not series:
         return None
-    # One network that learned little would press all others together at the top.
-    floor = min(cascades) - 1.5 * max(max(cascades) - min(cascades), 0.01)
-    low = [spot for layer in layers for spot in layer.spots if spot.accuracy < floor]
+    cost = evaluation.cost
     chart = Chart(
-        title=f"Accuracy over {COST_WORDS[cost]}, {split} images",
+        title=f"Accuracy over {COST_WORDS[cost]}, test images",
         x=Axis(label=_COST_AXES[cost], log=True),
-        y=Axis(label=f"{split} accuracy, %"),
-        series=[_series(layer, floor) for layer in layers],
+        y=Axis(label="test accuracy, %"),
+        series=series,
         size_px=(1120.0, 520.0),
     )
-    if split == "validation":
-        caption = (
-            f"The same systems on the {evaluation.n_validation:,} validation images, by which all "
-            "of them were chosen: these accuracies flatter the fronts."
-        )
-    else:
-        caption = (
-            f"Judged on the {evaluation.n_test:,} test images; nothing was chosen by them, so the "
-            "fronts, which were found on the validation images, need not rise everywhere. "
-            f"Whiskers are {LEVEL_WORDS} intervals. Up and to the left is better."
-        )
-    if cost != evaluation.cost:
-        caption += f" The fronts are those over {COST_WORDS[evaluation.cost]}."
-    if low:
-        below = ", ".join(f"{spot.title} ({percent(spot.accuracy)} %)" for spot in low)
-        caption += f" Below the picture: {below}."
-    decides = split == "test" and cost == evaluation.cost
-    return draw_chart(chart, caption=caption, table=front_table(evaluation) if decides else None)
-
-
-def _layers(evaluation: CascadeEvaluation, split: SplitName, cost: CostName) -> Iterator[_Layer]:
-    """Yield what is drawn, the most important last."""
-    roles: tuple[tuple[str, tuple[NetworkRole, ...], str], ...] = (
-        ("single network", ("small",), "o"),
-        ("single network, not considered", ("left_out",), "1"),
-        ("large single network", ("reference", "reference_candidate"), "s"),
+    caption = (
+        f"Judged on the {evaluation.n_test:,} test images; nothing was chosen by them, so the "
+        "fronts, which were found on the validation images, need not rise everywhere. "
+        f"Whiskers are {LEVEL_WORDS} intervals. Up and to the left is better."
     )
-    for name, wanted, marker in roles:
-        networks = (network for network in evaluation.networks if network.role in wanted)
-        spots = tuple(spot for net in networks if (spot := _network_spot(net, split, cost)))
-        yield _Layer(name=name, ink="soft", marker=marker, spots=spots, single=True)
+    if below:
+        caption += f" Below the picture: {', '.join(below)}."
+    return draw_chart(chart, caption=caption, table=front_table(evaluation))
 
-    def spots_of(systems: Sequence[SystemRecord], labels: Sequence[str] = ()) -> tuple[_Spot, ...]:
-        named = zip(systems, labels or [""] * len(systems), strict=True)
-        return tuple(spot for one, text in named if (spot := _spot(one, text, split, cost)))
 
-    # In another measure than they were found by, neighbours do not follow each other.
-    line = "-" if cost == evaluation.cost else ""
-    fronts: tuple[tuple[str, Ink, tuple[SystemRecord, ...]], ...] = (
-        ("front: small network → reference", "little", evaluation.big_little_front),
-        ("front: pairs of small networks", "cascade", evaluation.front),
-    )
-    for name, ink, systems in fronts:
-        yield _Layer(name=name, ink=ink, marker=".", spots=spots_of(systems), line=line)
-    searched = {
-        {"paper_pair": "paper's pair", "paper_threshold": "paper's threshold"}[one.against]: one
-        for one in evaluation.shipped.comparisons
-        if one.against in ("paper_pair", "paper_threshold")
-    }
-    found_by = [one.opponent for one in searched.values()]
-    yield _Layer(
-        name="the paper's search, uncalibrated",
-        ink="published",
-        marker="X",
-        spots=spots_of(
-            [system for system in found_by if isinstance(system, SystemRecord)], list(searched)
-        ),
-    )
-    for ships in (False, True):
-        found = []
-        for choice in evaluation.choices:
-            if choice.system is None or (choice.name == evaluation.detail.choice) != ships:
-                continue
-            label = f"chosen: {system_title(choice.system)}" if ships else readable(choice.name)
-            spot = _spot(choice.system, label, split, cost)
-            if spot and split == "test":
-                spot = replace(spot, interval=choice.test_accuracy)
-            found += [spot] if spot else []
-        yield _Layer(
-            name="chosen" if ships else "preset",
-            ink="a" if ships else "ink",
-            marker="*" if ships else "D",
-            spots=tuple(found),
+def _pareto_series(evaluation: CascadeEvaluation) -> tuple[list[Series], list[str]]:
+    """Return what is drawn, the most important last, and what lies too low for it."""
+    cost, ships = evaluation.cost, evaluation.detail.choice
+
+    def networks(*roles: NetworkRole) -> list[_Spot]:
+        return [
+            _Spot(
+                title=network.architecture,
+                label=network.architecture,
+                cost=network.macs if cost == "macs" else network.cpu_us,
+                accuracy=network.test_accuracy.mean,
+            )
+            for network in evaluation.networks
+            if network.role in roles
+        ]
+
+    def spot(system: SystemRecord, label: str = "", interval: Estimate | None = None) -> _Spot:
+        return _Spot(
+            title=f"{system_title(system)}, B asked {percent(system.test.usage.mean, 1)} %",
+            label=label,
+            cost=expected_cost(system.test, cost),
+            accuracy=system.test.accuracy.mean,
+            interval=interval,
         )
 
+    papers = [
+        spot(found.opponent, label)
+        for name, label in _PAPERS.items()
+        if (found := evaluation.shipped.against(name))
+    ]
+    presets = [
+        spot(one.system, readable(one.name), one.test_accuracy)
+        for one in evaluation.choices
+        if one.system is not None and one.name != ships
+    ]
+    system = evaluation.shipped_system
+    chosen = spot(system, f"chosen: {system_title(system)}", evaluation.shipped.test_accuracy)
+    little, pairs = (list(map(spot, f)) for f in (evaluation.big_little_front, evaluation.front))
+    layers: list[tuple[str, Ink, str, str, list[_Spot]]] = [
+        ("single network", "soft", "o", "", networks("small")),
+        ("single network, not considered", "soft", "1", "", networks("left_out")),
+        ("large single network", "soft", "s", "", networks("reference", "reference_candidate")),
+        ("front: small network → reference", "little", ".", "-", little),
+        ("front: pairs of small networks", "cascade", ".", "-", pairs),
+        ("the paper's search, uncalibrated", "published", "X", "", papers),
+        ("preset", "ink", "D", "", presets),
+        ("chosen", "a", "*", "", [chosen]),
+    ]
+    cascades = [one.accuracy for one in (*little, *pairs, *papers, *presets, chosen)]
+    # One network that learned little would press all others together at the top.
+    floor = min(cascades) - 1.5 * max(max(cascades) - min(cascades), 0.01)
+    series = [
+        _series(name, ink, marker, line, [one for one in spots if one.accuracy >= floor])
+        for name, ink, marker, line, spots in layers
+        if any(one.cost is not None for one in spots)
+    ]
+    low = [one for *_, spots in layers for one in spots if one.accuracy < floor]
+    return series, [f"{one.title} ({percent(one.accuracy)} %)" for one in low]
 
-def _network_spot(network: NetworkRecord, split: SplitName, cost: CostName) -> _Spot | None:
-    value = float(network.macs) if cost == "macs" else network.cpu_us
-    accuracy = network.test_accuracy if split == "test" else network.validation_accuracy
-    if value is None:
-        return None
-    name = network.architecture
-    return _Spot(title=name, label=name, cost=value, accuracy=accuracy.mean)
 
-
-def _spot(system: SystemRecord, label: str, split: SplitName, cost: CostName) -> _Spot | None:
-    record = system.test if split == "test" else system.validation
-    value = expected_cost(record, cost)
-    if value is None:
-        return None
-    title = f"{system_title(system)}, B asked {percent(record.usage.mean, 1)} %"
-    return _Spot(title=title, label=label, cost=value, accuracy=record.accuracy.mean)
-
-
-def _series(layer: _Layer, floor: float) -> Series:
-    spots = [spot for spot in layer.spots if spot.accuracy >= floor]
+def _series(name: str, ink: Ink, marker: str, line: str, spots: list[_Spot]) -> Series:
     none = Estimate(value=None, low=None, high=None, n=0)
+    shown = [(spot, spot.cost) for spot in spots if spot.cost is not None]
     return Series(
-        name=layer.name,
-        ink=layer.ink,
-        marker=layer.marker,
-        line=layer.line,
-        x=[spot.cost for spot in spots],
-        y=[100.0 * spot.accuracy for spot in spots],
-        labels=[spot.label for spot in spots],
-        intervals=[_in_percent(spot.interval or none) for spot in spots],
+        name=name,
+        ink=ink,
+        marker=marker,
+        line=line,
+        x=[cost for _, cost in shown],
+        y=[100.0 * spot.accuracy for spot, _ in shown],
+        labels=[spot.label for spot, _ in shown],
+        intervals=[_in_percent(spot.interval or none) for spot, _ in shown],
     )
 
 
@@ -237,7 +200,7 @@ def reliability_figure(evaluation: CascadeEvaluation, part: PartRecord) -> Figur
     )
     before, after = of_seed(part.ece_before, seed), of_seed(part.ece_after, seed)
     caption = f"ECE {percent(before)} % before, {percent(after)} % after (seed {seed})."
-    return draw_chart(chart, caption=caption, table=_reliability_table(part))
+    return draw_chart(chart, caption=caption)
 
 
 def _bins(name: str, record: ReliabilityRecord, ink: Ink) -> Series:
@@ -249,28 +212,6 @@ def _bins(name: str, record: ReliabilityRecord, ink: Ink) -> Series:
         x=[100.0 * record.confidence[k] for k in filled],
         y=[100.0 * record.accuracy[k] for k in filled],
         sizes=[max(_BIN_AREA * record.count[k] / total, 6.0) for k in filled],
-    )
-
-
-def _reliability_table(part: PartRecord) -> Table:
-    def texts(record: ReliabilityRecord, k: int) -> tuple[str, str, str]:
-        if not record.count[k]:
-            return "0", "", ""
-        shares = (percent(record.confidence[k]), percent(record.accuracy[k]))
-        return integer(record.count[k]), *shares
-
-    before, after = part.reliability_before, part.reliability_after
-    bins = len(after.count)
-    headings = ("images", "confidence %", "right %")
-    return Table(
-        title="Bins",
-        columns=columns(
-            "confidence", *(f"{what} {when}" for when in ("before", "after") for what in headings)
-        ),
-        rows=tuple(
-            row(f"{k / bins:.2f}–{(k + 1) / bins:.2f}", *texts(before, k), *texts(after, k))
-            for k in range(bins)
-        ),
     )
 
 
@@ -335,17 +276,12 @@ def _line(name: str, curve: CurveRecord, ink: Ink) -> Series:
 
 def _readings(title: str, label: str, curves: dict[str, CurveRecord]) -> Table:
     """Read curves off at round places."""
-    return Table(
-        title=title,
-        columns=columns(label, *curves),
-        rows=tuple(
-            row(
-                percent(float(at), 0),
-                *(percent(float(np.interp(at, curve.x, curve.y))) for curve in curves.values()),
-            )
-            for at in _READINGS
-        ),
-    )
+
+    def reading(curve: CurveRecord) -> Callable[[float], str]:
+        return lambda at: percent(float(np.interp(at, curve.x, curve.y)))
+
+    read = {name: reading(curve) for name, curve in curves.items()}
+    return list_table(title, _READINGS, {label: lambda at: percent(at, 0), **read})
 
 
 def complementarity_figure(evaluation: CascadeEvaluation) -> Figure:

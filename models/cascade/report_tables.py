@@ -1,16 +1,17 @@
-"""Tables of an evaluation, for the report and the terminal."""
+"""Tables of an evaluation, for the report and the terminal: what each shows is a list of fields."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 from bicameral.tables import (
     Cell,
-    Row,
+    Entry,
     Table,
-    columns,
-    estimate_cell,
     integer,
+    list_table,
     magnitude,
     microseconds,
     percent,
@@ -18,12 +19,12 @@ from bicameral.tables import (
     points,
     points_cell,
     ratio,
-    row,
 )
 from models.cascade.results import (
     CascadeEvaluation,
     ChoiceRecord,
-    MixtureRecord,
+    ComparisonRecord,
+    NetworkRecord,
     PartRecord,
     Spread,
     SystemRecord,
@@ -33,8 +34,6 @@ from models.cascade.wording import (
     LEVEL_WORDS,
     OPPONENT_WORDS,
     ROLE_WORDS,
-    cost_text,
-    expected_cost,
     part_title,
     policy_text,
     readable,
@@ -55,88 +54,97 @@ def spread_cell(spread: Spread) -> Cell:
 
 def choice_table(evaluation: CascadeEvaluation) -> Table:
     """List what can be had: the request and the presets; the one that ships is marked."""
-    return Table(
-        title="Choices",
-        columns=columns(
-            "choice|name of the preset, or the request",
-            "asked for|on the validation images",
-            "cascade|A → B, and when B is asked",
-            "validation %|mean over the seeds; it was chosen by this figure",
-            f"test %|mean over the seeds, {LEVEL_WORDS} interval",
-            "B asked %|share of the test images that B saw",
-            "MACs|expected per test image, and by the reference's",
-            "CPU µs|expected per test image, and by the reference's",
-            "minus reference|points on the test images, paired",
-            "optimism|points by which choosing flatters the validation accuracy, by split halves",
-            words=3,
-        ),
-        rows=tuple(_choice_row(evaluation, choice) for choice in evaluation.choices),
+
+    def cascade(choice: ChoiceRecord) -> Cell:
+        if choice.system is None:
+            return Cell(text=f"Not met: {choice.unmet}.")
+        return _system_cell(evaluation, choice.system)
+
+    def met(
+        show: Callable[[ChoiceRecord, SystemRecord, ComparisonRecord | None], Entry],
+    ) -> Callable[[ChoiceRecord], Entry]:
+        """Show something of a choice, its system and the reference; a dash if there is none."""
+        return lambda choice: (
+            None
+            if choice.system is None
+            else show(choice, choice.system, choice.against("reference"))
+        )
+
+    def cost(text: str, by_reference: float | None) -> Cell:
+        return Cell(text=text, small="" if by_reference is None else ratio(by_reference))
+
+    def optimism(choice: ChoiceRecord, *_: object) -> Cell:
+        allowed = f"allowed for {points(choice.allowance)}" if choice.allowance else ""
+        return Cell(text=points(choice.optimism.expected), small=allowed)
+
+    return list_table(
+        "Choices",
+        evaluation.choices,
+        {
+            "choice|name of the preset, or the request": lambda c: Cell(
+                text=readable(c.name), small=FAMILY_WORDS[c.family]
+            ),
+            "asked for|on the validation images": lambda c: requirement_text(
+                c.requirement, evaluation.cost
+            ),
+            "cascade|A → B, and when B is asked": cascade,
+            "validation %|mean over the seeds; it was chosen by this figure": met(
+                lambda _, system, __: spread_cell(system.validation.accuracy)
+            ),
+            f"test %|mean over the seeds, {LEVEL_WORDS} interval": met(
+                lambda choice, *_: percent_cell(choice.test_accuracy)
+            ),
+            "B asked %|share of the test images that B saw": met(
+                lambda _, system, __: percent(system.test.usage.mean, 1)
+            ),
+            "MACs|expected per test image, and by the reference's": met(
+                lambda _, system, by: cost(
+                    magnitude(system.test.expected_macs), by.macs_ratio if by else None
+                )
+            ),
+            "CPU µs|expected per test image, and by the reference's": met(
+                lambda _, system, by: cost(
+                    microseconds(system.test.expected_cpu_us), by.cpu_ratio if by else None
+                )
+            ),
+            "minus reference|points on the test images, paired": met(
+                lambda _, __, by: points_cell(by.accuracy_difference if by else None)
+            ),
+            "optimism|points by which choosing flatters the validation accuracy, by split "
+            "halves": met(optimism),
+        },
+        words=3,
+        marked=lambda choice: choice.name == evaluation.detail.choice,
     )
 
 
-def _choice_row(evaluation: CascadeEvaluation, choice: ChoiceRecord) -> Row:
-    name = Cell(text=readable(choice.name), small=FAMILY_WORDS[choice.family])
-    wanted = requirement_text(choice.requirement, evaluation.cost)
-    system = choice.system
-    if system is None:
-        return row(name, wanted, Cell(text=f"Not met: {choice.unmet}.", span=8))
-    reference = next((c for c in choice.comparisons if c.against == "reference"), None)
+def _system_cell(evaluation: CascadeEvaluation, system: SystemRecord) -> Cell:
     policy = policy_text(system, evaluation.detail.shipped_seed)
-    macs, cpu = system.test.expected_macs, system.test.expected_cpu_us
-    cpu_ratio = reference.cpu_ratio if reference else None
-    allowed = f"allowed for {points(choice.allowance)}" if choice.allowance else ""
-    return row(
-        name,
-        wanted,
-        Cell(text=system_title(system), small=policy),
-        spread_cell(system.validation.accuracy),
-        percent_cell(choice.test_accuracy),
-        percent(system.test.usage.mean, 1),
-        Cell(text=magnitude(macs), small=ratio(reference.macs_ratio if reference else None)),
-        Cell(text=microseconds(cpu), small="" if cpu_ratio is None else ratio(cpu_ratio)),
-        points_cell(reference.accuracy_difference if reference else None),
-        Cell(text=points(choice.optimism.expected), small=allowed),
-        marked=choice.name == evaluation.detail.choice,
-    )
+    return Cell(text=system_title(system), small=policy)
 
 
 def comparison_table(evaluation: CascadeEvaluation, choice: ChoiceRecord) -> Table:
     """Compare one choice with its opponents."""
-    rows = []
-    for comparison in choice.comparisons:
-        opponent, difference = comparison.opponent, comparison.accuracy_difference
-        policy = policy_text(opponent, evaluation.detail.shipped_seed)
-        accuracy = (
-            opponent.test_accuracy
-            if isinstance(opponent, MixtureRecord)
-            else opponent.test.accuracy
-        )
-        rows.append(
-            row(
-                OPPONENT_WORDS[comparison.against],
-                Cell(text=system_title(opponent), small=policy),
-                verdict(difference),
-                points_cell(difference),
-                spread_cell(accuracy),
-                ratio(comparison.macs_ratio),
-                ratio(comparison.cpu_ratio),
-                difference.seeds,
-            )
-        )
-    return Table(
-        title=f"{readable(choice.name)} against others",
-        columns=columns(
-            "against|chosen on the validation images, too",
-            "which is",
-            f"the cascade is|by the {LEVEL_WORDS} interval",
-            "difference, points|cascade - other on the same test images and seeds, paired",
-            "other's test %|mean ± standard deviation over the seeds",
-            "MACs|cascade's by the other's",
-            "CPU|cascade's by the other's",
-            "seeds|that both have",
-            words=3,
-        ),
-        rows=tuple(rows),
+    return list_table(
+        f"{readable(choice.name)} against others",
+        choice.comparisons,
+        {
+            "against|chosen on the validation images, too": lambda c: OPPONENT_WORDS[c.against],
+            "which is": lambda c: _system_cell(evaluation, c.opponent),
+            f"the cascade is|by the {LEVEL_WORDS} interval": lambda c: verdict(
+                c.accuracy_difference
+            ),
+            "difference, points|cascade - other on the same test images and seeds, paired": (
+                lambda c: points_cell(c.accuracy_difference)
+            ),
+            "other's test %|mean ± standard deviation over the seeds": lambda c: spread_cell(
+                c.opponent.test.accuracy
+            ),
+            "MACs|cascade's by the other's": lambda c: ratio(c.macs_ratio),
+            "CPU|cascade's by the other's": lambda c: ratio(c.cpu_ratio),
+            "seeds|that both have": lambda c: c.accuracy_difference.seeds,
+        },
+        words=3,
     )
 
 
@@ -144,44 +152,39 @@ def pool_table(evaluation: CascadeEvaluation) -> Table:
     """List all networks; A, B and the reference are marked."""
     system = evaluation.shipped_system
     parts = {system.a: "A", system.b: "B"}
-    rows = []
-    for network in evaluation.networks:
-        part, role = parts.get(network.architecture, ""), ROLE_WORDS[network.role]
-        rows.append(
-            row(
-                network.architecture,
-                f"{part} ({role})" if part else role,
-                integer(network.parameters),
-                magnitude(network.macs),
-                microseconds(network.cpu_us),
-                spread_cell(network.validation_accuracy),
-                spread_cell(network.test_accuracy),
-                f"{network.temperature.mean:.2f}",
-                spread_cell(network.test_ece_before),
-                spread_cell(network.test_ece_after),
-                spread_cell(network.test_aurc),
-                len(network.test_accuracy.seeds),
-                marked=bool(part) or network.role == "reference",
-            )
-        )
-    return Table(
-        title="Networks",
-        columns=columns(
-            "network",
-            "role",
-            "parameters",
-            "MACs|multiply-accumulates per image",
-            "CPU µs|CPU time per image at batch 1",
-            "validation %|mean ± standard deviation over the seeds",
-            "test %|mean ± standard deviation over the seeds",
-            "temperature|fitted on the validation images, mean",
-            "ECE before %|expected calibration error on the test images",
-            "ECE after %|the same after temperature scaling",
-            "AURC %|area under the risk-coverage curve, lower is better",
-            "seeds",
-            words=2,
-        ),
-        rows=tuple(rows),
+
+    def role(network: NetworkRecord) -> str:
+        part, words = parts.get(network.architecture), ROLE_WORDS[network.role]
+        return f"{part} ({words})" if part else words
+
+    over_seeds = "mean ± standard deviation over the seeds"
+    return list_table(
+        "Networks",
+        evaluation.networks,
+        {
+            "network": lambda n: n.architecture,
+            "role": role,
+            "parameters": lambda n: integer(n.parameters),
+            "MACs|multiply-accumulates per image": lambda n: magnitude(n.macs),
+            "CPU µs|CPU time per image at batch 1": lambda n: microseconds(n.cpu_us),
+            f"validation %|{over_seeds}": lambda n: spread_cell(n.validation_accuracy),
+            f"test %|{over_seeds}": lambda n: spread_cell(n.test_accuracy),
+            "temperature|fitted on the validation images, mean": lambda n: (
+                f"{n.temperature.mean:.2f}"
+            ),
+            "ECE before %|expected calibration error on the test images": lambda n: spread_cell(
+                n.test_ece_before
+            ),
+            "ECE after %|the same after temperature scaling": lambda n: spread_cell(
+                n.test_ece_after
+            ),
+            "AURC %|area under the risk-coverage curve, lower is better": lambda n: spread_cell(
+                n.test_aurc
+            ),
+            "seeds": lambda n: len(n.test_accuracy.seeds),
+        },
+        words=2,
+        marked=lambda n: n.architecture in parts or n.role == "reference",
     )
 
 
@@ -192,61 +195,45 @@ def front_table(evaluation: CascadeEvaluation) -> Table:
         "pair": evaluation.front,
         "big-little": evaluation.big_little_front,
     }
-    cost = evaluation.cost
-    return Table(
-        title="Points of the fronts",
-        columns=columns(
-            "front",
-            "networks",
-            "B is asked where, answers become",
-            "validation %",
-            "test %",
-            "B asked, test %",
-            "cost, validation",
-            "cost, test",
-            words=3,
-        ),
-        rows=tuple(
-            row(
-                kind,
-                system_title(system),
-                policy_text(system, evaluation.detail.shipped_seed),
-                spread_cell(system.validation.accuracy),
-                spread_cell(system.test.accuracy),
-                percent(system.test.usage.mean, 1),
-                cost_text(expected_cost(system.validation, cost), cost),
-                cost_text(expected_cost(system.test, cost), cost),
-            )
-            for kind, systems in kinds.items()
-            for system in systems
-        ),
+    return list_table(
+        "Points of the fronts",
+        [(kind, system) for kind, systems in kinds.items() for system in systems],
+        {
+            "front": lambda point: point[0],
+            "networks|and when B is asked": lambda point: _system_cell(evaluation, point[1]),
+            "validation %": lambda point: spread_cell(point[1].validation.accuracy),
+            "test %": lambda point: spread_cell(point[1].test.accuracy),
+            "B asked, test %": lambda point: percent(point[1].test.usage.mean, 1),
+            "MACs, validation": lambda point: magnitude(point[1].validation.expected_macs),
+            "MACs, test": lambda point: magnitude(point[1].test.expected_macs),
+            "CPU µs, test": lambda point: microseconds(point[1].test.expected_cpu_us),
+        },
+        words=2,
     )
 
 
 def calibration_table(evaluation: CascadeEvaluation) -> Table:
     """List calibration errors and areas under the risk-coverage curves."""
-    return Table(
-        title="Calibration and risk",
-        columns=columns(
-            "part",
-            "ECE before %|expected calibration error, mean ± std over seeds",
-            "ECE after %|the same after temperature scaling",
-            f"AURC %|lower is better, {LEVEL_WORDS} interval",
-            f"cascade's AURC minus this|points, paired, {LEVEL_WORDS} interval; below 0: better",
-            "seeds|of the area and the difference",
-        ),
-        rows=tuple(
-            row(
-                part_title(evaluation, part.part),
-                spread_cell(part.ece_before),
-                spread_cell(part.ece_after),
-                percent_cell(part.aurc, 3),
-                estimate_cell(part.aurc_cascade_minus_this, 3, factor=100.0, signed=True),
-                part.aurc.seeds,
-                marked=part.part == "cascade",
-            )
-            for part in evaluation.detail.parts
-        ),
+    return list_table(
+        "Calibration and risk",
+        evaluation.detail.parts,
+        {
+            "part": lambda part: part_title(evaluation, part.part),
+            "ECE before %|expected calibration error, mean ± std over seeds": (
+                lambda part: spread_cell(part.ece_before)
+            ),
+            "ECE after %|the same after temperature scaling": lambda part: spread_cell(
+                part.ece_after
+            ),
+            f"AURC %|lower is better, {LEVEL_WORDS} interval": lambda part: percent_cell(
+                part.aurc, 3
+            ),
+            f"cascade's AURC minus this|points, paired, {LEVEL_WORDS} interval; below 0: better": (
+                lambda part: points_cell(part.aurc_cascade_minus_this, 3)
+            ),
+            "seeds|of the area and the difference": lambda part: part.aurc.seeds,
+        },
+        marked=lambda part: part.part == "cascade",
     )
 
 
@@ -255,28 +242,24 @@ def complementarity_table(evaluation: CascadeEvaluation) -> Table:
     record = evaluation.complementarity
     pairs = [(i, j) for i in range(len(record.architectures)) for j in range(i)]
     pairs.sort(key=lambda pair: -record.paper[pair[0]][pair[1]])
-    return Table(
-        title="All pairs",
-        columns=columns(
-            "network",
-            "network",
-            "complementarity %|the paper's: 2 min(|A only|, |B only|) / N",
-            "released code's %|(|A only| + |B only|) / N",
-            "oracle %|share of images that at least one gets right",
-            "seeds",
-            words=2,
-        ),
-        rows=tuple(
-            row(
-                record.architectures[j],
-                record.architectures[i],
-                percent(record.paper[i][j]),
-                percent(record.released_code[i][j]),
-                percent(record.oracle_accuracy[i][j]),
-                record.n_seeds[i][j],
-            )
-            for i, j in pairs
-        ),
+    return list_table(
+        "All pairs",
+        pairs,
+        {
+            "A": lambda pair: record.architectures[pair[1]],
+            "B": lambda pair: record.architectures[pair[0]],
+            "complementarity %|the paper's: 2 min(|A only|, |B only|) / N": lambda pair: percent(
+                record.paper[pair[0]][pair[1]]
+            ),
+            "released code's %|(|A only| + |B only|) / N": lambda pair: percent(
+                record.released_code[pair[0]][pair[1]]
+            ),
+            "oracle %|share of images that at least one gets right": lambda pair: percent(
+                record.oracle_accuracy[pair[0]][pair[1]]
+            ),
+            "seeds": lambda pair: record.n_seeds[pair[0]][pair[1]],
+        },
+        words=2,
     )
 
 
@@ -285,18 +268,15 @@ def change_table(evaluation: CascadeEvaluation) -> Table:
     changes = evaluation.detail.changes
     rescued = Counter(image.label for image in changes.rescued_images)
     broken = Counter(image.label for image in changes.broken_images)
-    return Table(
-        title="By true class",
-        columns=columns("true class", "rescued", "broken", "net"),
-        rows=tuple(
-            row(
-                evaluation.labels[label],
-                rescued[label],
-                broken[label],
-                f"{rescued[label] - broken[label]:+d}",
-            )
-            for label, _ in (rescued + broken).most_common(_LISTED)
-        ),
+    return list_table(
+        "By true class",
+        [label for label, _ in (rescued + broken).most_common(_LISTED)],
+        {
+            "true class": lambda label: evaluation.labels[label],
+            "rescued": lambda label: rescued[label],
+            "broken": lambda label: broken[label],
+            "net": lambda label: f"{rescued[label] - broken[label]:+d}",
+        },
     )
 
 
@@ -314,13 +294,15 @@ def confusion_table(evaluation: CascadeEvaluation, part: PartRecord) -> Table:
         if i != j and count
     ]
     counts.sort(key=lambda entry: -entry[0])
-    wrong = integer(wrong_answers(part))
-    return Table(
-        title=f"{part_title(evaluation, part.part)}: {wrong} wrong answers",
-        columns=columns("true class", "answer", "images", words=2),
-        rows=tuple(
-            row(evaluation.labels[i], evaluation.labels[j], integer(count))
-            for count, i, j in counts[:_LISTED]
-        ),
-        note=f"{part_title(evaluation, part.part)}: {wrong} wrong answers",
+    title = f"{part_title(evaluation, part.part)}: {integer(wrong_answers(part))} wrong answers"
+    table = list_table(
+        title,
+        counts[:_LISTED],
+        {
+            "true class": lambda entry: evaluation.labels[entry[1]],
+            "answer": lambda entry: evaluation.labels[entry[2]],
+            "images": lambda entry: integer(entry[0]),
+        },
+        words=2,
     )
+    return replace(table, note=title)

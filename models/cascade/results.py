@@ -18,30 +18,18 @@ from bicameral.statistics import Estimate
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
 from models.cascade.optimism import SelectionOptimism
+from models.cascade.plan import Family, OpponentName
 from models.cascade.policy_grid import CostName
+from models.cascade.selection import Requirement
 from models.records import read_record
 
-SCHEMA: Literal[2] = 2
+SCHEMA: Literal[3] = 3
 
 Matrix = tuple[tuple[float, ...], ...]
 
 NetworkRole = Literal["small", "reference", "reference_candidate", "left_out"]
 
 PartName = Literal["a", "b", "cascade", "reference"]
-
-OpponentName = Literal[
-    "a",
-    "b",
-    "reference",
-    "best_single_at_cost",
-    "mixture_at_cost",
-    "big_little_at_cost",
-    "big_little_at_accuracy",
-    "best_with_zoo",
-    "best_without_zoo",
-    "paper_pair",
-    "paper_threshold",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +84,6 @@ class SplitRecord:
     CPU time is None where a network's was not measured.
     """
 
-    n_images: int
     accuracy: Spread
     usage: Spread
     expected_macs: float
@@ -105,7 +92,11 @@ class SplitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemRecord:
-    """A cascade, or a single network: then `b` and the policy are None and the usage is 0."""
+    """A cascade; without `b` a single network, whose usage is 0.
+
+    With `b` and without a policy two single networks are drawn at random per image, and the usage
+    is the share of `b`: a line to compare with, not a product.
+    """
 
     a: str
     b: str | None
@@ -118,18 +109,6 @@ class SystemRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixtureRecord:
-    """Two single networks drawn at random per image: a line to compare with, not a product."""
-
-    cheaper: str
-    dearer: str
-    share_of_dearer: float
-    test_accuracy: Spread
-    expected_macs: float
-    expected_cpu_us: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRecord:
     """A cascade against an opponent on the test images; differences are cascade - opponent.
 
@@ -137,19 +116,10 @@ class ComparisonRecord:
     """
 
     against: OpponentName
-    opponent: SystemRecord | MixtureRecord
+    opponent: SystemRecord
     accuracy_difference: Estimate
     macs_ratio: float
     cpu_ratio: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequirementRecord:
-    """An accuracy or the gap to a network's, 0..1, or a limit in the measure of cost."""
-
-    kind: Literal["min_accuracy", "near_reference", "max_cost"]
-    value: float
-    architecture: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +127,8 @@ class ChoiceRecord:
     """A preset or the request: either `system` with comparisons, or `unmet`."""
 
     name: str
-    family: Literal["pair", "big_little"]
-    requirement: RequirementRecord
+    family: Family
+    requirement: Requirement
     optimism: SelectionOptimism
     allowance: float | None
     unmet: str | None
@@ -166,6 +136,10 @@ class ChoiceRecord:
     test_accuracy: Estimate | None
     shipped_seed_accuracy: Estimate | None
     comparisons: tuple[ComparisonRecord, ...]
+
+    def against(self, name: OpponentName) -> ComparisonRecord | None:
+        """Return the comparison with an opponent, None if there is no such opponent."""
+        return next((one for one in self.comparisons if one.against == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +253,7 @@ class CascadeEvaluation:
         notes: What a reader must know, in sentences.
     """
 
-    schema: Literal[2] = SCHEMA
+    schema: Literal[3] = SCHEMA
     dataset: str
     dataset_sha256: str
     labels: tuple[str, ...]

@@ -6,20 +6,18 @@ from bicameral.statistics import LEVEL, Estimate
 from bicameral.tables import DASH, magnitude, microseconds, percent, points, points_cell, ratio
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
-from models.cascade.plan import Family
+from models.cascade.plan import Family, OpponentName
 from models.cascade.policy_grid import CostName
 from models.cascade.results import (
     CascadeEvaluation,
     ComparisonRecord,
-    MixtureRecord,
     NetworkRole,
-    OpponentName,
     PartName,
-    RequirementRecord,
     SplitRecord,
     Spread,
     SystemRecord,
 )
+from models.cascade.selection import MaxCost, MinAccuracy, Requirement
 
 #: The two-sided level of every interval.
 LEVEL_WORDS = f"{100.0 * LEVEL:g} %"
@@ -104,17 +102,19 @@ def part_title(evaluation: CascadeEvaluation, part: PartName) -> str:
     return names.get(part, f"reference: {evaluation.reference}")
 
 
-def system_title(system: SystemRecord | MixtureRecord) -> str:
+def system_title(system: SystemRecord) -> str:
     """Name the networks of a system."""
-    if isinstance(system, MixtureRecord):
-        return f"{system.cheaper} or {system.dearer} ({percent(system.share_of_dearer, 0)} %)"
-    return system.a if system.b is None else f"{system.a} → {system.b}"
+    if system.b is None:
+        return system.a
+    if system.score is None:
+        return f"{system.a} or {system.b} ({percent(system.test.usage.mean, 0)} %)"
+    return f"{system.a} → {system.b}"
 
 
 def threshold_text(system: SystemRecord, seed: int) -> str:
     """Write the threshold of a seed, or the mean over the seeds where that one has none.
 
-    A single network has a dash.
+    Without a policy it is a dash.
     """
     if system.threshold is None:
         return DASH
@@ -122,9 +122,9 @@ def threshold_text(system: SystemRecord, seed: int) -> str:
     return f"{values.get(seed, system.threshold.mean):.3f}"
 
 
-def policy_text(system: SystemRecord | MixtureRecord, seed: int) -> str:
-    """Say when B is asked and how two answers become one; empty for a single network."""
-    if isinstance(system, MixtureRecord) or system.score is None or system.combine is None:
+def policy_text(system: SystemRecord, seed: int) -> str:
+    """Say when B is asked and how two answers become one; empty without a policy."""
+    if system.score is None or system.combine is None:
         return ""
     scaled = "" if system.calibrated else ", uncalibrated"
     return (
@@ -133,15 +133,15 @@ def policy_text(system: SystemRecord | MixtureRecord, seed: int) -> str:
     )
 
 
-def requirement_text(requirement: RequirementRecord, cost: CostName) -> str:
+def requirement_text(requirement: Requirement, cost: CostName) -> str:
     """Say what a choice had to reach on the validation images."""
-    if requirement.kind == "max_cost":
-        return f"most accurate for at most {cost_text(requirement.value, cost)}"
-    if requirement.kind == "min_accuracy":
-        return f"cheapest of at least {percent(requirement.value)} %"
-    if requirement.value == 0.0:
+    if isinstance(requirement, MaxCost):
+        return f"most accurate for at most {cost_text(requirement.cost, cost)}"
+    if isinstance(requirement, MinAccuracy):
+        return f"cheapest of at least {percent(requirement.accuracy)} %"
+    if requirement.gap == 0.0:
         return f"cheapest that is as accurate as {requirement.architecture}"
-    gap = points(requirement.value).removeprefix("+")
+    gap = points(requirement.gap).removeprefix("+")
     return f"cheapest within {gap} points of {requirement.architecture}"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bicameral.tables import (
     Cell,
+    Entry,
     Table,
     columns,
     estimate_cell,
+    facts_table,
     integer,
+    list_table,
     magnitude,
     percent,
     ratio,
@@ -17,7 +20,7 @@ from bicameral.tables import (
 )
 from edge.energy.device_state import DeviceState
 from edge.energy.quantity import Quantity
-from models.measurement.record import DEFAULT_MODELS, Measurement
+from models.measurement.record import DEFAULT_MODELS, Measurement, Part
 from models.measurement.streams import published_cost
 from models.measurement.summary import Summary
 
@@ -25,6 +28,11 @@ from models.measurement.summary import Summary
 _PAPERS_SYSTEMS = dict(zip(DEFAULT_MODELS, ("reference", "a", "pair", "pair+memory"), strict=True))
 
 _UNKNOWN = "unknown"
+
+_YES_NO = {True: "yes", False: "no", None: _UNKNOWN}
+
+#: A part, whether before or after it, and the device's state then.
+_Moment = tuple[Part, str, DeviceState | None]
 
 
 def cost_table(measurement: Measurement, summary: Summary) -> Table:
@@ -102,93 +110,91 @@ def _cost_cells(
 
 def answer_table(measurement: Measurement) -> Table:
     """List what the models answer."""
-    return Table(
-        title="Answers",
-        columns=columns(
-            "model",
-            "stream",
-            "images",
-            "accuracy %",
-            "B %|share of the images that a cascade's B computed",
-            "hits %|share of the images that the memory answered",
-            "MACs per image",
-            words=2,
-        ),
-        rows=tuple(
-            row(
-                record.model,
-                f"{100 * answers.duplicates:g} % again",
-                integer(answers.n_images),
-                percent(answers.accuracy),
-                percent(answers.share_b, 1),
-                percent(answers.hit_rate, 1),
-                magnitude(answers.macs_per_image.value),
-            )
-            for record in measurement.models
-            for answers in record.answers
-        ),
+    return list_table(
+        "Answers",
+        [(record.model, answers) for record in measurement.models for answers in record.answers],
+        {
+            "model": lambda one: one[0],
+            "stream": lambda one: f"{100 * one[1].duplicates:g} % again",
+            "images": lambda one: integer(one[1].n_images),
+            "accuracy %": lambda one: percent(one[1].accuracy),
+            "B %|share of the images that a cascade's B computed": lambda one: percent(
+                one[1].share_b, 1
+            ),
+            "hits %|share of the images that the memory answered": lambda one: percent(
+                one[1].hit_rate, 1
+            ),
+            "MACs per image": lambda one: magnitude(one[1].macs_per_image.value),
+        },
+        words=2,
     )
 
 
 def footprint_table(measurement: Measurement) -> Table:
     """List what the models need beside time."""
-    return Table(
-        title="Footprints",
-        columns=columns(
-            "model",
-            "parameters",
-            "files kB|graphs with their parameters",
-            "peak memory MB|of a process that serves only this model",
-            "before loading MB|interpreter, libraries and images",
-        ),
-        rows=tuple(
-            row(
-                record.model,
-                integer(record.parameters),
-                f"{record.file_bytes / 1e3:,.0f}",
-                _megabytes(record.peak_rss_bytes),
-                _megabytes(record.rss_before_bytes),
-            )
-            for record in measurement.models
-        ),
+    return list_table(
+        "Footprints",
+        measurement.models,
+        {
+            "model": lambda record: record.model,
+            "parameters": lambda record: integer(record.parameters),
+            "files kB|graphs with their parameters": lambda record: integer(
+                record.file_bytes / 1e3
+            ),
+            "peak memory MB|of a process that serves only this model": lambda record: _megabytes(
+                record.peak_rss_bytes
+            ),
+            "before loading MB|interpreter, libraries and images": lambda record: _megabytes(
+                record.rss_before_bytes
+            ),
+        },
     )
 
 
 def device_table(measurement: Measurement) -> Table:
     """List the state of the device before and after every part."""
-    return Table(
-        title="State of the device",
-        columns=columns(
-            "session", "when", "board", "system", "power mode", "clocks pinned", "frequencies MHz",
-            "temperatures °C", "throttling", "load", words=3,
-        ),
-        rows=tuple(
-            row(f"{part.began_at}, session {part.session + 1}", when, *_state_cells(state))
-            for part in measurement.parts
-            for when, state in (("before", part.device_before), ("after", part.device_after))
-        ),
-    )  # fmt: skip
 
+    def known(show: Callable[[DeviceState], str | None]) -> Callable[[_Moment], Entry]:
+        return lambda moment: (show(moment[2]) if moment[2] else None) or _UNKNOWN
 
-def _state_cells(state: DeviceState | None) -> list[str]:
-    if state is None:
-        return [_UNKNOWN] * 8
-    frequencies = {**state.cpu_frequencies_hz, **state.other_frequencies_hz}
-    pinned = {True: "yes", False: "no", None: _UNKNOWN}[state.clocks_pinned]
-    return [
-        state.board or state.processor or _UNKNOWN,
-        state.system,
-        state.power_mode or _UNKNOWN,
-        pinned,
-        _listed({name: f"{value / 1e6:.0f}" for name, value in frequencies.items()}),
-        _listed({name: f"{value:.1f}" for name, value in state.temperatures_c.items()}),
-        _listed({name: str(value) for name, value in state.throttling.items()}),
-        _UNKNOWN if state.load_average is None else f"{state.load_average:.1f}",
+    def listed(values: Mapping[str, float], digits: int) -> str:
+        return ", ".join(f"{name} {value:.{digits}f}" for name, value in values.items())
+
+    moments: list[_Moment] = [
+        (part, when, state)
+        for part in measurement.parts
+        for when, state in (("before", part.device_before), ("after", part.device_after))
     ]
-
-
-def _listed(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or _UNKNOWN
+    return list_table(
+        "State of the device",
+        moments,
+        {
+            "session": lambda moment: f"{moment[0].began_at}, session {moment[0].session + 1}",
+            "when": lambda moment: moment[1],
+            "board": known(lambda state: state.board or state.processor),
+            "system": known(lambda state: state.system),
+            "power mode": known(lambda state: state.power_mode),
+            "clocks pinned": known(lambda state: _YES_NO[state.clocks_pinned]),
+            "frequencies MHz": known(
+                lambda state: listed(
+                    {
+                        name: value / 1e6
+                        for name, value in (
+                            *state.cpu_frequencies_hz.items(),
+                            *state.other_frequencies_hz.items(),
+                        )
+                    },
+                    0,
+                )
+            ),
+            "temperatures °C": known(lambda state: listed(state.temperatures_c, 1)),
+            "throttling": known(lambda state: listed(state.throttling, 0)),
+            "load": known(
+                lambda state: None if state.load_average is None else f"{state.load_average:.1f}"
+            ),
+        },
+        words=3,
+    )
 
 
 def made_table(measurement: Measurement) -> Table:
@@ -205,11 +211,7 @@ def made_table(measurement: Measurement) -> Table:
         ("resolution", _UNKNOWN if meter is None else _resolution(meter.resolution, meter.kind)),
         *sorted(measurement.versions.items()),
     ]
-    return Table(
-        title="How it was made",
-        columns=columns("what", "value", words=2),
-        rows=tuple(row(*fact) for fact in facts),
-    )
+    return facts_table("How it was made", facts)
 
 
 def _resolution(step: float | None, kind: str) -> str:

@@ -57,7 +57,7 @@ def test_a_record_survives_its_file(evaluation: CascadeEvaluation, tmp_path: Pat
 
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
-    with pytest.raises(DataError, match="is no cascade evaluation of schema 2"):
+    with pytest.raises(DataError, match="is no cascade evaluation of schema 3"):
         read_evaluation(path)
     path.write_text('{"schema": 1}')
     with pytest.raises(DataError, match=r"evaluation\.json"):
