@@ -17,6 +17,9 @@ SENSOR_TYPE_IDS = {
     "sensor.camera.depth": 1,
     "sensor.other.gnss": 4,
     "sensor.other.imu": 5,
+    "sensor.other.radar": 9,
+    "sensor.lidar.ray_cast_semantic": 10,
+    "sensor.lidar.ray_cast": 11,
     "sensor.camera.rgb": 13,
     "sensor.camera.semantic_segmentation": 14,
 }

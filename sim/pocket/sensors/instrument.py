@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bicameral.errors import UserError
+from sim.pocket.world.actors import Sensor, number_attribute
+
 if TYPE_CHECKING:
-    from sim.pocket.world.actors import Sensor
     from sim.pocket.world.episode import Episode
 
 
@@ -43,3 +45,17 @@ class Instrument(ABC):
 def noise_from_seed(seed: float) -> np.random.Generator:
     """Return the random numbers of a sensor; its attribute ``noise_seed`` alone decides them."""
     return np.random.default_rng(int(seed) & 0xFFFFFFFF)
+
+
+def number_within(sensor: Sensor, name: str, default: float, low: float, high: float) -> float:
+    """Return a numeric attribute.
+
+    Raises:
+        UserError: It is no number or not from low to high.
+    """
+    value = number_attribute(sensor, name, default)
+    if not low <= value <= high:
+        raise UserError(
+            f"attribute {name!r} of {sensor.type_id} is {value:g}, but must be {low:g} to {high:g}"
+        )
+    return value

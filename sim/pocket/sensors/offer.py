@@ -9,6 +9,8 @@ from bicameral.errors import UserError
 from sim.pocket.sensors.gnss import Gnss
 from sim.pocket.sensors.imu import Imu
 from sim.pocket.sensors.instrument import Instrument
+from sim.pocket.sensors.lidar import Lidar, SemanticLidar
+from sim.pocket.sensors.radar import Radar
 from sim.pocket.world.actors import Sensor
 
 
@@ -45,17 +47,17 @@ OFFER: dict[str, Delivered | Refused] = {
     "sensor.other.lane_invasion": Delivered(has_stream=False),
     "sensor.other.gnss": Delivered(Gnss),
     "sensor.other.imu": Delivered(Imu),
-    "sensor.camera.instance_segmentation": Refused("use sensor.camera.semantic_segmentation"),
+    "sensor.other.radar": Delivered(Radar),
+    "sensor.lidar.ray_cast": Delivered(Lidar),
+    "sensor.lidar.ray_cast_semantic": Delivered(SemanticLidar),
+    "sensor.camera.instance_segmentation": Refused(
+        "use sensor.lidar.ray_cast_semantic, which tells the actors' ids"
+    ),
     "sensor.camera.normals": Refused("use sensor.camera.depth"),
     "sensor.camera.optical_flow": Refused("use sensor.camera.depth and the actors' velocities"),
     "sensor.camera.dvs": Refused("use sensor.camera.rgb"),
     "sensor.camera.cosmos_visualization": Refused("use sensor.camera.semantic_segmentation"),
-    "sensor.lidar.ray_cast": Refused("use sensor.camera.depth"),
-    "sensor.lidar.ray_cast_semantic": Refused(
-        "use sensor.camera.depth and sensor.camera.semantic_segmentation"
-    ),
-    "sensor.other.radar": Refused("use sensor.camera.depth and the actors' velocities"),
-    "sensor.other.obstacle": Refused("use sensor.camera.depth"),
+    "sensor.other.obstacle": Refused("use sensor.other.radar"),
     "sensor.other.rss": Refused("the official client's wheel is built without RSS"),
     "sensor.other.v2x": Refused(_NO_RADIO),
     "sensor.other.v2x_custom": Refused(_NO_RADIO),

@@ -185,6 +185,7 @@ class Sensor(Actor):
         instrument: Makes its messages; None where cameras, collisions or the client do.
         interval_s: Least simulated time between two messages; 0 for every tick.
         next_due_s: Simulated time from which on the next message is due.
+        elapsed_s: Simulated time between the last two turns; 0 before the second one.
     """
 
     def __init__(
@@ -196,6 +197,8 @@ class Sensor(Actor):
         self.instrument: Instrument | None = None
         self.interval_s = number_attribute(self, "sensor_tick", 0.0)
         self.next_due_s = 0.0
+        self.elapsed_s = 0.0
+        self._last_turn_s: float | None = None
 
     def take_turn(self, now_s: float) -> bool:
         """Say whether a message is due, and advance the clock of the sensor if so.
@@ -203,13 +206,14 @@ class Sensor(Actor):
         As with Unreal's tick intervals, the first tick after spawning is due and the intervals do
         not drift: a sensor of 0.12 s in ticks of 0.05 s fires after 3, 2, 3, 2, ... ticks.
         """
-        if self.interval_s <= 0.0:
-            return True
-        if now_s < self.next_due_s - 1e-6:
-            return False
-        behind_s = now_s - self.next_due_s
-        keeps_pace = self.next_due_s > 0.0 and behind_s < self.interval_s
-        self.next_due_s = (self.next_due_s if keeps_pace else now_s) + self.interval_s
+        if self.interval_s > 0.0:
+            if now_s < self.next_due_s - 1e-6:
+                return False
+            behind_s = now_s - self.next_due_s
+            keeps_pace = self.next_due_s > 0.0 and behind_s < self.interval_s
+            self.next_due_s = (self.next_due_s if keeps_pace else now_s) + self.interval_s
+        self.elapsed_s = 0.0 if self._last_turn_s is None else now_s - self._last_turn_s
+        self._last_turn_s = now_s
         return True
 
 

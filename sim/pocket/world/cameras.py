@@ -12,10 +12,10 @@ from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_image_header, pack_sensor_header
-from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
-from sim.pocket.world.actors import Actor, Prop, Sensor, Vehicle, Walker, number_attribute
+from sim.pocket.world.actors import Actor, Sensor, number_attribute
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
+from sim.pocket.world.visible import VisibleThing, visible_things
 
 _CHANNEL_BY_TYPE = {
     "sensor.camera.rgb": Channels.RGB,
@@ -164,35 +164,18 @@ class Cameras:
 
     def _instances(self, rasteriser: Rasteriser, episode: Episode) -> list[Instance]:
         instances = []
-        seen: list[Actor] = [
-            actor for kind in (Vehicle, Walker, Prop) for actor in episode.actors.of_class(kind)
-        ]
-        for actor in seen:
-            key = "walker" if isinstance(actor, Walker) else actor.type_id
-            self._register(rasteriser, key, actor)
-            instances.append(Instance(mesh_key=key, transform=actor.transform, paint=_paint(actor)))
-        for head in episode.town.scene.signal_heads:
-            light = episode.lights.by_opendrive_id.get(head.opendrive_id)
-            if light is None:
-                continue
-            key = f"signal.{int(light.state)}"
-            self._register(rasteriser, key, light.state)
-            instances.append(Instance(mesh_key=key, transform=head.transform, paint=_UNPAINTED))
+        for seen in visible_things(episode):
+            self._register(rasteriser, seen)
+            instances.append(
+                Instance(mesh_key=seen.mesh_key, transform=seen.transform, paint=_paint(seen.actor))
+            )
         return instances
 
-    def _register(self, rasteriser: Rasteriser, key: str, what: Actor | int) -> None:
-        if self._registered is None or key in self._registered[1]:
+    def _register(self, rasteriser: Rasteriser, seen: VisibleThing) -> None:
+        if self._registered is None or seen.mesh_key in self._registered[1]:
             return
-        if isinstance(what, int):
-            mesh = signal_head_mesh(what)
-        elif isinstance(what, Vehicle):
-            mesh = vehicle_mesh(what.type_id, what.model.half_extent)
-        elif isinstance(what, Walker):
-            mesh = walker_mesh()
-        else:
-            mesh = prop_mesh(what.type_id)
-        rasteriser.register_mesh(key, mesh)
-        self._registered[1].add(key)
+        rasteriser.register_mesh(seen.mesh_key, seen.make_mesh())
+        self._registered[1].add(seen.mesh_key)
 
 
 def _paint(actor: Actor) -> tuple[float, float, float]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.collision import StaticObstacles
@@ -11,10 +15,12 @@ from sim.pocket.ground import Ground
 from sim.pocket.map_store import MapSource, MapStore, TownMap
 from sim.pocket.scene.build import build_scene
 from sim.pocket.scene.textures import make_textures
+from sim.pocket.sensors.ray_tree import RayTree
 from sim.pocket.world.speed_limits import SpeedLimits
 
 #: Towns kept after use, so that reloading one is cheap; a large one takes about 100 MB.
 _KEPT_TOWNS = 2
+_SOLID_ALPHA = 128
 
 
 class Town:
@@ -31,6 +37,7 @@ class Town:
         obstacles: The boxes, indexed.
         ground: Heights.
         speed_limits: Limits by place.
+        ray_trees: Trees of the meshes that rays were cast at, by name; made on first use.
     """
 
     def __init__(self, town_map: TownMap, seed: int) -> None:
@@ -40,6 +47,7 @@ class Town:
         self.obstacles = StaticObstacles(self.scene.obstacles)
         self.ground = Ground(town_map.carla_map, self.scene.terrain_z_m)
         self.speed_limits = SpeedLimits(town_map.opendrive, town_map.carla_map)
+        self.ray_trees: dict[str, RayTree] = {}
         self._seed = seed
         self._rasteriser: Rasteriser | None = None
 
@@ -47,8 +55,17 @@ class Town:
     def rasteriser(self) -> Rasteriser:
         """The rasteriser, built on first use: a server without cameras never needs it."""
         if self._rasteriser is None:
-            self._rasteriser = Rasteriser(self.scene, make_textures(self._seed))
+            self._rasteriser = Rasteriser(self.scene, self._textures)
         return self._rasteriser
+
+    @functools.cached_property
+    def solid_texels(self) -> NDArray[np.bool_]:
+        """(layers, N, N) where the textures of the scene have no holes."""
+        return np.ascontiguousarray(self._textures[..., 3] >= _SOLID_ALPHA)
+
+    @functools.cached_property
+    def _textures(self) -> NDArray[np.uint8]:
+        return make_textures(self._seed)
 
 
 class TownShelf:
