@@ -1,14 +1,15 @@
 """Traffic lights and signs of a town, from the signals of its map.
 
-All lights of a junction form a group. Within a group, opposing approaches are green together, in
-turns, with CARLA's default times: 10 s green, 3 s yellow, 2 s during which everybody has red. The
-cycle starts with the first approach and depends on nothing but the map and the simulated time.
+All lights of a junction form a group. Within a group, the lights of one ``<controller>`` are green
+together, in the order that the junction gives its controllers; where the map has none, opposing
+approaches are. The times are CARLA's: 10 s green, 3 s yellow, 2 s during which everybody has red.
+The cycle starts with the first phase and depends on nothing but the map and the simulated time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -19,6 +20,7 @@ from bicameral.units import wrap_deg
 from sim.pocket.collision import OrientedBox
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.signal_map import Approach, approaches_of, landmarks_by_id
+from sim.pocket.signal_phases import Phase, read_phases
 
 _TRAFFIC_LIGHT, _STOP, _YIELD, _SPEED_LIMIT = "1000001", "206", "205", "274"
 #: Approaches whose directions differ by less share a phase, modulo half a turn.
@@ -170,6 +172,7 @@ class TrafficLights:
     def _build(self, carla_map: carla.Map) -> None:
         """Create the lights, their groups and their phases."""
         by_junction: dict[int, list[TrafficLight]] = {}
+        phase_of = read_phases(carla_map.to_opendrive())
         for opendrive_id, records in landmarks_by_id(carla_map, _TRAFFIC_LIGHT).items():
             approaches = approaches_of(carla_map, records)
             pose = _transform(records[0])
@@ -180,10 +183,14 @@ class TrafficLights:
                 approach_yaw_deg=approaches[0].box.yaw_deg if approaches else pose.rotation.yaw,
             )
             self.by_opendrive_id[opendrive_id] = light
-            by_junction.setdefault(_junction(approaches, opendrive_id), []).append(light)
+            phase = phase_of.get(opendrive_id)
+            junction = phase.junction_id if phase is not None else None
+            if junction is None:
+                junction = _junction(approaches, opendrive_id)
+            by_junction.setdefault(junction, []).append(light)
         for lights in by_junction.values():
             ids = tuple(light.opendrive_id for light in lights)
-            group = _Group(_phases(lights))
+            group = _Group(_phases(lights, phase_of))
             for pole_index, light in enumerate(lights):
                 light.pole_index, light.group = pole_index, ids
                 self._groups[light.opendrive_id] = group
@@ -302,7 +309,18 @@ def _junction(approaches: Sequence[Approach], opendrive_id: str) -> int:
     return known[0] if known else -1 - sum(ord(c) << (8 * i) for i, c in enumerate(opendrive_id))
 
 
-def _phases(lights: list[TrafficLight]) -> list[list[TrafficLight]]:
+def _phases(lights: list[TrafficLight], phase_of: Mapping[str, Phase]) -> list[list[TrafficLight]]:
+    """Put the lights of a controller together, and those without one by their direction."""
+    controlled: dict[Phase, list[TrafficLight]] = {}
+    for light in lights:
+        if light.opendrive_id in phase_of:
+            controlled.setdefault(phase_of[light.opendrive_id], []).append(light)
+    ordered = sorted(controlled, key=lambda phase: (phase.sequence, phase.index))
+    others = [light for light in lights if light.opendrive_id not in phase_of]
+    return [controlled[phase] for phase in ordered] + _phases_by_direction(others)
+
+
+def _phases_by_direction(lights: list[TrafficLight]) -> list[list[TrafficLight]]:
     """Put opposing approaches together, in the order of the lights."""
     phases: list[list[TrafficLight]] = []
     for light in lights:

@@ -1,5 +1,6 @@
 """Traffic lights follow the map's signals and CARLA's cycle."""
 
+import re
 from pathlib import Path
 
 import carla
@@ -7,6 +8,7 @@ import pytest
 
 from bicameral.errors import UserError
 from sim.pocket.geometry import Vector3
+from sim.pocket.signal_phases import read_phases
 from sim.pocket.traffic_lights import LightState, TrafficLights
 
 pytestmark = pytest.mark.unit
@@ -194,6 +196,70 @@ def test_wrong_ids_states_and_times_are_user_errors(lights):
         lights.set_state(known, 9)
     with pytest.raises(UserError, match="traffic light time"):
         lights.set_green_time(known, float("nan"))
+
+
+def crossing_with(controllers, junction_controllers):
+    """Harbour's text with other controllers; lights 52 to 55 belong to the junction 1006."""
+    text = MAPS["Harbour"].read_text().replace('vendor="bicameral"', 'vendor="x"')
+    text = re.sub(r"<controller [^>]*/>", "", text)
+    text = re.sub(r"<controller .*?</controller>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<junction id="1006"[^>]*>)', rf"\1{junction_controllers}", text)
+    return TrafficLights(
+        carla.Map("crossing", text.replace("</OpenDRIVE>", f"{controllers}</OpenDRIVE>"))
+    )
+
+
+def greens_of_a_cycle(lights, ids):
+    greens = []
+    for _ in range(2 * 60):
+        green = [i for i in ids if lights.light(i).state == LightState.GREEN]
+        if green and (not greens or greens[-1] != green):
+            greens.append(green)
+        lights.step(0.5)
+    return greens
+
+
+def controller(number, *signals):
+    controls = "".join(f'<control signalId="{i}" type="0"/>' for i in signals)
+    return f'<controller id="{number}" name="c{number}">{controls}</controller>'
+
+
+def test_the_controllers_of_a_junction_take_turns_in_its_order():
+    lights = crossing_with(
+        controller(1, 52, 53) + controller(2, 54, 54) + controller(3, 55),
+        '<controller id="1" sequence="2"/><controller id="2" sequence="0"/>'
+        '<controller id="3" sequence="1"/>',
+    )
+    ids = ("52", "53", "54", "55")
+    assert greens_of_a_cycle(lights, ids) == [["54"], ["55"], ["52", "53"], ["54"]]
+    assert lights.group("54") == ids
+    lights.reset_group("54")
+    lights.set_green_time("52", 4.0)
+    assert [lights.light(i).green_time_s for i in ids] == [4.0, 4.0, 10.0, 10.0]
+
+
+def test_lights_without_a_controller_go_by_direction_after_the_others():
+    lights = crossing_with(controller(2, 55), '<controller id="2" sequence="0"/>')
+    assert greens_of_a_cycle(lights, ("52", "53", "54", "55"))[:3] == [["55"], ["52"], ["53", "54"]]
+    plain = crossing_with("", "")
+    assert greens_of_a_cycle(plain, ("52", "53", "54", "55"))[:2] == [["52", "55"], ["53", "54"]]
+
+
+def test_the_towns_of_carla_show_green_to_one_controller_of_a_junction():
+    for name in ("Town01", "Town04"):
+        lights = TrafficLights(load(name))
+        phase_of = read_phases(MAPS[name].read_text())
+        assert set(phase_of) == {light.opendrive_id for light in lights.lights}
+        for _ in range(120):
+            lights.step(0.5)
+            for light in lights.lights:
+                green = [i for i in light.group if lights.light(i).state == LightState.GREEN]
+                assert len({phase_of[i] for i in green}) <= 1
+
+
+@pytest.mark.parametrize("name", ["Harbour", "Ridgeway"])
+def test_the_towns_made_here_keep_opposing_approaches_together(name):
+    assert read_phases(MAPS[name].read_text()) == {}
 
 
 def test_signs_become_actors_with_their_limit(lights):
