@@ -16,12 +16,12 @@ class Phase(NamedTuple):
     Attributes:
         junction_id: The junction that names the controller, None if none does.
         sequence: Its place in the cycle, as the junction says, else as the controller does.
-        index: Its place in the document, where sequences are equal.
+        position: Its place in the document, where sequences are equal.
     """
 
     junction_id: int | None
     sequence: float
-    index: int
+    position: int
 
 
 def read_phases(opendrive: str) -> dict[str, Phase]:
@@ -44,11 +44,11 @@ def read_phases(opendrive: str) -> dict[str, Phase]:
             place = (None if number is None else int(number), _number(reference.get("sequence")))
             named.setdefault(reference.get("id", ""), place)
     phases: dict[str, Phase] = {}
-    for index, controller in enumerate(root.findall("controller")):
+    for position, controller in enumerate(root.findall("controller")):
         junction_id, sequence = named.get(controller.get("id", ""), (None, None))
         if sequence is None:
             sequence = _number(controller.get("sequence"))
-        phase = Phase(junction_id, 0.0 if sequence is None else sequence, index)
+        phase = Phase(junction_id, 0.0 if sequence is None else sequence, position)
         for control in controller.iter("control"):
             phases.setdefault(control.get("signalId", ""), phase)
     return phases

@@ -315,7 +315,7 @@ def _phases(lights: list[TrafficLight], phase_of: Mapping[str, Phase]) -> list[l
     for light in lights:
         if light.opendrive_id in phase_of:
             controlled.setdefault(phase_of[light.opendrive_id], []).append(light)
-    ordered = sorted(controlled, key=lambda phase: (phase.sequence, phase.index))
+    ordered = sorted(controlled, key=lambda phase: (phase.sequence, phase.position))
     others = [light for light in lights if light.opendrive_id not in phase_of]
     return [controlled[phase] for phase in ordered] + _phases_by_direction(others)
 

@@ -148,6 +148,30 @@ def test_scenery_has_boxes_and_objects(town):
     assert sum(counts) == len(objects)
 
 
+def test_every_kind_of_thing_in_sight_has_boxes(town):
+    label = carla.CityObjectLabel
+    library, points = town.get_blueprint_library(), town.get_map().get_spawn_points()
+    names = ("vehicle.tesla.model3", "vehicle.carlamotors.firetruck", "vehicle.yamaha.yzf")
+    kinds = (label.Car, label.Truck, label.Motorcycle)
+    spawned = [
+        town.spawn_actor(library.find(name), point)
+        for name, point in zip(names, points[:40:10], strict=False)
+    ]
+    town.tick()
+    for actor, kind in zip(spawned, kinds, strict=True):
+        (box,) = town.get_level_bbs(kind)
+        expected = actor.get_transform().transform(actor.bounding_box.location)
+        assert box.location.distance(expected) < 0.05
+        assert box.extent.x == pytest.approx(actor.bounding_box.extent.x)
+        assert not town.get_environment_objects(kind)
+    lights = town.get_actors().filter("traffic.traffic_light")
+    assert len(town.get_level_bbs(label.TrafficLight)) >= len(lights)
+    for kind in (label.TrafficSigns, label.TrafficLight, label.Roads, label.Sidewalks,
+                 label.RoadLines, label.Terrain):  # fmt: skip
+        assert town.get_level_bbs(kind)
+        assert len(town.get_environment_objects(kind)) == len(town.get_level_bbs(kind))
+
+
 def test_a_ray_down_hits_the_road(town):
     point = town.get_map().get_spawn_points()[0].location
     high = carla.Location(point.x, point.y, point.z + 3.0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
-from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.protocol.values import BoundingBox, Exactly, Uint8, Uint64
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.world import rays
+from sim.pocket.world.level_boxes import ANY_LABEL, actor_objects, level_objects
 from sim.pocket.world.world import World
 
 Weather = Annotated[tuple[float, ...], Exactly(14)]
@@ -17,8 +17,6 @@ Weather = Annotated[tuple[float, ...], Exactly(14)]
 DebugShape = tuple[Any, Any, Any, Any]
 #: A texture is a width, a height and its texels.
 Texture = tuple[Any, Any, Any]
-
-_ANY_LABEL = 255
 
 
 def get_weather_parameters(world: World) -> tuple[float, ...]:
@@ -42,21 +40,26 @@ def set_imui_gravity(world: World, gravity: float) -> None:
 
 
 def get_all_level_bbs(world: World, label: Uint8) -> list[BoundingBox]:
-    """Return the boxes of the scenery with a tag, world frame."""
-    return [box for _number, box, _tag in _scenery(world, label)]
+    """Return the boxes of everything with a tag, actors too, world frame."""
+    found = (*level_objects(world.episode), *actor_objects(world.episode))
+    return [item.box for item in found if label in (ANY_LABEL, item.tag)]
 
 
 def get_environment_objects(world: World, label: Uint8) -> list[list[Any]]:
-    """Return the scenery with a tag; ids count the obstacles of the scene from 1."""
+    """Return the things of the map with a tag; ids count from 1. Actors are none, as in CARLA."""
     return [
         [Transform(box.location, box.rotation), box, number, _object_name(tag, number), int(tag)]
-        for number, box, tag in _scenery(world, label)
+        for number, (box, tag) in enumerate(level_objects(world.episode), start=1)
+        if label in (ANY_LABEL, tag)
     ]
 
 
 def get_names_of_all_objects(world: World) -> list[str]:
-    """Return the names of the scenery."""
-    return [_object_name(tag, number) for number, _box, tag in _scenery(world, _ANY_LABEL)]
+    """Return the names of the things of the map."""
+    return [
+        _object_name(item.tag, number)
+        for number, item in enumerate(level_objects(world.episode), start=1)
+    ]
 
 
 def enable_environment_objects(_object_ids: list[Uint64], _enabled: Any) -> None:
@@ -99,14 +102,6 @@ def draw_debug_shape(_shape: DebugShape) -> None:
 
 def apply_texture_to_objects(_names: list[Any], _parameter: Any, _texture: Texture) -> None:
     """Accept a texture; the scenery keeps its own."""
-
-
-def _scenery(world: World, label: int) -> Iterator[tuple[int, BoundingBox, int]]:
-    """Yield number, box and tag of every obstacle with a tag."""
-    for number, item in enumerate(world.episode.town.scene.obstacles, start=1):
-        if label in (_ANY_LABEL, item.tag):
-            rotation = Rotation(0.0, item.yaw_deg, 0.0)
-            yield number, BoundingBox(item.location, item.half_extent, rotation), item.tag
 
 
 def _object_name(tag: int, number: int) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from sim.pocket.geometry import Rotation, Vector3
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.protocol.values import BoundingBox, Uint32
 from sim.pocket.world.actors import TrafficLightActor
+from sim.pocket.world.level_boxes import light_boxes
 from sim.pocket.world.world import World
-
-_HEAD_HALF_EXTENT = Vector3(0.2, 0.2, 0.5)
 
 
 def set_traffic_light_state(world: World, actor: TrafficLightActor, state: Uint32) -> None:
@@ -58,19 +56,8 @@ def get_group_traffic_lights(world: World, actor: TrafficLightActor) -> list[int
 
 
 def get_light_boxes(world: World, actor: TrafficLightActor) -> list[BoundingBox]:
-    """Return the box of the light's head, world frame."""
-    heads = [
-        head.transform
-        for head in world.episode.town.scene.signal_heads
-        if head.opendrive_id == actor.opendrive_id
-    ]
-    poses = heads or [actor.transform]
-    return [
-        BoundingBox(
-            pose.location, _HEAD_HALF_EXTENT, Rotation(0.0, pose.rotation.yaw, 0.0), actor.id
-        )
-        for pose in poses
-    ]
+    """Return the boxes of the light's heads, world frame."""
+    return light_boxes(world.episode.town.scene, actor)
 
 
 METHODS: dict[str, Method] = {

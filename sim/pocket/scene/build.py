@@ -37,6 +37,7 @@ class Scene:
         static: All triangles that never move, sorted by tile.
         tiles: (K, 8) float64: least x, y, z, greatest x, y, z (metres), first triangle, count.
         obstacles: Boxes that stop a vehicle.
+        signs: Boxes of the faces of traffic signs.
         signal_heads: Where traffic-light heads are to be drawn.
         terrain_z_m: Height of the ground far from any road.
     """
@@ -44,6 +45,7 @@ class Scene:
     static: Mesh
     tiles: NDArray[np.float64]
     obstacles: tuple[Obstacle, ...]
+    signs: tuple[Obstacle, ...]
     signal_heads: tuple[SignalHead, ...]
     terrain_z_m: float
 
@@ -78,7 +80,7 @@ def build_scene(opendrive: str, carla_map: carla.Map, seed: int = 0) -> Scene:
     approaches = find_approaches(carla_map)
     add_stop_lines(builder, stop_places(approaches, carla_map))
     heads = add_traffic_signals(site, approaches)
-    add_traffic_signs(site, carla_map)
+    signs = add_traffic_signs(site, carla_map)
     sides = list(roadsides(sections))
     add_street_lamps(site, sides)
     add_buildings(site, sides, rng)
@@ -89,6 +91,7 @@ def build_scene(opendrive: str, carla_map: carla.Map, seed: int = 0) -> Scene:
         static=static,
         tiles=tiles,
         obstacles=tuple(site.obstacles),
+        signs=tuple(signs),
         signal_heads=tuple(heads),
         terrain_z_m=float(np.median(terrain.z_m)),
     )

@@ -10,7 +10,7 @@ from sim.pocket.scene.labels import CityObjectLabel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """An upright box: centre and half extents in metres, yaw in degrees."""
+    """An upright box, world frame: centre and half extents in metres, yaw in degrees."""
 
     location: Vector3
     half_extent: Vector3

@@ -84,9 +84,13 @@ def _add_lamp(site: Site, place: Array, towards_road: Array) -> None:
     add_box(site.builder, box, _LAMP, _LAMP)
 
 
-def add_traffic_signs(site: Site, carla_map: carla.Map) -> None:
-    """Stand the map's static signs beside the road, facing the traffic they speak to."""
-    seen = set()
+def add_traffic_signs(site: Site, carla_map: carla.Map) -> list[Obstacle]:
+    """Stand the map's static signs beside the road, facing the traffic they speak to.
+
+    Returns:
+        The boxes of their faces, too high to be run into.
+    """
+    seen, boxes = set(), []
     for landmark in carla_map.get_all_landmarks():
         if landmark.type == TRAFFIC_LIGHT_TYPE or landmark.id in seen:
             continue
@@ -102,7 +106,9 @@ def add_traffic_signs(site: Site, carla_map: carla.Map) -> None:
         foot = free_spot(site.plan, np.array((location.x, location.y)), outward, 0.6)
         if foot is not None:
             yaw_rad = math.radians(waypoint.transform.rotation.yaw) + math.pi
-            _add_sign(site, foot, float(waypoint.transform.location.z), yaw_rad, face)
+            road_z_m = float(waypoint.transform.location.z)
+            boxes.append(_add_sign(site, foot, road_z_m, yaw_rad, face))
+    return boxes
 
 
 def _face_of(landmark: carla.Landmark) -> str | None:
@@ -117,8 +123,8 @@ def _face_of(landmark: carla.Landmark) -> str | None:
     return None
 
 
-def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: str) -> None:
-    """Add a pole with a disc that looks along `yaw_rad`."""
+def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: str) -> Obstacle:
+    """Add a pole with a disc that looks along `yaw_rad`; return the disc's box."""
     centre_z = road_z_m + SIGN_HEIGHT_M
     add_pole(site, foot, centre_z + SIGN_RADIUS_M * 0.8, 0.05, _SIGN_POLE)
     ahead = foot + np.array((math.cos(yaw_rad), math.sin(yaw_rad))) * SIGN_VIEW_M / 2.0
@@ -135,3 +141,9 @@ def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: st
     fan = [(0, index, index + 1) for index in range(1, 9)]
     site.builder.add(_SIGN_FACE, centre + rim, forward, uvs, fan)
     site.builder.add(_SIGN_BACK, centre - forward * 0.02 + rim, -forward, uvs, fan)
+    return Obstacle(
+        location=Vector3(*(float(side) for side in centre - forward * 0.01)),
+        half_extent=Vector3(0.02, SIGN_RADIUS_M, SIGN_RADIUS_M),
+        yaw_deg=math.degrees(yaw_rad),
+        tag=CityObjectLabel.TRAFFIC_SIGNS,
+    )
