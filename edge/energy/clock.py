@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -54,7 +55,11 @@ class SystemClock:
 
 
 class _Thread:
-    """A repetition on a fixed grid; what comes too late is left out, not made up for."""
+    """A repetition near a fixed grid; what comes too late is left out, not made up for.
+
+    Each comes up to a quarter of a period off the grid, so that bursts in step with the grid are
+    seen as often as they are there, not always or never.
+    """
 
     def __init__(self, period_s: float, action: Callable[[], None]) -> None:
         self._period_s, self._action = period_s, action
@@ -74,7 +79,14 @@ class _Thread:
     def _run(self) -> None:
         begin_s = time.monotonic()
         due = 1
-        while not self._stopped.wait(max(begin_s + due * self._period_s - time.monotonic(), 0.0)):
+        while not self._stopped.wait(
+            max(begin_s + (due + _dither()) * self._period_s - time.monotonic(), 0.0)
+        ):
             self._action()
             self._cpu_s = time.thread_time()
             due = max(due + 1, int((time.monotonic() - begin_s) / self._period_s) + 1)
+
+
+def _dither() -> float:
+    """Return a share of a period by which a repetition comes off its grid."""
+    return random.uniform(-0.25, 0.25)  # noqa: S311 - no secret

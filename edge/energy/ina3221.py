@@ -66,6 +66,8 @@ class Rail:
 class Ina3221:
     """`edge.energy.meter.Meter` over one rail."""
 
+    wraps = 0
+
     def __init__(self, rail: Rail) -> None:
         """Read it once.
 

@@ -17,6 +17,8 @@ class MeterInfo:
         kind: ``power``: it tells watts, which have to be sampled; ``counter``: it counts joules.
         update_period_s: How often its reading changes, as far as its documentation or its driver
             tells; None: unknown.
+        max_power_w: More than what is metered can draw, mean over a second; None: unknown.
+        range_j: Where a counter begins again at 0; None: it does not, or it is a meter of power.
         resolution: Smallest step of a reading, in watts or joules; None: unknown, so that the
             smallest step among the readings stands in for it.
     """
@@ -27,6 +29,8 @@ class MeterInfo:
     kind: Literal["power", "counter"]
     update_period_s: float | None
     resolution: float | None
+    max_power_w: float | None = None
+    range_j: float | None = None
 
 
 class Meter(Protocol):
@@ -36,11 +40,16 @@ class Meter(Protocol):
     def info(self) -> MeterInfo:
         """What it is."""
 
+    @property
+    def wraps(self) -> int:
+        """How often a counter has begun again since it was made; 0 for a meter of power."""
+
     def read(self) -> float:
         """Return watts if it is of the kind ``power``, else joules since some moment.
 
-        A counter never goes back, wrap-arounds are made good; it must be read at least once per
-        wrap-around.
+        Wrap-arounds of a counter are made good and counted in `wraps`; it must be read at least
+        once per wrap-around. It cannot tell a wrap-around from a counter that was set back: that
+        takes the times of the readings, which the recorder has.
 
         Raises:
             MeterError: If the reading fails; the message names the file or device.

@@ -17,6 +17,9 @@ NAME = "nvml"
 #: Boards average over tens of milliseconds, and the driver renews the figures every 20 to 100 ms.
 _UPDATE_PERIOD_S = 0.1
 
+#: No card draws more over a second.
+_MAX_CARD_W = 2500.0
+
 _COVERS = (
     "the whole graphics card {index} of {count} with its memory; not the processor, the main "
     "memory nor the power supply"
@@ -25,6 +28,8 @@ _COVERS = (
 
 class Nvml:
     """`edge.energy.meter.Meter` of one card; joules are counted since the driver was loaded."""
+
+    wraps = 0  # 64 bits
 
     def __init__(self, library: Any, device: Any, info: MeterInfo) -> None:
         """Read it once.
@@ -88,6 +93,7 @@ def _open(library: Any) -> Nvml:
             kind=kind,
             update_period_s=_UPDATE_PERIOD_S,
             resolution=1e-3,
+            max_power_w=_MAX_CARD_W,
         )
 
     try:

@@ -20,6 +20,12 @@ _ZONES = "sys/class/powercap/intel-rapl:*"
 #: The counters move about every millisecond (Intel SDM, volume 3B, 15.10).
 _UPDATE_PERIOD_S = 1e-3
 
+#: No package draws more over a second: the largest are built for 500 W.
+_MAX_PACKAGE_W = 1000.0
+
+#: The kernel's power limits hold on average; for a moment a package may draw more.
+_LIMIT_FACTOR = 4.0
+
 #: 2^-14 J, the usual unit of the registers behind the files, which are in microjoules.
 _STEP_J = 2.0**-14
 
@@ -32,11 +38,13 @@ class Package:
         name: What the kernel calls it, e.g. ``package-0``.
         energy_file: Microjoules.
         range_uj: Where the counter begins again at 0.
+        max_power_w: More than it can draw.
     """
 
     name: str
     energy_file: Path
     range_uj: int
+    max_power_w: float
 
 
 class Rapl:
@@ -51,6 +59,7 @@ class Rapl:
         self._packages = packages
         self._last_uj = [require_integer(package.energy_file) for package in packages]
         self._total_uj = 0
+        self.wraps = 0
         self.info = MeterInfo(
             name=NAME,
             source=", ".join(f"{item.name} ({item.energy_file})" for item in packages),
@@ -61,16 +70,23 @@ class Rapl:
             kind="counter",
             update_period_s=_UPDATE_PERIOD_S,
             resolution=_STEP_J,
+            max_power_w=sum(item.max_power_w for item in packages),
+            range_j=min(item.range_uj for item in packages) / 1e6,
         )
 
     def read(self) -> float:
         """Return joules since it was made.
 
         Raises:
-            MeterError: If a counter cannot be read.
+            MeterError: If a counter cannot be read, or is outside of its range.
         """
         for index, package in enumerate(self._packages):
             now_uj = require_integer(package.energy_file)
+            if not 0 <= now_uj <= package.range_uj:
+                raise MeterError(
+                    f"{package.energy_file} holds {now_uj}, expected 0..{package.range_uj}"
+                )
+            self.wraps += now_uj < self._last_uj[index]
             self._total_uj += (now_uj - self._last_uj[index]) % package.range_uj
             self._last_uj[index] = now_uj
         return self._total_uj / 1e6
@@ -90,7 +106,14 @@ def find_rapl(root: Path = Path("/")) -> Rapl | NoMeter:
         name = read_text(zone / "name") or ""
         range_uj = read_integer(zone / "max_energy_range_uj")
         if name.startswith("package-") and range_uj:
-            packages.append(Package(name=name, energy_file=zone / "energy_uj", range_uj=range_uj))
+            packages.append(
+                Package(
+                    name=name,
+                    energy_file=zone / "energy_uj",
+                    range_uj=range_uj,
+                    max_power_w=_max_power_w(zone),
+                )
+            )
     if not packages:
         return NoMeter(
             name=NAME,
@@ -100,3 +123,14 @@ def find_rapl(root: Path = Path("/")) -> Rapl | NoMeter:
         return Rapl(packages)
     except MeterError as error:
         return NoMeter(name=NAME, reason=str(error))
+
+
+def _max_power_w(zone: Path) -> float:
+    """Return more than a package can draw: from its power limits, where the kernel shows them."""
+    limits = (
+        read_integer(path)
+        for kind in ("power_limit_uw", "max_power_uw")
+        for path in zone.glob(f"constraint_*_{kind}")
+    )
+    known_w = [limit / 1e6 for limit in limits if limit and limit > 0]
+    return min(_LIMIT_FACTOR * max(known_w, default=_MAX_PACKAGE_W), _MAX_PACKAGE_W)

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from bicameral.errors import MeterError
 from edge.energy.clock import Clock, Repetition, SystemClock
+from edge.energy.counting import counter_faults
 from edge.energy.integration import integrate
 from edge.energy.meter import Meter, NoMeter
 from edge.energy.quantity import Quantity, measured, nothing
@@ -26,8 +27,8 @@ _COUNTER_PERIOD_S = 1.0
 #: A gap of more periods than this hides what happened.
 _MAX_GAP_PERIODS = 10.0
 
-#: Of the energy: a larger uncertainty from the moments of the samples is too much.
-_MAX_TIMING = 0.01
+#: Of the energy: a larger uncertainty (95 %) from the moments of the samples is too much.
+_MAX_TIMING = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,8 @@ class WindowEnergy:
         duration_s: Between the readings at its edges.
         bound: Joules by which the steps of the readings may falsify the energy: half a step times
             the duration for power, one step and one period of the counter at each edge otherwise.
-        timing: Joules of standard uncertainty, for power changed at unknown moments between two
-            readings; a counter has none.
+        timing: Joules within which the error lies (95 %) that comes of power that changed at
+            unknown moments between two readings; a counter has none.
         samples: Readings within it, edges included.
         max_gap_s: Longest time between two readings; None without a meter of power.
         distinct_values: Different readings.
@@ -72,6 +73,16 @@ class WindowEnergy:
     distinct_values: int
     failed_reads: int
     meter_cpu_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readings:
+    """What was read within a window; `wraps` is empty for a meter of power."""
+
+    times_s: tuple[float, ...]
+    values: tuple[float, ...]
+    wraps: tuple[int, ...]
+    failures: tuple[str, ...]
 
 
 class EnergyRecorder:
@@ -98,6 +109,7 @@ class EnergyRecorder:
         self._lock = threading.Lock()
         self._times_s: list[float] = []
         self._values: list[float] = []
+        self._wraps: list[int] = []
         self._failures: list[str] = []
         self._sampling: Repetition | None = None
         self._begin_s = 0.0
@@ -149,7 +161,7 @@ class EnergyRecorder:
     def begin(self) -> None:
         """Begin a window; one that is open is given up."""
         with self._lock:
-            for kept in (self._times_s, self._values, self._failures):
+            for kept in (self._times_s, self._values, self._wraps, self._failures):
                 kept.clear()
         self._begin_cpu_s = self.cpu_s
         self._begin_s = self._clock.now_s()
@@ -160,15 +172,19 @@ class EnergyRecorder:
         self._sample()
         end_s = self._clock.now_s()
         with self._lock:
-            times_s, values = tuple(self._times_s), tuple(self._values)
-            failures = tuple(self._failures)
-        cpu_s = self.cpu_s - self._begin_cpu_s
+            readings = _Readings(
+                times_s=tuple(self._times_s),
+                values=tuple(self._values),
+                wraps=tuple(self._wraps),
+                failures=tuple(self._failures),
+            )
+        failures, cpu_s = readings.failures, self.cpu_s - self._begin_cpu_s
         if isinstance(self._meter, NoMeter):
             return self._without_energy(end_s, self._meter.reason, failures, cpu_s)
-        if len(times_s) < 2:
+        if len(readings.times_s) < 2:
             reason = f"{len(failures)} readings failed, the first: {failures[0]}"
             return self._without_energy(end_s, reason, failures, cpu_s)
-        return self._window(self._meter, times_s, values, failures, cpu_s)
+        return self._window(self._meter, readings, cpu_s)
 
     def _sample(self) -> None:
         """Take a reading; its time is the middle of the reading."""
@@ -184,20 +200,17 @@ class EnergyRecorder:
                 return
             self._times_s.append((before_s + self._clock.now_s()) / 2.0)
             self._values.append(value)
+            if self._is_counter:
+                self._wraps.append(meter.wraps)
 
-    def _window(
-        self,
-        meter: Meter,
-        times_s: tuple[float, ...],
-        values: tuple[float, ...],
-        failures: tuple[str, ...],
-        cpu_s: float,
-    ) -> WindowEnergy:
+    def _window(self, meter: Meter, readings: _Readings, cpu_s: float) -> WindowEnergy:
+        times_s, values, failures = readings.times_s, readings.values, readings.failures
         integral = integrate(times_s, values)
         info, duration_s = meter.info, integral.duration_s
         step = info.resolution or integral.step_w
-        faults = [*self._faults(duration_s, integral.distinct_values, failures)]
+        faults = self._faults(duration_s, integral.distinct_values, failures)
         if self._is_counter:
+            faults += counter_faults(times_s, values, readings.wraps, info)
             energy_j = values[-1] - values[0]
             edges_s = 2.0 * (info.update_period_s or 0.0)
             bound_j = None if step is None else step + energy_j * edges_s / duration_s

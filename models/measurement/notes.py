@@ -70,7 +70,7 @@ def _precision(measurement: Measurement) -> Iterator[str]:
     duration_s = sum(window.duration_s for window in windows)
     yield (
         f"The sensor's steps may falsify a window by up to {_percent(bound)}, the moments of its "
-        f"readings by {_percent(timing)} (standard deviation); reading it took "
+        f"readings by {_percent(timing)} (95 %); reading it took "
         f"{_percent(cpu_s / duration_s)} of a core."
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bicameral.errors import MeterError
 from edge.energy.meter import NoMeter
 from edge.energy.rapl import find_rapl
 from edge.energy.recorder import EnergyRecorder
@@ -56,17 +57,17 @@ def test_a_counter_that_begins_again_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_window_over_several_wrap_arounds_is_whole(tmp_path: Path, clock: Any) -> None:
-    """2 kW for 10 minutes are 1.2 MJ, nearly five times round."""
+    """500 W for 40 minutes are 1.2 MJ, nearly five times round."""
     counter = add_zone(tmp_path, "intel-rapl:0", "package-0", 0)
     begin_s = clock.now_s()
 
     def count() -> None:
-        counter.write_text(f"{round((clock.now_s() - begin_s) * 2e9) % RANGE_UJ}\n")
+        counter.write_text(f"{round((clock.now_s() - begin_s) * 5e8) % RANGE_UJ}\n")
 
-    clock.every(5.0, count)
+    clock.every(0.5, count)
     with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
         recorder.begin()
-        clock.sleep(600.0)
+        clock.sleep(2400.0)
         window = recorder.end()
     assert window.energy.valid, window.energy.reason
     assert window.energy.value == pytest.approx(1.2e6, rel=0.01)
@@ -101,3 +102,84 @@ def test_no_counter_is_a_reason(tmp_path: Path) -> None:
     found = find_rapl(tmp_path)
     assert isinstance(found, NoMeter)
     assert "virtual machine" in found.reason
+
+
+def window_of(tmp_path: Path, clock: Any, power_w: float, fault: Any, begin_uj: int) -> Any:
+    """Measure 11 s of a counter with which something happens after 6 s."""
+    counter = add_zone(tmp_path, "intel-rapl:0", "package-0", begin_uj)
+    state = {"uj": float(begin_uj), "s": clock.now_s(), "begin_s": clock.now_s(), "wrong": False}
+
+    def count() -> None:
+        state["uj"] += power_w * 1e6 * (clock.now_s() - state["s"])
+        state["s"] = clock.now_s()
+        if not state["wrong"] and state["s"] - state["begin_s"] > 6.0:
+            state["wrong"] = True
+            state["uj"] = fault(state["uj"])
+        state["uj"] %= RANGE_UJ
+        counter.write_text(f"{round(state['uj'])}\n")
+
+    clock.every(0.01, count)
+    with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
+        recorder.begin()
+        clock.sleep(11.0)
+        return recorder.end()
+
+
+@pytest.mark.parametrize("begin_uj", [50_000_000_000, RANGE_UJ - 1_000_000_000])
+def test_a_counter_that_was_set_back_is_no_wrap_around(
+    tmp_path: Path, clock: Any, begin_uj: int
+) -> None:
+    window = window_of(tmp_path, clock, 20.0, lambda uj: 1000.0, begin_uj)
+    assert not window.energy.valid
+    assert "set back" in window.energy.reason
+
+
+def test_a_counter_that_jumps_is_not_valid(tmp_path: Path, clock: Any) -> None:
+    window = window_of(tmp_path, clock, 20.0, lambda uj: uj + 3e9, 0)
+    assert not window.energy.valid
+    assert "jumped" in window.energy.reason
+
+
+def test_the_kernel_tells_what_a_package_can_draw(tmp_path: Path, clock: Any) -> None:
+    folder = tmp_path / "sys/class/powercap/intel-rapl:0"
+    folder.mkdir(parents=True)
+    limit = folder / "constraint_0_power_limit_uw"
+    limit.write_text("15000000\n")
+    (folder / "constraint_1_power_limit_uw").write_text("0\n")
+    (folder / "name").write_text("package-0\n")
+    (folder / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
+    (folder / "energy_uj").write_text("5\n")
+    meter = find_rapl(tmp_path)
+    assert not isinstance(meter, NoMeter)
+    assert meter.info.max_power_w == 60.0
+
+
+def test_a_true_wrap_around_within_a_window_is_valid(tmp_path: Path, clock: Any) -> None:
+    window = window_of(tmp_path, clock, 20.0, lambda uj: uj, RANGE_UJ - 130_000_000)
+    assert window.energy.valid, window.energy.reason
+    assert window.energy.value == pytest.approx(220.0, rel=0.01)
+
+
+def test_a_counter_that_freezes_within_a_window_is_stuck(tmp_path: Path, clock: Any) -> None:
+    counter = add_zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    begin_s = clock.now_s()
+    clock.every(
+        0.01, lambda: counter.write_text(f"{round(min(clock.now_s() - begin_s, 6.0) * 2e7)}\n")
+    )
+    with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
+        recorder.begin()
+        clock.sleep(11.0)
+        window = recorder.end()
+    assert not window.energy.valid
+    assert "stood still" in window.energy.reason
+
+
+def test_a_counter_outside_of_its_range_is_a_failed_reading(tmp_path: Path, clock: Any) -> None:
+    window = window_of(tmp_path, clock, 20.0, lambda uj: uj, 0)
+    assert window.energy.valid, window.energy.reason
+    counter = tmp_path / "sys/class/powercap/intel-rapl:0/energy_uj"
+    meter = find_rapl(tmp_path)
+    assert not isinstance(meter, NoMeter)
+    counter.write_text(f"{RANGE_UJ + 1}\n")
+    with pytest.raises(MeterError, match=r"expected 0\.\."):
+        meter.read()

@@ -99,6 +99,19 @@ def test_the_uncertainty_of_the_moments_is_that_of_repeated_windows(
     assert 0.3 < statistics.pstdev(errors_j) / statistics.mean(said_j) < 3.0
 
 
+@pytest.mark.parametrize("duty", [0.02, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize("period_s", [0.0537, 0.1, 0.113, 0.3071])
+def test_bursts_are_within_the_uncertainty_or_the_window_is_not_valid(
+    play: Any, clock: Any, tmp_path: Path, period_s: float, duty: float
+) -> None:
+    waveform = SquareWave(low_w=2.0, high_w=8.0, period_s=period_s, duty=duty)
+    play("iio", waveform)
+    window, begin_s, end_s = measure(tmp_path, clock, 10.0)
+    error_j = abs((window.energy.value or 0.0) - waveform.energy_j(begin_s, end_s))
+    stated_j = (window.timing.value or 0.0) + (window.bound.value or 0.0)
+    assert not window.energy.valid or error_j <= stated_j
+
+
 def test_readings_too_far_apart_for_what_the_power_does_are_not_trusted(
     play: Any, clock: Any, tmp_path: Path
 ) -> None:
