@@ -24,6 +24,7 @@ class TensorRtParser:
         uint8_input: Whether a network's input may be uint8.
         int64: Whether int64 is kept; else it becomes int32.
         needs_zero_point: Whether Q/DQ must spell their zero point out.
+        needs_fixed_scales: Whether the scales of a Resize must be fixed in the file.
     """
 
     release: str
@@ -33,6 +34,7 @@ class TensorRtParser:
     uint8_input: bool
     int64: bool
     needs_zero_point: bool
+    needs_fixed_scales: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ _TENSORRT_8_2 = TensorRtParser(
     uint8_input=False,
     int64=False,
     needs_zero_point=True,
+    needs_fixed_scales=True,
 )
 #: JetPack 6.1 and 6.2 have TensorRT 10.3; what 10.1 reads, 10.3 and later 10.x read too.
 _TENSORRT_10_1 = TensorRtParser(
@@ -78,6 +81,7 @@ _TENSORRT_10_1 = TensorRtParser(
     uint8_input=True,
     int64=True,
     needs_zero_point=False,
+    needs_fixed_scales=False,
 )
 
 TARGETS: dict[TargetName, Target] = {

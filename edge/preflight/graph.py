@@ -36,17 +36,47 @@ class GraphView:
         return [value for value in self.model.graph.input if value.name not in self.tensors]
 
     @cached_property
-    def types(self) -> dict[str, int]:
-        """Element type (`TensorProto.DataType`) by tensor, as far as inference tells."""
+    def _values(self) -> dict[str, Any]:
+        """`onnx.ValueInfoProto` by tensor, also of subgraphs, as far as inference tells."""
         import onnx
 
         try:
             inferred = onnx.shape_inference.infer_shapes(self.model)
         except Exception:  # a broken graph has its own finding
             inferred = self.model
-        values = [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]
-        found = {value.name: value.type.tensor_type.elem_type for value in values}
+        return {value.name: value for value in _value_infos(inferred.graph)}
+
+    @cached_property
+    def types(self) -> dict[str, int]:
+        """Element type (`TensorProto.DataType`) by tensor, as far as inference tells."""
+        found = {name: value.type.tensor_type.elem_type for name, value in self._values.items()}
         return found | {name: tensor.data_type for name, tensor in self.tensors.items()}
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Sizes by tensor, None for an open one, as far as inference tells."""
+        found = {
+            name: tuple(
+                dim.dim_value if dim.HasField("dim_value") else None
+                for dim in value.type.tensor_type.shape.dim
+            )
+            for name, value in self._values.items()
+            if value.type.tensor_type.HasField("shape")
+        }
+        return found | {name: tuple(tensor.dims) for name, tensor in self.tensors.items()}
+
+    def is_known_when_built(self, name: str) -> bool:
+        """Return whether a value follows from the file and the fixed sizes of tensors alone."""
+        if name in self.tensors:
+            return True
+        producer = self.producers.get(name)
+        if producer is None:
+            return False
+        if producer.op_type in ("Shape", "Size"):
+            shape = self.shapes.get(producer.input[0])
+            return shape is not None and None not in shape
+        inputs = [one for one in producer.input if one]
+        return bool(inputs) and all(map(self.is_known_when_built, inputs))
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return the value of a tensor that is fixed in the file, or None.
@@ -100,6 +130,13 @@ def _subgraphs(node: Any) -> Iterator[Any]:
         if item.HasField("g"):
             yield item.g
         yield from item.graphs
+
+
+def _value_infos(graph: Any) -> Iterator[Any]:
+    yield from (*graph.input, *graph.value_info, *graph.output)
+    for node in graph.node:
+        for subgraph in _subgraphs(node):
+            yield from _value_infos(subgraph)
 
 
 def _constant_tensors(graph: Any) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge.preflight.findings import Finding, finding, has_errors
 from edge.preflight.graph import GraphView, attribute
+from edge.preflight.notes import check_notes
 from edge.preflight.operators import read_operator_table
 from edge.targets import TensorRtParser
 
@@ -299,6 +300,14 @@ def _check_resize(node: Any, view: GraphView, parser: TensorRtParser) -> Iterato
         "antialias": ("0", ("0",)),
         "keep_aspect_ratio_policy": ("stretch", ("stretch",)),
     }
+    scales = node.input[1 if len(node.input) == 2 else 2] if len(node.input) > 1 else ""
+    if parser.needs_fixed_scales and scales and not view.is_constant(scales):
+        yield finding(
+            node,
+            "not-constant",
+            f"its scales ({scales!r}) are computed, the parser wants them fixed in the file",
+            "resize to fixed sizes or by fixed scales (in torch: scale_factor)",
+        )
     for name, (default, allowed) in wanted.items():
         value = str(attribute(node, name, default))
         if value not in allowed:
@@ -353,4 +362,5 @@ _NODE_RULES: tuple[Callable[[Any, GraphView, TensorRtParser], Iterator[Finding]]
     _check_pooling,
     _check_dimensions,
     _check_resize,
+    check_notes,
 )
