@@ -7,11 +7,17 @@ import logging
 from typing import Any
 
 import bicameral
-from bicameral.errors import DataError, MissingExtraError
+from bicameral.errors import ConfigError, DataError, MissingExtraError
 from edge.preprocessing import affine_from_spec
 from edge.sidecar import ImageSpec, Sidecar
 
 _log = logging.getLogger(__name__)
+
+#: Version of ONNX's format since which weights need not be inputs.
+_WEIGHTS_APART = 4
+
+#: Operator set since which operators broadcast as in NumPy.
+_BROADCASTING = 7
 
 #: Prefix of the keys in the file's `metadata_props`.
 _METADATA = "bicameral."
@@ -31,7 +37,7 @@ def require_onnx() -> None:
 
 
 def read_graph(content: bytes) -> Any:
-    """Parse the content of an ONNX file.
+    """Parse the content of an ONNX file, whatever version of the format it has.
 
     Raises:
         DataError: If it is none.
@@ -39,9 +45,25 @@ def read_graph(content: bytes) -> Any:
     import onnx
 
     try:
-        return onnx.load_model_from_string(content)
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's errors have no public base class
         raise DataError(f"the model is no ONNX file: {error}") from error
+    return _with_constant_weights(model)
+
+
+def _with_constant_weights(model: Any) -> Any:
+    """Take weights out of the inputs, in place.
+
+    Up to version 3 of the format every weight had to be an input as well; later it means that a
+    caller may replace it, which nobody here does. Programs that fold and quantise leave such inputs
+    out, and the file would be invalid as version 3.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _WEIGHTS_APART)
+    return model
 
 
 def write_graph(model: Any) -> bytes:
@@ -55,10 +77,17 @@ def opset_of(model: Any) -> int:
 
 
 def simplified(model: Any) -> Any:
-    """Fold constants, and fuse and drop nodes, with onnxslim."""
+    """Fold constants, and fuse and drop nodes, with onnxslim; it leaves what it cannot read."""
+    import onnx
     import onnxslim
 
-    slim = onnxslim.slim(model)
+    original = onnx.ModelProto()
+    original.CopyFrom(model)
+    try:
+        slim = onnxslim.slim(model)
+    except Exception as error:  # operator sets below 7, and whatever else it stumbles over
+        _log.warning("onnxslim cannot simplify the graph (%s); it stays as it is", error)
+        slim = original
     del slim.graph.value_info[:]  # shapes that every reader infers itself
     # Graphs that were merged name their operator set once for each part; the quantiser wants one.
     versions = {item.domain: item.version for item in slim.opset_import}
@@ -87,7 +116,16 @@ def with_preprocessing(model: Any, name: str, spec: ImageSpec) -> Any:
         model: The graph; its input `name` is float32 NCHW.
         name: Name of the image input, which it keeps.
         spec: The sidecar's image block.
+
+    Raises:
+        ConfigError: If the operator set is too old for it.
     """
+    if opset_of(model) < _BROADCASTING:
+        raise ConfigError(
+            f"the graph has opset {opset_of(model)}; pre-processing can be put into graphs of "
+            f"opset {_BROADCASTING} or newer: export the model again from its framework, or "
+            "without --in-graph"
+        )
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph

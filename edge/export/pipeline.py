@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bicameral.errors import ConfigError, DataError
+from bicameral.errors import ConfigError, DataError, MachineError
 from bicameral.files import hidden_folder_beside, write_bytes_atomic
 from edge.comparison import Comparison, Tolerance, compare, tolerance_for
 from edge.export import graphs
@@ -29,6 +29,7 @@ from edge.latency import (
 from edge.learning.state import read_state
 from edge.loading import member_sha256
 from edge.preflight import Finding, has_errors, preflight
+from edge.preflight.reading import check_validity
 from edge.samples import Samples
 from edge.shipped import resolve_model
 from edge.sidecar import (
@@ -203,18 +204,21 @@ class _Job:
     ) -> tuple[Path, ExportedFile]:
         """Write one graph with its sidecar into the staging folder, preflight and compare it."""
         content = read_model_bytes(source, sidecar, sidecar.files[0].target)
+        original = load_subject(source)  # what does not load here is the file's fault, not ours
         exported, described = self._convert(source, content, sidecar, precision)
         path = self._staging / described.files[0].path
         write_bytes_atomic(path, exported)
         write_sidecar(sidecar_path(path), described)
         findings = preflight(path, self._target.name)
         if has_errors(findings):
+            if any(one.rule == "invalid-onnx" for one in findings):
+                self._require_invalid(source.with_name(sidecar.files[0].path), precision)
             errors = "; ".join(str(one) for one in findings if one.severity == "error")
             raise DataError(
                 f"{sidecar.name!r} in {precision} cannot run on {self._target.title}: {errors}; "
                 "nothing was written"
             )
-        original, result = load_subject(source), load_subject(path)
+        result = load_subject(path)
         latency = _measure((original, result), self._check, self._settings.latency)
         return sidecar_path(path), ExportedFile(
             name=sidecar.name,
@@ -228,6 +232,15 @@ class _Job:
             speed_up=cpu_ratio(latency[0], latency[1]),
             note="",
         )
+
+    def _require_invalid(self, original: Path, precision: Precision) -> None:
+        """Take the blame for an invalid graph that was made out of a valid one."""
+        if not any(check_validity(original)):
+            raise MachineError(
+                f"{original.name} is a valid graph, but what the export in {precision} made of it "
+                "is none; the file is not to blame. Please report it with the file; nothing was "
+                "written"
+            )
 
     def _convert(
         self, source: Path, content: bytes, sidecar: Sidecar, precision: Precision

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bicameral.errors import ConfigError
-from edge.export.graphs import read_graph
+from edge.export.graphs import opset_of, read_graph
 from edge.samples import Samples
 from edge.sidecar import Sidecar
 from edge.targets import Target
+
+#: Operator set since which Cast names its type by number, as the converter writes it.
+_CASTS_BY_NUMBER = 6
 
 #: Images at a time while calibrating.
 _BATCH = 50
@@ -25,7 +28,16 @@ _ANSWERS = ("logits", "probabilities", "steer", "stage_logits")
 
 
 def in_float16(model: Any) -> Any:
-    """Return the graph in float16 with inputs and outputs in float32."""
+    """Return the graph in float16 with inputs and outputs in float32.
+
+    Raises:
+        ConfigError: If the operator set is too old for it.
+    """
+    if opset_of(model) < _CASTS_BY_NUMBER:
+        raise ConfigError(
+            f"the graph has opset {opset_of(model)}; float16 needs opset {_CASTS_BY_NUMBER} or "
+            "newer: export the model again from its framework, or in fp32"
+        )
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bicameral.errors import ConfigError, DataError
+from bicameral.errors import ConfigError, DataError, MachineError
 from edge.comparison import TOLERANCES, Tolerance
 from edge.export import graphs
 from edge.export.pipeline import ExportResult, ExportSettings, export_model
@@ -326,3 +326,82 @@ def test_the_table_of_all_exports_says_what_was_not_tried(
     untried = [one for one in rows if one["result"].startswith("not tried")]
     assert {one["precision"] for one in untried} == {"int8"}
     assert "int8 needs real images" in capsys.readouterr().out
+
+
+def foreign_model(tmp_path: Path, model: onnx.ModelProto) -> Path:
+    """Write such a graph with a sidecar that fits it."""
+    path = changed_model(tmp_path, model)
+    sidecar = read_sidecar(path)
+    outputs = tuple(one for one in sidecar.outputs if one.name == "logits")
+    write_sidecar(path, sidecar.model_copy(update={"outputs": outputs}))
+    return path
+
+
+def foreign(ir_version: int, opset: int) -> onnx.ModelProto:
+    """Build a classifier as an old program would: all weights are inputs, too."""
+    weights = np.random.default_rng(0).standard_normal((1, 10)).astype(np.float32)
+    nodes = [
+        onnx.helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        onnx.helper.make_node("Flatten", ["mean"], ["flat"]),
+        onnx.helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    one = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "foreign",
+        [one("image", 1, ["N", 1, 28, 28]), one("weights", 1, [1, 10])],
+        [one("logits", 1, ["N", 10])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    return onnx.helper.make_model(
+        graph, ir_version=ir_version, opset_imports=[onnx.helper.make_opsetid("", opset)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("ir_version", "opset"), [(3, 6), (3, 7), (3, 9), (4, 9), (6, 11), (8, 13), (10, 21)]
+)
+def test_a_foreign_file_of_any_version_exports(tmp_path: Path, ir_version: int, opset: int) -> None:
+    path = foreign_model(tmp_path, foreign(ir_version, opset))
+    for precision in ("fp32", "int8"):
+        result = export(path, tmp_path / precision, precision=precision)  # type: ignore[arg-type]
+        onnx.checker.check_model(str(result.files[0].path), full_check=True)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 13])
+def test_a_foreign_file_whose_weights_are_inputs_exports_for_the_nano(
+    tmp_path: Path, opset: int
+) -> None:
+    path = foreign_model(tmp_path, foreign(3, opset))
+    written = onnx.load(export(path, tmp_path / "out", "jetson-nano", "fp16").files[0].path)
+    assert [value.name for value in written.graph.input] == ["image"]
+    assert written.ir_version >= 4
+
+
+def test_an_operator_set_that_is_too_old_is_named(tmp_path: Path) -> None:
+    path = foreign_model(tmp_path, foreign(3, 1))
+    with pytest.raises(ConfigError, match="opset 1; float16 needs opset 6"):
+        export(path, tmp_path / "out", "jetson-nano", "fp16")
+    with pytest.raises(ConfigError, match="opset 1; pre-processing can be put"):
+        export(path, tmp_path / "out", "jetson-orin", in_graph=True)
+
+
+def test_a_file_that_onnx_runtime_cannot_load_is_named_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    model = foreign(3, 1)
+    model.graph.node[1].op_type = "Relu"  # of opset 1, which ONNX Runtime has not
+    with pytest.raises(DataError, match="ONNX Runtime cannot load the model"):
+        export(foreign_model(tmp_path, model), tmp_path / "out")
+
+
+def test_the_export_takes_the_blame_for_what_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model: onnx.ModelProto) -> onnx.ModelProto:
+        model.graph.node[0].input[0] = "nobody"
+        return model
+
+    monkeypatch.setattr(graphs, "simplified", broken)
+    with pytest.raises(MachineError, match=r"is a valid graph, but .* not to blame"):
+        export(foreign_model(tmp_path, foreign(8, 13)), tmp_path / "out")
