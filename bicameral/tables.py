@@ -38,14 +38,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A value, what stands after it in smaller print, how many columns it takes, and its colour.
+    """A value, what stands after it in smaller print, and its colour.
 
     `style` is a style of rich and is shown on terminals only.
     """
 
     text: str
     small: str = ""
-    span: int = 1
     style: str = ""
 
     def __str__(self) -> str:
@@ -142,16 +141,19 @@ def _cell(entry: Entry) -> Cell:
 def narrowed(table: Table, *labels: str) -> Table:
     """Keep the columns with these labels, for a terminal; words lose their small print."""
     kept = [place for place, column in enumerate(table.columns) if column.label in labels]
-    rows = []
-    for entry in table.rows:
-        cells, place = [], 0
-        for cell in entry.cells:
-            span = len([one for one in kept if place <= one < place + cell.span])
-            small = "" if table.columns[place].words else cell.small
-            cells += [replace(cell, small=small, span=span)] if span else []
-            place += cell.span
-        rows.append(replace(entry, cells=tuple(cells)))
-    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=tuple(rows))
+
+    def cell(entry: Row, place: int) -> Cell:
+        whole = entry.cells[place]
+        return replace(whole, small="") if table.columns[place].words else whole
+
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(
+            replace(entry, cells=tuple(cell(entry, place) for place in kept))
+            for entry in table.rows
+        ),
+    )
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
@@ -162,9 +164,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
         justify: JustifyMethod = "left" if column.words else "right"
         drawn.add_column(column.label, justify=justify, overflow="fold")
     for entry in table.rows:
-        texts: list[Text] = []
-        for cell in entry.cells:
-            texts += [Text(str(cell), style=cell.style), *[Text("")] * (cell.span - 1)]
+        texts = [Text(str(cell), style=cell.style) for cell in entry.cells]
         drawn.add_row(*texts, style="bold" if entry.marked else None)
     if not console.is_terminal:
         console = Console(file=console.file, width=max(console.width, 240))
@@ -189,12 +189,10 @@ def html_table(table: Table) -> str:
 
 
 def _html_row(table: Table, entry: Row) -> str:
-    cells, place = [], 0
-    for cell in entry.cells:
-        span = f' colspan="{cell.span}"' if cell.span > 1 else ""
+    cells = []
+    for cell, column in zip(entry.cells, table.columns, strict=True):
         small = f" <small>{escape(cell.small)}</small>" if cell.small else ""
-        cells.append(f"<td{span}{_words(table.columns[place])}>{escape(cell.text)}{small}</td>")
-        place += cell.span
+        cells.append(f"<td{_words(column)}>{escape(cell.text)}{small}</td>")
     marked = ' class="marked"' if entry.marked else ""
     return f"<tr{marked}>{''.join(cells)}</tr>"
 
@@ -210,9 +208,7 @@ def markdown_table(table: Table) -> str:
         "|" + "|".join("---" if column.words else "--:" for column in table.columns) + "|",
     ]
     for entry in table.rows:
-        texts: list[str] = []
-        for cell in entry.cells:
-            texts += [str(cell), *[""] * (cell.span - 1)]
+        texts = [str(cell) for cell in entry.cells]
         lines.append(
             _markdown_line(f"**{text}**" if entry.marked and text else text for text in texts)
         )

@@ -17,16 +17,14 @@ from edge.loading import load_classifier, member_sha256
 from edge.probabilities import ScoreName
 from edge.sidecar import (
     SUFFIX,
-    Calibration,
     CascadeMember,
     CascadeSpec,
     Claim,
     Cost,
-    OutputSpec,
     Sidecar,
     write_sidecar,
 )
-from models.cascade.export import ends
+from models.cascade.export import cascade_sidecar, claim_on_test
 from models.classifiers.export import copy_classifier
 from models.measurement.workload import MedianRange
 from models.records import read_record
@@ -219,58 +217,35 @@ def read_early_exit(path: Path) -> EarlyExitResults:
 
 
 def _described(member: Sidecar, results: EarlyExitResults, name: str) -> Sidecar:
-    choice, classes = results.choice, len(member.labels)
-    return member.model_copy(
-        update={
-            "kind": "cascade",
-            "name": name,
-            "files": (),
-            "stages": (),
-            "outputs": (
-                OutputSpec(name="probabilities", meaning="probabilities", shape=(-1, classes)),
-            ),
-            "calibration": Calibration(
-                temperature=1.0,
-                split="validation",
-                n=results.n_validation,
-                ece=choice.validation_ece,
-            ),
-            "cost": Cost(
-                macs=round(choice.validation_macs),
-                parameters=member.cost.parameters,
-                cpu_us=round(choice.cpu_us.median, 1),
-                host=results.host,
-            ),
-            "cascade": CascadeSpec(
-                a=CascadeMember(name=member.name, sha256=member_sha256(member)),
-                b=None,
-                score=choice.score,
-                threshold=choice.threshold,
-                combine=choice.combine,
-            ),
-            "claims": _claims(results),
-            "limits": _LIMITS,
-        }
-    )
+    choice = results.choice
+    return cascade_sidecar(
+        member,
+        name=name,
+        cascade=CascadeSpec(
+            a=CascadeMember(name=member.name, sha256=member_sha256(member)),
+            b=None,
+            score=choice.score,
+            threshold=choice.threshold,
+            combine=choice.combine,
+        ),
+        ece=(choice.validation_ece, results.n_validation),
+        cost=Cost(
+            macs=round(choice.validation_macs),
+            parameters=member.cost.parameters,
+            cpu_us=round(choice.cpu_us.median, 1),
+            host=results.host,
+        ),
+    ).model_copy(update={"claims": _claims(results), "limits": _LIMITS})
 
 
 def _claims(results: EarlyExitResults) -> tuple[Claim, ...]:
     choice, n = results.choice, results.n_test
-    interval = ends(share(round(choice.test_accuracy * n), n))
     figures = (
-        ("accuracy", choice.test_accuracy, interval),
+        ("accuracy", choice.test_accuracy, share(round(choice.test_accuracy * n), n)),
         ("ece", choice.test_ece, None),
         ("mean stages of an image", choice.test_stages, None),
     )
     return tuple(
-        Claim(
-            metric=metric,
-            value=round(value, 4),
-            ci95=ci95,
-            n=n,
-            seeds=1,
-            split="test",
-            command=results.command,
-        )
-        for metric, value, ci95 in figures
+        claim_on_test(metric, value, interval, (n, 1), results.command)
+        for metric, value, interval in figures
     )

@@ -85,11 +85,60 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
     return path
 
 
-def ends(estimate: Estimate | None) -> tuple[float, float] | None:
-    """Return an interval as a claim states it, or None without one."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return None
-    return round(estimate.low, 4), round(estimate.high, 4)
+def cascade_sidecar(
+    member: Sidecar, *, name: str, cascade: CascadeSpec, ece: tuple[float, int], cost: Cost
+) -> Sidecar:
+    """Describe a model that answers by a gate, as far as it is not what its first member is.
+
+    Args:
+        member: The first member, whose training, claims and limits stay.
+        name: Of the model.
+        cascade: Its members and policy.
+        ece: Calibration error of its answers, and the number of validation images it is of.
+        cost: Expected, of an image.
+    """
+    outputs = OutputSpec(
+        name="probabilities", meaning="probabilities", shape=(-1, len(member.labels))
+    )
+    calibration = Calibration(temperature=1.0, split="validation", n=ece[1], ece=ece[0])
+    return member.model_copy(
+        update={
+            "kind": "cascade",
+            "name": name,
+            "files": (),
+            "stages": (),
+            "outputs": (outputs,),
+            "calibration": calibration,
+            "cost": cost,
+            "cascade": cascade,
+        }
+    )
+
+
+def claim_on_test(
+    metric: str, value: float, interval: Estimate | None, counts: tuple[int, int], command: str
+) -> Claim:
+    """Return what is claimed of test images, rounded.
+
+    Args:
+        metric: What was measured.
+        value: Its value.
+        interval: Of the value; None if there is none.
+        counts: Images and seeds.
+        command: Command line that measured it.
+    """
+    ends = None
+    if interval is not None and interval.low is not None and interval.high is not None:
+        ends = (round(interval.low, 4), round(interval.high, 4))
+    return Claim(
+        metric=metric,
+        value=round(value, 4),
+        ci95=ends,
+        n=counts[0],
+        seeds=counts[1],
+        split="test",
+        command=command,
+    )
 
 
 def _copy_network(
@@ -109,16 +158,12 @@ def _copy_network(
     record = next(net for net in evaluation.networks if net.architecture == architecture)
     claims = list(copy.claims)
     if len(record.test_accuracy.seeds) > 1:
+        accuracy, counts = (
+            record.test_accuracy,
+            (evaluation.n_test, len(record.test_accuracy.seeds)),
+        )
         claims.append(
-            Claim(
-                metric="accuracy, mean over seeds",
-                value=round(record.test_accuracy.mean, 4),
-                ci95=None,
-                n=evaluation.n_test,
-                seeds=len(record.test_accuracy.seeds),
-                split="test",
-                command=export.command,
-            )
+            claim_on_test("accuracy, mean over seeds", accuracy.mean, None, counts, export.command)
         )
     copy = copy.model_copy(update={"claims": tuple(claims)})
     write_sidecar(export.output / (name + SUFFIX), copy)
@@ -131,34 +176,26 @@ def _describe(
     system = evaluation.shipped_system
     policy = _policy(system, evaluation.detail.shipped_seed)
     usage, ece = _on_validation(evaluation, pool, policy)
-    cost = Cost(
-        macs=round(a.cost.macs + usage * b.cost.macs),
-        parameters=a.cost.parameters + b.cost.parameters,
-        cpu_us=round(a.cost.cpu_us + usage * b.cost.cpu_us, 1),
-        host=a.cost.host,
-    )
-    return a.model_copy(
+    return cascade_sidecar(
+        a,
+        name=f"{export.prefix}_cascade",
+        cascade=CascadeSpec(
+            a=CascadeMember(name=a.name, sha256=member_sha256(a)),
+            b=CascadeMember(name=b.name, sha256=member_sha256(b)),
+            score=policy.score,
+            threshold=policy.threshold,
+            combine=policy.combine,
+            memory=export.memory,
+        ),
+        ece=(ece, evaluation.n_validation),
+        cost=Cost(
+            macs=round(a.cost.macs + usage * b.cost.macs),
+            parameters=a.cost.parameters + b.cost.parameters,
+            cpu_us=round(a.cost.cpu_us + usage * b.cost.cpu_us, 1),
+            host=a.cost.host,
+        ),
+    ).model_copy(
         update={
-            "kind": "cascade",
-            "name": f"{export.prefix}_cascade",
-            "files": (),
-            "outputs": (
-                OutputSpec(
-                    name="probabilities", meaning="probabilities", shape=(-1, len(a.labels))
-                ),
-            ),
-            "calibration": Calibration(
-                temperature=1.0, split="validation", n=evaluation.n_validation, ece=ece
-            ),
-            "cost": cost,
-            "cascade": CascadeSpec(
-                a=CascadeMember(name=a.name, sha256=member_sha256(a)),
-                b=CascadeMember(name=b.name, sha256=member_sha256(b)),
-                score=policy.score,
-                threshold=policy.threshold,
-                combine=policy.combine,
-                memory=export.memory,
-            ),
             "training": a.training.model_copy(update={"command": export.command}),
             "claims": _claims(evaluation, system, export.command),
             "limits": _LIMITS,
@@ -170,7 +207,7 @@ def _policy(system: SystemRecord, seed: int) -> CascadePolicy:
     assert system.threshold is not None  # noqa: S101 - a cascade has a policy
     assert system.score is not None  # noqa: S101
     assert system.combine is not None  # noqa: S101
-    threshold = system.threshold.values[system.threshold.seeds.index(seed)]
+    threshold = system.threshold.of_seed(seed)
     return CascadePolicy(score=system.score, threshold=threshold, combine=system.combine)
 
 
@@ -192,27 +229,14 @@ def _on_validation(
 def _claims(evaluation: CascadeEvaluation, system: SystemRecord, command: str) -> tuple[Claim, ...]:
     choice = evaluation.shipped
     part = next(part for part in evaluation.detail.parts if part.part == "cascade")
-    seeds = len(system.test.accuracy.seeds)
-
-    def claim(
-        metric: str, value: float, interval: Estimate | None = None, n_seeds: int = 1
-    ) -> Claim:
-        return Claim(
-            metric=metric,
-            value=round(value, 4),
-            ci95=ends(interval),
-            n=evaluation.n_test,
-            seeds=n_seeds,
-            split="test",
-            command=command,
-        )
-
+    of_all, of_one = (evaluation.n_test, len(system.test.accuracy.seeds)), (evaluation.n_test, 1)
+    accuracy, usage = system.test.accuracy.mean, system.test.usage.mean
     claims = [
-        claim("accuracy, mean over seeds", system.test.accuracy.mean, choice.test_accuracy, seeds),
-        claim("share of images that B sees", system.test.usage.mean, n_seeds=seeds),
-        claim("ece", part.ece_after.values[0]),
+        claim_on_test("accuracy, mean over seeds", accuracy, choice.test_accuracy, of_all, command),
+        claim_on_test("share of images that B sees", usage, None, of_all, command),
+        claim_on_test("ece", part.ece_after.values[0], None, of_one, command),
     ]
     if choice.shipped_seed_accuracy is not None:
         shipped = choice.shipped_seed_accuracy
-        claims.insert(0, claim("accuracy", shipped.value or 0.0, shipped))
+        claims.insert(0, claim_on_test("accuracy", shipped.value or 0.0, shipped, of_one, command))
     return tuple(claim for claim in claims if math.isfinite(claim.value))

@@ -131,6 +131,7 @@ def cascade_page(
     evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
 ) -> Page:
     """Lay out the report."""
+    detail = evaluation.detail
     decisive = (evaluation.shipped.against(name) for name in _DECISIVE)
     return Page(
         title=f"Cascade {system_title(evaluation.shipped_system)} on {evaluation.dataset}",
@@ -139,10 +140,25 @@ def cascade_page(
         tiles=_tiles(evaluation, provenance),
         notes=evaluation.notes,
         sections=(
-            Section(title="Accuracy and cost", blocks=_costs(evaluation)),
+            Section(title="Accuracy and cost", blocks=[pareto_figure(evaluation)]),
             Section(title="Choices", blocks=_choices(evaluation)),
-            Section(title="Networks", blocks=_networks(evaluation)),
-            Section(title="Complementarity", blocks=_complementarity(evaluation)),
+            Section(
+                title="Networks",
+                blocks=[
+                    "All networks of the pool, cheapest first, with the mean over their seeds ± "
+                    "its standard deviation. Calibration and AURC are of the test images.",
+                    pool_table(evaluation),
+                ],
+            ),
+            Section(
+                title="Complementarity",
+                blocks=[
+                    "On the test images the chosen pair's complementarity is "
+                    f"{percent(detail.complementarity_test.mean)} % and its oracle accuracy "
+                    f"{percent(detail.oracle_accuracy_test.mean)} %.",
+                    complementarity_figure(evaluation),
+                ],
+            ),
             Section(title="Confidence", blocks=_confidence(evaluation)),
             Section(title="What B changed", blocks=_changes(evaluation, images)),
             Section(title="Confusions", blocks=_confusions(evaluation)),
@@ -196,11 +212,7 @@ def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile,
             note=f"{magnitude(test.expected_macs)} expected per image; the reference "
             f"{evaluation.reference}: {cost_text(of.expected_macs, 'macs')}",
         ),
-        Tile(
-            value=ratio(reference.cpu_ratio),
-            label="of the reference's CPU time",
-            note=cpu_note,
-        ),
+        Tile(value=ratio(reference.cpu_ratio), label="of the reference's CPU time", note=cpu_note),
         Tile(
             value=f"{percent(test.usage.mean, 1)} %",
             label="of the images ask B",
@@ -213,11 +225,6 @@ def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile,
             note=provenance.host,
         ),
     )
-
-
-def _costs(evaluation: CascadeEvaluation) -> list[Block]:
-    figure = pareto_figure(evaluation)
-    return [] if figure is None else [figure]
 
 
 def _choices(evaluation: CascadeEvaluation) -> list[Block]:
@@ -235,24 +242,6 @@ def _choices(evaluation: CascadeEvaluation) -> list[Block]:
             ships = choice.name == evaluation.detail.choice
             blocks.append(Folded(summary=table.title, blocks=[table], open=ships))
     return blocks
-
-
-def _networks(evaluation: CascadeEvaluation) -> list[Block]:
-    return [
-        "All networks of the pool, cheapest first, with the mean over their seeds ± its standard "
-        "deviation. Calibration and AURC are of the test images.",
-        pool_table(evaluation),
-    ]
-
-
-def _complementarity(evaluation: CascadeEvaluation) -> list[Block]:
-    detail = evaluation.detail
-    return [
-        "On the test images the chosen pair's complementarity is "
-        f"{percent(detail.complementarity_test.mean)} % and its oracle accuracy "
-        f"{percent(detail.oracle_accuracy_test.mean)} %.",
-        complementarity_figure(evaluation),
-    ]
 
 
 def _confidence(evaluation: CascadeEvaluation) -> list[Block]:

@@ -34,8 +34,6 @@ from models.cascade.results import (
 from models.cascade.wording import (
     COST_WORDS,
     LEVEL_WORDS,
-    expected_cost,
-    of_seed,
     part_title,
     readable,
     system_title,
@@ -79,11 +77,9 @@ class _Spot:
     interval: Estimate | None = None
 
 
-def pareto_figure(evaluation: CascadeEvaluation) -> Figure | None:
-    """Draw test accuracy over the cost that decided; None if that cost was not measured."""
+def pareto_figure(evaluation: CascadeEvaluation) -> Figure:
+    """Draw test accuracy over the cost that decided."""
     series, below = _pareto_series(evaluation)
-    if not series:
-        return None
     cost = evaluation.cost
     chart = Chart(
         title=f"Accuracy over {COST_WORDS[cost]}, test images",
@@ -122,7 +118,7 @@ def _pareto_series(evaluation: CascadeEvaluation) -> tuple[list[Series], list[st
         return _Spot(
             title=f"{system_title(system)}, B asked {percent(system.test.usage.mean, 1)} %",
             label=label,
-            cost=expected_cost(system.test, cost),
+            cost=system.test.expected_cost(cost),
             accuracy=system.test.accuracy.mean,
             interval=interval,
         )
@@ -198,7 +194,7 @@ def reliability_figure(evaluation: CascadeEvaluation, part: PartRecord) -> Figur
         ],
         size_px=(340.0, 330.0),
     )
-    before, after = of_seed(part.ece_before, seed), of_seed(part.ece_after, seed)
+    before, after = part.ece_before.of_seed(seed), part.ece_after.of_seed(seed)
     caption = f"ECE {percent(before)} % before, {percent(after)} % after (seed {seed})."
     return draw_chart(chart, caption=caption)
 
@@ -251,7 +247,7 @@ def usage_figure(evaluation: CascadeEvaluation) -> Figure:
     inks: tuple[Ink, Ink] = ("soft", "cascade")
     series = [_line(name, curve, ink) for (name, curve), ink in zip(curves.items(), inks)]  # noqa: B905
     for name, split, ink in zip(("", "chosen threshold"), (system.validation, system.test), inks):  # noqa: B905
-        x, y = (100.0 * of_seed(of, seed) for of in (split.usage, split.accuracy))
+        x, y = (100.0 * of.of_seed(seed) for of in (split.usage, split.accuracy))
         series.append(Series(name=name, x=[x], y=[y], ink=ink, marker="*"))
     chart = Chart(
         title="Accuracy over B's share",
@@ -259,7 +255,7 @@ def usage_figure(evaluation: CascadeEvaluation) -> Figure:
         y=Axis(label="accuracy, %"),
         series=series,
     )
-    oracle = percent(of_seed(detail.oracle_accuracy_test, seed))
+    oracle = percent(detail.oracle_accuracy_test.of_seed(seed))
     caption = (
         f"Seed {seed}. A gate that knew which images B mends would reach {oracle} % on the test "
         "images with the same two networks."

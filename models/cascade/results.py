@@ -41,6 +41,10 @@ class Spread:
     mean: float
     std: float | None
 
+    def of_seed(self, seed: int) -> float:
+        """Return the value of one seed."""
+        return self.values[self.seeds.index(seed)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRecord:
@@ -88,6 +92,10 @@ class SplitRecord:
     usage: Spread
     expected_macs: float
     expected_cpu_us: float | None
+
+    def expected_cost(self, cost: CostName) -> float | None:
+        """Return the expected cost per image in one measure, None if it was not measured."""
+        return self.expected_macs if cost == "macs" else self.expected_cpu_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,6 @@ from models.cascade.results import (
     ComparisonRecord,
     NetworkRole,
     PartName,
-    SplitRecord,
-    Spread,
     SystemRecord,
 )
 from models.cascade.selection import MaxCost, MinAccuracy, Requirement
@@ -78,16 +76,6 @@ def seeds_text(count: int | None) -> str:
     return "1 seed" if count == 1 else f"{count} seeds"
 
 
-def of_seed(spread: Spread, seed: int) -> float:
-    """Return the value of one seed."""
-    return spread.values[spread.seeds.index(seed)]
-
-
-def expected_cost(split: SplitRecord, cost: CostName) -> float | None:
-    """Return a system's expected cost per image in the wanted measure, None if not measured."""
-    return split.expected_macs if cost == "macs" else split.expected_cpu_us
-
-
 def cost_text(value: float | None, cost: CostName) -> str:
     """Write a cost with its unit, or a dash."""
     if value is None:
@@ -116,10 +104,10 @@ def threshold_text(system: SystemRecord, seed: int) -> str:
 
     Without a policy it is a dash.
     """
-    if system.threshold is None:
+    threshold = system.threshold
+    if threshold is None:
         return DASH
-    values = dict(zip(system.threshold.seeds, system.threshold.values, strict=True))
-    return f"{values.get(seed, system.threshold.mean):.3f}"
+    return f"{threshold.of_seed(seed) if seed in threshold.seeds else threshold.mean:.3f}"
 
 
 def policy_text(system: SystemRecord, seed: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bicameral.tables import (
+    DASH,
     Cell,
     Entry,
     Table,
-    columns,
     estimate_cell,
     facts_table,
     integer,
@@ -16,7 +16,6 @@ from bicameral.tables import (
     magnitude,
     percent,
     ratio,
-    row,
 )
 from edge.energy.device_state import DeviceState
 from edge.energy.quantity import Quantity
@@ -31,6 +30,9 @@ _UNKNOWN = "unknown"
 
 _YES_NO = {True: "yes", False: "no", None: _UNKNOWN}
 
+#: A stream, by the share of its images that come again, and a model.
+_Served = tuple[float, str]
+
 #: A part, whether before or after it, and the device's state then.
 _Moment = tuple[Part, str, DeviceState | None]
 
@@ -40,72 +42,55 @@ def cost_table(measurement: Measurement, summary: Summary) -> Table:
 
     Without a meter there is one column of energy, which says so.
     """
-    metered = any(part.meter for part in measurement.parts)
-    headings = [
-        "stream",
-        "model",
-        "accuracy %",
-        "MACs|by the first model's",
-        "paper's|charge by that of the paper's large network: other data, networks and machine",
-        "CPU µs|user and system, all threads",
-        "CPU %|by the first model's in the same round",
-        "sessions|difference between sessions of the CPU ratio, relative",
-        "wall µs|latency of an image, with whatever else the machine did",
-        "energy mJ|all that the meter counted; null without a meter",
-    ]
-    if metered:
-        headings += [
-            "net mJ|above the idle power",
-            "energy %|by the first model's",
-            "windows|valid for energy, of all",
-        ]
-    return Table(
-        title=f"Costs per image on {measurement.host}",
-        columns=columns(*headings, words=2),
-        rows=tuple(
-            row(*_cost_cells(measurement, summary, share, model, metered=metered))
-            for share in measurement.plan.streams
-            for model in measurement.plan.models
-        ),
-    )
 
-
-def _cost_cells(
-    measurement: Measurement, summary: Summary, share: float, model: str, *, metered: bool
-) -> list[str | Cell]:
-    is_first = model == measurement.plan.models[0]
-
-    def cell(quantity: str, digits: int, factor: float) -> Cell:
+    def figure(quantity: str, digits: int, factor: float) -> Callable[[_Served], Cell]:
         """Write a median with its interval; null where there is none."""
-        estimate = summary[share, model, quantity].estimate
-        if not estimate.valid:
-            return Cell(text="null")
-        return estimate_cell(estimate, digits, factor=factor)
 
-    def value(quantity: str) -> float | None:
-        return summary[share, model, quantity].estimate.value
+        def show(served: _Served) -> Cell:
+            estimate = summary[(*served, quantity)].estimate
+            if not estimate.valid:
+                return Cell(text="null")
+            return estimate_cell(estimate, digits, factor=factor)
 
-    cells: list[str | Cell] = [
-        f"{100 * share:g} % again",
-        model,
-        percent(value("accuracy")),
-        ratio(value("macs_ratio")),
-        ratio(published_cost(_PAPERS_SYSTEMS.get(model, ""), share)),
-        cell("cpu_s", 1, 1e6),
-        "100" if is_first else cell("cpu_ratio", 1, 100.0),
-        ratio(None if is_first else value("session_difference")),
-        cell("wall_s", 1, 1e6),
-        cell("energy_j", 3, 1e3),
-    ]
-    if not metered:
-        return cells
-    energy = summary[share, model, "energy_j"]
-    return [
-        *cells,
-        cell("net_energy_j", 3, 1e3),
-        cell("energy_ratio", 1, 100.0),
-        f"{energy.estimate.n} of {energy.windows}",
-    ]
+        return show
+
+    def value(served: _Served, quantity: str) -> float | None:
+        return summary[(*served, quantity)].estimate.value
+
+    def relative(show: Callable[[_Served], Entry], first: str) -> Callable[[_Served], Entry]:
+        return lambda served: first if served[1] == measurement.plan.models[0] else show(served)
+
+    def windows(served: _Served) -> str:
+        energy = summary[(*served, "energy_j")]
+        return f"{energy.estimate.n} of {energy.windows}"
+
+    fields: dict[str, Callable[[_Served], Entry]] = {
+        "stream": lambda served: f"{100 * served[0]:g} % again",
+        "model": lambda served: served[1],
+        "accuracy %": lambda served: percent(value(served, "accuracy")),
+        "MACs|by the first model's": lambda served: ratio(value(served, "macs_ratio")),
+        "paper's|charge by that of the paper's large network: other data, networks and machine": (
+            lambda served: ratio(published_cost(_PAPERS_SYSTEMS.get(served[1], ""), served[0]))
+        ),
+        "CPU µs|user and system, all threads": figure("cpu_s", 1, 1e6),
+        "CPU %|by the first model's in the same round": relative(
+            figure("cpu_ratio", 1, 100.0), "100"
+        ),
+        "sessions|difference between sessions of the CPU ratio, relative": relative(
+            lambda served: ratio(value(served, "session_difference")), DASH
+        ),
+        "wall µs|latency of an image, with whatever else the machine did": figure("wall_s", 1, 1e6),
+        "energy mJ|all that the meter counted; null without a meter": figure("energy_j", 3, 1e3),
+    }
+    if any(part.meter for part in measurement.parts):
+        fields |= {
+            "net mJ|above the idle power": figure("net_energy_j", 3, 1e3),
+            "energy %|by the first model's": figure("energy_ratio", 1, 100.0),
+            "windows|valid for energy, of all": windows,
+        }
+    plan = measurement.plan
+    served = [(share, model) for share in plan.streams for model in plan.models]
+    return list_table(f"Costs per image on {measurement.host}", served, fields, words=2)
 
 
 def answer_table(measurement: Measurement) -> Table:
