@@ -134,7 +134,10 @@ def arguments_of(
         "disable_sensor_for_ros": [1],
         "is_sensor_enabled_for_ros": [1],
         "send": [vehicle, "hello"],
-        "set_ignored_vehicles": [vehicle, one_vehicle],
+        "set_ignored_vehicles": [
+            raw.value("spawn_actor", [0, "sensor.lidar.ray_cast", []], POSE)[0],
+            one_vehicle,
+        ],
         "enable_gbuffers": [vehicle, True],
         "get_gbuffer_token": [vehicle, 0],
         "is_traffic_manager_running": [8000],

@@ -184,7 +184,18 @@ def test_the_lidar_sees_the_vehicle_that_carries_it_from_outside_only(world):
     assert len(unseen) > 1000
 
 
-def test_walkers_props_and_the_heads_of_lights_are_met(world):
+def test_ignored_vehicles_are_looked_through(world):
+    vehicle = stand(world)
+    lidar = Measured(world, SEMANTIC, vehicle, **{**FULL_TURN, "lower_fov": -80})
+    before = semantic_points_of(lidar.take(world.tick()))
+    lidar.sensor.set_ignored_vehicles([vehicle.id])
+    after = semantic_points_of(lidar.take(world.tick()))
+    assert (before["id"] == vehicle.id).any()
+    assert not (after["id"] == vehicle.id).any()
+    assert len(after) >= len(before)
+
+
+def test_walkers_and_props_are_met(world):
     vehicle = stand(world)
     pose = vehicle.get_transform()
     library = world.get_blueprint_library()

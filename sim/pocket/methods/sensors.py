@@ -7,7 +7,7 @@ from typing import Any
 from bicameral.errors import UserError
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.protocol.values import Uint32
-from sim.pocket.world.actors import Actor
+from sim.pocket.world.actors import Actor, Sensor
 from sim.pocket.world.world import World
 
 
@@ -29,8 +29,9 @@ def send(_actor: Actor, _message: str) -> None:
     """Accept a vehicle-to-everything message; nobody receives it."""
 
 
-def set_ignored_vehicles(_actor: Actor, _ignored: list[Uint32]) -> None:
-    """Accept what a lidar should not see; there is no lidar."""
+def set_ignored_vehicles(sensor: Sensor, ignored: list[Uint32]) -> None:
+    """Choose the actors that the rays of a lidar or radar pass through."""
+    sensor.ignored_ids = frozenset(ignored)
 
 
 def enable_gbuffers(_actor: Actor, _enabled: Any) -> None:

@@ -65,7 +65,11 @@ def cast_from(
         np.full(len(rays), -1, np.int32),
         np.zeros(len(rays), np.int32),
     )
-    things = _things(episode)
+    things = [
+        thing
+        for thing in _things(episode)
+        if thing.actor is None or thing.actor.id not in sensor.ignored_ids
+    ]
     solid = episode.town.solid_texels
     furthest_m = float(limit_m.max(initial=0.0))
     for number, thing in enumerate(things):

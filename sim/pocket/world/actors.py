@@ -185,6 +185,7 @@ class Sensor(Actor):
         instrument: Makes its messages; None where cameras, collisions or the client do.
         interval_s: Least simulated time between two messages; 0 for every tick.
         next_due_s: Simulated time from which on the next message is due.
+        ignored_ids: Actors that its rays pass through.
         elapsed_s: Simulated time between the last two turns; 0 before the second one.
     """
 
@@ -197,6 +198,7 @@ class Sensor(Actor):
         self.instrument: Instrument | None = None
         self.interval_s = number_attribute(self, "sensor_tick", 0.0)
         self.next_due_s = 0.0
+        self.ignored_ids: frozenset[int] = frozenset()
         self.elapsed_s = 0.0
         self._last_turn_s: float | None = None
 
