@@ -73,6 +73,25 @@ class RequestLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """What clients may hold of a worker before they have asked for anything.
+
+    Attributes:
+        max_connections: Connections of one worker, fewer where it may open fewer files. Beyond it
+            those that have been idle for longest are closed.
+        max_head_bytes: Size of a request's head, and of what follows a body in chunks.
+        max_heads_bytes: Size of all heads of a worker that are not complete.
+    """
+
+    max_connections: int = 4096
+    max_head_bytes: int = 64 << 10
+    max_heads_bytes: int = 16 << 20
+
+    def __post_init__(self) -> None:
+        _require_positive("connections", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
     """How the requests for one model are put together, and how many may wait.
 
@@ -145,6 +164,7 @@ class ServerSettings:
         host: Address to listen on; the default is reachable from this machine only.
         port: TCP port; 0: any free one.
         workers: Processes that share the port; None: as many as there are processors.
+        connections: Limits of connections, and of what comes before a request.
         requests: Limits of a single request.
         batching: Limits of each model's queue.
         streams: Limits of driving over a WebSocket.
@@ -170,6 +190,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int | None = None
+    connections: Annotated[ConnectionLimits, _FINE] = ConnectionLimits()
     requests: Annotated[RequestLimits, _FINE] = RequestLimits()
     batching: Annotated[BatchLimits, _FINE] = BatchLimits()
     streams: Annotated[StreamLimits, _FINE] = StreamLimits()

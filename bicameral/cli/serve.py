@@ -70,6 +70,7 @@ def serve(
             workers=settings.workers or available_processors(),
             drain_s=settings.drain_s,
             head_timeout_s=settings.requests.body_timeout_s,
+            connections=settings.connections,
             max_message_bytes=settings.requests.max_body_bytes,
             log_format=settings.log_format,
             meter=settings.meter,

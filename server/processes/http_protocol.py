@@ -1,9 +1,10 @@
-"""uvicorn's protocols: answers in one piece, heads that arrive in time, episodes that may end.
+"""uvicorn's protocols: answers in one piece, heads that are small and in time, room for others.
 
 uvicorn writes head and body of an answer one after the other, each with a system call and a packet
 of its own. Putting them together saves an eighth of the server's processor time for a tiny network
 (132 -> 116 us a request at 8 connections, 2 shared x86-64 cores), and a process that is killed
-leaves no half answers. And uvicorn waits for the rest of a head as long as the client likes.
+leaves no half answers. And uvicorn waits for the rest of a head as long as the client likes, holds
+as much of it as the client sends, and accepts connections until the process can open no more files.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import asyncio
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
+    from server.limits import ConnectionLimits
     from server.processes.worker import WorkerConfig
 
 #: Set when this process has begun to end, so that answers without an end find theirs.
@@ -25,25 +28,74 @@ ENDING: Final = Event()
 _LARGEST_COPY_BYTES = 64 << 10
 
 
+#: A head of a few bytes a header would hold fifty times its size.
+_MOST_HEADERS: Final = 256
+
+#: Of the idle connections so many are closed at a time, or a flood would look for each anew.
+_CLOSED_SHARE: Final = 16
+
+
+class _RefusedHeadError(Exception):
+    """A head is not taken; it makes the parser stop."""
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     config: WorkerConfig
     _head_timer: asyncio.TimerHandle | None = None
     _upgraded = False
+    #: Bytes since the parser last told of a head or of a piece of a body: it keeps them.
+    _kept_bytes = 0
+    #: How many of them are in the sum over all connections.
+    _counted_bytes = 0
+    _refusal = (400, "the request is not HTTP as this server reads it")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; the first head has to arrive in time."""
+        """Begin, if there is room; the first head has to arrive in time."""
         super().connection_made(_OnePiece(transport, self.loop))  # type: ignore[arg-type]
         self._expect_head()
+        if len(self.connections) > self.config.most_connections:
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what was begun has to become a whole head in time."""
+        """Read on; what was begun has to become a whole head in time, and a small one."""
+        self._kept_bytes += len(data)
         super().data_received(data)
+        if self._kept_bytes != self._counted_bytes:
+            self._count_kept()
         if self._upgraded or (self.cycle is not None and not self.cycle.response_complete):
             self._stop_timer()
         elif self._head_timer is None:
             self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, if the head is one."""
+        arrived, self._kept_bytes = self._kept_bytes, 0
+        largest, headers = self.config.connections.max_head_bytes, self.headers
+        if len(headers) > _MOST_HEADERS or (
+            arrived > largest  # which may be the body's
+            and len(self.url) + sum(len(name) + len(value) for name, value in headers) > largest
+        ):
+            self._refuse_head()
+        hosts = [name for name, _ in headers].count(b"host")
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            text = f"the request has {hosts} headers Host, expected one (RFC 9112, section 3.2)"
+            self._refusal = 400, text
+            raise _RefusedHeadError
+        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            # What follows a body in chunks is no header of the request (RFC 9110, section 6.5.1).
+            self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, which is counted where it is read."""
+        self._kept_bytes = 0
+        super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser could not read, or was made not to."""
+        self._refuse(*self._refusal)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over; a WebSocket has no further heads."""
@@ -53,6 +105,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_timer()
+        self.config.kept_bytes -= self._counted_bytes
+        self._counted_bytes = 0
         super().connection_lost(exc)
         # uvicorn forgets it if the client has reset the connection, and so keeps 7 kB for as long
         # as an idle connection may last.
@@ -63,6 +117,67 @@ class HttpProtocol(HttpToolsProtocol):
         ENDING.set()
         super().shutdown()
 
+    def _count_kept(self) -> None:
+        """Refuse more than one connection, or all of them together, may have the parser keep."""
+        config = self.config
+        config.kept_bytes += self._kept_bytes - self._counted_bytes
+        self._counted_bytes = self._kept_bytes
+        if self._kept_bytes == 0 or self.transport.is_closing():
+            return
+        limits = config.connections
+        if self._kept_bytes > limits.max_head_bytes or len(self.headers or ()) > _MOST_HEADERS:
+            self._refuse(*_too_large_head(limits))
+        elif config.kept_bytes > limits.max_heads_bytes:
+            self._refuse(503, "too many requests have begun that do not go on; try again")
+
+    def _refuse_head(self) -> None:
+        self._refusal = _too_large_head(self.config.connections)
+        raise _RefusedHeadError
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer, where an answer may come now, and close the connection."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            if cycle is not None and not cycle.response_complete:
+                if not cycle.more_body:  # an answer to the request before this one comes first
+                    self.transport.close()
+                    return
+                cycle.disconnected = True
+                cycle.message_event.set()
+            body = orjson.dumps({"error": text})
+            self.transport.write(
+                b"%bcontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (STATUS_LINE[status], len(body), body)
+            )
+        self.transport.close()
+
+    def _make_room(self) -> None:
+        """Close those that have done nothing for longest; if there are none, this one."""
+        idle = [
+            (other.cycle is not None, since_s, id(other), other)
+            for other in self.connections
+            if isinstance(other, HttpProtocol)
+            and other is not self
+            and (since_s := other.idle_since_s) is not None
+        ]
+        if not idle:
+            self._refuse(503, "this server has as many connections as it may; try again")
+            return
+        for *_, other in sorted(idle)[: 1 + len(idle) // _CLOSED_SHARE]:
+            self.connections.discard(other)
+            other.transport.close()
+
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when it waits for a head, on the event loop's clock; None: it does not."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        if self._head_timer is not None:
+            return self._head_timer.when() - self.config.head_timeout_s
+        if self.timeout_keep_alive_task is not None:
+            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        return None
+
     def _expect_head(self) -> None:
         timeout_s = self.config.head_timeout_s
         self._head_timer = self.loop.call_later(timeout_s, self.transport.close)
@@ -71,6 +186,14 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _too_large_head(limits: ConnectionLimits) -> tuple[int, str]:
+    text = (
+        f"the head of a request may have {limits.max_head_bytes:,} bytes and {_MOST_HEADERS} "
+        "headers, this one has more; so may what follows a body in chunks"
+    )
+    return 431, text
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

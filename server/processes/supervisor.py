@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from bicameral.errors import MachineError
 from edge.energy.discovery import find_meter
+from server.limits import ConnectionLimits
 from server.logs import LogFormat
 from server.processes.listening import listen
 from server.processes.run_folder import RunFolder, temporary_run_folder
@@ -50,6 +51,7 @@ class SupervisorSettings:
         drain_s: How long workers wait for accepted requests at the end.
         log_format: How all processes log.
         head_timeout_s: How long the head of a request may take to arrive.
+        connections: Limits of connections, and of what comes before a request.
         max_message_bytes: Size of a WebSocket's message; a longer one ends its connection.
         hang_s: A worker whose event loop does nothing for so long, and for `drain_s`, is replaced.
             Nothing should keep it busy for a second, but a machine that is short of memory or
@@ -63,6 +65,7 @@ class SupervisorSettings:
     drain_s: float
     log_format: LogFormat
     head_timeout_s: float = 10.0
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_message_bytes: int = 32 << 20
     hang_s: float = 60.0
     meter: str = "none"
@@ -111,6 +114,7 @@ def run_workers(settings: SupervisorSettings, factory: AppFactory) -> int:
             drain_s=settings.drain_s,
             hang_s=settings.hang_s,
             head_timeout_s=settings.head_timeout_s,
+            connections=settings.connections,
             max_message_bytes=settings.max_message_bytes,
             log_format=settings.log_format,
         )

@@ -7,6 +7,7 @@ import logging
 import math
 import multiprocessing
 import os
+import resource
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from bicameral.errors import BicameralError
+from server.limits import ConnectionLimits
 from server.logs import LogFormat, configure_logging
 from server.processes.http_protocol import HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
@@ -37,6 +39,10 @@ _ANSWER_S = 30
 _IDLE_CONNECTION_S = 75
 
 
+#: Files that a worker may need beside its connections.
+_OWN_FILES = 256
+
+
 class WorkerConfig(uvicorn.Config):
     """What every worker is told; it crosses into the new process.
 
@@ -44,6 +50,9 @@ class WorkerConfig(uvicorn.Config):
         folder: Where the workers meet.
         drain_s: How long to wait for accepted requests at the end.
         head_timeout_s: How long the head of a request may take to arrive.
+        connections: Limits of connections, and of what comes before a request.
+        most_connections: How many it may have where it runs.
+        kept_bytes: Of incomplete heads of all its connections.
     """
 
     def __init__(  # noqa: PLR0913 - what a worker is told
@@ -55,6 +64,7 @@ class WorkerConfig(uvicorn.Config):
         drain_s: float,
         hang_s: float,
         head_timeout_s: float,
+        connections: ConnectionLimits,
         max_message_bytes: int,
         log_format: LogFormat,
     ) -> None:
@@ -83,6 +93,30 @@ class WorkerConfig(uvicorn.Config):
         self.folder = folder
         self.drain_s = drain_s
         self.head_timeout_s = head_timeout_s
+        self.connections = connections
+        self.most_connections = connections.max_connections
+        self.kept_bytes = 0
+
+    def load(self) -> None:
+        """Prepare to serve, in the worker's process."""
+        super().load()
+        self.most_connections = connections_within_files(self.connections.max_connections)
+
+
+def connections_within_files(wanted: int) -> int:
+    """Return how many connections this process may have, and let it open as many files.
+
+    Every connection is a file. A process that can open no more accepts nobody, and cannot read its
+    own models, so some are kept for it.
+    """
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OWN_FILES
+    if files != resource.RLIM_INFINITY and files < needed:
+        files = needed if most == resource.RLIM_INFINITY else min(needed, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    else:
+        files = needed
+    return max(1, min(wanted, files - min(_OWN_FILES, files // 2)))
 
 
 def _make_app(

@@ -4,23 +4,204 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import socket
 import struct
 import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import uvicorn
 import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from server.limits import ConnectionLimits
 from server.processes.http_protocol import HttpProtocol
+from server.processes.worker import connections_within_files
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     start: Message = {"type": "http.response.start", "status": 200, "headers": []}
     await send(start)
     await send({"type": "http.response.body", "body": b"done"})
+
+
+def limited(config: Any, connections: ConnectionLimits) -> None:
+    """Give uvicorn's configuration what `WorkerConfig` has beside it."""
+    config.head_timeout_s = 10.0
+    config.connections = connections
+    config.most_connections = connections.max_connections
+    config.kept_bytes = 0
+
+
+Clients = Callable[[Callable[[], Awaitable[tuple[Any, Any]]]], Awaitable[None]]
+
+
+def serve(use: Clients, app: Any = application, **limits: int) -> None:
+    """Run a scenario with connections to a server."""
+
+    async def run() -> None:
+        config: Any = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=60)
+        limited(config, ConnectionLimits(**limits))
+        config.load()
+        state = ServerState()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: HttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        )
+        address = server.sockets[0].getsockname()
+        async with asyncio.timeout(30):
+            await use(lambda: asyncio.open_connection(*address))
+        server.close()
+        await asyncio.sleep(0.01)
+        assert config.kept_bytes == 0, "nothing is counted of connections that are gone"
+
+    uvloop.run(run())
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
+CHUNKS = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
+
+async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers when the body is there, with the names of its headers."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": repr(scope["headers"]).encode()})
+
+
+async def answer_to(connect: Any, *parts: bytes) -> bytes:
+    """Send parts one after the other, and return the beginning of the answer."""
+    reader, writer = await connect()
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    answer: bytes = await reader.read(4096)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (HEAD, b"A: " + b"a" * 5000),
+        (HEAD, b"A: " + b"a" * 500, b"b" * 4000, b"\r\n\r\n"),
+        (HEAD + b"A: " + b"a" * 5000 + b"\r\n\r\n",),
+        (b"GET /" + b"a" * 5000,),
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",),
+        (CHUNKS, b"A: " + b"a" * 5000),
+        (HEAD + b"A:\r\n" * 300 + b"\r\n",),
+        (HEAD, b"A:\r\n" * 300),
+        (CHUNKS, b"A:\r\n" * 300),
+        (CHUNKS[:-3] + b"2;a=", b"a" * 5000),
+    ],
+)
+def test_what_is_no_body_is_refused_when_it_is_large(parts: tuple[bytes, ...]) -> None:
+    async def use(connect: Any) -> None:
+        answer = await answer_to(connect, *parts)
+        assert answer.startswith(b"HTTP/1.1 431")
+        assert b'{"error":' in answer
+
+    serve(use, reading, max_head_bytes=4096)
+
+
+def test_a_large_body_is_no_large_head() -> None:
+    async def use(connect: Any) -> None:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n"
+        for parts in ((head + b"a" * 20000,), (head, b"a" * 9000, b"a" * 11000)):
+            assert (await answer_to(connect, *parts)).startswith(b"HTTP/1.1 200")
+
+    serve(use, reading, max_head_bytes=4096)
+
+
+def test_what_follows_a_body_in_chunks_does_not_become_a_header() -> None:
+    async def use(connect: Any) -> None:
+        answer = await answer_to(connect, CHUNKS + b"X-API-Key: k\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"api-key" not in answer
+
+    serve(use, reading)
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\n\r\n", HEAD + b"Host: y\r\n\r\n", b"nonsense\r\n\r\n"]
+)
+def test_a_head_that_is_none_is_told_so_in_json(head: bytes) -> None:
+    async def use(connect: Any) -> None:
+        answer = await answer_to(connect, head)
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b"content-type: application/json" in answer
+        assert b'{"error":' in answer
+
+    serve(use)
+
+
+def test_heads_of_all_connections_are_limited_together() -> None:
+    async def use(connect: Any) -> None:
+        waiting = []
+        for _ in range(3):
+            reader, writer = await connect()
+            writer.write(HEAD + b"A: " + b"a" * 900)
+            waiting.append((reader, writer))
+        await asyncio.sleep(0.05)
+        assert (await answer_to(connect, HEAD + b"A: " + b"a" * 900)).startswith(b"HTTP/1.1 503")
+        assert (await answer_to(connect, HEAD + b"\r\n")).startswith(b"HTTP/1.1 200")
+        for reader, writer in waiting:
+            writer.write(b"\r\n\r\n")
+            assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    serve(use, max_heads_bytes=3000)
+
+
+def test_idle_connections_make_room_for_those_that_ask() -> None:
+    async def use(connect: Any) -> None:
+        asked = await connect()
+        asked[1].write(HEAD + b"\r\n")
+        assert (await asked[0].read(4096)).startswith(b"HTTP/1.1 200")
+        idle = [await connect() for _ in range(30)]
+        assert (await answer_to(connect, HEAD + b"\r\n")).startswith(b"HTTP/1.1 200")
+        assert await idle[0][0].read(1) == b"", "the oldest is closed"
+        asked[1].write(HEAD + b"\r\n")
+        assert (await asked[0].read(4096)).startswith(b"HTTP/1.1 200"), "it has asked before"
+        for _, writer in (asked, *idle):
+            writer.close()
+
+    serve(use, max_connections=10)
+
+
+def test_a_server_whose_connections_are_all_in_use_says_so() -> None:
+    async def use(connect: Any) -> None:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+        busy = [await connect() for _ in range(2)]
+        for _, writer in busy:
+            writer.write(head)
+        await asyncio.sleep(0.05)
+        assert (await answer_to(connect)).startswith(b"HTTP/1.1 503")
+        for reader, writer in busy:
+            writer.write(b"{}")
+            assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    serve(use, reading, max_connections=2)
+
+
+def test_connections_leave_files_for_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+    for limits, connections in (
+        ((1024, 1024), 768),
+        ((1024, 1 << 20), 4096),
+        ((1024, resource.RLIM_INFINITY), 4096),
+        ((1 << 20, 1 << 20), 4096),
+        ((64, 64), 32),
+    ):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limits=limits: limits)
+        assert connections_within_files(4096) == connections
+    assert set_to[1:3] == [(4352, 1 << 20), (4352, resource.RLIM_INFINITY)]
 
 
 def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
@@ -39,7 +220,7 @@ def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
 
     async def use() -> None:
         config = uvicorn.Config(application, lifespan="off", log_config=None, timeout_keep_alive=60)
-        config.head_timeout_s = 10.0  # type: ignore[attr-defined]
+        limited(config, ConnectionLimits())
         config.load()
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(
