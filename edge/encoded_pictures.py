@@ -12,6 +12,8 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
+
 from bicameral.errors import DataError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -23,12 +25,24 @@ _SHORT = 3
 #: from the decoder, which would inflate them, or complain about them on standard error.
 _PNG_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _PNG_GREY = 0
+_ADAM7_PASSES = 7
 
 #: JPEG markers without a length: TEM and the restart markers.
 _JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 #: Start-of-frame markers; the gaps are DHT, JPG and DAC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN, _JPEG_EXIF = 0xDA, 0xE1
+_JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_JPEG_COEFFICIENTS = 64
+
+#: A JPEG's cost grows with its scans, which may be empty. Encoders make up to 18 of them.
+_MOST_SCANS = 64
+
+#: Parts of a file (chunks, segments) beside one for so many bytes: pictures have one per 4 kB.
+_MOST_PARTS, _PART_BYTES = 256, 1024
+
+#: Entries of an EXIF block that are looked at; cameras write some 15 into the first directory.
+_MOST_EXIF_ENTRIES = 256
 
 _WEBP_ANIMATION = 0x02
 
@@ -45,6 +59,7 @@ class EncodedPicture:
         transparent_grey: The stored grey level of a grey PNG that stands for transparency, in
             units of its own bit depth; None if there is none.
         bit_depth: Bits per channel where the format says so in front (PNG), else 8.
+        scans: How often a decoder goes over the pixels.
         content: What a decoder needs of the file.
     """
 
@@ -54,6 +69,7 @@ class EncodedPicture:
     orientation: int = 1
     transparent_grey: int | None = None
     bit_depth: int = 8
+    scans: int = 1
     content: bytes
 
     @property
@@ -100,9 +116,11 @@ def read_encoded_picture(data: bytes) -> EncodedPicture:
 
 def _read_jpeg(data: bytes) -> EncodedPicture:
     size: tuple[int, int] | None = None
-    orientation = 1
+    orientation, components, progressive = 1, 0, False
     position = 2
+    parts = 0
     while True:
+        parts = _counted(parts, data)
         if data[position] != 0xFF:
             raise DataError(f"the JPEG has no marker at byte {position}; it is damaged")
         marker = data[position + 1]
@@ -117,6 +135,7 @@ def _read_jpeg(data: bytes) -> EncodedPicture:
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", body, 1)
             size = (width, height)
+            components, progressive = body[5], marker in _JPEG_PROGRESSIVE
         elif marker == _JPEG_EXIF and body.startswith(_EXIF_PREFIX) and orientation == 1:
             orientation = _orientation_from_exif(body)
         elif marker == _JPEG_SCAN:
@@ -126,9 +145,60 @@ def _read_jpeg(data: bytes) -> EncodedPicture:
         raise DataError("the JPEG has no frame header before its first scan; it is damaged")
     if data.rfind(b"\xff\xd9") < position:
         raise DataError("the JPEG has no end marker; it is cut off")
+    scans = 1
+    if progressive or data[position + 2] < components:  # else a decoder stops after the first one
+        scans = _count_scans(data, position - 2, progressive=progressive)
     return EncodedPicture(
-        format="JPEG", width=size[0], height=size[1], orientation=orientation, content=data
+        format="JPEG",
+        width=size[0],
+        height=size[1],
+        orientation=orientation,
+        scans=scans,
+        content=data,
     )
+
+
+def _count_scans(data: bytes, first: int, *, progressive: bool) -> int:
+    """Return the number of scans.
+
+    Args:
+        data: A JPEG.
+        first: Where the marker of its first scan is.
+        progressive: Whether the scans refine each other.
+
+    Raises:
+        DataError: If there are too many of them, or the last ones are missing.
+    """
+    values = np.frombuffer(data, np.uint8)[first:]
+    found = np.flatnonzero((values[:-1] == 0xFF) & (values[1:] == _JPEG_SCAN))
+    if len(found) > _MOST_SCANS:
+        raise DataError(
+            f"the JPEG has {len(found)} scans, allowed are {_MOST_SCANS}; save it with fewer"
+        )
+    # Bits of each coefficient that are still to come, by the component.
+    missing: dict[int, list[int]] = {}
+    for start in found.tolist() if progressive else ():
+        header = data[first + start + 4 :]
+        components = header[1 : 1 + 2 * header[0] : 2] if header[0] <= 4 else b""
+        begin, end, bits = header[1 + 2 * header[0] : 4 + 2 * header[0]]
+        for component in components:
+            left = missing.setdefault(component, [-1] * _JPEG_COEFFICIENTS)
+            for index in range(begin, min(end, _JPEG_COEFFICIENTS - 1) + 1):
+                left[index] = bits & 0x0F
+    if any(any(left) for left in missing.values()):
+        raise DataError("the JPEG ends before its last scan; it is cut off")
+    return len(found)
+
+
+def _counted(parts: int, data: bytes) -> int:
+    """Count one more part of a file.
+
+    Raises:
+        DataError: If there are too many of them for its size.
+    """
+    if parts >= _MOST_PARTS + len(data) // _PART_BYTES:
+        raise DataError(f"the picture begins with more than {parts} parts; it is damaged")
+    return parts + 1
 
 
 def _read_png(data: bytes) -> EncodedPicture:
@@ -137,7 +207,9 @@ def _read_png(data: bytes) -> EncodedPicture:
     orientation, transparent_grey = 1, None
     position = len(_PNG_SIGNATURE)
     kind = b""
+    parts = interlaced = 0
     while kind != b"IEND":
+        parts = _counted(parts, data)
         length, kind = struct.unpack_from(">I4s", data, position)
         chunk = data[position : position + 12 + length]
         if len(chunk) < 12 + length:
@@ -154,6 +226,7 @@ def _read_png(data: bytes) -> EncodedPicture:
             if kind != b"IHDR":
                 raise DataError("the PNG does not begin with its header chunk; it is damaged")
             width, height, bit_depth, color_type = struct.unpack_from(">IIBB", body)
+            interlaced = body[12]
         elif kind == b"tRNS" and color_type == _PNG_GREY:
             (transparent_grey,) = struct.unpack_from(">H", body)
         elif kind == b"eXIf":
@@ -166,6 +239,7 @@ def _read_png(data: bytes) -> EncodedPicture:
         orientation=orientation,
         transparent_grey=transparent_grey,
         bit_depth=bit_depth,
+        scans=_ADAM7_PASSES if interlaced else 1,
         content=b"".join(kept),
     )
 
@@ -177,7 +251,9 @@ def _read_webp(data: bytes) -> EncodedPicture:
     width = height = 0
     orientation = 1
     position = 12
+    parts = 0
     while position + 8 <= 8 + size:
+        parts = _counted(parts, data)
         kind, length = struct.unpack_from("<4sI", data, position)
         body = data[position + 8 : position + 8 + length]
         if kind == b"VP8X":
@@ -217,7 +293,7 @@ def _orientation_from_exif(exif: bytes) -> int:
     try:
         (position,) = struct.unpack_from(f"{order}I", tiff, 4)
         (count,) = struct.unpack_from(f"{order}H", tiff, position)
-        for index in range(count):
+        for index in range(min(count, _MOST_EXIF_ENTRIES)):
             tag, kind, _, value = struct.unpack_from(
                 f"{order}HHIH", tiff, position + 2 + 12 * index
             )

@@ -29,6 +29,14 @@ PICTURE_SUFFIXES = (
     *_LOCAL_SUFFIXES,
 )
 
+#: Pixels that are turned into colours at a time: what that needs beside them stays small.
+_BAND_PIXELS = 1 << 20
+
+#: Levels that coefficients of 0 become: grey, and of CMYK its half of half.
+_FILLED = frozenset({64, 65, 127, 128})
+#: Bytes that no decoder takes for nothing, or for a marker.
+_MORE = bytes(7 * index % 251 for index in range(1, 240))
+
 #: Weights of R, G and B in a grey level, ITU-R BT.601, in units of 1/65536; they sum to one.
 _GREY_WEIGHTS = (19595, 38470, 7471)
 
@@ -90,7 +98,18 @@ def decode_encoded_picture(
             f"{max_pixels:,}; reduce it"
         )
     stored = _decode(encoded.content, encoded.format)
-    pixels = _opaque(stored, _transparent_grey(stored, encoded), spec)
+    if encoded.format == "JPEG" and _may_be_filled(stored):
+        _require_whole(stored, encoded.content)
+    height, width = stored.shape[:2]
+    rows = max(1, _BAND_PIXELS // width)
+    if height <= rows:
+        pixels = _opaque(stored, _transparent_grey(stored, encoded), spec)
+    else:
+        pixels = np.empty((height, width, 1 if spec.color == "GRAY" else 3), np.uint8)
+        for row in range(0, height, rows):
+            band = stored[row : row + rows]
+            pixels[row : row + rows] = _opaque(band, _transparent_grey(band, encoded), spec)
+        del stored, band
     if encoded.orientation != 1:
         pixels = np.ascontiguousarray(_upright(pixels, encoded.orientation))
     return pixels
@@ -123,6 +142,23 @@ def _decode(content: bytes, kind: str) -> NDArray[Any]:
     if pixels is None:
         raise DataError(f"the {kind} cannot be decoded; it is damaged or cut off")
     return np.asarray(pixels)
+
+
+def _may_be_filled(pixels: NDArray[Any]) -> bool:
+    """Whether the end of the last row of a JPEG is what libjpeg makes of missing data."""
+    last = pixels[-1, -4:]
+    return int(last.flat[0]) in _FILLED and bool((last == last.flat[0]).all())
+
+
+def _require_whole(pixels: NDArray[Any], jpeg: bytes) -> None:
+    """Refuse a JPEG whose data ends too early, whatever comes behind it.
+
+    libjpeg fills up with grey what is missing, and tells nobody. A picture that is whole stays as
+    it is when more bytes come before its end.
+    """
+    end = jpeg.rfind(b"\xff\xd9")
+    if not np.array_equal(pixels, _decode(jpeg[:end] + _MORE + jpeg[end:], "JPEG")):
+        raise DataError("the JPEG's data ends before its last row; it is cut off")
 
 
 def _decode_other_format(path: Path, data: bytes, max_pixels: int) -> NDArray[Any]:

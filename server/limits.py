@@ -50,7 +50,8 @@ class RequestLimits:
         max_body_bytes: Size of a body, after it was decompressed.
         max_held_bytes: Size of all bodies that a worker holds at a time, as they arrived.
         max_pixels: Pixels of all encoded pictures of a request together, counted before they are
-            decoded; 16 megapixels of colour are 48 MB.
+            decoded; 16 megapixels of colour are 48 MB, and with 16 bits and transparency up to 180
+            MB while they are decoded.
         max_rows: Images, or rows of a tensor.
         timeout_s: A request that has not begun to run by then is refused.
         body_timeout_s: How long the body may take to arrive.

@@ -25,6 +25,8 @@ from server.limits import BatchLimits, RequestLimits
 # decoding noise as PNG, and the area resize of three channels, for pixels before and after.
 _HEADER_S, _BYTE_S = 5e-6, 1e-9
 _DECODE_PIXEL_S = 25e-9
+# Going over the pixels once more, and 16 bits with transparency.
+_SCAN_PIXEL_S, _DEEP_PIXEL_S = 10e-9, 130e-9
 _RESIZE_PIXEL_S = 150e-9
 
 
@@ -145,7 +147,8 @@ class PictureDecoder:
 
 def _decoding_s(picture: EncodedPicture, image: ImageFormat) -> float:
     """Estimate the time for decoding and resizing."""
-    decoding_s = _DECODE_PIXEL_S * picture.pixels
+    pixel_s = _DEEP_PIXEL_S if picture.bit_depth > 8 else _DECODE_PIXEL_S
+    decoding_s = (pixel_s + _SCAN_PIXEL_S * (picture.scans - 1)) * picture.pixels
     if (picture.height, picture.width) == (image.height, image.width):
         return decoding_s
     return decoding_s + _RESIZE_PIXEL_S * (picture.pixels + image.height * image.width)

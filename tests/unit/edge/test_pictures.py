@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
+from edge.encoded_pictures import read_encoded_picture
 from edge.pictures import decode_picture, read_picture
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
@@ -335,3 +337,75 @@ def test_a_file_is_named_in_every_error(tmp_path: Path) -> None:
         read_picture(path, RGB)
     path.write_bytes(_encode(".png", _picture()))
     assert np.array_equal(read_picture(path, RGB), _picture())
+
+
+def _progressive(*more: int, pixels: np.ndarray | None = None) -> bytes:
+    parameters = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1, *more)
+    return _encode(".jpg", _picture(64, 96) if pixels is None else pixels, *parameters)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["colour", "grey", "cmyk", "fine", "restarts", "progressive"])
+def test_half_a_jpeg_is_refused_whatever_its_end_looks_like(kind: str, share: float) -> None:
+    picture = _picture(64, 96)
+    jpeg = {
+        "colour": lambda: _encode(".jpg", picture),
+        "grey": lambda: _encode(".jpg", picture[..., 0]),
+        "cmyk": lambda: _cmyk(picture),
+        "fine": lambda: _encode(".jpg", picture, cv2.IMWRITE_JPEG_QUALITY, 100),
+        "restarts": lambda: _encode(".jpg", picture, cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+        "progressive": _progressive,
+    }[kind]()
+    decode_picture(jpeg, RGB)
+    if kind == "progressive" and share == 0.9:
+        share = 0.6  # behind that, bits of the last scan are missing, which nobody can see
+    with pytest.raises(DataError, match="cut off"):
+        decode_picture(jpeg[: int(len(jpeg) * share)] + b"\xff\xd9", RGB)
+
+
+def _cmyk(picture: np.ndarray) -> bytes:
+    pillow = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    pillow.fromarray(picture).convert("CMYK").save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("level", [64, 65, 127, 128])
+def test_a_grey_picture_is_not_taken_for_a_cut_off_one(level: int) -> None:
+    even = np.full((64, 96, 3), level, np.uint8)
+    for jpeg in (_encode(".jpg", even), _encode(".jpg", even[..., 0]), _progressive(pixels=even)):
+        assert np.abs(decode_picture(jpeg, RGB).astype(int) - level).max() <= 1
+
+
+def test_scans_cost_time_so_they_are_counted() -> None:
+    jpeg = _progressive()
+    assert read_encoded_picture(jpeg).scans == 10
+    last = jpeg[jpeg.rfind(b"\xff\xda") : -2]
+    assert read_encoded_picture(jpeg[:-2] + last * 20 + b"\xff\xd9").scans == 30
+    with pytest.raises(DataError, match="110 scans, allowed are 64"):
+        read_encoded_picture(jpeg[:-2] + last * 100 + b"\xff\xd9")
+    assert read_encoded_picture(_encode(".jpg", _picture())).scans == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8\xff" + b"\xff" * 100_000,
+        b"\xff\xd8" + b"\xff\xfe\0\2" * 50_000,
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", bytes(13)) + _chunk(b"IDAT", b"") * 50_000,
+        b"RIFF" + struct.pack("<I", 400_004) + b"WEBP" + b"ABCD\0\0\0\0" * 50_000,
+    ],
+)
+def test_a_file_of_many_small_parts_is_refused_after_a_few(data: bytes) -> None:
+    with pytest.raises(DataError, match="parts"):
+        read_encoded_picture(data)
+
+
+def test_large_pictures_become_the_same_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = np.random.default_rng(3).integers(0, 65536, (40, 30, 4), np.uint16)
+    files = [_encode(".png", deep), _encode(".png", _picture(40, 30)), _encode(".jpg", _picture())]
+    whole = [decode_picture(file, spec) for file in files for spec in (RGB, BGR, GREY)]
+    monkeypatch.setattr("edge.pictures._BAND_PIXELS", 100)
+    bands = [decode_picture(file, spec) for file in files for spec in (RGB, BGR, GREY)]
+    for one, other in zip(whole, bands, strict=True):
+        np.testing.assert_array_equal(one, other)
