@@ -48,7 +48,7 @@ class RequestLimits:
 
     Attributes:
         max_body_bytes: Size of a body, after it was decompressed.
-        max_held_bytes: Size of all bodies that a worker holds at a time, as they arrived.
+        max_held_bytes: Size of all bodies that a worker holds at a time, inflated.
         max_pixels: Pixels of all encoded pictures of a request together, counted before they are
             decoded; 16 megapixels of colour are 48 MB, and with 16 bits and transparency up to 180
             MB while they are decoded.

@@ -13,6 +13,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -33,6 +34,7 @@ from server.http.drive_messages import (
 from server.http.drive_query import audience_of, lease_second, require_agent
 from server.http.endpoint import SocketEndpoint
 from server.http.exchange import ClientGoneError, Request
+from server.http.large_bodies import read_aside, require_few_values
 from server.http.seats import Seats
 from server.limits import RequestLimits, StreamLimits
 from server.live_board import LiveBoard, LiveEpisode
@@ -52,6 +54,10 @@ _LONGEST_REASON_BYTES: Final = 123
 
 #: A longer message is parsed in a thread; one of this size takes about 2 ms.
 _PARSE_IN_PLACE_CHARACTERS: Final = 64 << 10
+
+
+#: A point of a route has ten, and there are a few beside them.
+_VALUES_OF_A_POINT: Final = 11
 
 
 class BegunAnswer(BaseModel):
@@ -148,7 +154,8 @@ class _Stream:
         if len(text) <= _PARSE_IN_PLACE_CHARACTERS:
             begin = read_message(BeginMessage, text)
         else:
-            begin = await asyncio.to_thread(read_message, BeginMessage, text)
+            most = self._parts.streams.max_route_points * _VALUES_OF_A_POINT
+            begin = await read_aside(partial(_read_large, text, most))
         with ExitStack() as leases:
             repository = self._parts.repository
             agent = require_agent(leases.enter_context(repository.lease(model)))
@@ -179,6 +186,8 @@ class _Stream:
         began_s = time.perf_counter()
         status: int | None = None
         try:
+            if len(text) > _PARSE_IN_PLACE_CHARACTERS:
+                raise RequestError(413, f"the tick has {len(text):,} characters, expected few")
             tick = read_message(TickMessage, text)
             data = await self._receive("bytes")
             received_s = time.perf_counter()
@@ -229,6 +238,11 @@ class _Stream:
 
     async def _answer(self, value: dict[str, Any]) -> None:
         await self.socket.send_text(orjson.dumps(value).decode())
+
+
+def _read_large(text: str, most_values: int) -> BeginMessage:
+    require_few_values(text.encode(), most_values)
+    return read_message(BeginMessage, text)
 
 
 async def _refuse(socket: WebSocket, error: RequestError) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope
 
 from server.errors import RequestError, shown
 from server.http.compression import inflate
+from server.http.large_bodies import IN_PLACE_BYTES, read_aside, require_few_values
 from server.limits import RequestLimits
 from server.serving.served_model import ModelVersion, RequestContext
 
@@ -23,6 +25,9 @@ T = TypeVar("T")
 #: Bodies that inflate to more than this could keep the event loop busy for longer than going to a
 #: thread takes; no body inflates to more than 1032 times its size (zlib's documentation).
 _INFLATE_IN_PLACE_BYTES: Final = 256
+
+#: Values of an object that is no tensor.
+_MOST_FIELDS: Final = 10_000
 
 
 class ClientGoneError(Exception):
@@ -170,17 +175,27 @@ class Request:
             return body
         if len(body) <= _INFLATE_IN_PLACE_BYTES:
             return inflate(body, encoding, limits.max_body_bytes)
-        return await asyncio.to_thread(inflate, body, encoding, limits.max_body_bytes)
+        inflated = await read_aside(partial(inflate, body, encoding, limits.max_body_bytes))
+        self.held_bytes += len(inflated) - len(body)
+        self._held.size += len(inflated) - len(body)
+        if self._held.size > limits.max_held_bytes:
+            raise _too_much_held(limits.max_held_bytes)
+        return inflated
 
     async def json_object(self) -> dict[str, Any]:
         """Read a JSON object; an empty body is an empty one.
 
         Raises:
-            RequestError: 400 if it is something else; and as `body`.
+            RequestError: 400 if it is something else; 413 if it has very many values; and as
+                `body`.
         """
         body = await self.body()
+        require_few_values(body, _MOST_FIELDS)
         try:
-            found = orjson.loads(body) if body else {}
+            if len(body) > IN_PLACE_BYTES:
+                found = await read_aside(partial(orjson.loads, body))
+            else:
+                found = orjson.loads(body) if body else {}
         except orjson.JSONDecodeError as error:
             raise RequestError(400, f"the request is no JSON: {error}") from None
         if type(found) is not dict:

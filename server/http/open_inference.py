@@ -15,6 +15,7 @@ from starlette.responses import Response
 from server.errors import RequestError, shown
 from server.http.endpoint import ANY_METHOD, Endpoint
 from server.http.exchange import Request, json_answer
+from server.http.large_bodies import IN_PLACE_BYTES, read_aside, require_few_values
 from server.http.metadata import (
     EXTENSIONS,
     model_configuration,
@@ -38,6 +39,11 @@ _NOT_OFFERED: Final = {
     "systemsharedmemory": "system_shared_memory",
     "cudasharedmemory": "cuda_shared_memory",
 }
+#: Values of a request beside its tensors.
+_MORE_VALUES: Final = 100_000
+#: Going to a thread costs less than a tenth of receiving so many raw bytes.
+_VIEWED_BYTES: Final = 1 << 20
+
 _HEADER_LENGTH: Final = "inference-header-content-length"
 
 
@@ -183,7 +189,7 @@ class OpenInference:
         name, version = request.path["model"], request.path.get("version")
         model = self.repository.get(name, version)
         request.model = model.served_as
-        decoded = _decoded(await request.body(), _header_length(request), model)
+        decoded = await _decoded(await request.body(), _header_length(request), model)
         context = request.context(timeout_s=decoded.timeout_s)
         # The version that was looked at may have been replaced while the body arrived.
         with self.repository.lease(name, version) as model:
@@ -230,10 +236,29 @@ def _header_length(request: Request) -> int | None:
     return int(value)
 
 
-def _decoded(body: bytes, header_length: int | None, model: ServedModel) -> InferRequest:
+async def _decoded(body: bytes, header_length: int | None, model: ServedModel) -> InferRequest:
     if header_length == 0:
         return decode_raw_request(body, model.inputs)
-    return decode_infer_request(body, header_length)
+    if _quickly_decoded(body, header_length):
+        return decode_infer_request(body, header_length)
+
+    def decode() -> InferRequest:
+        if (most := model.most_values) is not None:
+            require_few_values(memoryview(body)[:header_length], most + _MORE_VALUES)
+        return decode_infer_request(body, header_length)
+
+    return await read_aside(decode)
+
+
+def _quickly_decoded(body: bytes, header_length: int | None) -> bool:
+    """Whether a request is decoded in a few milliseconds, whatever it holds."""
+    if len(body) <= IN_PLACE_BYTES:
+        return True
+    if header_length is None or not 0 < header_length <= IN_PLACE_BYTES:
+        return False
+    # Raw bytes are only looked at, unless each element has a length of its own.
+    header = body[:header_length]
+    return len(body) <= _VIEWED_BYTES and b"BYTES" not in header and b"\\" not in header
 
 
 def _inputs(request: InferRequest) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ from python_multipart.multipart import parse_options_header
 
 from server.errors import RequestError, shown
 from server.http.exchange import Request
+from server.http.large_bodies import read_aside, require_few_values
 
 _JSON: Final = b"application/json"
 _FORM: Final = b"multipart/form-data"
@@ -81,10 +81,11 @@ async def read_pictures(request: Request, max_pictures: int) -> list[bytes]:
         parse = partial(_from_form, body, options.get(b"boundary", b""), max_pictures)
     else:
         return [body]
-    return parse() if len(body) <= _PARSE_IN_PLACE_BYTES else await asyncio.to_thread(parse)
+    return parse() if len(body) <= _PARSE_IN_PLACE_BYTES else await read_aside(parse)
 
 
 def _from_json(body: bytes, max_pictures: int) -> list[bytes]:
+    require_few_values(body, max_pictures)
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Final, NotRequired, TypeVar
 
 import orjson
@@ -33,6 +34,8 @@ T = TypeVar("T")
 MAX_TENSORS: Final = 256
 #: Longer names have none either, and would only make messages long.
 MAX_NAME: Final = 256
+#: Of a BYTES tensor in raw bytes: nobody has so many rows, and each takes ten times its length.
+_MOST_ELEMENTS: Final = 1 << 20
 #: numpy's limit.
 MAX_AXES: Final = 64
 
@@ -262,7 +265,11 @@ def _from_json(
 def _from_bytes(data: memoryview, entry: _InputEntry, shape: tuple[int, ...]) -> Tensor:
     name, count = entry["name"], math.prod(shape)
     if entry["datatype"] == "BYTES":
-        elements = list(bytes_elements(data))
+        if count > _MOST_ELEMENTS:
+            raise RequestError(
+                413, f"input {shown(name)} has {count:,} elements, allowed are {_MOST_ELEMENTS:,}"
+            )
+        elements = list(islice(bytes_elements(data), count + 1))
         if len(elements) != count:
             raise RequestError(
                 400,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -180,6 +181,14 @@ class ServedModel(ABC):
         self._check = InputCheck(self.name, self.inputs, parts.requests.max_rows)
         observer = None if parts.on_batch is None else partial(parts.on_batch, served_as)
         self._batcher = MicroBatcher(self.name, parts.batching, observer)
+
+    @property
+    def most_values(self) -> int | None:
+        """Values of all inputs of the largest request; None: a size beside the rows is open."""
+        shapes = [spec.shape[1:] for spec in self.inputs]
+        if any(size < 0 for shape in shapes for size in shape):
+            return None
+        return self._parts.requests.max_rows * sum(map(math.prod, shapes))
 
     @abstractmethod
     async def infer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,9 @@ from bicameral.errors import ConfigError
 from server.limits import RequestLimits
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+#: Deflates to some 400 bytes.
+NOISE = bytes(range(250)) + b" " * 3500
 
 LIMITS = RequestLimits(max_body_bytes=4000, max_held_bytes=5000)
 
@@ -52,6 +56,30 @@ def test_what_would_be_too_much_together_is_refused_until_there_is_room(
         assert refused.headers["retry-after"] == "1"
         for answer in (first.result(), small, later):
             assert answer.status_code in (400, 415), "it was read"
+
+    serve(use)
+
+
+def test_what_a_body_inflates_to_counts(serve: Any) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b" " * 3000
+            arrived.set()
+            await go_on.wait()
+
+        headers = {"Content-Encoding": "gzip"}
+        path = "/v2/models/net/infer"
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(client.post(path, content=slow()))
+            await arrived.wait()
+            refused = await client.post(path, content=gzip.compress(NOISE), headers=headers)
+            go_on.set()
+        later = await client.post(path, content=gzip.compress(NOISE), headers=headers)
+        assert refused.status_code == 429
+        assert "more than 5,000 bytes" in refused.json()["error"]
+        assert (first.result().status_code, later.status_code) == (400, 400)
 
     serve(use)
 
