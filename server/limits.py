@@ -52,6 +52,8 @@ class RequestLimits:
         max_pixels: Pixels of all encoded pictures of a request together, counted before they are
             decoded; 16 megapixels of colour are 48 MB, and with 16 bits and transparency up to 180
             MB while they are decoded.
+        max_json_values: Numbers and texts of a request's JSON, if it has more than a megabyte;
+            reading a million of them takes 30 ms, in which nobody else is answered.
         max_rows: Images, or rows of a tensor.
         timeout_s: A request that has not begun to run by then is refused.
         body_timeout_s: How long the body may take to arrive.
@@ -60,6 +62,7 @@ class RequestLimits:
     max_body_bytes: int = 32 << 20
     max_held_bytes: int = 256 << 20
     max_pixels: int = 16_000_000
+    max_json_values: int = 4_000_000
     max_rows: int = 1024
     timeout_s: float = 30.0
     body_timeout_s: float = 10.0

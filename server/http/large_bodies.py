@@ -49,5 +49,7 @@ def require_few_values(json: bytes | memoryview, most: int) -> None:
     )
     if commas > most:
         raise RequestError(
-            413, f"the JSON has {commas + 1:,} values, at most {most:,} are of use here"
+            413,
+            f"the JSON has {commas + 1:,} values, at most {most:,} are of use here; "
+            "send large tensors as binary data",
         )

@@ -243,8 +243,8 @@ async def _decoded(body: bytes, header_length: int | None, model: ServedModel) -
         return decode_infer_request(body, header_length)
 
     def decode() -> InferRequest:
-        if (most := model.most_values) is not None:
-            require_few_values(memoryview(body)[:header_length], most + _MORE_VALUES)
+        most = model.most_values + _MORE_VALUES
+        require_few_values(memoryview(body)[:header_length], most)
         return decode_infer_request(body, header_length)
 
     return await read_aside(decode)

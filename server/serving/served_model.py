@@ -183,12 +183,13 @@ class ServedModel(ABC):
         self._batcher = MicroBatcher(self.name, parts.batching, observer)
 
     @property
-    def most_values(self) -> int | None:
-        """Values of all inputs of the largest request; None: a size beside the rows is open."""
+    def most_values(self) -> int:
+        """Values of all inputs of the largest request in JSON."""
+        limits = self._parts.requests
         shapes = [spec.shape[1:] for spec in self.inputs]
         if any(size < 0 for shape in shapes for size in shape):
-            return None
-        return self._parts.requests.max_rows * sum(map(math.prod, shapes))
+            return limits.max_json_values
+        return min(limits.max_json_values, limits.max_rows * sum(map(math.prod, shapes)))
 
     @abstractmethod
     async def infer(

@@ -52,7 +52,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
 
     def wire(self) -> bytes:
-        headers = {"Host": "x", "Content-Length": str(len(self.body)), **self.headers}
+        headers = {"Host": "localhost", "Content-Length": str(len(self.body)), **self.headers}
         lines = [
             f"POST {self.path} HTTP/1.1",
             *(f"{name}: {text}" for name, text in headers.items()),
@@ -482,7 +482,7 @@ def test_broken_http_is_refused_or_hung_up_on(server: RunningServer) -> None:
         b"GET / HTTP/9.9\r\n\r\n",
         first_line + b"Content-Length: -5\r\n\r\n",
         first_line + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        first_line + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        first_line + b"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"".join(b"h%d: x\r\n" % i for i in range(20_000)) + b"\r\n",
         *(rng.randbytes(rng.randrange(1, 3000)) for _ in range(30)),

@@ -15,6 +15,7 @@ import pytest
 
 import server.http.exchange
 import server.http.picture_body
+from server.limits import RequestLimits
 from server.open_inference import request as infer_request
 
 Serve = Any
@@ -103,3 +104,15 @@ def test_many_small_elements_are_refused_by_their_number(serve: Serve) -> None:
         assert "2,000,000 elements" in answer.json()["error"]
 
     serve(use)
+
+
+def test_a_limit_holds_for_models_that_take_more(serve: Serve, threads: list[str]) -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        body = b'{"inputs":[{"name":"image","data":[' + VALUES + b"]}]}"
+        answer = await client.post("/v2/models/a/infer", content=body)
+        assert answer.status_code == 413
+        assert "at most 100,010 are of use" in answer.json()["error"]
+        assert "binary data" in answer.json()["error"]
+
+    serve(use, requests=RequestLimits(max_json_values=10))
+    assert threads == []
