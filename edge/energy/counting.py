@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.energy.meter import MeterInfo
 
@@ -13,6 +14,9 @@ _MAX_STANDSTILL = 0.05
 
 #: A standstill of fewer periods of the counter is none.
 _STANDSTILL_PERIODS = 10.0
+
+#: Between readings that lie closer, an update more or less makes any power.
+_JUDGED_PERIODS = 4.0
 
 #: A wrap-around that hides more power than this times the most that was seen in the same window is
 #: none: the counter was set back.
@@ -31,6 +35,30 @@ def counter_faults(
         info: What the counter is.
     """
     times, steps_j = np.asarray(times_s, np.float64), np.diff(np.asarray(joules, np.float64))
+    moved = np.flatnonzero(steps_j) + 1
+    faults = _rise_faults(times, steps_j, np.diff(np.asarray(wraps))[moved - 1] > 0, info)
+    still_s = float(np.diff(np.concatenate((times[[0]], times[moved], times[[-1]]))).max())
+    least_s = max(
+        _MAX_STANDSTILL * (times[-1] - times[0]),
+        _STANDSTILL_PERIODS * (info.update_period_s or 0.0),
+    )
+    if (steps_j == 0).any() and still_s > least_s:
+        faults.append(f"the counter stood still for {still_s:.3g} s: it is stuck")
+    gap_s = float(np.diff(times).max())
+    if info.range_j and info.max_power_w and gap_s * info.max_power_w > info.range_j:
+        faults.append(
+            f"no reading for {gap_s:.3g} s, in which the counter may have begun again unseen"
+        )
+    return faults
+
+
+def _rise_faults(
+    times: NDArray[np.float64],
+    steps_j: NDArray[np.float64],
+    wrapped: NDArray[np.bool_],
+    info: MeterInfo,
+) -> list[str]:
+    """Say which rises are none; `wrapped` tells for each step that is not 0 if it began again."""
     faults = []
     if (steps_j < 0).any():
         faults.append(f"the counter went back by {-steps_j.min():.4g} J: it was set back")
@@ -38,32 +66,18 @@ def counter_faults(
     # What came after a standstill belongs to the whole of it.
     since_s = np.diff(times[np.concatenate(([0], moved))])
     powers_w = steps_j[moved - 1] / np.maximum(since_s, info.update_period_s or 1e-3)
-    wrapped = np.diff(np.asarray(wraps))[moved - 1] > 0
-    # Between two readings that lie close together an update more or less makes any power.
-    judged = since_s >= _STANDSTILL_PERIODS * (info.update_period_s or 0.0)
+    judged = since_s >= _JUDGED_PERIODS * (info.update_period_s or 0.0)
     most_w = powers_w[judged].max(initial=0.0)
     usual_w = powers_w[judged & ~wrapped].max(initial=0.0)
+    hidden_w = powers_w[wrapped].max(initial=0.0)
     if info.max_power_w is not None and most_w > info.max_power_w:
         faults.append(
             f"the counter rose by {most_w:.4g} W for a moment, more than the {info.max_power_w:g} "
             "W that can be drawn: it jumped or was set back"
         )
-    elif usual_w and powers_w[wrapped].max(initial=0.0) > _WRAP_FACTOR * usual_w:
+    elif usual_w and hidden_w > _WRAP_FACTOR * usual_w:
         faults.append(
-            f"the counter began again too early: that would be {powers_w[wrapped].max():.4g} W, "
-            f"and at most {usual_w:.4g} W were seen otherwise; it was set back"
-        )
-    still_s = float(np.diff(np.concatenate((times[[0]], times[moved], times[[-1]]))).max())
-    gap_s = float(np.diff(times).max())
-    standing = np.flatnonzero(steps_j == 0)
-    least_s = max(
-        _MAX_STANDSTILL * (times[-1] - times[0]),
-        _STANDSTILL_PERIODS * (info.update_period_s or 0.0),
-    )
-    if standing.size and still_s > least_s:
-        faults.append(f"the counter stood still for {still_s:.3g} s: it is stuck")
-    if info.range_j and info.max_power_w and gap_s * info.max_power_w > info.range_j:
-        faults.append(
-            f"no reading for {gap_s:.3g} s, in which the counter may have begun again unseen"
+            f"the counter began again too early: that would be {hidden_w:.4g} W, and at most "
+            f"{usual_w:.4g} W were seen otherwise; it was set back"
         )
     return faults

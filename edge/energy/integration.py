@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 #: Standard deviations on each side that hold 95 %.
-_COVERAGE = 1.96
+_COVERAGE = NormalDist().inv_cdf(0.975)
 
 #: Variance of a lone sample's area, in squares of it, less what its two changes count for already.
 _LONE = 1.0 - 2.0 / 12.0

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bicameral.errors import MeterError
-from edge.energy.meter import NoMeter
+from edge.energy.counting import counter_faults
+from edge.energy.meter import MeterInfo, NoMeter
 from edge.energy.rapl import find_rapl
 from edge.energy.recorder import EnergyRecorder
 
@@ -183,3 +184,28 @@ def test_a_counter_outside_of_its_range_is_a_failed_reading(tmp_path: Path, cloc
     counter.write_text(f"{RANGE_UJ + 1}\n")
     with pytest.raises(MeterError, match=r"expected 0\.\."):
         meter.read()
+
+
+@pytest.mark.parametrize(
+    ("joules", "word"),
+    [
+        ([0, 50, 100, 20, 70, 120, 170, 220, 270, 320, 370], "set back"),
+        ([0, 50, 100, 9000, 9050, 9100, 9150, 9200, 9250, 9300, 9350], "jumped"),
+        ([0, 50, 100, 150, 150, 150, 150, 150, 150, 150, 200], "stood still"),
+        ([0, 50, 100, 150, 200, 250, 300, 350, 400, 450, 500], ""),
+    ],
+)
+def test_every_fault_of_a_slow_counter_is_found(joules: list[float], word: str) -> None:
+    """A graphics card renews its counter ten times a second; readings come off their grid."""
+    info = MeterInfo(
+        name="nvml",
+        source="",
+        covers="",
+        kind="counter",
+        update_period_s=0.1,
+        resolution=1e-3,
+        max_power_w=2500.0,
+    )
+    times_s = [second + (0.25 if second % 2 else -0.25) for second in range(len(joules))]
+    faults = counter_faults(times_s, joules, [0] * len(joules), info)
+    assert (not faults) if not word else any(word in fault for fault in faults)
