@@ -17,6 +17,8 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from server.errors import RequestError
+
 if TYPE_CHECKING:
     from server.limits import ConnectionLimits
     from server.processes.worker import WorkerConfig
@@ -49,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
     _kept_bytes = 0
     #: How many of them are in the sum over all connections.
     _counted_bytes = 0
-    _refusal = (400, "the request is not HTTP as this server reads it")
+    _refusal = RequestError(400, "the request is not HTTP as this server reads it")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, if there is room; the first head has to arrive in time."""
@@ -81,7 +83,7 @@ class HttpProtocol(HttpToolsProtocol):
         hosts = [name for name, _ in headers].count(b"host")
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             text = f"the request has {hosts} headers Host, expected one (RFC 9112, section 3.2)"
-            self._refusal = 400, text
+            self._refusal = RequestError(400, text)
             raise _RefusedHeadError
         super().on_headers_complete()
         if not self.parser.should_upgrade():
@@ -95,7 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not read, or was made not to."""
-        self._refuse(*self._refusal)
+        self._refuse(self._refusal)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over; a WebSocket has no further heads."""
@@ -126,15 +128,16 @@ class HttpProtocol(HttpToolsProtocol):
             return
         limits = config.connections
         if self._kept_bytes > limits.max_head_bytes or len(self.headers or ()) > _MOST_HEADERS:
-            self._refuse(*_too_large_head(limits))
+            self._refuse(_too_large_head(limits))
         elif config.kept_bytes > limits.max_heads_bytes:
-            self._refuse(503, "too many requests have begun that do not go on; try again")
+            text = "too many requests have begun that do not go on; try again"
+            self._refuse(RequestError(503, text))
 
     def _refuse_head(self) -> None:
         self._refusal = _too_large_head(self.config.connections)
         raise _RefusedHeadError
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, error: RequestError) -> None:
         """Answer, where an answer may come now, and close the connection."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
@@ -144,10 +147,10 @@ class HttpProtocol(HttpToolsProtocol):
                     return
                 cycle.disconnected = True
                 cycle.message_event.set()
-            body = orjson.dumps({"error": text})
+            body = orjson.dumps({"error": error.message})
             self.transport.write(
                 b"%bcontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (STATUS_LINE[status], len(body), body)
+                b"connection: close\r\n\r\n%b" % (STATUS_LINE[error.status], len(body), body)
             )
         self.transport.close()
 
@@ -161,7 +164,8 @@ class HttpProtocol(HttpToolsProtocol):
             and (since_s := other.idle_since_s) is not None
         ]
         if not idle:
-            self._refuse(503, "this server has as many connections as it may; try again")
+            text = "this server has as many connections as it may; try again"
+            self._refuse(RequestError(503, text))
             return
         for *_, other in sorted(idle)[: 1 + len(idle) // _CLOSED_SHARE]:
             self.connections.discard(other)
@@ -188,12 +192,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-def _too_large_head(limits: ConnectionLimits) -> tuple[int, str]:
+def _too_large_head(limits: ConnectionLimits) -> RequestError:
     text = (
         f"the head of a request may have {limits.max_head_bytes:,} bytes and {_MOST_HEADERS} "
         "headers, this one has more; so may what follows a body in chunks"
     )
-    return 431, text
+    return RequestError(431, text)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
