@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from types import TracebackType
 
 from bicameral.errors import MeterError
 from edge.energy.clock import Clock, Repetition, SystemClock
@@ -149,12 +148,7 @@ class EnergyRecorder:
             self._sampling = self._clock.every(self._period_s, self._sample)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._sampling is not None:
             self._sampling.stop()
 

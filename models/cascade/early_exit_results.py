@@ -27,7 +27,6 @@ from edge.sidecar import (
 from models.cascade.export import cascade_sidecar, claim_on_test
 from models.classifiers.export import copy_classifier
 from models.measurement.workload import MedianRange
-from models.records import read_record
 
 #: Name of the file in a folder of results.
 EARLY_EXIT_NAME = "early_exit.json"
@@ -204,16 +203,6 @@ def write_early_exit(folder: Path, model: Path, results: EarlyExitResults) -> Pa
     write_sidecar(path, _described(member, results, path.name.removesuffix(SUFFIX)))
     load_classifier(path, memory="none").close()
     return path
-
-
-def read_early_exit(path: Path) -> EarlyExitResults:
-    """Read the figures.
-
-    Raises:
-        DataError: If the file is absent or holds something else.
-    """
-    remedy = "choose again with `bicameral train cascade --from-stages`"
-    return read_record(path, EarlyExitResults, what="measurement of an early exit", remedy=remedy)
 
 
 def _described(member: Sidecar, results: EarlyExitResults, name: str) -> Sidecar:

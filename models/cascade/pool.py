@@ -57,12 +57,10 @@ class CalibratedPool:
     """All networks on one split.
 
     Attributes:
-        class_names: C names.
         labels: (N,) true classes.
         networks: Ascending by MACs.
     """
 
-    class_names: tuple[str, ...]
     labels: NDArray[np.int64]
     networks: tuple[CalibratedNetwork, ...]
 
@@ -131,7 +129,6 @@ def validation_pool(pool: PoolLogits, temperatures: Temperatures) -> ValidationP
     """
     logits = {(n.architecture, n.seed): n.validation for n in pool.networks}
     return ValidationPool(
-        class_names=pool.labels,
         labels=pool.validation_labels,
         networks=_calibrated(pool, logits, temperatures),
     )
@@ -145,7 +142,6 @@ def held_out_pool(pool: PoolLogits, temperatures: Temperatures) -> HeldOutPool:
     """
     logits = {(n.architecture, n.seed): n.test for n in pool.networks}
     return HeldOutPool(
-        class_names=pool.labels,
         labels=pool.test_labels,
         networks=_calibrated(pool, logits, temperatures),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from types import TracebackType
 from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Counter
@@ -70,15 +69,10 @@ class EnergySampling:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._windows is not None:
             self._windows.stop()
-            self._recorder.__exit__(kind, error, trace)
+            self._recorder.__exit__(*error)
 
     def _count_window(self) -> None:
         window = self._recorder.end()

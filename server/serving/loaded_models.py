@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 from server.serving.model_folder import version_order
 from server.serving.served_model import MemoryFigures, ServedModel
@@ -31,12 +30,7 @@ class LoadedModel:
     def __enter__(self) -> ServedModel:
         return self.model
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self.lock:
             self.leases -= 1
             when_idle = self.when_idle if self.leases == 0 else None

@@ -11,9 +11,10 @@ from edge.early_exit import EarlyExitClassifier
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
-from models.cascade.early_exit_results import EarlyExitResults, read_early_exit
+from models.cascade.early_exit_results import EarlyExitResults
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
+from models.records import read_record
 
 ROOT = Path(__file__).parents[2]
 NAME = "fashion_mnist_noprop"
@@ -22,7 +23,8 @@ CARD = ROOT / "docs" / "zoo" / "noprop.md"
 
 @pytest.fixture(scope="module")
 def study() -> EarlyExitResults:
-    return read_early_exit(ROOT / "studies" / "fashion_mnist" / "zoo" / "early_exit.json")
+    path = ROOT / "studies" / "fashion_mnist" / "zoo" / "early_exit.json"
+    return read_record(path, EarlyExitResults, what="study", remedy="make it again")
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from models.cascade.early_exit_results import (
     EARLY_EXIT_NAME,
     EarlyExitResults,
     exit_table,
-    read_early_exit,
     stage_table,
     write_early_exit,
 )
@@ -35,6 +34,7 @@ from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import image_shape
 from models.data.dataset import ImageDataset, LabelledImages
 from models.networks.architectures import build_network
+from models.records import read_record
 
 N = 400
 
@@ -150,7 +150,8 @@ def test_the_choice_is_written_as_a_model_that_answers_by_it(
 
 def test_the_figures_can_be_read_again(measured: tuple[Path, EarlyExitResults, Path]) -> None:
     folder, results, _ = measured
-    assert read_early_exit(folder / EARLY_EXIT_NAME) == results
+    written = read_record(folder / EARLY_EXIT_NAME, EarlyExitResults, what="figures", remedy="")
+    assert written == results
 
 
 def test_the_choice_is_marked_in_the_table(

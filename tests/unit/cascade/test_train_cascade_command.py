@@ -13,7 +13,7 @@ from bicameral.cli.app import app
 from bicameral.errors import ConfigError
 from edge.early_exit import EarlyExitClassifier
 from edge.loading import load_classifier
-from models.cascade.early_exit_results import EARLY_EXIT_NAME, read_early_exit
+from models.cascade.early_exit_results import EARLY_EXIT_NAME, EarlyExitResults
 from models.cascade.report import EVALUATION_NAME, REPORT_NAME
 from models.cascade.results import read_evaluation
 from models.classifiers.export import ExportSettings, export_classifier
@@ -22,6 +22,7 @@ from models.classifiers.training import image_shape
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
 from models.networks.architectures import build_network
+from models.records import read_record
 
 NETWORKS = (("tiny", 100, 1.5), ("small", 200, 1.6), ("wide_residual_large", 5000, 2.5))
 
@@ -90,7 +91,9 @@ def test_an_early_exit_is_made_from_a_classifier_with_stages(
     model = tmp_path / "noise.onnx"
     words = ["train", "cascade", str(source), "--output", str(tmp_path / "out")]
     assert app([*words, "--from-stages", str(model), "--max-loss", "0.5"]) == 0
-    results = read_early_exit(tmp_path / "out" / EARLY_EXIT_NAME)
+    results = read_record(
+        tmp_path / "out" / EARLY_EXIT_NAME, EarlyExitResults, what="figures", remedy=""
+    )
     assert results.max_loss == 0.5
     early = load_classifier(tmp_path / "out" / "model" / "noise_early_exit.bicameral.json")
     assert isinstance(early, EarlyExitClassifier)
