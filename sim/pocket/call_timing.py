@@ -118,11 +118,12 @@ class CallTiming:
             request: The call that was carried out.
             since_s: When.
         """
-        return (
-            request.method in TICKING_METHODS
-            and time.monotonic() - since_s < _READ_S
-            and self._streams.unread()
-        )
+        if request.method not in TICKING_METHODS or not self._streams.unread():
+            return False
+        if time.monotonic() - since_s < _READ_S:
+            return True
+        self._streams.wait_no_longer()
+        return False
 
     def note(self, connection: RpcConnection, request: Request, *, new_episode: bool) -> None:
         """Note a call that was carried out.

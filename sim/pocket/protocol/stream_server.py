@@ -34,6 +34,8 @@ _BUFFERS_PER_SEND = 64
 _SUBSCRIBED_WITHIN_S = 0.25
 #: Streams whose subscribers are awaited at a time; more are no sensors of a script.
 _MOST_EXPECTED = 1000
+#: How often a reader is waited for in vain.
+_WAITS_IN_VAIN = 10
 #: Larger messages are read by a client in several pieces.
 _LARGE_BYTES = 16 << 10
 
@@ -47,7 +49,11 @@ logger = logging.getLogger(__name__)
 
 
 class StreamConnection:
-    """One subscriber of one stream."""
+    """One subscriber of one stream.
+
+    Attributes:
+        waits_left: How often it may yet be waited for in vain.
+    """
 
     def __init__(self, server: StreamServer, connected: socket.socket) -> None:
         self._server = server
@@ -59,6 +65,7 @@ class StreamConnection:
         self._queued_bytes = 0
         self._congested_since_s: float | None = None
         self._stalled = False
+        self.waits_left = _WAITS_IN_VAIN
         self._stream_id: int | None = None
         self._deadline = self._loop.call_later(_SUBSCRIBE_WITHIN_S, self.close)
         self._loop.add_reader(connected, self.read)
@@ -288,7 +295,18 @@ class StreamServer:
 
     def note_large(self, connection: StreamConnection) -> None:
         """Note that a reader gets a message that it reads in several pieces."""
-        self._read_lately.add(connection)
+        if connection.waits_left > 0:
+            self._read_lately.add(connection)
+
+    def wait_no_longer(self) -> None:
+        """Forget who has not read in time; who often does not is not waited for any more.
+
+        The official client reads in a thread of its own. A reader that reads after the tick would
+        hold up every one.
+        """
+        for connection in self._read_lately:
+            connection.waits_left -= 1
+        self._read_lately.clear()
 
     def unread(self) -> bool:
         """True while a reader has not taken all of the large messages that were sent lately."""
