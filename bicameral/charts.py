@@ -43,6 +43,9 @@ INKS: dict[str, str] = {
 
 _INCH_PX = 96.0
 
+#: Characters of the name of a bar, or of a row of a matrix.
+_LONGEST_LABEL = 40
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -190,7 +193,7 @@ def draw_bars(bars: Bars, *, caption: str = "", table: Table | None = None) -> F
                 xerr=None if intervals is None else _reaches(values, intervals),
                 ecolor=INKS["ink"],
             )
-        axes.set_yticks(places, bars.labels)
+        axes.set_yticks(places, [_shortened(label) for label in bars.labels])
         axes.invert_yaxis()
         axes.set_xlabel(bars.axis.label)
         axes.grid(visible=False, axis="y")
@@ -216,8 +219,9 @@ def draw_heat_map(matrix: HeatMap, *, caption: str = "", table: Table | None = N
                 axes.text(c + 0.5, r + 0.5, text, ha="center", va="center", size=8, color="#1c2431")
         for r, c in matrix.framed:
             axes.add_patch(Rectangle((c, r), 1, 1, fill=False, ec="#1c2431", lw=2))
-        axes.set_xticks(np.arange(len(matrix.columns)) + 0.5, matrix.columns, rotation=90)
-        axes.set_yticks(np.arange(len(matrix.rows)) + 0.5, matrix.rows)
+        rows, columns = (map(_shortened, names) for names in (matrix.rows, matrix.columns))
+        axes.set_xticks(np.arange(len(matrix.columns)) + 0.5, list(columns), rotation=90)
+        axes.set_yticks(np.arange(len(matrix.rows)) + 0.5, list(rows))
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
         axes.set_ylabel(matrix.labels[0])
@@ -233,6 +237,11 @@ def standalone_svg(figure: Figure) -> str:
     """Return a figure as a file of its own, in the colours of white paper."""
     text = re.sub(r"var\(--(\w+)\)", lambda match: INKS[match[1]], figure.svg)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _shortened(label: str) -> str:
+    """Cut the beginning of a label that would leave no room for the chart, such as a path."""
+    return label if len(label) <= _LONGEST_LABEL else "…" + label[1 - _LONGEST_LABEL :]
 
 
 @contextmanager

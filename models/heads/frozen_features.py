@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from edge.classifier import FeatureClassifier
+from edge.learning.dual_memory import DualMemoryClassifier
 from edge.learning.read_out import unit_rows
 from edge.loading import load_classifier
 
@@ -50,9 +51,13 @@ def load_feature_network(path: Path) -> FeatureClassifier:
     """
     network = load_classifier(path)
     if not isinstance(network, FeatureClassifier):
+        remembers = isinstance(network, DualMemoryClassifier)
+        problem = (
+            "has a memory beside its graph" if remembers else "has no output of meaning 'features'"
+        )
         raise DataError(
-            f"{path} has no output of meaning 'features', from which a head could answer; give "
-            "another network with --base"
+            f"{path} {problem}; a head answers from the features of a single network: give another "
+            "one with --base"
         )
     return network
 

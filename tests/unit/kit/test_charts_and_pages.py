@@ -155,3 +155,11 @@ def test_a_picture_is_part_of_the_page(shape: tuple[int, ...]) -> None:
     element = picture(np.zeros(shape, np.uint8), 'a "cat"')
     assert element.startswith('<img src="data:image/png;base64,')
     assert 'alt="a &#34;cat&#34;"' in element
+
+
+def test_a_long_name_leaves_room_for_the_chart() -> None:
+    name = "/a/very/long/path" * 20 + "/model.onnx"
+    figure = draw_bars(Bars(title="t", axis=Axis(label="ms"), labels=[name], parts={"p": [1.0]}))
+    assert name not in figure.svg
+    assert "…" in figure.svg
+    assert "/model.onnx" in figure.svg

@@ -69,14 +69,15 @@ def test_a_meter_gives_every_window_and_the_idle_power(
     assert "VDD_IN" in began.meter.source
     for idle in (began.idle_before, ended.idle_after):
         assert idle is not None
-        assert 3.0 < (idle.energy.value or 0.0) / idle.duration_s < 5.0
+        assert 2.99 < (idle.energy.value or 0.0) / idle.duration_s < 5.01
     windows = measured.windows
     assert windows == ended.windows
     assert len(windows) == 4 * 2
     for window in windows:
         energy = window.window.energy
         assert energy.energy.value is not None
-        assert 3.0 < energy.energy.value / energy.duration_s < 5.0
+        # On a busy machine the sensor may show one value for a whole window.
+        assert 2.99 < energy.energy.value / energy.duration_s < 5.01
         assert energy.samples >= 3
         assert window.window.items % (10 * (1 + window.duplicates)) == 0
         assert energy.duration_s >= window.window.wall_s  # it encloses the work
