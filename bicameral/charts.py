@@ -45,6 +45,8 @@ _INCH_PX = 96.0
 
 #: Characters of the name of a bar, or of a row of a matrix.
 _LONGEST_LABEL = 40
+#: Characters of a row of the legend.
+_LEGEND_ROW = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +168,7 @@ def draw_chart(chart: Chart, *, caption: str = "", table: Table | None = None) -
             _draw_series(axes, series)
         _set_limits(axes, chart.x, chart.y)
         if any(series.name for series in chart.series):
-            axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.13), ncols=4)
+            _draw_legend(axes, "upper left", (0.0, -0.13))
         canvas.draw_without_rendering()  # only then it is settled where points will lie
         _draw_labels(axes, chart.series)
         return Figure(
@@ -199,7 +201,7 @@ def draw_bars(bars: Bars, *, caption: str = "", table: Table | None = None) -> F
         axes.grid(visible=False, axis="y")
         _set_limits(axes, bars.axis, Axis(label=""))
         if count > 1:
-            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4)
+            _draw_legend(axes, "lower left", (0.0, 1.0))
         return Figure(title=bars.title, svg=_svg(canvas, bars.title), caption=caption, table=table)
 
 
@@ -237,6 +239,14 @@ def standalone_svg(figure: Figure) -> str:
     """Return a figure as a file of its own, in the colours of white paper."""
     text = re.sub(r"var\(--(\w+)\)", lambda match: INKS[match[1]], figure.svg)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _draw_legend(axes: Axes, corner: str, place: tuple[float, float]) -> None:
+    """Name the series in as many columns as find room in a row."""
+    handles, labels = axes.get_legend_handles_labels()
+    names = [_shortened(label) for label in labels]
+    columns = min(4, _LEGEND_ROW // (max(map(len, names)) + 4))
+    axes.legend(handles, names, loc=corner, bbox_to_anchor=place, ncols=columns)
 
 
 def _shortened(label: str) -> str:

@@ -159,7 +159,8 @@ def test_a_picture_is_part_of_the_page(shape: tuple[int, ...]) -> None:
 
 def test_a_long_name_leaves_room_for_the_chart() -> None:
     name = "/a/very/long/path" * 20 + "/model.onnx"
-    figure = draw_bars(Bars(title="t", axis=Axis(label="ms"), labels=[name], parts={"p": [1.0]}))
+    parts = {"one" + name: [1.0], "two" + name: [2.0]}
+    figure = draw_bars(Bars(title="t", axis=Axis(label="ms"), labels=[name], parts=parts))
     assert name not in figure.svg
     assert "…" in figure.svg
     assert "/model.onnx" in figure.svg
