@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def width(interval: Estimate) -> float:
 def test_the_interval_of_an_accuracy_has_the_width_of_theory() -> None:
     correct = (np.arange(2000) % 10 != 0).astype(np.float64)[None]
     interval = estimate(correct, RESAMPLING)
-    half_width = 1.96 * np.sqrt(0.9 * 0.1 / 2000)
+    half_width = NormalDist().inv_cdf(0.975) * np.sqrt(0.9 * 0.1 / 2000)
     assert interval.value == pytest.approx(0.9)
     assert interval.low == pytest.approx(0.9 - half_width, rel=0.002)
     assert interval.high == pytest.approx(0.9 + half_width, rel=0.002)
