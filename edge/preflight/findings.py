@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec
 
 from edge.preflight.graph import node_name
 
@@ -56,6 +56,30 @@ def finding(
         message=message,
         advice=advice,
     )
+
+
+#: What a rule looks at beside the node.
+Beside = ParamSpec("Beside")
+
+
+def node_rule(
+    rule: str, advice: str, *, severity: Severity = "error"
+) -> Callable[
+    [Callable[Concatenate[Any, Beside], Iterator[str]]],
+    Callable[Concatenate[Any, Beside], Iterator[Finding]],
+]:
+    """Turn a function that yields what is wrong with a node into one that yields findings."""
+
+    def decorate(
+        objections: Callable[Concatenate[Any, Beside], Iterator[str]],
+    ) -> Callable[Concatenate[Any, Beside], Iterator[Finding]]:
+        def check(node: Any, /, *args: Beside.args, **more: Beside.kwargs) -> Iterator[Finding]:
+            for message in objections(node, *args, **more):
+                yield finding(node, rule, message, advice, severity=severity)
+
+        return check
+
+    return decorate
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:

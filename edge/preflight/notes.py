@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
 
-from edge.preflight.findings import Finding, finding
+from edge.preflight.findings import Finding, node_rule
 from edge.preflight.graph import GraphView, attribute
 from edge.preflight.operators import read_operator_table
 from edge.targets import TensorRtParser
 
-_REWRITE = "write it with other operators"
 _FIXED = "fold constants (onnxslim), or export with fixed sizes"
 _FLOATS = ("FLOAT", "FLOAT16", "DOUBLE", "BFLOAT16")
 _MOST_K = 3840
+
+_Rule = Callable[[Any, GraphView], Iterator[Finding]]
 
 
 def check_notes(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
@@ -37,28 +38,26 @@ def _einsum_terms(node: Any) -> list[str]:
     return equation.split("->")[0].split(",")
 
 
-def _check_einsum_labels(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("einsum-ellipsis", "write a letter for each dimension")
+def _check_einsum_ellipsis(node: Any, view: GraphView) -> Iterator[str]:
     equation = str(attribute(node, "equation", ""))
     if "." in equation:
-        yield finding(
-            node,
-            "einsum-ellipsis",
-            f"its equation {equation!r} has an ellipsis, which is not supported",
-            "write a letter for each dimension",
-        )
+        yield f"its equation {equation!r} has an ellipsis, which is not supported"
+
+
+@node_rule("einsum-diagonal", "write it with other operators")
+def _check_einsum_diagonal(node: Any, view: GraphView) -> Iterator[str]:
     for term in _einsum_terms(node):
         letters = term.replace(".", "")
         if len(set(letters)) < len(letters):
-            yield finding(
-                node,
-                "einsum-diagonal",
-                f"its equation {equation!r} has a letter twice in {term!r}: diagonals are not "
-                "supported",
-                _REWRITE,
+            yield (
+                f"its equation {attribute(node, 'equation')!r} has a letter twice in {term!r}: "
+                "diagonals are not supported"
             )
 
 
-def _check_einsum_broadcasting(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("einsum-broadcasting", "expand the smaller input before it")
+def _check_einsum_broadcasting(node: Any, view: GraphView) -> Iterator[str]:
     sizes: dict[str, set[int]] = {}
     for term, name in zip(_einsum_terms(node), node.input, strict=False):
         shape = view.shapes.get(name)
@@ -68,16 +67,14 @@ def _check_einsum_broadcasting(node: Any, view: GraphView) -> Iterator[Finding]:
             if size is not None:
                 sizes.setdefault(letter, set()).add(size)
     if mixed := sorted(letter for letter, found in sizes.items() if len(found) > 1):
-        yield finding(
-            node,
-            "einsum-broadcasting",
+        yield (
             f"its inputs have different sizes in {', '.join(mixed)}: broadcasting between inputs "
-            "is not supported",
-            "expand the smaller input before it",
+            "is not supported"
         )
 
 
-def _check_directions(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("bidirectional-activations", "use the same activations for both directions")
+def _check_directions(node: Any, view: GraphView) -> Iterator[str]:
     names = [
         name.decode() if isinstance(name, bytes) else str(name)
         for name in attribute(node, "activations", ())
@@ -90,12 +87,9 @@ def _check_directions(node: Any, view: GraphView) -> Iterator[Finding]:
     )
     differ = any(len(one) > 1 and one[: len(one) // 2] != one[len(one) // 2 :] for one in settings)
     if attribute(node, "direction", "forward") == "bidirectional" and differ:
-        yield finding(
-            node,
-            "bidirectional-activations",
+        yield (
             f"its activation functions differ forward ({', '.join(names[:half])}) and in reverse "
-            f"({', '.join(names[half:])}), with their parameters; they must be the same",
-            "use the same activations for both directions",
+            f"({', '.join(names[half:])}), with their parameters; they must be the same"
         )
 
 
@@ -104,38 +98,26 @@ def _branches(node: Any) -> tuple[list[Any], list[Any]]:
     return list(then.output), list(other.output)
 
 
-def _check_branch_names(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("branch-names", "rename the outputs of one branch")
+def _check_branch_names(node: Any, view: GraphView) -> Iterator[str]:
     then, other = ({value.name for value in branch} for branch in _branches(node))
     if both := sorted(then & other):
-        yield finding(
-            node,
-            "branch-names",
-            f"both branches call an output {', '.join(both)}; they must have different names",
-            "rename the outputs of one branch",
-        )
+        yield f"both branches call an output {', '.join(both)}; they must have different names"
 
 
-def _check_branch_shapes(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("branch-shapes", "let both branches give the same shape")
+def _check_branch_shapes(node: Any, view: GraphView) -> Iterator[str]:
     for one, other in _branch_shapes(node, view):
         pairs = zip_longest(reversed(one), reversed(other), fillvalue=1)
         if any(None not in pair and 1 not in pair and pair[0] != pair[1] for pair in pairs):
-            yield finding(
-                node,
-                "branch-shapes",
-                f"its branches give the shapes {one} and {other}, which cannot be broadcast",
-                "let both branches give the same shape",
-            )
+            yield f"its branches give the shapes {one} and {other}, which cannot be broadcast"
 
 
-def _check_branch_ranks(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("branch-shapes", "let both branches give the same shape")
+def _check_branch_ranks(node: Any, view: GraphView) -> Iterator[str]:
     for one, other in _branch_shapes(node, view):
         if len(one) != len(other):
-            yield finding(
-                node,
-                "branch-shapes",
-                f"its branches give the shapes {one} and {other}, expected the same rank",
-                "let both branches give the same shape",
-            )
+            yield f"its branches give the shapes {one} and {other}, expected the same rank"
 
 
 def _branch_shapes(
@@ -147,135 +129,101 @@ def _branch_shapes(
             yield shapes[0], shapes[1]
 
 
-def _rank_between(least: int, most: int) -> Callable[[Any, GraphView], Iterator[Finding]]:
-    def check(node: Any, view: GraphView) -> Iterator[Finding]:
+def _rank_between(least: int, most: int) -> _Rule:
+    @node_rule("input-rank", "reshape before and after it")
+    def check(node: Any, view: GraphView) -> Iterator[str]:
         shape = view.shapes.get(node.input[0])
         if shape is not None and not least <= len(shape) <= most:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            yield finding(
-                node,
-                "input-rank",
-                f"its input has {len(shape)} dimensions, the parser takes {wanted}",
-                "reshape before and after it",
-            )
+            yield f"its input has {len(shape)} dimensions, the parser takes {wanted}"
 
     return check
 
 
-def _check_seed(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("seed-ignored", "give the numbers as an input, or as a constant", severity="warning")
+def _check_seed(node: Any, view: GraphView) -> Iterator[str]:
     if any(item.name == "seed" for item in node.attribute):
-        yield finding(
-            node,
-            "seed-ignored",
-            f"its seed {attribute(node, 'seed')} is ignored: it gives other numbers there",
-            "give the numbers as an input, or as a constant",
-            severity="warning",
-        )
+        yield f"its seed {attribute(node, 'seed')} is ignored: it gives other numbers there"
 
 
-def _check_range(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("not-constant", "fold constants (onnxslim), or count in int32")
+def _check_range(node: Any, view: GraphView) -> Iterator[str]:
     import onnx
 
     kinds = {view.types.get(name, 0) for name in node.input}
     floats = {onnx.TensorProto.DataType.Value(kind) for kind in _FLOATS}
     if kinds & floats and not all(map(view.is_constant, node.input)):
-        yield finding(
-            node,
-            "not-constant",
-            "its floating-point start, limit and delta are not all fixed in the file",
-            "fold constants (onnxslim), or count in int32",
-        )
+        yield "its floating-point start, limit and delta are not all fixed in the file"
 
 
-def _check_static(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("dynamic-input", "export with fixed sizes (--batch 1)")
+def _check_static(node: Any, view: GraphView) -> Iterator[str]:
     shape = view.shapes.get(node.input[0])
     if shape is not None and None in shape:
-        yield finding(
-            node,
-            "dynamic-input",
-            f"its input leaves sizes open ({shape}), which is not supported for {node.op_type}",
-            "export with fixed sizes (--batch 1)",
-        )
+        yield f"its input leaves sizes open ({shape}), which is not supported for {node.op_type}"
 
 
-def _check_constant_attribute(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("constant-kind", "store a dense tensor of numbers")
+def _check_constant_attribute(node: Any, view: GraphView) -> Iterator[str]:
     for item in node.attribute:
         if item.name in ("sparse_value", "value_string", "value_strings"):
-            yield finding(
-                node,
-                "constant-kind",
-                f"its {item.name} is not supported",
-                "store a dense tensor of numbers",
-            )
+            yield f"its {item.name} is not supported"
 
 
-def _check_pads(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("uneven-pads", "pad before it")
+def _check_pads(node: Any, view: GraphView) -> Iterator[str]:
     pads = list(attribute(node, "pads", ()))
     half = len(pads) // 2
     if pads[:half] != pads[half:]:
-        yield finding(
-            node,
-            "uneven-pads",
-            f"its pads {pads} differ between the beginning and the end of an axis",
-            "pad before it",
-        )
+        yield f"its pads {pads} differ between the beginning and the end of an axis"
 
 
-def _check_training(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("training-mode", "export the network in evaluation mode")
+def _check_training(node: Any, view: GraphView) -> Iterator[str]:
     value = view.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     if value is not None and value.any():
-        yield finding(
-            node,
-            "training-mode",
-            "its training_mode is true, it must be false",
-            "export the network in evaluation mode",
-        )
+        yield "its training_mode is true, it must be false"
 
 
-def _check_hardmax_axis(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("dynamic-input", _FIXED)
+def _check_hardmax_axis(node: Any, view: GraphView) -> Iterator[str]:
     shape, axis = view.shapes.get(node.input[0]), attribute(node, "axis", -1)
     if shape is not None and -len(shape) <= axis < len(shape) and shape[axis] is None:
-        yield finding(node, "dynamic-input", f"the size of its axis {axis} is left open", _FIXED)
+        yield f"the size of its axis {axis} is left open"
 
 
-def _check_depth(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("not-constant", _FIXED)
+def _check_depth(node: Any, view: GraphView) -> Iterator[str]:
     if not view.is_known_when_built(node.input[1]):
-        message = f"its depth ({node.input[1]!r}) is computed from the input"
-        yield finding(node, "not-constant", message, _FIXED)
+        yield f"its depth ({node.input[1]!r}) is computed from the input"
 
 
-def _check_first_output(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("further-outputs", "leave them out")
+def _check_first_output(node: Any, view: GraphView) -> Iterator[str]:
     if more := [name for name in node.output[1:] if name]:
-        yield finding(
-            node,
-            "further-outputs",
-            f"its outputs {', '.join(more)} are not supported, only the first is",
-            "leave them out",
-        )
+        yield f"its outputs {', '.join(more)} are not supported, only the first is"
 
 
-def _zero(name: str) -> Callable[[Any, GraphView], Iterator[Finding]]:
-    def check(node: Any, view: GraphView) -> Iterator[Finding]:
-        if value := attribute(node, name, 0):
-            yield finding(
-                node, "attribute", f"its {name} is {value}, it must be 0", f"export with {name} 0"
-            )
+def _must_be(name: str, wanted: int | str) -> _Rule:
+    """Return a rule for an attribute whose default is the one value that the parser takes."""
+
+    @node_rule("attribute", f"export with {name} {wanted}")
+    def check(node: Any, view: GraphView) -> Iterator[str]:
+        if (value := attribute(node, name, wanted)) != wanted:
+            yield f"its {name} is {value}, it must be {wanted}"
 
     return check
 
 
-def _check_loop_lengths(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("loop-length", "fix the number of turns, or unroll the loop")
+def _check_loop_lengths(node: Any, view: GraphView) -> Iterator[str]:
     carried = max(len(node.input) - 2, 0)
     if len(node.output) > carried and not view.is_known_when_built(node.input[0]):
-        yield finding(
-            node,
-            "loop-length",
-            "it gathers a scan output over a number of turns that is not fixed in the file",
-            "fix the number of turns, or unroll the loop",
-        )
+        yield "it gathers a scan output over a number of turns that is not fixed in the file"
 
 
-def _check_loop_shapes(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("loop-shape", "keep the shape, e.g. write into a tensor of the final size")
+def _check_loop_shapes(node: Any, view: GraphView) -> Iterator[str]:
     body = attribute(node, "body")
     carried = list(node.input)[2:]
     results = [value.name for value in body.output][1 : 1 + len(carried)]
@@ -287,50 +235,33 @@ def _check_loop_shapes(node: Any, view: GraphView) -> Iterator[Finding]:
         if len(first) != len(last) or any(
             None not in pair and pair[0] != pair[1] for pair in sizes
         ):
-            yield finding(
-                node,
-                "loop-shape",
+            yield (
                 f"{before!r} enters with the shape {first} and leaves a turn with {last}; "
-                "the shape must stay the same",
-                "keep the shape, e.g. write into a tensor of the final size",
+                "the shape must stay the same"
             )
 
 
-def _check_reduction(node: Any, view: GraphView) -> Iterator[Finding]:
-    if (value := attribute(node, "reduction", "none")) != "none":
-        message = f"its reduction {value!r} is not supported"
-        yield finding(node, "attribute", message, "scatter without a reduction")
-
-
-def _check_sorted(node: Any, view: GraphView) -> Iterator[Finding]:
-    if not attribute(node, "sorted", 1):
-        yield finding(node, "attribute", "its sorted is 0, it must be 1", "export with sorted 1")
-
-
-def _check_k(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("top-k", "take fewer")
+def _check_k(node: Any, view: GraphView) -> Iterator[str]:
     value = view.constant(node.input[1]) if len(node.input) > 1 else None
     largest = attribute(node, "k", 0) if value is None else int(value.max(initial=0))
     if largest >= _MOST_K:
-        message = f"its K is {largest}, it must be less than {_MOST_K}"
-        yield finding(node, "top-k", message, "take fewer")
+        yield f"its K is {largest}, it must be less than {_MOST_K}"
 
 
-def _check_scale_axes(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("resize-axes", "give scales of all axes")
+def _check_scale_axes(node: Any, view: GraphView) -> Iterator[str]:
     axes, shape = list(attribute(node, "axes", ())), view.shapes.get(node.input[0])
     by_scales = len(node.input) > 2 and node.input[2] and not view.is_constant(node.input[2])
     rank = len(axes) if shape is None else len(shape)
     if axes and by_scales and axes != list(range(rank)):
-        yield finding(
-            node,
-            "resize-axes",
-            f"its scales are computed and its axes {axes}; then they must be 0..{rank - 1}",
-            "give scales of all axes",
-        )
+        yield f"its scales are computed and its axes {axes}; then they must be 0..{rank - 1}"
 
 
 #: The words of a note, and what enforces it.
-NOTES: dict[str, Callable[[Any, GraphView], Iterator[Finding]]] = {
-    "Ellipsis and diagonal operations are not supported": _check_einsum_labels,
+NOTES: dict[str, _Rule] = {
+    "Ellipsis and diagonal": _check_einsum_ellipsis,
+    "diagonal operations are not supported": _check_einsum_diagonal,
     "Broadcasting between inputs is not supported": _check_einsum_broadcasting,
     "activation functions must be the same for both": _check_directions,
     "must have different names": _check_branch_names,
@@ -351,10 +282,10 @@ NOTES: dict[str, Callable[[Any, GraphView], Iterator[Finding]]] = {
     "Only the first output `Y` is supported": _check_first_output,
     "Scan output length cannot be dynamic": _check_loop_lengths,
     "shape of Loop carried dependencies must be the same": _check_loop_shapes,
-    "`input_forget` attribute must be 0": _zero("input_forget"),
-    "`layout` attribute must be 0": _zero("layout"),
-    "`reduction` is not supported": _check_reduction,
-    "`sorted` must be 1": _check_sorted,
+    "`input_forget` attribute must be 0": _must_be("input_forget", 0),
+    "`layout` attribute must be 0": _must_be("layout", 0),
+    "`reduction` is not supported": _must_be("reduction", "none"),
+    "`sorted` must be 1": _must_be("sorted", 1),
     "`K` input must be less than 3840": _check_k,
     "`axes` must be an iota vector": _check_scale_axes,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from edge.preflight.findings import Finding, finding
+from edge.preflight.findings import Finding, finding, node_rule
 from edge.preflight.graph import GraphView
 from edge.targets import Target, TensorRtParser
 
@@ -17,6 +17,7 @@ _SYMMETRIC = (
     "quantise with symmetric int8 activations and weights (activation_type=QInt8, "
     "ActivationSymmetric=True, WeightSymmetric=True)"
 )
+_FLOAT_BIAS = "quantise with QuantizeBias=False, which leaves biases in float32"
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -75,41 +76,28 @@ def _check_zero_point(node: Any, view: GraphView, parser: TensorRtParser) -> Ite
         yield finding(node, "zero-point-not-zero", message, _SYMMETRIC)
 
 
-def _check_scale(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("scale-not-positive", "calibrate with pictures on which the tensor is not constant")
+def _check_scale(node: Any, view: GraphView) -> Iterator[str]:
     scale = view.constant(node.input[1])
     if scale is not None and not (scale > 0).all():
-        yield finding(
-            node,
-            "scale-not-positive",
-            f"its smallest scale is {scale.min()}, all must be above 0",
-            "calibrate with pictures on which the tensor is not constant",
-        )
+        yield f"its smallest scale is {scale.min()}, all must be above 0"
 
 
-def _check_quantized_bias(node: Any, view: GraphView) -> Iterator[Finding]:
+@node_rule("quantized-bias", _FLOAT_BIAS)
+def _check_quantized_bias(node: Any, view: GraphView) -> Iterator[str]:
     """ONNX Runtime's quantiser writes biases as int32 with a DequantizeLinear behind them."""
     import onnx
 
     tensor = view.tensors.get(node.input[0])
     is_int32 = tensor is not None and tensor.data_type == onnx.TensorProto.INT32
     if node.op_type == "DequantizeLinear" and is_int32:
-        yield finding(
-            node,
-            "quantized-bias",
-            f"it turns an int32 bias ({node.input[0]!r}) back, TensorRT dequantises int8 only",
-            "quantise with QuantizeBias=False, which leaves biases in float32",
-        )
+        yield f"it turns an int32 bias ({node.input[0]!r}) back, TensorRT dequantises int8 only"
 
 
-def _check_bias(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
+@node_rule("bias-not-constant", _FLOAT_BIAS)
+def _check_bias(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
     """8.2, importer of Conv: with weights from DequantizeLinear the bias must be an initialiser."""
     if not parser.needs_zero_point or node.op_type not in ("Conv", "ConvTranspose"):
         return
-    if len(node.input) < 3 or not node.input[2] or view.is_constant(node.input[2]):
-        return
-    yield finding(
-        node,
-        "bias-not-constant",
-        f"its bias {node.input[2]!r} is computed, the parser wants it fixed in the file",
-        "quantise with QuantizeBias=False, which leaves biases in float32",
-    )
+    if len(node.input) > 2 and node.input[2] and not view.is_constant(node.input[2]):
+        yield f"its bias {node.input[2]!r} is computed, the parser wants it fixed in the file"

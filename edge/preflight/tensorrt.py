@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.preflight.findings import Finding, finding, has_errors
+from edge.preflight.findings import Finding, finding, has_errors, node_rule
 from edge.preflight.graph import GraphView, attribute
 from edge.preflight.notes import check_notes
 from edge.preflight.operators import read_operator_table
@@ -53,10 +53,20 @@ _CONSTANT_INPUTS: dict[str, dict[str, tuple[int, ...]]] = {
         "Unsqueeze": (1,),
     },
 }
-_RESIZE_COORDINATES = (
-    "half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners",
-)  # fmt: skip
-_RESIZE_NEAREST = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
+#: Modes of a Resize: the default, and what the parsers take.
+_RESIZE_MODES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mode": ("nearest", ("nearest", "linear")),
+    "coordinate_transformation_mode": (
+        "half_pixel",
+        ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners"),
+    ),
+    "nearest_mode": (
+        "round_prefer_floor",
+        ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"),
+    ),
+    "antialias": ("0", ("0",)),
+    "keep_aspect_ratio_policy": ("stretch", ("stretch",)),
+}
 
 
 def check_graph(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
@@ -217,106 +227,81 @@ def _check_changed_definition(
         )
 
 
-def _check_ignored_axes(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
+@node_rule("ignored-axes", "export with opset 13, where the axes are an attribute")
+def _check_ignored_axes(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
     """8.2, `reduceTensor`: only ReduceSum hands its second input on; the others reduce all axes."""
     if parser.highest_opset >= 18 or not node.op_type.startswith("Reduce"):
         return
     if node.op_type != "ReduceSum" and len(node.input) > 1 and node.input[1]:
-        yield finding(
-            node,
-            "ignored-axes",
+        yield (
             "its axes are an input (opset 18), which the parser ignores: it reduces over all axes, "
-            "silently wrong",
-            "export with opset 13, where the axes are an attribute",
+            "silently wrong"
         )
 
 
-def _check_constant_inputs(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
+@node_rule("not-constant", "fold constants (onnxslim), or make it a weight")
+def _check_constant_inputs(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
     for index in _CONSTANT_INPUTS[parser.release].get(node.op_type, ()):
-        if index >= len(node.input) or not node.input[index]:
-            continue
-        name = node.input[index]
+        name = node.input[index] if index < len(node.input) else ""
         # Weights that come from a DequantizeLinear take the parser's path for quantised layers.
-        if view.is_constant(name) or view.made_by(name, "DequantizeLinear"):
-            continue
-        yield finding(
-            node,
-            "not-constant",
-            f"its input {index} ({name!r}) is computed, the parser wants it fixed in the file",
-            "fold constants (onnxslim), or make it a weight",
-        )
+        if name and not view.is_constant(name) and not view.made_by(name, "DequantizeLinear"):
+            yield f"its input {index} ({name!r}) is computed, the parser wants it fixed in the file"
 
 
-def _check_pooling(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
+@node_rule("pool-indices", "leave the indices out (in torch: return_indices=False)")
+def _check_pool_indices(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
     if node.op_type == "MaxPool" and len(node.output) > 1 and node.output[1]:
-        yield finding(
-            node,
-            "pool-indices",
-            "its second output, Indices, is not supported",
-            "leave the indices out (in torch: return_indices=False)",
-        )
+        yield "its second output, Indices, is not supported"
+
+
+@node_rule("pool-dilations", "pool without dilation")
+def _check_pool_dilations(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
     dilations = attribute(node, "dilations", ())
     if node.op_type in ("MaxPool", "AveragePool", "LpPool") and any(one != 1 for one in dilations):
-        yield finding(
-            node,
-            "pool-dilations",
-            f"it has dilations {list(dilations)}, which a pooling layer of TensorRT has not",
-            "pool without dilation",
-        )
+        yield f"it has dilations {list(dilations)}, which a pooling layer of TensorRT has not"
 
 
-def _check_dimensions(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
-    """8.2's table says 2D or 3D only; its code turns 1D into 2D."""
+def _dimensions(node: Any, view: GraphView) -> int:
+    """Return over how many dimensions a convolution or a pooling works; 2 for other operators."""
     kernel = list(attribute(node, "kernel_shape", ()))
     weighted = node.op_type in ("Conv", "ConvTranspose")
     if weighted and not kernel and (weights := view.tensors.get(node.input[1])) is not None:
         kernel = list(weights.dims)[2:]
-    if node.op_type in ("MaxPool", "AveragePool") or weighted:
-        if len(kernel) > 3:
-            yield finding(
-                node,
-                "dimensions",
-                f"it works over {len(kernel)} dimensions, TensorRT over 2 or 3",
-                "rewrite it with 2D or 3D layers",
-            )
-        elif len(kernel) == 1:
-            yield finding(
-                node,
-                "dimensions",
-                "it works over one dimension; the table allows 2 and 3, and the parser's own way "
-                "around it is not documented",
-                "give the data a second dimension of size 1",
-                severity="warning",
-            )
+    known = kernel and (weighted or node.op_type in ("MaxPool", "AveragePool"))
+    return len(kernel) if known else 2
 
 
-def _check_resize(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
-    if node.op_type != "Resize":
-        return
-    wanted: dict[str, tuple[str, tuple[Any, ...]]] = {
-        "mode": ("nearest", ("nearest", "linear")),
-        "coordinate_transformation_mode": ("half_pixel", _RESIZE_COORDINATES),
-        "nearest_mode": ("round_prefer_floor", _RESIZE_NEAREST),
-        "antialias": ("0", ("0",)),
-        "keep_aspect_ratio_policy": ("stretch", ("stretch",)),
-    }
-    scales = node.input[1 if len(node.input) == 2 else 2] if len(node.input) > 1 else ""
-    if parser.needs_fixed_scales and scales and not view.is_constant(scales):
-        yield finding(
-            node,
-            "not-constant",
-            f"its scales ({scales!r}) are computed, the parser wants them fixed in the file",
-            "resize to fixed sizes or by fixed scales (in torch: scale_factor)",
+@node_rule("dimensions", "rewrite it with 2D or 3D layers")
+def _check_many_dimensions(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
+    if (dimensions := _dimensions(node, view)) > 3:
+        yield f"it works over {dimensions} dimensions, TensorRT over 2 or 3"
+
+
+@node_rule("dimensions", "give the data a second dimension of size 1", severity="warning")
+def _check_one_dimension(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
+    """8.2's table says 2D or 3D only; its code turns 1D into 2D."""
+    if _dimensions(node, view) == 1:
+        yield (
+            "it works over one dimension; the table allows 2 and 3, and the parser's own way "
+            "around it is not documented"
         )
-    for name, (default, allowed) in wanted.items():
+
+
+@node_rule("not-constant", "resize to fixed sizes or by fixed scales (in torch: scale_factor)")
+def _check_resize_scales(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
+    if node.op_type != "Resize" or not parser.needs_fixed_scales:
+        return
+    scales = node.input[1 if len(node.input) == 2 else 2] if len(node.input) > 1 else ""
+    if scales and not view.is_constant(scales):
+        yield f"its scales ({scales!r}) are computed, the parser wants them fixed in the file"
+
+
+@node_rule("resize-mode", "choose one of those when exporting, and train or calibrate with it")
+def _check_resize_modes(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[str]:
+    for name, (default, allowed) in _RESIZE_MODES.items() if node.op_type == "Resize" else ():
         value = str(attribute(node, name, default))
         if value not in allowed:
-            yield finding(
-                node,
-                "resize-mode",
-                f"its {name} is {value!r}, TensorRT {parser.release} has {', '.join(allowed)}",
-                "choose one of those when exporting, and train or calibrate with it",
-            )
+            yield f"its {name} is {value!r}, TensorRT {parser.release} has {', '.join(allowed)}"
 
 
 def _check_types(node: Any, view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
@@ -359,8 +344,11 @@ _NODE_RULES: tuple[Callable[[Any, GraphView, TensorRtParser], Iterator[Finding]]
     _check_types,
     _check_ignored_axes,
     _check_constant_inputs,
-    _check_pooling,
-    _check_dimensions,
-    _check_resize,
+    _check_pool_indices,
+    _check_pool_dilations,
+    _check_many_dimensions,
+    _check_one_dimension,
+    _check_resize_scales,
+    _check_resize_modes,
     check_notes,
 )

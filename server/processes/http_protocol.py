@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.errors import RequestError
-
-if TYPE_CHECKING:
-    from server.limits import ConnectionLimits
-    from server.processes.worker import WorkerConfig
+from server.limits import ConnectionLimits
 
 #: Set when this process has begun to end, so that answers without an end find theirs.
 ENDING: Final = Event()
@@ -41,10 +39,26 @@ class _RefusedHeadError(Exception):
     """A head is not taken; it makes the parser stop."""
 
 
+class ConnectionConfig(uvicorn.Config):
+    """What the connections of one process ask, and what they count together.
+
+    Attributes:
+        head_timeout_s: How long the head of a request may take to arrive.
+        connections: Limits of connections, and of what comes before a request.
+        most_connections: How many it may have where it runs.
+        kept_bytes: Of incomplete heads of all its connections.
+    """
+
+    head_timeout_s: float
+    connections: ConnectionLimits
+    most_connections: int
+    kept_bytes: int
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
-    config: WorkerConfig
+    config: ConnectionConfig
     _head_timer: asyncio.TimerHandle | None = None
     _upgraded = False
     #: Bytes since the parser last told of a head or of a piece of a body: it keeps them.

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from bicameral.errors import BicameralError
 from server.limits import ConnectionLimits
 from server.logs import LogFormat, configure_logging
-from server.processes.http_protocol import HttpProtocol, WebSocketProtocol
+from server.processes.http_protocol import ConnectionConfig, HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -43,16 +42,12 @@ _IDLE_CONNECTION_S = 75
 _OWN_FILES = 256
 
 
-class WorkerConfig(uvicorn.Config):
+class WorkerConfig(ConnectionConfig):
     """What every worker is told; it crosses into the new process.
 
     Attributes:
         folder: Where the workers meet.
         drain_s: How long to wait for accepted requests at the end.
-        head_timeout_s: How long the head of a request may take to arrive.
-        connections: Limits of connections, and of what comes before a request.
-        most_connections: How many it may have where it runs.
-        kept_bytes: Of incomplete heads of all its connections.
     """
 
     def __init__(  # noqa: PLR0913 - what a worker is told
