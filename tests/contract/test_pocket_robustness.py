@@ -119,9 +119,10 @@ def test_ticks_go_on_while_sockets_send_malformed_input(server, world, vehicle):
 
 
 def test_huge_frames_are_refused_without_growing(server, world):
-    before_bytes = resident_bytes(server.process_id)
     chunk = bytes(1 << 20)
-    for _ in range(3):
+
+    def attack() -> int:
+        """Announce a frame of 4 GiB and send 40 MiB of it; return the server's memory in bytes."""
         with (
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", server.port), timeout=20.0) as attacker,
@@ -130,7 +131,14 @@ def test_huge_frames_are_refused_without_growing(server, world):
             for _ in range(40):
                 attacker.sendall(chunk)
         world.tick()
-    assert resident_bytes(server.process_id) - before_bytes < MEMORY_GROWTH_BYTES
+        return resident_bytes(server.process_id)
+
+    before_bytes = resident_bytes(server.process_id)
+    first_bytes = attack()  # the allocator may keep what the largest request took, twice
+    assert first_bytes - before_bytes < 2 * MEMORY_GROWTH_BYTES
+    for _ in range(4):
+        last_bytes = attack()
+    assert last_bytes - first_bytes < MEMORY_GROWTH_BYTES / 2
 
 
 def test_a_client_that_never_reads_its_answers_does_not_grow_the_server(server, world):

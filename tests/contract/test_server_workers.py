@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.contract.asked_workers import PATIENCE_S, ask_every_worker
+
 T = TypeVar("T")
 Writer = Callable[..., Path]
 
-PATIENCE_S = 180.0
 SERVE = (sys.executable, "-c", "from bicameral.cli.app import main; main()", "serve")
 SUPERVISED_APP = Path(__file__).with_name("supervised_app.py")
 
@@ -403,8 +404,12 @@ def serve(tmp_path: Path, port: int, write_classifier: Writer) -> Iterator[Serve
 
 
 def answers_everywhere(server: Server, path: str, expected: set[int]) -> None:
-    """Wait until new connections, each of which may reach another worker, are answered so."""
-    until(lambda: {server.status(path) for _ in range(20)} == expected, f"{path}: {expected}")
+    """Wait until both workers answer so."""
+
+    def answers() -> set[int]:
+        return {status for status, _ in ask_every_worker(server.port, 2, path)}
+
+    until(lambda: answers() == expected, f"{path}: {expected}")
 
 
 def test_a_server_survives_the_death_of_a_worker(
@@ -489,9 +494,11 @@ def test_a_class_that_one_worker_was_taught_is_known_to_all_and_after_a_restart(
         return body
 
     def answers() -> set[str]:
-        """Return what new connections are told; each may reach another worker."""
-        asked = [post("/v1/classify/learner") for _ in range(24)]
-        return {answer["results"][0]["label"] for answer in asked}
+        """Return what the workers say."""
+        kind = {"Content-Type": "image/png"}
+        asked = ask_every_worker(port, 3, "/v1/classify/learner", "POST", picture, kind)
+        assert {status for status, _ in asked} == {200}
+        return {json.loads(body)["results"][0]["label"] for _, body in asked}
 
     options = ["--port", str(port), "--workers", "3", "--watch-s", "0.2"]
     command = [*SERVE, str(folder), *options]
@@ -525,9 +532,10 @@ def test_what_changes_in_the_folder_reaches_all_workers_when_it_is_whole(
         return write_classifier(home, "net", seed=int(version), version=version)
 
     def versions() -> list[list[str]]:
-        """Return what both workers serve; each connection may reach another one."""
-        found = {json.dumps(server.get("/v2/models/net")["versions"]) for _ in range(12)}
-        return sorted(map(json.loads, found))
+        """Return what both workers serve."""
+        asked = ask_every_worker(port, 2, "/v2/models/net")
+        found = {json.dumps(json.loads(body)["versions"]) for _, body in asked}
+        return [json.loads(versions) for versions in found]
 
     add("1")
     options = ["--port", str(port), "--workers", "2", "--watch-s", "0.05"]

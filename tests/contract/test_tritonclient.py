@@ -25,11 +25,11 @@ from edge.loading import load_classifier, member_sha256
 from edge.session import OnnxSession
 from edge.shipped import weights_folder
 from edge.sidecar import read_sidecar
+from tests.contract.asked_workers import PATIENCE_S, ask_every_worker
 
 Writer = Callable[..., Path]
 Client = triton.InferenceServerClient
 
-PATIENCE_S = 180.0
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
 RNG = np.random.default_rng(11)
 PIXELS = RNG.normal(size=(3, 1, 8, 8)).astype(np.float32)
@@ -276,23 +276,21 @@ def test_many_requests_at_a_time_get_their_own_answers(
 def test_unloading_loading_and_versions_reach_every_worker(
     port: int, client: Client, logits: Mapping[str, np.ndarray]
 ) -> None:
-    def everywhere(condition: Callable[[Client], bool]) -> None:
-        """Wait until it holds on connections of their own, so that both workers are asked."""
+    def everywhere(path: str, expected: int) -> None:
         give_up_s = time.monotonic() + PATIENCE_S
-        held = 0
-        while held < 16:
-            with triton.InferenceServerClient(f"127.0.0.1:{port}") as other:
-                held = held + 1 if condition(other) else 0
-            assert time.monotonic() < give_up_s
+        while {status for status, _ in ask_every_worker(port, 2, path)} != {expected}:
+            assert time.monotonic() < give_up_s, f"{path}: not {expected} everywhere"
 
     client.unload_model("net")
-    everywhere(lambda other: not other.is_model_ready("net") and other.is_server_ready())
+    everywhere("/v2/models/net/ready", 503)
+    assert client.is_server_ready()
     client.load_model("net")
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("POST", "/v1/models/net/versions/1/load")
     assert connection.getresponse().read() == b""
     connection.close()
-    everywhere(lambda other: all(other.is_model_ready("net", version) for version in logits))
+    for version in logits:
+        everywhere(f"/v2/models/net/versions/{version}/ready", 200)
     for _ in range(8):
         with triton.InferenceServerClient(f"127.0.0.1:{port}") as other:
             for version, expected in logits.items():
