@@ -30,7 +30,7 @@ check: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/bicameral bench sim
-	$(BIN)/bicameral bench serve $(ARGS)
+	$(BIN)/bicameral bench serve
 	$(BIN)/python -m studies serve_overload
 
 soak: $(VENV)/.test

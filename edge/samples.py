@@ -77,7 +77,7 @@ class Samples:
             if extra.name not in self.extra:
                 raise DataError(
                     f"{sidecar.name!r} also takes {extra.name!r} ({extra.meaning}), which "
-                    f"{self.description} does not have; give recorded frames, or --random"
+                    f"{self.description} does not have; give recorded frames with --data"
                 )
             feeds[extra.name] = self.extra[extra.name][rows]
         return feeds

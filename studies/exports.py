@@ -150,7 +150,7 @@ def export_one(
     """Export into a folder that goes away; say why not, where it is refused or impossible."""
     sidecar = read_sidecar(resolve_model(name))
     source = drives if sidecar.agent is not None else None
-    check = read_samples(sidecar, source, *part, None)
+    check = read_samples(sidecar, source, *part)
     if way.precision == "int8" and check.is_random:
         return [Exported(model=name, way=way, result="not tried: int8 needs real images")]
     calibration = calibration_samples(sidecar, source) if way.precision == "int8" else None

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Env, Toml
 
 from bicameral import __version__
@@ -75,6 +75,7 @@ def _build() -> App:
         exit_on_error=False,
         print_error=True,
         suppress_keyboard_interrupt=False,  # `main` says how to go on
+        default_parameter=Parameter(negative_iterable=()),  # no --empty-... for every list
         # A command's return value is the exit code.
         result_action="return_value",
     )

@@ -37,17 +37,14 @@ def assess(
     /,
     *,
     split: Literal["validation", "test"] = "test",
-    weathers: tuple[str, ...] = (),
-    reference: str | None = None,
-    images: int | None = None,
-    seed: int = 0,
     output: Path | None = None,
 ) -> int:
     """Score a model on recorded data; its sidecar says what is measured.
 
     A driver: steering error, class accuracy beside its baselines, recall and calibration. A
-    cascade: accuracy and calibration beside its networks and a large one, paired on the same
-    images. Any other classifier: accuracy and calibration. `bicameral measure` says what they cost.
+    cascade: accuracy and calibration beside its networks and the costliest network of the same task
+    that lies beside it, paired on the same images. Any other classifier: accuracy and calibration.
+    `bicameral measure` says what they cost.
 
     Args:
         model: Name of a shipped model, or path of a model or its sidecar.
@@ -55,11 +52,6 @@ def assess(
             fashion-mnist (the default), a folder (IDX files, CIFAR-10 batches, or one sub-folder
             per class), or a .toml list of files to download.
         split: Which part of the data; cascades are assessed on test images only.
-        weathers: Only drives in these weathers.
-        reference: Large single network to compare a cascade with, by name or path; the costliest
-            of the same task beside the cascade if none is given.
-        images: Images to use, a random sample; all if not given.
-        seed: Seed of the sample.
         output: What to write the figures to: a JSON file for a driver, else a folder.
     """
     from edge.shipped import resolve_model
@@ -72,25 +64,21 @@ def assess(
             raise ConfigError(
                 f"{model} is a driver; give the folder of drives that `bicameral collect` wrote"
             )
-        return _assess_driver(path, Path(data), split, weathers, output)
+        return _assess_driver(path, Path(data), split, output)
     source = data or "fashion-mnist"
     if sidecar.cascade is not None and sidecar.cascade.b is not None:
-        return _assess_cascade(model, source, reference, images, seed, output)
-    return _assess_classifier(model, source, split, images, seed)
+        return _assess_cascade(model, source, output)
+    return _assess_classifier(model, source, split)
 
 
 def _assess_driver(
-    model: Path,
-    data: Path,
-    split: Literal["validation", "test"],
-    weathers: tuple[str, ...],
-    output: Path | None,
+    model: Path, data: Path, split: Literal["validation", "test"], output: Path | None
 ) -> int:
     from bicameral.files import write_json_atomic
     from bicameral.tables import Table, columns, print_table, row
     from models.caril.offline_metrics import evaluate_offline
 
-    evaluation = evaluate_offline(model, data, split, weathers=weathers)
+    evaluation = evaluate_offline(model, data, split)
     if output is not None:
         write_json_atomic(output, evaluation.record(split))
     groups = evaluation.metrics
@@ -109,14 +97,7 @@ def _assess_driver(
     return 0
 
 
-def _assess_cascade(
-    model: str,
-    source: str,
-    reference: str | None,
-    images: int | None,
-    seed: int,
-    output: Path | None,
-) -> int:
+def _assess_cascade(model: str, source: str, output: Path | None) -> int:
     """Compare a cascade with its networks and a large one, paired on the same test images."""
     from rich.console import Console
 
@@ -127,17 +108,13 @@ def _assess_cascade(
     from models.cascade.deployed import load_deployed
     from models.data.sources import load_dataset
     from models.data.task import dataset_options, require_same_task
-    from models.measurement.streams import sample_images
 
-    if images is not None and images < 2:
-        raise ConfigError(f"--images is {images}, expected at least 2")
-    deployed = load_deployed(model, reference)
+    deployed = load_deployed(model)
     dataset = load_dataset(source, dataset_options(deployed.cascade))
     require_same_task(deployed.cascade, dataset)
-    test = dataset.test if images is None else sample_images(dataset.test, images, seed)
     with ProgressBar(f"assess {deployed.cascade.info.name}") as bar:
         found = judged.assess_cascade(
-            deployed, test, dataset_sha256=dataset.fingerprint, seed=seed, progress=bar.update
+            deployed, dataset.test, dataset_sha256=dataset.fingerprint, progress=bar.update
         )
     deployed.close()
     print_table(judged.assessment_table(found))
@@ -149,9 +126,7 @@ def _assess_cascade(
     return 0
 
 
-def _assess_classifier(
-    model: str, source: str, split: Literal["validation", "test"], images: int | None, seed: int
-) -> int:
+def _assess_classifier(model: str, source: str, split: Literal["validation", "test"]) -> int:
     import numpy as np
 
     from bicameral.statistics import share
@@ -160,14 +135,11 @@ def _assess_classifier(
     from models.calibration import expected_calibration_error
     from models.data.sources import load_dataset
     from models.data.task import dataset_options, require_same_task
-    from models.measurement.streams import sample_images
 
     classifier = load_classifier(model, memory="none")
     dataset = load_dataset(source, dataset_options(classifier))
     require_same_task(classifier, dataset)
     judged = dataset.test if split == "test" else dataset.validation
-    if images is not None:
-        judged = sample_images(judged, images, seed)
     parts = [judged.images[start : start + _BATCH] for start in range(0, len(judged), _BATCH)]
     answers = np.concatenate([classifier.predict(part).probabilities for part in parts])
     right = answers.argmax(axis=1) == judged.labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,45 +21,35 @@ def bench_models(
     models: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     threads: str = "1",
     batch: str = "1",
-    rounds: int = 7,
-    turn_s: float = 0.1,
-    data: str | None = None,
-    output: Path | None = None,
 ) -> int:
     """Measure models in interleaved rounds: wall percentiles per call, CPU time per image.
 
     Each model is measured whole (canonical pictures in, calibrated answer out; a cascade without
-    its memory), and a single network also as the bare graph (tensors in, tensors out). Wall times
-    of a busy machine mean little; CPU times and their ratios within the run hold.
+    its memory), and a single network also as the bare graph (tensors in, tensors out). It is shown
+    validation images of what it was trained on if that is known by name, else random images. Wall
+    times of a busy machine mean little; CPU times and their ratios within the run hold.
 
     Args:
         models: Names of shipped models, .onnx files or sidecars; all that ship by default.
         threads: Threads of ONNX Runtime, several with commas: 1,2.
         batch: Batch sizes, several with commas: 1,8.
-        rounds: Rounds in which all take a turn.
-        turn_s: Length of a turn in seconds.
-        data: Images to run: data set, driving data or .npz of frames; by default the validation
-            images of what the model was trained on if it is known by name, else random images.
-        output: JSON file to write the figures to.
     """
-    from bicameral.files import write_json_atomic
     from bicameral.tables import Table, columns, print_table, row
-    from edge.latency import LatencySettings, measure_latency
+    from edge.latency import USUAL_LATENCY, measure_latency
     from edge.shipped import shipped_models
-    from models.host import host_name, inference_versions
 
     names = models or tuple(shipped_models())
     contestants: list[Contestant] = []
     labels: list[tuple[str, int]] = []
     for name in names:
         for count in _numbers("threads", threads):
-            for one in _contestants(name, count, _numbers("batch", batch), data):
+            for one in _contestants(name, count, _numbers("batch", batch)):
                 contestants.append(one)
                 labels.append((name, count))
-    latencies = measure_latency(contestants, LatencySettings(rounds=rounds, turn_s=turn_s))
+    latencies = measure_latency(contestants)
     print_table(
         Table(
-            title=f"{rounds} interleaved rounds of {turn_s} s",
+            title=f"{USUAL_LATENCY.rounds} interleaved rounds of {USUAL_LATENCY.turn_s} s",
             columns=columns(
                 "model", "what", "threads", "batch", "calls", "p50 µs", "p90 µs", "p99 µs",
                 "CPU µs/image", "range", words=2,
@@ -71,27 +60,17 @@ def bench_models(
             ),
         )
     )  # fmt: skip
-    if output is not None:
-        rows = [
-            {"model": name, "threads": count, **asdict(latency)}
-            for (name, count), latency in zip(labels, latencies, strict=True)
-        ]
-        write_json_atomic(
-            output, {"host": host_name(), "versions": inference_versions(), "rows": rows}
-        )
     return 0
 
 
-def _contestants(
-    name: str, threads: int, batches: tuple[int, ...], data: str | None
-) -> list[Contestant]:
+def _contestants(name: str, threads: int, batches: tuple[int, ...]) -> list[Contestant]:
     """Return the contestants of one model: whole and, if it is one network, its bare graph."""
     from bicameral.cli.model_samples import read_samples
     from edge.latency import Contestant
     from edge.subject import GraphSubject, load_subject
 
     subject = load_subject(name, threads=threads)
-    samples = read_samples(subject.sidecar, data, "validation", _IMAGES, None)
+    samples = read_samples(subject.sidecar, None, "validation", _IMAGES)
     found: list[Contestant] = []
     for size in batches:
         call = _rotating(partial(subject.answer, samples), len(samples), size)

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 SERVE_COMMAND = (sys.executable, "-c", "from bicameral.cli.app import main; main()", "serve")
 
 
-def bench_server(*, passes: int = 3, duration_s: float = 1.5) -> int:
+#: Passes over all cells, of which the table shows median and range, and seconds of each load.
+_PLAN = (3, 1.5)
+
+
+def bench_server() -> int:
     """Print the processor time of a request over that of the same answer without a server.
 
     Serves the shipped models with one worker and loads it from a process of its own. All cells are
     measured one after the other, then in reverse, then again, with the model alone before and after
     every load.
-
-    Args:
-        passes: Passes over all cells; the table shows median and range.
-        duration_s: Time of each load.
     """
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
@@ -76,7 +76,7 @@ def bench_server(*, passes: int = 3, duration_s: float = 1.5) -> int:
             )
             for command in commands
         }
-        costs = measure_costs(servers, loads, cells, (passes, duration_s), bar.update)
+        costs = measure_costs(servers, loads, cells, _PLAN, bar.update)
     print_table(cost_table(costs))
     return 0
 

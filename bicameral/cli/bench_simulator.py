@@ -12,22 +12,16 @@ if TYPE_CHECKING:
     from sim.pocket.tick_bench import Cost
 
 
-def bench_simulator(
-    *,
-    town: str = "Harbour",
-    maps: tuple[Path, ...] = (),
-    side: int = 448,
-    rounds: int = 7,
-    frames: int = 60,
-) -> int:
+#: Frames of each kind of camera, along the town's spawn points among parked cars.
+_FRAMES = 60
+
+
+def bench_simulator(*, town: str = "Harbour", maps: tuple[Path, ...] = ()) -> int:
     """Print the CPU time of one simulator tick, part by part, with ratios from the same run.
 
     Args:
         town: Map: a town's name or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files.
-        side: Width and height of the camera in pixels.
-        rounds: Interleaved rounds of the tick's parts; the table shows median and range over them.
-        frames: Frames of each kind of camera, along the town's spawn points among parked cars.
     """
     from bicameral.cli.extras import require_extra
     from bicameral.tables import print_table
@@ -37,10 +31,10 @@ def bench_simulator(
     from sim.pocket.map_store import MapStore
     from sim.pocket.tick_bench import BenchSettings, measure
 
-    settings = BenchSettings(town=town, map_folders=maps, side_px=side, rounds=rounds)
+    settings = BenchSettings(town=town, map_folders=maps)
     name = Path(town).stem
     print_table(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
-    costs = measure_camera(MapStore(maps).load(town), frames)
+    costs = measure_camera(MapStore(maps).load(town), _FRAMES)
     print_table(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
     return 0
 

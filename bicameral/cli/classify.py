@@ -23,19 +23,18 @@ def classify(
     *,
     model: str = "fashion_mnist_cascade",
     top_k: int = 1,
-    memory: bool = True,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Classify pictures, and show who decided and how sure it was.
 
     Pictures may be JPEG, PNG, WebP or BMP of any size, depth and orientation. One that cannot be
-    used is reported and the others are answered; the exit code is then 1.
+    used is reported and the others are answered; the exit code is then 1. A cascade's result memory
+    starts empty, so that it answers pictures that are given twice.
 
     Args:
         images: Picture files.
         model: Name of a shipped model, or path of a model or its sidecar.
         top_k: How many classes to show for each picture.
-        memory: Whether a cascade may answer from its result memory; it starts empty.
         as_json: Print one JSON object per line instead of a table.
     """
     from edge.loading import load_classifier
@@ -43,7 +42,7 @@ def classify(
 
     if top_k < 1:
         raise ConfigError(f"--top-k is {top_k}, expected at least 1")
-    classifier = load_classifier(model, memory="sidecar" if memory else "none")
+    classifier = load_classifier(model)
     rows: list[dict[str, Any]] = []
     for path in images:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,6 @@ def compare(
     *,
     data: str | None = None,
     split: Split = "validation",
-    limit: int | None = None,
-    random: int | None = None,
-    max_difference: float | None = None,
-    min_agreement: float | None = None,
-    max_accuracy_drop: float | None = None,
     output: Path | None = None,
 ) -> int:
     """Compare the answers of two models, in any two of torch, fp32, fp16 and int8.
@@ -41,12 +36,6 @@ def compare(
         data: Data set, folder, driving data, or .npz of frames; by default the data set that A was
             trained on if it is known by name, else random images.
         split: Which part of the data.
-        limit: At most so many images, evenly spaced.
-        random: Compare on so many random images instead; the report says so.
-        max_difference: Allow this largest difference of any output, relative to 1 + its largest
-            value.
-        min_agreement: Ask for this share of equal first classes, 0..1.
-        max_accuracy_drop: Allow this loss of accuracy, 0..1.
         output: JSON file to write the figures to.
     """
     from bicameral.cli.model_samples import read_samples
@@ -57,13 +46,7 @@ def compare(
     first, second = _load(a), _load(b)
     jumps = any(one.sidecar.discontinuous for one in (first, second))
     tolerance = tolerance_for(first.precision, second.precision, discontinuous=jumps)
-    if max_difference is not None:
-        tolerance = replace(tolerance, difference=max_difference)
-    if min_agreement is not None:
-        tolerance = replace(tolerance, agreement=min_agreement)
-    if max_accuracy_drop is not None:
-        tolerance = replace(tolerance, accuracy_drop=max_accuracy_drop)
-    samples = read_samples(first.sidecar, data, split, limit, random)
+    samples = read_samples(first.sidecar, data, split)
     comparison = compare_subjects(first, second, samples, tolerance)
     print_comparison(comparison)
     if output is not None:

@@ -51,17 +51,16 @@ class Finding:
     fix: str = ""
 
 
-def doctor(*, host: str = "127.0.0.1", port: int = 2000, output: Path = Path("runs")) -> int:
+def doctor(*, host: str = "127.0.0.1", port: int = 2000) -> int:
     """Check versions, optional packages, the carla wheel, a running server, and folders.
 
     Args:
         host: Host of the simulator to look for.
         port: Port of the simulator to look for.
-        output: Folder that results will be written to.
     """
     from bicameral.tables import Cell, Table, columns, print_table, row
 
-    findings = list(examine(host, port, output))
+    findings = list(examine(host, port))
     print_table(
         Table(
             title="bicameral doctor",
@@ -81,13 +80,12 @@ def doctor(*, host: str = "127.0.0.1", port: int = 2000, output: Path = Path("ru
     return FAILED_EXIT_CODE if failed else 0
 
 
-def examine(host: str, port: int, output: Path) -> Iterator[Finding]:
+def examine(host: str, port: int) -> Iterator[Finding]:
     """Yield every finding; a check that breaks is a finding too, never an exception.
 
     Args:
         host: Host of the simulator to look for.
         port: Port of the simulator to look for.
-        output: Folder that results will be written to.
     """
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         _python,
@@ -95,7 +93,7 @@ def examine(host: str, port: int, output: Path) -> Iterator[Finding]:
         _extras,
         _carla,
         lambda: _server(host, port),
-        lambda: _folders(output),
+        _folders,
         _programs,
         _energy_meters,
     )
@@ -210,8 +208,8 @@ def _server(host: str, port: int) -> Iterator[Finding]:
     )
 
 
-def _folders(output: Path) -> Iterator[Finding]:
-    for subject, folder in (("results folder", output), ("temporary folder", _temporary())):
+def _folders() -> Iterator[Finding]:
+    for subject, folder in (("results folder", Path("runs")), ("temporary folder", _temporary())):
         existing = folder
         while not existing.exists():
             existing = existing.parent

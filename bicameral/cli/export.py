@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bicameral.cli.model_samples import Split
 from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError
 from edge.jetson.bundle import CorrectionName
 from edge.targets import Precision, TargetName
@@ -22,6 +19,9 @@ if TYPE_CHECKING:
     from edge.jetson.bundle import Bundle
     from edge.preflight import Finding
 
+#: Images that an export is compared with its original on, evenly spaced.
+_COMPARED = 5000
+
 
 def export(
     models: Annotated[list[str], Parameter(consume_multiple=True)],
@@ -30,7 +30,6 @@ def export(
     target: TargetName,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     check: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
     bundle: bool = False,
     second: str | None = None,
     correction: CorrectionName | None = None,
@@ -38,9 +37,6 @@ def export(
     batch: int | Literal["dynamic"] = "dynamic",
     in_graph: bool = False,
     data: str | None = None,
-    split: Split = "validation",
-    limit: int | None = 5000,
-    report: Path | None = None,
 ) -> int:
     """Write the files of a model for a target; nothing if they would not run or answer right.
 
@@ -61,7 +57,6 @@ def export(
         target: onnxruntime, jetson-nano, jetson-orin or tensorrt.
         output: Folder for NAME.onnx and its sidecar; of a bundle it must not be there, or be empty.
         check: Only check the files.
-        as_json: With --check: print one JSON object per file instead of tables.
         bundle: Pack a classifier, a cascade or a driving agent for a Jetson.
         second: With --bundle: a second driving agent, for the correction second_opinion.
         correction: With --bundle: none, paper or second_opinion; by default second_opinion with
@@ -72,17 +67,15 @@ def export(
         in_graph: Let the graph take uint8 pictures (N, height, width, channels) and scale them.
         data: What to compare on and calibrate with: data set, driving data or .npz of frames; by
             default the data set that the model was trained on if it is known by name, else random
-            images, with which int8 cannot be calibrated.
-        split: Which part of the data to compare on; calibration uses the training part.
-        limit: Compare on at most so many images, evenly spaced.
-        report: JSON file to write all figures to.
+            images, with which int8 cannot be calibrated. Compared is on validation images, at most
+            5,000 of them, and calibrated with training images.
     """
     if check and (bundle or output is not None):
         raise ConfigError("--check writes nothing; leave out --bundle and --output")
     if not bundle and (second is not None or correction is not None):
         raise ConfigError("--second and --correction are for a --bundle, which drives")
     if check:
-        return _check(models, target, as_json=as_json)
+        return _check(models, target)
     if len(models) != 1 or output is None:
         raise ConfigError(
             f"give one model and --output, its folder; got {len(models)} models and {output}"
@@ -91,10 +84,8 @@ def export(
     if bundle:
         _bundle(model, target, output, second, correction, precision or "fp16")
         return 0
-    from bicameral.cli.compare import plain
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_samples import calibration_samples, read_samples
-    from bicameral.files import write_json_atomic
     from edge.shipped import resolve_model
     from edge.sidecar import read_sidecar
 
@@ -102,7 +93,7 @@ def export(
     from edge.export.pipeline import ExportSettings, export_model
 
     sidecar = read_sidecar(resolve_model(model))
-    samples = read_samples(sidecar, data, split, limit, None)
+    samples = read_samples(sidecar, data, "validation", _COMPARED)
     calibration = calibration_samples(sidecar, data) if precision == "int8" else None
     settings = ExportSettings(
         model=model,
@@ -114,12 +105,10 @@ def export(
     )
     result = export_model(settings, samples, calibration)
     _print_result(result)
-    if report is not None:
-        write_json_atomic(report, plain(asdict(result)))
     return 0
 
 
-def _check(models: Sequence[str], target: TargetName, *, as_json: bool) -> int:
+def _check(models: Sequence[str], target: TargetName) -> int:
     """Check files for a target; return the exit code."""
     from edge.preflight import has_errors, preflight
 
@@ -127,12 +116,7 @@ def _check(models: Sequence[str], target: TargetName, *, as_json: bool) -> int:
     for path in (path for model in models for path in _graphs(model)):
         findings = preflight(path, target)
         failed = failed or has_errors(findings)
-        if as_json:
-            found = [asdict(finding) for finding in findings]
-            record = {"file": str(path), "target": target, "findings": found}
-            sys.stdout.write(json.dumps(record) + "\n")
-        else:
-            _print_findings(f"{path.name} for {target}", findings)
+        _print_findings(f"{path.name} for {target}", findings)
     return FINDINGS_EXIT_CODE if failed else 0
 
 

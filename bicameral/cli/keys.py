@@ -14,9 +14,7 @@ def new_key(
     name: str,
     /,
     *,
-    rights: Annotated[tuple[Right, ...], Parameter(consume_multiple=True, negative="")] = (
-        "infer",
-    ),
+    rights: Annotated[tuple[Right, ...], Parameter(consume_multiple=True)] = ("infer",),
 ) -> int:
     """Make an API key; what the server keeps of it goes to stdout, the key itself to stderr.
 

@@ -22,12 +22,7 @@ def measure(
     rounds: int = 5,
     sessions: int = 2,
     meter: str = "auto",
-    window_s: float = 10.0,
-    idle_s: float = 30.0,
-    warm_up_s: float = 5.0,
-    seed: int = 0,
     output: Path = Path("runs/measure"),
-    report: bool = False,
     resume: bool = False,
 ) -> int:
     """Measure energy, CPU time, latency, memory and accuracy of classifiers, one image at a time.
@@ -46,18 +41,13 @@ def measure(
         rounds: Windows of every model on every stream in each session.
         sessions: How often everything is repeated in a process of its own.
         meter: ina3221, rapl, nvml, none; auto takes the Jetson's or the processor's.
-        window_s: Least seconds of a window with a meter; without one, a window is one pass.
-        idle_s: Seconds for the idle power, before and after, with a meter.
-        warm_up_s: Longest warm-up of each model.
-        seed: Seed of the sample and of the repeats.
-        output: Folder for measurement.json, its figures as measurement.csv, and report.html.
-        report: Also write report.html.
+        output: Folder for measurement.json, its figures as measurement.csv, and report.html where
+            jinja2 and matplotlib are installed.
         resume: Go on with what the output folder holds.
     """
     from rich.console import Console
 
     from bicameral.cli.progress import ProgressBar
-    from bicameral.errors import MissingExtraError
     from bicameral.files import write_text_atomic
     from bicameral.tables import print_table
     from models.measurement.notes import measurement_notes
@@ -71,23 +61,14 @@ def measure(
     from models.measurement.summary import FIGURES_NAME, figures_csv, summarise
     from models.measurement.tables import cost_table, footprint_table
 
-    if report:
-        try:
-            import jinja2  # noqa: F401 - before anything is measured
-        except ImportError:
-            raise MissingExtraError("jinja2", "export") from None
     plan = MeasurePlan(
         models=models or DEFAULT_MODELS,
         streams=streams_from_percents(streams),
         data=data,
         images=images,
-        seed=seed,
         rounds=rounds,
         sessions=sessions,
         meter=meter,
-        window_s=window_s,
-        idle_s=idle_s,
-        warm_up_s=warm_up_s,
     )
     command = shlex.join(["bicameral", *sys.argv[1:]])
     with ProgressBar("measure") as bar:
@@ -99,9 +80,11 @@ def measure(
         Console().print(f"- {note}", highlight=False)
     write_text_atomic(output / FIGURES_NAME, figures_csv(measurement))
     sys.stdout.write(f"wrote {output / MEASUREMENT_NAME} and {output / FIGURES_NAME}\n")
-    if report:
+    try:
         from models.measurement.report import REPORT_NAME, write_measurement_report
 
         write_measurement_report(output / REPORT_NAME, measurement)
         sys.stdout.write(f"wrote {output / REPORT_NAME}\n")
+    except ImportError as error:
+        sys.stdout.write(f"no report.html: {error}; install bicameral[export] and give --resume\n")
     return 0

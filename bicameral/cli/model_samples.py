@@ -17,7 +17,7 @@ _RANDOM = 256
 
 
 def read_samples(
-    sidecar: Sidecar, data: str | None, split: Split, limit: int | None, random: int | None
+    sidecar: Sidecar, data: str | None, split: Split, limit: int | None = None
 ) -> Samples:
     """Load samples for a model.
 
@@ -28,18 +28,17 @@ def read_samples(
         sidecar: The model.
         data: Data set, folder or ``.npz`` file.
         split: Which part.
-        limit: At most so many; None: all.
-        random: Take so many random images instead.
+        limit: At most so many, evenly spaced; None: all.
     """
     from edge.samples import random_samples
     from models.samples import default_source, load_samples
 
     source = data or default_source(sidecar)
-    if random is not None or source is None:
-        return random_samples(sidecar, random or _RANDOM)
+    if source is None:
+        return random_samples(sidecar, _RANDOM)
     return load_samples(sidecar, source, split, limit)
 
 
 def calibration_samples(sidecar: Sidecar, data: str | None) -> Samples:
     """Load what int8 is calibrated with: training images, never those that a figure is of."""
-    return read_samples(sidecar, data, "train", _CALIBRATION, None)
+    return read_samples(sidecar, data, "train", _CALIBRATION)

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def serve(
-    folders: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    folders: tuple[Path, ...] = (),
     /,
     *,
     settings: Annotated[ServerSettings | None, Parameter(name="*")] = None,

@@ -25,7 +25,6 @@ def train_driver(
     augmentation: Literal["none", "daylight", "all_weather"] = "daylight",
     weathers: tuple[str, ...] = (),
     seed: int = 0,
-    warm_start: Path | None = None,
     threads: int = 1,
 ) -> int:
     """Train a dual-head network on collected data, calibrate it and export it to ONNX.
@@ -44,7 +43,6 @@ def train_driver(
         augmentation: daylight varies exposure; all_weather adds low light and fog.
         weathers: Use only data of these weathers.
         seed: Seed of weights, samples and augmentation.
-        warm_start: Checkpoint to begin with.
         threads: Threads of torch.
     """
     from rich.console import Console
@@ -67,7 +65,6 @@ def train_driver(
         augmentation=augmentation,
         weathers=weathers,
         seed=seed,
-        warm_start=warm_start,
         threads=threads,
     )
     with ProgressBar(f"train {name}") as bar:

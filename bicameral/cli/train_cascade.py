@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from models.cascade.selection import Requirement
     from models.classifiers.pool_training import PoolProgress, PoolSettings
 
+#: Largest share of the images that the second network may see.
+_MAX_USAGE = 0.3
+
 
 def train_cascade(
     data: str,
@@ -27,7 +30,6 @@ def train_cascade(
     output: Path,
     from_logits: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     from_stages: str | None = None,
-    pool: Literal["cnn", "zoo"] = "cnn",
     networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     references: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     epochs: int = 12,
@@ -40,9 +42,7 @@ def train_cascade(
     min_accuracy: float | None = None,
     max_cost: float | None = None,
     cost: Literal["macs", "cpu_us"] = "macs",
-    max_usage: float = 0.3,
     max_loss: float = 0.001,
-    memory: Literal["dhash_verified", "exact", "none"] = "dhash_verified",
     name: str | None = None,
     jobs: int = 2,
 ) -> int:
@@ -61,9 +61,8 @@ def train_cascade(
         from_logits: Folders logits/ of earlier runs or of the zoo's study; several are one pool,
             and a network that is in two of them is taken from the first.
         from_stages: Classifier with stages, by name or path, that is to stop early.
-        pool: Small networks to choose from: the pool of small CNNs, or these and the zoo's. The
-            report then says whether a pair with a network of the zoo beats the best one without.
-        networks: Small architectures; all of the pool if none is named.
+        networks: Small architectures; the pool of small CNNs if none is named. With one of the zoo
+            the report says whether a pair with it beats the best one without.
         references: Large single architectures to compare with; all if none is named.
         epochs: Passes over the training images, for every network.
         seed: Seed of the first training of each network.
@@ -76,9 +75,7 @@ def train_cascade(
         max_cost: Choose the most accurate cascade of at most this expected cost: millions of
             multiply-accumulates, or microseconds with --cost cpu_us.
         cost: What a network's cost is: multiply-accumulates, or measured CPU time.
-        max_usage: Largest share of the images that the second network may see, 0..1.
         max_loss: With --from-stages: accuracy that the choice may lose on validation images, 0..1.
-        memory: Result memory in front of the cascade.
         name: The models' names begin with it; the data set's name if not given.
         jobs: Trainings at a time, one thread each.
     """
@@ -92,16 +89,16 @@ def train_cascade(
         return _stop_early(from_stages, data, output, max_loss, seed)
     requirement = _requirement(min_accuracy, max_cost, cost)
     choice = EvaluationSettings(
-        references=references, requirement=requirement, cost=cost, max_usage=max_usage
+        references=references, requirement=requirement, cost=cost, max_usage=_MAX_USAGE
     )
     if from_logits:
         return _choose(from_logits, data, output, replace(choice, selection_seeds=(seed,)))
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
-    from models.networks.architectures import POOL, REFERENCES, ZOO
+    from models.networks.architectures import POOL, REFERENCES
     from models.zoo.catalogue import newcomers
 
-    small = networks or tuple(POOL | ZOO if pool == "zoo" else POOL)
+    small = networks or tuple(POOL)
     settings = PipelineSettings(
         pool=_pool_settings(data, output, epochs, precision, jobs, mirror=mirror),
         small=small,
@@ -115,7 +112,6 @@ def train_cascade(
         distil=distil,
         students=students,
         prefix=model_prefix(data, name),
-        memory=None if memory == "none" else memory,
     )
     return _train(settings)
 

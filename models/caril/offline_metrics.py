@@ -7,7 +7,6 @@ validation town.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,22 +88,19 @@ class OfflineEvaluation:
         }
 
 
-def evaluate_offline(
-    model: Path, data: Path | Sequence[Path], split: Split, *, weathers: Sequence[str] = ()
-) -> OfflineEvaluation:
+def evaluate_offline(model: Path, data: Path, split: Split) -> OfflineEvaluation:
     """Score an exported model on a split, over all frames and per weather.
 
     Args:
         model: ``NAME.onnx`` or its sidecar.
-        data: Folders of collected data.
+        data: Folder of collected data.
         split: ``train``, ``validation`` or ``test``.
-        weathers: Only these; empty for all.
 
     Raises:
         DataError: If model or data are damaged, or a test town was trained on.
     """
     network = DualHeadModel.load(model)
-    frames = load_frames(data, split, weathers=weathers, spec=network.image)
+    frames = load_frames(data, split, spec=network.image)
     if split == "test" and (seen := set(frames.towns) & set(network.agent.towns)):
         raise DataError(f"{network.name} was trained on {sorted(seen)}: no test of it")
     classes = SteeringClasses(

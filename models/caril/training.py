@@ -8,7 +8,6 @@ run-time bins follow one rule (`SteeringClasses`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from edge.dual_head import one_hot_from_commands
 from models.caril.augmentation import AUGMENTATIONS, AugmentationName, augment_batch
 from models.caril.dataset import Frames, load_frames
 from models.caril.fitting import Fit, fit_to_data, write_fit
-from models.checkpoint import Checkpoint, read_checkpoint
+from models.checkpoint import read_checkpoint
 from models.networks.dual_head import Contrast, DualHeadNetwork, NetworkSettings
 from models.networks.steering_classes import (
     NETWORK_IMAGE,
@@ -80,7 +79,6 @@ class TrainingSettings:
         augmentation: Name in `AUGMENTATIONS`.
         weathers: Train on these weathers only; empty for all.
         seed: Decides weights, samples and augmentation.
-        warm_start: Checkpoint whose weights to begin with, or None.
         batch_size: Pictures per step.
         learning_rate: Peak of the cosine schedule.
         checkpoint_every: Steps between checkpoints.
@@ -97,7 +95,6 @@ class TrainingSettings:
     augmentation: AugmentationName = "daylight"
     weathers: tuple[str, ...] = ()
     seed: int = 0
-    warm_start: Path | None = None
     batch_size: int = 128
     learning_rate: float = 1e-3
     checkpoint_every: int = 200
@@ -166,8 +163,6 @@ def _begin(
     """Build a network and all that trains it; the same settings always begin alike."""
     torch.manual_seed(settings.seed)
     network = DualHeadNetwork(NetworkSettings(variant=settings.variant, contrast=settings.contrast))
-    if settings.warm_start is not None:
-        _load_weights(network, read_checkpoint(settings.warm_start), settings.warm_start)
     course = Course(
         output=settings.output,
         settings=asdict(network.settings),
@@ -254,7 +249,7 @@ def _decide_steps(settings: TrainingSettings, frames: Frames) -> int:
         if record["identity"] != identity:
             raise ConfigError(
                 f"{settings.output} holds a training with other settings or data ({path}); choose "
-                "another output folder, or warm-start from its checkpoint"
+                "another output folder"
             )
         return int(record["steps"])
     steps = settings.steps or _steps_from_minutes(settings, frames)
@@ -288,10 +283,8 @@ def _identity(settings: TrainingSettings, frames: Frames) -> str:
     record = {
         key: value
         for key, value in asdict(settings).items()
-        if key not in ("data", "output", "checkpoint_every", "threads", "warm_start")
+        if key not in ("data", "output", "checkpoint_every", "threads")
     }
-    if settings.warm_start is not None:
-        record["warm_start"] = hashlib.sha256(settings.warm_start.read_bytes()).hexdigest()
     return identity_of(record | {"data": frames.fingerprint})
 
 
@@ -299,15 +292,5 @@ def load_network(checkpoint: Path) -> DualHeadNetwork:
     """Rebuild a trained network from its checkpoint, in evaluation mode."""
     record = read_checkpoint(checkpoint)
     network = DualHeadNetwork(NetworkSettings(**record.settings))  # type: ignore[arg-type]
-    _load_weights(network, record, checkpoint)
+    network.load_state_dict(record.network)
     return network.eval()
-
-
-def _load_weights(network: DualHeadNetwork, checkpoint: Checkpoint, path: Path) -> None:
-    found = NetworkSettings(**checkpoint.settings)  # type: ignore[arg-type]
-    if found.variant != network.settings.variant:
-        raise ConfigError(
-            f"{path} is a network of variant {found.variant!r}, expected "
-            f"{network.settings.variant!r}: their heads differ"
-        )
-    network.load_state_dict(checkpoint.network)

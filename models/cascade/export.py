@@ -46,14 +46,14 @@ class CascadeExport:
         networks: Folder with ``ARCHITECTURE-sSEED/ARCHITECTURE-sSEED.onnx`` and sidecars.
         output: Folder for the files.
         prefix: Names are ``PREFIX_cascade`` and ``PREFIX_ARCHITECTURE``.
-        memory: Result memory in front of it, or None.
+        memory: Result memory in front of it.
         command: Command line, for the record.
     """
 
     networks: Path
     output: Path
     prefix: str
-    memory: CascadeMemory | None
+    memory: CascadeMemory
     command: str
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from bicameral.errors import ConfigError, unknown_name
 from edge.sidecar import CascadeMemory
@@ -29,10 +28,8 @@ from models.networks.architectures import ARCHITECTURES
 
 MODEL_FOLDER = "model"
 
-MemoryKey = Literal["exact", "dhash_verified"]
-
-#: Defaults of the sidecar's memory: ten thousand thumbnails are 8 MB of FashionMNIST, and answers
-#: that the cascade itself is not sure of are computed anew.
+#: The memory that the sidecar describes: ten thousand thumbnails are 8 MB of FashionMNIST, and
+#: answers that the cascade itself is not sure of are computed anew.
 _MEMORY_ENTRIES = 10_000
 _STORE_MIN_CONFIDENCE = 0.9
 
@@ -52,8 +49,6 @@ class PipelineSettings:
             None: do not.
         students: Which small networks to distil; all if none is named.
         prefix: Names of the models begin with it.
-        memory: Key of the result memory in front of the cascade, or None for no memory; the
-            tolerance of a verified key is chosen on the training images.
     """
 
     pool: PoolSettings
@@ -64,7 +59,6 @@ class PipelineSettings:
     distil: str | None = None
     students: tuple[str, ...] = ()
     prefix: str
-    memory: MemoryKey | None
 
     def __post_init__(self) -> None:
         for name in (*self.small, *self.evaluation.references):
@@ -115,7 +109,7 @@ def train_cascade(
         networks=settings.pool.output / "networks",
         output=settings.pool.output / MODEL_FOLDER,
         prefix=settings.prefix,
-        memory=None if settings.memory is None else _memory(settings.memory, dataset.train),
+        memory=_memory(dataset.train),
         command=settings.pool.command,
     )
     return PipelineResult(
@@ -123,11 +117,10 @@ def train_cascade(
     )
 
 
-def _memory(key: MemoryKey, training: LabelledImages) -> CascadeMemory:
-    tolerance = 0.0 if key == "exact" else choose_tolerance(training)
+def _memory(training: LabelledImages) -> CascadeMemory:
     return CascadeMemory(
-        key=key,
-        tolerance_mae_u8=tolerance,
+        key="dhash_verified",
+        tolerance_mae_u8=choose_tolerance(training),
         max_entries=_MEMORY_ENTRIES,
         max_age_s=None,
         store_min_confidence=_STORE_MIN_CONFIDENCE,

@@ -1,8 +1,7 @@
 """The models' benchmark measures every contestant; what it measures is printed, not asserted."""
 
-import json
-
 from bicameral.cli.bench_models import bench_models
+from edge import latency
 from edge.latency import Contestant, LatencySettings, cpu_ratio, measure_latency
 
 
@@ -26,19 +25,17 @@ def test_all_contestants_take_turns_and_the_dearer_one_is_told():
     assert cpu_ratio(long, short) > 1
 
 
-def test_the_command_measures_models_threads_and_batches(tmp_path):
-    path = tmp_path / "bench.json"
-    code = bench_models(
-        models=("fashion_mnist_cascade", "caril_a"), threads="1,2", batch="1,4",
-        rounds=1, turn_s=0.001, output=path,
-    )  # fmt: skip
+def test_the_command_measures_models_threads_and_batches(monkeypatch, capsys):
+    monkeypatch.setattr(latency, "USUAL_LATENCY", LatencySettings(rounds=1, turn_s=0.001))
+    code = bench_models(models=("fashion_mnist_cascade", "caril_a"), threads="1,2", batch="1,4")
     assert code == 0
-    record = json.loads(path.read_text())
-    found = {
-        (row["model"], row["title"], row["threads"], row["batch_size"]) for row in record["rows"]
-    }
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:5]]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("│")
+    ]
+    found = {(model, title, int(threads), int(size)) for model, title, threads, size in rows}
     ways = {("fashion_mnist_cascade", "whole"), ("caril_a", "whole"), ("caril_a", "graph")}
     assert found == {
         (*way, threads, batch) for way in ways for threads in (1, 2) for batch in (1, 4)
     }
-    assert record["versions"]["onnxruntime"]

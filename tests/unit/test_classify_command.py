@@ -91,9 +91,7 @@ def test_the_table_says_who_decided(capsys, cascade, picture):
     assert "decided by" in out
 
 
-def test_a_picture_given_twice_comes_from_the_memory_unless_it_is_switched_off(
-    capsys, made, tmp_path, picture
-):
+def test_a_picture_given_twice_comes_from_the_memory(capsys, made, tmp_path, picture):
     memory = {
         "key": "exact",
         "tolerance_mae_u8": 0.0,
@@ -106,8 +104,6 @@ def test_a_picture_given_twice_comes_from_the_memory_unless_it_is_switched_off(
     shutil.copy(picture, again)
     _, out, _ = run(capsys, picture, again, "--model", cascade, "--json")
     assert [json.loads(line)["trace"]["memory_hit"] for line in out.splitlines()] == [False, True]
-    _, out, _ = run(capsys, picture, again, "--model", cascade, "--json", "--no-memory")
-    assert not any(json.loads(line)["trace"]["memory_hit"] for line in out.splitlines())
 
 
 def test_a_wrong_model_name_and_top_k_are_refused(capsys, cascade, picture):

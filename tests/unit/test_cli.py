@@ -74,12 +74,12 @@ def test_doctor_reports_a_port_that_answers_no_carla(tmp_path):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        result = run("doctor", "--port", str(port), "--output", str(tmp_path))
+        result = run("doctor", "--port", str(port))
     assert result.returncode == 3
     assert "no CARLA server" in " ".join(result.stdout.split())
 
 
 def test_doctor_finds_this_machine_fit_when_no_server_runs(tmp_path):
-    result = run("doctor", "--port", "1", "--output", str(tmp_path))
+    result = run("doctor", "--port", "1")
     assert result.returncode == 0, result.stdout
     assert "not reachable" in " ".join(result.stdout.split())

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from bicameral.cli.app import app
-from bicameral.errors import ConfigError
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import read_sidecar
 from models.cascade.assessment import ASSESSMENT_NAME
@@ -86,8 +85,3 @@ def test_the_papers_costs_are_relative_to_its_large_network() -> None:
         [23.6, 18.5, 14.4],
     ]
     assert published_cost("pair", 0.25) is published_cost("a", 0.5) is None
-
-
-def test_too_few_images_are_refused() -> None:
-    with pytest.raises(ConfigError, match="--images is 1, expected at least 2"):
-        app(["assess", "fashion_mnist_cascade", "--images", "1"])

@@ -65,7 +65,6 @@ def settings(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline
         ),
         finalist_seeds=2,
         prefix="bands",
-        memory="exact",
     )
 
 

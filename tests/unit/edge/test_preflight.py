@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -382,7 +381,7 @@ def test_the_packaged_tables_hold_what_their_sources_list() -> None:
     assert not {name for name, row in table.items() if row.supported} - set(newer)
 
 
-def test_the_command_reports_as_table_and_as_json(
+def test_the_command_reports_every_file_and_ends_with_1_if_one_is_refused(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bicameral.cli.export import export
@@ -391,8 +390,8 @@ def test_the_command_reports_as_table_and_as_json(
     assert export([bad], target=NANO, check=True) == 1
     assert "operator-unsupported" in capsys.readouterr().out
     both = ["fashion_mnist_cascade", bad]
-    assert export(both, target=ORIN, check=True, as_json=True) == 1
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [len(line["findings"]) for line in lines] == [1, 1, 1]
-    assert lines[2]["findings"][0]["operator"] == "Det"
+    assert export(both, target=ORIN, check=True) == 1
+    printed = capsys.readouterr().out
+    assert printed.count(f" for {ORIN}") == 3
+    assert "Det" in printed
     assert export(["caril_a"], target=ORIN, check=True) == 0

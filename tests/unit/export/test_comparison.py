@@ -162,11 +162,10 @@ def test_the_command_ends_with_1_outside_of_the_tolerance_and_writes_the_figures
     from bicameral.cli.compare import compare as command
 
     path = tmp_path / "figures.json"
-    assert command("caril_a", "caril_a", random=8, output=path) == 0
+    assert command("caril_a", "caril_a", output=path) == 0
     assert json.loads(path.read_text())["passed"] is True
-    assert command("caril_a", "caril_b", random=8, output=path) == 1
+    assert command("caril_a", "caril_b", output=path) == 1
     record = json.loads(path.read_text())
     assert record["passed"] is False
     assert record["failures"]
     assert "OUTSIDE" in capsys.readouterr().out
-    assert command("caril_a", "caril_a", random=8, max_difference=0.0) == 0

@@ -19,7 +19,7 @@ def test_one_command_trains_a_pool_of_both_and_says_which_pair_is_better(
     stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [
-        "train", "cascade", str(stripes), "--pool", "zoo", "--output", str(tmp_path),
+        "train", "cascade", str(stripes), "--output", str(tmp_path),
         "--networks", "shuffle16", "residual8", "group_to_group",
         "--references", "wide_residual32", "--epochs", "1", "--jobs", "1", "--max-cost", "1000",
     ]  # fmt: skip
