@@ -90,7 +90,7 @@ def test_the_files_of_a_cascade_say_where_they_come_from(settings: PipelineSetti
     sidecar = read_sidecar(result.sidecar)
     assert sidecar.cascade is not None
     assert sidecar.cascade.memory is not None
-    assert sidecar.cascade.memory.key == "exact"
+    assert sidecar.cascade.memory.key == "dhash_verified"
     assert sidecar.files == ()
     folder = result.sidecar.parent
     reference = read_sidecar(folder / "bands_wide_residual32.onnx")
