@@ -61,18 +61,6 @@ class OrientedBox:
     yaw_deg: float
     tag: int = 0
 
-    def contains(self, point: Vector3) -> bool:
-        """Return whether a point lies inside or on the surface."""
-        yaw = math.radians(self.yaw_deg)
-        dx, dy = point.x - self.location.x, point.y - self.location.y
-        along = dx * math.cos(yaw) + dy * math.sin(yaw)
-        across = -dx * math.sin(yaw) + dy * math.cos(yaw)
-        return (
-            abs(along) <= self.half_extent.x
-            and abs(across) <= self.half_extent.y
-            and abs(point.z - self.location.z) <= self.half_extent.z
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
@@ -130,12 +118,11 @@ def box_of(transform: Transform, centre: Vector3, half_extent: Vector3, tag: int
     )
 
 
-def _rows(boxes: Sequence[UprightBox]) -> NDArray[np.float64]:
-    """Return (N, BOX_COLUMNS) rows for the kernels."""
-    rows = np.zeros((len(boxes), k.BOX_COLUMNS))
-    for row, box in zip(rows, boxes, strict=True):
-        yaw = math.radians(box.yaw_deg)
-        row[:] = (
+def box_row(box: UprightBox) -> NDArray[np.float64]:
+    """Return the (BOX_COLUMNS,) row of a box for the kernels."""
+    yaw = math.radians(box.yaw_deg)
+    return np.array(
+        (
             box.location.x,
             box.location.y,
             box.location.z - box.half_extent.z,
@@ -145,6 +132,14 @@ def _rows(boxes: Sequence[UprightBox]) -> NDArray[np.float64]:
             math.cos(yaw),
             math.sin(yaw),
         )
+    )
+
+
+def _rows(boxes: Sequence[UprightBox]) -> NDArray[np.float64]:
+    """Return (N, BOX_COLUMNS) rows for the kernels."""
+    rows = np.zeros((len(boxes), k.BOX_COLUMNS))
+    for row, box in zip(rows, boxes, strict=True):
+        row[:] = box_row(box)
     return rows
 
 

@@ -4,8 +4,8 @@ The model is a dynamic bicycle (two axles, lateral slip, yaw) with saturating ty
 a torque curve, gears, drag, rolling resistance, brakes and slopes; `dynamics_kernels` holds the
 equations. It is driven by the fields of CARLA's ``VehiclePhysicsControl``, read like this:
 
-* The tyre's friction limit is 0.3 * ``tire_friction`` * load, so that CARLA's default of 3.5 brakes
-  and corners like dry asphalt (1.05). CARLA's own vehicles grip harder. (Estimate.)
+* The tyre's friction limit is ``tire_friction`` * load, as in CARLA, whose default of 3.5 grips far
+  harder than dry asphalt (about 1). ``max_brake_torque`` limits braking before the tyres do.
 * The cornering stiffness is ``lat_stiff_value`` * load * f(``lat_stiff_max_load``) with the load
   curve f of the PhysX vehicle SDK.
 * The clutch limits engine braking to c d / (c + d) of clutch strength c and damping d.

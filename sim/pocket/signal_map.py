@@ -12,9 +12,14 @@ from bicameral.units import wrap_deg
 from sim.pocket.collision import OrientedBox
 from sim.pocket.geometry import Vector3
 
-#: Length of the area in front of a stop line in which a vehicle obeys the light. A car at 50 km/h
-#: stops within it.
-TRIGGER_LENGTH_M = 12.0
+#: The area in front of a stop line that a vehicle touches while it has to obey the light: its
+#: length, and how far before the line it ends, as CARLA places it. Were it longer, cars would queue
+#: in it, and the Traffic Manager lets who entered at green drive on at the next red.
+TRIGGER_LENGTH_M = 3.0
+TRIGGER_DISTANCE_M = 1.5
+#: What is left out of the outer lanes at either side, as a share of their width: who drives on the
+#: lane beside touches the area of his own light only.
+_TRIGGER_MARGIN = 0.25
 #: Half height of the area; it begins half a metre below the road.
 _TRIGGER_HALF_HEIGHT_M = 1.5
 #: How far a signal may stand from the junction that it belongs to, along the lane.
@@ -123,19 +128,19 @@ def _last_before_junction(waypoint: carla.Waypoint) -> tuple[carla.Waypoint, int
 
 def _area(stops: Sequence[carla.Waypoint]) -> OrientedBox:
     """Return the box over neighbouring lanes of one road in front of their stop points."""
+    to_middle_m = TRIGGER_DISTANCE_M + 0.5 * TRIGGER_LENGTH_M
     middles = []
     for stop in stops:
-        back = stop.previous(0.5 * TRIGGER_LENGTH_M)
+        back = stop.previous(to_middle_m)
         middles.append(back[0] if len(back) == 1 else stop)
     yaw = np.radians(middles[0].transform.rotation.yaw)
     forward, right = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
     places = np.array([[p.transform.location.x, p.transform.location.y] for p in middles])
     ends = np.array([[p.transform.location.x, p.transform.location.y] for p in stops])
-    half_widths = 0.5 * np.array([p.lane_width for p in middles])
+    reach = (0.5 - _TRIGGER_MARGIN) * np.array([p.lane_width for p in middles])
     across = places @ right
-    low, high = (across - half_widths).min(), (across + half_widths).max()
-    along = (ends @ forward).mean() - 0.5 * TRIGGER_LENGTH_M
-    centre = forward * along + right * 0.5 * (low + high)
+    low, high = (across - reach).min(), (across + reach).max()
+    centre = forward * ((ends @ forward).mean() - to_middle_m) + right * 0.5 * (low + high)
     z_m = float(np.mean([p.transform.location.z for p in middles]))
     return OrientedBox(
         location=Vector3(float(centre[0]), float(centre[1]), z_m + 1.0),

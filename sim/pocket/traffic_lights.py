@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 import carla
+import numpy as np
+from numpy.typing import NDArray
 
 from bicameral.errors import UserError, unknown_name
 from bicameral.units import wrap_deg
-from sim.pocket.collision import OrientedBox
+from sim.pocket.collision import OrientedBox, box_row
+from sim.pocket.collision_kernels import overlap
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.signal_map import Approach, approaches_of, landmarks_by_id
 from sim.pocket.signal_phases import Phase, read_phases
+from sim.pocket.vehicles import VEHICLE_MODELS
 
 _TRAFFIC_LIGHT, _STOP, _YIELD, _SPEED_LIMIT = "1000001", "206", "205", "274"
 #: Approaches whose directions differ by less share a phase, modulo half a turn.
@@ -28,6 +32,10 @@ _SAME_AXIS_DEG = 40.0
 #: A vehicle belongs to a light if it heads along the lane within this angle.
 _HEADING_DEG = 75.0
 _CELL_M = 16.0
+#: Nothing of a vehicle is further from its origin.
+_VEHICLE_REACH_M = max(
+    math.hypot(model.half_extent.x, model.half_extent.y) for model in VEHICLE_MODELS
+)
 
 
 class LightState(IntEnum):
@@ -47,8 +55,8 @@ class TrafficLight:
     Attributes:
         opendrive_id: Id of the signal in the map.
         transform: Pose of the signal, world frame.
-        trigger_boxes: In front of the stop lines, one per road; a vehicle in there obeys it. The
-            yaw is the driving direction.
+        trigger_boxes: In front of the stop lines, one per road; a vehicle that touches one obeys
+            it. The yaw is the driving direction.
         approach_yaw_deg: Driving direction of the traffic that it controls.
         pole_index: Place within its group.
         group: OpenDRIVE ids of all lights of the junction, itself included.
@@ -78,6 +86,10 @@ class TrafficLight:
         if state != self.state:
             self.state = state
             self.elapsed_s = 0.0
+
+
+#: A light, one of its trigger boxes, and that box as a row for the kernels.
+_Area = tuple[TrafficLight, OrientedBox, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,17 +228,27 @@ class TrafficLights:
             if not group.lights[0].frozen:
                 group.step(delta_s)
 
-    def light_for(self, location: Vector3, yaw_deg: float) -> TrafficLight | None:
+    def light_for(
+        self, location: Vector3, yaw_deg: float, half_extent: Vector3
+    ) -> TrafficLight | None:
         """Return the light that a vehicle has to obey where it is, if any.
 
         Args:
-            location: Of the vehicle, world frame, m.
+            location: Of the vehicle's origin, world frame, m.
             yaw_deg: Its heading.
+            half_extent: Of its box, m.
         """
         cell = (math.floor(location.x / _CELL_M), math.floor(location.y / _CELL_M))
-        for light, box in self._cells.get(cell, ()):
-            ahead = abs(wrap_deg(yaw_deg - box.yaw_deg)) <= _HEADING_DEG
-            if ahead and box.contains(location):
+        row = None
+        for light, box, area in self._cells.get(cell, ()):
+            if abs(wrap_deg(yaw_deg - box.yaw_deg)) > _HEADING_DEG:
+                continue
+            if row is None:
+                middle = location._replace(z=location.z + half_extent.z)
+                row = box_row(
+                    OrientedBox(location=middle, half_extent=half_extent, yaw_deg=yaw_deg)
+                )
+            if overlap(row, area)[0] > 0.0:
                 return light
         return None
 
@@ -334,19 +356,18 @@ def _phases_by_direction(lights: list[TrafficLight]) -> list[list[TrafficLight]]
     return phases
 
 
-def _index(
-    lights: Iterable[TrafficLight],
-) -> dict[tuple[int, int], list[tuple[TrafficLight, OrientedBox]]]:
-    """Put every trigger box into the cells that it may touch."""
-    cells: dict[tuple[int, int], list[tuple[TrafficLight, OrientedBox]]] = {}
+def _index(lights: Iterable[TrafficLight]) -> dict[tuple[int, int], list[_Area]]:
+    """Put every trigger box into the cells of the vehicles that may touch it."""
+    cells: dict[tuple[int, int], list[_Area]] = {}
     for light in lights:
         for box in light.trigger_boxes:
-            reach = math.hypot(box.half_extent.x, box.half_extent.y)
+            reach = math.hypot(box.half_extent.x, box.half_extent.y) + _VEHICLE_REACH_M
             low_x, high_x = (math.floor((box.location.x + r) / _CELL_M) for r in (-reach, reach))
             low_y, high_y = (math.floor((box.location.y + r) / _CELL_M) for r in (-reach, reach))
+            area = (light, box, box_row(box))
             for i in range(low_x, high_x + 1):
                 for j in range(low_y, high_y + 1):
-                    cells.setdefault((i, j), []).append((light, box))
+                    cells.setdefault((i, j), []).append(area)
     return cells
 
 

@@ -14,8 +14,6 @@ from bicameral.errors import UserError
 from sim.pocket import dynamics_kernels as k
 from sim.pocket.vehicles import PhysicsControl, VehicleModel, WheelPhysics
 
-#: Grip on a dry road per unit of ``tire_friction`` (estimate, see `sim.pocket.dynamics`).
-GRIP_PER_TIRE_FRICTION = 0.3
 AIR_DENSITY_KG_M3 = 1.225
 _CURVE_POINTS = 32
 _MOST_GEARS = 16
@@ -190,8 +188,8 @@ def _parameters(model: VehicleModel, physics: PhysicsControl) -> k.Floats:
     row[k.TO_REAR] = 0.5 * model.wheelbase_m + com_x
     row[k.STIFFNESS_FRONT] = max(sum(map(_stiffness_per_load, front)) / half, 0.1)
     row[k.STIFFNESS_REAR] = max(sum(map(_stiffness_per_load, rear)) / half, 0.1)
-    row[k.FRICTION_FRONT] = GRIP_PER_TIRE_FRICTION * sum(w.tire_friction for w in front) / half
-    row[k.FRICTION_REAR] = GRIP_PER_TIRE_FRICTION * sum(w.tire_friction for w in rear) / half
+    row[k.FRICTION_FRONT] = sum(w.tire_friction for w in front) / half
+    row[k.FRICTION_REAR] = sum(w.tire_friction for w in rear) / half
     row[k.DRAG] = 0.5 * AIR_DENSITY_KG_M3 * physics.drag_coefficient * model.frontal_area_m2
     row[k.MAX_STEER] = math.radians(min(max(abs(w.max_steer_angle) for w in front), 80.0))
     row[k.RADIUS] = mean_radius_m

@@ -1,5 +1,6 @@
 """Traffic lights follow the map's signals and CARLA's cycle."""
 
+import math
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from bicameral.errors import UserError
 from sim.pocket.geometry import Vector3
+from sim.pocket.signal_map import TRIGGER_DISTANCE_M, TRIGGER_LENGTH_M
 from sim.pocket.signal_phases import read_phases
 from sim.pocket.traffic_lights import LightState, TrafficLights
 
@@ -57,13 +59,48 @@ def test_every_light_watches_a_lane(lights):
     assert all(light.trigger_boxes for light in lights.lights)
 
 
+CAR = Vector3(2.4, 1.0, 0.75)
+
+
+def before_line(place, metres):
+    """Where a vehicle's origin is when its middle is so far before the line of a trigger box."""
+    back = metres - TRIGGER_DISTANCE_M - 0.5 * TRIGGER_LENGTH_M
+    yaw = math.radians(place.yaw_deg)
+    x, y, z = place.location
+    return Vector3(x - back * math.cos(yaw), y - back * math.sin(yaw), z - 1.0)
+
+
 def test_a_vehicle_before_the_stop_line_finds_its_light_and_only_when_heading_there(lights):
     for light in lights.lights:
         place = light.trigger_boxes[0]
-        found = lights.light_for(place.location, place.yaw_deg)
+        middle = before_line(place, 3.0)
+        found = lights.light_for(middle, place.yaw_deg, CAR)
         assert found is not None
         assert found.opendrive_id in light.group
-        assert lights.light_for(place.location, place.yaw_deg + 180.0) is not light
+        assert lights.light_for(middle, place.yaw_deg + 180.0, CAR) is not light
+
+
+def test_a_vehicle_obeys_the_light_from_its_bumper_on_and_does_not_queue_in_the_area(lights):
+    for light in lights.lights:
+        place = light.trigger_boxes[0]
+        area_m = TRIGGER_DISTANCE_M + TRIGGER_LENGTH_M
+        bumper_in = before_line(place, area_m + CAR.x - 0.1)
+        assert lights.light_for(bumper_in, place.yaw_deg, CAR) is not None
+        bumper_out = before_line(place, area_m + CAR.x + 0.1)
+        assert lights.light_for(bumper_out, place.yaw_deg, CAR) is not light
+        assert area_m < 2.0 * CAR.x  # no room for a second car's bumper behind the first
+
+
+def test_a_vehicle_on_the_next_lane_does_not_obey(lights):
+    for light in lights.lights:
+        for place in light.trigger_boxes:
+            beside_m = place.half_extent.y + CAR.y + 0.1
+            yaw = math.radians(place.yaw_deg)
+            middle = before_line(place, 3.0)
+            side = Vector3(
+                middle.x - beside_m * math.sin(yaw), middle.y + beside_m * math.cos(yaw), middle.z
+            )
+            assert lights.light_for(side, place.yaw_deg, CAR) is not light
 
 
 def test_the_stop_line_lies_before_a_junction(carla_map, lights):
@@ -76,7 +113,7 @@ def test_the_stop_line_lies_before_a_junction(carla_map, lights):
 
 
 def test_no_light_far_from_all_junctions(lights):
-    assert lights.light_for(Vector3(9999.0, 9999.0, 0.0), 0.0) is None
+    assert lights.light_for(Vector3(9999.0, 9999.0, 0.0), 0.0, CAR) is None
 
 
 def test_groups_contain_each_other(lights):
@@ -279,4 +316,4 @@ def test_a_map_without_signals_has_no_lights():
     lights = TrafficLights(carla.Map("empty", text))
     lights.step(1.0)
     assert lights.lights == ()
-    assert lights.light_for(Vector3(), 0.0) is None
+    assert lights.light_for(Vector3(), 0.0, CAR) is None

@@ -174,26 +174,33 @@ def test_slow_corners_follow_the_geometry_of_the_axles():
     assert radius == pytest.approx(expected, rel=0.05)
 
 
-def test_tyres_limit_the_lateral_acceleration():
+def set_friction(dynamics, friction):
+    physics = dynamics.physics(1)
+    wheels = tuple(replace(wheel, tire_friction=friction) for wheel in physics.wheels)
+    dynamics.set_physics(1, replace(physics, wheels=wheels))
+
+
+@pytest.mark.parametrize("friction", [0.5, 1.0, 3.5])
+def test_tyres_limit_the_lateral_acceleration_to_their_friction(friction):
     dynamics = world()
+    set_friction(dynamics, friction)
     roll(dynamics, 30.0)
     most = 0.0
     for _ in range(40):
         state = drive(dynamics, 0.05, steer=0.5, throttle=0.3)
         most = max(most, math.hypot(state.acceleration.x, state.acceleration.y))
-    assert 7.0 < most < 12.0
+    assert 0.8 * friction < most / 9.81 < 1.1 * friction
 
 
-def test_less_tyre_friction_brakes_longer():
-    def braked(friction):
+def test_brakes_stop_a_car_as_hard_as_they_can_until_the_tyres_slide():
+    def braked_m(friction):
         dynamics = world()
-        physics = dynamics.physics(1)
-        wheels = tuple(replace(wheel, tire_friction=friction) for wheel in physics.wheels)
-        dynamics.set_physics(1, replace(physics, wheels=wheels))
+        set_friction(dynamics, friction)
         roll(dynamics, 20.0)
         return drive(dynamics, 20.0, brake=1.0).transform.location.x
 
-    assert braked(1.0) > 2.0 * braked(3.5)
+    assert braked_m(3.5) == braked_m(1.0)
+    assert braked_m(0.3) > 2.0 * braked_m(3.5)
 
 
 # ------------------------------------------------------------------ ground

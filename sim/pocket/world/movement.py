@@ -79,7 +79,9 @@ def read_vehicle(episode: Episode, vehicle: Vehicle) -> None:
     if (episode.ticks + vehicle.id) % _LIMIT_EVERY_TICKS == 0:
         limits = episode.town.speed_limits
         vehicle.speed_limit_kmh = limits.at(location, vehicle.speed_limit_kmh)
-    light = episode.lights.light_for(location, state.transform.rotation.yaw)
+    light = episode.lights.light_for(
+        location, state.transform.rotation.yaw, vehicle.model.half_extent
+    )
     vehicle.standing_at = (
         None if light is None else (episode.light_actor_ids[light.opendrive_id], light.state)
     )
