@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,14 @@ _NUMPY_FROM_ONNX = {
     "tensor(double)": "float64",
     "tensor(int64)": "int64",
     "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint64)": "uint64",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
+    "tensor(string)": "object",
 }
 
 
@@ -82,25 +88,28 @@ class OnnxSession(GraphSession):
     run.
     """
 
-    def __init__(self, model: bytes, *, name: str, threads: int = 1) -> None:
+    def __init__(self, model: bytes | Path, *, name: str, threads: int = 1) -> None:
         """Load a graph.
 
         Args:
-            model: Content of an ONNX file.
+            model: Content of an ONNX file, or its path, which also leads to weights that the graph
+                keeps in files beside it.
             name: How messages call it.
             threads: Threads that one run may use.
 
         Raises:
-            DataError: If ONNX Runtime cannot load it.
+            DataError: If it cannot be read, or ONNX Runtime cannot load it.
         """
         try:
-            self._session: Any = _load(model, threads)
+            self._session: Any = _load(model if isinstance(model, bytes) else str(model), threads)
+            fingerprint = _sha256(model)
         except Exception as error:  # ONNX Runtime's errors have no public base class
             raise DataError(f"ONNX Runtime cannot load the model {name!r}: {error}") from error
         super().__init__(
             _specs(self._session.get_inputs()),
-            _specs(self._session.get_outputs()),
-            hashlib.sha256(model).hexdigest(),
+            # The others are sequences and maps, such as scikit-learn's converter writes.
+            _specs(one for one in self._session.get_outputs() if one.type.startswith("tensor(")),
+            fingerprint,
         )
         self._name = name
         self._output_names = [spec.name for spec in self.outputs]
@@ -127,6 +136,11 @@ class OnnxSession(GraphSession):
                 f"{[(spec.name, spec.shape, spec.dtype) for spec in self.inputs]}: {error}"
             ) from error
         return dict(zip(self._output_names, map(np.asarray, values), strict=True))
+
+    def description(self) -> str:
+        """Return what whoever made the graph says about it; often nothing."""
+        about = self._session.get_modelmeta()
+        return str(about.description or about.graph_description)
 
     def close(self) -> None:
         """Release the graph; `run` fails afterwards."""
@@ -215,7 +229,14 @@ def _load(model: bytes | str, threads: int) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _specs(nodes: list[Any]) -> tuple[TensorSpec, ...]:
+def _sha256(model: bytes | Path) -> str:
+    if isinstance(model, bytes):
+        return hashlib.sha256(model).hexdigest()
+    with model.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _specs(nodes: Iterable[Any]) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             name=node.name,

@@ -131,7 +131,7 @@ def require_classifier(model: ServedModel, top_k: int = 1) -> ServedClassifier:
     if not isinstance(model, ServedClassifier):
         raise RequestError(
             400,
-            f"model {model.name!r} is no classifier but {model.sidecar.kind!r}; ask it with POST "
+            f"model {model.name!r} is no classifier but {model.kind!r}; ask it with POST "
             f"/v2/models/{model.name}/infer",
         )
     if top_k > len(model.labels):

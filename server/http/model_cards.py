@@ -1,8 +1,6 @@
-"""What a person wants to know of a model before using it: its sidecar, in short."""
+"""What a person wants to know of a model before using it: its tensors and its sidecar, in short."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
@@ -10,7 +8,8 @@ from starlette.responses import Response
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.repository import ModelRepository
-from server.serving.served_model import ServedClassifier, ServedModel
+from server.serving.served_model import ModelKind, PictureModel, ServedClassifier, ServedModel
+from server.serving.tensor_model import TensorModel
 
 
 class _Card(BaseModel):
@@ -59,13 +58,24 @@ class ClaimCard(_Card):
     split: str
 
 
+class TensorCard(_Card):
+    """A tensor; -1 in its shape stands for any size, and an empty shape for a scalar or any."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
 class ModelCard(BaseModel):
     """A model that answers.
 
     Attributes:
         name: Its name.
         version: The version that is served unless a request names another.
-        kind: What it is.
+        kind: What it is; ``tensors`` is a graph without a sidecar, of which nothing else is known.
+        description: Of a graph without a sidecar: what its maker says about it.
+        inputs: The tensors that it takes.
+        outputs: The tensors that it gives.
         labels: Its classes.
         image: For models that classify pictures.
         cascade: For cascades.
@@ -76,7 +86,10 @@ class ModelCard(BaseModel):
 
     name: str
     version: str
-    kind: Literal["classifier", "cascade", "agent"]
+    kind: ModelKind
+    description: str
+    inputs: list[TensorCard]
+    outputs: list[TensorCard]
     labels: tuple[str, ...]
     image: ImageCard | None
     cascade: CascadeCard | None
@@ -102,14 +115,17 @@ def model_cards_endpoint(repository: ModelRepository) -> Endpoint:
 
 
 def _card(model: ServedModel) -> ModelCard:
-    sidecar = model.sidecar
-    cascade = sidecar.cascade
+    sidecar = model.sidecar if isinstance(model, PictureModel) else None
+    cascade = None if sidecar is None else sidecar.cascade
     # The name of the fields' source, except where a model is no classifier of pictures.
     image = model.image if isinstance(model, ServedClassifier) else None
     return ModelCard(
         name=model.name,
         version=model.version,
-        kind=sidecar.kind,
+        kind=model.kind,
+        description=model.description if isinstance(model, TensorModel) else "",
+        inputs=[TensorCard.model_validate(one) for one in model.inputs],
+        outputs=[TensorCard.model_validate(one) for one in model.outputs],
         labels=model.labels,
         image=None if image is None else ImageCard.model_validate(image),
         cascade=None
@@ -120,7 +136,9 @@ def _card(model: ServedModel) -> ModelCard:
             threshold=cascade.threshold,
             memory=cascade.memory is not None,
         ),
-        claims=[ClaimCard.model_validate(claim) for claim in sidecar.claims],
-        limits=sidecar.limits,
-        license=sidecar.license,
+        claims=[]
+        if sidecar is None
+        else [ClaimCard.model_validate(claim) for claim in sidecar.claims],
+        limits="" if sidecar is None else sidecar.limits,
+        license="" if sidecar is None else sidecar.license,
     )

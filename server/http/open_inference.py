@@ -25,7 +25,7 @@ from server.http.metadata import (
     server_metadata,
 )
 from server.metrics import ModelTotals
-from server.open_inference.datatypes import Tensor
+from server.open_inference.datatypes import Tensor, texts_from_elements
 from server.open_inference.raw_request import decode_raw_request
 from server.open_inference.request import InferRequest, RequestedOutput, decode_infer_request
 from server.open_inference.response import InferResponse, OutputTensor, encode_infer_response
@@ -194,7 +194,7 @@ class OpenInference:
         # The version that was looked at may have been replaced while the body arrived.
         with self.repository.lease(name, version) as model:
             outputs = _wanted(decoded, model)
-            work = model.infer(_inputs(decoded), context=context)
+            work = model.infer(_inputs(decoded, model), context=context)
             answers = await request.while_connected(work)
             encoded = encode_infer_response(
                 InferResponse(
@@ -261,20 +261,26 @@ def _quickly_decoded(body: bytes, header_length: int | None) -> bool:
     return len(body) <= _VIEWED_BYTES and b"BYTES" not in header and b"\\" not in header
 
 
-def _inputs(request: InferRequest) -> dict[str, Tensor]:
-    """Return the tensors by name.
+def _inputs(request: InferRequest, model: ServedModel) -> dict[str, Tensor]:
+    """Return the tensors by name; BYTES are texts where the model takes them, else pictures.
 
     Raises:
-        RequestError: 400 if a BYTES tensor has more than one element for each row.
+        RequestError: 400 if a text is no UTF-8, or there is more than one picture for each row.
     """
+    found: dict[str, Tensor] = {}
     for tensor in request.inputs:
-        if isinstance(tensor.data, list) and tensor.shape[:1] != (len(tensor.data),):
+        found[tensor.name] = data = tensor.data
+        if not isinstance(data, list):
+            continue
+        if any(spec.datatype == "BYTES" for spec in model.inputs if spec.name == tensor.name):
+            found[tensor.name] = texts_from_elements(data, tensor.shape, tensor.name)
+        elif tensor.shape[:1] != (len(data),):
             raise RequestError(
                 400,
                 f"input {shown(tensor.name)} is BYTES of shape {list(tensor.shape)}, expected one "
                 "encoded picture for each row, [N]",
             )
-    return {tensor.name: tensor.data for tensor in request.inputs}
+    return found
 
 
 def _wanted(request: InferRequest, model: ServedModel) -> tuple[RequestedOutput, ...]:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from server.errors import RequestError, shown
 
-#: A tensor of a request or an answer; a list holds the elements of a BYTES tensor, row by row.
+#: A tensor of a request or an answer. A list holds the elements of a BYTES tensor, row by row; an
+#: array of objects the texts of one, as ONNX Runtime takes and gives them.
 Tensor = NDArray[Any] | list[bytes]
 
 #: Each element of a BYTES tensor is preceded by its length.
@@ -49,6 +50,9 @@ class V2Spec:
     datatype: str
     shape: tuple[int, ...]
 
+
+#: Texts; numpy has no other name for them in an array.
+_TEXTS: Final = np.dtype(object)
 
 #: By name; BYTES is the only other datatype.
 DATATYPES: Final = {
@@ -81,6 +85,49 @@ def datatype_of(dtype: np.dtype[Any]) -> Datatype:
         KeyError: If the protocol has none for it.
     """
     return _BY_DTYPE.get(dtype) or _BY_DTYPE[dtype.newbyteorder("<")]
+
+
+def datatype_name(dtype: np.dtype[Any]) -> str:
+    """Return the name of the datatype of a numpy array; of one of texts it is BYTES.
+
+    Raises:
+        KeyError: If the protocol has none for it.
+    """
+    return "BYTES" if dtype == _TEXTS else datatype_of(dtype).name
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return what an array of a datatype has, by the datatype's name."""
+    return _TEXTS if name == "BYTES" else DATATYPES[name].dtype
+
+
+def texts_from_elements(
+    elements: Sequence[bytes], shape: tuple[int, ...], name: str
+) -> NDArray[Any]:
+    """Return the elements of a BYTES tensor, which must be UTF-8, as an array of texts.
+
+    Args:
+        elements: As many as the shape needs.
+        shape: The tensor's.
+        name: Of the input, for messages.
+
+    Raises:
+        RequestError: 400 if an element is no UTF-8.
+    """
+    texts = np.empty(len(elements), object)
+    for index, element in enumerate(elements):
+        try:
+            texts[index] = element.decode()
+        except UnicodeDecodeError as error:
+            raise RequestError(
+                400, f"element {index} of input {shown(name)} is no UTF-8: {error.reason}"
+            ) from None
+    return texts.reshape(shape)
+
+
+def elements_from_texts(texts: NDArray[Any]) -> list[bytes]:
+    """Return the elements of a BYTES tensor for an array of texts."""
+    return [str(text).encode() for text in texts.reshape(-1)]
 
 
 def array_from_json(values: list[Any], datatype: Datatype, count: int, name: str) -> NDArray[Any]:

@@ -11,7 +11,12 @@ import orjson
 
 from server.errors import RequestError, shown
 from server.open_inference.classification import top_classes
-from server.open_inference.datatypes import Tensor, bytes_from_elements, datatype_of
+from server.open_inference.datatypes import (
+    Tensor,
+    bytes_from_elements,
+    datatype_of,
+    elements_from_texts,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +25,7 @@ class OutputTensor:
 
     Attributes:
         name: Its name.
-        data: Its elements; a list is a BYTES tensor with one axis.
+        data: Its elements; a list is a BYTES tensor with one axis, an array of texts one with any.
         binary: Whether they shall come as raw bytes, else in the JSON.
         classes: How many of the highest values shall come as text instead; 0: none.
     """
@@ -94,6 +99,8 @@ def _encoded(
     data, shape = output.data, _shape(output.data)
     if output.classes:
         data, shape = _classified(output, labels)
+    if not isinstance(data, list) and data.dtype == object:
+        data = elements_from_texts(data)
     entry: dict[str, Any] = {"name": output.name, "shape": shape}
     chunk: bytes | memoryview = b""
     if isinstance(data, list):
@@ -128,7 +135,7 @@ def _shape(data: Tensor) -> tuple[int, ...]:
 
 def _classified(output: OutputTensor, labels: Sequence[str]) -> tuple[list[bytes], tuple[int, ...]]:
     data = output.data
-    if isinstance(data, list) or data.ndim < 2 or data.dtype.kind == "b":
+    if isinstance(data, list) or data.ndim < 2 or data.dtype.kind in "bO":
         raise RequestError(
             400,
             f"output {shown(output.name)} has no classes to be ranked, expected one with rows of "

@@ -68,7 +68,8 @@ class Computation(Generic[P, A]):
         run: Computes; called by one thread at a time, on the event loop or another one.
         cost: How long it takes.
         stacking: How requests share a run; None: each runs alone.
-        blocking: It waits for something else than the processor, so it never runs on the loop.
+        blocking: It never runs on the loop, for it waits for something else than the processor, or
+            may take far longer than its cost.
     """
 
     name: str

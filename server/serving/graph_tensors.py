@@ -18,11 +18,11 @@ from edge.sidecar import Sidecar, read_sidecar
 from server.open_inference.datatypes import DATATYPES, Tensor, V2Spec
 from server.serving.computation import Computation
 from server.serving.picture_input import PictureTarget
-from server.serving.served_model import ModelVersion, RequestContext, ServedModel, ServingParts
+from server.serving.served_model import ModelVersion, PictureModel, RequestContext, ServingParts
 from server.serving.tensors import TENSOR_STACKING, Feeds, InputCheck, canonical_spec, v2_specs
 
 
-class GraphTensorModel(ServedModel):
+class GraphTensorModel(PictureModel):
     """A model with a graph whose tensors requests may give and get as they are."""
 
     #: Triton's name for an ONNX file that ONNX Runtime runs.

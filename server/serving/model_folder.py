@@ -2,6 +2,8 @@
 
 Two layouts, which one folder may mix: ``NAME/VERSION/NAME.bicameral.json`` with the files of that
 version beside it, and ``NAME.bicameral.json`` in the folder itself, whose version the sidecar says.
+A graph alone is a model, too: ``NAME/VERSION/model.onnx``, as Triton has it, or ``NAME.onnx``,
+which is version 1.
 """
 
 from __future__ import annotations
@@ -17,6 +19,13 @@ from edge.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path
 #: Names and versions; they stand in URLs, metric labels and messages.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
 
+#: How graphs end.
+GRAPH_SUFFIX = ".onnx"
+#: What Triton calls them.
+_TRITON_GRAPH = f"model{GRAPH_SUFFIX}"
+#: Version of a graph that says nothing about it.
+_FIRST_VERSION = "1"
+
 #: What a file was when it was looked at: path, time of change, size, and which file it was.
 Revision = frozenset[tuple[str, int, int, int]]
 
@@ -28,7 +37,7 @@ class FoundModel:
     Attributes:
         name: Its name.
         version: Its version; empty if that could not be found out.
-        path: Its sidecar.
+        path: Its sidecar; of a graph without one the graph.
         problem: Why it cannot be loaded, as far as that can be seen from outside; None: nothing.
     """
 
@@ -73,8 +82,12 @@ def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
 def model_files(path: Path) -> list[Path]:
     """Return a sidecar, the files it names, and likewise those of a cascade's members.
 
-    What cannot be read ends the search, not the function.
+    Of a graph without a sidecar: the graph, and what has its name and another ending, as programs
+    call the weights that they do not write into the graph. What cannot be read ends the search, not
+    the function.
     """
+    if path.name.endswith(GRAPH_SUFFIX):
+        return [path, *_beside(path)]
     files: dict[Path, None] = {}
     waiting = [path]
     while waiting:
@@ -85,8 +98,7 @@ def model_files(path: Path) -> list[Path]:
         sidecar = _sidecar_or_none(current)
         if sidecar is None:
             continue
-        names = [file.path for file in sidecar.files] + [stage.path for stage in sidecar.stages]
-        files |= {current.parent / Path(name).name: None for name in names}
+        files |= {current.parent / Path(name).name: None for name in _graphs(sidecar)}
         if sidecar.state.path is not None:
             files[current.with_name(sidecar.state.path)] = None
         if sidecar.cascade is not None:
@@ -108,7 +120,9 @@ def revision_of(path: Path) -> Revision:
 
 
 def _scan_folder(folder: Path) -> Iterator[FoundModel]:
-    for entry in _entries(folder):
+    entries = _entries(folder)
+    described: set[str] = set()
+    for entry in entries:
         if entry.is_dir():
             try:
                 yield from map(_checked, list(_scan_versions(entry)))
@@ -116,7 +130,13 @@ def _scan_folder(folder: Path) -> Iterator[FoundModel]:
                 path = entry / f"{entry.name}{SUFFIX}"
                 yield FoundModel(name=entry.name, version="", path=path, problem=str(error))
         elif entry.name.endswith(SUFFIX):
-            yield _checked(_flat(entry))
+            model, files = _flat(entry)
+            yield _checked(model)
+            described |= {f"{model.name}{GRAPH_SUFFIX}", *files}
+    for entry in entries:
+        if entry.name.endswith(GRAPH_SUFFIX) and entry.name not in described:
+            name = entry.name.removesuffix(GRAPH_SUFFIX)
+            yield _checked(FoundModel(name=name, version=_FIRST_VERSION, path=entry))
 
 
 def _scan_versions(folder: Path) -> Iterator[FoundModel]:
@@ -125,23 +145,44 @@ def _scan_versions(folder: Path) -> Iterator[FoundModel]:
     if _model_like(folder):
         problem = f"the files of {folder} belong into a folder of their own for each version"
         yield FoundModel(name=name, version="", path=folder / f"{name}{SUFFIX}", problem=problem)
-    for version in _entries(folder):
-        if not version.is_dir():
-            continue
-        path = version / f"{name}{SUFFIX}"
+    versions = [entry for entry in _entries(folder) if entry.is_dir()]
+    sidecars = {version: version / f"{name}{SUFFIX}" for version in versions}
+    # Where others have sidecars, one is only late: nobody shall see the model without it.
+    bare = not any(path.exists() for path in sidecars.values())
+    for version, path in sidecars.items():
+        files = _model_like(version)
         if path.exists():
             yield FoundModel(name=name, version=version.name, path=path)
-        elif files := _model_like(version):
-            problem = f"{version} holds {', '.join(files)}, expected {path.name}"
+        elif bare and (graph := _only_graph(files)):
+            yield FoundModel(name=name, version=version.name, path=version / graph)
+        elif files:
+            expected = f"{path.name} or {_TRITON_GRAPH}" if bare else path.name
+            problem = f"{version} holds {', '.join(files)}, expected {expected}"
             yield FoundModel(name=name, version=version.name, path=path, problem=problem)
 
 
-def _flat(path: Path) -> FoundModel:
+def _only_graph(files: list[str]) -> str | None:
+    """Return which of the files of a version is its graph, if that is clear."""
+    if any(name.endswith(SUFFIX) for name in files):
+        return None
+    if _TRITON_GRAPH in files:
+        return _TRITON_GRAPH
+    return files[0] if len(files) == 1 else None
+
+
+def _flat(path: Path) -> tuple[FoundModel, list[str]]:
+    """Return the model that a sidecar describes, and the names of its files."""
     name = path.name.removesuffix(SUFFIX)
     try:
-        return FoundModel(name=name, version=read_sidecar(path).version, path=path)
+        sidecar = read_sidecar(path)
     except BicameralError as error:
-        return FoundModel(name=name, version="", path=path, problem=str(error))
+        return FoundModel(name=name, version="", path=path, problem=str(error)), []
+    return FoundModel(name=name, version=sidecar.version, path=path), _graphs(sidecar)
+
+
+def _graphs(sidecar: Sidecar) -> list[str]:
+    """Return the names of the graphs that a sidecar describes."""
+    return [file.path for file in sidecar.files] + [stage.path for stage in sidecar.stages]
 
 
 def _checked(model: FoundModel) -> FoundModel:
@@ -168,7 +209,18 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _model_like(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if entry.name.endswith((SUFFIX, ".onnx"))]
+    return [entry.name for entry in _entries(folder) if entry.name.endswith((SUFFIX, GRAPH_SUFFIX))]
+
+
+def _beside(graph: Path) -> list[Path]:
+    """Return what may hold a graph's weights, sorted; a folder that is gone holds nothing."""
+    stem = f"{graph.name.removesuffix(GRAPH_SUFFIX)}."
+    try:
+        found = sorted(graph.parent.iterdir())
+    except OSError:
+        return []
+    endings = (GRAPH_SUFFIX, SUFFIX)
+    return [one for one in found if one.name.startswith(stem) and not one.name.endswith(endings)]
 
 
 def _sidecar_or_none(path: Path) -> Sidecar | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bicameral.errors import BicameralError, DataError
-from edge.sidecar import SUFFIX, Sidecar, read_sidecar
+from edge.sidecar import SUFFIX, read_sidecar
 from server.serving.agent_model import AgentModel
 from server.serving.cascade_model import CascadeModel
 from server.serving.footprint import allocated_bytes, return_free_memory
@@ -16,10 +16,11 @@ from server.serving.graph_model import GraphModel
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.lessons import Lesson, cannot_learn, lesson_files, read_lessons
 from server.serving.loaded_models import LoadedModel, LoadedModels
-from server.serving.model_folder import model_files, revision_of
+from server.serving.model_folder import GRAPH_SUFFIX, model_files, revision_of
 from server.serving.model_slot import READY, ModelSlot
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
 from server.serving.session_model import SessionModel
+from server.serving.tensor_model import TensorModel
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def load_served_model(
     Blocks for as long as that takes; call it in a thread, one at a time.
 
     Args:
-        path: Its sidecar.
+        path: Its sidecar, or a graph without one.
         served_as: Name and version for requests; the name must be the sidecar's.
         parts: What all models share.
         lessons: What it was taught at run time, in order.
@@ -144,14 +145,8 @@ def load_served_model(
             that.
         MissingExtraError: If it needs a package that is not installed.
     """
-    sidecar = read_sidecar(path)
-    if sidecar.name != served_as.name:
-        raise DataError(
-            f"{path} describes the model {sidecar.name!r}, expected {served_as.name!r}, by which "
-            "its file is named; rename one of them"
-        )
     before = allocated_bytes()
-    model = _load(path, sidecar, served_as, parts, lessons)
+    model = _load(path, served_as, parts, lessons)
     after = allocated_bytes()
     files = [file for file in model_files(path) if not file.name.endswith(SUFFIX)]
     figures = MemoryFigures(
@@ -162,12 +157,18 @@ def load_served_model(
 
 
 def _load(
-    path: Path,
-    sidecar: Sidecar,
-    served_as: ModelVersion,
-    parts: ServingParts,
-    lessons: Sequence[Lesson],
+    path: Path, served_as: ModelVersion, parts: ServingParts, lessons: Sequence[Lesson]
 ) -> ServedModel:
+    if path.name.endswith(GRAPH_SUFFIX):
+        if lessons:
+            raise DataError(cannot_learn(served_as.name))
+        return TensorModel.load(path, served_as, parts)
+    sidecar = read_sidecar(path)
+    if sidecar.name != served_as.name:
+        raise DataError(
+            f"{path} describes the model {sidecar.name!r}, expected {served_as.name!r}, by which "
+            "its file is named; rename one of them"
+        )
     if sidecar.cascade is not None or sidecar.state.kind != "none":
         return _SESSIONS[sidecar.kind].load(path, served_as, parts, lessons)
     if lessons:

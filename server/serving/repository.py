@@ -12,6 +12,7 @@ from requests are only ever compared with those that were found: no path is made
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,8 @@ from server.serving.notes import Notes
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
 from server.serving.teaching import Teaching
 from server.serving.version_rules import VersionRules
+
+_log = logging.getLogger(__name__)
 
 _UNLOADED = "unloaded by request"
 
@@ -353,6 +356,8 @@ class ModelRepository:
         for model in models:
             slot = self._slots.get(model.name, {}).get(model.version) or ModelSlot(model)
             if model.problem is not None:
+                if model.problem != slot.status[1]:  # told once
+                    _log.warning("%s cannot be loaded: %s", model.path, model.problem)
                 slot.status = (slot.status[0], model.problem)
             elif slot.found.problem is not None:  # and now it is mended
                 slot.status = READY if slot.status[0] == "READY" else NOT_LOADED

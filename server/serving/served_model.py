@@ -1,4 +1,4 @@
-"""What the endpoints know of a model: tensors in, tensors out, and for classifiers pictures."""
+"""What the endpoints know of a model: tensors in, tensors out, and for many of them pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,9 @@ class ConcurrencyFigures:
     running_rows: int
 
 
+#: What a model is.
+ModelKind = Literal["classifier", "cascade", "agent", "tensors"]
+
 #: Told about every run of every model, on the event loop.
 BatchObserver = Callable[[ModelVersion, BatchRecord], None]
 
@@ -135,50 +138,41 @@ class ServingParts:
 class ServedModel(ABC):
     """A model that answers requests, on one event loop; it is warm when it has been made.
 
-    A subclass sets `_main`, the computation by which its speed is reported; a classifier also
-    `_classification`.
+    A subclass sets `_main`, the computation by which its speed is reported.
 
     Attributes:
         served_as: Name and version under which it is served.
         name: The name.
         version: The version.
         platform: What the protocol calls the platform, e.g. ``onnxruntime_onnx``.
-        sidecar: Everything else that is known about it.
+        kind: What it is: a kind of sidecar, or ``tensors``.
         inputs: The tensors that `infer` takes.
         outputs: The tensors that `infer` returns.
         labels: Class names, in the order of the columns of logits and probabilities.
-        prepare: Decodes encoded pictures into canonical images (N, height, width, C) uint8; see
-            `PictureDecoder.canonical`.
     """
 
     platform: str
+    kind: ModelKind
+    labels: tuple[str, ...] = ()
     _main: Computation[Any, Any]
 
     def __init__(
         self,
         served_as: ModelVersion,
-        sidecar: Sidecar,
         tensors: tuple[tuple[V2Spec, ...], tuple[V2Spec, ...]],
-        target: PictureTarget,
         parts: ServingParts,
     ) -> None:
         """Begin with an empty queue.
 
         Args:
             served_as: Its name and version for requests.
-            sidecar: Everything else about it.
             tensors: Inputs and outputs.
-            target: What becomes of encoded pictures.
             parts: What all models share.
         """
         self.served_as = served_as
         self.name, self.version = served_as.name, served_as.version
-        self.sidecar = sidecar
-        self.labels = sidecar.labels
         self.inputs, self.outputs = tensors
-        self.prepare = partial(parts.decoder.canonical, target=target)
         self._parts = parts
-        self._check = InputCheck(self.name, self.inputs, parts.requests.max_rows)
         observer = None if parts.on_batch is None else partial(parts.on_batch, served_as)
         self._batcher = MicroBatcher(self.name, parts.batching, observer)
 
@@ -197,12 +191,9 @@ class ServedModel(ABC):
     ) -> Mapping[str, Tensor]:
         """Compute all outputs.
 
-        The image tensor may come as BYTES instead: one encoded picture per row, which is decoded
-        and prepared as the sidecar says.
-
         Raises:
-            RequestError: 400 if a tensor does not fit, or a picture cannot be decoded; 413 if
-                there are too many rows or pixels; 429 and 503 as `MicroBatcher.submit`.
+            RequestError: 400 if a tensor does not fit; 413 if there are too many rows; 429 and 503
+                as `MicroBatcher.submit`.
         """
 
     def concurrency(self) -> ConcurrencyFigures:
@@ -220,6 +211,53 @@ class ServedModel(ABC):
     def close(self) -> None:
         """Refuse what waits and release memory; a subclass releases what it runs."""
         self._batcher.close()
+
+    def _warmed(self, run: Callable[[int], object]) -> RunCost:
+        """Measure a run by its rows, and make one of the largest batch that will occur.
+
+        The largest one lets ONNX Runtime allocate now what it will need.
+        """
+        cost = measure_run_cost(run)
+        limits = self._parts.batching
+        run(min(limits.max_rows, cost.rows_within(limits.max_run_s)))
+        return cost
+
+
+class PictureModel(ServedModel):
+    """A served model with a sidecar, which takes encoded pictures as well as tensors.
+
+    The image tensor may come to `infer` as BYTES: one encoded picture per row, which is decoded and
+    prepared as the sidecar says. Beside what `ServedModel.infer` raises it then raises 400 if a
+    picture cannot be decoded, and 413 if there are too many pixels.
+
+    Attributes:
+        sidecar: Everything else that is known about it.
+        prepare: Decodes encoded pictures into canonical images (N, height, width, C) uint8; see
+            `PictureDecoder.canonical`.
+    """
+
+    def __init__(
+        self,
+        served_as: ModelVersion,
+        sidecar: Sidecar,
+        tensors: tuple[tuple[V2Spec, ...], tuple[V2Spec, ...]],
+        target: PictureTarget,
+        parts: ServingParts,
+    ) -> None:
+        """Begin with an empty queue.
+
+        Args:
+            served_as: Its name and version for requests.
+            sidecar: Everything else about it.
+            tensors: Inputs and outputs.
+            target: What becomes of encoded pictures.
+            parts: What all models share.
+        """
+        super().__init__(served_as, tensors, parts)
+        self.sidecar = sidecar
+        self.kind, self.labels = sidecar.kind, sidecar.labels
+        self.prepare = partial(parts.decoder.canonical, target=target)
+        self._check = InputCheck(self.name, self.inputs, parts.requests.max_rows)
 
     async def _decoded(self, inputs: Mapping[str, Tensor], name: str) -> Mapping[str, Tensor]:
         """Return a request's tensors, with canonical images where it has encoded pictures.
@@ -240,19 +278,9 @@ class ServedModel(ABC):
             text = f"input {name!r} of model {self.name!r}: {error}"
             raise RequestError(400, text) from error
 
-    def _warmed(self, run: Callable[[int], object]) -> RunCost:
-        """Measure a run by its rows, and make one of the largest batch that will occur.
 
-        The largest one lets ONNX Runtime allocate now what it will need.
-        """
-        cost = measure_run_cost(run)
-        limits = self._parts.batching
-        run(min(limits.max_rows, cost.rows_within(limits.max_run_s)))
-        return cost
-
-
-class ServedClassifier(ServedModel):
-    """A served model that answers for pictures.
+class ServedClassifier(PictureModel):
+    """A served model that classifies pictures; a subclass sets `_classification`.
 
     Attributes:
         image: The canonical image.

@@ -14,7 +14,13 @@ from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat, TensorSpec
 from bicameral.types import Prediction
 from server.errors import RequestError
-from server.open_inference.datatypes import DATATYPES, Tensor, V2Spec, datatype_of
+from server.open_inference.datatypes import (
+    DATATYPE_NAMES,
+    Tensor,
+    V2Spec,
+    datatype_name,
+    dtype_of,
+)
 from server.serving.computation import Stacking
 
 Feeds = Mapping[str, NDArray[Any]]
@@ -33,11 +39,11 @@ def v2_specs(specs: Sequence[TensorSpec]) -> tuple[V2Spec, ...]:
 
 def _datatype_name(spec: TensorSpec) -> str:
     try:
-        return datatype_of(np.dtype(spec.dtype)).name
+        return datatype_name(np.dtype(spec.dtype))
     except (KeyError, TypeError) as error:
         raise DataError(
             f"the tensor {spec.name!r} is of type {spec.dtype}, which cannot be served; expected "
-            f"one of {', '.join(DATATYPES)}"
+            f"one of {', '.join(DATATYPE_NAMES)}"
         ) from error
 
 
@@ -64,15 +70,19 @@ class _Expected:
         plain = first == -1 and -1 not in rest
         return cls(
             spec=spec,
-            dtype=DATATYPES[spec.datatype].dtype,
+            dtype=dtype_of(spec.datatype),
             axes=len(spec.shape),
             row_shape=tuple(rest) if plain else None,
         )
 
     def fits(self, tensor: NDArray[Any]) -> bool:
-        """Compare dtype and shape."""
+        """Compare dtype and shape.
+
+        ONNX Runtime says of a scalar what it says of a tensor whose shape is not known, and takes
+        any shape for either.
+        """
         if tensor.dtype != self.dtype or tensor.ndim != self.axes:
-            return False
+            return tensor.dtype == self.dtype and not self.axes
         if self.row_shape is not None:
             return tensor.shape[1:] == self.row_shape
         sizes = zip(tensor.shape, self.spec.shape, strict=True)
@@ -82,19 +92,20 @@ class _Expected:
 class InputCheck:
     """Whether tensors fit a model. A request that passes cannot spoil the batch it runs in."""
 
-    def __init__(self, model: str, specs: Sequence[V2Spec], max_rows: int) -> None:
+    def __init__(self, model: str, specs: Sequence[V2Spec], max_rows: int | None) -> None:
         """Prepare the check.
 
         Args:
             model: How messages call the model.
             specs: The tensors that it takes, all of them required.
-            max_rows: Rows of one request at most.
+            max_rows: Rows of one request at most; None: nobody knows whether open first axes are
+                rows, so they are not compared.
         """
         self._model = model
         self._max_rows = max_rows
         self._expected = {spec.name: _Expected.of(spec) for spec in specs}
         #: Whether the first axis of all tensors counts rows.
-        self.has_rows = all(spec.shape[:1] == (-1,) for spec in specs)
+        self.has_rows = max_rows is not None and opens_first(specs)
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> tuple[dict[str, NDArray[Any]], int]:
         """Return the feeds of a run and their number of rows.
@@ -137,7 +148,7 @@ class InputCheck:
                     f"input {name!r} of model {self._model!r} has {len(feeds[name])} rows, "
                     f"expected {rows} like {first!r}",
                 )
-        if not 0 < rows <= self._max_rows:
+        if self._max_rows is not None and not 0 < rows <= self._max_rows:
             raise RequestError(
                 413 if rows else 400,
                 f"the request for model {self._model!r} has {rows} rows, expected "
@@ -149,12 +160,17 @@ class InputCheck:
         if isinstance(tensor, list):
             got = f"{len(tensor)} elements of BYTES"
         else:
-            got = f"{datatype_of(tensor.dtype).name} of shape {list(tensor.shape)}"
+            got = f"{datatype_name(tensor.dtype)} of shape {list(tensor.shape)}"
         return RequestError(
             400,
             f"input {spec.name!r} of model {self._model!r} is {got}, expected {spec.datatype} of "
             f"shape {list(spec.shape)}",
         )
+
+
+def opens_first(specs: Sequence[V2Spec]) -> bool:
+    """Return whether all tensors may have any first size."""
+    return all(spec.shape[:1] == (-1,) for spec in specs)
 
 
 def _names(tensors: Mapping[str, object]) -> str:

@@ -335,7 +335,8 @@ def test_refreshing_follows_the_folder(
         add("net", "0")
         add("new")
         add("withdrawn", "2")
-        (folder / "gone.bicameral.json").unlink()
+        for file in folder.glob("gone.*"):
+            file.unlink()
         await _look(repository)
         assert _states(repository) == {
             ("net", "0"): "UNAVAILABLE",
