@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import resource
 import socket
@@ -20,7 +21,9 @@ from sim.pocket.methods.dispatch import Dispatcher
 from sim.pocket.protocol.framing import Request
 from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
 from sim.pocket.protocol.stream_server import StreamServer
+from sim.pocket.recording.file import Recording
 from sim.pocket.world import tick
+from sim.pocket.world.recorder import RecordingPlaces
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
 
@@ -29,6 +32,8 @@ _IDLE_S = 0.01
 #: How often it looks whether it may tick again while a client loads a world.
 _QUIET_S = 0.001
 _BACKLOG = 512
+#: Calls that may open another map.
+_LOADING_METHODS = frozenset({"load_new_episode", "replay_file"})
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +89,8 @@ class MapTrials:
         if not isinstance(name, str):
             return None  # the load itself says what is wrong
         with contextlib.suppress(BicameralError):
+            if request.method == "replay_file":
+                name = Recording(self._world.recordings.path(name)).about.town
             source = self._world.source(name)
             if source is not None and source.foreign and verdict(source.text) is None:
                 return MapTrial(source.text)
@@ -105,14 +112,14 @@ class _Service:
         """Answer a call."""
         before = self._world.episode
         outcome = self._dispatcher.answer(connection, request)
-        if request.method == "load_new_episode":
+        if request.method in _LOADING_METHODS:
             self._trials.forget(connection)
         self.timing.note(connection, request, new_episode=self._world.episode is not before)
         return outcome
 
     def must_defer(self, connection: RpcConnection, request: Request) -> bool:
         """Hold a load back while its map is tried out, and what `CallTiming` says."""
-        if request.method == "load_new_episode" and self._trials.is_on(connection, request):
+        if request.method in _LOADING_METHODS and self._trials.is_on(connection, request):
             return True
         return self.timing.must_defer(connection, request)
 
@@ -171,6 +178,7 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         streams = StreamServer(settings.port + 1)
         shelf = TownShelf(MapStore(settings.map_folders), settings.seed)
         world = World(shelf, streams, town=settings.town, seed=settings.seed)
+        world.recordings = RecordingPlaces(anywhere=_is_loopback(settings.host))
         streams.greet(world.world_stream_id, lambda: tick.present_snapshot(world))
         streams.start(stream_listener)
         service = _Service(world, streams)
@@ -181,6 +189,7 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         finally:
             rpc_server.close()
             streams.close()
+            world.recorder.stop()
 
 
 async def _run_asynchronous_world(world: World, timing: CallTiming) -> None:
@@ -203,6 +212,14 @@ async def _run_asynchronous_world(world: World, timing: CallTiming) -> None:
         # A world that is late goes on from now on; it does not hurry to catch up.
         due_s = max(due_s + world.delta_s, loop.time())
         await asyncio.sleep(max(0.0, due_s - loop.time()))
+
+
+def _is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _raise_file_limit() -> None:

@@ -15,9 +15,11 @@ DELTA_S = 0.05
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[LocalServer]:
-    with LocalServer(start_timeout_s=600.0) as running:
-        yield running
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        with LocalServer(start_timeout_s=600.0) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

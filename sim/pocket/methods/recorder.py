@@ -1,32 +1,124 @@
-"""The recorder's methods, which say that there is none."""
+"""Recording an episode, asking what is in a recording, and replaying it."""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
 
+from bicameral.errors import UserError
+from sim.pocket.geometry import Transform
 from sim.pocket.methods.dispatch import Method, fires, returns
-
-_NO_RECORDER = "the pocket simulator has no recorder"
-
-
-def explain_absence(*_arguments: Any) -> str:
-    """Return a text that says so; these methods answer texts for people."""
-    return _NO_RECORDER
+from sim.pocket.protocol.values import Uint8, Uint32
+from sim.pocket.recording import text
+from sim.pocket.recording.file import Recording
+from sim.pocket.world.replayer import ReplayRequest
+from sim.pocket.world.world import OPENDRIVE_WORLD, World
 
 
-def accept(*_arguments: Any) -> None:
-    """Accept a setting of the recorder or replayer."""
+def start_recorder(world: World, name: str, additional_data: bool = False) -> str:
+    """Record from the next tick on; a replay that is on ends. Returns where the file is."""
+    path = world.recordings.path(name)
+    world.replayer.stop(world, keep_actors=True)
+    world.recorder.start(world, path, additional_data=additional_data)
+    return str(path)
+
+
+def stop_recorder(world: World) -> None:
+    """End the recording, if one is on."""
+    world.recorder.stop()
+
+
+def show_recorder_file_info(world: World, name: str, show_all: bool) -> str:
+    """Return what happened in a recording."""
+    return text.describe(_open(world, name), show_all=show_all)
+
+
+def show_recorder_collisions(world: World, name: str, first: Uint8, second: Uint8) -> str:
+    """Return when actors of two kinds touched; the kinds are codes of letters."""
+    return text.describe_collisions(_open(world, name), chr(first), chr(second))
+
+
+def show_recorder_actors_blocked(
+    world: World, name: str, shortest_s: float, reach_cm: float
+) -> str:
+    """Return who moved less than a distance for longer than a time.
+
+    The distance is in centimetres, as in CARLA.
+    """
+    return text.describe_blocked(_open(world, name), shortest_s, reach_cm / 100.0)
+
+
+def replay_file(  # noqa: PLR0913 -- the arguments of the call
+    world: World,
+    name: str,
+    start_s: float,
+    duration_s: float,
+    follow_id: Uint32,
+    sensors: bool = False,
+    offset: Transform = Transform(),  # noqa: B008 -- immutable
+) -> str:
+    """Replay a part of a recording; its map is loaded if another one is open."""
+    recording = _open(world, name)
+    world.recorder.stop()
+    lines = [f"Replaying File: {world.recordings.path(name)}", *_load_map(world, recording)]
+    request = ReplayRequest(
+        start_s=start_s,
+        duration_s=duration_s,
+        follow_id=follow_id,
+        sensors=sensors,
+        offset=offset,
+    )
+    return "\n".join([*lines, *world.replayer.start(world, recording, request), ""])
+
+
+def stop_replayer(world: World, keep_actors: bool) -> None:
+    """End the replay, if one is on; the actors that it brought stay or go."""
+    world.replayer.stop(world, keep_actors=keep_actors)
+
+
+def set_replayer_time_factor(world: World, factor: float) -> None:
+    """Set how much faster than recorded replays run."""
+    if factor < 0.0:
+        raise UserError(f"a replay cannot run {factor:g} times as fast; expected 0 or more")
+    world.replayer.settings.time_factor = factor
+
+
+def set_replayer_ignore_hero(world: World, ignore: bool) -> None:
+    """Leave vehicles whose role is hero out of replays, or not."""
+    world.replayer.settings.ignore_hero = ignore
+
+
+def set_replayer_ignore_spectator(world: World, ignore: bool) -> None:
+    """Leave the spectator out of replays, or not."""
+    world.replayer.settings.ignore_spectator = ignore
+
+
+def _open(world: World, name: str) -> Recording:
+    return Recording(world.recordings.path(name))
+
+
+def _load_map(world: World, recording: Recording) -> list[str]:
+    about, town = recording.about, world.episode.town
+    digest = hashlib.sha256(town.map.opendrive.encode("utf-8", "surrogateescape")).hexdigest()
+    if digest == about.map_sha256:
+        return []
+    if about.town == OPENDRIVE_WORLD:
+        raise UserError(
+            "the recording was made on a map that a client had sent as text, and another one is "
+            "open; open that map with generate_opendrive_world first"
+        )
+    world.load(about.town, reset_settings=False)
+    return [f"Loading map {about.town}"]
 
 
 METHODS: dict[str, Method] = {
-    "start_recorder": returns(explain_absence),
-    "stop_recorder": fires(accept),
-    "show_recorder_file_info": returns(explain_absence),
-    "show_recorder_collisions": returns(explain_absence),
-    "show_recorder_actors_blocked": returns(explain_absence),
-    "replay_file": returns(explain_absence),
-    "stop_replayer": fires(accept),
-    "set_replayer_time_factor": fires(accept),
-    "set_replayer_ignore_hero": fires(accept),
-    "set_replayer_ignore_spectator": fires(accept),
+    "start_recorder": returns(start_recorder),
+    "stop_recorder": fires(stop_recorder),
+    "show_recorder_file_info": returns(show_recorder_file_info),
+    "show_recorder_collisions": returns(show_recorder_collisions),
+    "show_recorder_actors_blocked": returns(show_recorder_actors_blocked),
+    "replay_file": returns(replay_file),
+    "stop_replayer": fires(stop_replayer),
+    "set_replayer_time_factor": fires(set_replayer_time_factor),
+    "set_replayer_ignore_hero": fires(set_replayer_ignore_hero),
+    "set_replayer_ignore_spectator": fires(set_replayer_ignore_spectator),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from sim.pocket.geometry import Transform, Vector3
 
@@ -142,3 +143,36 @@ def pack_walker_state(direction: Vector3, speed_mps: float, jump: bool) -> bytes
 def join_snapshot(header: bytes, episode: bytes, records: Iterable[bytes]) -> bytes:
     """Assemble a world snapshot."""
     return b"".join((header, episode, *records))
+
+
+class TrafficLightRecord(NamedTuple):
+    """The traffic light part of a record, as `pack_traffic_light_state` takes it."""
+
+    sign_id: str
+    green_time_s: float
+    yellow_time_s: float
+    red_time_s: float
+    elapsed_s: float
+    pole_index: int
+    frozen: bool
+    state: int
+
+
+def unpack_traffic_light_state(state: bytes) -> TrafficLightRecord:
+    """Read the traffic light part of a record."""
+    sign_id, *fields = _traffic_light_state.unpack(state[: _traffic_light_state.size])
+    return TrafficLightRecord(sign_id.rstrip(b"\0").decode(errors="replace"), *fields)
+
+
+def unpack_vehicle_control(state: bytes) -> tuple[float, float, float, bool, bool, bool, int]:
+    """Read the control from the vehicle part of a record, as `pack_vehicle_state` takes it."""
+    throttle, steer, brake, hand_brake, reverse, manual, gear, *_rest = _vehicle_state.unpack(
+        state[: _vehicle_state.size]
+    )
+    return throttle, steer, brake, hand_brake, reverse, manual, gear
+
+
+def unpack_walker_state(state: bytes) -> tuple[Vector3, float, bool]:
+    """Read the walker part of a record: direction, speed in m/s, whether it jumps."""
+    x, y, z, speed_mps, jump = _walker_state.unpack(state[: _walker_state.size])
+    return Vector3(x, y, z), speed_mps, jump

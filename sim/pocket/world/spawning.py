@@ -73,7 +73,12 @@ def populate(episode: Episode) -> None:
 
 
 def spawn(
-    episode: Episode, description: ActorDescription, transform: Transform, parent_id: int = 0
+    episode: Episode,
+    description: ActorDescription,
+    transform: Transform,
+    parent_id: int = 0,
+    *,
+    is_replayed: bool = False,
 ) -> Actor:
     """Create an actor.
 
@@ -82,6 +87,7 @@ def spawn(
         description: Blueprint and the attributes that differ from its defaults.
         transform: World pose, or pose on the parent.
         parent_id: What to attach it to, or 0.
+        is_replayed: Whether it comes from a recording: it may then stand where something is.
 
     Raises:
         UserError: No such blueprint or parent, a sensor that is not simulated, an attribute that
@@ -95,12 +101,13 @@ def spawn(
         actor.relative = transform
         actor.move(pose, parent.motion)
     if isinstance(actor, Vehicle):
-        if not is_free(episode, actor):
+        if not (is_replayed or is_free(episode, actor)):
             raise UserError(SPAWN_COLLISION)
         episode.dynamics.add(actor.id, actor.model, pose)
         actor.speed_limit_kmh = episode.town.speed_limits.at(pose.location, DEFAULT_LIMIT_KMH)
-    elif isinstance(actor, Walker) and not is_free(episode, actor):
-        raise UserError(SPAWN_COLLISION)
+    elif isinstance(actor, Walker):
+        if not (is_replayed or is_free(episode, actor)):
+            raise UserError(SPAWN_COLLISION)
     elif isinstance(actor, Sensor):
         check_camera(actor)
         instrument = delivered(actor.type_id).instrument

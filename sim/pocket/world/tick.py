@@ -39,7 +39,9 @@ def advance(world: World) -> int:
     contacts = collide(episode, vehicles)
     for vehicle in vehicles:
         movement.read_vehicle(episode, vehicle)
+    world.replayer.advance(world, delta_s)
     movement.carry(episode)
+    world.recorder.take(world, contacts)
     _publish_snapshot(world, delta_s)
     publish_collisions(episode, contacts, frame=world.frame, publisher=world.publisher)
     _publish_images(world)

@@ -12,6 +12,8 @@ from sim.pocket.world import spawning
 from sim.pocket.world.cameras import Cameras
 from sim.pocket.world.episode import Episode, Identifiers
 from sim.pocket.world.publisher import Publisher
+from sim.pocket.world.recorder import Recorder, RecordingPlaces
+from sim.pocket.world.replayer import Replayer
 from sim.pocket.world.town import Town, TownShelf
 from sim.pocket.world.traffic_managers import TrafficManagerRegistry
 
@@ -51,6 +53,9 @@ class World:
         old_episode_ids: The id of the episode before, by the connection that loaded the present
             one and was not told yet.
         imui_gravity: Gravity that IMU sensors add, m/s^2.
+        recordings: Where recordings may lie.
+        recorder: Records the present episode.
+        replayer: Replays a recording in it.
     """
 
     def __init__(self, shelf: TownShelf, publisher: Publisher, *, town: str, seed: int) -> None:
@@ -65,6 +70,9 @@ class World:
         self.traffic_managers = TrafficManagerRegistry()
         self.old_episode_ids: dict[object, int] = {}
         self.cameras = Cameras(seed)
+        self.recordings = RecordingPlaces()
+        self.recorder = Recorder()
+        self.replayer = Replayer()
         self._started_s = time.monotonic()
         self._identifiers = Identifiers(_WORLD_STREAM_ID)
         self._last_episode_id = 0
@@ -110,6 +118,8 @@ class World:
             UserError: There is no such map; the old episode goes on.
         """
         town = self._town(name)
+        self.recorder.stop()
+        self.replayer.drop()
         if reset_settings:
             self.settings = EpisodeSettings()
         self.weather = DEFAULT_WEATHER
