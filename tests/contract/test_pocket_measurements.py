@@ -14,7 +14,9 @@ from sim.pocket.sensors.offer import OFFER, Delivered, Refused
 SENSORS = [blueprint.id for blueprint in BLUEPRINTS if blueprint.id.startswith("sensor.")]
 REFUSED = [name for name, offer in OFFER.items() if isinstance(offer, Refused)]
 MEASURED = [
-    name for name, offer in OFFER.items() if isinstance(offer, Delivered) and offer.instrument
+    name
+    for name, offer in OFFER.items()
+    if isinstance(offer, Delivered) and offer.instrument and name != "sensor.other.obstacle"
 ]
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "pocket-simulator.md"
 ROOF = carla.Transform(carla.Location(z=2.4))

@@ -7,21 +7,26 @@ from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import MeshBuilder
 from sim.pocket.scene.models import vehicle_mesh
 from sim.pocket.scene.shapes import add_block, plain
-from sim.pocket.sensors.ray_kernels import Nearest, cast_rays
+from sim.pocket.sensors.ray_kernels import Nearest, cast_packets, cones_of
 from sim.pocket.sensors.ray_tree import build_tree
+from sim.pocket.sensors.sweep_kernels import sweep_sphere
 from sim.pocket.vehicles import vehicle_model
 
 pytestmark = pytest.mark.unit
 
 SOLID = np.ones((32, 4, 4), np.bool_)
+EVERYWHERE = (1.0, 0.0, 0.0, -1.0, 0.0)
 MODEL = vehicle_model("vehicle.tesla.model3")
 
 
-def cast(mesh, origin, directions, *, one_sided=False, solid=SOLID):
+def cast(mesh, origin, directions, *, one_sided=False, solid=SOLID, target=EVERYWHERE):
     count = len(directions)
     found = Nearest(np.full(count, 100.0), np.full(count, -1, np.int32), np.zeros(count, np.int32))
     tree = build_tree(mesh)
-    cast_rays(tree, solid, np.array(origin), np.eye(3), directions, one_sided, 7, found)
+    cones, where = cones_of(directions), np.array(target)
+    cast_packets(
+        tree, solid, np.array(origin), np.eye(3), directions, cones, where, one_sided, 7, found
+    )
     return found
 
 
@@ -97,3 +102,58 @@ def test_a_mesh_of_one_triangle_has_a_tree():
     )  # fmt: skip
     found = cast(builder.build(), (0.0, 0.0, 0.0), np.array([[1.0, 0.0, 0.0]]))
     assert found.distance_m == pytest.approx([2.0])
+
+
+def test_packets_that_look_past_a_mesh_are_passed_over_and_no_other():
+    origin = np.array((6.0, 1.0, 0.5))
+    sideways = unit_vectors(3)
+    turning = np.stack([np.cos(a := np.linspace(0.0, 6.28, 500)), np.sin(a), 0.1 * a - 0.3], axis=1)
+    turning /= np.linalg.norm(turning, axis=1, keepdims=True)
+    directions = np.concatenate([turning, sideways])
+    distance = np.linalg.norm(origin)
+    sine = np.sqrt(3.0) / distance
+    target = (*(-origin / distance), np.sqrt(1.0 - sine**2), sine)
+    everywhere, aimed = (cast(block(), origin, directions, target=t) for t in (EVERYWHERE, target))
+    assert (everywhere.owners == aimed.owners).all()
+    assert (everywhere.owners == 7).sum() > 10
+    away = cast(block(), origin, directions, target=(1.0, 0.0, 0.0, 0.99, 0.141))
+    assert (away.owners == 7).sum() < (everywhere.owners == 7).sum()
+
+
+def nearest_distance(mesh, place):
+    """The distance from a place to the surface of a mesh, by many points on every triangle."""
+    a, b, c = np.moveaxis(mesh.positions[mesh.triangles].astype(np.float64), 1, 0)
+    steps = np.linspace(0.0, 1.0, 30)
+    points = [a + u * (b - a) + v * (c - a) for u in steps for v in steps if u + v <= 1.0]
+    return np.linalg.norm(np.concatenate(points) - place, axis=1).min()
+
+
+@pytest.mark.parametrize(
+    ("origin", "way", "expected"),
+    [
+        ((-5.0, 0.2, 0.1), (1.0, 0.0, 0.0), 3.6),  # onto a face
+        ((-5.0, 1.2, 0.0), (1.0, 0.0, 0.0), 4.0 - np.sqrt(0.12)),  # past a face onto an edge
+        ((-5.0, 1.2, 1.2), (1.0, 0.0, 0.0), 4.0 - np.sqrt(0.08)),  # onto a corner
+        ((-5.0, 1.41, 0.0), (1.0, 0.0, 0.0), None),  # past everything
+        ((-5.0, 0.0, 0.0), (-1.0, 0.0, 0.0), None),  # away
+        ((-1.2, 0.0, 0.0), (-1.0, 0.0, 0.0), 0.0),  # touching from the start
+        ((-9.5, 0.0, 0.0), (1.0, 0.0, 0.0), None),  # out of reach
+    ],
+)
+def test_a_ball_that_moves_ahead_stops_where_it_touches(origin, way, expected):
+    moved, row = sweep_sphere(build_tree(block()), np.array(origin), np.array(way), 0.4, 8.0)
+    assert (row >= 0) == (expected is not None)
+    if expected is not None:
+        assert moved == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_ball_touches_a_vehicle_at_its_radius_and_never_before():
+    mesh = vehicle_mesh("vehicle.tesla.model3", MODEL.half_extent)
+    tree = build_tree(mesh)
+    for number, way in enumerate(unit_vectors(4, seed=1)):
+        origin = np.array((0.3 * number - 0.5, 0.0, 0.7)) - 6.0 * way
+        moved, row = sweep_sphere(tree, origin, way, 0.3, 12.0)
+        assert row >= 0
+        assert nearest_distance(mesh, origin + moved * way) == pytest.approx(0.3, abs=0.02)
+        before = [nearest_distance(mesh, origin + t * way) for t in np.linspace(0.0, moved, 4)[:-1]]
+        assert min(before) > 0.3

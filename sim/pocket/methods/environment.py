@@ -71,7 +71,7 @@ def project_point(
 ) -> list[Any]:
     """Return the first surface in a direction: (found, (location, label))."""
     end = Vector3(*(a + b * distance for a, b in zip(location, direction, strict=True)))
-    hits = rays.cast(world.episode.town, location, end)
+    hits = rays.cast(world.episode, location, end)
     if not hits:
         return [False, [Vector3(), int(CityObjectLabel.NONE)]]
     return [True, [hits[0].location, int(hits[0].label)]]
@@ -79,7 +79,7 @@ def project_point(
 
 def cast_ray(world: World, start: Vector3, end: Vector3) -> list[Any]:
     """Return the surfaces between two points, near to far."""
-    hits = rays.cast(world.episode.town, start, end)
+    hits = rays.cast(world.episode, start, end)
     return [[hit.location, int(hit.label)] for hit in hits]
 
 

@@ -18,6 +18,7 @@ SENSOR_TYPE_IDS = {
     "sensor.camera.depth": 1,
     "sensor.other.gnss": 4,
     "sensor.other.imu": 5,
+    "sensor.other.obstacle": 7,
     "sensor.other.radar": 9,
     "sensor.lidar.ray_cast_semantic": 10,
     "sensor.lidar.ray_cast": 11,

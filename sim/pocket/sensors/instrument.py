@@ -13,7 +13,9 @@ from bicameral.errors import UserError
 from sim.pocket.world.actors import Sensor, number_attribute
 
 if TYPE_CHECKING:
+    from sim.pocket.sensors.surroundings import Surroundings
     from sim.pocket.world.episode import Episode
+    from sim.pocket.world.publisher import Publisher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +26,15 @@ class Moment:
         episode: Everything in it.
         delta_s: How long the tick was.
         gravity_mps2: What an accelerometer at rest shows.
+        surroundings: What rays may meet.
+        publisher: Knows the streams of actors that a message names.
     """
 
     episode: Episode
     delta_s: float
     gravity_mps2: float
+    surroundings: Surroundings
+    publisher: Publisher
 
 
 class Instrument(ABC):
@@ -39,7 +45,7 @@ class Instrument(ABC):
 
     @abstractmethod
     def measure(self, sensor: Sensor, moment: Moment) -> Sequence[bytes]:
-        """Return the parts of a message that follow the sensor header."""
+        """Return the parts of a message that follow the sensor header; none for no message."""
 
 
 def noise_from_seed(seed: float) -> np.random.Generator:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.sensors.instrument import Instrument, Moment, noise_from_seed, number_within
-from sim.pocket.sensors.surroundings import Hits, cast_from
+from sim.pocket.sensors.surroundings import Hits
 from sim.pocket.world.actors import Sensor, number_attribute
 
 #: Most beams of one message: what five million points per second are in the longest step.
@@ -37,9 +37,8 @@ class _RotatingLidar(Instrument):
     def measure(self, sensor: Sensor, moment: Moment) -> Sequence[bytes]:
         """Return angle, channels, points per channel; then the points, channel by channel."""
         directions = self._sweep(sensor.elapsed_s or moment.delta_s)
-        hits = cast_from(
-            sensor, moment.episode, directions, np.full(len(directions), self._range_m)
-        )
+        limit_m = np.full(len(directions), self._range_m)
+        hits = moment.surroundings.cast_from(sensor, directions, limit_m)
         kept, points = self._points(directions, hits)
         counts = kept.reshape(self._channels, -1).sum(axis=1).astype("<u4")
         angle = np.array([math.radians(self._angle_deg)], "<f4")
@@ -64,8 +63,11 @@ class _RotatingLidar(Instrument):
         azimuths = np.radians(np.fmod(angles, self._width_deg) - self._width_deg / 2.0)
         self._angle_deg = math.fmod(self._angle_deg + way_deg, self._width_deg)
         flat, up = np.cos(self._elevations)[:, None], np.sin(self._elevations)[:, None]
-        parts = (flat * np.cos(azimuths), flat * np.sin(azimuths), up * np.ones(n))
-        return np.stack(parts, axis=-1).reshape(-1, 3)
+        directions = np.empty((self._channels, n, 3))
+        directions[..., 0] = flat * np.cos(azimuths)
+        directions[..., 1] = flat * np.sin(azimuths)
+        directions[..., 2] = up
+        return directions.reshape(-1, 3)
 
 
 class Lidar(_RotatingLidar):
@@ -106,7 +108,7 @@ class SemanticLidar(_RotatingLidar):
         kept = np.isfinite(hits.distance_m)
         points = np.empty(int(kept.sum()), _SEMANTIC_POINT)
         points["place"] = directions[kept] * hits.distance_m[kept, None]
-        points["cosine"] = hits.cosines[kept]
-        points["actor"] = hits.actor_ids[kept]
-        points["tag"] = hits.tags[kept]
+        points["cosine"] = hits.cosines()[kept]
+        points["actor"] = hits.actor_ids()[kept]
+        points["tag"] = hits.tags()[kept]
         return kept, points.tobytes()

@@ -10,6 +10,7 @@ from sim.pocket.sensors.gnss import Gnss
 from sim.pocket.sensors.imu import Imu
 from sim.pocket.sensors.instrument import Instrument
 from sim.pocket.sensors.lidar import Lidar, SemanticLidar
+from sim.pocket.sensors.obstacle import ObstacleDetector
 from sim.pocket.sensors.radar import Radar
 from sim.pocket.world.actors import Sensor
 
@@ -48,6 +49,7 @@ OFFER: dict[str, Delivered | Refused] = {
     "sensor.other.gnss": Delivered(Gnss),
     "sensor.other.imu": Delivered(Imu),
     "sensor.other.radar": Delivered(Radar),
+    "sensor.other.obstacle": Delivered(ObstacleDetector),
     "sensor.lidar.ray_cast": Delivered(Lidar),
     "sensor.lidar.ray_cast_semantic": Delivered(SemanticLidar),
     "sensor.camera.instance_segmentation": Refused(
@@ -57,7 +59,6 @@ OFFER: dict[str, Delivered | Refused] = {
     "sensor.camera.optical_flow": Refused("use sensor.camera.depth and the actors' velocities"),
     "sensor.camera.dvs": Refused("use sensor.camera.rgb"),
     "sensor.camera.cosmos_visualization": Refused("use sensor.camera.semantic_segmentation"),
-    "sensor.other.obstacle": Refused("use sensor.other.radar"),
     "sensor.other.rss": Refused("the official client's wheel is built without RSS"),
     "sensor.other.v2x": Refused(_NO_RADIO),
     "sensor.other.v2x_custom": Refused(_NO_RADIO),

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from sim.pocket.geometry import rotation_matrix
 from sim.pocket.sensors.instrument import Instrument, Moment, noise_from_seed, number_within
-from sim.pocket.sensors.surroundings import cast_from
 from sim.pocket.world.actors import Actor, Sensor, number_attribute
 from sim.pocket.world.episode import Episode
 
@@ -36,9 +35,9 @@ class Radar(Instrument):
         slants = self._slants(min(int(self._points_per_s * elapsed_s + 1e-9), _MOST_RAYS))
         lengths = np.linalg.norm(slants, axis=1)
         directions = slants / lengths[:, None]
-        hits = cast_from(sensor, moment.episode, directions, self._range_m * lengths)
+        hits = moment.surroundings.cast_from(sensor, directions, self._range_m * lengths)
         rays = directions @ rotation_matrix(sensor.transform.rotation).T
-        relative = hits.velocities - _velocity(sensor, moment.episode)
+        relative = hits.velocities() - _velocity(sensor, moment.episode)
         flat = np.hypot(directions[:, 0], directions[:, 1])
         found = np.empty((len(rays), 4), "<f4")
         found[:, 0] = (relative * rays).sum(axis=1)

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 #: Triangles of a leaf are more than half of this.
 _LARGEST_LEAF = 6
 #: Boxes are larger than what they hold by this, m, so that flat ones have an inside.
-_MARGIN_M = 1e-4
+_MARGIN_M = 1e-3
 
 
 class RayTree(NamedTuple):
@@ -24,18 +24,22 @@ class RayTree(NamedTuple):
         boxes: (2 L, 6) float64, m; least and greatest corner of every node.
         triangles: (L * leaf, 9) float64, m; a corner and the two edges from it, whose cross
             product points out of the surface. Leaf n holds rows n * leaf to (n + 1) * leaf.
+        normals: (L * leaf, 3) float64, unit vectors out of the surface.
         tags: (L * leaf,) uint8, `CityObjectLabel`.
         textures: (L * leaf,) uint8; layer of the texture, whose holes rays pass through.
         uvs: (L * leaf, 6) float64, texture repeats; u and v at the corner, and along both edges.
         leaf: Triangles of a leaf; some stand in two leaves so that all are full.
+        radius_m: How far the mesh reaches from its origin.
     """
 
     boxes: Array
     triangles: Array
+    normals: Array
     tags: NDArray[np.uint8]
     textures: NDArray[np.uint8]
     uvs: Array
     leaf: int
+    radius_m: float
 
 
 def build_tree(mesh: Mesh) -> RayTree:
@@ -59,13 +63,17 @@ def build_tree(mesh: Mesh) -> RayTree:
     # Corners in the order that turns a triangle to the side where its normals point.
     outward = _outward(corners[order], mesh.normals[mesh.triangles[order]].sum(axis=1))
     rows = order[:, None]
+    triangles = _from_corner(corners[rows, outward])
+    normals = np.cross(triangles[:, 3:6], triangles[:, 6:9])
     return RayTree(
         boxes=_boxes(corners[order], leaves),
-        triangles=_from_corner(corners[rows, outward]),
+        triangles=triangles,
+        normals=normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12),
         tags=mesh.tags[order],
         textures=mesh.textures[order],
         uvs=_from_corner(mesh.uvs[mesh.triangles][rows, outward].astype(np.float64)),
         leaf=leaf,
+        radius_m=float(np.linalg.norm(corners, axis=2).max()),
     )
 
 

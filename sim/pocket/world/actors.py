@@ -18,6 +18,7 @@ from sim.pocket.protocol.messages import (
     pack_walker_state,
 )
 from sim.pocket.protocol.values import ActorDescription, BoundingBox
+from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.vehicles import VehicleModel
 from sim.pocket.world.publisher import Publisher
@@ -338,6 +339,20 @@ def number_attribute(actor: Actor, name: str, default: float) -> float:
     if not -1e9 < value < 1e9:
         raise UserError(f"attribute {name!r} of {actor.type_id} is {text!r}, out of range")
     return value
+
+
+def flag_attribute(actor: Actor, name: str) -> bool:
+    """Say whether an attribute is switched on; clients write ``true``, ``True`` or ``1``."""
+    return actor.attributes.get(name, "").strip().lower() in ("true", "1")
+
+
+def wire_from_scenery(label: int) -> list[Any]:
+    """Write what a sensor met that is no actor.
+
+    Its id is 0 and its type names what it is, as CARLA does it (``static.building``, ...).
+    """
+    description = ActorDescription(0, f"static.{CityObjectLabel(label).name.lower()}")
+    return [0, 0, description, _NO_BOX, bytes([label]), b""]
 
 
 def wire_from_actor(actor: Actor, publisher: Publisher) -> list[Any]:

@@ -14,9 +14,15 @@ from sim.pocket.collision import (
 )
 from sim.pocket.protocol.framing import pack_value
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_sensor_header
-from sim.pocket.protocol.values import ActorDescription, BoundingBox
-from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.world.actors import Actor, Prop, Sensor, Vehicle, Walker, wire_from_actor
+from sim.pocket.world.actors import (
+    Actor,
+    Prop,
+    Sensor,
+    Vehicle,
+    Walker,
+    wire_from_actor,
+    wire_from_scenery,
+)
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
 
@@ -54,11 +60,7 @@ def collide(episode: Episode, vehicles: Sequence[Vehicle]) -> list[Contact]:
 def publish_collisions(
     episode: Episode, contacts: Sequence[Contact], *, frame: int, publisher: Publisher
 ) -> None:
-    """Tell the collision sensors of the vehicles that hit something.
-
-    The other actor of a collision with the scenery is no actor: its id is 0 and its type names
-    what was hit, as CARLA does it (``static.building``, ...).
-    """
+    """Tell the collision sensors of the vehicles that hit something."""
     if not contacts:
         return
     for sensor in episode.actors.of_class(Sensor):
@@ -80,13 +82,9 @@ def publish_collisions(
 
 def _payload(episode: Episode, contact: Contact, publisher: Publisher) -> bytes:
     other = None if contact.other_id is None else episode.actors.find(contact.other_id)
-    if other is None:
-        name = CityObjectLabel(contact.other_tag).name.lower()
-        description = ActorDescription(0, f"static.{name}")
-        tag = bytes([contact.other_tag])
-        other_wire = [0, 0, description, BoundingBox(), tag, b""]
-    else:
-        other_wire = wire_from_actor(other, publisher)
+    other_wire = (
+        wire_from_scenery(contact.other_tag) if other is None else wire_from_actor(other, publisher)
+    )
     hit = episode.actors.get(contact.actor_id, Actor)
     return pack_value([wire_from_actor(hit, publisher), other_wire, contact.impulse])
 

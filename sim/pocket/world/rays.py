@@ -1,4 +1,4 @@
-"""Rays against the ground and the boxes of the scenery, for clients that ask what is where."""
+"""Rays against ground, scenery and actors, for clients that ask what is where."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from sim.pocket.geometry import Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.obstacles import Obstacle
+from sim.pocket.sensors.surroundings import Surroundings
+from sim.pocket.world.episode import Episode
 from sim.pocket.world.town import Town
 
 #: The ground is looked for in steps of this length, at most so many.
@@ -26,17 +28,23 @@ class RayHit(NamedTuple):
     label: int
 
 
-def cast(town: Town, start: Vector3, end: Vector3) -> list[RayHit]:
+def cast(episode: Episode, start: Vector3, end: Vector3) -> list[RayHit]:
     """Return what lies between two points, near to far.
 
-    Boxes of the scenery count where the ray enters them, the ground where the ray first goes below
-    it. Rays longer than a kilometre are looked at more coarsely.
+    Boxes of the scenery count where the ray enters them, actors where it first meets a triangle of
+    their models, the ground where the ray first goes below it. Rays longer than a kilometre are
+    looked at more coarsely.
     """
+    town = episode.town
     hits = [
         (share, RayHit(_between(start, end, share), item.tag))
         for item in town.scene.obstacles
         if (share := _entry(item, start, end)) is not None
     ]
+    length_m = math.dist(start, end)
+    for distance_m, label in Surroundings(episode).actors_between(start, end):
+        share = distance_m / length_m
+        hits.append((share, RayHit(_between(start, end, share), label)))
     ground = _ground_share(town, start, end)
     if ground is not None:
         location = _between(start, end, ground)

@@ -11,6 +11,7 @@ from sim.pocket.protocol.messages import (
     pack_sensor_header,
 )
 from sim.pocket.sensors.instrument import Moment
+from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Sensor, Vehicle, Walker
 from sim.pocket.world.cameras import is_camera
@@ -98,7 +99,13 @@ def _publish_measurements(world: World) -> None:
     """Send what the sensors with an instrument measure."""
     episode, publisher = world.episode, world.publisher
     now_s = episode.clock.now_s
-    moment = Moment(episode=episode, delta_s=world.delta_s, gravity_mps2=world.imui_gravity)
+    moment = Moment(
+        episode=episode,
+        delta_s=world.delta_s,
+        gravity_mps2=world.imui_gravity,
+        surroundings=Surroundings(episode),
+        publisher=publisher,
+    )
     for sensor in episode.actors.of_class(Sensor):
         if sensor.instrument is None:
             continue
@@ -106,6 +113,8 @@ def _publish_measurements(world: World) -> None:
         stream_id = sensor.identity.stream_id
         if not (sensor.take_turn(now_s) and publisher.has_subscribers(stream_id)):
             continue
-        type_id = SENSOR_TYPE_IDS[sensor.type_id]
-        header = pack_sensor_header(type_id, world.frame, now_s, sensor.transform)
-        publisher.publish(stream_id, (header, *sensor.instrument.measure(sensor, moment)))
+        parts = sensor.instrument.measure(sensor, moment)
+        if parts:
+            type_id = SENSOR_TYPE_IDS[sensor.type_id]
+            header = pack_sensor_header(type_id, world.frame, now_s, sensor.transform)
+            publisher.publish(stream_id, (header, *parts))
