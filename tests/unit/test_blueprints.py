@@ -154,3 +154,28 @@ def test_blockers_of_the_official_scenarios_lie_the_way_carlas_do(name, length_m
 )  # fmt: skip
 def test_every_prop_of_carla_is_there(name):
     assert blueprint_by_id(f"static.prop.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "length_m", "width_m", "height_m"),
+    [
+        ("audi.tt", 4.18, 1.99, 1.39),
+        ("bh.crossbike", 1.51, 0.87, 1.61),
+        ("carlamotors.carlacola", 5.20, 2.63, 2.47),
+        ("carlamotors.european_hgv", 7.94, 2.89, 3.46),
+        ("diamondback.century", 1.66, 0.58, 1.62),
+        ("dodge.charger_police_2020", 5.24, 1.93, 1.64),
+        ("gazelle.omafiets", 1.84, 0.66, 1.78),
+        ("kawasaki.ninja", 2.04, 0.80, 1.52),
+        ("lincoln.mkz_2017", 4.90, 2.13, 1.51),
+        ("mini.cooper_s", 3.81, 1.97, 1.48),
+        ("mitsubishi.fusorosa", 10.27, 3.94, 4.25),
+        ("nissan.patrol_2021", 5.57, 2.15, 2.05),
+    ],
+)
+def test_vehicles_of_the_official_scenarios_are_as_large_as_carlas(
+    name, length_m, width_m, height_m
+):
+    half = vehicle_model(f"vehicle.{name}").half_extent
+    size = (2.0 * half.x, 2.0 * half.y, 2.0 * half.z)
+    assert size == pytest.approx((length_m, width_m, height_m), abs=0.011)
