@@ -47,6 +47,23 @@ def write_json_atomic(path: Path, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def user_cache_folder() -> Path:
+    """Return the user's folder for what can be made again (XDG base directory specification)."""
+    return _user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def user_data_folder() -> Path:
+    """Return the user's folder for what is to be kept (XDG base directory specification)."""
+    return _user_folder("XDG_DATA_HOME", ".local/share")
+
+
+def _user_folder(variable: str, usual: str) -> Path:
+    base = os.environ.get(variable, "")
+    # The specification says that a relative path is to be ignored.
+    root = Path(base) if Path(base).is_absolute() else Path.home() / usual
+    return root / "bicameral"
+
+
 @contextmanager
 def hidden_folder_beside(path: Path) -> Iterator[Path]:
     """Give a hidden folder in the folder of `path`, from where a rename brings things there.

@@ -24,6 +24,7 @@ INTERRUPTED_EXIT_CODE = 130
 COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Drive": (
         ("simulate", "simulate:simulate", "Run the pocket simulator."),
+        ("maps get", "maps:get_maps", "Fetch CARLA's towns for it, once."),
         ("evaluate", "evaluate:evaluate", "Drive routes and write a report."),
         ("collect", "collect:collect", "Record training data."),
     ),
@@ -58,6 +59,7 @@ COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 #: What the commands of two words have in common.
 _FAMILIES = {
+    "maps": "Maps for the pocket simulator.",
     "train": "Train a network (needs the extra 'train').",
     "keys": "Keys for who may use a server.",
     "bench": "Measure what something costs on this machine.",

@@ -13,26 +13,17 @@ name = "train-images-idx3-ubyte.gz" # optional; else the last part of the URL
 from __future__ import annotations
 
 import hashlib
-import http.client
-import logging
-import os
 import tomllib
-import urllib.error
-import urllib.request
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bicameral.errors import DataError, MachineError
-from bicameral.files import write_bytes_atomic
+from bicameral.download import fetch_file
+from bicameral.errors import DataError
+from bicameral.files import user_cache_folder
 from models.data.idx import IDX_FILES
-
-_LOGGER = logging.getLogger(__name__)
-
-_TIMEOUT_S = 60.0
-_MAX_FILE_BYTES = 1 << 30
 
 
 class DownloadFile(BaseModel):
@@ -117,52 +108,10 @@ def download(wanted: DownloadList, cache: Path) -> Path:
     content = "\n".join(sorted(f"{file.file_name} {file.sha256}" for file in wanted.files))
     folder = cache / f"{wanted.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     for file in wanted.files:
-        path = folder / file.file_name
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
-            continue
-        _LOGGER.info("fetching %s", file.url)
-        data = _fetch(file.url)
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != file.sha256:
-            raise DataError(
-                f"{file.url} gave {len(data)} bytes with sha256 {digest}, expected {file.sha256}; "
-                "nothing was kept: the file there has changed, or the list is wrong"
-            )
-        write_bytes_atomic(path, data)
+        fetch_file(file.url, file.sha256, folder / file.file_name)
     return folder
 
 
 def default_cache() -> Path:
-    """Return the user's cache of data sets (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says that a relative path is to be ignored.
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "bicameral" / "datasets"
-
-
-def _fetch(url: str) -> bytes:
-    """Return the whole content behind a URL of http or https."""
-    try:
-        # The list admits no other schemes, and urllib follows no redirection to a file.
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            data: bytes = response.read(_MAX_FILE_BYTES + 1)
-            missing: int | None = response.length  # None: not announced
-    except urllib.error.HTTPError as error:
-        with error:
-            raise MachineError(
-                f"cannot fetch {url}: the server answered {error.code} {error.reason}"
-            ) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise MachineError(
-            f"cannot fetch {url}: {error}; check the connection, or put the files into a folder "
-            "and give that"
-        ) from error
-    if len(data) > _MAX_FILE_BYTES:
-        raise DataError(f"{url} is larger than {_MAX_FILE_BYTES:,} bytes; nothing was kept")
-    # A read with a limit does not notice that the connection broke off early.
-    if missing:
-        raise MachineError(
-            f"cannot fetch {url}: it broke off after {len(data)} bytes, {missing} are missing; "
-            "try again"
-        )
-    return data
+    """Return the user's cache of data sets."""
+    return user_cache_folder() / "datasets"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import os
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bicameral.errors import DataError
+from bicameral.files import user_cache_folder
 from bicameral.simulation import CARLA_VERSION
 
 #: Raised when a trial looks at more than before, so that passed maps are tried again.
@@ -239,8 +239,7 @@ def _digest(text: str) -> str:
 
 
 def _mark(digest: str) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "bicameral" / "passed-maps" / digest
+    return user_cache_folder() / "passed-maps" / digest
 
 
 def _leave_mark(digest: str) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bicameral.errors import DataError, MissingExtraError, UserError, unknown_name
 from bicameral.units import wrap_deg
+from sim.pocket.carla_towns import CARLA_TOWNS, fetched_towns_folder, how_to_get
 from sim.pocket.foreign_maps import mend, try_out
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.town.generate import generate_town
@@ -64,7 +65,8 @@ class MapStore:
 
     Args:
         folders: Searched first, with everything below them; the first folder that holds a name
-            wins. The folder `$CARLA_ROOT` follows, then the shipped maps, then the generator.
+            wins. The folder `$CARLA_ROOT` follows, then the towns that were fetched, then the
+            shipped maps, then the generator.
     """
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
@@ -72,7 +74,12 @@ class MapStore:
         for folder in folders:
             if not Path(folder).is_dir():
                 raise UserError(f"map folder {str(folder)!r} is not a folder")
-        for file in _map_files([*map(Path, folders), *_carla_folders(), SHIPPED_FOLDER]):
+        fetched = fetched_towns_folder()
+        for folder in (*map(Path, folders), *_carla_folders(), fetched, SHIPPED_FOLDER):
+            self._add(folder)
+
+    def _add(self, folder: Path) -> None:
+        for file in sorted(folder.rglob("*.xodr")):
             self._files.setdefault(file.stem, file)
 
     def names(self) -> list[str]:
@@ -103,12 +110,17 @@ class MapStore:
         if path.suffix == ".xodr":
             return _read(path, path.stem)
         short = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-        for known in (short, short.removesuffix("_Opt")):
+        town = short.removesuffix("_Opt")
+        if town not in self._files:  # it may have been fetched meanwhile
+            self._add(fetched_towns_folder())
+        for known in (short, town):
             if known in self._files:
                 return _read(self._files[known], short)
             if known in RECIPES:
                 text = generate_town(RECIPES[known])
                 return MapSource(name=short, text=text, origin=f"the town {known!r}", foreign=False)
+        if town in CARLA_TOWNS:
+            raise UserError(f"there is no map of {town} here. {how_to_get(town)}")
         raise UserError(
             f"{unknown_name('town', short, self.names())} Any other OpenDRIVE map can be had: "
             "start the server with --maps FOLDER, or set CARLA_ROOT to a CARLA installation"
@@ -149,11 +161,6 @@ def _carla_folders() -> list[Path]:
     if not root:
         return []
     return [folder for folder in (Path(root) / CARLA_MAP_FOLDER, Path(root)) if folder.is_dir()]
-
-
-def _map_files(folders: Sequence[Path]) -> Iterator[Path]:
-    for folder in folders:
-        yield from sorted(folder.rglob("*.xodr"))
 
 
 def _read(path: Path, name: str) -> MapSource:

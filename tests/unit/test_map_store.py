@@ -18,8 +18,9 @@ REAL_TOWNS = Path(__file__).resolve().parents[3] / "shared" / "towns"
 
 
 @pytest.fixture(autouse=True)
-def _no_carla_installation(monkeypatch):
+def _no_carla_installation(monkeypatch, tmp_path):
     monkeypatch.delenv("CARLA_ROOT", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bicameral.errors import UserError
+from bicameral.files import user_data_folder
 from sim.pocket.collision import Contact
 from sim.pocket.protocol.values import to_wire
 from sim.pocket.recording.file import (
@@ -47,8 +47,7 @@ class RecordingPlaces:
     @property
     def folder(self) -> Path:
         """Where a file lies that is named without a folder."""
-        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        return Path(data) / "bicameral" / "recordings"
+        return user_data_folder() / "recordings"
 
     def path(self, name: str) -> Path:
         """Return the file that a client means.
