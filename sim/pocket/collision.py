@@ -302,7 +302,7 @@ def resolve_collisions(
         if kind == k.WITH_VEHICLE:
             result.append(_seen_by_the_other(contact, vehicle_tags.get(actor_id, 0)))
         result.append(contact)
-    dynamics.refresh_velocities(sorted({contact.actor_id for contact in result}))
+    dynamics.refresh_accelerations(sorted({contact.actor_id for contact in result}))
     return result
 
 

@@ -23,11 +23,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bicameral.errors import UserError
+from bicameral.units import wrap_deg
 from sim.pocket import dynamics_kernels as k
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.ground import Ground
 from sim.pocket.vehicle_arrays import CollisionView, VehicleArrays, check_physics
 from sim.pocket.vehicles import PhysicsControl, VehicleModel
+from sim.pocket.wheel_states import WheelState, wheel_states
 
 #: No substep is longer, whatever the client asks for; the tyre model needs it.
 LONGEST_SUBSTEP_S = 0.01
@@ -106,6 +108,7 @@ class VehicleDynamics:
         self._physics: dict[int, PhysicsControl] = {}
         self._controls: dict[int, VehicleControl] = {}
         self._arrays = VehicleArrays.empty(8)
+        self._step_s = 1.0
 
     def __contains__(self, actor_id: int) -> bool:
         return actor_id in self._rows
@@ -128,7 +131,7 @@ class VehicleDynamics:
         self._arrays.gravity[row] = k.GRAVITY
         self._arrays.moving[row] = True
         self._arrays.present[row] = True
-        self._arrays.extents[row] = model.half_extent
+        self._arrays.extents[row] = model.body_half_extent
         self._rows[actor_id] = row
         self._models[actor_id] = model
         self._physics[actor_id] = model.physics
@@ -248,23 +251,28 @@ class VehicleDynamics:
         _require_finite("velocity", velocity)
         command[k.CONSTANT :] = 1.0, velocity.x, velocity.y
 
-    def add_impulse(self, actor_id: int, impulse: Vector3) -> None:
-        """Change the momentum at once.
+    def add_impulse(self, actor_id: int, impulse: Vector3, location: Vector3 | None = None) -> None:
+        """Change the momentum at once, and the turning too if the impulse has a lever arm.
 
         Args:
             actor_id: The vehicle.
-            impulse: N s, world frame, through the centre of mass.
+            impulse: N s, world frame.
+            location: Where it acts, world frame, m; None for the centre of mass.
 
         Raises:
-            UserError: The impulse is not finite.
+            UserError: The impulse or the location is not finite.
         """
         _require_finite("impulse", impulse)
         row = self._rows[actor_id]
+        moment = self._moment(row, impulse, location)
         mass = self._arrays.parameters[row, k.MASS]
         velocity = self._arrays.velocity[row]
         self.set_target_velocity(
             actor_id, Vector3(*(v + j / mass for v, j in zip(velocity, impulse, strict=True)))
         )
+        if moment != 0.0:
+            self.add_angular_impulse(actor_id, Vector3(z=moment))
+            self.refresh_velocities([actor_id])
 
     def add_angular_impulse(self, actor_id: int, impulse: Vector3) -> None:
         """Change the angular momentum at once.
@@ -282,21 +290,47 @@ class VehicleDynamics:
         rate += impulse.z / self._arrays.parameters[row, k.YAW_INERTIA]
         self.set_target_angular_velocity(actor_id, Vector3(z=math.degrees(rate)))
 
-    def add_force(self, actor_id: int, force: Vector3) -> None:
-        """Push during the next step.
+    def add_force(self, actor_id: int, force: Vector3, location: Vector3 | None = None) -> None:
+        """Push during the next step, and turn if the force has a lever arm.
 
         Args:
             actor_id: The vehicle.
-            force: N, world frame, through the centre of mass; z is ignored.
+            force: N, world frame; z is ignored.
+            location: Where it acts, world frame, m; None for the centre of mass.
 
         Raises:
-            UserError: The force is not finite.
+            UserError: The force or the location is not finite.
         """
         _require_finite("force", force)
-        s = self._arrays.state[self._rows[actor_id]]
+        row = self._rows[actor_id]
+        s = self._arrays.state[row]
+        s[k.TORQUE] += self._moment(row, force, location)
         cos_yaw, sin_yaw = math.cos(s[k.YAW]), math.sin(s[k.YAW])
         s[k.FORCE_X] += force.x * cos_yaw + force.y * sin_yaw
         s[k.FORCE_Y] += -force.x * sin_yaw + force.y * cos_yaw
+
+    def add_torque(self, actor_id: int, torque: Vector3) -> None:
+        """Turn during the next step.
+
+        Args:
+            actor_id: The vehicle.
+            torque: N m about the world's axes; only z counts.
+
+        Raises:
+            UserError: The torque is not finite.
+        """
+        _require_finite("torque", torque)
+        self._arrays.state[self._rows[actor_id], k.TORQUE] += torque.z
+
+    def _moment(self, row: int, force: Vector3, location: Vector3 | None) -> float:
+        """Return the moment of a force about the vertical through the centre of mass."""
+        if location is None:
+            return 0.0
+        _require_finite("location", location)
+        s, com_x = self._arrays.state[row], self._arrays.parameters[row, k.COM_X]
+        arm_x = location.x - s[k.X] - com_x * math.cos(s[k.YAW])
+        arm_y = location.y - s[k.Y] - com_x * math.sin(s[k.YAW])
+        return float(arm_x * force.y - arm_y * force.x)
 
     def set_physics(self, actor_id: int, physics: PhysicsControl) -> None:
         """Replace the physics of a vehicle; wheel positions are the model's and stay.
@@ -336,6 +370,20 @@ class VehicleDynamics:
     def set_gravity(self, actor_id: int, enabled: bool) -> None:
         """Let a vehicle fall, or let it float where it is above the ground."""
         self._arrays.gravity[self._rows[actor_id]] = k.GRAVITY if enabled else 0.0
+
+    def largest_steer_rad(self, actor_id: int) -> float:
+        """Return how far the front wheels turn with the steering wheel at its end."""
+        return float(self._arrays.parameters[self._rows[actor_id], k.MAX_STEER])
+
+    def wheel_pitch_deg(self, actor_id: int) -> float:
+        """Return how far the wheels have rolled, -180..180; forwards is negative, as in Unreal."""
+        row = self._rows[actor_id]
+        rolled_m = self._arrays.state[row, k.ROLLED]
+        return wrap_deg(-math.degrees(rolled_m / self._arrays.parameters[row, k.RADIUS]))
+
+    def wheels(self, actor_id: int) -> tuple[WheelState, ...]:
+        """Return what each wheel does now."""
+        return wheel_states(self._arrays, self._rows[actor_id], self._physics[actor_id])
 
     def model(self, actor_id: int) -> VehicleModel:
         """Return what the vehicle is."""
@@ -385,9 +433,10 @@ class VehicleDynamics:
         )  # fmt: skip
         self._sample_ground()
         k.follow_ground(a.moving, a.state, a.ground, a.gravity, delta_s)
-        a.acceleration[:] = a.velocity
+        a.velocity_before[:] = a.velocity
+        self._step_s = delta_s
         k.refresh_velocities(a.moving, a.state, a.parameters, a.velocity)
-        a.acceleration[:] = (a.velocity - a.acceleration) / delta_s
+        a.acceleration[:] = (a.velocity - a.velocity_before) / delta_s
 
     def collision_view(self, ghosts: Collection[int]) -> tuple[dict[int, int], CollisionView]:
         """Return what collisions work on.
@@ -414,11 +463,20 @@ class VehicleDynamics:
         return {row: actor_id for actor_id, row in self._rows.items()}, view
 
     def refresh_velocities(self, actor_ids: Iterable[int]) -> None:
-        """Derive the world velocities anew after collisions changed those of the bodies."""
+        """Derive the world velocities anew after something changed those of the bodies."""
         a = self._arrays
         changed = np.zeros_like(a.moving)
         changed[[self._rows[actor_id] for actor_id in actor_ids]] = True
         k.refresh_velocities(changed & a.moving, a.state, a.parameters, a.velocity)
+
+    def refresh_accelerations(self, actor_ids: Iterable[int]) -> None:
+        """Derive the velocities anew after collisions, and from them what the step came to.
+
+        What stands against a wall with its throttle open is not accelerated.
+        """
+        self.refresh_velocities(actor_ids)
+        a = self._arrays
+        a.acceleration[:] = (a.velocity - a.velocity_before) / self._step_s
 
     def _sample_ground(self) -> None:
         """Ask the map below every vehicle that moved."""

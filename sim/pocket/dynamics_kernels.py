@@ -19,12 +19,13 @@ Floats = NDArray[np.float64]
 
 # Columns of the state. x, y, z: the vehicle's origin; vx, vy: velocity of the centre of mass
 # along the vehicle's forward and right axis; slopes: ground along forward and right at the last
-# sample; force: outside force in the body frame, consumed by the next step.
+# sample; force: outside force in the body frame, and torque about the vertical, consumed by the
+# next step; rolled: how far the wheels have rolled, m.
 (
     X, Y, Z, YAW, VX, VY, VZ, YAW_RATE, RPM, GEAR, STEER, SHIFT_S, AIRBORNE, PITCH, ROLL,
-    SLOPE_FORWARD, SLOPE_RIGHT, FORCE_X, FORCE_Y, THROTTLE, BRAKE,
-) = range(21)  # fmt: skip
-STATE_COLUMNS = 21
+    SLOPE_FORWARD, SLOPE_RIGHT, FORCE_X, FORCE_Y, TORQUE, THROTTLE, BRAKE, ROLLED,
+) = range(23)  # fmt: skip
+STATE_COLUMNS = 23
 
 # Columns of the control. CONSTANT: 1 while a constant velocity (frame of the vehicle) is imposed.
 (
@@ -151,6 +152,80 @@ def engine_forces(s: Any, p: Any, gears: Any, torque: Any) -> tuple[float, float
 
 
 @compiled
+def axle_loads(s: Any, p: Any) -> tuple[float, float]:
+    """Return the weight on the front and on the rear axle, N."""
+    level = 1.0 / math.sqrt(1.0 + s[SLOPE_FORWARD] ** 2 + s[SLOPE_RIGHT] ** 2)
+    weight = p[MASS] * GRAVITY * level
+    front = weight * p[TO_REAR] / (p[TO_FRONT] + p[TO_REAR])
+    return front, weight - front
+
+
+@compiled
+def pedal_forces(
+    s: Any, u: Any, p: Any, drive: float, grip_front: float, grip_rear: float
+) -> tuple[float, float, float, float]:
+    """Return how hard the tyres drive and how hard they can brake, front then rear, N.
+
+    Args:
+        s: State row.
+        u: Control row.
+        p: Parameter row.
+        drive: Force of the engine, N; both axles get half of it.
+        grip_front: Friction times load of the front axle, N.
+        grip_rear: The same of the rear axle.
+    """
+    hand = u[IN_HAND_BRAKE]
+    brake_front = min((p[BRAKE_FRONT] * s[BRAKE] + p[HAND_FRONT] * hand) / p[RADIUS], grip_front)
+    brake_rear = min((p[BRAKE_REAR] * s[BRAKE] + p[HAND_REAR] * hand) / p[RADIUS], grip_rear)
+    drive_front = min(max(0.5 * drive, -grip_front), grip_front)
+    drive_rear = min(max(0.5 * drive, -grip_rear), grip_rear)
+    return drive_front, drive_rear, brake_front, brake_rear
+
+
+@compiled
+def slip_angles(s: Any, p: Any) -> tuple[float, float]:
+    """Return at which angle the front and the rear tyres move to where they point, rad."""
+    cos_steer, sin_steer = math.cos(s[STEER]), math.sin(s[STEER])
+    at_front = s[VY] + p[TO_FRONT] * s[YAW_RATE]
+    along = s[VX] * cos_steer + at_front * sin_steer
+    across = -s[VX] * sin_steer + at_front * cos_steer
+    front = math.atan2(across, abs(along) + 1e-3)
+    return front, math.atan2(s[VY] - p[TO_REAR] * s[YAW_RATE], abs(s[VX]) + 1e-3)
+
+
+@compiled
+def side_forces(
+    s: Any, p: Any, used_front: float, used_rear: float, grip_front: float, grip_rear: float
+) -> tuple[float, float]:
+    """Return the lateral forces of the front and the rear axle, N, positive right.
+
+    Args:
+        s: State row.
+        p: Parameter row.
+        used_front: Share of the front axle's grip that drive and brakes use.
+        used_rear: The same of the rear axle.
+        grip_front: Friction times load of the front axle, N.
+        grip_rear: The same of the rear axle.
+    """
+    load_front, load_rear = axle_loads(s, p)
+    slip_front, slip_rear = slip_angles(s, p)
+    used_front, used_rear = min(used_front, 1.0), min(used_rear, 1.0)
+    left_front = max(math.sqrt(1.0 - used_front * used_front), _LEAST_LATERAL_SHARE)
+    left_rear = max(math.sqrt(1.0 - used_rear * used_rear), _LEAST_LATERAL_SHARE)
+    front = tyre_force(slip_front, p[STIFFNESS_FRONT] * load_front, grip_front * left_front)
+    rear = tyre_force(slip_rear, p[STIFFNESS_REAR] * load_rear, grip_rear * left_rear)
+    tyres = tyre_share(s)
+    return front * tyres, rear * tyres
+
+
+@compiled
+def tyre_share(s: Any) -> float:
+    """Return how much the tyre model counts, 0..1; the rest is the kinematic model of crawling."""
+    share = (abs(s[VX]) - BLEND_FROM_MPS) / (BLEND_TO_MPS - BLEND_FROM_MPS)
+    return float(min(max(share, 0.0), 1.0))
+
+
+@compiled
 def crawl(s: Any, p: Any, share: float, front: float, rear: float, h: float) -> None:
     """Pull lateral velocity and yaw rate to rolling without slip, within what friction allows.
 
@@ -188,42 +263,23 @@ def roll_on_ground(
     s[STEER] = approach(s[STEER], wanted, (STEER_RISE if rising else STEER_FALL) * p[MAX_STEER] * h)
     choose_gear(s, u, p, gears, h)
 
-    wheelbase = p[TO_FRONT] + p[TO_REAR]
-    level = 1.0 / math.sqrt(1.0 + s[SLOPE_FORWARD] ** 2 + s[SLOPE_RIGHT] ** 2)
-    weight = p[MASS] * GRAVITY * level
-    load_front = weight * p[TO_REAR] / wheelbase
-    load_rear = weight - load_front
+    load_front, load_rear = axle_loads(s, p)
     grip_front = max(p[FRICTION_FRONT] * load_front, 1.0)
     grip_rear = max(p[FRICTION_REAR] * load_rear, 1.0)
-
     drive, engine_drag, engine_mass = engine_forces(s, p, gears, torque)
-    hand = u[IN_HAND_BRAKE]
-    brake_front = min((p[BRAKE_FRONT] * s[BRAKE] + p[HAND_FRONT] * hand) / p[RADIUS], grip_front)
-    brake_rear = min((p[BRAKE_REAR] * s[BRAKE] + p[HAND_REAR] * hand) / p[RADIUS], grip_rear)
-    drive_front = min(max(0.5 * drive, -grip_front), grip_front)
-    drive_rear = min(max(0.5 * drive, -grip_rear), grip_rear)
-    resist = brake_front + brake_rear + ROLLING_RESISTANCE * weight + engine_drag
-    resist += p[WHEEL_DAMPING] * abs(s[VX])
+    drive_front, drive_rear, brake_front, brake_rear = pedal_forces(
+        s, u, p, drive, grip_front, grip_rear
+    )
+    resist = brake_front + brake_rear + engine_drag
+    resist += ROLLING_RESISTANCE * (load_front + load_rear) + p[WHEEL_DAMPING] * abs(s[VX])
+    used_front = (abs(drive_front) + brake_front) / grip_front
+    used_rear = (abs(drive_rear) + brake_rear) / grip_rear
+    side_front, side_rear = side_forces(s, p, used_front, used_rear, grip_front, grip_rear)
 
+    tyres = tyre_share(s)
+    downhill = -(load_front + load_rear)
+    gravity_x, gravity_y = downhill * s[SLOPE_FORWARD], downhill * s[SLOPE_RIGHT]
     cos_steer, sin_steer = math.cos(s[STEER]), math.sin(s[STEER])
-    used_front = min((abs(drive_front) + brake_front) / grip_front, 1.0)
-    used_rear = min((abs(drive_rear) + brake_rear) / grip_rear, 1.0)
-    lateral_front = max(math.sqrt(1.0 - used_front * used_front), _LEAST_LATERAL_SHARE)
-    lateral_rear = max(math.sqrt(1.0 - used_rear * used_rear), _LEAST_LATERAL_SHARE)
-    at_front = s[VY] + p[TO_FRONT] * s[YAW_RATE]
-    along = s[VX] * cos_steer + at_front * sin_steer
-    across = -s[VX] * sin_steer + at_front * cos_steer
-    slip_front = math.atan2(across, abs(along) + 1e-3)
-    slip_rear = math.atan2(s[VY] - p[TO_REAR] * s[YAW_RATE], abs(s[VX]) + 1e-3)
-    side_front = tyre_force(slip_front, p[STIFFNESS_FRONT] * load_front, grip_front * lateral_front)
-    side_rear = tyre_force(slip_rear, p[STIFFNESS_REAR] * load_rear, grip_rear * lateral_rear)
-
-    tyres = min(max((abs(s[VX]) - BLEND_FROM_MPS) / (BLEND_TO_MPS - BLEND_FROM_MPS), 0.0), 1.0)
-    side_front *= tyres
-    side_rear *= tyres
-    gravity_x = -p[MASS] * GRAVITY * level * s[SLOPE_FORWARD]
-    gravity_y = -p[MASS] * GRAVITY * level * s[SLOPE_RIGHT]
-
     push = drive_front * cos_steer + drive_rear - side_front * sin_steer + gravity_x + s[FORCE_X]
     push -= p[DRAG] * s[VX] * abs(s[VX])
     inertia = p[MASS] + engine_mass
@@ -236,10 +292,11 @@ def roll_on_ground(
     # At a crawl friction carries the weight across the slope; a sliding tyre does not.
     sideways = side_front * cos_steer + side_rear + tyres * gravity_y + s[FORCE_Y]
     s[VY] += (sideways / p[MASS] - tyres * s[YAW_RATE] * old_vx) * h
-    moment = p[TO_FRONT] * side_front * cos_steer - p[TO_REAR] * side_rear
+    moment = p[TO_FRONT] * side_front * cos_steer - p[TO_REAR] * side_rear + s[TORQUE]
     s[YAW_RATE] += moment / p[YAW_INERTIA] * h
     if tyres < 1.0:
         crawl(s, p, 1.0 - tyres, grip_front, grip_rear, h)
+    s[ROLLED] += s[VX] * h
 
 
 @compiled
@@ -282,6 +339,7 @@ def step_vehicles(
             if s[AIRBORNE] > 0.5:
                 s[VX] += s[FORCE_X] / p[MASS] * h
                 s[VY] += s[FORCE_Y] / p[MASS] * h
+                s[YAW_RATE] += s[TORQUE] / p[YAW_INERTIA] * h
                 s[VZ] -= gravity[i] * h
                 s[Z] += s[VZ] * h
             else:
@@ -301,8 +359,7 @@ def step_vehicles(
             s[VY] = min(max(s[VY], -FASTEST_MPS), FASTEST_MPS)
             s[YAW_RATE] = min(max(s[YAW_RATE], -FASTEST_TURN_RAD_S), FASTEST_TURN_RAD_S)
         s[YAW] = (s[YAW] + math.pi) % (2.0 * math.pi) - math.pi
-        s[FORCE_X] = 0.0
-        s[FORCE_Y] = 0.0
+        s[FORCE_X], s[FORCE_Y], s[TORQUE] = 0.0, 0.0, 0.0
 
 
 #: A vehicle that is higher than this above the ground flies, m.

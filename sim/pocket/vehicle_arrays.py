@@ -55,9 +55,10 @@ class VehicleArrays:
         ground: (N, 3): height in m, dz/dx, dz/dy below the vehicle.
         sampled_at: (N, 3): where that was asked, world frame, m.
         velocity: (N, 3) m/s, world frame, of the origin.
+        velocity_before: (N, 3) m/s, the velocity at the start of the last step.
         acceleration: (N, 3) m/s2, world frame.
         before: (N, 3): x, y and yaw at the start of the last step.
-        extents: (N, 3) half extents of the box, m.
+        extents: (N, 3) half extents of what collides, m.
         present: (N,) bool, the rows that hold a vehicle, simulated or frozen.
     """
 
@@ -72,6 +73,7 @@ class VehicleArrays:
     ground: k.Floats
     sampled_at: k.Floats
     velocity: k.Floats
+    velocity_before: k.Floats
     acceleration: k.Floats
     before: k.Floats
     extents: k.Floats
@@ -92,6 +94,7 @@ class VehicleArrays:
             ground=np.zeros((rows, 3)),
             sampled_at=np.zeros((rows, 3)),
             velocity=np.zeros((rows, 3)),
+            velocity_before=np.zeros((rows, 3)),
             acceleration=np.zeros((rows, 3)),
             before=np.zeros((rows, 3)),
             extents=np.zeros((rows, 3)),

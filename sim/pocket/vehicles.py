@@ -11,7 +11,7 @@ Where the numbers come from:
 * *Estimates*: masses (rounded values of the real vehicles), wheelbases, the one-speed
   transmission and torque curve of the electric cars (set so that the Model 3 needs 6 to 7 s from 0
   to 100 km/h), the engine braking (CARLA's 2 kg m2/s stops a car like a brake), the yaw inertia,
-  everything about trucks, buses and two-wheelers.
+  everything about trucks, buses and two-wheelers but the steering angle of the former.
 
 `PhysicsControl` holds exactly the fields of the wire's ``VehiclePhysicsControl``, in its order.
 """
@@ -126,7 +126,9 @@ class VehicleModel:
         generation: 1 or 2, CARLA's generation of the model.
         special_type: ``""``, ``"emergency"``, ``"taxi"`` or ``"electric"``.
         number_of_wheels: 4 or 2.
-        half_extent: Half of the bounding box, metres.
+        half_extent: Half of the bounding box that clients read, metres; it contains the mirrors.
+        body_half_extent: Half of what collides and is seen, metres: the box, but no wider than a
+            vehicle may be without its mirrors.
         centre: Centre of the bounding box in the vehicle frame, metres.
         wheelbase_m: Distance of the axles, which lie symmetric to the origin.
         yaw_inertia_kg_m2: Moment of inertia about the vertical axis.
@@ -140,6 +142,7 @@ class VehicleModel:
     special_type: str
     number_of_wheels: int
     half_extent: Vector3
+    body_half_extent: Vector3
     centre: Vector3
     wheelbase_m: float
     yaw_inertia_kg_m2: float
@@ -228,6 +231,9 @@ _TABLE = (
     _Row("yamaha.yzf", 1.095, 0.433, 0.765, 1.40, 270.0, "motorcycle", "motorcycle"),
 )
 
+#: No vehicle's body is wider on European roads; mirrors come on top (Directive 96/53/EC). CARLA's
+#: box of the Fusorosa is 3.93 m wide, wider than most lanes.
+_WIDEST_BODY_M = 2.55
 _STEERING_CURVE = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))
 _PETROL_GEARS = tuple(Gear(ratio=ratio) for ratio in (4.25, 2.52, 1.66, 1.22, 1.0))
 _TRUCK_GEARS = tuple(Gear(ratio=ratio) for ratio in (6.0, 3.9, 2.5, 1.7, 1.25, 1.0))
@@ -292,14 +298,14 @@ _DRIVES = {
         0.3,
         gear_switch_time_s=0.3,
     ),
-    "van": _Drive(_PETROL_CURVE, 5000.0, _PETROL_GEARS, 4.2, 35.0, 60.0, 2500.0, 0.4),
+    "van": _Drive(_PETROL_CURVE, 5000.0, _PETROL_GEARS, 4.2, 35.0, 70.0, 2500.0, 0.4),
     "truck": _Drive(
         ((0.0, 1400.0), (1200.0, 2000.0), (2600.0, 1500.0)),
         2600.0,
         _TRUCK_GEARS,
         3.7,
         50.0,
-        50.0,
+        70.0,
         11000.0,
         0.7,
         moi_kg_m2=3.0,
@@ -379,6 +385,9 @@ def _model(row: _Row) -> VehicleModel:
         special_type=row.special_type,
         number_of_wheels=2 if row.base_type in ("motorcycle", "bicycle") else 4,
         half_extent=Vector3(row.half_x_m, row.half_y_m, row.half_z_m),
+        body_half_extent=Vector3(
+            row.half_x_m, min(row.half_y_m, 0.5 * _WIDEST_BODY_M), row.half_z_m
+        ),
         centre=Vector3(0.0, 0.0, row.half_z_m),
         wheelbase_m=row.wheelbase_m,
         # A homogeneous box, less 30 %: the ends of a car are lighter than its middle.

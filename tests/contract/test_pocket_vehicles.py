@@ -157,6 +157,53 @@ def test_an_ackermann_controller_reaches_its_speed(world, vehicle):
     assert vehicle.get_velocity().length() < 0.1
 
 
+def test_an_ackermann_acceleration_of_1_gives_2_m_per_s_in_2_s_at_most(world, vehicle):
+    vehicle.apply_ackermann_control(carla.VehicleAckermannControl(speed=20.0, acceleration=1.0))
+    ticks(world, 40)
+    assert 0.3 < vehicle.get_velocity().length() < 2.2
+
+
+def test_a_control_that_does_not_stick_counts_for_one_tick(world, points):
+    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+    blueprint.set_attribute("sticky_control", "False")
+    vehicle = world.spawn_actor(blueprint, points[0])
+    world.tick()
+    vehicle.apply_control(carla.VehicleControl(throttle=1.0))
+    world.tick()
+    assert vehicle.get_control().throttle == pytest.approx(1.0)
+    world.tick()
+    assert vehicle.get_control().throttle == 0.0
+    ticks(world, 20)
+    slow = vehicle.get_velocity().length()
+    for _ in range(20):
+        vehicle.apply_control(carla.VehicleControl(throttle=1.0))
+        world.tick()
+    assert vehicle.get_velocity().length() > slow + 2.0
+
+
+def test_a_car_that_pushes_against_a_wall_is_not_accelerated(world, vehicle):
+    pose = vehicle.get_transform()
+    wall = carla.Transform(pose.location + pose.get_forward_vector() * 4.5, pose.rotation)
+    wall.rotation.yaw += 90.0
+    world.spawn_actor(world.get_blueprint_library().find("static.prop.container"), wall)
+    vehicle.apply_control(carla.VehicleControl(throttle=0.5))
+    ticks(world, 60)
+    assert vehicle.get_velocity().length() < 0.05
+    assert vehicle.get_acceleration().length() < 0.1
+    assert vehicle.get_telemetry_data().wheels[0].long_force > 500.0
+
+
+def test_vehicles_move_no_more_than_the_substeps_cover(world, vehicle):
+    settings = world.get_settings()
+    settings.fixed_delta_seconds = 0.2
+    world.apply_settings(settings)
+    vehicle.enable_constant_velocity(carla.Vector3D(5.0, 0.0, 0.0))
+    world.tick()
+    before = vehicle.get_location()
+    ticks(world, 10)
+    assert vehicle.get_location().distance(before) == pytest.approx(5.0, rel=0.02)
+
+
 def test_lamps_doors_and_telemetry(world, vehicle):
     lamps = carla.VehicleLightState(carla.VehicleLightState.LowBeam | carla.VehicleLightState.Fog)
     vehicle.set_light_state(lamps)
@@ -170,6 +217,14 @@ def test_lamps_doors_and_telemetry(world, vehicle):
     assert telemetry.speed > 0.5
     assert telemetry.throttle == pytest.approx(0.5)
     assert len(telemetry.wheels) == 4
+    for wheel in telemetry.wheels:
+        assert wheel.omega * 0.355 == pytest.approx(telemetry.speed, rel=0.3)
+        assert wheel.long_slip > 0.0 < wheel.long_force
+        assert wheel.torque == pytest.approx(-0.355 * wheel.long_force, rel=1e-3)
+        assert wheel.tire_load * 4.0 == pytest.approx(1845.0 * 9.81, rel=0.02)
+    pitch = vehicle.get_wheel_pitch_angle(carla.VehicleWheelLocation.FL_Wheel)
+    world.tick()
+    assert vehicle.get_wheel_pitch_angle(carla.VehicleWheelLocation.FL_Wheel) != pitch
     assert vehicle.get_failure_state() == carla.VehicleFailureState.NONE
 
 

@@ -203,6 +203,64 @@ def test_brakes_stop_a_car_as_hard_as_they_can_until_the_tyres_slide():
     assert braked_m(0.3) > 2.0 * braked_m(3.5)
 
 
+# ------------------------------------------------------------------ wheels
+
+
+def test_the_wheels_turn_with_the_road_and_roll_forwards_negative():
+    dynamics = world()
+    dynamics.set_constant_velocity(1, Vector3(10.0, 0.0, 0.0))
+    before = dynamics.wheel_pitch_deg(1)
+    drive(dynamics, 0.05)
+    for wheel in dynamics.wheels(1):
+        assert wheel.omega_rad_s == pytest.approx(10.0 / 0.355, rel=0.05)
+    turned = (dynamics.wheel_pitch_deg(1) - before + 180.0) % 360.0 - 180.0
+    assert turned == pytest.approx(-math.degrees(0.5 / 0.355), rel=0.01)
+
+
+def test_the_loads_carry_the_weight_and_nothing_in_the_air():
+    wheels = world().wheels(1)
+    assert sum(wheel.tire_load_n for wheel in wheels) == pytest.approx(1845.0 * 9.81)
+    assert all(wheel.normalized_tire_load == pytest.approx(1.0) for wheel in wheels)
+    flying = world(z_m=5.0).wheels(1)
+    assert all(wheel.tire_load_n == wheel.long_force_n == 0.0 for wheel in flying)
+
+
+@pytest.mark.parametrize("control", [{"throttle": 0.5}, {"brake": 0.5}])
+def test_longitudinal_forces_explain_the_acceleration(control):
+    dynamics = world()
+    roll(dynamics, 10.0)
+    state = drive(dynamics, 0.5, **control)
+    wheels = dynamics.wheels(1)
+    force = sum(wheel.long_force_n for wheel in wheels)
+    assert force / 1845.0 == pytest.approx(state.acceleration.x, abs=0.6)
+    for wheel in wheels:
+        assert wheel.torque_n_m == pytest.approx(-0.355 * wheel.long_force_n)
+        assert wheel.long_slip * wheel.long_force_n > 0.0
+        assert abs(wheel.omega_rad_s * 0.355) / state.forward_speed_mps == pytest.approx(
+            1.0 + wheel.long_slip, rel=0.01
+        )
+
+
+def test_lateral_forces_explain_the_turn():
+    dynamics = world()
+    roll(dynamics, 12.0)
+    state = drive(dynamics, 1.0, steer=0.08, throttle=0.2)
+    wheels = dynamics.wheels(1)
+    inwards = math.radians(state.angular_velocity.z) * state.forward_speed_mps
+    assert sum(wheel.lat_force_n for wheel in wheels) / 1845.0 == pytest.approx(inwards, rel=0.1)
+    assert all(wheel.lat_slip_deg < 0.0 < wheel.normalized_lat_force for wheel in wheels)
+
+
+def test_brakes_hold_what_stands_no_harder_than_the_slope_pulls():
+    dynamics = world(slope=0.1)
+    drive(dynamics, 1.0, brake=1.0)
+    held = sum(wheel.long_force_n for wheel in dynamics.wheels(1))
+    assert held == pytest.approx(1845.0 * 9.81 * math.sin(math.atan(0.1)), rel=0.01)
+    level = world()
+    drive(level, 1.0, brake=1.0)
+    assert all(wheel.long_force_n == wheel.omega_rad_s == 0.0 for wheel in level.wheels(1))
+
+
 # ------------------------------------------------------------------ ground
 
 
@@ -267,6 +325,35 @@ def test_a_force_pushes_for_one_step():
     dynamics = world()
     dynamics.add_force(1, Vector3(1845.0 * 10.0, 0.0, 0.0))
     assert drive(dynamics, 0.05).forward_speed_mps == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("push", ["add_impulse", "add_force"])
+def test_a_push_at_a_place_turns_the_car_by_its_lever_arm(push):
+    """Behind the middle and to the right it turns left, through the middle it does not turn."""
+    dynamics = world(yaw_deg=90.0)
+    state = dynamics.state(1)
+    x, y, z = state.transform.location
+    amount = 1000.0 if push == "add_impulse" else 20_000.0
+    getattr(dynamics, push)(1, Vector3(amount), Vector3(x, y - 2.0, z))
+    if push == "add_force":
+        dynamics.step(0.05, 10)
+    turned = dynamics.state(1).angular_velocity.z
+    expected = math.degrees(2.0 * 1000.0 / MODEL_3.yaw_inertia_kg_m2)
+    assert turned == pytest.approx(expected, rel=1e-6 if push == "add_impulse" else 1.0)
+    assert turned > 1.0
+    straight = world(yaw_deg=90.0)
+    getattr(straight, push)(1, Vector3(amount), straight.state(1).transform.location)
+    straight.step(0.05, 10)
+    assert abs(straight.state(1).angular_velocity.z) < 1.0
+
+
+def test_a_torque_turns_for_one_step():
+    dynamics = VehicleDynamics(Plane())
+    dynamics.add(1, MODEL_3, Transform(Vector3(0.0, 0.0, 50.0)))
+    dynamics.add_torque(1, Vector3(z=MODEL_3.yaw_inertia_kg_m2))
+    rate = drive(dynamics, 0.05).angular_velocity.z
+    assert rate == pytest.approx(math.degrees(0.05))
+    assert drive(dynamics, 0.05).angular_velocity.z == pytest.approx(rate)
 
 
 def test_an_angular_velocity_turns_the_car():

@@ -57,22 +57,21 @@ def add_actor_angular_impulse(world: World, vehicle: Vehicle, impulse: Vector3) 
 
 def add_actor_torque(world: World, vehicle: Vehicle, torque: Vector3) -> None:
     """Turn a vehicle during the next step, N m, world frame."""
-    impulse = Vector3(*(component * world.delta_s for component in torque))
-    world.episode.dynamics.add_angular_impulse(vehicle.id, impulse)
+    world.episode.dynamics.add_torque(vehicle.id, torque)
 
 
 def add_actor_impulse_at_location(
-    world: World, vehicle: Vehicle, impulse: Vector3, _location: Vector3
+    world: World, vehicle: Vehicle, impulse: Vector3, location: Vector3
 ) -> None:
-    """Push a vehicle; the place makes no difference."""
-    add_actor_impulse(world, vehicle, impulse)
+    """Push a vehicle at a place of the world, N s; it turns by the lever arm."""
+    world.episode.dynamics.add_impulse(vehicle.id, impulse, location)
 
 
 def add_actor_force_at_location(
-    world: World, vehicle: Vehicle, force: Vector3, _location: Vector3
+    world: World, vehicle: Vehicle, force: Vector3, location: Vector3
 ) -> None:
-    """Push a vehicle during the next step; the place makes no difference."""
-    add_actor_force(world, vehicle, force)
+    """Push a vehicle at a place of the world during the next step, N; it turns by the lever arm."""
+    world.episode.dynamics.add_force(vehicle.id, force, location)
 
 
 def set_actor_simulate_physics(world: World, actor: Actor, simulated: bool) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from sim.pocket.ackermann import AckermannGains, AckermannTarget
 from sim.pocket.dynamics import VehicleControl
 from sim.pocket.methods.dispatch import Method, fires, returns
-from sim.pocket.protocol.values import Exactly, Uint32, UpTo, to_wire
+from sim.pocket.protocol.values import Uint32, UpTo, to_wire
 from sim.pocket.vehicles import PhysicsControl
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Vehicle
 from sim.pocket.world.world import World
 
-AckermannControl = Annotated[tuple[float, ...], Exactly(5)]
-AckermannGains = Annotated[tuple[float, ...], Exactly(6)]
 WheelNumber = Annotated[int, UpTo(3)]
-
-_WHEEL_TELEMETRY_FIELDS = 11
 
 
 def apply_control_to_vehicle(world: World, vehicle: Vehicle, control: VehicleControl) -> None:
@@ -24,19 +21,19 @@ def apply_control_to_vehicle(world: World, vehicle: Vehicle, control: VehicleCon
     movement.control_vehicle(world.episode, vehicle, control)
 
 
-def apply_ackermann_control_to_vehicle(vehicle: Vehicle, control: AckermannControl) -> None:
+def apply_ackermann_control_to_vehicle(vehicle: Vehicle, control: AckermannTarget) -> None:
     """Command steering angle and speed; a controller chooses throttle and brake each tick."""
     vehicle.ackermann_target = control
 
 
-def get_ackermann_controller_settings(vehicle: Vehicle) -> tuple[float, ...]:
+def get_ackermann_controller_settings(vehicle: Vehicle) -> AckermannGains:
     """Return the gains of the Ackermann controller."""
-    return vehicle.ackermann_settings
+    return vehicle.ackermann_gains
 
 
 def apply_ackermann_controller_settings(vehicle: Vehicle, settings: AckermannGains) -> None:
-    """Change the gains of the Ackermann controller; only the speed's proportional gain counts."""
-    vehicle.ackermann_settings = settings
+    """Change the gains of the Ackermann controller."""
+    vehicle.ackermann_gains = settings
 
 
 def get_physics_control(world: World, vehicle: Vehicle) -> list[Any]:
@@ -66,15 +63,9 @@ def get_vehicle_light_states(world: World) -> list[list[int]]:
 
 
 def get_telemetry_data(world: World, vehicle: Vehicle) -> list[Any]:
-    """Return speed, controls, engine and gear; of the wheels, friction and speed only."""
+    """Return speed, controls, engine, gear, and what each wheel does."""
     dynamics = world.episode.dynamics
     state, physics = dynamics.state(vehicle.id), dynamics.physics(vehicle.id)
-    wheels = []
-    for wheel in physics.wheels:
-        fields = [0.0] * _WHEEL_TELEMETRY_FIELDS
-        fields[0] = wheel.tire_friction
-        fields[3] = state.forward_speed_mps / max(0.01, wheel.radius / 100.0)
-        wheels.append(fields)
     control = vehicle.control
     return [
         state.forward_speed_mps,
@@ -84,7 +75,7 @@ def get_telemetry_data(world: World, vehicle: Vehicle) -> list[Any]:
         state.engine_rpm,
         state.gear,
         physics.drag_coefficient,
-        wheels,
+        list(map(list, dynamics.wheels(vehicle.id))),
     ]
 
 
@@ -119,9 +110,10 @@ def set_wheel_pitch_angle(vehicle: Vehicle, wheel: WheelNumber, angle_deg: float
     vehicle.wheel_angles_deg["pitch", wheel] = angle_deg
 
 
-def get_wheel_pitch_angle(vehicle: Vehicle, wheel: WheelNumber) -> float:
-    """Return the roll of a wheel in degrees."""
-    return vehicle.wheel_angles_deg.get(("pitch", wheel), 0.0)
+def get_wheel_pitch_angle(world: World, vehicle: Vehicle, wheel: WheelNumber) -> float:
+    """Return how far a wheel has rolled, -180..180 degrees; forwards is negative, as in Unreal."""
+    angle_deg = vehicle.wheel_angles_deg.get(("pitch", wheel))
+    return world.episode.dynamics.wheel_pitch_deg(vehicle.id) if angle_deg is None else angle_deg
 
 
 METHODS: dict[str, Method] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bicameral.errors import UserError
+from sim.pocket.ackermann import AckermannController, AckermannGains, AckermannTarget
 from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.protocol.messages import (
@@ -124,7 +125,11 @@ class Vehicle(Actor):
         speed_limit_kmh: Limit where it is.
         standing_at: (actor id, state) of the traffic light whose area it is in, or None.
         wheel_angles_deg: Steering and pitch angles that a client set by hand, by (kind, wheel).
-        ackermann_settings: Gains of the Ackermann controller, in the wire's order.
+        sticky_control: Whether a control stands until the next; else it counts for one tick.
+        control_is_new: Whether a control has come since the last tick.
+        ackermann_target: What the Ackermann controller is to reach; None for pedals by the client.
+        ackermann_controller: Works on that since the first tick after the command.
+        ackermann_gains: Of the Ackermann controller.
     """
 
     def __init__(self, identity: Identity, transform: Transform, model: VehicleModel) -> None:
@@ -135,8 +140,11 @@ class Vehicle(Actor):
         self.speed_limit_kmh = 0.0
         self.standing_at: tuple[int, int] | None = None
         self.wheel_angles_deg: dict[tuple[str, int], float] = {}
-        self.ackermann_target: tuple[float, ...] | None = None
-        self.ackermann_settings: tuple[float, ...] = (0.15, 0.0, 0.25, 0.01, 0.0, 0.01)
+        self.sticky_control = self.attributes.get("sticky_control", "true").lower() != "false"
+        self.control_is_new = False
+        self.ackermann_target: AckermannTarget | None = None
+        self.ackermann_controller: AckermannController | None = None
+        self.ackermann_gains = AckermannGains()
 
     def _state_bytes(self) -> bytes:
         control = self.control

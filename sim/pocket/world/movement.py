@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from bicameral.errors import UserError
+from sim.pocket.ackermann import AckermannController
 from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.world.actors import Actor, Vehicle, Walker
@@ -16,7 +17,6 @@ _WALKER_CENTRE_M = 0.93
 _GRAVITY_MPS2 = 9.81
 #: Vehicles look up the speed limit of their road every so many ticks, not all in the same one.
 _LIMIT_EVERY_TICKS = 8
-_STANDSTILL_MPS = 0.1
 
 
 def place(episode: Episode, actor: Actor, transform: Transform) -> None:
@@ -37,36 +37,37 @@ def place(episode: Episode, actor: Actor, transform: Transform) -> None:
 
 def control_vehicle(episode: Episode, vehicle: Vehicle, control: VehicleControl) -> None:
     """Command a vehicle until the next command."""
-    vehicle.ackermann_target = None
+    vehicle.ackermann_target = vehicle.ackermann_controller = None
+    _command(episode, vehicle, control)
+    vehicle.control_is_new = True
+
+
+def _command(episode: Episode, vehicle: Vehicle, control: VehicleControl) -> None:
     episode.dynamics.set_control(vehicle.id, control)
     vehicle.control = episode.dynamics.control(vehicle.id)
 
 
-def follow_ackermann(episode: Episode, vehicle: Vehicle) -> None:
-    """Choose pedals and steering for the wanted speed and steering angle.
+def choose_control(episode: Episode, vehicle: Vehicle, delta_s: float) -> None:
+    """Decide what is commanded in the next step where the client's last control does not stand.
 
-    A proportional controller of the speed; CARLA's has integral and derivative parts on speed and
-    acceleration besides.
+    An Ackermann command needs pedals chosen; a control that does not stick counts for one tick.
     """
-    if vehicle.ackermann_target is None:
-        return
-    steer_rad, _steer_speed, speed_mps, _acceleration, _jerk = vehicle.ackermann_target
-    state = episode.dynamics.state(vehicle.id)
-    wheels = vehicle.model.physics.wheels
-    largest_rad = math.radians(max(wheel.max_steer_angle for wheel in wheels)) or 1.0
-    reverse = speed_mps < 0.0
-    ahead_mps = -state.forward_speed_mps if reverse else state.forward_speed_mps
-    missing_mps = abs(speed_mps) - ahead_mps
-    gain = vehicle.ackermann_settings[0] * 2.0
-    stop = abs(speed_mps) < _STANDSTILL_MPS and abs(ahead_mps) < 1.0
-    control = VehicleControl(
-        throttle=0.0 if stop else min(1.0, max(0.0, gain * missing_mps)),
-        steer=min(1.0, max(-1.0, steer_rad / largest_rad)),
-        brake=1.0 if stop else min(1.0, max(0.0, -gain * missing_mps)),
-        reverse=reverse,
-    )
-    episode.dynamics.set_control(vehicle.id, control)
-    vehicle.control = control
+    if vehicle.ackermann_target is not None:
+        speed_mps = episode.dynamics.state(vehicle.id).forward_speed_mps
+        if vehicle.ackermann_controller is None:
+            vehicle.ackermann_controller = AckermannController(speed_mps)
+        control = vehicle.ackermann_controller.control(
+            vehicle.ackermann_target,
+            vehicle.ackermann_gains,
+            speed_mps=speed_mps,
+            largest_steer_rad=episode.dynamics.largest_steer_rad(vehicle.id),
+            delta_s=delta_s,
+        )
+        _command(episode, vehicle, control)
+    elif not vehicle.sticky_control:
+        if not vehicle.control_is_new:
+            _command(episode, vehicle, VehicleControl())
+        vehicle.control_is_new = False
 
 
 def read_vehicle(episode: Episode, vehicle: Vehicle) -> None:

@@ -33,8 +33,8 @@ def advance(world: World) -> int:
     episode.lights.step(delta_s)
     vehicles = episode.actors.of_class(Vehicle)
     for vehicle in vehicles:
-        movement.follow_ackermann(episode, vehicle)
-    episode.dynamics.step(delta_s, world.substeps())
+        movement.choose_control(episode, vehicle, delta_s)
+    episode.dynamics.step(world.physics_delta_s, world.substeps())
     for walker in episode.actors.of_class(Walker):
         movement.walk(episode, walker, delta_s)
     contacts = collide(episode, vehicles)

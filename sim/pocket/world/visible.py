@@ -32,7 +32,7 @@ class VisibleThing(NamedTuple):
 def visible_things(episode: Episode) -> Iterator[VisibleThing]:
     """Yield vehicles, walkers, props and the heads of traffic lights, always in this order."""
     for vehicle in episode.actors.of_class(Vehicle):
-        make = functools.partial(vehicle_mesh, vehicle.type_id, vehicle.model.half_extent)
+        make = functools.partial(vehicle_mesh, vehicle.type_id, vehicle.model.body_half_extent)
         yield VisibleThing(vehicle.type_id, make, vehicle.transform, vehicle)
     for walker in episode.actors.of_class(Walker):
         yield VisibleThing("walker", walker_mesh, walker.transform, walker)

@@ -88,6 +88,18 @@ class World:
         return min(self.settings.fixed_delta_s or TICK_S, LONGEST_DELTA_S)
 
     @property
+    def physics_delta_s(self) -> float:
+        """How much of the next step vehicles move in.
+
+        As in CARLA, substeps cover no more than `max_substeps` times `max_substep_delta_time`:
+        0.1 s unless the client sets something else.
+        """
+        settings = self.settings
+        if not settings.substepping or settings.max_substep_delta_s <= 0.0:
+            return self.delta_s
+        return min(self.delta_s, max(settings.max_substeps, 1) * settings.max_substep_delta_s)
+
+    @property
     def platform_timestamp_s(self) -> float:
         """Wall time since the server started; the only trace of it on the wire."""
         return time.monotonic() - self._started_s
@@ -130,7 +142,7 @@ class World:
         settings = self.settings
         if not settings.substepping or settings.max_substep_delta_s <= 0.0:
             return 1
-        wanted = -int(-self.delta_s // settings.max_substep_delta_s)
+        wanted = -int(-self.physics_delta_s // settings.max_substep_delta_s)
         return max(1, min(wanted, settings.max_substeps, 100))
 
     def _town(self, name: str) -> Town:
