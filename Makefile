@@ -6,8 +6,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet
 ARGS   ?=
+SOURCES ?=
+MAPS   ?=
 
-.PHONY: evaluate test test-ray check bench soak lock clean
+.PHONY: evaluate test test-ray evaluators check bench soak lock clean
 
 evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
@@ -20,6 +22,14 @@ test: $(VENV)/.test check
 test-ray: $(VENV)-ray/.cluster
 	scripts/install_system_packages.sh redis-server
 	$(VENV)-ray/bin/pytest tests/cluster $(ARGS)
+
+# scenario_runner and leaderboard from SOURCES, a folder or an address (docs/official-evaluators.md), in an
+# environment of their own; MAPS names folders with Town01, Town04 and Town10HD besides CARLA_ROOT.
+evaluators: $(VENV)/.evaluate
+	test -d $(VENV)-evaluators || $(PYTHON) -m venv $(VENV)-evaluators
+	scripts/set_up_evaluators.sh "$(SOURCES)" $(VENV)-evaluators $(BIN)/uv
+	EVALUATOR_SOURCES=$(VENV)-evaluators/checkouts EVALUATOR_PYTHON=$(VENV)-evaluators/bin/python \
+	    EVALUATOR_MAPS="$(MAPS)" $(BIN)/python -m studies official_evaluators $(ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -75,4 +85,4 @@ $(VENV)-ray/.cluster: $(VENV)/.uv requirements/cluster.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray build *.egg-info
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-evaluators build *.egg-info

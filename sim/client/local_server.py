@@ -122,7 +122,7 @@ class LocalServer:
                 self._launch()
             except SimulatorLostError:
                 # Between looking and binding, someone else may have taken the ports.
-                taken = "in use" in self._log_tail()
+                taken = "in use" in self.log_tail()
                 self.stop()
                 if not (self._pick_port and taken and attempt < _PORT_ATTEMPTS):
                     raise
@@ -131,7 +131,7 @@ class LocalServer:
 
     def restart(self) -> None:
         """Stop the server however it is and start a new one, on new ports if they were picked."""
-        if tail := self._log_tail():
+        if tail := self.log_tail():
             _LOG.warning("the log of the lost pocket simulator ends with:\n%s", tail)
         self.stop()
         self.start()
@@ -186,10 +186,11 @@ class LocalServer:
     def _failed(self, what: str) -> SimulatorLostError:
         return SimulatorLostError(
             f"the pocket simulator on port {self.port} {what}; its log ends with:\n"
-            f"{self._log_tail()}"
+            f"{self.log_tail()}"
         )
 
-    def _log_tail(self, lines: int = 12) -> str:
+    def log_tail(self, lines: int = 12) -> str:
+        """Return the last lines of what the server has printed since it was started."""
         return "\n".join(self._log_text().splitlines()[-lines:])
 
     def _log_text(self) -> str:
