@@ -17,7 +17,7 @@ from bicameral.simulation import CARLA_VERSION, TICK_S
 DEFAULT_TIMEOUT_S = 120.0
 
 #: Towns that every pocket simulator ships and CARLA does not have.
-POCKET_TOWNS = frozenset({"Harbour", "Ridgeway"})
+POCKET_TOWNS = frozenset({"Harbour", "Millbrook", "Ridgeway"})
 
 #: The error text of the client when no answer came, from every blocking call.
 _TIMEOUT_TEXT = "time-out"

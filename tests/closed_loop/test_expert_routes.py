@@ -57,7 +57,7 @@ def near_junction(route, progress_m):
     return np.abs(progress_m[:, None] - inside_m[None, :]).min(axis=1) < JUNCTION_MARGIN_M
 
 
-@pytest.mark.parametrize("town", ["Harbour", "Ridgeway", "Town01", "Town04"])
+@pytest.mark.parametrize("town", ["Harbour", "Millbrook", "Ridgeway", "Town01", "Town04"])
 def test_the_expert_completes_its_routes_within_its_lane(town, tmp_path, request):
     if town.startswith("Town") and not (REAL_TOWNS / f"{town}.xodr").is_file():
         pytest.skip(f"{town}.xodr of CARLA is not at {REAL_TOWNS}")

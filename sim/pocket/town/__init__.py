@@ -6,6 +6,7 @@ from sim.pocket.town.recipe import (
     SHIPPED_RECIPES,
     TRAINING_RECIPES,
     VALIDATION_RECIPES,
+    VARIED_RECIPES,
     TownRecipe,
     recipe_by_name,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "SHIPPED_RECIPES",
     "TRAINING_RECIPES",
     "VALIDATION_RECIPES",
+    "VARIED_RECIPES",
     "TownRecipe",
     "generate_town",
     "recipe_by_name",

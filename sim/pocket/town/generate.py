@@ -12,6 +12,7 @@ import numpy as np
 from sim.pocket.town.cross_section import (
     CROSSWALK_FREE_M,
     EDGE_LINE,
+    WIDE_SHOULDER_M,
     centre_mark,
     half_road,
     marks_between,
@@ -50,9 +51,8 @@ from sim.pocket.town.street_grid import Crossing, draw_grid, draw_streets, small
 _INTERCHANGE: Crossing = (-1, -1)  # where both ramps end; not on the grid
 _FIRST_JUNCTION_ID = 1000
 _FEEDER_SPEED_KMH = 60  # highway between the town and the ramps
-_SMALLEST_STUB_M = 10.15
 _STUB_STEP_M = 0.5
-_STUB_STEPS = 52  # up to 36 m
+_STUB_STEPS = 52  # 26 m more than the recipe's smallest
 _STRAIGHT_BEFORE_JUNCTION_M = 6.0
 _LARGEST_RAMP_RADIUS_M = 60.0
 _ATTEMPTS = 60
@@ -82,7 +82,7 @@ class _Stub:
     heading_rad: float
     lanes_in: int
     lanes_out: int
-    has_sidewalk: bool
+    is_street: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,8 +220,8 @@ class _TownBuilder:
         origin, north = rotate(Point(0.0, 0.0)), rotate(Point(0.0, 1.0))
         north_rad = math.atan2(north.y_m - origin.y_m, north.x_m - origin.x_m)
         self._stubs[_INTERCHANGE] = [
-            _Stub(heading_rad=north_rad, lanes_in=1, lanes_out=0, has_sidewalk=False),
-            _Stub(heading_rad=north_rad + math.pi, lanes_in=0, lanes_out=1, has_sidewalk=False),
+            _Stub(heading_rad=north_rad, lanes_in=1, lanes_out=0, is_street=False),
+            _Stub(heading_rad=north_rad + math.pi, lanes_in=0, lanes_out=1, is_street=False),
         ]
 
     def _add_stub(self, crossing: Crossing, course: _Course, here: Point, there: Point) -> None:
@@ -231,39 +231,47 @@ class _TownBuilder:
                 heading_rad=heading_rad,
                 lanes_in=course.lanes,
                 lanes_out=course.lanes,
-                has_sidewalk=not course.is_highway,
+                is_street=not course.is_highway,
             )
         )
 
-    def _arm(self, crossing: Crossing, stub: _Stub, distance_m: float) -> Arm:
-        centre = self._centres[crossing]
+    def _arm(self, pose: Pose, lanes_in: int, lanes_out: int, is_street: bool) -> Arm:
+        recipe = self._recipe
         return Arm(
-            pose=Pose(centre.x_m, centre.y_m, stub.heading_rad).ahead(distance_m),
-            lanes_in=stub.lanes_in,
-            lanes_out=stub.lanes_out,
-            has_sidewalk=stub.has_sidewalk,
-            lane_width_m=self._recipe.lane_width_m,
+            pose=pose,
+            lanes_in=lanes_in,
+            lanes_out=lanes_out,
+            lane_width_m=recipe.lane_width_m,
+            shoulder_m=recipe.shoulder_m if is_street else WIDE_SHOULDER_M,
+            sidewalk_m=recipe.sidewalk_m if is_street else 0.0,
+            has_crosswalk=is_street and recipe.crosswalks and recipe.sidewalk_m > 0.0,
         )
+
+    def _stub_arm(self, crossing: Crossing, stub: _Stub, distance_m: float) -> Arm:
+        centre = self._centres[crossing]
+        pose = Pose(centre.x_m, centre.y_m, stub.heading_rad).ahead(distance_m)
+        return self._arm(pose, stub.lanes_in, stub.lanes_out, stub.is_street)
 
     def _size_junction(self, crossing: Crossing) -> float:
         """Return how far from the centre the roads end, so that the sharpest turn is as drawn."""
         wanted_m = float(self._rng.uniform(*self._recipe.turn_radius_m))
+        smallest_m = self._recipe.smallest_junction_m
 
         def is_wide_enough(step: int) -> bool:
-            distance_m = _SMALLEST_STUB_M + step * _STUB_STEP_M
-            arms = [self._arm(crossing, stub, distance_m) for stub in self._stubs[crossing]]
+            distance_m = smallest_m + step * _STUB_STEP_M
+            arms = [self._stub_arm(crossing, stub, distance_m) for stub in self._stubs[crossing]]
             return smallest_turn_radius_m(arms) >= wanted_m
 
         # Radii grow with the distance.
         first = bisect.bisect_left(range(_STUB_STEPS), True, key=is_wide_enough)
         if first == _STUB_STEPS:
             raise _UnsuitableDrawError
-        return _SMALLEST_STUB_M + first * _STUB_STEP_M
+        return smallest_m + first * _STUB_STEP_M
 
     def _draw_control(self, crossing: Crossing) -> Control:
         if crossing == _INTERCHANGE:
             return "stop"
-        is_highway_gate = not all(stub.has_sidewalk for stub in self._stubs[crossing])
+        is_highway_gate = not all(stub.is_street for stub in self._stubs[crossing])
         if len(self._stubs[crossing]) > 3 or is_highway_gate:
             return "lights"
         return "lights" if self._rng.random() < self._recipe.signal_share else "stop"
@@ -277,7 +285,7 @@ class _TownBuilder:
             start_reserve_m=start_m + _STRAIGHT_BEFORE_JUNCTION_M,
             end_reserve_m=end_m + _STRAIGHT_BEFORE_JUNCTION_M,
         )
-        if path.smallest_radius_m < smallest_radius_m(course.lanes, self._recipe.lane_width_m):
+        if path.smallest_radius_m < smallest_radius_m(self._recipe, course.lanes):
             raise _UnsuitableDrawError
         return path.cut(start_m, path.length_m - end_m)
 
@@ -295,14 +303,17 @@ class _TownBuilder:
     ) -> tuple[Port, Port]:
         """Add the road, its speed signs and its ports; return the ports at start and end."""
         painted = self._painted_range(course, path, stretch)
-        lanes = half_road(course.lanes, self._recipe.lane_width_m, not course.is_highway, painted)
+        is_street = not course.is_highway
+        lanes = half_road(self._recipe, course.lanes, is_street, painted)
         road_id = self._document.add_road(
             Road(
                 name="highway" if course.is_highway else "street",
                 path=path,
                 left=lanes,
                 right=lanes,
-                centre_marks=marks_between(centre_mark(course.lanes), painted),
+                centre_marks=marks_between(
+                    centre_mark(self._recipe, course.lanes, is_street), painted
+                ),
                 speed_kmh=stretch.speed_kmh,
                 motorway=course.is_highway,
                 rise_m=stretch.rise_m,
@@ -313,13 +324,7 @@ class _TownBuilder:
         ends = (path.start, path.end().turned())
         ports = []
         for pose, at_start, crossing in zip(ends, (True, False), stretch.crossings, strict=True):
-            arm = Arm(
-                pose=pose,
-                lanes_in=course.lanes,
-                lanes_out=course.lanes,
-                has_sidewalk=not course.is_highway,
-                lane_width_m=self._recipe.lane_width_m,
-            )
+            arm = self._arm(pose, course.lanes, course.lanes, is_street)
             port = Port(arm=arm, road_id=road_id, at_start=at_start, road_length_m=path.length_m)
             if crossing is not None:
                 self._ports.setdefault(crossing, []).append(port)
@@ -331,8 +336,10 @@ class _TownBuilder:
         self, course: _Course, path: Path, stretch: _Stretch
     ) -> tuple[float, float | None]:
         """Return where lane lines begin and end: they leave the crosswalks free."""
+        recipe = self._recipe
+        has_crosswalks = not course.is_highway and recipe.crosswalks and recipe.sidewalk_m > 0.0
         free_start, free_end = (
-            not course.is_highway and c is not None and self._controls[c] == "lights"
+            has_crosswalks and c is not None and self._controls[c] == "lights"
             for c in stretch.crossings
         )
         begin_m = CROSSWALK_FREE_M if free_start else 0.0
@@ -400,7 +407,7 @@ class _TownBuilder:
     ) -> tuple[Port, Port]:
         """Add both ramps; return their ports at the highway."""
         incoming, outgoing = (
-            self._arm(_INTERCHANGE, stub, self._stub_lengths_m[_INTERCHANGE])
+            self._stub_arm(_INTERCHANGE, stub, self._stub_lengths_m[_INTERCHANGE])
             for stub in self._stubs[_INTERCHANGE][:2]
         )
         interchange = Link(target_id=self._junction_ids[_INTERCHANGE])
@@ -412,13 +419,12 @@ class _TownBuilder:
         return exit_start, merge_end
 
     def _add_ramp(self, path: Path, predecessor: Link, successor: Link) -> tuple[Port, Port]:
-        width_m = self._recipe.lane_width_m
         road_id = self._document.add_road(
             Road(
                 name="ramp",
                 path=path,
                 left=(Lane(kind="shoulder", widths=(Width(start_m=RAMP_SHOULDER_M),)),),
-                right=half_road(1, width_m, False, (0.0, None)),
+                right=half_road(self._recipe, 1, False, (0.0, None)),
                 centre_marks=(EDGE_LINE,),
                 speed_kmh=RAMP_SPEED_KMH,
                 motorway=True,
@@ -428,13 +434,7 @@ class _TownBuilder:
         )
         ports = [
             Port(
-                arm=Arm(
-                    pose=pose,
-                    lanes_in=0 if at_start else 1,
-                    lanes_out=1 if at_start else 0,
-                    has_sidewalk=False,
-                    lane_width_m=width_m,
-                ),
+                arm=self._arm(pose, 0 if at_start else 1, 1 if at_start else 0, False),
                 road_id=road_id,
                 at_start=at_start,
                 road_length_m=path.length_m,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bicameral.units import wrap_rad
-from sim.pocket.town.cross_section import SHOULDER_M, SIDEWALK_M, WIDE_SHOULDER_M
 from sim.pocket.town.curves import Path, Pose, connect
 from sim.pocket.town.document import (
     CARLA_TRAFFIC_LIGHT,
@@ -39,13 +38,10 @@ class Arm:
     pose: Pose
     lanes_in: int
     lanes_out: int
-    has_sidewalk: bool
     lane_width_m: float
-
-    @property
-    def shoulder_m(self) -> float:
-        """Width of the shoulder."""
-        return SHOULDER_M if self.has_sidewalk else WIDE_SHOULDER_M
+    shoulder_m: float
+    sidewalk_m: float  # 0: none
+    has_crosswalk: bool  # where there are lights
 
     def entry(self, lane: int) -> Pose:
         """Return the left edge of an incoming lane (1 = beside the centre), heading inwards."""
@@ -177,7 +173,7 @@ class JunctionBuilder:
             for index, port in enumerate(self._ports):
                 if port.arm.lanes_in:
                     self._add_light(port, roads[index])
-                if port.arm.has_sidewalk:
+                if port.arm.has_crosswalk:
                     self._add_crosswalk(port)
         elif control == "stop":
             self._add_sign(self._ports[self._side_street()], STOP_SIGN, "Sign_Stop", 2.0, 2.2)
@@ -269,8 +265,8 @@ def _kerb_lanes(source: Port, target: Port, length_m: float) -> list[Lane]:
     """Carry shoulder and sidewalk round the corner."""
     a, b = source.arm, target.arm
     kinds: list[tuple[LaneKind, float, float]] = [("shoulder", a.shoulder_m, b.shoulder_m)]
-    if a.has_sidewalk and b.has_sidewalk:
-        kinds.append(("sidewalk", SIDEWALK_M, SIDEWALK_M))
+    if a.sidewalk_m and b.sidewalk_m:
+        kinds.append(("sidewalk", a.sidewalk_m, b.sidewalk_m))
     return [
         Lane(
             kind=kind,

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bicameral.errors import UserError, unknown_name
+
+#: What parts the two directions; ``by width``: broken between single lanes, else double.
+CentreLine = Literal["by width", "broken", "solid", "double", "none"]
+
+_CENTRE_LINES: tuple[CentreLine, ...] = ("broken", "by width", "solid", "none", "double")
+_SMALLEST_KERB_M = 0.25  # radius of a sidewalk's inner edge at the sharpest turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +32,21 @@ class TownRecipe:
     node_jitter_m: float = 7.0  # how far a crossing strays from its grid point, 0-12
     missing_street_share: float = 0.2  # of all block edges, 0-0.4
     bent_street_share: float = 0.6  # of all streets, 0-1
-    wide_street_share: float = 0.6  # streets with 2+2 lanes; the others have 1+1
-    lane_width_m: float = 3.5  # 3.2-3.75
-    turn_radius_m: tuple[float, float] = (8.0, 15.0)  # of right turns at junctions, lane centre
+    wide_street_share: float = 0.6  # of all streets; the others have one lane per direction
+    wide_street_lanes: int = 2  # per direction, 2-3
+    lane_width_m: float = 3.5  # 3.0-4.0
+    shoulder_m: float = 0.5  # of streets, 0.2-2.0
+    sidewalk_m: float = 2.5  # of streets, 1.5-4.0, or 0: none
+    edge_lines: bool = True  # along streets; highways always have them
+    centre_line: CentreLine = "by width"  # of streets
+    crosswalks: bool = True  # where there are lights and sidewalks
+    turn_radius_m: tuple[float, float] = (8.0, 15.0)  # sharpest of a junction, lane centre
+    smallest_junction_m: float = 10.15  # from the middle to where its roads begin, 5-15
     curve_radius_m: tuple[float, float] = (16.0, 200.0)  # of bends, centre line
     signal_share: float = 0.75  # of T junctions; crossings of four streets always have lights
     street_speeds_kmh: tuple[int, ...] = (30, 40, 50)
     highway: bool = True
-    highway_lanes: int = 2  # per direction, 2-3
+    highway_lanes: int = 2  # per direction, 2-4
     highway_speed_kmh: int = 90  # 80-100
     highway_rise_m: float = 6.0  # 0-10
 
@@ -47,13 +61,17 @@ class TownRecipe:
             ("missing_street_share", self.missing_street_share, 0.0, 0.4),
             ("bent_street_share", self.bent_street_share, 0.0, 1.0),
             ("wide_street_share", self.wide_street_share, 0.0, 1.0),
-            ("lane_width_m", self.lane_width_m, 3.2, 3.75),
-            ("turn_radius_m[0]", self.turn_radius_m[0], 8.0, self.turn_radius_m[1]),
-            ("turn_radius_m[1]", self.turn_radius_m[1], 8.0, 16.0),
+            ("wide_street_lanes", self.wide_street_lanes, 2, 3),
+            ("lane_width_m", self.lane_width_m, 3.0, 4.0),
+            ("shoulder_m", self.shoulder_m, 0.2, 2.0),
+            ("sidewalk_m", self.sidewalk_m, 1.5 if self.sidewalk_m else 0.0, 4.0),
+            ("turn_radius_m[0]", self.turn_radius_m[0], self._sharpest_m, self.turn_radius_m[1]),
+            ("turn_radius_m[1]", self.turn_radius_m[1], self._sharpest_m, 16.0),
+            ("smallest_junction_m", self.smallest_junction_m, 5.0, 15.0),
             ("curve_radius_m[0]", self.curve_radius_m[0], 16.0, self.curve_radius_m[1]),
             ("curve_radius_m[1]", self.curve_radius_m[1], 16.0, 400.0),
             ("signal_share", self.signal_share, 0.0, 1.0),
-            ("highway_lanes", self.highway_lanes, 2, 3),
+            ("highway_lanes", self.highway_lanes, 2, 4),
             ("highway_speed_kmh", self.highway_speed_kmh, 80, 100),
             ("highway_rise_m", self.highway_rise_m, 0.0, 10.0),
         )
@@ -63,10 +81,31 @@ class TownRecipe:
                     f"town recipe {self.name!r}: {field} is {value}, expected {low} to {high}"
                 )
 
+    @property
+    def _sharpest_m(self) -> float:
+        """Radius of a lane's centre at which the sidewalk's inner edge would become a point."""
+        return self.lane_width_m / 2.0 + self.shoulder_m + self.sidewalk_m + _SMALLEST_KERB_M
+
 
 SHIPPED_RECIPES = (
     TownRecipe(name="Harbour", seed=11, blocks_x=4, blocks_y=3),
     TownRecipe(name="Ridgeway", seed=23, blocks_x=3, blocks_y=4, highway_lanes=3),
+    # As CARLA's towns are: right angles, tight corners, no edge lines.
+    TownRecipe(
+        name="Millbrook",
+        seed=41,
+        node_jitter_m=1.5,
+        bent_street_share=0.4,
+        wide_street_share=0.3,
+        lane_width_m=3.7,
+        shoulder_m=0.4,
+        sidewalk_m=2.2,
+        edge_lines=False,
+        centre_line="broken",
+        turn_radius_m=(4.75, 6.0),
+        smallest_junction_m=6.0,
+        highway_lanes=4,
+    ),
 )
 VALIDATION_RECIPES = (TownRecipe(name="Valley", seed=37, blocks_x=3, blocks_y=3),)
 
@@ -87,8 +126,40 @@ def _training_recipe(number: int) -> TownRecipe:
     )
 
 
+def _varied_recipe(number: int) -> TownRecipe:
+    """Vary what real towns differ in: radii, widths, lines, kerbs, lanes, right angles."""
+    index = number - 1
+    return TownRecipe(
+        name=f"Varied{number:02d}",
+        seed=700 + number,
+        blocks_x=2 + index % 2,
+        blocks_y=2 + index % 3,
+        node_jitter_m=(0.0, 3.0, 7.0)[index % 3],
+        missing_street_share=(0.1, 0.3, 0.2)[index % 3],
+        bent_street_share=(0.2, 0.6)[index % 2],
+        wide_street_share=(0.0, 0.5, 0.3, 1.0)[index % 4],
+        wide_street_lanes=(2, 2, 3, 2)[index % 4],
+        lane_width_m=(4.0, 3.5, 3.5, 3.0, 3.75, 3.25)[index % 6],
+        shoulder_m=(0.5, 0.3, 0.5, 0.2, 0.6)[index % 5],
+        sidewalk_m=(2.5, 2.0, 0.0, 1.5, 2.5, 0.0)[(index + index // 6) % 6],
+        edge_lines=index % 2 == 1,
+        centre_line=_CENTRE_LINES[(index + index // 5) % 5],
+        crosswalks=index % 3 != 0,
+        turn_radius_m=((5.75, 7.25), (5.0, 6.0), (4.75, 8.0), (8.0, 13.0))[index % 4],
+        smallest_junction_m=6.0,
+        highway=index % 3 != 0,
+        highway_lanes=2 + index % 3,
+        highway_speed_kmh=(80, 90, 100)[index % 3],
+        highway_rise_m=(0.0, 4.0, 8.0)[index % 3],
+    )
+
+
 TRAINING_RECIPES = tuple(_training_recipe(number) for number in range(1, 13))
-RECIPES = {r.name: r for r in (*SHIPPED_RECIPES, *VALIDATION_RECIPES, *TRAINING_RECIPES)}
+VARIED_RECIPES = tuple(_varied_recipe(number) for number in range(1, 13))
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (*SHIPPED_RECIPES, *VALIDATION_RECIPES, *TRAINING_RECIPES, *VARIED_RECIPES)
+}
 
 
 def recipe_by_name(name: str) -> TownRecipe:

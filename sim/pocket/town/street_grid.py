@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.pocket.town.cross_section import SHOULDER_M, SIDEWALK_M
 from sim.pocket.town.curves import Point, round_polyline
 from sim.pocket.town.recipe import TownRecipe
 
@@ -50,10 +49,11 @@ class StreetGrid:
     gates: tuple[Crossing, ...]  # crossings where roads from outside the grid arrive
 
 
-def smallest_radius_m(lanes: int, lane_width_m: float) -> float:
+def smallest_radius_m(recipe: TownRecipe, lanes: int) -> float:
     """Return the smallest radius of the centre line of a street with `lanes` per direction."""
-    kerb_m = lanes * lane_width_m + SHOULDER_M + SIDEWALK_M + _SMALLEST_SIDEWALK_RADIUS_M
-    return max(kerb_m, (lanes - 0.5) * lane_width_m / _LARGEST_STRETCH)
+    beside_m = recipe.shoulder_m + recipe.sidewalk_m + _SMALLEST_SIDEWALK_RADIUS_M
+    outer_lane_m = (lanes - 0.5) * recipe.lane_width_m
+    return max(lanes * recipe.lane_width_m + beside_m, outer_lane_m / _LARGEST_STRETCH)
 
 
 def draw_grid(recipe: TownRecipe, rng: np.random.Generator) -> StreetGrid:
@@ -164,9 +164,9 @@ def _draw_street(
     recipe: TownRecipe, grid: StreetGrid, chain: list[Crossing], rng: np.random.Generator
 ) -> Street:
     """Draw bends until the street can be driven; without bends it always can."""
-    lanes = 2 if rng.random() < recipe.wide_street_share else 1
+    lanes = recipe.wide_street_lanes if rng.random() < recipe.wide_street_share else 1
     speed_kmh = int(rng.choice(recipe.street_speeds_kmh))
-    sharpest_m = smallest_radius_m(lanes, recipe.lane_width_m)
+    sharpest_m = smallest_radius_m(recipe, lanes)
     chances = [recipe.bent_street_share] * _BEND_ATTEMPTS + [0.0]
     for bend_chance in chances:
         points: list[Point] = [grid.positions[chain[0]]]
