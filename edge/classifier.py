@@ -45,7 +45,7 @@ class OnnxClassifier:
             labels=sidecar.labels,
             image=image,
             fingerprint=_fingerprint(sidecar, session),
-            macs=sidecar.cost.macs,
+            macs=sidecar.cost.macs or None,
         )
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -89,6 +89,8 @@ class OnnxClassifier:
 
     def _prediction(self, answer: NDArray[np.float32]) -> Prediction:
         """Calibrate what the graph answers."""
+        if answer.ndim != 2:
+            answer = answer.reshape(len(answer), -1)
         if self._answer.meaning == "logits":
             answer = calibrated_probabilities(answer, self._temperature)
         confidence = np.maximum.reduce(answer, axis=-1)
@@ -179,7 +181,8 @@ def _answer_output(sidecar: Sidecar) -> OutputSpec:
         )
     found = [output for output in sidecar.outputs if output.meaning in ("logits", "probabilities")]
     classes = len(sidecar.labels)
-    if len(found) != 1 or len(found[0].shape) != 2 or found[0].shape[1] != classes:
+    # Networks that end in a pooling give (-1, C, 1, 1).
+    if len(found) != 1 or [size for size in found[0].shape[1:] if size != 1] != [classes]:
         raise DataError(
             f"{sidecar.name!r} has outputs {[(one.name, one.shape) for one in found]} of meaning "
             f"'logits' or 'probabilities', expected exactly one of shape (-1, {classes}) for its "
@@ -197,20 +200,22 @@ def _answer_output(sidecar: Sidecar) -> OutputSpec:
 def _require_input(sidecar: Sidecar, session: Session) -> None:
     """Check that the graph takes one image tensor, and the one that the sidecar describes."""
     spec, image = sidecar.input, sidecar.input.image
-    size = (image.height, image.width)
+    size, dtype = (image.height, image.width), "UINT8" if spec.in_graph else "FP32"
     expected = TensorSpec(
         name=spec.name,
         dtype="uint8" if spec.in_graph else "float32",
-        shape=(-1, *size, image.channels) if spec.in_graph else (-1, image.channels, *size),
+        shape=(-1, image.channels, *size) if spec.layout == "NCHW" else (-1, *size, image.channels),
     )
-    layout = ("UINT8", "NHWC") if spec.in_graph else ("FP32", "NCHW")
-    if (spec.dtype, spec.layout) != layout or sidecar.extra_inputs:
+    if spec.dtype != dtype or sidecar.extra_inputs:
         raise DataError(
             f"{sidecar.name!r} takes {spec.dtype} {spec.layout} and "
-            f"{len(sidecar.extra_inputs)} extra inputs, expected {' '.join(layout)} alone where "
-            f"in_graph is {str(spec.in_graph).lower()}"
+            f"{len(sidecar.extra_inputs)} extra inputs, expected {dtype} alone where in_graph is "
+            f"{str(spec.in_graph).lower()}"
         )
-    if session.inputs != (expected,):
+    found = [(one.name, one.dtype) for one in session.inputs]
+    if found != [(expected.name, expected.dtype)] or not _same_shape(
+        session.inputs[0].shape, expected.shape
+    ):
         raise DataError(
             f"the graph of {sidecar.name!r} takes {_described(session.inputs)}, its sidecar says "
             f"{_described((expected,))}"

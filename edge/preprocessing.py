@@ -8,6 +8,7 @@ Both give the same bits on every machine.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,14 @@ def feed_from_canonical(
 
     They are scaled here, unless the graph does that itself (`spec.in_graph`).
     """
-    return images if spec.in_graph else tensor_from_canonical(images, spec.image)
+    if not spec.in_graph:
+        tensor = tensor_from_canonical(images, spec.image)
+        return tensor if spec.layout == "NCHW" else _contiguous(tensor, (0, 2, 3, 1))
+    return images if spec.layout == "NHWC" else _contiguous(images, (0, 3, 1, 2))
+
+
+def _contiguous(tensor: NDArray[Any], axes: tuple[int, ...]) -> NDArray[Any]:
+    return np.ascontiguousarray(tensor.transpose(axes))
 
 
 @lru_cache(maxsize=16)

@@ -87,7 +87,11 @@ class ImageSpec(_Part):
 
 
 class InputSpec(_Part):
-    """The image tensor that the graph takes."""
+    """The image tensor that the graph takes.
+
+    `shape` is complete but for the first size, also where the graph takes any height and width.
+    `in_graph` says that it takes uint8 and scales it itself.
+    """
 
     name: str
     layout: Literal["NCHW", "NHWC"]
@@ -110,7 +114,7 @@ OutputMeaning = Literal["logits", "probabilities", "features", "stage_logits", "
 
 
 class OutputSpec(_Part):
-    """An output tensor."""
+    """An output tensor; further axes of size 1 say nothing."""
 
     name: str
     meaning: OutputMeaning
@@ -134,7 +138,7 @@ class Calibration(_Part):
 
 
 class Cost(_Part):
-    """What one inference costs; `cpu_us` was measured on `host`, one thread."""
+    """What one inference costs, 0 where nobody knows; `cpu_us` on `host`, one thread."""
 
     macs: int
     parameters: int
@@ -436,7 +440,8 @@ def read_sidecar(model: Path) -> Sidecar:
     except OSError as error:
         raise DataError(
             f"cannot read the sidecar {path}: {error.strerror or error}; every model NAME.onnx "
-            f"needs NAME{SUFFIX} beside it"
+            f"needs NAME{SUFFIX} beside it, which `bicameral describe` writes for classifiers of "
+            "pictures"
         ) from error
     try:
         return Sidecar.model_validate_json(text)

@@ -53,10 +53,13 @@ class GraphSubject:
         found: Answers = {}
         for output in self.sidecar.outputs:
             found[output.name] = values = np.asarray(outputs[output.name], np.float32)
+            flat = values.reshape(len(values), -1)
+            if output.meaning == "probabilities":
+                found[PROBABILITIES] = flat
             if output.meaning == "logits":
                 temperature = self.sidecar.calibration.temperature
                 with np.errstate(invalid="ignore"):  # a comparison must see an overflow, not end
-                    found[PROBABILITIES] = calibrated_probabilities(values, temperature)
+                    found[PROBABILITIES] = calibrated_probabilities(flat, temperature)
         return found
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from edge.preprocessing import canonical_from_picture
 from edge.samples import Samples
 from edge.sidecar import AgentSpec, Sidecar
 from models.caril.dataset import load_frames
+from models.data.dataset import Color
 from models.data.sources import NAMED_DATASETS, DatasetOptions, load_dataset
 
 Split = Literal["train", "validation", "test"]
@@ -52,22 +53,23 @@ def load_samples(sidecar: Sidecar, source: str, split: Split, limit: int | None 
 
 def _of_dataset(sidecar: Sidecar, source: str, split: Split) -> Samples:
     image = sidecar.input.image
-    if image.color == "BGR":
-        raise DataError(f"{sidecar.name!r} takes BGR images, data sets are GRAY or RGB")
-    options = DatasetOptions(image_size=(image.height, image.width), color=image.color)
+    color: Color = "GRAY" if image.color == "GRAY" else "RGB"
+    options = DatasetOptions(image_size=(image.height, image.width), color=color)
     dataset = load_dataset(source, options)
     expected = (sidecar.labels, (image.height, image.width, image.channels))
-    if (dataset.labels, dataset.image_shape) != expected:
+    if (set(dataset.labels), dataset.image_shape) != (set(expected[0]), expected[1]):
         raise DataError(
             f"the data set {dataset.name!r} has the classes {dataset.labels} and images of "
             f"{dataset.image_shape}, {sidecar.name!r} expects {expected[0]} and {expected[1]}"
         )
     part = getattr(dataset, split)
-    images: NDArray[np.uint8] = part.images
+    images: NDArray[np.uint8] = part.images[..., ::-1] if image.color == "BGR" else part.images
+    # Folders are read in the order of their names; a network has its classes in any.
+    order = np.array([sidecar.labels.index(label) for label in dataset.labels], np.int64)
     return Samples(
         description=f"{len(part)} {split} images of {dataset.name}",
         images=np.invert(images) if image.invert else images,
-        labels=part.labels,
+        labels=order[part.labels],
     )
 
 

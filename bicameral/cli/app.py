@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Deploy": (
         ("serve", "serve:serve", "Answer requests over HTTP."),
         ("keys new", "keys:new_key", "Make a key for who may use a server."),
+        ("describe", "describe:describe", "Show what an ONNX file wants, and write its sidecar."),
         ("export", "export:export", "Write, check or pack a model's files for a device."),
     ),
     "Machine": (

@@ -9,7 +9,7 @@ from typing import Any
 import bicameral
 from bicameral.errors import ConfigError, DataError, MissingExtraError
 from edge.preprocessing import affine_from_spec
-from edge.sidecar import ImageSpec, Sidecar
+from edge.sidecar import InputSpec, Sidecar
 
 _log = logging.getLogger(__name__)
 
@@ -106,16 +106,26 @@ def with_fixed_batch(model: Any, batch: int) -> Any:
     return model
 
 
-def with_preprocessing(model: Any, name: str, spec: ImageSpec) -> Any:
+def with_fixed_image(model: Any, spec: InputSpec) -> Any:
+    """Give the image input the sizes that its sidecar says, but for the first, in place."""
+    value = next(one for one in model.graph.input if one.name == spec.name)
+    dims = value.type.tensor_type.shape.dim
+    for dim, size in list(zip(dims, spec.shape, strict=True))[1:]:
+        if dim.dim_value != size:
+            dim.Clear()
+            dim.dim_value = size
+    return model
+
+
+def with_preprocessing(model: Any, taken: InputSpec) -> Any:
     """Put the scaling of canonical images into the graph, in place.
 
     Its input becomes uint8 NHWC. The nodes do in float32 what
     `edge.preprocessing.tensor_from_canonical` does, in the same order, so that bits can agree.
 
     Args:
-        model: The graph; its input `name` is float32 NCHW.
-        name: Name of the image input, which it keeps.
-        spec: The sidecar's image block.
+        model: The graph.
+        taken: Its image input, float32, whose name it keeps.
 
     Raises:
         ConfigError: If the operator set is too old for it.
@@ -128,14 +138,16 @@ def with_preprocessing(model: Any, name: str, spec: ImageSpec) -> Any:
         )
     from onnx import TensorProto, helper, numpy_helper
 
-    graph = model.graph
+    graph, name, spec = model.graph, taken.name, taken.image
     old = next(value for value in graph.input if value.name == name)
     batch = old.type.tensor_type.shape.dim[0]
     size = batch.dim_value or batch.dim_param or "batch"
     scaled = f"{name}_scaled"
     for node in graph.node:
         node.input[:] = [scaled if one == name else one for one in node.input]
-    gain, offset = (values.reshape(-1, 1, 1) for values in affine_from_spec(spec))
+    colours_first = taken.layout == "NCHW"
+    shape = (-1, 1, 1) if colours_first else (-1,)
+    gain, offset = (values.reshape(shape) for values in affine_from_spec(spec))
     constants = {f"{name}_gain": gain, f"{name}_offset": offset}
     graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
     steps: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
@@ -144,14 +156,17 @@ def with_preprocessing(model: Any, name: str, spec: ImageSpec) -> Any:
         ("Mul", [f"{name}_nchw", f"{name}_gain"], f"{name}_product", {}),
         ("Add", [f"{name}_product", f"{name}_offset"], scaled, {}),
     )
+    if not colours_first:
+        cast, _, multiply, add = steps
+        steps = cast, (multiply[0], [f"{name}_float", f"{name}_gain"], *multiply[2:]), add
     nodes = [
         helper.make_node(operator, inputs, [output], name=output, **attributes)
         for operator, inputs, output, attributes in steps
     ]
     for index, node in enumerate(nodes):
         graph.node.insert(index, node)
-    shape = [size, spec.height, spec.width, spec.channels]
-    old.CopyFrom(helper.make_tensor_value_info(name, TensorProto.UINT8, shape))
+    pictures = [size, spec.height, spec.width, spec.channels]
+    old.CopyFrom(helper.make_tensor_value_info(name, TensorProto.UINT8, pictures))
     return model
 
 

@@ -251,7 +251,7 @@ class _Job:
         if sidecar.state.path is not None:
             state = read_state(source.with_name(sidecar.state.path), sidecar.state.sha256)
             model, sidecar = with_frozen_memory(model, sidecar, state)
-        model = graphs.simplified(model)
+        model = graphs.simplified(graphs.with_fixed_image(model, sidecar.input))
         if precision == "fp16":
             model = in_float16(model)
         if precision == "int8":
@@ -259,7 +259,7 @@ class _Job:
             model = in_int8(model, sidecar, self._calibration, self._target)
         described = sidecar
         if settings.in_graph and not sidecar.input.in_graph:
-            model = graphs.with_preprocessing(model, sidecar.input.name, sidecar.input.image)
+            model = graphs.with_preprocessing(model, sidecar.input)
             described = _with_image_input(sidecar)
         if settings.batch is not None:
             model = graphs.with_fixed_batch(model, settings.batch)

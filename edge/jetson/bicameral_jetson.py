@@ -119,6 +119,7 @@ class Sidecar:
             self.file = (for_jetson + self.files + [{}])[0]
             self.temperature = float(content["calibration"]["temperature"])
             self.input_name, self.in_graph = content["input"]["name"], content["input"]["in_graph"]
+            self.colours_last = content["input"]["layout"] == "NHWC"
             inputs = [content["input"]] + content["extra_inputs"]
             self.input_shapes = {one["name"]: [1] + one["shape"][1:] for one in inputs}
             image = content["input"]["image"]
@@ -593,10 +594,14 @@ class NetworkClassifier:
     def predict(self, canonical: Array) -> Answer:
         """Classify one canonical image (H, W, C) uint8."""
         sidecar = self._sidecar
-        tensor = canonical[None]
-        if not sidecar.in_graph:
+        if sidecar.in_graph:
+            tensor = np.moveaxis(canonical[None], -1, 1)
+        else:
             tensor = tensor_from_canonical(canonical, sidecar.image)
-        values = self._engine.run({sidecar.input_name: tensor})[self._output["name"]]
+        if sidecar.colours_last:
+            tensor = np.moveaxis(tensor, 1, -1)
+        feeds = {sidecar.input_name: np.ascontiguousarray(tensor)}
+        values = self._engine.run(feeds)[self._output["name"]].reshape(1, -1)
         if self._output["meaning"] == "logits":
             values = softmax(values, sidecar.temperature).astype(np.float32)
         return Answer(values, np.maximum.reduce(values, axis=-1), "network", None)

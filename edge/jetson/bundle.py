@@ -24,7 +24,7 @@ import bicameral
 from bicameral.errors import ConfigError, DataError
 from bicameral.files import hidden_folder_beside
 from edge.preflight import Finding, has_errors, preflight
-from edge.preprocessing import tensor_from_canonical
+from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
     ModelFile,
@@ -231,8 +231,9 @@ def check_feeds(sidecar: Sidecar) -> dict[str, NDArray[Any]]:
             left, right = sorted(rng.integers(0, spec.width + 1, 2))
             scene[top:bottom, left:right] = rng.integers(0, 256, spec.channels)
     images = np.clip(scenes + rng.integers(-8, 9, scenes.shape), 0, 255).astype(np.uint8)
-    tensor = images if sidecar.input.in_graph else tensor_from_canonical(images, spec)
-    feeds: dict[str, NDArray[Any]] = {sidecar.input.name: tensor}
+    feeds: dict[str, NDArray[Any]] = {
+        sidecar.input.name: feed_from_canonical(images, sidecar.input)
+    }
     for extra in sidecar.extra_inputs:
         if extra.name == "command":
             values = np.eye(extra.shape[1], dtype=np.float32)[np.arange(CHECK_PICTURES) % 4]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.protocols import Session
-from edge.preprocessing import tensor_from_canonical
+from edge.preprocessing import feed_from_canonical
 from edge.session import open_model
 from edge.sidecar import Sidecar, read_sidecar
 from server.open_inference.datatypes import DATATYPES, Tensor, V2Spec
@@ -43,7 +43,7 @@ class GraphTensorModel(PictureModel):
             DataError: If the graph is not what the sidecar describes, or cannot be served.
         """
         target = self._joined(sidecar, session)
-        inputs, outputs = v2_specs(session.inputs), v2_specs(session.outputs)
+        inputs, outputs = self._inputs(sidecar, session), v2_specs(session.outputs)
         super().__init__(served_as, sidecar, (inputs, outputs), target, parts)
         self._session = session
         self._image_input = sidecar.input.name
@@ -70,6 +70,17 @@ class GraphTensorModel(PictureModel):
     def _joined(self, sidecar: Sidecar, session: Session) -> PictureTarget:
         """Join a graph with what asks it; return what becomes of encoded pictures."""
 
+    @staticmethod
+    def _inputs(sidecar: Sidecar, session: Session) -> tuple[V2Spec, ...]:
+        """Describe what the graph takes; of pictures of any size only those of the sidecar's."""
+        image = sidecar.input
+        return tuple(
+            replace(spec, shape=(spec.shape[0], *image.shape[1:]))
+            if spec.name == image.name
+            else spec
+            for spec in v2_specs(session.inputs)
+        )
+
     async def infer(
         self, inputs: Mapping[str, Tensor], *, context: RequestContext
     ) -> Mapping[str, Tensor]:
@@ -93,10 +104,8 @@ class GraphTensorModel(PictureModel):
         return canonical_spec(spec.name, self.sidecar.input.image)
 
     def _run_decoded(self, feeds: Feeds) -> Mapping[str, NDArray[Any]]:
-        canonical = feeds[self._image_input]
-        if not self.sidecar.input.in_graph:
-            canonical = tensor_from_canonical(canonical, self.sidecar.input.image)
-        return self._session.run({**feeds, self._image_input: canonical})
+        tensor = feed_from_canonical(feeds[self._image_input], self.sidecar.input)
+        return self._session.run({**feeds, self._image_input: tensor})
 
 
 def _blank(specs: tuple[V2Spec, ...], rows: int) -> Feeds:
