@@ -93,6 +93,7 @@ def examine(host: str, port: int) -> Iterator[Finding]:
         _extras,
         _carla,
         lambda: _server(host, port),
+        _ignored_attributes,
         _folders,
         _programs,
         _energy_meters,
@@ -205,6 +206,20 @@ def _server(host: str, port: int) -> Iterator[Finding]:
         status=Status.OK if exact else Status.FAIL,
         value=version or "the port is open, but no CARLA server answers",
         fix="" if exact else f"start CARLA {CARLA_VERSION} or `bicameral simulate` there",
+    )
+
+
+def _ignored_attributes() -> Iterator[Finding]:
+    from bicameral.cli.extras import missing_packages
+
+    if missing_packages("sim"):
+        return
+    from sim.pocket.sensors.lens import IGNORED_ATTRIBUTES
+
+    yield Finding(
+        subject="pocket simulator's cameras",
+        status=Status.NOTE,
+        value=f"accepted without effect: {', '.join(IGNORED_ATTRIBUTES)}",
     )
 
 

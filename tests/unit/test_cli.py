@@ -67,6 +67,12 @@ def test_doctor_says_for_every_energy_meter_where_it_is_or_why_it_is_not():
         assert f"energy meter {meter}" in printed.replace("\n", " ")
 
 
+def test_doctor_names_camera_attributes_that_the_pocket_simulator_ignores():
+    printed = run("doctor").stdout
+    assert "accepted without effect" in printed
+    assert "bloom_intensity" in printed
+
+
 def test_doctor_reports_a_port_that_answers_no_carla(tmp_path):
     import socket
 

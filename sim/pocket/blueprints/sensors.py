@@ -37,22 +37,25 @@ _PLAIN_ROLE = variation("role_name", _STRING, "default")
 _TICK = variation("sensor_tick", _FLOAT, "0.0")
 _NOISE_SEED = variation("noise_seed", _INT, "0")
 
+#: Of every camera: the glass before it.
+LENS = _floats(
+    lens_circle_falloff="5.0",
+    lens_circle_multiplier="0.0",
+    lens_k="-1.0",
+    lens_kcube="0.0",
+    lens_x_size="0.08",
+    lens_y_size="0.08",
+)
 _CAMERA = (
     _ROLE,
     _TICK,
     variation("image_size_x", _INT, "800"),
     variation("image_size_y", _INT, "600"),
-    *_floats(
-        fov="90.0",
-        lens_circle_falloff="5.0",
-        lens_circle_multiplier="0.0",
-        lens_k="-1.0",
-        lens_kcube="0.0",
-        lens_x_size="0.08",
-        lens_y_size="0.08",
-    ),
+    *_floats(fov="90.0"),
+    *LENS,
 )
-_POSTPROCESS = (
+#: Of cameras that show colours: exposure and what is done to the picture.
+POSTPROCESS = (
     variation("enable_postprocess_effects", _BOOL, "true"),
     variation("exposure_mode", _STRING, "histogram", "manual", restricted=True),
     variation("blade_count", _INT, "5"),
@@ -153,13 +156,13 @@ _RADIO = (
 
 #: Attributes by sensor id, in the order of the library.
 SENSOR_ATTRIBUTES: dict[str, tuple[Attribute, ...]] = {
-    "sensor.camera.rgb": (*_CAMERA, *_POSTPROCESS),
+    "sensor.camera.rgb": (*_CAMERA, *POSTPROCESS),
     "sensor.camera.depth": _CAMERA,
     "sensor.camera.semantic_segmentation": _CAMERA,
     "sensor.camera.instance_segmentation": _CAMERA,
     "sensor.camera.normals": _CAMERA,
     "sensor.camera.optical_flow": _CAMERA,
-    "sensor.camera.dvs": (*_CAMERA, *_POSTPROCESS, *_EVENTS),
+    "sensor.camera.dvs": (*_CAMERA, *POSTPROCESS, *_EVENTS),
     "sensor.camera.cosmos_visualization": _CAMERA,
     "sensor.lidar.ray_cast": (*_LIDAR, *_LIDAR_WEATHER),
     "sensor.lidar.ray_cast_semantic": _LIDAR,

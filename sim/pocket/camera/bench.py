@@ -60,12 +60,13 @@ class CameraKind:
     want: Channels
 
 
+_ALL_THREE = Channels.RGB | Channels.SEMANTIC | Channels.DEPTH
 CAMERA_KINDS = (
     CameraKind(name="agent 320x160 rgb", width=320, height=160, want=Channels.RGB),
     CameraKind(name="448x448 rgb", width=448, height=448, want=Channels.RGB),
     CameraKind(name="448x448 semantic", width=448, height=448, want=Channels.SEMANTIC),
     CameraKind(name="448x448 depth", width=448, height=448, want=Channels.DEPTH),
-    CameraKind(name="448x448 all three", width=448, height=448, want=Channels.ALL),
+    CameraKind(name="448x448 all three", width=448, height=448, want=_ALL_THREE),
 )
 
 

@@ -27,6 +27,8 @@ from sim.pocket.camera.shading_kernels import (
     add_noise,
     shade,
     write_depth,
+    write_instances,
+    write_normals,
     write_semantic,
 )
 from sim.pocket.camera.shadow_kernels import SunShadows, cast_box_shadows
@@ -160,6 +162,18 @@ class Rasteriser:
             )
         if Channels.DEPTH in want:
             write_depth(buffers.visibility, buffers.depth_m)
+        if Channels.INSTANCE in want:
+            write_instances(
+                buffers.visibility, self._triangles.instance, scene.numbers, buffers.instance
+            )
+        if Channels.NORMALS in want:
+            write_normals(
+                buffers.visibility,
+                self._triangles,
+                self._table.surface,
+                scene.turns,
+                buffers.normals,
+            )
         self.timings = FrameTimings(
             transform_s=projected_s - began_s,
             raster_s=rastered_s - projected_s,
@@ -169,6 +183,8 @@ class Rasteriser:
             bgra=buffers.bgra[: view.height if Channels.RGB in want else 0],
             semantic=buffers.semantic[: view.height if Channels.SEMANTIC in want else 0],
             depth_m=buffers.depth_m[: view.height if Channels.DEPTH in want else 0],
+            instance=buffers.instance[: view.height if Channels.INSTANCE in want else 0],
+            normals=buffers.normals[: view.height if Channels.NORMALS in want else 0],
         )
 
     def _buffers_for(self, view: CameraView) -> _FrameBuffers:
@@ -198,7 +214,8 @@ class Rasteriser:
         ranges = np.zeros((len(near_to_far), 3), np.int64)
         ranges[:, 0] = self._tiles[near_to_far, 6]
         ranges[:, 1] = ranges[:, 0] + self._tiles[near_to_far, 7].astype(np.int64)
-        near = self._near_instances(view, instances)
+        numbers = self._near_instances(view, instances)
+        near = [instances[number] for number in numbers]
         entries = [self._entries[instance.mesh_key] for instance in near]
         turns = np.array(
             [np.eye(3), *(rotation_matrix(instance.transform.rotation) for instance in near)]
@@ -215,15 +232,16 @@ class Rasteriser:
             places=places,
             paints=np.array([(1.0, 1.0, 1.0), *(instance.paint for instance in near)]),
             entries=entries,
+            numbers=np.array([-1, *numbers], np.int32),
         )
 
-    def _near_instances(self, view: CameraView, instances: Sequence[Instance]) -> list[Instance]:
-        """Drop instances that are too far, too small or behind the camera."""
+    def _near_instances(self, view: CameraView, instances: Sequence[Instance]) -> list[int]:
+        """Number the instances that are not too far, too small or behind the camera."""
         eye_x, eye_y, eye_z = view.transform.location
         forward_x, forward_y, forward_z = (float(part) for part in view.axes[0])
         reach_per_radius = view.focal_px / _SMALLEST_RADIUS_PX
         near = []
-        for instance in instances:
+        for number, instance in enumerate(instances):
             entry = self._entries.get(instance.mesh_key)
             if entry is None:
                 raise unknown_name("mesh", instance.mesh_key, self._entries)
@@ -234,7 +252,7 @@ class Rasteriser:
                 x * x + y * y + z * z < reach * reach
                 and x * forward_x + y * forward_y + z * forward_z > -entry.radius_m
             ):
-                near.append(instance)
+                near.append(number)
         return near
 
     def _project(self, view: CameraView, scene: _VisibleScene) -> int:
@@ -314,6 +332,8 @@ class _FrameBuffers:
     bgra: NDArray[np.uint8]
     semantic: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
+    instance: NDArray[np.int32]
+    normals: NDArray[np.float32]
 
     @classmethod
     def of_size(cls, height: int, width: int) -> _FrameBuffers:
@@ -325,12 +345,17 @@ class _FrameBuffers:
             bgra=np.zeros((height, width, 4), np.uint8),
             semantic=np.zeros((height, width), np.uint8),
             depth_m=np.zeros((height, width), np.float32),
+            instance=np.zeros((height, width), np.int32),
+            normals=np.zeros((height, width, 3), np.float32),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _VisibleScene:
-    """What may be in the picture. Row 0 of every array of instances is the static scene."""
+    """What may be in the picture. Row 0 of every array of instances is the static scene.
+
+    `numbers` is where each of them stands among all instances.
+    """
 
     ranges: NDArray[np.int64]
     poses: NDArray[np.float64]
@@ -338,6 +363,7 @@ class _VisibleScene:
     places: NDArray[np.float64]
     paints: NDArray[np.float64]
     entries: list[_MeshEntry]
+    numbers: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)

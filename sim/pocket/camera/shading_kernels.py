@@ -312,6 +312,57 @@ def write_depth(visibility: Visibility, out: NDArray[np.float32]) -> None:
 
 
 @compiled
+def write_instances(
+    visibility: Visibility,
+    instance: NDArray[np.int32],
+    numbers: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
+    """Write each pixel's instance, (H, W) int32; -1 where none is."""
+    height, width = out.shape
+    for y in range(height):
+        for x in range(width):
+            triangle = visibility.triangle[y, x]
+            out[y, x] = numbers[instance[triangle]] if triangle >= 0 else -1
+
+
+@compiled
+def write_normals(
+    visibility: Visibility,
+    triangles: ScreenTriangles,
+    surface: NDArray[np.float32],
+    turns: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """Write each pixel's normal, (H, W, 3) float32, world frame; 0 where nothing is.
+
+    Args:
+        visibility: Who is seen where.
+        triangles: Projected triangles.
+        surface: (T, 8) of the triangle table.
+        turns: (I, 3, 3) the columns are the axes of each instance in the world.
+        out: Filled completely.
+    """
+    height, width, _ = out.shape
+    for y in range(height):
+        last = -1
+        nx, ny, nz = 0.0, 0.0, 0.0
+        for x in range(width):
+            triangle = visibility.triangle[y, x]
+            if triangle != last:
+                last = triangle
+                nx, ny, nz = 0.0, 0.0, 0.0
+                if triangle >= 0:
+                    turn = turns[triangles.instance[triangle]]
+                    source = triangles.source[triangle]
+                    a, b, c = surface[source, 0], surface[source, 1], surface[source, 2]
+                    nx = turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] * c
+                    ny = turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] * c
+                    nz = turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] * c
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = nx, ny, nz
+
+
+@compiled
 def add_noise(
     image: NDArray[np.uint8],
     noise: NDArray[np.float32],

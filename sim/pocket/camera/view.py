@@ -19,7 +19,9 @@ class Channels(enum.Flag):
     RGB = enum.auto()
     SEMANTIC = enum.auto()
     DEPTH = enum.auto()
-    ALL = RGB | SEMANTIC | DEPTH
+    INSTANCE = enum.auto()
+    NORMALS = enum.auto()
+    ALL = RGB | SEMANTIC | DEPTH | INSTANCE | NORMALS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +77,13 @@ class Instance:
         mesh_key: The key it was registered under.
         transform: Pose of the mesh's origin in the world.
         paint: Red, green and blue 0..1; replaces the pure white vertices of the mesh.
+        actor_id: The actor that it belongs to.
     """
 
     mesh_key: str
     transform: Transform
     paint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    actor_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +96,12 @@ class Frame:
         bgra: (H, W, 4) uint8; blue, green, red and an alpha of 255.
         semantic: (H, W) uint8, `CityObjectLabel`.
         depth_m: (H, W) float32; distance along the camera's forward axis, 1000 for the sky.
+        instance: (H, W) int32; index of the instance, -1 for the static scene and the sky.
+        normals: (H, W, 3) float32; unit vectors out of the surfaces, world frame, 0 for the sky.
     """
 
     bgra: NDArray[np.uint8]
     semantic: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
+    instance: NDArray[np.int32]
+    normals: NDArray[np.float32]

@@ -16,14 +16,18 @@ from sim.pocket.geometry import Transform, Vector3
 SENSOR_TYPE_IDS = {
     "sensor.other.collision": 0,
     "sensor.camera.depth": 1,
+    "sensor.camera.normals": 2,
+    "sensor.camera.dvs": 3,
     "sensor.other.gnss": 4,
     "sensor.other.imu": 5,
     "sensor.other.obstacle": 7,
+    "sensor.camera.optical_flow": 8,
     "sensor.other.radar": 9,
     "sensor.lidar.ray_cast_semantic": 10,
     "sensor.lidar.ray_cast": 11,
     "sensor.camera.rgb": 13,
     "sensor.camera.semantic_segmentation": 14,
+    "sensor.camera.instance_segmentation": 15,
 }
 WORLD_OBSERVER_TYPE_ID = 17
 

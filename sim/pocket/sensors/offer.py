@@ -6,11 +6,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bicameral.errors import UserError
+from sim.pocket.sensors.event_camera import EventPicture
 from sim.pocket.sensors.gnss import Gnss
 from sim.pocket.sensors.imu import Imu
 from sim.pocket.sensors.instrument import Instrument
 from sim.pocket.sensors.lidar import Lidar, SemanticLidar
 from sim.pocket.sensors.obstacle import ObstacleDetector
+from sim.pocket.sensors.pictures import (
+    ColourPicture,
+    DepthPicture,
+    FlowPicture,
+    InstancePicture,
+    NormalsPicture,
+    PictureMaker,
+    SemanticPicture,
+)
 from sim.pocket.sensors.radar import Radar
 from sim.pocket.world.actors import Sensor
 
@@ -20,10 +30,12 @@ class Delivered(NamedTuple):
 
     Attributes:
         instrument: Makes its messages; None where cameras, collisions or the client do.
+        pictures: Makes the pictures of a camera; None for other sensors.
         has_stream: False when the client computes the data.
     """
 
     instrument: Callable[[Sensor], Instrument] | None = None
+    pictures: Callable[[Sensor], PictureMaker] | None = None
     has_stream: bool = True
 
 
@@ -41,9 +53,13 @@ _NO_RADIO = "there is no vehicle-to-everything radio; read the other actors' sta
 
 #: Every sensor of the library.
 OFFER: dict[str, Delivered | Refused] = {
-    "sensor.camera.rgb": Delivered(),
-    "sensor.camera.depth": Delivered(),
-    "sensor.camera.semantic_segmentation": Delivered(),
+    "sensor.camera.rgb": Delivered(pictures=ColourPicture),
+    "sensor.camera.depth": Delivered(pictures=DepthPicture),
+    "sensor.camera.semantic_segmentation": Delivered(pictures=SemanticPicture),
+    "sensor.camera.instance_segmentation": Delivered(pictures=InstancePicture),
+    "sensor.camera.normals": Delivered(pictures=NormalsPicture),
+    "sensor.camera.optical_flow": Delivered(pictures=FlowPicture),
+    "sensor.camera.dvs": Delivered(pictures=EventPicture),
     "sensor.other.collision": Delivered(),
     "sensor.other.lane_invasion": Delivered(has_stream=False),
     "sensor.other.gnss": Delivered(Gnss),
@@ -52,12 +68,6 @@ OFFER: dict[str, Delivered | Refused] = {
     "sensor.other.obstacle": Delivered(ObstacleDetector),
     "sensor.lidar.ray_cast": Delivered(Lidar),
     "sensor.lidar.ray_cast_semantic": Delivered(SemanticLidar),
-    "sensor.camera.instance_segmentation": Refused(
-        "use sensor.lidar.ray_cast_semantic, which tells the actors' ids"
-    ),
-    "sensor.camera.normals": Refused("use sensor.camera.depth"),
-    "sensor.camera.optical_flow": Refused("use sensor.camera.depth and the actors' velocities"),
-    "sensor.camera.dvs": Refused("use sensor.camera.rgb"),
     "sensor.camera.cosmos_visualization": Refused("use sensor.camera.semantic_segmentation"),
     "sensor.other.rss": Refused("the official client's wheel is built without RSS"),
     "sensor.other.v2x": Refused(_NO_RADIO),

@@ -26,6 +26,7 @@ from sim.pocket.world.publisher import Publisher
 
 if TYPE_CHECKING:
     from sim.pocket.sensors.instrument import Instrument
+    from sim.pocket.sensors.pictures import PictureMaker
 
 #: How many boxes of destroyed actors are remembered: clients ask for them a little later.
 _REMEMBERED_BOXES = 10_000
@@ -192,6 +193,7 @@ class Sensor(Actor):
         spawned_tick: Ticks since the episode began when it was spawned; its noise counts from
             there.
         instrument: Makes its messages; None where cameras, collisions or the client do.
+        pictures: Makes the pictures of a camera; None for other sensors.
         interval_s: Least simulated time between two messages; 0 for every tick.
         next_due_s: Simulated time from which on the next message is due.
         ignored_ids: Actors that its rays pass through.
@@ -205,6 +207,7 @@ class Sensor(Actor):
         self.ordinal = ordinal
         self.spawned_tick = spawned_tick
         self.instrument: Instrument | None = None
+        self.pictures: PictureMaker | None = None
         self.interval_s = number_attribute(self, "sensor_tick", 0.0)
         self.next_due_s = 0.0
         self.ignored_ids: frozenset[int] = frozenset()

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bicameral.errors import UserError
-from sim.pocket.camera.encode import depth_bgra, semantic_bgra
 from sim.pocket.camera.lighting import lighting_from_weather
 from sim.pocket.camera.rasteriser import Rasteriser
-from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
+from sim.pocket.camera.view import CameraView, Channels, Instance
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_image_header, pack_sensor_header
+from sim.pocket.sensors.lens import ignored_by
+from sim.pocket.sensors.pictures import PictureMaker, Shot
 from sim.pocket.world.actors import Actor, Sensor, number_attribute
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
 from sim.pocket.world.visible import VisibleThing, visible_things
 
-_CHANNEL_BY_TYPE = {
-    "sensor.camera.rgb": Channels.RGB,
-    "sensor.camera.depth": Channels.DEPTH,
-    "sensor.camera.semantic_segmentation": Channels.SEMANTIC,
-}
 _LARGEST_SIDE_PX = 4096
 _UNPAINTED = (1.0, 1.0, 1.0)
+
+logger = logging.getLogger(__name__)
 
 
 class _Optics(NamedTuple):
@@ -36,12 +35,7 @@ class _Job(NamedTuple):
     """A camera whose image is due."""
 
     sensor: Sensor
-    channel: Channels
-
-
-def is_camera(sensor: Sensor) -> bool:
-    """Say whether this simulator renders for the sensor."""
-    return sensor.type_id in _CHANNEL_BY_TYPE
+    pictures: PictureMaker
 
 
 def check_camera(sensor: Sensor) -> None:
@@ -50,8 +44,6 @@ def check_camera(sensor: Sensor) -> None:
     Raises:
         UserError: Its size or field of view is out of range.
     """
-    if not is_camera(sensor):
-        return
     optics = _optics(sensor)
     if not (1 <= optics.width <= _LARGEST_SIDE_PX and 1 <= optics.height <= _LARGEST_SIDE_PX):
         raise UserError(
@@ -62,6 +54,9 @@ def check_camera(sensor: Sensor) -> None:
         raise UserError(
             f"a camera with fov {optics.fov_deg} degrees cannot be rendered; it must be 0.001..179"
         )
+    ignored = ignored_by(sensor)
+    if ignored:
+        logger.warning("%s: %s have no effect here", sensor.type_id, ", ".join(ignored))
 
 
 def _optics(sensor: Sensor) -> _Optics:
@@ -107,8 +102,9 @@ class Cameras:
         """
         views: dict[tuple[_Optics, Transform], list[_Job]] = {}
         for sensor in due:
-            key = (_optics(sensor), sensor.transform)
-            views.setdefault(key, []).append(_Job(sensor, _CHANNEL_BY_TYPE[sensor.type_id]))
+            if sensor.pictures is not None:
+                key = (_optics(sensor), sensor.transform)
+                views.setdefault(key, []).append(_Job(sensor, sensor.pictures))
         if not views:
             return
         rasteriser = self._prepared(episode, weather)
@@ -120,7 +116,7 @@ class Cameras:
                 fov_deg=optics.fov_deg,
                 transform=transform,
             )
-            rendered = self._render(rasteriser, view, instances, jobs, episode)
+            shot = self._render(rasteriser, view, instances, jobs, episode)
             header = pack_image_header(*optics)
             for job in jobs:
                 message = (
@@ -131,7 +127,7 @@ class Cameras:
                         job.sensor.transform,
                     ),
                     header,
-                    _pixels(rendered, job.channel),
+                    job.pictures.picture(shot),
                 )
                 publisher.publish(job.sensor.identity.stream_id, message)
 
@@ -142,16 +138,23 @@ class Cameras:
         instances: Sequence[Instance],
         jobs: Sequence[_Job],
         episode: Episode,
-    ) -> Frame:
-        channels = jobs[0].channel
-        for job in jobs[1:]:
-            channels |= job.channel
+    ) -> Shot:
+        channels = Channels(0)
+        for job in jobs:
+            channels |= job.pictures.channels
         # Counted from when the sensor was spawned: how many ticks pass between the load of a map
         # and the first actor is up to the client's polling, and no run could be repeated.
         sensor = jobs[0].sensor
         age_ticks = episode.ticks - sensor.spawned_tick
-        noise_seed = (self._seed * 1_000_003 + age_ticks) * 1_009 + sensor.ordinal
-        return rasteriser.render(view, instances, noise_seed=noise_seed & 0x7FFFFFFF, want=channels)
+        noise_seed = (self._seed * 1_000_003 + age_ticks) * 1_009 + sensor.ordinal & 0x7FFFFFFF
+        frame = rasteriser.render(view, instances, noise_seed=noise_seed, want=channels)
+        return Shot(
+            frame=frame,
+            view=view,
+            instances=instances,
+            now_s=episode.clock.now_s,
+            noise_seed=noise_seed,
+        )
 
     def _prepared(self, episode: Episode, weather: tuple[float, ...]) -> Rasteriser:
         rasteriser = episode.town.rasteriser
@@ -167,7 +170,12 @@ class Cameras:
         for seen in visible_things(episode):
             self._register(rasteriser, seen)
             instances.append(
-                Instance(mesh_key=seen.mesh_key, transform=seen.transform, paint=_paint(seen.actor))
+                Instance(
+                    mesh_key=seen.mesh_key,
+                    transform=seen.transform,
+                    paint=_paint(seen.actor),
+                    actor_id=seen.actor.id,
+                )
             )
         return instances
 
@@ -187,12 +195,3 @@ def _paint(actor: Actor) -> tuple[float, float, float]:
     except (KeyError, ValueError):
         return _UNPAINTED
     return red, green, blue
-
-
-def _pixels(frame: Frame, channel: Channels) -> bytes:
-    """Return BGRA bytes that nobody else will write to."""
-    if channel is Channels.RGB:
-        return frame.bgra.tobytes()
-    if channel is Channels.DEPTH:
-        return depth_bgra(frame.depth_m).tobytes()
-    return semantic_bgra(frame.semantic).tobytes()

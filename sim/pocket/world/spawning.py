@@ -109,9 +109,11 @@ def spawn(
         if not (is_replayed or is_free(episode, actor)):
             raise UserError(SPAWN_COLLISION)
     elif isinstance(actor, Sensor):
-        check_camera(actor)
-        instrument = delivered(actor.type_id).instrument
-        actor.instrument = instrument(actor) if instrument is not None else None
+        offer = delivered(actor.type_id)
+        actor.instrument = offer.instrument(actor) if offer.instrument is not None else None
+        if offer.pictures is not None:
+            check_camera(actor)
+            actor.pictures = offer.pictures(actor)
         episode.sensors_spawned += 1
     episode.actors.add(actor)
     return actor

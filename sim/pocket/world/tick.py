@@ -14,7 +14,6 @@ from sim.pocket.sensors.instrument import Moment
 from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Sensor, Vehicle, Walker
-from sim.pocket.world.cameras import is_camera
 from sim.pocket.world.collisions import collide, publish_collisions
 from sim.pocket.world.world import World
 
@@ -85,7 +84,7 @@ def _publish_images(world: World) -> None:
     due = [
         sensor
         for sensor in episode.actors.of_class(Sensor)
-        if is_camera(sensor)
+        if sensor.pictures is not None
         and sensor.take_turn(now_s)
         and world.publisher.has_subscribers(sensor.identity.stream_id)
     ]
