@@ -1,17 +1,21 @@
-"""Markers by folder, small real classifiers (one convolution and a sidecar), and a real Redis."""
+"""Markers by folder, small real classifiers, straight routes, real servers, and a real Redis."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import numpy as np
 import onnx
 import pytest
@@ -21,12 +25,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
+from bicameral.types import RoadOption, Route
 from edge.classifier import FeatureClassifier
 from edge.learning.dual_memory import DualMemoryClassifier
 from edge.learning.read_out import MixingWeights, unit_rows
 from edge.learning.state import MemoryState, ReadOutSettings, Remembered
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
+from server.bench.running import free_port
 
 # A busy machine is no fault of the code: no test asserts a time.
 settings.register_profile("timeless", deadline=None)
@@ -39,6 +45,18 @@ WIDTH = 4
 
 ClassifierWriter = Callable[..., Path]
 CascadeWriter = Callable[..., Path]
+
+#: Waiting for a server is for an event that comes; a busy machine may take its time.
+PATIENCE_S = 180.0
+
+#: The block ``memory`` of a cascade that remembers every picture by all its bytes.
+REMEMBER_ALL = {
+    "key": "exact",
+    "tolerance_mae_u8": 0.0,
+    "max_entries": 1000,
+    "max_age_s": None,
+    "store_min_confidence": 0.0,
+}
 
 
 def graph_bytes(seed: int, *, ending: str = "logits", in_graph: bool = False) -> bytes:
@@ -169,7 +187,10 @@ def write_classifier() -> ClassifierWriter:
 
 @pytest.fixture(scope="session")
 def write_cascade() -> CascadeWriter:
-    """Write the sidecar of a cascade; `a` and `b` are (name, sha256), keywords as above."""
+    """Write the sidecar of a cascade; `a` and `b` are (name, sha256), keywords as above.
+
+    A block ``memory`` needs only what differs from one that remembers all.
+    """
 
     def write(
         folder: Path,
@@ -192,11 +213,34 @@ def write_cascade() -> CascadeWriter:
             "combine": "average",
             **(cascade or {}),
         }
+        if fields["cascade"].get("memory") is not None:
+            fields["cascade"]["memory"] = REMEMBER_ALL | fields["cascade"]["memory"]
         for key, value in changes.items():
             fields[key] = fields[key] | value if isinstance(value, dict) else value
         path = folder / f"{name}.bicameral.json"
         write_sidecar(path, Sidecar.model_validate(fields))
         return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_pair(
+    write_classifier: ClassifierWriter, write_cascade: CascadeWriter
+) -> Callable[..., Path]:
+    """Write two networks, ``member`` their fields, and the cascade "pair", keywords its fields."""
+
+    def write(
+        folder: Path,
+        members: Mapping[str, int] = {"a": 3, "b": 5},
+        member: dict[str, Any] | None = None,
+        **cascade: Any,
+    ) -> Path:
+        written = []
+        for name, seed in members.items():
+            path = write_classifier(folder, name, seed=seed, **(member or {}))
+            written.append((name, read_sidecar(path).files[0].sha256))
+        return write_cascade(folder, "pair", *written, cascade=cascade)
 
     return write
 
@@ -239,6 +283,97 @@ def pictures() -> np.ndarray:
     images = np.clip(level + noise, 0, 255).astype(np.uint8)
     images.flags.writeable = False
     return images
+
+
+@pytest.fixture(scope="session")
+def straight_route() -> Callable[..., Route]:
+    """Make a route straight on with a point every metre; keywords replace columns or names."""
+
+    def make(points: int = 101, **changes: Any) -> Route:
+        s_m = np.arange(float(points))
+        zeros = np.zeros(points)
+        columns = {
+            "name": "straight",
+            "town": "Nowhere",
+            "kind": "straight",
+            "xyz_m": np.stack([s_m, zeros, zeros], axis=1),
+            "yaw_rad": zeros,
+            "s_m": s_m,
+            "command": np.full(points, int(RoadOption.LANE_FOLLOW), np.int8),
+            "in_junction": zeros > 0,
+            "lane_width_m": zeros + 3.5,
+            "speed_limit_mps": zeros + 8.0,
+            "target_speed_mps": zeros + 8.0,
+        }
+        return Route(**(columns | changes))
+
+    return make
+
+
+class ServeProcess:
+    """`bicameral serve` in processes of its own, seen from outside."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        log: Path,
+        *options: str,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it on a free port, unless told which, with the shipped models if no folder."""
+        self.port, self.log = port or free_port(), log
+        self.url = f"http://127.0.0.1:{self.port}"
+        program = "from bicameral.cli.app import main; main()"
+        words = [*([] if folder is None else [str(folder)]), f"--port={self.port}", *options]
+        self._command = [sys.executable, "-c", program, "serve", *words]
+        self._environment = os.environ | (environment or {})
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, env=self._environment
+            )
+
+    def wait_until_ready(self) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while self.status("/v2/health/ready") != 200:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < give_up_s, self.log.read_text()
+            time.sleep(0.05)
+
+    def status(self, path: str, method: str = "GET", **headers: str) -> int:
+        """Return the status of an answer, given on a connection of its own; 0: there was none."""
+        url = f"{self.url}{path}"
+        try:
+            return httpx.request(method, url, headers=headers, timeout=PATIENCE_S).status_code
+        except httpx.TransportError:
+            return 0
+
+    def end(self) -> int:
+        """Ask it to end in good order, and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., Any]:
+    """Run a server while a context is open, as `ServeProcess` says; it is ready, and ends well."""
+
+    @contextmanager
+    def run(*where: Any, **how: Any) -> Iterator[ServeProcess]:
+        server = ServeProcess(*where, **how)
+        try:
+            server.wait_until_ready()
+            yield server
+            if server.process.poll() is None:
+                assert server.end() == 0, server.log.read_text()
+        finally:
+            server.process.kill()
+            server.process.wait()
+
+    return run
 
 
 def _drain(pipe: IO[str]) -> None:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,60 +28,15 @@ from sim.routes.sampling import RouteRequest, sample_routes
 #: A simulator and a server start here, perhaps on a busy machine.
 pytestmark = pytest.mark.timeout(600)
 
-PATIENCE_S = 120.0
-COMMAND = (sys.executable, "-c", "from bicameral.cli.app import main; main()")
-
-
-class Server:
-    """`bicameral serve` with the agents caril_a and caril_b, in processes of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        for path in weights_folder().glob("caril_[ab].*"):
-            shutil.copy(path, folder)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}/v1/drive/caril_a"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        arguments = (str(self._folder), "--port", str(self.port), "--workers", "1")
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen((*COMMAND, "serve", *arguments), stderr=log)
-
-    def wait_until_ready(self) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                urlopen(f"http://127.0.0.1:{self.port}/v2/health/ready", timeout=5).close()
-            except (URLError, OSError):
-                assert time.monotonic() < give_up_s, (self._folder / "server.log").read_text()
-                time.sleep(0.1)
-            else:
-                return
-
-    @property
-    def process_id(self) -> int:
-        """Number of the supervisor, which replaces a worker that dies."""
-        assert self._process is not None
-        return self._process.pid
-
-    def stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            for _ in range(2):  # the second signal ends it at once
-                process.terminate()
-            process.wait(PATIENCE_S)
-
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("models"))
-    server.start()
-    server.wait_until_ready()
-    yield server
-    server.stop()
+def server(tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Any]) -> Iterator[Any]:
+    """A server with the agents caril_a and caril_b."""
+    folder = tmp_path_factory.mktemp("models")
+    for path in weights_folder().glob("caril_[ab].*"):
+        shutil.copy(path, folder)
+    with serving(folder, folder / "server.log", "--workers=1") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +58,7 @@ def cut(route: Route, length_m: float) -> Route:
 
 
 def test_the_command_drives_the_same_trajectory_as_in_process_to_the_last_bit(
-    server: Server, route: Route, tmp_path: Path
+    server: Any, route: Route, tmp_path: Path
 ) -> None:
     ends = "".join(
         f'<position x="{x}" y="{y}" z="{z}"/>' for x, y, z in route.xyz_m[[0, -1]].tolist()
@@ -117,7 +67,7 @@ def test_the_command_drives_the_same_trajectory_as_in_process_to_the_last_bit(
     (tmp_path / "routes.xml").write_text(xml)
     folder = tmp_path / "run"
     flags = {
-        "--agent": server.url,
+        "--agent": f"{server.url}/v1/drive/caril_a",
         "--modes": "second_opinion",
         "--also": "caril_a+caril_b",
         "--weathers": "night",
@@ -194,7 +144,7 @@ class Interrupted(RemoteAgent):
 
 
 def test_a_lost_server_process_costs_a_restart_and_a_lost_server_an_exit_that_can_be_resumed(
-    server: Server,
+    server: Any,
     route: Route,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -206,7 +156,11 @@ def test_a_lost_server_process_costs_a_restart_and_a_lost_server_an_exit_that_ca
         name="remote",
         correction="none",
         target="interrupted_agent:Interrupted",
-        kwargs={"url": server.url, "server": server.process_id, "notes": str(tmp_path)},
+        kwargs={
+            "url": f"{server.url}/v1/drive/caril_a",
+            "server": server.process.pid,  # the supervisor's, which replaces a worker that dies
+            "notes": str(tmp_path),
+        },
     )
     plan = EvaluationPlan(routes=(route,), agents=(agent,))
     execution = Execution(server=ServerChoice(), resume=True)
@@ -214,7 +168,7 @@ def test_a_lost_server_process_costs_a_restart_and_a_lost_server_an_exit_that_ca
         evaluate(plan, tmp_path / "run", execution)
     assert "restart 1" in capfd.readouterr().err
     assert not list((tmp_path / "run" / "episodes").glob("[!.]*")), "nothing is recorded"
-    server.stop()
+    server.process.wait()
     server.start()
     server.wait_until_ready()
     (record,) = evaluate(plan, tmp_path / "run", execution)
@@ -232,7 +186,7 @@ def test_a_lost_server_process_costs_a_restart_and_a_lost_server_an_exit_that_ca
     ],
 )
 def test_the_command_ends_at_once_where_there_is_no_such_agent(
-    server: Server,
+    server: Any,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     address: str,
@@ -240,7 +194,7 @@ def test_the_command_ends_at_once_where_there_is_no_such_agent(
     code: int,
     words: list[str],
 ) -> None:
-    url = address.format(server=f"http://127.0.0.1:{server.port}")
+    url = address.format(server=server.url)
     with pytest.raises(SystemExit) as exit_:
         main(["evaluate", "--agent", url, "--output", str(tmp_path / "run"), *flags])
     assert exit_.value.code == code

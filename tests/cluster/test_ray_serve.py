@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from edge.sidecar import read_sidecar
+from server.bench.running import free_port
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -30,32 +29,17 @@ Writer = Callable[..., Path]
 PATIENCE_S = 240.0
 #: With two replicas, the same one answers so often in a row once in 2^50 times.
 TRIES = 50
-REMEMBER_ALL = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> Path:
+def folder(tmp_path: Path, write_pair: Writer) -> Path:
     """A cascade that remembers everything."""
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        path = write_classifier(tmp_path, name, seed=seed)
-        members.append((name, read_sidecar(path).files[0].sha256))
-    changes = {"threshold": 0.9, "memory": REMEMBER_ALL}
-    write_cascade(tmp_path, "pair", members[0], members[1], cascade=changes)
-    return tmp_path
+    return write_pair(tmp_path, threshold=0.9, memory={}).parent
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -6,15 +6,12 @@ import json
 import os
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ import pytest
 
 from bicameral.cli.app import app
 from models.data.sources import load_dataset
+from server.api_keys import new_api_key
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -72,45 +70,6 @@ def commands(text: str, program: str) -> list[str]:
     return [line for line in joined.splitlines() if re.search(rf"(^|\| *){program} ", line)]
 
 
-class Server:
-    """A server with the shipped models, on a port of its own."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.log = folder / f"{self.port}.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*BICAMERAL, "serve", f"--port={self.port}", "--workers=1", *options],
-                stdout=log,
-                stderr=log,
-            )
-
-    def wait_until_ready(self) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < give_up_s and self._process.poll() is None:
-            try:
-                if self.ask("GET", "/v2/health/ready") == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"the server did not become ready: {self.log.read_text()}")
-
-    def ask(self, method: str, path: str) -> int:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        try:
-            connection.request(method, path)
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(PATIENCE_S) == 0, self.log.read_text()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the pictures that the examples speak of, and a key."""
@@ -120,25 +79,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / f"{name}.png"), image)
     with np.load(ROOT / "tests" / "golden" / "agent_observations.npz") as recorded:
         cv2.imwrite(str(folder / "view.png"), recorded["pictures"][0][..., ::-1])
-    made = subprocess.run([*BICAMERAL, "keys", "new", "alice"], capture_output=True, check=True)
-    (folder / "keys.toml").write_bytes(made.stdout)
-    (folder / "key").write_bytes(made.stderr.split()[-1])
+    key, table = new_api_key("alice", frozenset({"infer"}))
+    (folder / "keys.toml").write_text(table)
+    (folder / "key").write_text(key)
     return folder
 
 
 @pytest.fixture(scope="module")
-def servers(folder: Path) -> Iterator[tuple[Server, Server]]:
-    """A server for everybody, and one for those who have a key."""
-    started = Server(folder), Server(folder, f"--api-keys={folder / 'keys.toml'}")
-    for server in started:
-        server.wait_until_ready()
-    yield started
-    for server in started:
-        server.stop()
+def servers(folder: Path, serving: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
+    """A server with the shipped models for everybody, and one for those who have a key."""
+    keys = f"--api-keys={folder / 'keys.toml'}"
+    with (
+        serving(None, folder / "open.log", "--workers=1") as everybody,
+        serving(None, folder / "keyed.log", "--workers=1", keys) as holders,
+    ):
+        yield everybody, holders
 
 
 @pytest.fixture
-def run(folder: Path, servers: tuple[Server, Server]) -> Any:
+def run(folder: Path, servers: tuple[Any, Any]) -> Any:
     """Run a program of an example; one that has a key asks the server that wants one."""
 
     def run_program(command: list[str], text: str) -> str:
@@ -187,19 +146,19 @@ def test_the_documents_have_examples_for_both() -> None:
 
 
 def test_the_documented_retry_outlasts_a_model_that_is_away(
-    servers: tuple[Server, Server],
+    servers: tuple[Any, Any],
 ) -> None:
     server = servers[0]
     (block,) = [block for block in blocks(CLIENTS[0]) if "Retry-After" in block.text]
     names: dict[str, Any] = {}
     exec(block.text.partition("\n\nprint(")[0], names)  # the function alone
     path = "/v2/repository/models/caril_paper"
-    assert server.ask("POST", f"{path}/unload") == 200
+    assert server.status(f"{path}/unload", "POST") == 200
     model = "/v2/models/caril_paper"
-    assert server.ask("GET", model) == 503
-    load = threading.Timer(0.5, server.ask, ("POST", f"{path}/load"))
+    assert server.status(model) == 503
+    load = threading.Timer(0.5, server.status, (f"{path}/load", "POST"))
     load.start()
-    assert names["ask"](f"http://127.0.0.1:{server.port}{model}", tries=20)["name"] == "caril_paper"
+    assert names["ask"](f"{server.url}{model}", tries=20)["name"] == "caril_paper"
     load.join()
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -208,7 +167,7 @@ def test_the_documented_retry_outlasts_a_model_that_is_away(
 
 
 def test_the_health_check_of_the_image_knows_a_ready_server(
-    servers: tuple[Server, Server],
+    servers: tuple[Any, Any],
 ) -> None:
     dockerfile = (ROOT / "docker" / "server.Dockerfile").read_text().replace("\\\n", "")
     (check,) = re.findall(r"^HEALTHCHECK .* CMD (.*)$", dockerfile, re.MULTILINE)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -24,82 +20,60 @@ from websockets.sync.client import connect
 
 from agent.remote import API_KEY_VARIABLE, RemoteAgent, describe_remote
 from bicameral.errors import AgentLostError, ConfigError, DataError, UserError
-from bicameral.types import AGENT_CAMERA, Observation, Pose, RoadOption, Route
+from bicameral.types import AGENT_CAMERA, Observation, Pose, Route
 from edge.shipped import weights_folder
+from server.api_keys import new_api_key
 
 #: Servers start here, perhaps on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 PATIENCE_S = 120.0
-COMMAND = (sys.executable, "-c", "from bicameral.cli.app import main; main()")
+MakeRoute = Callable[..., Route]
 VIEW = np.full((AGENT_CAMERA.height, AGENT_CAMERA.width, 3), 90, np.uint8)
 
 
 class Server:
-    """`bicameral serve` with one worker, which knows caril_a and caril_b and asks for a key."""
+    """A server with one worker, which knows caril_a and caril_b and asks for a key."""
 
-    def __init__(self, folder: Path, drain_s: float = 10.0) -> None:
-        for path in weights_folder().glob("caril_[ab].*"):
-            shutil.copy(path, folder)
-        (folder / "keys").mkdir()
-        keys = folder / "keys" / "keys.toml"
-        made = subprocess.run((*COMMAND, "keys", "new", "driver"), capture_output=True, check=True)
-        keys.write_bytes(made.stdout)
-        self.key = made.stderr.decode().split()[-1]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        flags = ("--port", str(self.port), "--workers", "1", "--drain-s", str(drain_s))
-        limits = ("--requests.max-body-bytes", "300000", "--api-keys", str(keys))
-        self._log = folder / "server.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                (*COMMAND, "serve", str(folder), *flags, *limits), stderr=log
-            )
-        self.url = f"http://127.0.0.1:{self.port}/v1/drive/caril_a"
-
-    def wait_until_ready(self) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                urlopen(f"http://127.0.0.1:{self.port}/v2/health/ready", timeout=5).close()
-            except (URLError, OSError):
-                assert time.monotonic() < give_up_s, self._log.read_text()
-                time.sleep(0.05)
-            else:
-                return
+    def __init__(self, process: Any, key: str) -> None:
+        self.process, self.port, self.key = process, process.port, key
+        self.url = f"{process.url}/v1/drive/caril_a"
 
     def get(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"}
-        request = Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        request = Request(f"{self.process.url}{path}", headers=headers)
         return urlopen(request, timeout=PATIENCE_S)
 
-    def stop(self) -> None:
-        for _ in range(2):  # the second signal ends it at once
-            self.process.terminate()
-        self.process.wait(PATIENCE_S)
+
+@contextmanager
+def running(serving: Callable[..., Any], folder: Path, drain_s: float = 10.0) -> Iterator[Server]:
+    for path in weights_folder().glob("caril_[ab].*"):
+        shutil.copy(path, folder)
+    key, table = new_api_key("driver", frozenset({"infer"}))
+    (folder / "keys").mkdir()
+    keys = folder / "keys" / "keys.toml"
+    keys.write_text(table)
+    limits = ("--requests.max-body-bytes=300000", f"--api-keys={keys}", f"--drain-s={drain_s}")
+    with serving(folder, folder / "server.log", "--workers=1", *limits) as process:
+        yield Server(process, key)
 
 
 @pytest.fixture
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    started: list[Server] = []
-
-    def start_server(**settings: float) -> Server:
-        started.append(Server(tmp_path_factory.mktemp("models"), **settings))
-        started[-1].wait_until_ready()
-        return started[-1]
-
-    yield start_server
-    for server in started:
-        server.stop()
+def start(
+    tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Any]
+) -> Iterator[Callable[..., Server]]:
+    with ExitStack() as servers:
+        yield lambda **settings: servers.enter_context(
+            running(serving, tmp_path_factory.mktemp("models"), **settings)
+        )
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("models"))
-    server.wait_until_ready()
-    yield server
-    server.stop()
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Any]
+) -> Iterator[Server]:
+    with running(serving, tmp_path_factory.mktemp("models")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -108,52 +82,36 @@ def server(shared: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return shared
 
 
-def straight(points: int = 100) -> Route:
-    s_m = np.arange(float(points))
-    zeros = np.zeros(points)
-    return Route(
-        name="straight",
-        town="nowhere",
-        kind="straight",
-        xyz_m=np.stack([s_m, zeros, zeros], axis=1),
-        yaw_rad=zeros,
-        s_m=s_m,
-        command=np.full(points, int(RoadOption.LANE_FOLLOW), np.int8),
-        in_junction=zeros > 0,
-        lane_width_m=zeros + 3.5,
-        speed_limit_mps=zeros + 8.0,
-        target_speed_mps=zeros + 8.0,
-    )
-
-
 def observation(frame: int = 0, image: np.ndarray | None = VIEW) -> Observation:
     return Observation(
         frame=frame, time_s=frame / 20, image=image, pose=Pose(x_m=1.0, y_m=0.0), speed_mps=5.0
     )
 
 
-def test_it_drives_one_episode_after_the_other(server: Server) -> None:
+def test_it_drives_one_episode_after_the_other(server: Server, straight_route: MakeRoute) -> None:
     agent = RemoteAgent(server.url, "second_opinion", "caril_b")
     assert (agent.name, agent.privileged, agent.camera) == ("remote-caril_a", False, AGENT_CAMERA)
     steers = []
     with closing(agent):
         for seed in range(2):
-            agent.begin(straight(), seed)
+            agent.begin(straight_route(), seed)
             steers.append([agent.act(observation(frame)).control.steer for frame in range(5)])
     assert steers[0] == steers[1]
 
 
-def test_what_the_server_does_not_accept_is_the_users_error(server: Server) -> None:
+def test_what_the_server_does_not_accept_is_the_users_error(
+    server: Server, straight_route: MakeRoute
+) -> None:
     with closing(RemoteAgent(server.url)) as agent:
         with pytest.raises(RuntimeError, match="before begin"):
             agent.act(observation())
-        agent.begin(straight(), 0)
+        agent.begin(straight_route(), 0)
         with pytest.raises(DataError, match="frame 3 has no picture"):
             agent.act(observation(3, None))
         with pytest.raises(ConfigError, match=r"ended the episode.*12 bytes, expected 153,600"):
             agent.act(observation(3, np.zeros((2, 2, 3), np.uint8)))
         with pytest.raises(ConfigError, match="ended the episode"):
-            agent.begin(straight(points=20_000), 0)  # a longer message than allowed
+            agent.begin(straight_route(20_000), 0)  # a longer message than allowed
     with pytest.raises(UserError, match="unknown correction 'magic'; known: none, paper"):
         RemoteAgent(server.url, "magic")
     with pytest.raises(ConfigError, match="needs a second network"):
@@ -162,26 +120,28 @@ def test_what_the_server_does_not_accept_is_the_users_error(server: Server) -> N
         RemoteAgent(server.url, "second_opinion", "caril_c")
 
 
-def test_another_network_than_the_expected_one_does_not_drive(server: Server) -> None:
+def test_another_network_than_the_expected_one_does_not_drive(
+    server: Server, straight_route: MakeRoute
+) -> None:
     known = describe_remote(server.url).fingerprint
     with closing(RemoteAgent(server.url, fingerprint=known)) as agent:
-        agent.begin(straight(), 0)
+        agent.begin(straight_route(), 0)
     with (
         closing(RemoteAgent(server.url, fingerprint="0" * 64)) as agent,
         pytest.raises(AgentLostError, match=f"another one by now: version 1 .* {known[:12]}"),
     ):
-        agent.begin(straight(), 0)
+        agent.begin(straight_route(), 0)
 
 
 def test_a_server_that_asks_for_a_key_gets_the_one_in_the_environment(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, straight_route: MakeRoute
 ) -> None:
     agent = RemoteAgent(server.url)
     monkeypatch.delenv(API_KEY_VARIABLE)
     with pytest.raises(ConfigError, match=f"401.*needs an API key.*{API_KEY_VARIABLE}"):
         describe_remote(server.url)
     with pytest.raises(ConfigError, match=f"401.*needs an API key.*{API_KEY_VARIABLE}"):
-        agent.begin(straight(), 0)
+        agent.begin(straight_route(), 0)
 
 
 def test_a_browser_shows_its_key_as_a_protocol(server: Server) -> None:
@@ -196,14 +156,16 @@ def test_a_browser_shows_its_key_as_a_protocol(server: Server) -> None:
         assert list(json.loads(refusal.value.response.body or b"")) == ["error"]
 
 
-def test_who_watches_gets_every_episode_as_events(server: Server) -> None:
+def test_who_watches_gets_every_episode_as_events(
+    server: Server, straight_route: MakeRoute
+) -> None:
     with (
         server.get("/v1/drive/caril_a/live") as live,
         closing(RemoteAgent(server.url)) as agent,
     ):
         assert live.headers["Content-Type"].startswith("text/event-stream")
         assert live.readline() == b": nothing new\n"
-        agent.begin(straight(), 0)
+        agent.begin(straight_route(), 0)
         decision = agent.act(observation(7))
         live.readline()
         assert live.readline() == b"event: tick\n"
@@ -216,23 +178,23 @@ def test_who_watches_gets_every_episode_as_events(server: Server) -> None:
 
 
 def test_an_episode_that_ends_in_time_is_finished_when_the_server_ends(
-    start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, straight_route: MakeRoute
 ) -> None:
     server = start(drain_s=60.0)
     monkeypatch.setenv(API_KEY_VARIABLE, server.key)
     with closing(RemoteAgent(server.url)) as agent:
         agent.patience_s = 0.0
-        agent.begin(straight(), 0)
+        agent.begin(straight_route(), 0)
         agent.act(observation(0))
         with server.get("/v1/drive/caril_a/live") as live:
-            server.process.send_signal(signal.SIGTERM)
+            server.process.process.terminate()
             live.read()  # those who only watch do not hold it up
         refused_by(server)
         assert [agent.act(observation(frame)).branch for frame in range(1, 20)] == ["none"] * 19
         agent.close()
-        assert server.process.wait(PATIENCE_S) == 0
+        assert server.process.process.wait(PATIENCE_S) == 0
         with pytest.raises(AgentLostError, match="cannot reach"):
-            agent.begin(straight(), 0)
+            agent.begin(straight_route(), 0)
 
 
 def refused_by(server: Server) -> None:
@@ -248,20 +210,19 @@ def refused_by(server: Server) -> None:
 
 
 def test_an_episode_that_does_not_end_in_time_is_told_why(
-    start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, straight_route: MakeRoute
 ) -> None:
     server = start(drain_s=1.0)
     monkeypatch.setenv(API_KEY_VARIABLE, server.key)
     with closing(RemoteAgent(server.url)) as agent:
-        agent.begin(straight(), 0)
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(PATIENCE_S) == 0
+        agent.begin(straight_route(), 0)
+        assert server.process.end() == 0
         with pytest.raises(AgentLostError, match="the server is shutting down"):
             agent.act(observation(0))
 
 
 def test_it_waits_for_a_server_that_starts_again(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, straight_route: MakeRoute
 ) -> None:
     with socket.socket() as placeholder:
         placeholder.bind(("127.0.0.1", 0))
@@ -269,5 +230,5 @@ def test_it_waits_for_a_server_that_starts_again(
         with closing(RemoteAgent(server.url)) as agent:
             agent._url = url
             threading.Timer(1.0, lambda: setattr(agent, "_url", server.url)).start()
-            agent.begin(straight(), 0)
+            agent.begin(straight_route(), 0)
             assert agent.act(observation()).branch == "none"

@@ -23,27 +23,17 @@ pytest.importorskip("redis", reason="the Python package redis is not installed")
 Writer = Callable[..., Path]
 
 PUBLIC = RequestContext()
-MEMORY = {
-    "key": "dhash_verified",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 @pytest.fixture
 def load(
-    tmp_path: Path, write_classifier: Writer, write_cascade: Writer, redis: Any
+    tmp_path: Path, write_pair: Writer, write_cascade: Writer, redis: Any
 ) -> Callable[[str], tuple[CascadeModel, list[BatchRecord]]]:
     """Load a cascade as one more server process would."""
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        path = write_classifier(tmp_path, name, seed=seed)
-        members.append((name, read_sidecar(path).files[0].sha256))
-    for name, threshold in (("pair", 0.9), ("other", 0.8)):
-        changes = {"threshold": threshold, "memory": MEMORY}
-        write_cascade(tmp_path, name, members[0], members[1], cascade=changes)
+    memory = {"key": "dhash_verified"}
+    members = read_sidecar(write_pair(tmp_path, threshold=0.9, memory=memory)).cascade.members
+    hashes = [(member.name, member.sha256) for member in members]
+    write_cascade(tmp_path, "other", *hashes, cascade={"threshold": 0.8, "memory": memory})
     settings = ServerSettings(redis_url=redis[0])
     # On a busy machine 5 ms may pass; that a slow server is skipped is tested elsewhere.
     patient = RedisServer(url=redis[0], timeout_s=10.0)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,21 +18,12 @@ from tritonclient.utils import InferenceServerException
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from edge.loading import member_sha256
 from edge.shipped import weights_folder
-from edge.sidecar import read_sidecar
 from server.api_keys import Right, new_api_key
 
 Writer = Callable[..., Path]
 
 PATIENCE_S = 180.0
-MEMORY = {
-    "key": "dhash_verified",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 HOLDERS: Mapping[str, frozenset[Right]] = {
     "alice": frozenset({"infer"}),
     "bob": frozenset({"infer"}),
@@ -62,58 +49,19 @@ def port(
     folder: Path,
     keys: Mapping[str, str],
     module_redis: tuple[str, Any],
-    write_classifier: Writer,
-    write_cascade: Writer,
+    write_pair: Writer,
+    serving: Callable[..., Any],
 ) -> Iterator[int]:
     models = folder / "models"
     models.mkdir()
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        sidecar = read_sidecar(write_classifier(models, name, seed=seed))
-        members.append((name, member_sha256(sidecar)))
-    write_cascade(models, "pair", *members, cascade={"memory": MEMORY})
+    write_pair(models, memory={"key": "dhash_verified"})
     for path in weights_folder().glob("caril_a.*"):
         shutil.copy(path, models)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    options = {
-        "--port": port,
-        "--workers": 2,
-        "--api-keys": folder / "keys.toml",
-        "--redis-url": module_redis[0],
-    }
-    words = [str(word) for option in options.items() for word in option]
-    main = "from bicameral.cli.app import main; main()"
     log = folder / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", main, "serve", str(models), *words, "--log-requests"],
-            stderr=output,
-        )
-    try:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while status(port, "GET", "/v2/health/ready") != 200:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up_s, log.read_text()
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
+    shared = (f"--api-keys={folder / 'keys.toml'}", f"--redis-url={module_redis[0]}")
+    with serving(models, log, "--workers=2", "--log-requests", *shared) as server:
+        yield server.port
     assert not [name for name, key in keys.items() if key in log.read_text()]
-
-
-def status(port: int, method: str, path: str, **headers: str) -> int:
-    """Return the status of an answer; 0: there was none."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    try:
-        connection.request(method, path, headers=headers)
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
 
 
 def test_tritons_client_shows_its_key_in_a_header(

@@ -15,7 +15,6 @@ import json
 import random
 import socket
 import struct
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -26,11 +25,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.loading import member_sha256
 from edge.session import OnnxSession
-from edge.sidecar import read_sidecar
 from server.bench.load import AnswerReader
-from server.bench.running import RunningServer, ServerCommand, running_server
+from server.bench.running import RunningServer
 
 Writer = Callable[..., Path]
 
@@ -61,38 +58,27 @@ class Request(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory, write_classifier: Writer, write_cascade: Writer
-) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_pair: Writer) -> Path:
     """A network, and a cascade with a memory."""
     folder = tmp_path_factory.mktemp("models")
-    members = []
-    for seed, name in enumerate(("net", "other")):
-        sidecar = read_sidecar(write_classifier(folder, name, seed=seed))
-        members.append((name, member_sha256(sidecar)))
-    memory = {
-        "key": "dhash_verified",
-        "tolerance_mae_u8": 4.0,
-        "max_entries": 100,
-        "max_age_s": None,
-        "store_min_confidence": 0.0,
-    }
-    write_cascade(folder, "pair", *members, cascade={"memory": memory})
+    memory = {"key": "dhash_verified", "tolerance_mae_u8": 4.0, "max_entries": 100}
+    write_pair(folder, {"net": 0, "other": 1}, memory=memory)
     return folder
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Any]
+) -> Iterator[Any]:
     log = tmp_path_factory.mktemp("log") / "server.log"
-    main = "from bicameral.cli.app import main; main()"
     options = (
+        "--workers=2",
         f"--requests.max-body-bytes={MAX_BODY_BYTES}",
         f"--requests.body-timeout-s={BODY_TIMEOUT_S}",
         "--requests.max-pixels=100000",
         "--requests.max-rows=64",
     )
-    words = [sys.executable, "-c", main, "serve", str(folder), "--port={port}", "--workers=2"]
-    with running_server(ServerCommand(name="server", words=[*words, *options]), log) as running:
+    with serving(folder, log, *options) as running:
         yield running
     text = log.read_text("utf-8")
     assert "Traceback" not in text, text

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,43 +64,23 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-def get(port: int, path: str, **headers: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    try:
-        connection.request("GET", path, headers=headers)
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
-
-
 def test_traces_reach_the_collector_and_a_silent_one_holds_nobody_up(
-    tmp_path: Path, collector: Collector, write_classifier: Callable[..., Path]
+    tmp_path: Path,
+    collector: Collector,
+    write_classifier: Callable[..., Path],
+    serving: Callable[..., Any],
 ) -> None:
     (tmp_path / "models").mkdir()
     write_classifier(tmp_path / "models", "net")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     environment = {
-        **os.environ,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
-    main = "from bicameral.cli.app import main; main()"
-    options = ["--port", str(port), "--workers", "1", "--tracing", "--drain-s", "1"]
-    command = [sys.executable, "-c", main, "serve", str(tmp_path / "models"), *options]
+    options = ("--workers=1", "--tracing", "--drain-s=1")
     log = tmp_path / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stderr=output)
-    try:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while get(port, "/v2/health/ready") != 200:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up_s, log.read_text()
-            time.sleep(0.05)
-        assert get(port, "/v2/models/net", traceparent=f"00-{TRACE}-b7ad6b7169203331-01") == 200
+    with serving(tmp_path / "models", log, *options, environment=environment) as server:
+        traceparent = f"00-{TRACE}-b7ad6b7169203331-01"
+        assert server.status("/v2/models/net", traceparent=traceparent) == 200
         assert collector.received.wait(PATIENCE_S)
         (export,) = collector.exports
         resource = export.resource_spans[0]
@@ -115,11 +90,7 @@ def test_traces_reach_the_collector_and_a_silent_one_holds_nobody_up(
         assert (span.name, span.trace_id.hex()) == ("GET /v2/models/{model}", TRACE)
 
         collector.silent.set()
-        assert get(port, "/v2") == 200
+        assert server.status("/v2") == 200
         assert collector.asked.wait(PATIENCE_S)
-        assert get(port, "/v2") == 200
-        process.terminate()
-        assert process.wait(PATIENCE_S) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
+        assert server.status("/v2") == 200
+        assert server.end() == 0, log.read_text()

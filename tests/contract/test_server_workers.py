@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+from server.bench.running import free_port
 from tests.contract.asked_workers import PATIENCE_S, ask_every_worker
 
 T = TypeVar("T")
@@ -121,9 +122,7 @@ class Server:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -5,10 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
@@ -21,10 +18,9 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from edge.loading import load_classifier, member_sha256
+from edge.loading import load_classifier
 from edge.session import OnnxSession
 from edge.shipped import weights_folder
-from edge.sidecar import read_sidecar
 from tests.contract.asked_workers import PATIENCE_S, ask_every_worker
 
 Writer = Callable[..., Path]
@@ -37,7 +33,7 @@ PIXELS = RNG.normal(size=(3, 1, 8, 8)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def folder(
-    tmp_path_factory: pytest.TempPathFactory, write_classifier: Writer, write_cascade: Writer
+    tmp_path_factory: pytest.TempPathFactory, write_classifier: Writer, write_pair: Writer
 ) -> Path:
     """Two versions of a network, a cascade, a driving agent, and a broken model."""
     folder = tmp_path_factory.mktemp("models")
@@ -47,11 +43,7 @@ def folder(
         write_classifier(home, "net", seed=int(version), version=version)
     home = folder / "pair" / "1"
     home.mkdir(parents=True)
-    members = []
-    for seed, name in enumerate(("a", "b")):
-        sidecar = read_sidecar(write_classifier(home, name, seed=seed))
-        members.append((name, member_sha256(sidecar)))
-    write_cascade(home, "pair", *members)
+    write_pair(home)
     for path in weights_folder().glob("caril_a.*"):
         shutil.copy(path, folder)
     (folder / "broken.bicameral.json").write_text("{")
@@ -59,38 +51,13 @@ def folder(
 
 
 @pytest.fixture(scope="module")
-def port(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+def port(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, serving: Callable[..., Any]
+) -> Iterator[int]:
     log = tmp_path_factory.mktemp("log") / "server.log"
-    main = "from bicameral.cli.app import main; main()"
-    options = [f"--port={port}", "--workers=2", "--watch-s=0.2"]
-    command = [sys.executable, "-c", main, "serve", str(folder), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stderr=output, stdout=output)
-    try:
-        wait_until_ready(process, port, log)
-        yield port
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 0, log.read_text()
-        assert "Traceback" not in log.read_text()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_s and process.poll() is None:
-        try:
-            with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
-                if client.is_server_ready():
-                    return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"the server did not become ready: {log.read_text()}")
+    with serving(folder, log, "--workers=2", "--watch-s=0.2") as server:
+        yield server.port
+    assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agent.remote import RemoteAgent
-from bicameral.types import Decision, Observation, Pose, RoadOption, Route
+from bicameral.types import Decision, Observation, Pose, Route
 from edge.shipped import weights_folder
 
 PATIENCE_S = 180.0
@@ -46,14 +44,14 @@ class Site:
     """A running server.
 
     Attributes:
+        server: Its processes.
         url: Where its page is.
         api: Asks it as a program would.
-        process: Its supervisor.
     """
 
+    server: Any
     url: str
     api: httpx.Client
-    process: subprocess.Popen[bytes]
 
     def classify(self, picture: bytes, model: str = CASCADE, **query: Any) -> Any:
         """Return the parsed answer for one picture, of which nothing is remembered."""
@@ -62,38 +60,18 @@ class Site:
         return self.api.post(path, content=picture, params=query).raise_for_status().json()
 
 
-def _start(folder: Path, log: Path, options: Sequence[str] = (), port: int = 0) -> Site:
-    """Start a server and wait until it is ready."""
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-    main = "from bicameral.cli.app import main; main()"
-    words = ["serve", str(folder), f"--port={port}", "--workers=1", *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-c", main, *words], stderr=output)
-    url = f"http://127.0.0.1:{port}/"
-    site = Site(url=url, api=httpx.Client(base_url=url, timeout=PATIENCE_S), process=process)
-    give_up_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_s and process.poll() is None:
-        try:
-            if site.api.get("/v2/health/ready").status_code == 200:
-                return site
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(f"the server did not become ready: {log.read_text()}")
+@pytest.fixture(scope="session")
+def running_site(serving: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a server while a context is open: ``running_site(folder, log, *options, port=0)``."""
 
+    @contextmanager
+    def run(folder: Path, log: Path, *options: str, port: int = 0) -> Iterator[Site]:
+        with serving(folder, log, "--workers=1", *options, port=port) as server:
+            url = f"{server.url}/"
+            with httpx.Client(base_url=url, timeout=PATIENCE_S) as api:
+                yield Site(server=server, url=url, api=api)
 
-def _stop(site: Site) -> None:
-    site.api.close()
-    site.process.terminate()
-    try:
-        site.process.wait(PATIENCE_S)
-    finally:
-        site.process.kill()
-        site.process.wait()
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -108,24 +86,23 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = _start(shipped, tmp_path_factory.mktemp("log") / "server.log")
-    yield site
-    _stop(site)
+def site(
+    shipped: Path, tmp_path_factory: pytest.TempPathFactory, running_site: Callable[..., Any]
+) -> Iterator[Site]:
+    with running_site(shipped, tmp_path_factory.mktemp("log") / "server.log") as site:
+        yield site
 
 
 @pytest.fixture
-def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+def start_site(tmp_path: Path, running_site: Callable[..., Any]) -> Iterator[Callable[..., Site]]:
     """Start one more server: ``start_site(folder, *options, port=0)``."""
-    sites: list[Site] = []
+    with ExitStack() as sites:
+        logs = (tmp_path / f"{number}.log" for number in count())
 
-    def start(folder: Path, *options: str, port: int = 0) -> Site:
-        sites.append(_start(folder, tmp_path / f"{len(sites)}.log", options, port))
-        return sites[-1]
+        def start(folder: Path, *options: str, port: int = 0) -> Site:
+            return sites.enter_context(running_site(folder, next(logs), *options, port=port))
 
-    yield start
-    for site in sites:
-        _stop(site)
+        yield start
 
 
 # Not for the session: other tests of this process run event loops of their own.
@@ -254,10 +231,12 @@ class RemoteDrive:
 
     Attributes:
         agent: The agent.
+        route: The road that it drives.
         decisions: What it decided so far.
     """
 
     agent: RemoteAgent
+    route: Route
     decisions: list[Decision] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -279,7 +258,7 @@ class RemoteDrive:
         # Grey above a dark road: something to see.
         image = np.full((camera.height, camera.width, 3), 160, np.uint8)
         image[camera.height // 2 :] = 60
-        self.agent.begin(_straight(), 0)
+        self.agent.begin(self.route, 0)
         frame = 0
         while not self._over.wait(0.03):
             seen = Observation(
@@ -294,36 +273,20 @@ class RemoteDrive:
         self.agent.close()
 
 
-def _straight() -> Route:
-    s_m = np.arange(float(ROAD_M))
-    zeros = np.zeros(ROAD_M)
-    return Route(
-        name="a_straight_road",
-        town="Nowhere",
-        kind="straight",
-        xyz_m=np.stack([s_m, zeros, zeros], axis=1),
-        yaw_rad=zeros,
-        s_m=s_m,
-        command=np.full(ROAD_M, int(RoadOption.LANE_FOLLOW), np.int8),
-        in_junction=zeros > 0,
-        lane_width_m=zeros + 3.5,
-        speed_limit_mps=zeros + 8.0,
-        target_speed_mps=zeros + 8.0,
-    )
-
-
 @pytest.fixture
-def remote_drive(site: Site) -> Iterator[RemoteDrive]:
+def remote_drive(site: Site, straight_route: Callable[..., Route]) -> Iterator[RemoteDrive]:
     """Somebody who is about to drive with "caril_a", and asks "caril_b" for a second opinion."""
     url = f"{site.url}v1/drive/caril_a"
-    drive = RemoteDrive(agent=RemoteAgent(url, "second_opinion", "caril_b"))
+    agent = RemoteAgent(url, "second_opinion", "caril_b")
+    drive = RemoteDrive(agent=agent, route=straight_route(ROAD_M, name="a_straight_road"))
     yield drive
     drive.end()
 
 
 @pytest.fixture
-def another_drive(site: Site) -> Iterator[RemoteDrive]:
+def another_drive(site: Site, straight_route: Callable[..., Route]) -> Iterator[RemoteDrive]:
     """Somebody else who is about to drive with "caril_a" alone."""
-    drive = RemoteDrive(agent=RemoteAgent(f"{site.url}v1/drive/caril_a"))
+    agent = RemoteAgent(f"{site.url}v1/drive/caril_a")
+    drive = RemoteDrive(agent=agent, route=straight_route(ROAD_M, name="a_straight_road"))
     yield drive
     drive.end()

@@ -126,22 +126,10 @@ def make_model() -> Callable[..., tuple[DualHeadModel, ReplaySession]]:
 
 
 @pytest.fixture
-def route() -> Route:
+def route(straight_route: Callable[..., Route]) -> Route:
     """100 m straight ahead at 8 m/s, turning left from 50 m on as far as commands go."""
-    s_m = np.arange(101, dtype=np.float64)
-    return Route(
-        name="straight",
-        town="Nowhere",
-        kind="straight",
-        xyz_m=np.stack([s_m, 0 * s_m, 0 * s_m], axis=1),
-        yaw_rad=0 * s_m,
-        s_m=s_m,
-        command=np.where(s_m < 50, 4, 1).astype(np.int8),
-        in_junction=s_m > 60,
-        lane_width_m=0 * s_m + 3.5,
-        speed_limit_mps=0 * s_m + 8.0,
-        target_speed_mps=0 * s_m + 8.0,
-    )
+    s_m = np.arange(101)
+    return straight_route(command=np.where(s_m < 50, 4, 1).astype(np.int8), in_junction=s_m > 60)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message
 
-from edge.sidecar import read_sidecar
 from server.app import create_app
 from server.http.authorisation import Authorise
 from server.limits import BatchLimits, RequestLimits, ServerSettings
@@ -24,15 +23,6 @@ from server.tracing import Tracing
 
 PartsMaker = Callable[..., ServingParts]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
-
-#: A result memory that knows pictures by all their bytes.
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 @pytest.fixture
@@ -73,22 +63,9 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def write_pair(
-    write_classifier: Callable[..., Path], write_cascade: Callable[..., Path]
-) -> Callable[..., Path]:
-    """Write the networks "a" and "b" and the cascade "pair" of them, which remembers pictures.
-
-    Keywords are fields of the cascade; ``member`` are those of its networks.
-    """
-
-    def write(folder: Path, member: dict[str, Any] | None = None, **cascade: Any) -> Path:
-        members = []
-        for name, seed in (("a", 3), ("b", 5)):
-            path = write_classifier(folder, name, seed=seed, **(member or {}))
-            members.append((name, read_sidecar(path).files[0].sha256))
-        return write_cascade(folder, "pair", *members, cascade={"memory": MEMORY, **cascade})
-
-    return write
+def write_pair(write_pair: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a pair, as everywhere, that remembers pictures unless told otherwise."""
+    return lambda folder, **how: write_pair(folder, **({"memory": {}} | how))
 
 
 @pytest.fixture

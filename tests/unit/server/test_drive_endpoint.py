@@ -62,24 +62,6 @@ def post(path: str, **request: Any) -> Use:
     return use
 
 
-def straight_road(command: RoadOption, target_speed_mps: float) -> Route:
-    s_m = np.arange(0.0, 301.0)
-    zeros = np.zeros_like(s_m)
-    return Route(
-        name="straight",
-        town="",
-        kind="straight",
-        xyz_m=np.stack([s_m, zeros, zeros], axis=1),
-        yaw_rad=zeros,
-        s_m=s_m,
-        command=np.full(len(s_m), int(command), np.int8),
-        in_junction=zeros.astype(bool),
-        lane_width_m=zeros + 3.5,
-        speed_limit_mps=zeros + target_speed_mps,
-        target_speed_mps=zeros + target_speed_mps,
-    )
-
-
 @pytest.mark.parametrize(
     ("query", "correction", "second"),
     [
@@ -89,7 +71,12 @@ def straight_road(command: RoadOption, target_speed_mps: float) -> Route:
     ],
 )
 def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
-    serve: Serve, views: np.ndarray, query: str, correction: str, second: str | None
+    serve: Serve,
+    views: np.ndarray,
+    query: str,
+    correction: str,
+    second: str | None,
+    straight_route: Callable[..., Route],
 ) -> None:
     async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
         path = f"{PATH}?speed_mps=6&command=left&target_speed_mps=8&{query}"
@@ -98,7 +85,8 @@ def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
     local = CarilAgent.load("caril_a", correction, second)
     branches = set()
     for view, answer in zip(views, (answer.json() for answer in serve(use)), strict=True):
-        local.begin(straight_road(RoadOption.LEFT, 8.0), seed=5)
+        left = np.full(301, int(RoadOption.LEFT), np.int8)
+        local.begin(straight_route(301, command=left), seed=5)
         observation = Observation(
             frame=0, time_s=0.0, image=view, pose=Pose(x_m=0.0, y_m=0.0), speed_mps=6.0
         )

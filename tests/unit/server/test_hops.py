@@ -103,10 +103,12 @@ def test_a_request_becomes_a_label_in_22_files_and_120_calls(
     assert calls <= 120
 
 
-def test_a_picture_becomes_a_control_in_13_files_and_62_calls() -> None:
+def test_a_picture_becomes_a_control_in_13_files_and_62_calls(
+    straight_route: Callable[..., Route],
+) -> None:
     hops = Hops()
     agent = CarilAgent.load("caril_a", "second_opinion", "caril_b")
-    agent.begin(straight_road(), 0)
+    agent.begin(straight_route(), 0)
     image = np.full((160, 320, 3), 120, np.uint8)
     image[::2] = 60
     for frame in range(3):
@@ -120,20 +122,3 @@ def test_a_picture_becomes_a_control_in_13_files_and_62_calls() -> None:
     files, calls = hops.counts
     assert files <= 13, sorted(set(hops.files))
     assert calls <= 62
-
-
-def straight_road(points: int = 100) -> Route:
-    s_m, zero = np.arange(points, dtype=float), np.zeros(points)
-    return Route(
-        name="road",
-        town="town",
-        kind="straight",
-        xyz_m=np.stack([s_m, zero, zero], axis=1),
-        yaw_rad=zero,
-        s_m=s_m,
-        command=np.full(points, 4, np.int8),
-        in_junction=np.zeros(points, np.bool_),
-        lane_width_m=np.full(points, 3.5),
-        speed_limit_mps=np.full(points, 10.0),
-        target_speed_mps=np.full(points, 8.0),
-    )

@@ -49,21 +49,11 @@ def views() -> np.ndarray:
 
 
 @pytest.fixture
-def route() -> Route:
-    s_m = np.arange(0.0, 101.0)
-    return Route(
-        name="bend",
-        town="",
-        kind="curves",
-        xyz_m=np.stack([s_m, np.zeros_like(s_m), np.zeros_like(s_m)], axis=1),
-        yaw_rad=np.zeros_like(s_m),
-        s_m=s_m,
-        command=np.where(s_m < 3, RoadOption.LANE_FOLLOW, RoadOption.LEFT).astype(np.int8),
-        in_junction=np.zeros(len(s_m), np.bool_),
-        lane_width_m=np.full(len(s_m), 3.5),
-        speed_limit_mps=np.full(len(s_m), 8.0),
-        target_speed_mps=np.linspace(8.0, 4.0, len(s_m)),
-    )
+def route(straight_route: Callable[..., Route]) -> Route:
+    """A road that slows down, to be left behind to the left."""
+    commands = np.full(101, int(RoadOption.LEFT), np.int8)
+    commands[:3] = int(RoadOption.LANE_FOLLOW)
+    return straight_route(command=commands, target_speed_mps=np.linspace(8.0, 4.0, 101))
 
 
 def _observation(tick: int, image: np.ndarray | None) -> Observation:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -149,7 +146,9 @@ def test_a_batch_gives_the_same_answers_as_its_images_alone(
 
 @pytest.fixture(scope="module")
 def served(
-    quick: QuickTraining, tmp_path_factory: pytest.TempPathFactory
+    quick: QuickTraining,
+    tmp_path_factory: pytest.TempPathFactory,
+    serving: Callable[..., Any],
 ) -> Iterator[httpx.Client]:
     """Serve all entries from one folder, in processes in which torch cannot be imported."""
     folder = tmp_path_factory.mktemp("served")
@@ -157,37 +156,13 @@ def served(
         copied(quick(entry), folder)
     without = tmp_path_factory.mktemp("without_torch")
     (without / "torch.py").write_text("raise ImportError('torch must not be needed here')\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    log = without / "log.txt"
-    program = "from bicameral.cli.app import main; main()"
     path = os.pathsep.join((str(without), str(Path(__file__).resolve().parents[3])))
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, "serve", str(folder), f"--port={port}", "--workers=1"],
-            stderr=output,
-            env=os.environ | {"PYTHONPATH": path},
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
-            _wait_until_ready(client, process, log)
-            yield client
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
-def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_s and process.poll() is None:
-        try:
-            if client.get("/v2/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    pytest.fail(f"the server did not become ready: {log.read_text()}")
+    log, environment = without / "log.txt", {"PYTHONPATH": path}
+    with (
+        serving(folder, log, "--workers=1", environment=environment) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE_S) as client,
+    ):
+        yield client
 
 
 @every_entry
