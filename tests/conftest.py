@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import cv2
 import httpx
 import numpy as np
 import onnx
@@ -270,6 +271,21 @@ def write_read_out(write_classifier: ClassifierWriter) -> ClassifierWriter:
         spec = StateSpec(kind="memory_head", path="none.npz", sha256="", online=online)
         sidecar = sidecar.model_copy(update={"state": spec})
         return DualMemoryClassifier(sidecar, network, state).save(folder)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_pictures() -> Callable[[Path, int], None]:
+    """Write so many pictures of noise into a folder for each class."""
+
+    def write(folder: Path, per_class: int) -> None:
+        rng = np.random.default_rng(1)
+        for label in LABELS:
+            (folder / label).mkdir(parents=True)
+            for index in range(per_class):
+                picture = rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+                cv2.imwrite(str(folder / label / f"{index}.png"), picture)
 
     return write
 

@@ -10,22 +10,12 @@ import pytest
 
 from bicameral.cli.app import main
 from bicameral.cli.classify import FINDINGS_EXIT_CODE
-from edge.loading import member_sha256
-from edge.sidecar import read_sidecar
 
 
 @pytest.fixture
-def made(write_classifier, write_cascade, tmp_path):
+def made(write_pair, tmp_path):
     """Write a cascade of two networks; keywords go into its block ``cascade``."""
-
-    def make(**changes) -> str:
-        members = []
-        for seed, name in enumerate(("first", "second")):
-            sidecar = read_sidecar(write_classifier(tmp_path, name, seed=seed))
-            members.append((name, member_sha256(sidecar)))
-        return str(write_cascade(tmp_path, "pair", *members, cascade=changes))
-
-    return make
+    return lambda **changes: str(write_pair(tmp_path, {"first": 0, "second": 1}, **changes))
 
 
 @pytest.fixture
@@ -92,14 +82,7 @@ def test_the_table_says_who_decided(capsys, cascade, picture):
 
 
 def test_a_picture_given_twice_comes_from_the_memory(capsys, made, tmp_path, picture):
-    memory = {
-        "key": "exact",
-        "tolerance_mae_u8": 0.0,
-        "max_entries": 10,
-        "max_age_s": None,
-        "store_min_confidence": 0.0,
-    }
-    cascade = made(memory=memory)
+    cascade = made(memory={})
     again = tmp_path / "again.png"
     shutil.copy(picture, again)
     _, out, _ = run(capsys, picture, again, "--model", cascade, "--json")

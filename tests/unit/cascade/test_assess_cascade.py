@@ -6,48 +6,27 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from bicameral.cli.app import app
-from edge.loading import load_classifier, member_sha256
-from edge.sidecar import read_sidecar
 from models.cascade.assessment import ASSESSMENT_NAME
 from models.measurement.streams import published_cost
 
 pytestmark = pytest.mark.unit
 
 
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 1000,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
-
-
 @pytest.fixture(scope="module")
 def folder(
     tmp_path_factory: pytest.TempPathFactory,
     write_classifier: Callable[..., Path],
-    write_cascade: Callable[..., Path],
+    write_pair: Callable[..., Path],
+    write_pictures: Callable[..., None],
 ) -> Path:
     """Return a folder with a cascade, a reference, and pictures in class folders."""
     folder = tmp_path_factory.mktemp("assess")
-    members = []
-    for name, seed in (("a", 3), ("b", 5)):
-        path = write_classifier(folder, name, seed=seed)
-        members.append((name, member_sha256(read_sidecar(path))))
     write_classifier(folder, "large", seed=7, cost={"macs": 5000})
-    pair = write_cascade(folder, "pair", *members, cascade={"threshold": 0.7, "memory": MEMORY})
-    rng = np.random.default_rng(1)
-    for label in load_classifier(pair).info.labels:
-        (folder / "data" / label).mkdir(parents=True)
-        for index in range(18):
-            picture = rng.integers(0, 256, (8, 8), dtype=np.uint8)
-            cv2.imwrite(str(folder / "data" / label / f"{index}.png"), picture)
+    write_pair(folder, threshold=0.7, memory={})
+    write_pictures(folder / "data", 18)
     return folder
 
 

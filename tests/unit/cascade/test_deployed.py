@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from edge.loading import member_sha256
 from edge.memory.settings import MemorySettings
-from edge.sidecar import read_sidecar
 from models.cascade.deployed import load_deployed
 from models.data.dataset import ImageDataset, LabelledImages
 from models.data.task import dataset_options, require_same_task
@@ -21,31 +19,15 @@ pytestmark = pytest.mark.unit
 
 Writer = Callable[..., Path]
 
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 7,
-    "max_age_s": None,
-    "store_min_confidence": 0.5,
-}
-
 
 @pytest.fixture
-def write_pair(
-    tmp_path: Path, write_classifier: Writer, write_cascade: Writer
-) -> Callable[..., Path]:
+def write_pair(tmp_path: Path, write_pair: Writer, write_classifier: Writer) -> Callable[..., Path]:
     """Write a cascade of `a` (100 MACs) and `b` (300 MACs); keywords go to its block."""
 
     def write(**cascade: Any) -> Path:
-        members = [
-            write_classifier(tmp_path, name, seed=seed, cost={"macs": macs})
-            for name, seed, macs in (("a", 3, 100), ("b", 5, 300))
-        ]
-        a, b = (
-            (name, member_sha256(read_sidecar(path)))
-            for name, path in zip("ab", members, strict=True)
-        )
-        return write_cascade(tmp_path, "pair", a, b, cascade=cascade)
+        path = write_pair(tmp_path, member={"cost": {"macs": 100}}, **cascade)
+        write_classifier(tmp_path, "b", seed=5, cost={"macs": 300})
+        return path
 
     return write
 
@@ -55,7 +37,7 @@ def test_the_reference_is_the_costliest_network_of_the_same_task_beside_it(
 ) -> None:
     write_classifier(tmp_path, "large", seed=1, cost={"macs": 9000})
     write_classifier(tmp_path, "larger", seed=2, cost={"macs": 9_900}, image={"invert": True})
-    deployed = load_deployed(write_pair(memory=MEMORY))
+    deployed = load_deployed(write_pair(memory={"max_entries": 7}))
     assert deployed.reference.info.name == "large"
     assert deployed.cascade.memory is None
     assert deployed.has_memory

@@ -15,19 +15,14 @@ from bicameral.protocols import ResultMemory
 from edge.cascade import CascadeClassifier
 from edge.classifier import FeatureClassifier, OnnxClassifier
 from edge.loading import load_classifier, member_sha256
+from edge.memory.local import LocalMemory
+from edge.memory.settings import MemorySettings
 from edge.shipped import shipped_model
-from edge.sidecar import CascadeMemory, read_sidecar
+from edge.sidecar import read_sidecar
 
 pytestmark = pytest.mark.unit
 
 Writer = Callable[..., Path]
-MEMORY = {
-    "key": "exact",
-    "tolerance_mae_u8": 0.0,
-    "max_entries": 100,
-    "max_age_s": None,
-    "store_min_confidence": 0.0,
-}
 
 
 def _member(path: Path) -> tuple[str, str]:
@@ -75,7 +70,7 @@ def test_a_networks_hash_is_that_of_its_graph(tmp_path, a) -> None:
 
 
 def test_cascades_nest(tmp_path, a, b, write_cascade, write_classifier, pictures) -> None:
-    inner = write_cascade(tmp_path, "inner", a, b, cascade={"memory": MEMORY})
+    inner = write_cascade(tmp_path, "inner", a, b, cascade={"memory": {}})
     c = _member(write_classifier(tmp_path, "c", seed=4))
     outer = load_classifier(write_cascade(tmp_path, "outer", _member(inner), c))
     assert isinstance(outer, CascadeClassifier)
@@ -90,7 +85,7 @@ def test_cascades_nest(tmp_path, a, b, write_cascade, write_classifier, pictures
 def test_the_memory_is_the_sidecars_or_none_or_the_given_one(
     tmp_path, a, b, write_cascade, pictures
 ) -> None:
-    path = write_cascade(tmp_path, "pair", a, b, cascade={"memory": MEMORY})
+    path = write_cascade(tmp_path, "pair", a, b, cascade={"memory": {}})
     cascade = load_classifier(path)
     assert isinstance(cascade, CascadeClassifier)
     memory = cascade.memory
@@ -104,9 +99,7 @@ def test_the_memory_is_the_sidecars_or_none_or_the_given_one(
 
 
 def test_a_single_network_has_no_place_for_a_memory(tmp_path, write_classifier) -> None:
-    from edge.memory.registry import memory_from_spec
-
-    memory = memory_from_spec(CascadeMemory(**MEMORY))
+    memory = LocalMemory(MemorySettings(key="exact"))
     with pytest.raises(ConfigError, match="'tiny' is a single network"):
         load_classifier(write_classifier(tmp_path, "tiny"), memory=memory)
 
@@ -171,15 +164,16 @@ def test_a_cascade_that_contradicts_its_members_is_refused(
         ({"score": "entropy"}, "score"),
         ({"combine": "mean"}, "combine"),
         ({"a": {"name": "../a", "sha256": "0"}}, "name"),
-        ({"memory": {**MEMORY, "max_entries": 0}}, "max_entries"),
-        ({"memory": {**MEMORY, "store_min_confidence": 1.1}}, "store_min_confidence"),
-        ({"memory": {**MEMORY, "key": "dhash"}}, "key"),
+        ({"memory": {"max_entries": 0}}, "max_entries"),
+        ({"memory": {"store_min_confidence": 1.1}}, "store_min_confidence"),
+        ({"memory": {"key": "dhash"}}, "key"),
     ],
 )
 def test_wrong_fields_of_the_cascade_are_named(tmp_path, a, b, write_cascade, block, field) -> None:
-    path = write_cascade(tmp_path, "pair", a, b)
+    path = write_cascade(tmp_path, "pair", a, b, cascade={"memory": {}})
     content = json.loads(path.read_text())
-    content["cascade"] |= block
+    memory = content["cascade"]["memory"] | block.get("memory", {})
+    content["cascade"] |= block | {"memory": memory}
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=rf"cascade\.\S*{field}"):
         load_classifier(path)

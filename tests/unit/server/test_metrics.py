@@ -13,7 +13,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bicameral.types import MemoryCounters
-from edge.sidecar import read_sidecar
 from server.metrics import COUNTS_FOLDER, Metrics, ModelTotals, outcome_of
 from server.processes.run_folder import RunFolder
 from server.serving.cascade_model import CascadeModel
@@ -170,15 +169,9 @@ def test_a_bound_belongs_to_its_bucket():
 
 
 def test_what_cascades_count_themselves_is_taken_over_once(
-    tmp_path: Path, make_parts, write_classifier, write_cascade, pictures: np.ndarray
+    tmp_path: Path, make_parts, write_pair, pictures: np.ndarray
 ):
-    members = [
-        (name, read_sidecar(write_classifier(tmp_path, name, seed=seed)).files[0].sha256)
-        for seed, name in enumerate(("a", "b"))
-    ]
-    memory = {"key": "exact", "tolerance_mae_u8": 0.0, "max_entries": 100, "max_age_s": None}
-    memory["store_min_confidence"] = 0.0
-    path = write_cascade(tmp_path, "pair", *members, cascade={"memory": memory, "threshold": 0.9})
+    path = write_pair(tmp_path, threshold=0.9)
     pair = ModelVersion(name="pair", version="1")
     metrics = Metrics()
 

@@ -19,9 +19,8 @@ import pytest
 from starlette.types import Message, Receive, Scope
 
 import bicameral
-from edge.loading import member_sha256
 from edge.session import OnnxSession
-from edge.sidecar import Sidecar, read_sidecar
+from edge.sidecar import Sidecar
 from server.api_keys import Right
 from server.errors import RequestError
 from server.http.open_inference import OpenInference
@@ -152,7 +151,7 @@ Run = Callable[[Scenario], None]
 
 
 @pytest.fixture
-def models(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> Path:
+def models(tmp_path: Path, write_classifier: Writer, write_pair: Writer) -> Path:
     """A folder with two versions of a network, a cascade, and a broken model."""
     folder = tmp_path / "models"
     for version in ("1", "2"):
@@ -161,11 +160,7 @@ def models(tmp_path: Path, write_classifier: Writer, write_cascade: Writer) -> P
         write_classifier(home, "net", seed=int(version), version=version)
     home = folder / "pair" / "1"
     home.mkdir(parents=True)
-    members = []
-    for seed, name in enumerate(("a", "b")):
-        sidecar = read_sidecar(write_classifier(home, name, seed=seed))
-        members.append((name, member_sha256(sidecar)))
-    write_cascade(home, "pair", *members)
+    write_pair(home, memory=None)
     (folder / "broken").mkdir()
     (folder / "broken" / "1").mkdir()
     (folder / "broken" / "1" / "broken.bicameral.json").write_text("{")
