@@ -60,6 +60,12 @@ REMEMBER_ALL = {
 }
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run tests that are coroutines on asyncio."""
+    return "asyncio"
+
+
 def graph_bytes(seed: int, *, ending: str = "logits", in_graph: bool = False) -> bytes:
     """Return convolution, mean over the image and a linear layer; `ending` names the outputs."""
     rng = np.random.default_rng(seed)

@@ -53,64 +53,55 @@ async def _hits(model: CascadeModel, images: np.ndarray, context: RequestContext
     return answer["memory_hit"].tolist()
 
 
-def test_what_one_server_has_answered_the_others_know(
+async def test_what_one_server_has_answered_the_others_know(
     load: Callable[..., Any], pictures: np.ndarray
 ) -> None:
-    async def body() -> None:
-        (one, records), (two, _) = load("pair"), load("pair")
-        first = await one.infer({"image": pictures[:4]}, context=PUBLIC)
-        second = await two.infer({"image": pictures[2:6]}, context=PUBLIC)
-        assert second["memory_hit"].tolist() == [True, True, False, False]
-        np.testing.assert_array_equal(second["probabilities"][:2], first["probabilities"][2:])
-        assert not any(record.in_place for record in records), "the loop never waits for a server"
-        assert not one.concurrency().in_place
-        assert one.memory is not None
-        assert (await one.memory.counters()).entries == 6
-        one.close()
-        assert (await two.memory.counters()).entries == 6, "it is not the first one's to clear"
-        two.close()
-
-    asyncio.run(body())
+    (one, records), (two, _) = load("pair"), load("pair")
+    first = await one.infer({"image": pictures[:4]}, context=PUBLIC)
+    second = await two.infer({"image": pictures[2:6]}, context=PUBLIC)
+    assert second["memory_hit"].tolist() == [True, True, False, False]
+    np.testing.assert_array_equal(second["probabilities"][:2], first["probabilities"][2:])
+    assert not any(record.in_place for record in records), "the loop never waits for a server"
+    assert not one.concurrency().in_place
+    assert one.memory is not None
+    assert (await one.memory.counters()).entries == 6
+    one.close()
+    assert (await two.memory.counters()).entries == 6, "it is not the first one's to clear"
+    two.close()
 
 
-def test_keys_and_cascades_stay_apart(load: Callable[..., Any], pictures: np.ndarray) -> None:
-    async def body() -> None:
-        (pair, records), (other, _) = load("pair"), load("other")
-        alice, bob = (RequestContext(memory_namespace=name) for name in ("alice", "bob"))
-        await asyncio.gather(
-            *(_hits(pair, pictures[:2], context) for context in (alice, bob, alice, bob))
-        )
-        assert all(record.rows <= 4 for record in records), "namespaces never share a run"
-        await _hits(other, pictures[:2], alice)
-        secret = RequestContext(memory_namespace="alice", no_store=True)
-        assert await _hits(pair, pictures[1:3], secret) == [True, False]
-        assert await _hits(pair, pictures[1:3], secret) == [True, False]
-        assert pair.memory is not None
-        await pair.memory.clear("alice")
-        assert await _hits(pair, pictures[:2], secret) == [False, False]
-        assert await _hits(pair, pictures[:2], bob) == [True, True]
-        await pair.memory.clear(None)
-        assert await _hits(pair, pictures[:2], bob) == [False, False]
-        assert await _hits(other, pictures[:2], alice) == [True, True]
-        pair.close()
-        other.close()
-
-    asyncio.run(body())
+async def test_keys_and_cascades_stay_apart(load: Callable[..., Any], pictures: np.ndarray) -> None:
+    (pair, records), (other, _) = load("pair"), load("other")
+    alice, bob = (RequestContext(memory_namespace=name) for name in ("alice", "bob"))
+    await asyncio.gather(
+        *(_hits(pair, pictures[:2], context) for context in (alice, bob, alice, bob))
+    )
+    assert all(record.rows <= 4 for record in records), "namespaces never share a run"
+    await _hits(other, pictures[:2], alice)
+    secret = RequestContext(memory_namespace="alice", no_store=True)
+    assert await _hits(pair, pictures[1:3], secret) == [True, False]
+    assert await _hits(pair, pictures[1:3], secret) == [True, False]
+    assert pair.memory is not None
+    await pair.memory.clear("alice")
+    assert await _hits(pair, pictures[:2], secret) == [False, False]
+    assert await _hits(pair, pictures[:2], bob) == [True, True]
+    await pair.memory.clear(None)
+    assert await _hits(pair, pictures[:2], bob) == [False, False]
+    assert await _hits(other, pictures[:2], alice) == [True, True]
+    pair.close()
+    other.close()
 
 
-def test_a_server_that_is_gone_is_skipped_and_counted(
+async def test_a_server_that_is_gone_is_skipped_and_counted(
     load: Callable[..., Any], redis: Any, pictures: np.ndarray
 ) -> None:
-    async def body() -> None:
-        model, _ = load("pair")
-        before = await model.infer({"image": pictures[:4]}, context=PUBLIC)
-        redis[1].kill()
-        redis[1].wait()
-        after = await model.infer({"image": pictures[:4]}, context=PUBLIC)
-        assert not after["memory_hit"].any()
-        np.testing.assert_allclose(after["probabilities"], before["probabilities"], atol=1e-6)
-        assert model.memory is not None
-        assert (await model.memory.counters()).skipped >= 4
-        model.close()
-
-    asyncio.run(body())
+    model, _ = load("pair")
+    before = await model.infer({"image": pictures[:4]}, context=PUBLIC)
+    redis[1].kill()
+    redis[1].wait()
+    after = await model.infer({"image": pictures[:4]}, context=PUBLIC)
+    assert not after["memory_hit"].any()
+    np.testing.assert_allclose(after["probabilities"], before["probabilities"], atol=1e-6)
+    assert model.memory is not None
+    assert (await model.memory.counters()).skipped >= 4
+    model.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from starlette.types import ASGIApp, Message
+from starlette.types import Message
 
 from server.app import create_app
 from server.http.authorisation import Authorise
@@ -69,51 +70,76 @@ def write_pair(write_pair: Callable[..., Path]) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def serve_folder(serve_app: Callable[[AppFactory, Use], Any]) -> Callable[..., Any]:
-    """Serve a folder of models; ``settings`` are fields of `ServerSettings`."""
+def serving_folder(serving_app: Callable[..., Any]) -> Callable[..., Any]:
+    """Serve a folder of models while a context is open; ``settings`` are of `ServerSettings`."""
 
     def serve(
         folder: Path,
-        use: Use,
         authorise: Authorise | None = None,
         tracing: Tracing | None = None,
         **settings: Any,
     ) -> Any:
-        return serve_app(
+        return serving_app(
             lambda run_folder: create_app(
                 ServerSettings(**settings), [folder], run_folder, authorise, tracing
-            ),
-            use,
+            )
         )
 
     return serve
 
 
 @pytest.fixture
-def serve_app(tmp_path: Path) -> Callable[[AppFactory, Use], Any]:
-    """Run a worker's application from its start to its end; returns what its user returns."""
+def serving_app(tmp_path: Path) -> Callable[..., Any]:
+    """Run a worker's application, and talk to it, while a context is open."""
 
-    def serve(make_app: AppFactory, use: Use) -> Any:
-        folder = RunFolder(path=tmp_path / "run")
-        folder.workers.mkdir(parents=True)
-        app = make_app(folder)
-        return asyncio.run(_use(app, use))
+    @asynccontextmanager
+    async def serve(make_app: AppFactory) -> AsyncIterator[httpx.AsyncClient]:
+        run_folder = RunFolder(path=tmp_path / "run")
+        run_folder.workers.mkdir(parents=True)
+        app = make_app(run_folder)
+        orders: asyncio.Queue[Message] = asyncio.Queue()
+        reports: asyncio.Queue[Message] = asyncio.Queue()
+        lifespan = asyncio.create_task(
+            app({"type": "lifespan", "state": {}}, orders.get, reports.put)  # type: ignore[arg-type]
+        )
+        orders.put_nowait({"type": "lifespan.startup"})
+        assert (await reports.get())["type"] == "lifespan.startup.complete"
+        try:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
+                yield client
+        finally:
+            orders.put_nowait({"type": "lifespan.shutdown"})
+            await lifespan
 
     return serve
 
 
-async def _use(app: ASGIApp, use: Use) -> Any:
-    orders: asyncio.Queue[Message] = asyncio.Queue()
-    reports: asyncio.Queue[Message] = asyncio.Queue()
-    lifespan = asyncio.create_task(
-        app({"type": "lifespan", "state": {}}, orders.get, reports.put)  # type: ignore[arg-type]
-    )
-    orders.put_nowait({"type": "lifespan.startup"})
-    assert (await reports.get())["type"] == "lifespan.startup.complete"
-    try:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await use(client)
-    finally:
-        orders.put_nowait({"type": "lifespan.shutdown"})
-        await lifespan
+@pytest.fixture
+def serve_folder(serving_folder: Callable[..., Any]) -> Callable[..., Any]:
+    """Serve a folder for one scenario, and return what it returns."""
+
+    def serve(folder: Path, use: Use, *args: Any, **settings: Any) -> Any:
+        async def run() -> Any:
+            async with serving_folder(folder, *args, **settings) as client:
+                return await use(client)
+
+        return asyncio.run(run())
+
+    return serve
+
+
+@pytest.fixture
+def serve_app(serving_app: Callable[..., Any]) -> Callable[..., Any]:
+    """Run an application for one scenario, and return what it returns."""
+
+    def serve(make_app: AppFactory, use: Use) -> Any:
+        async def run() -> Any:
+            async with serving_app(make_app) as client:
+                return await use(client)
+
+        return asyncio.run(run())
+
+    return serve

@@ -38,9 +38,9 @@ def models(tmp_path: Path, write_classifier: Writer) -> Path:
 
 
 @pytest.fixture
-def serve(models: Path, serve_folder):
-    """Run a scenario against the whole application; keywords replace its parameters."""
-    return partial(serve_folder, models)
+def serve(models: Path, serving_folder):
+    """Run the whole application while a context is open; keywords replace its parameters."""
+    return partial(serving_folder, models)
 
 
 async def infer(client: httpx.AsyncClient, path: str = "net", **headers: str) -> httpx.Response:
@@ -49,67 +49,55 @@ async def infer(client: httpx.AsyncClient, path: str = "net", **headers: str) ->
     return await client.post(f"/v2/models/{path}/infer", json={"inputs": [tensor]}, headers=headers)
 
 
-def test_the_protocol_and_everything_else_are_one_server(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_the_protocol_and_everything_else_are_one_server(serve):
+    async with serve() as client:
         assert (await client.get("/v2/health/ready")).status_code == 200
         assert (await client.get("/v2")).json()["name"] == "bicameral"
         assert (await infer(client)).status_code == 200
         assert (await client.get("/openapi.json")).json()["info"]["title"] == "bicameral"
         assert (await client.get("/v1/workers")).json()["ready"] is True
 
-    serve(use)
-
 
 @pytest.mark.parametrize("path", ["/", "/v2x", "/nothing", "/v2/nothing", "/v1/nothing"])
-def test_what_is_not_there_is_an_error_in_json(serve, path):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_what_is_not_there_is_an_error_in_json(serve, path):
+    async with serve() as client:
         answer = await client.get(path)
         if answer.status_code != 200:  # there may be a page at /
             assert answer.status_code == 404
             assert path in answer.json()["error"]
 
-    serve(use)
 
-
-def test_a_wrong_method_is_an_error_in_json_that_names_the_right_one(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_wrong_method_is_an_error_in_json_that_names_the_right_one(serve):
+    async with serve() as client:
         answer = await client.delete("/metrics")
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
         assert "no 'DELETE /metrics' here" in answer.json()["error"]
 
-    serve(use)
-
 
 @pytest.mark.parametrize("path", ["/v2/", "/v2/models/net/", "/v1/models/", "/v2/health/live//"])
-def test_a_slash_too_many_leads_to_the_same_place(serve, path):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_slash_too_many_leads_to_the_same_place(serve, path):
+    async with serve() as client:
         plain = await client.get(path.rstrip("/"))
         answer = await client.get(path)
         assert (answer.status_code, answer.content) == (200, plain.content)
 
-    serve(use)
-
 
 @pytest.mark.parametrize("path", ["/", "/v2", "/v1/models", "/openapi.json"])
-def test_what_can_be_got_can_be_asked_for_its_head(serve, path):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_what_can_be_got_can_be_asked_for_its_head(serve, path):
+    async with serve() as client:
         assert (await client.head(path)).status_code == 200
 
-    serve(use)
 
-
-def test_parameters_that_do_not_fit_are_named_with_what_was_given(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_parameters_that_do_not_fit_are_named_with_what_was_given(serve):
+    async with serve() as client:
         answer = await client.post("/v1/classify/net?top_k=0&colour=red", content=b"")
         assert answer.status_code == 400
         for words in ("query.top_k: ", "got '0'", "query.colour: ", "got 'red'"):
             assert words in answer.json()["error"]
 
-    serve(use)
 
-
-def test_requests_are_counted_for_the_model_that_answered(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_requests_are_counted_for_the_model_that_answered(serve):
+    async with serve() as client:
         for path in ("net", "net/versions/2"):
             await infer(client, path)
         await client.post("/v2/models/net/infer", content=b"no json")
@@ -122,15 +110,14 @@ def test_requests_are_counted_for_the_model_that_answered(serve):
         ]
         assert 'inference_batch_size_sum{model="net",version="2"} 2.0' in text
 
-    serve(use)
 
+async def test_a_version_is_rolled_back_and_forth(serve):
+    async with serve() as client:
 
-def test_a_version_is_rolled_back_and_forth(serve):
-    async def served(client: httpx.AsyncClient) -> list[str]:
-        return (await client.get("/v2/models/net")).json()["versions"]
+        async def served() -> list[str]:
+            return (await client.get("/v2/models/net")).json()["versions"]
 
-    async def use(client: httpx.AsyncClient) -> None:
-        assert await served(client) == ["2"]
+        assert await served() == ["2"]
         for change, expected in (
             ("1/load", ["1", "2"]),
             ("2/unload", ["1"]),
@@ -138,22 +125,20 @@ def test_a_version_is_rolled_back_and_forth(serve):
         ):
             answer = await client.post(f"/v1/models/net/versions/{change}")
             assert (answer.status_code, answer.content) == (204, b"")
-            assert await served(client) == expected
+            assert await served() == expected
         answer = await client.post("/v1/models/net/versions/3/load")
         assert answer.status_code == 404
         assert "known: 1, 2" in answer.json()["error"]
 
-    serve(use)
 
-
-def test_managing_needs_the_right_to(serve):
+async def test_managing_needs_the_right_to(serve):
     asked: list[str] = []
 
     def authorise(_scope: Any, right: str) -> str:
         asked.append(right)
         raise RequestError(401, "no key", {"WWW-Authenticate": "Bearer"})
 
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve(authorise=authorise) as client:
         for method, path in (
             ("GET", "/metrics"),
             ("GET", "/v1/workers"),
@@ -165,8 +150,6 @@ def test_managing_needs_the_right_to(serve):
             assert answer.headers["www-authenticate"] == "Bearer"
         assert (await client.get("/v2/models/net/ready")).status_code == 401
         assert asked == ["metrics", *["manage"] * 3, "infer"]
-
-    serve(use, authorise=authorise)
 
 
 @pytest.mark.parametrize(
@@ -183,24 +166,20 @@ def test_errors_have_a_status_by_whose_fault_they_are(error, status):
     assert request_error(error).message == "x"
 
 
-def test_a_request_keeps_its_id_or_gets_one_that_is_its_own(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_request_keeps_its_id_or_gets_one_that_is_its_own(serve):
+    async with serve() as client:
         for path in ("/v2", "/metrics", "/nothing"):
             answer = await client.get(path, headers={"X-Request-Id": "trace:7/"})
             assert answer.headers.get_list("x-request-id") == ["trace:7/"]
         given = [(await client.get("/v2")).headers["x-request-id"] for _ in range(5)]
         assert len(set(given)) == 5
 
-    serve(use)
-
 
 @pytest.mark.parametrize("unfit", ["", " ", "a b", "x" * 129, 'a"b', "a\tb", "a{b}"])
-def test_an_id_that_could_spoil_logs_is_replaced(serve, unfit):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_an_id_that_could_spoil_logs_is_replaced(serve, unfit):
+    async with serve() as client:
         answer = await client.get("/v2", headers={"X-Request-Id": unfit})
         assert answer.headers["x-request-id"] not in ("", unfit)
-
-    serve(use)
 
 
 class Spy(logging.Handler):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,15 @@ def _computation(model: Model, cost: RunCost = LONG, **changes: Any) -> Computat
     )
 
 
-def _run(test: Callable[[MicroBatcher, list[BatchRecord]], Any], **limits: Any) -> Any:
+@asynccontextmanager
+async def _batcher(**limits: Any) -> AsyncIterator[tuple[MicroBatcher, list[BatchRecord]]]:
     records: list[BatchRecord] = []
     batcher = MicroBatcher("squares", BatchLimits(**limits), records.append)
-
-    async def body() -> Any:
-        try:
-            return await asyncio.wait_for(test(batcher, records), 30)
-        finally:
-            batcher.close()
-
-    return asyncio.run(body())
+    try:
+        async with asyncio.timeout(30):
+            yield batcher, records
+    finally:
+        batcher.close()
 
 
 async def _entered(model: Model) -> None:
@@ -81,10 +80,9 @@ async def _queued(batcher: MicroBatcher, *submits: Any) -> list[asyncio.Task[Any
     return tasks
 
 
-def test_a_short_run_of_an_idle_model_is_made_at_once_on_the_loop() -> None:
+async def test_a_short_run_of_an_idle_model_is_made_at_once_on_the_loop() -> None:
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, records):
         submit = batcher.submit(_computation(model, SHORT), np.array([3]), 1)
         with pytest.raises(StopIteration) as answered:
             submit.send(None)  # it does not even wait for a turn of the loop
@@ -92,13 +90,10 @@ def test_a_short_run_of_an_idle_model_is_made_at_once_on_the_loop() -> None:
         assert model.threads == {threading.get_ident()}
         assert [(one.rows, one.waits_s, one.in_place) for one in records] == [(1, (0.0,), True)]
 
-    _run(test)
 
-
-def test_what_arrives_in_the_same_turn_runs_together_after_the_first() -> None:
+async def test_what_arrives_in_the_same_turn_runs_together_after_the_first() -> None:
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, records):
         squares = _computation(model, SHORT)
         submits = [batcher.submit(squares, np.array([n]), 1) for n in range(6)]
         assert await asyncio.gather(*submits) == [n**2 for n in range(6)]
@@ -106,14 +101,11 @@ def test_what_arrives_in_the_same_turn_runs_together_after_the_first() -> None:
         assert [len(one.waits_s) for one in records] == [1, 5]
         assert all(one.in_place for one in records)
 
-    _run(test)
 
-
-def test_a_long_run_does_not_stop_the_loop_and_what_comes_meanwhile_runs_next() -> None:
+async def test_a_long_run_does_not_stop_the_loop_and_what_comes_meanwhile_runs_next() -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, records):
         squares = _computation(model)
         first = asyncio.ensure_future(batcher.submit(squares, np.array([1, 2]), 2))
         await _entered(model)
@@ -130,21 +122,18 @@ def test_a_long_run_does_not_stop_the_loop_and_what_comes_meanwhile_runs_next() 
         assert [(one.rows, one.in_place) for one in records] == [(2, False), (6, False)]
         assert all(wait_s > 0 for wait_s in records[1].waits_s)
 
-    _run(test)
-
 
 @pytest.mark.parametrize(
     "limits",
     # 2 ms for the first row and 0.1 ms for every other one: 4 rows take 2.3 ms.
     [{"max_rows": 4}, {"max_run_s": 0.00235}],
 )
-def test_batches_respect_the_limits_of_rows_and_time_but_no_request_is_cut(
+async def test_batches_respect_the_limits_of_rows_and_time_but_no_request_is_cut(
     limits: dict[str, Any],
 ) -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher(**limits) as (batcher, _records):
         squares = _computation(model)
         tasks = [asyncio.ensure_future(batcher.submit(squares, np.zeros(1), 1))]
         await _entered(model)
@@ -155,39 +144,34 @@ def test_batches_respect_the_limits_of_rows_and_time_but_no_request_is_cut(
         await asyncio.gather(*tasks)
         assert [len(run) for run in model.runs] == [1, 4, 9, 4]
 
-    _run(test, **limits)
 
-
-def test_short_requests_are_batched_only_as_far_as_the_loop_can_stand() -> None:
+async def test_short_requests_are_batched_only_as_far_as_the_loop_can_stand() -> None:
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher(in_place_s=0.0008) as (batcher, records):
         squares = _computation(model, RunCost(first_row_s=0.0004, next_row_s=0.0003))
         submits = [batcher.submit(squares, np.array([n]), 1) for n in range(6)]
         await asyncio.gather(*submits)
         assert [len(run) for run in model.runs] == [1, 2, 2, 1]
         assert all(one.in_place for one in records)
 
-    _run(test, in_place_s=0.0008)
 
-
-def test_a_request_too_large_for_the_loop_goes_to_the_thread_and_short_ones_come_back() -> None:
+async def test_a_request_too_large_for_the_loop_goes_to_the_thread_and_short_ones_come_back() -> (
+    None
+):
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, records):
         squares = _computation(model, RunCost(first_row_s=1e-5, next_row_s=1e-5))
         submits = [batcher.submit(squares, np.zeros(n), n) for n in (500, 1, 1)]
         await asyncio.gather(*submits)
         assert [(one.rows, one.in_place) for one in records] == [(500, False), (2, True)]
 
-    _run(test)
 
-
-def test_different_computations_never_share_a_run_and_the_longest_waiting_goes_first() -> None:
+async def test_different_computations_never_share_a_run_and_the_longest_waiting_goes_first() -> (
+    None
+):
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, records):
         one, other = _computation(model, name="one"), _computation(model, name="other")
         tasks = [asyncio.ensure_future(batcher.submit(one, np.array([0]), 1))]
         await _entered(model)
@@ -203,36 +187,27 @@ def test_different_computations_never_share_a_run_and_the_longest_waiting_goes_f
         assert model.runs == [[0], [1, 4], [2, 3]]
         assert [record.computation for record in records] == ["one", "other", "one"]
 
-    _run(test)
 
-
-def test_without_stacking_every_request_runs_alone() -> None:
+async def test_without_stacking_every_request_runs_alone() -> None:
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         alone = _computation(model, SHORT, stacking=None)
         await asyncio.gather(*(batcher.submit(alone, np.array([n]), 1) for n in range(3)))
         assert model.runs == [[0], [1], [2]]
 
-    _run(test)
 
-
-def test_a_computation_that_waits_for_others_never_runs_on_the_loop() -> None:
+async def test_a_computation_that_waits_for_others_never_runs_on_the_loop() -> None:
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         remote = _computation(model, SHORT, blocking=True)
         await asyncio.gather(*(batcher.submit(remote, np.array([n]), 1) for n in range(3)))
         assert threading.get_ident() not in model.threads
 
-    _run(test)
-
 
 @pytest.mark.parametrize("cost", [SHORT, LONG])
-def test_a_failure_reaches_the_request_that_caused_it_and_no_other(cost: RunCost) -> None:
+async def test_a_failure_reaches_the_request_that_caused_it_and_no_other(cost: RunCost) -> None:
     model = Model()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         squares = _computation(model, cost)
         submits = [batcher.submit(squares, np.array([n]), 1) for n in (5, 6, 13, 7)]
         answers = await asyncio.gather(*submits, return_exceptions=True)
@@ -242,26 +217,20 @@ def test_a_failure_reaches_the_request_that_caused_it_and_no_other(cost: RunCost
             await batcher.submit(squares, np.array([13]), 1)
         assert await batcher.submit(squares, np.array([2]), 1) == [4]
 
-    _run(test)
 
-
-def test_an_answer_that_cannot_be_cut_is_computed_one_by_one() -> None:
+async def test_an_answer_that_cannot_be_cut_is_computed_one_by_one() -> None:
     sums: Computation[Any, Any] = Computation(
         name="sum", run=lambda numbers: numbers.sum(keepdims=True), cost=SHORT, stacking=STACKING
     )
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         submits = [batcher.submit(sums, np.array([n, n]), 2) for n in range(4)]
         assert await asyncio.gather(*submits) == [0, 2, 4, 6]
 
-    _run(test)
 
-
-def test_a_cancelled_request_leaves_the_queue_and_never_runs() -> None:
+async def test_a_cancelled_request_leaves_the_queue_and_never_runs() -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         squares = _computation(model)
         tasks = [asyncio.ensure_future(batcher.submit(squares, np.array([0]), 1))]
         await _entered(model)
@@ -278,14 +247,11 @@ def test_a_cancelled_request_leaves_the_queue_and_never_runs() -> None:
         assert model.runs == [[0], [1, 3]]
         assert tasks[0].cancelled(), "its run had begun; only nobody heard the answer"
 
-    _run(test)
 
-
-def test_a_request_whose_time_is_over_is_refused_instead_of_run() -> None:
+async def test_a_request_whose_time_is_over_is_refused_instead_of_run() -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         squares = _computation(model)
         first = asyncio.ensure_future(batcher.submit(squares, np.array([0]), 1))
         await _entered(model)
@@ -307,14 +273,11 @@ def test_a_request_whose_time_is_over_is_refused_instead_of_run() -> None:
         assert refused.value.status == 503
         assert model.runs == [[0], [2]]
 
-    _run(test)
 
-
-def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
+async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher(max_queued_requests=2) as (batcher, _records):
         squares = _computation(model)
         tasks = [asyncio.ensure_future(batcher.submit(squares, np.array([0]), 1))]
         await _entered(model)
@@ -329,14 +292,11 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
         assert await asyncio.gather(*tasks) == [0, 1, 4]
         assert await batcher.submit(squares, np.array([3]), 1) == [9], "there is room again"
 
-    _run(test, max_queued_requests=2)
 
-
-def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
+async def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher(max_wait_s=2.0) as (batcher, _records):
         slow = _computation(model, RunCost(first_row_s=1.6, next_row_s=1.6))
         tasks = [asyncio.ensure_future(batcher.submit(slow, np.array([0]), 1))]
         await _entered(model)
@@ -352,14 +312,11 @@ def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
         model.gate.set()
         await asyncio.gather(*tasks)
 
-    _run(test, max_wait_s=2.0)
 
-
-def test_closing_refuses_what_waits_and_finishes_what_runs() -> None:
+async def test_closing_refuses_what_waits_and_finishes_what_runs() -> None:
     model = Model()
     model.gate = threading.Event()
-
-    async def test(batcher: MicroBatcher, records: list[BatchRecord]) -> None:
+    async with _batcher() as (batcher, _records):
         squares = _computation(model)
         running = asyncio.ensure_future(batcher.submit(squares, np.array([3]), 1))
         await _entered(model)
@@ -373,17 +330,12 @@ def test_closing_refuses_what_waits_and_finishes_what_runs() -> None:
         model.gate.set()
         assert await running == [9]
 
-    _run(test)
 
-
-def test_without_an_observer_nothing_is_recorded() -> None:
+async def test_without_an_observer_nothing_is_recorded() -> None:
     batcher = MicroBatcher("squares", BatchLimits())
-
-    async def body() -> list[Any]:
-        squares = _computation(Model(), SHORT)
-        return await asyncio.gather(*(batcher.submit(squares, np.array([n]), 1) for n in range(3)))
-
-    assert asyncio.run(body()) == [0, 1, 4]
+    squares = _computation(Model(), SHORT)
+    submits = [batcher.submit(squares, np.array([n]), 1) for n in range(3)]
+    assert await asyncio.gather(*submits) == [0, 1, 4]
 
 
 def test_a_cost_is_a_line_through_one_row_and_eight() -> None:

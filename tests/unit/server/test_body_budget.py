@@ -24,18 +24,18 @@ LIMITS = RequestLimits(max_body_bytes=4000, max_held_bytes=5000)
 
 
 @pytest.fixture
-def serve(models: Path, write_classifier: Callable[..., Path], serve_folder: Any) -> Any:
+def serve(models: Path, write_classifier: Callable[..., Path], serving_folder: Any) -> Any:
     write_classifier(models, "net")
-    return partial(serve_folder, models, requests=LIMITS)
+    return partial(serving_folder, models, requests=LIMITS)
 
 
 @pytest.mark.parametrize(
     "path", ["/v2/models/net/infer", "/v1/classify/net", "/v1/classify/net?top_k=1"]
 )
-def test_what_would_be_too_much_together_is_refused_until_there_is_room(
+async def test_what_would_be_too_much_together_is_refused_until_there_is_room(
     serve: Any, path: str
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         arrived, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -57,11 +57,9 @@ def test_what_would_be_too_much_together_is_refused_until_there_is_room(
         for answer in (first.result(), small, later):
             assert answer.status_code in (400, 415), "it was read"
 
-    serve(use)
 
-
-def test_what_a_body_inflates_to_counts(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_what_a_body_inflates_to_counts(serve: Any) -> None:
+    async with serve() as client:
         arrived, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -80,8 +78,6 @@ def test_what_a_body_inflates_to_counts(serve: Any) -> None:
         assert refused.status_code == 429
         assert "more than 5,000 bytes" in refused.json()["error"]
         assert (first.result().status_code, later.status_code) == (400, 400)
-
-    serve(use)
 
 
 def test_a_budget_below_a_single_body_is_refused() -> None:

@@ -25,7 +25,7 @@ Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 @pytest.fixture
 def folder(models: Path, write_pair: Writer) -> Path:
     """The cascade "pair" with a memory, and its members "a" and "b"."""
-    write_pair(models, {"calibration": {"temperature": 2.0}}, threshold=0.9)
+    write_pair(models, member={"calibration": {"temperature": 2.0}}, threshold=0.9)
     return models
 
 

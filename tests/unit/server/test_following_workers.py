@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +28,22 @@ def models(tmp_path: Path, write_classifier: Writer) -> Path:
 
 @pytest.fixture
 def with_workers(models: Path, tmp_path: Path, make_parts):
-    """Run a scenario, which gets what starts a worker of the server."""
+    """Give, while a context is open, what starts a worker of the server."""
 
-    def run(scenario: Callable[[NewWorker], Awaitable[None]]) -> None:
-        async def main() -> None:
-            workers: list[ModelRepository] = []
+    @asynccontextmanager
+    async def run() -> AsyncIterator[NewWorker]:
+        workers: list[ModelRepository] = []
 
-            async def new_worker() -> ModelRepository:
-                workers.append(ModelRepository([models], make_parts(), notes=tmp_path / "notes"))
-                await workers[-1].start()
-                return workers[-1]
+        async def new_worker() -> ModelRepository:
+            workers.append(ModelRepository([models], make_parts(), notes=tmp_path / "notes"))
+            await workers[-1].start()
+            return workers[-1]
 
-            try:
-                await scenario(new_worker)
-            finally:
-                for worker in workers:
-                    await worker.close()
-
-        asyncio.run(main())
+        try:
+            yield new_worker
+        finally:
+            for worker in workers:
+                await worker.close()
 
     return run
 
@@ -65,13 +64,12 @@ def add_versions(models: Path, write_classifier: Writer, *versions: str) -> None
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_loads_and_unloads_reach_the_others_also_where_the_folder_cannot_be_written(
+async def test_loads_and_unloads_reach_the_others_also_where_the_folder_cannot_be_written(
     with_workers, models: Path, write_classifier: Writer, read_only: bool
 ):
     if read_only:  # also for root, who runs these tests at times
         (models / "_orders").write_text("no folder")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         first, second = await new_worker(), await new_worker()
         write_classifier(models, "other", seed=2)
         await first.load("other")
@@ -85,15 +83,12 @@ def test_loads_and_unloads_reach_the_others_also_where_the_folder_cannot_be_writ
         await second.refresh()
         assert loaded(second) == {"net/1", "other/1"}
 
-    with_workers(scenario)
 
-
-def test_versions_are_rolled_back_for_good_until_a_higher_one_comes(
+async def test_versions_are_rolled_back_for_good_until_a_higher_one_comes(
     with_workers, models: Path, write_classifier: Writer
 ):
     add_versions(models, write_classifier, "1", "2")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         first, second = await new_worker(), await new_worker()
         assert loaded(first) == {"net/1", "versioned/2"}
         await first.load("versioned", "1")
@@ -113,11 +108,9 @@ def test_versions_are_rolled_back_for_good_until_a_higher_one_comes(
             assert loaded(worker) == {"net/1", "versioned/3"}
         assert loaded(await new_worker()) == {"net/1", "versioned/3"}
 
-    with_workers(scenario)
 
-
-def test_a_model_that_cannot_be_loaded_changes_nothing(with_workers, models: Path):
-    async def scenario(new_worker: NewWorker) -> None:
+async def test_a_model_that_cannot_be_loaded_changes_nothing(with_workers, models: Path):
+    async with with_workers() as new_worker:
         first, second = await new_worker(), await new_worker()
         (models / "broken.bicameral.json").write_text("{}")
         with pytest.raises(RequestError, match="cannot load model 'broken'"):
@@ -130,13 +123,11 @@ def test_a_model_that_cannot_be_loaded_changes_nothing(with_workers, models: Pat
         await first.unload("net")
         assert first.why_not_ready() == "no model is loaded"
 
-    with_workers(scenario)
 
-
-def test_a_load_goes_on_when_its_client_has_gone(
+async def test_a_load_goes_on_when_its_client_has_gone(
     with_workers, models: Path, write_classifier: Writer
 ):
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         worker = await new_worker()
         write_classifier(models, "other", seed=2)
         load = asyncio.create_task(worker.load("other"))
@@ -146,10 +137,8 @@ def test_a_load_goes_on_when_its_client_has_gone(
             while "other/1" not in loaded(worker):
                 await asyncio.sleep(0.005)
 
-    with_workers(scenario)
 
-
-def test_memories_are_cleared_in_all_workers(
+async def test_memories_are_cleared_in_all_workers(
     with_workers, models: Path, write_pair: Writer, pictures
 ):
     write_pair(models)
@@ -165,7 +154,7 @@ def test_memories_are_cleared_in_all_workers(
             pictures[:4], context=RequestContext()
         )
 
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         first, second = await new_worker(), await new_worker()
         await remember(first)
         await remember(second)
@@ -181,15 +170,12 @@ def test_memories_are_cleared_in_all_workers(
         with pytest.raises(RequestError, match="model 'net' has no result memory"):
             await first.clear_memory("net")
 
-    with_workers(scenario)
 
-
-def test_workers_that_are_taught_at_the_same_time_learn_both(
+async def test_workers_that_are_taught_at_the_same_time_learn_both(
     with_workers, models: Path, write_read_out: Writer, pictures: np.ndarray
 ):
     write_read_out(models, "learner")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         first, second = await new_worker(), await new_worker()
         await asyncio.gather(
             first.teach("learner", "hat", pictures[:2]),
@@ -210,15 +196,12 @@ def test_workers_that_are_taught_at_the_same_time_learn_both(
         await first.follow()
         assert learned(first) == learned(second) == ("cap",)
 
-    with_workers(scenario)
 
-
-def test_what_was_learned_outlasts_the_models_files(
+async def test_what_was_learned_outlasts_the_models_files(
     with_workers, models: Path, write_read_out: Writer, pictures: np.ndarray
 ):
     write_read_out(models, "learner")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         worker = await new_worker()
         await worker.teach("learner", "hat", pictures[:2])
         before = worker.get("learner")
@@ -229,15 +212,12 @@ def test_what_was_learned_outlasts_the_models_files(
         (lesson,) = worker.lessons(ModelVersion(name="learner", version="1"))
         assert (lesson.label, lesson.count, lesson.size_bytes) == ("hat", 2, 128)
 
-    with_workers(scenario)
 
-
-def test_a_lesson_that_fails_changes_nothing_and_leaves_no_file(
+async def test_a_lesson_that_fails_changes_nothing_and_leaves_no_file(
     with_workers, models: Path, write_read_out: Writer, pictures: np.ndarray
 ):
     write_read_out(models, "learner")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         worker = await new_worker()
         for name, label in (("learner", " hat"), ("net", "hat"), ("nobody", "hat")):
             with pytest.raises(RequestError):
@@ -247,31 +227,25 @@ def test_a_lesson_that_fails_changes_nothing_and_leaves_no_file(
         assert not list(models.rglob("*.npz.*"))
         assert not list((models / "_lessons").rglob("*.npz"))
 
-    with_workers(scenario)
 
-
-def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+async def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
     with_workers, models: Path, write_read_out: Writer, pictures: np.ndarray
 ):
     write_read_out(models, "learner")
     (models / "_lessons").write_text("no folder")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         worker = await new_worker()
         with pytest.raises(RequestError, match=r"the folder .*models cannot be written.*copy") as e:
             await worker.teach("learner", "hat", pictures[:2])
         assert e.value.status == 409
         assert learned(worker) == ()
 
-    with_workers(scenario)
 
-
-def test_a_lesson_that_cannot_be_read_keeps_the_model_as_it_was_until_it_is_forgotten(
+async def test_a_lesson_that_cannot_be_read_keeps_the_model_as_it_was_until_it_is_forgotten(
     with_workers, models: Path, write_read_out: Writer, pictures: np.ndarray
 ):
     write_read_out(models, "learner")
-
-    async def scenario(new_worker: NewWorker) -> None:
+    async with with_workers() as new_worker:
         first, second = await new_worker(), await new_worker()
         await first.teach("learner", "hat", pictures[:2])
         (lesson,) = (models / "_lessons").rglob("*.npz")
@@ -286,5 +260,3 @@ def test_a_lesson_that_cannot_be_read_keeps_the_model_as_it_was_until_it_is_forg
         await second.follow()
         assert learned(first) == learned(second) == ()
         assert {entry.reason for entry in second.index()} == {""}
-
-    with_workers(scenario)

@@ -34,11 +34,11 @@ def authorise(scope: Scope, right: Right) -> str:
 
 
 @pytest.fixture
-def serve(models: Path, write_pair, serve_folder) -> Callable[..., Any]:
+def serve(models: Path, write_pair, serving_folder) -> Callable[..., Any]:
     """Serve "pair" with a memory, its members "a" and "b", and "broken", which is none."""
     write_pair(models)
     (models / "broken.bicameral.json").write_text("{")
-    return partial(serve_folder, models, authorise=authorise)
+    return partial(serving_folder, models, authorise=authorise)
 
 
 async def classify(client: httpx.AsyncClient, times: int, model: str = "pair") -> None:
@@ -58,8 +58,8 @@ def by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {model["name"]: model for model in answer["models"]}
 
 
-def test_what_was_counted_is_told_by_model(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_what_was_counted_is_told_by_model(serve):
+    async with serve() as client:
         await classify(client, 5)
         await classify(client, 2, "a")
         give_up_s = time.monotonic() + PATIENCE_S
@@ -80,11 +80,9 @@ def test_what_was_counted_is_told_by_model(serve):
         assert by_name(answer)["b"]["requests"] == {}
         assert sum(by_name(answer)["b"]["durations"]) == 0
 
-    serve(use)
 
-
-def test_durations_are_those_of_the_metrics_by_bucket(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_durations_are_those_of_the_metrics_by_bucket(serve):
+    async with serve() as client:
         await classify(client, 3)
         answer = await live(client)
         metrics = (await client.get("/metrics")).text
@@ -100,11 +98,9 @@ def test_durations_are_those_of_the_metrics_by_bucket(serve):
         np.testing.assert_array_equal(np.cumsum(durations), list(buckets.values()))
         assert sum(durations) == 3
 
-    serve(use)
 
-
-def test_models_and_workers_are_told_with_their_state(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_models_and_workers_are_told_with_their_state(serve):
+    async with serve() as client:
         answer = await live(client)
         index = (await client.post("/v2/repository/index")).json()
         assert [
@@ -114,16 +110,12 @@ def test_models_and_workers_are_told_with_their_state(serve):
         assert "JSON" in by_name(answer)["broken"]["reason"]
         assert answer["workers"] == (await client.get("/v1/workers")).json()
 
-    serve(use)
 
-
-def test_the_right_to_metrics_is_needed_and_enough(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_the_right_to_metrics_is_needed_and_enough(serve):
+    async with serve() as client:
         seen = await client.get("/v1/live", headers={"X-Key": "watcher"})
         assert len(seen.json()["models"]) == 4
         assert (await client.get("/v1/live", headers={"X-Key": "user"})).status_code == 403
-
-    serve(use)
 
 
 def test_what_a_model_did_stays_counted_when_its_files_are_gone():

@@ -8,7 +8,6 @@ import gzip
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,10 +145,6 @@ class Keys:
         return key
 
 
-Scenario = Callable[[Client], Awaitable[None]]
-Run = Callable[[Scenario], None]
-
-
 @pytest.fixture
 def models(tmp_path: Path, write_classifier: Writer, write_pair: Writer) -> Path:
     """A folder with two versions of a network, a cascade, and a broken model."""
@@ -173,27 +168,15 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-def run(models: Path, make_parts: PartsMaker, keys: Keys, tmp_path: Path) -> Run:
-    """Run a scenario against a server's application with these models."""
+async def client(models: Path, make_parts: PartsMaker, keys: Keys) -> AsyncIterator[Client]:
+    """Talk to a server's application with these models."""
     limits = RequestLimits(max_body_bytes=BODY_LIMIT, body_timeout_s=0.05)
-
-    @asynccontextmanager
-    async def serving() -> AsyncIterator[Client]:
-        metrics = Metrics()
-        parts = dataclasses.replace(make_parts(), on_batch=metrics.count_batch)
-        repository = ModelRepository([models], parts)
-        await repository.start()
-        yield client_of(repository, limits, metrics, keys)
-        await repository.close()
-
-    def run_it(scenario: Scenario) -> None:
-        async def body() -> None:
-            async with serving() as client:
-                await scenario(client)
-
-        asyncio.run(body())
-
-    return run_it
+    metrics = Metrics()
+    parts = dataclasses.replace(make_parts(), on_batch=metrics.count_batch)
+    repository = ModelRepository([models], parts)
+    await repository.start()
+    yield client_of(repository, limits, metrics, keys)
+    await repository.close()
 
 
 def client_of(repository: Any, limits: RequestLimits, metrics: Metrics, keys: Keys) -> Client:
@@ -234,184 +217,154 @@ def expected(models: Path) -> np.ndarray:
 # What a client can find out.
 
 
-def test_the_server_tells_that_it_lives_is_ready_and_what_it_offers(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        assert (await client.get("/v2/health/live")).json == {"live": True}
-        assert (await client.get("/v2/health/ready")).json == {"ready": True}
-        server = (await client.get("/v2")).json
-        assert server["name"] == "bicameral"
-        assert server["version"] == bicameral.__version__
-        assert {"binary_tensor_data", "classification", "statistics"} <= set(server["extensions"])
-        assert (await client.get("/v2/")).json == server
-
-    run(scenario)
+async def test_the_server_tells_that_it_lives_is_ready_and_what_it_offers(client: Client) -> None:
+    assert (await client.get("/v2/health/live")).json == {"live": True}
+    assert (await client.get("/v2/health/ready")).json == {"ready": True}
+    server = (await client.get("/v2")).json
+    assert server["name"] == "bicameral"
+    assert server["version"] == bicameral.__version__
+    assert {"binary_tensor_data", "classification", "statistics"} <= set(server["extensions"])
+    assert (await client.get("/v2/")).json == server
 
 
-def test_models_tell_their_tensors_versions_and_configuration(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        net = (await client.get("/v2/models/net")).json
-        assert net == {
-            "name": "net",
-            "versions": ["2"],
-            "platform": "onnxruntime_onnx",
-            "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 8, 8]}],
-            "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 5]}],
-        }
-        assert (await client.get("/v2/models/net/versions/2")).json == net
-        pair = (await client.get("/v2/models/pair/config")).json
-        assert pair["input"] == [
-            {"name": "image", "data_type": "TYPE_UINT8", "dims": [-1, 8, 8, 1]}
-        ]
-        assert pair["output"][2] == {"name": "stage", "data_type": "TYPE_STRING", "dims": [-1]}
-        ready = await client.get("/v2/models/net/versions/2/ready")
-        assert ready.json == {"name": "net", "version": "2", "ready": True}
-
-    run(scenario)
+async def test_models_tell_their_tensors_versions_and_configuration(client: Client) -> None:
+    net = (await client.get("/v2/models/net")).json
+    assert net == {
+        "name": "net",
+        "versions": ["2"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 8, 8]}],
+        "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 5]}],
+    }
+    assert (await client.get("/v2/models/net/versions/2")).json == net
+    pair = (await client.get("/v2/models/pair/config")).json
+    assert pair["input"] == [{"name": "image", "data_type": "TYPE_UINT8", "dims": [-1, 8, 8, 1]}]
+    assert pair["output"][2] == {"name": "stage", "data_type": "TYPE_STRING", "dims": [-1]}
+    ready = await client.get("/v2/models/net/versions/2/ready")
+    assert ready.json == {"name": "net", "version": "2", "ready": True}
 
 
-def test_the_index_tells_every_version_and_why_one_does_not_answer(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        index = (await client.post("/v2/repository/index")).json
-        states = {(entry["name"], entry["version"]): entry for entry in index}
-        assert states["net", "2"]["state"] == "READY"
-        assert states["net", "1"]["state"] == "UNAVAILABLE"
-        assert "broken.bicameral.json" in states["broken", "1"]["reason"]
-        ready = (await client.post("/v2/repository/index", {"ready": True})).json
-        assert {entry["name"] for entry in ready} == {"net", "pair"}
-
-    run(scenario)
+async def test_the_index_tells_every_version_and_why_one_does_not_answer(client: Client) -> None:
+    index = (await client.post("/v2/repository/index")).json
+    states = {(entry["name"], entry["version"]): entry for entry in index}
+    assert states["net", "2"]["state"] == "READY"
+    assert states["net", "1"]["state"] == "UNAVAILABLE"
+    assert "broken.bicameral.json" in states["broken", "1"]["reason"]
+    ready = (await client.post("/v2/repository/index", {"ready": True})).json
+    assert {entry["name"] for entry in ready} == {"net", "pair"}
 
 
-def test_models_are_loaded_and_unloaded(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        parameters = {"parameters": {"unload_dependents": False}}
-        unloaded = await client.post("/v2/repository/models/net/unload", parameters)
-        assert (unloaded.status, unloaded.body) == (200, b"")
-        assert (await client.get("/v2/models/net/ready")).refused(503, "'net'", "not loaded")
-        loaded = await client.post("/v2/repository/models/net/load", {})
-        assert (loaded.status, loaded.body) == (200, b"")
-        assert (await client.get("/v2/models/net/ready")).status == 200
-        broken = await client.post("/v2/repository/models/broken/load")
-        assert broken.refused(400, "'broken'", "broken.bicameral.json")
-        assert (await client.post("/v2/repository/models/nte/load")).refused(404, "net")
-
-    run(scenario)
+async def test_models_are_loaded_and_unloaded(client: Client) -> None:
+    parameters = {"parameters": {"unload_dependents": False}}
+    unloaded = await client.post("/v2/repository/models/net/unload", parameters)
+    assert (unloaded.status, unloaded.body) == (200, b"")
+    assert (await client.get("/v2/models/net/ready")).refused(503, "'net'", "not loaded")
+    loaded = await client.post("/v2/repository/models/net/load", {})
+    assert (loaded.status, loaded.body) == (200, b"")
+    assert (await client.get("/v2/models/net/ready")).status == 200
+    broken = await client.post("/v2/repository/models/broken/load")
+    assert broken.refused(400, "'broken'", "broken.bicameral.json")
+    assert (await client.post("/v2/repository/models/nte/load")).refused(404, "net")
 
 
-def test_the_server_is_not_ready_without_a_model(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        for name in ("net", "pair"):
-            await client.post(f"/v2/repository/models/{name}/unload")
-        assert (await client.get("/v2/health/ready")).refused(503, "no model is loaded")
-        assert (await client.get("/v2/health/live")).status == 200
-
-    run(scenario)
+async def test_the_server_is_not_ready_without_a_model(client: Client) -> None:
+    for name in ("net", "pair"):
+        await client.post(f"/v2/repository/models/{name}/unload")
+    assert (await client.get("/v2/health/ready")).refused(503, "no model is loaded")
+    assert (await client.get("/v2/health/live")).status == 200
 
 
-def test_statistics_count_rows_runs_and_outcomes(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        fresh = (await client.get("/v2/models/net/stats")).json["model_stats"]
-        assert [entry["inference_count"] for entry in fresh] == [0]
-        await client.infer(fp32(PIXELS))
-        await client.infer(fp32(PIXELS[:1]))
-        await client.infer(fp32(PIXELS, datatype="INT8"))
-        (net,) = (await client.get("/v2/models/net/versions/2/stats")).json["model_stats"]
-        assert (net["name"], net["version"]) == ("net", "2")
-        assert (net["inference_count"], net["execution_count"]) == (3, 2)
-        assert net["inference_stats"]["success"]["count"] == 2
-        assert net["inference_stats"]["fail"]["count"] == 1
-        assert net["inference_stats"]["compute_infer"]["ns"] > 0
-        assert net["requests"] == {"success": 2, "client_error": 1}
-        assert net["memory"]["file_bytes"] > 0
-        assert net["concurrency"]["queued_requests"] == 0
-        everything = (await client.get("/v2/models/stats")).json["model_stats"]
-        assert [entry["name"] for entry in everything] == ["net", "pair"]
-        await client.post("/v2/repository/models/net/unload")
-        (net,) = (await client.get("/v2/models/net/stats")).json["model_stats"]
-        assert net["inference_count"] == 3, "what was counted outlives the model"
-        assert "memory" not in net
-
-    run(scenario)
+async def test_statistics_count_rows_runs_and_outcomes(client: Client) -> None:
+    fresh = (await client.get("/v2/models/net/stats")).json["model_stats"]
+    assert [entry["inference_count"] for entry in fresh] == [0]
+    await client.infer(fp32(PIXELS))
+    await client.infer(fp32(PIXELS[:1]))
+    await client.infer(fp32(PIXELS, datatype="INT8"))
+    (net,) = (await client.get("/v2/models/net/versions/2/stats")).json["model_stats"]
+    assert (net["name"], net["version"]) == ("net", "2")
+    assert (net["inference_count"], net["execution_count"]) == (3, 2)
+    assert net["inference_stats"]["success"]["count"] == 2
+    assert net["inference_stats"]["fail"]["count"] == 1
+    assert net["inference_stats"]["compute_infer"]["ns"] > 0
+    assert net["requests"] == {"success": 2, "client_error": 1}
+    assert net["memory"]["file_bytes"] > 0
+    assert net["concurrency"]["queued_requests"] == 0
+    everything = (await client.get("/v2/models/stats")).json["model_stats"]
+    assert [entry["name"] for entry in everything] == ["net", "pair"]
+    await client.post("/v2/repository/models/net/unload")
+    (net,) = (await client.get("/v2/models/net/stats")).json["model_stats"]
+    assert net["inference_count"] == 3, "what was counted outlives the model"
+    assert "memory" not in net
 
 
 # Inference.
 
 
-def test_json_and_bytes_give_the_networks_own_numbers(run: Run, expected: np.ndarray) -> None:
-    async def scenario(client: Client) -> None:
-        answer = await client.infer(fp32(PIXELS), id="abc")
-        assert answer.json == {
-            "model_name": "net",
-            "model_version": "2",
-            "id": "abc",
-            "outputs": [
-                {
-                    "name": "logits",
-                    "datatype": "FP32",
-                    "shape": [2, 5],
-                    "data": pytest.approx(expected.ravel().tolist(), rel=1e-6),
-                }
-            ],
-        }
-        sized = fp32(PIXELS, parameters={"binary_data_size": PIXELS.nbytes})
-        header = json.dumps(
-            {"inputs": [sized], "parameters": {"binary_data_output": True}}
-        ).encode()
-        answer = await client.post(
-            "/v2/models/net/infer",
-            header + PIXELS.tobytes(),
-            inference_header_content_length=str(len(header)),
-        )
-        assert answer.headers["content-type"] == "application/octet-stream"
-        length = int(answer.headers["inference-header-content-length"])
-        (output,) = json.loads(answer.body[:length])["outputs"]
-        assert output["parameters"] == {"binary_data_size": 40}
-        assert answer.body[length:] == expected.tobytes()
-
-    run(scenario)
+async def test_json_and_bytes_give_the_networks_own_numbers(
+    client: Client, expected: np.ndarray
+) -> None:
+    answer = await client.infer(fp32(PIXELS), id="abc")
+    assert answer.json == {
+        "model_name": "net",
+        "model_version": "2",
+        "id": "abc",
+        "outputs": [
+            {
+                "name": "logits",
+                "datatype": "FP32",
+                "shape": [2, 5],
+                "data": pytest.approx(expected.ravel().tolist(), rel=1e-6),
+            }
+        ],
+    }
+    sized = fp32(PIXELS, parameters={"binary_data_size": PIXELS.nbytes})
+    header = json.dumps({"inputs": [sized], "parameters": {"binary_data_output": True}}).encode()
+    answer = await client.post(
+        "/v2/models/net/infer",
+        header + PIXELS.tobytes(),
+        inference_header_content_length=str(len(header)),
+    )
+    assert answer.headers["content-type"] == "application/octet-stream"
+    length = int(answer.headers["inference-header-content-length"])
+    (output,) = json.loads(answer.body[:length])["outputs"]
+    assert output["parameters"] == {"binary_data_size": 40}
+    assert answer.body[length:] == expected.tobytes()
 
 
-def test_another_version_answers_if_it_is_asked_for(run: Run, expected: np.ndarray) -> None:
-    async def scenario(client: Client) -> None:
-        path = "/v2/models/net/versions/1"
-        assert (await client.post(f"{path}/infer", {})).refused(503, "'net'", "not loaded")
-        await client.repository.load("net", "1")
-        answer = await client.post(f"{path}/infer", {"inputs": [fp32(PIXELS)]})
-        assert answer.json["model_version"] == "1"
-        assert answer.json["outputs"][0]["data"] != pytest.approx(expected.ravel().tolist())
-
-    run(scenario)
-
-
-def test_nothing_but_bytes_are_answered_with_bytes(run: Run, expected: np.ndarray) -> None:
-    async def scenario(client: Client) -> None:
-        answer = await client.post(
-            "/v2/models/net/infer", PIXELS.tobytes(), inference_header_content_length="0"
-        )
-        assert answer.body.endswith(expected.tobytes())
-
-    run(scenario)
+async def test_another_version_answers_if_it_is_asked_for(
+    client: Client, expected: np.ndarray
+) -> None:
+    path = "/v2/models/net/versions/1"
+    assert (await client.post(f"{path}/infer", {})).refused(503, "'net'", "not loaded")
+    await client.repository.load("net", "1")
+    answer = await client.post(f"{path}/infer", {"inputs": [fp32(PIXELS)]})
+    assert answer.json["model_version"] == "1"
+    assert answer.json["outputs"][0]["data"] != pytest.approx(expected.ravel().tolist())
 
 
-def test_compressed_requests_are_inflated(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        body = json.dumps({"inputs": [fp32(PIXELS)]}).encode()
-        plain = await client.post("/v2/models/net/infer", body)
-        packed = await client.post(
-            "/v2/models/net/infer", gzip.compress(body), content_encoding="gzip"
-        )
-        assert packed.body == plain.body
-        tiny = await client.post(
-            "/v2/repository/index", gzip.compress(b'{"ready":true}'), content_encoding="gzip"
-        )
-        assert len(tiny.json) == 2
+async def test_nothing_but_bytes_are_answered_with_bytes(
+    client: Client, expected: np.ndarray
+) -> None:
+    answer = await client.post(
+        "/v2/models/net/infer", PIXELS.tobytes(), inference_header_content_length="0"
+    )
+    assert answer.body.endswith(expected.tobytes())
 
-    run(scenario)
+
+async def test_compressed_requests_are_inflated(client: Client) -> None:
+    body = json.dumps({"inputs": [fp32(PIXELS)]}).encode()
+    plain = await client.post("/v2/models/net/infer", body)
+    packed = await client.post("/v2/models/net/infer", gzip.compress(body), content_encoding="gzip")
+    assert packed.body == plain.body
+    tiny = await client.post(
+        "/v2/repository/index", gzip.compress(b'{"ready":true}'), content_encoding="gzip"
+    )
+    assert len(tiny.json) == 2
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])
-def test_pictures_are_decoded_and_prepared_as_the_sidecar_says(
-    run: Run, shape: tuple[int, ...]
+async def test_pictures_are_decoded_and_prepared_as_the_sidecar_says(
+    client: Client, shape: tuple[int, ...]
 ) -> None:
     pixels = np.random.default_rng(5).integers(0, 256, (2, 8, 8, 1), np.uint8)
     pngs = [bytes(cv2.imencode(".png", image)[1]) for image in pixels]
@@ -419,41 +372,33 @@ def test_pictures_are_decoded_and_prepared_as_the_sidecar_says(
     entry = {"name": "image", "datatype": "BYTES", "shape": shape}
     entry["parameters"] = {"binary_data_size": len(tail)}
     header = json.dumps({"inputs": [entry]}).encode()
-
-    async def scenario(client: Client) -> None:
-        length = {"inference_header_content_length": str(len(header))}
-        net = await client.post("/v2/models/net/infer", header + tail, **length)
-        prepared = (pixels.transpose(0, 3, 1, 2) / np.float32(255) - 0.3) / 0.4
-        same = await client.infer(fp32(prepared.astype(np.float32)))
-        data = net.json["outputs"][0]["data"]
-        assert data == pytest.approx(same.json["outputs"][0]["data"], rel=1e-4, abs=1e-5)
-        pair = await client.post("/v2/models/pair/infer", header + tail, **length)
-        outputs = {output["name"]: output for output in pair.json["outputs"]}
-        assert outputs["probabilities"]["shape"] == [2, 5]
-        assert set(outputs["stage"]["data"]) <= {"a", "b"}
-        assert outputs["memory_hit"]["data"] == [False, False]
-        canonical = {"name": "image", "datatype": "UINT8", "shape": pixels.shape}
-        canonical["data"] = pixels.tolist()
-        direct = await client.infer(canonical, model="pair", outputs=[{"name": "confidence"}])
-        (confidence,) = direct.json["outputs"]
-        assert confidence["data"] == pytest.approx(outputs["confidence"]["data"])
-
-    run(scenario)
+    length = {"inference_header_content_length": str(len(header))}
+    net = await client.post("/v2/models/net/infer", header + tail, **length)
+    prepared = (pixels.transpose(0, 3, 1, 2) / np.float32(255) - 0.3) / 0.4
+    same = await client.infer(fp32(prepared.astype(np.float32)))
+    data = net.json["outputs"][0]["data"]
+    assert data == pytest.approx(same.json["outputs"][0]["data"], rel=1e-4, abs=1e-5)
+    pair = await client.post("/v2/models/pair/infer", header + tail, **length)
+    outputs = {output["name"]: output for output in pair.json["outputs"]}
+    assert outputs["probabilities"]["shape"] == [2, 5]
+    assert set(outputs["stage"]["data"]) <= {"a", "b"}
+    assert outputs["memory_hit"]["data"] == [False, False]
+    canonical = {"name": "image", "datatype": "UINT8", "shape": pixels.shape}
+    canonical["data"] = pixels.tolist()
+    direct = await client.infer(canonical, model="pair", outputs=[{"name": "confidence"}])
+    (confidence,) = direct.json["outputs"]
+    assert confidence["data"] == pytest.approx(outputs["confidence"]["data"])
 
 
-def test_the_highest_classes_bear_their_labels(run: Run, expected: np.ndarray) -> None:
+async def test_the_highest_classes_bear_their_labels(client: Client, expected: np.ndarray) -> None:
     labels = ("cat", "dog", "ship", "shoe", "tree")
-
-    async def scenario(client: Client) -> None:
-        asked = {"name": "logits", "parameters": {"classification": 1}}
-        (output,) = (await client.infer(fp32(PIXELS), outputs=[asked])).json["outputs"]
-        best = expected.argmax(axis=1)
-        assert output["datatype"] == "BYTES"
-        assert [text.split(":", 1)[1] for text in output["data"]] == [
-            f"{index}:{labels[index]}" for index in best
-        ]
-
-    run(scenario)
+    asked = {"name": "logits", "parameters": {"classification": 1}}
+    (output,) = (await client.infer(fp32(PIXELS), outputs=[asked])).json["outputs"]
+    best = expected.argmax(axis=1)
+    assert output["datatype"] == "BYTES"
+    assert [text.split(":", 1)[1] for text in output["data"]] == [
+        f"{index}:{labels[index]}" for index in best
+    ]
 
 
 # Refusals.
@@ -477,40 +422,31 @@ def test_the_highest_classes_bear_their_labels(run: Run, expected: np.ndarray) -
         ),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_named_with_what_was_expected(
-    run: Run, entry: dict[str, Any], words: tuple[str, ...]
+async def test_a_tensor_that_does_not_fit_is_named_with_what_was_expected(
+    client: Client, entry: dict[str, Any], words: tuple[str, ...]
 ) -> None:
-    async def scenario(client: Client) -> None:
-        assert (await client.infer(entry)).refused(400, *words)
-
-    run(scenario)
+    assert (await client.infer(entry)).refused(400, *words)
 
 
-def test_what_is_not_there_is_refused_with_what_is(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        image = fp32(PIXELS)
-        assert (await client.infer(image, model="nte")).refused(404, "'nte'", "net")
-        assert (await client.get("/v2/models/../../etc/passwd")).refused(404, "GET /v2")
-        assert (await client.get("/v2/models/%2e%2e")).refused(404, "net")
-        assert (await client.get("/v2/models/net/versions/9")).refused(404, "'9'", "1, 2")
-        assert (await client.get("/v2/models/nte/stats")).refused(404, "net")
-        refused = await client.infer(image, outputs=[{"name": "probs"}])
-        assert refused.refused(400, "'net'", "'probs'", "'logits'")
-        assert (await client.get("/v2/nothing")).refused(404, "'GET /v2/nothing'", "GET /v2")
-        assert (await client.get("/v2/repository/models/net/erase")).refused(404)
-
-    run(scenario)
+async def test_what_is_not_there_is_refused_with_what_is(client: Client) -> None:
+    image = fp32(PIXELS)
+    assert (await client.infer(image, model="nte")).refused(404, "'nte'", "net")
+    assert (await client.get("/v2/models/../../etc/passwd")).refused(404, "GET /v2")
+    assert (await client.get("/v2/models/%2e%2e")).refused(404, "net")
+    assert (await client.get("/v2/models/net/versions/9")).refused(404, "'9'", "1, 2")
+    assert (await client.get("/v2/models/nte/stats")).refused(404, "net")
+    refused = await client.infer(image, outputs=[{"name": "probs"}])
+    assert refused.refused(400, "'net'", "'probs'", "'logits'")
+    assert (await client.get("/v2/nothing")).refused(404, "'GET /v2/nothing'", "GET /v2")
+    assert (await client.get("/v2/repository/models/net/erase")).refused(404)
 
 
-def test_a_path_takes_its_own_method_only(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        refused = await client.get("/v2/models/net/infer")
-        assert refused.refused(405, "POST", "GET")
-        assert refused.headers["allow"] == "POST"
-        assert (await client.ask("DELETE", "/v2/models/net")).refused(405, "GET", "DELETE")
-        assert (await client.ask("HEAD", "/v2/health/ready")).status == 200
-
-    run(scenario)
+async def test_a_path_takes_its_own_method_only(client: Client) -> None:
+    refused = await client.get("/v2/models/net/infer")
+    assert refused.refused(405, "POST", "GET")
+    assert refused.headers["allow"] == "POST"
+    assert (await client.ask("DELETE", "/v2/models/net")).refused(405, "GET", "DELETE")
+    assert (await client.ask("HEAD", "/v2/health/ready")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -523,58 +459,45 @@ def test_a_path_takes_its_own_method_only(run: Run) -> None:
         ("/v2/cudasharedmemory/region/r/register", "cuda_shared_memory"),
     ],
 )
-def test_extensions_that_are_not_offered_say_so(run: Run, path: str, extension: str) -> None:
-    async def scenario(client: Client) -> None:
-        for method in ("GET", "POST"):
-            refused = await client.ask(method, path)
-            assert refused.refused(501, extension, "binary_tensor_data")
+async def test_extensions_that_are_not_offered_say_so(
+    client: Client, path: str, extension: str
+) -> None:
+    for method in ("GET", "POST"):
+        refused = await client.ask(method, path)
+        assert refused.refused(501, extension, "binary_tensor_data")
 
-    run(scenario)
 
-
-def test_a_configuration_in_a_load_request_is_not_offered(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        parameters = {"parameters": {"config": "{}"}}
-        refused = await client.post("/v2/repository/models/net/load", parameters)
-        assert refused.refused(501, "config", "sidecar")
-
-    run(scenario)
+async def test_a_configuration_in_a_load_request_is_not_offered(client: Client) -> None:
+    parameters = {"parameters": {"config": "{}"}}
+    refused = await client.post("/v2/repository/models/net/load", parameters)
+    assert refused.refused(501, "config", "sidecar")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"ready":1}'])
-def test_a_body_that_is_no_object_is_refused(run: Run, body: bytes) -> None:
-    async def scenario(client: Client) -> None:
-        assert (await client.post("/v2/repository/index", body)).status == 400
-
-    run(scenario)
+async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) -> None:
+    assert (await client.post("/v2/repository/index", body)).status == 400
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1_0", "9" * 30, "\u00b2"])
-def test_a_header_length_that_is_no_number_is_refused(run: Run, length: str) -> None:
-    async def scenario(client: Client) -> None:
-        refused = await client.post(
-            "/v2/models/net/infer", b"{}", inference_header_content_length=length
-        )
-        assert refused.refused(400, "Inference-Header-Content-Length")
-
-    run(scenario)
+async def test_a_header_length_that_is_no_number_is_refused(client: Client, length: str) -> None:
+    refused = await client.post(
+        "/v2/models/net/infer", b"{}", inference_header_content_length=length
+    )
+    assert refused.refused(400, "Inference-Header-Content-Length")
 
 
-def test_rights_are_asked_for_before_anything_else(run: Run, keys: Keys) -> None:
-    async def scenario(client: Client) -> None:
-        assert (await client.get("/v2/health/ready", key="wrong")).status == 200
-        assert (await client.get("/v2/models/net", key="wrong")).refused(403, "infer")
-        unread = sending(then=_never)
-        refused = await client.ask("POST", "/v2/models/net/infer", receive=unread, key="wrong")
-        assert refused.refused(403, "infer")
-        keys.asked.clear()
-        for change in ("load", "unload"):
-            path = f"/v2/repository/models/net/{change}"
-            assert (await client.post(path, key="infer")).refused(403, "manage")
-        assert keys.asked == ["manage", "manage"]
-        assert (await client.get("/v2/models/net/ready")).status == 200
-
-    run(scenario)
+async def test_rights_are_asked_for_before_anything_else(client: Client, keys: Keys) -> None:
+    assert (await client.get("/v2/health/ready", key="wrong")).status == 200
+    assert (await client.get("/v2/models/net", key="wrong")).refused(403, "infer")
+    unread = sending(then=_never)
+    refused = await client.ask("POST", "/v2/models/net/infer", receive=unread, key="wrong")
+    assert refused.refused(403, "infer")
+    keys.asked.clear()
+    for change in ("load", "unload"):
+        path = f"/v2/repository/models/net/{change}"
+        assert (await client.post(path, key="infer")).refused(403, "manage")
+    assert keys.asked == ["manage", "manage"]
+    assert (await client.get("/v2/models/net/ready")).status == 200
 
 
 async def _never() -> None:
@@ -584,20 +507,17 @@ async def _never() -> None:
 # Bodies that are too large, too slow, or never end.
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        refused = await client.ask(
-            "POST",
-            "/v2/models/net/infer",
-            receive=sending(then=_never),
-            content_length=str(BODY_LIMIT + 1),
-        )
-        assert refused.refused(413, "5,001 bytes", "5,000")
-
-    run(scenario)
+async def test_a_body_that_says_it_is_too_large_is_not_read(client: Client) -> None:
+    refused = await client.ask(
+        "POST",
+        "/v2/models/net/infer",
+        receive=sending(then=_never),
+        content_length=str(BODY_LIMIT + 1),
+    )
+    assert refused.refused(413, "5,001 bytes", "5,000")
 
 
-def test_a_body_without_end_is_read_no_further_than_allowed(run: Run) -> None:
+async def test_a_body_without_end_is_read_no_further_than_allowed(client: Client) -> None:
     read = 0
 
     async def endless() -> Message:
@@ -605,55 +525,40 @@ def test_a_body_without_end_is_read_no_further_than_allowed(run: Run) -> None:
         read += 1000
         return {"type": "http.request", "body": bytes(1000), "more_body": True}
 
-    async def scenario(client: Client) -> None:
-        refused = await client.ask("POST", "/v2/models/net/infer", receive=endless)
-        assert refused.refused(413, "more bytes", "5,000")
-        assert read == BODY_LIMIT + 1000
-
-    run(scenario)
+    refused = await client.ask("POST", "/v2/models/net/infer", receive=endless)
+    assert refused.refused(413, "more bytes", "5,000")
+    assert read == BODY_LIMIT + 1000
 
 
-def test_a_bomb_is_too_large(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        bomb = gzip.compress(bytes(1 << 20))
-        assert len(bomb) < BODY_LIMIT
-        refused = await client.post("/v2/models/net/infer", bomb, content_encoding="gzip")
-        assert refused.refused(413, "5,000")
-
-    run(scenario)
+async def test_a_bomb_is_too_large(client: Client) -> None:
+    bomb = gzip.compress(bytes(1 << 20))
+    assert len(bomb) < BODY_LIMIT
+    refused = await client.post("/v2/models/net/infer", bomb, content_encoding="gzip")
+    assert refused.refused(413, "5,000")
 
 
-def test_an_unknown_encoding_is_refused_with_the_known_ones(run: Run) -> None:
-    async def scenario(client: Client) -> None:
-        refused = await client.post("/v2/models/net/infer", b"x", content_encoding="br")
-        assert refused.refused(415, "'br'", "gzip, deflate")
-
-    run(scenario)
+async def test_an_unknown_encoding_is_refused_with_the_known_ones(client: Client) -> None:
+    refused = await client.post("/v2/models/net/infer", b"x", content_encoding="br")
+    assert refused.refused(415, "'br'", "gzip, deflate")
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(run: Run) -> None:
+async def test_a_body_that_does_not_come_is_not_waited_for(client: Client) -> None:
     async def stuck() -> Message:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def scenario(client: Client) -> None:
-        refused = await client.ask("POST", "/v2/models/net/infer", receive=stuck)
-        assert refused.refused(408, "0 bytes", "0.05 s")
-        assert refused.headers["connection"] == "close"
-
-    run(scenario)
+    refused = await client.ask("POST", "/v2/models/net/infer", receive=stuck)
+    assert refused.refused(408, "0 bytes", "0.05 s")
+    assert refused.headers["connection"] == "close"
 
 
-def test_a_client_that_leaves_within_its_body_gets_no_answer(run: Run) -> None:
+async def test_a_client_that_leaves_within_its_body_gets_no_answer(client: Client) -> None:
     async def gone() -> Message:
         return {"type": "http.disconnect"}
 
-    async def scenario(client: Client) -> None:
-        assert await client.messages("POST", "/v2/models/net/infer", gone, {}) == []
-        (totals,) = client.metrics.totals().values()
-        assert totals.requests == {outcome_of(None): 1}
-
-    run(scenario)
+    assert await client.messages("POST", "/v2/models/net/infer", gone, {}) == []
+    (totals,) = client.metrics.totals().values()
+    assert totals.requests == {outcome_of(None): 1}
 
 
 # A model that takes its time.
@@ -722,91 +627,74 @@ HELD_PATH = "/v2/models/held/infer"
 HELD_REQUEST = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}
 
 
-def held(
-    tmp_path: Path, keys: Keys, scenario: Callable[[Client, HeldModel, OneModel], Awaitable[None]]
-) -> None:
-    async def body() -> None:
-        model = HeldModel()
-        repository = OneModel(model)
-        limits = RequestLimits(timeout_s=20.0)
-        await scenario(client_of(repository, limits, Metrics(), keys), model, repository)
-
-    asyncio.run(body())
+def held(keys: Keys) -> tuple[Client, HeldModel, OneModel]:
+    model = HeldModel()
+    repository = OneModel(model)
+    client = client_of(repository, RequestLimits(timeout_s=20.0), Metrics(), keys)
+    return client, model, repository
 
 
-def test_a_client_that_leaves_cancels_what_it_waits_for(tmp_path: Path, keys: Keys) -> None:
-    async def scenario(client: Client, model: HeldModel, repository: OneModel) -> None:
-        async def begun() -> None:
-            await model.begun.wait()
+async def test_a_client_that_leaves_cancels_what_it_waits_for(keys: Keys) -> None:
+    client, model, repository = held(keys)
 
-        receive = sending(json.dumps(HELD_REQUEST).encode(), then=begun)
-        assert await client.messages("POST", HELD_PATH, receive, {}) == []
-        assert model.cancelled
-        assert await repository.idle(), "nobody holds the model any more"
-        (totals,) = client.metrics.totals().values()
-        assert totals.requests == {outcome_of(None): 1}
-
-    held(tmp_path, keys, scenario)
-
-
-def test_a_client_that_waits_is_answered_and_no_longer_watched(tmp_path: Path, keys: Keys) -> None:
-    async def scenario(client: Client, model: HeldModel, _: OneModel) -> None:
-        asking = asyncio.create_task(client.post(HELD_PATH, HELD_REQUEST))
+    async def begun() -> None:
         await model.begun.wait()
-        model.go.set()
-        assert (await asking).json["outputs"][0]["data"] == [2.0, 4.0]
-        await asyncio.gather(
-            *(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True
-        )
 
-    held(tmp_path, keys, scenario)
+    receive = sending(json.dumps(HELD_REQUEST).encode(), then=begun)
+    assert await client.messages("POST", HELD_PATH, receive, {}) == []
+    assert model.cancelled
+    assert await repository.idle(), "nobody holds the model any more"
+    (totals,) = client.metrics.totals().values()
+    assert totals.requests == {outcome_of(None): 1}
 
 
-def test_a_request_that_the_server_cancels_is_not_taken_for_a_client_that_left(
-    tmp_path: Path, keys: Keys
+async def test_a_client_that_waits_is_answered_and_no_longer_watched(keys: Keys) -> None:
+    client, model, _ = held(keys)
+    before = asyncio.all_tasks()
+    asking = asyncio.create_task(client.post(HELD_PATH, HELD_REQUEST))
+    await model.begun.wait()
+    model.go.set()
+    assert (await asking).json["outputs"][0]["data"] == [2.0, 4.0]
+    await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+
+
+async def test_a_request_that_the_server_cancels_is_not_taken_for_a_client_that_left(
+    keys: Keys,
 ) -> None:
-    async def scenario(client: Client, model: HeldModel, _: OneModel) -> None:
-        asking = asyncio.create_task(client.post(HELD_PATH, HELD_REQUEST))
-        await model.begun.wait()
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        assert model.cancelled
-
-    held(tmp_path, keys, scenario)
+    client, model, _ = held(keys)
+    asking = asyncio.create_task(client.post(HELD_PATH, HELD_REQUEST))
+    await model.begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert model.cancelled
 
 
-def test_a_model_is_told_who_asks_how_long_there_is_and_what_not_to_keep(
-    tmp_path: Path, keys: Keys
+async def test_a_model_is_told_who_asks_how_long_there_is_and_what_not_to_keep(keys: Keys) -> None:
+    client, model, _ = held(keys)
+    model.go.set()
+    begin_s = time.monotonic()
+    await client.post(HELD_PATH, HELD_REQUEST, x_request_id="r-7")
+    soon = HELD_REQUEST | {"parameters": {"timeout": 1_500_000}}
+    await client.post(HELD_PATH, soon, key="infer", cache_control="max-age=0, No-Store")
+    late = HELD_REQUEST | {"parameters": {"timeout": 10**12}}
+    await client.post(HELD_PATH, late)
+    end_s = time.monotonic()
+    first, second, third = model.contexts
+    assert (first.request_id, first.no_store, first.memory_namespace) == ("r-7", False, "")
+    assert (second.no_store, second.memory_namespace) == (True, "infer")
+    for context, timeout_s in ((first, 20.0), (second, 1.5), (third, 20.0)):
+        assert context.deadline_s is not None
+        assert begin_s + timeout_s <= context.deadline_s <= end_s + timeout_s
+
+
+async def test_a_model_that_fails_is_a_failure_of_the_server(
+    keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario(client: Client, model: HeldModel, _: OneModel) -> None:
-        model.go.set()
-        begin_s = time.monotonic()
-        await client.post(HELD_PATH, HELD_REQUEST, x_request_id="r-7")
-        soon = HELD_REQUEST | {"parameters": {"timeout": 1_500_000}}
-        await client.post(HELD_PATH, soon, key="infer", cache_control="max-age=0, No-Store")
-        late = HELD_REQUEST | {"parameters": {"timeout": 10**12}}
-        await client.post(HELD_PATH, late)
-        end_s = time.monotonic()
-        first, second, third = model.contexts
-        assert (first.request_id, first.no_store, first.memory_namespace) == ("r-7", False, "")
-        assert (second.no_store, second.memory_namespace) == (True, "infer")
-        for context, timeout_s in ((first, 20.0), (second, 1.5), (third, 20.0)):
-            assert context.deadline_s is not None
-            assert begin_s + timeout_s <= context.deadline_s <= end_s + timeout_s
-
-    held(tmp_path, keys, scenario)
-
-
-def test_a_model_that_fails_is_a_failure_of_the_server(
-    tmp_path: Path, keys: Keys, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def scenario(client: Client, model: HeldModel, _: OneModel) -> None:
-        model.go.set()
-        wrong = {"inputs": [HELD_REQUEST["inputs"][0] | {"name": "z"}]}
-        answer = await client.post(HELD_PATH, wrong)
-        assert answer.refused(500, answer.headers["x-request-id"])
-        assert "KeyError" in caplog.text
-        assert ModelVersion(name="held", version="1") in client.metrics.totals()
-
-    held(tmp_path, keys, scenario)
+    client, model, _ = held(keys)
+    model.go.set()
+    wrong = {"inputs": [HELD_REQUEST["inputs"][0] | {"name": "z"}]}
+    answer = await client.post(HELD_PATH, wrong)
+    assert answer.refused(500, answer.headers["x-request-id"])
+    assert "KeyError" in caplog.text
+    assert ModelVersion(name="held", version="1") in client.metrics.totals()

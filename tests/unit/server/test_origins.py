@@ -28,10 +28,10 @@ UNLOAD = ("POST", "/v2/repository/models/net/unload")
 
 
 @pytest.fixture
-def serve(models: Path, write_classifier: Callable[..., Path], serve_folder: Any) -> Any:
-    """Run a scenario against the whole application; keywords are its settings."""
+def serve(models: Path, write_classifier: Callable[..., Path], serving_folder: Any) -> Any:
+    """Run the whole application while a context is open; keywords are its settings."""
     write_classifier(models, "net")
-    return partial(serve_folder, models)
+    return partial(serving_folder, models)
 
 
 async def statuses(client: httpx.AsyncClient, *origins: str, host: str = OWN) -> list[int]:
@@ -48,8 +48,8 @@ async def statuses(client: httpx.AsyncClient, *origins: str, host: str = OWN) ->
     return found
 
 
-def test_pages_of_others_can_neither_act_nor_read(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_pages_of_others_can_neither_act_nor_read(serve: Any) -> None:
+    async with serve() as client:
         assert await statuses(client, OWN, OWN.upper()) == [200, 200]
         others = (STRANGER, "null", "", "http://127.0.0.1:8001", "http://localhost:8000", "file://")
         assert await statuses(client, *others) == [403] * len(others)
@@ -59,28 +59,24 @@ def test_pages_of_others_can_neither_act_nor_read(serve: Any) -> None:
         assert answer.status_code == 403
         assert "access-control-allow-origin" not in answer.headers
 
-    serve(use)
-
 
 TURNED = ["http://stranger.example:8000", "http://127.0.0.1.stranger.example", "http://10.0.0.1"]
 LOCAL = ["http://localhost:8000", "http://app.localhost", "http://[::1]:8000", "http://127.1.2.3"]
 
 
-def test_a_name_that_was_turned_to_this_machine_is_not_this_machine(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_name_that_was_turned_to_this_machine_is_not_this_machine(serve: Any) -> None:
+    async with serve() as client:
         for origin in TURNED:
             assert await statuses(client, origin, host=origin) == [403]
         for origin in LOCAL:
             assert await statuses(client, origin, host=origin) == [200]
 
-    serve(use)
-
 
 READS = ["/v1/models", "/metrics", "/v1/workers", "/v2/models/net", "/v1/live", "/v2"]
 
 
-def test_a_page_whose_name_was_turned_to_this_machine_can_read_nothing(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_page_whose_name_was_turned_to_this_machine_can_read_nothing(serve: Any) -> None:
+    async with serve() as client:
         for path in READS:
             for host in ("evil.com:8000", "127.0.0.1.evil.com", "10.0.0.1", "evil.com"):
                 answer = await client.get(path, headers={"Host": host})
@@ -92,16 +88,12 @@ def test_a_page_whose_name_was_turned_to_this_machine_can_read_nothing(serve: An
         live = await client.get("/v2/health/live", headers={"Host": "probe"})
         assert live.status_code == 200, "it tells nothing, and probes call it by any name"
 
-    serve(use)
 
-
-def test_names_that_are_allowed_may_be_used(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_names_that_are_allowed_may_be_used(serve: Any) -> None:
+    async with serve(allowed_host=("Models.example",), cors_origin=(FRIEND,)) as client:
         for host in ("models.example", "MODELS.example:80", "friend.example"):
             assert (await client.get("/v1/models", headers={"Host": host})).status_code == 200
         assert (await client.get("/v1/models", headers={"Host": "evil.com"})).status_code == 403
-
-    serve(use, allowed_host=("Models.example",), cors_origin=(FRIEND,))
 
 
 @pytest.mark.parametrize("name", ["", "http://models.example", "models.example:80", "*"])
@@ -110,17 +102,15 @@ def test_what_is_no_name_of_a_host_is_refused(name: str) -> None:
         ServerSettings(allowed_host=(name,))
 
 
-def test_a_server_for_others_may_have_any_name(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_server_for_others_may_have_any_name(serve: Any) -> None:
+    async with serve(host="0.0.0.0") as client:
         for origin in TURNED + LOCAL:
             assert await statuses(client, origin, host=origin) == [200]
         assert await statuses(client, STRANGER) == [403]
 
-    serve(use, host="0.0.0.0")
 
-
-def test_pages_of_named_origins_may_use_the_server_without_credentials(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_pages_of_named_origins_may_use_the_server_without_credentials(serve: Any) -> None:
+    async with serve(cors_origin=(FRIEND, "http://localhost:3000")) as client:
         for path in ("/v2", "/v1/workers", "/v2/nothing"):
             answer = await client.get(path, headers={"Origin": FRIEND})
             assert answer.headers["access-control-allow-origin"] == FRIEND
@@ -143,18 +133,14 @@ def test_pages_of_named_origins_may_use_the_server_without_credentials(serve: An
         assert answer.status_code == 403
         assert "access-control-allow-origin" not in answer.headers
 
-    serve(use, cors_origin=(FRIEND, "http://localhost:3000"))
 
-
-def test_all_origins_may_be_allowed_but_never_with_credentials(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_all_origins_may_be_allowed_but_never_with_credentials(serve: Any) -> None:
+    async with serve(cors_origin=("*",)) as client:
         for headers in ({"Origin": STRANGER}, {"Origin": STRANGER, "Cookie": "a=b"}):
             answer = await client.get("/v2", headers=headers)
             assert answer.status_code == 200
             assert answer.headers["access-control-allow-origin"] in ("*", STRANGER)
             assert "access-control-allow-credentials" not in answer.headers
-
-    serve(use, cors_origin=("*",))
 
 
 @pytest.mark.parametrize(
@@ -165,13 +151,11 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
         ServerSettings(cors_origin=(origin,))
 
 
-def test_every_answer_is_taken_for_what_it_says_it_is(serve: Any) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_every_answer_is_taken_for_what_it_says_it_is(serve: Any) -> None:
+    async with serve() as client:
         for path in ("/v2", "/metrics", "/nothing", "/v2/nothing"):
             answer = await client.get(path)
             assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
-
-    serve(use)
 
 
 async def never(*_: Any) -> None:

@@ -19,13 +19,13 @@ FILES = sorted(path for path in PAGE.rglob("*") if path.is_file())
 
 
 @pytest.fixture
-def serve(models: Path, serve_folder):
+def serve(models: Path, serving_folder):
     """A server without a model: the page needs none."""
-    return partial(serve_folder, models)
+    return partial(serving_folder, models)
 
 
-def test_every_file_is_served_as_what_it_is(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_every_file_is_served_as_what_it_is(serve):
+    async with serve() as client:
         assert len(FILES) > 30
         for path in FILES:
             answer = await client.get(f"/page/{path.relative_to(PAGE).as_posix()}")
@@ -36,11 +36,9 @@ def test_every_file_is_served_as_what_it_is(serve):
                 "image/png", "image/svg+xml",
             }  # fmt: skip
 
-    serve(use)
 
-
-def test_nothing_from_elsewhere_may_run_or_be_shown(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_nothing_from_elsewhere_may_run_or_be_shown(serve):
+    async with serve() as client:
         answer = await client.get("/")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -57,11 +55,9 @@ def test_nothing_from_elsewhere_may_run_or_be_shown(serve):
             "blob:",
         }
 
-    serve(use)
 
-
-def test_a_browser_that_has_a_file_gets_it_only_when_it_changed(serve):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_browser_that_has_a_file_gets_it_only_when_it_changed(serve):
+    async with serve() as client:
         first = await client.get("/")
         assert first.headers["cache-control"] == "no-cache"
         tag = first.headers["etag"]
@@ -74,19 +70,15 @@ def test_a_browser_that_has_a_file_gets_it_only_when_it_changed(serve):
         head = await client.head("/")
         assert (head.status_code, head.content) == (200, b"")
 
-    serve(use)
-
 
 @pytest.mark.parametrize(
     "path", ["nothing.js", "../app.py", "..%2fapp.py", "%2e%2e/app.py", "/etc/passwd", "js"]
 )
-def test_no_path_leads_out_of_the_folder(serve, path):
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_no_path_leads_out_of_the_folder(serve, path):
+    async with serve() as client:
         answer = await client.get(httpx.URL(f"http://localhost/page/{path}"))
         assert answer.status_code == 404
         assert list(answer.json()) == ["error"]
-
-    serve(use)
 
 
 def test_all_that_the_files_name_is_there():

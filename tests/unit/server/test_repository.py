@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +49,17 @@ def add(folder: Path, write_classifier: Writer) -> Callable[..., Path]:
 
 @pytest.fixture
 def run(folder: Path, make_parts: PartsMaker) -> Callable[..., Any]:
-    """Start a repository on the folder, run a test with it, and close it."""
+    """Run a repository on the folder while a context is open."""
 
-    def start(test: Callable[[ModelRepository], Any], *others: Path, drain_s: float = 10.0) -> Any:
-        async def body() -> Any:
-            repository = ModelRepository([folder, *others], make_parts(), drain_s=drain_s)
-            assert not repository.ready
-            await repository.start()
-            try:
-                return await test(repository)
-            finally:
-                await repository.close()
-
-        return asyncio.run(body())
+    @asynccontextmanager
+    async def start(*others: Path, drain_s: float = 10.0) -> AsyncIterator[ModelRepository]:
+        repository = ModelRepository([folder, *others], make_parts(), drain_s=drain_s)
+        assert not repository.ready
+        await repository.start()
+        try:
+            yield repository
+        finally:
+            await repository.close()
 
     return start
 
@@ -92,14 +91,13 @@ def _break(sidecar: Path) -> None:
     (sidecar.parent / sidecar.name.replace(".bicameral.json", ".onnx")).write_bytes(b"no graph")
 
 
-def test_both_layouts_are_served_with_the_highest_version_first(
+async def test_both_layouts_are_served_with_the_highest_version_first(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("flat", seed=1)
     for version in ("2", "10", "9"):
         add("deep", version, seed=int(version))
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         assert repository.ready
         assert _states(repository) == {
             ("deep", "2"): "UNAVAILABLE",
@@ -113,10 +111,8 @@ def test_both_layouts_are_served_with_the_highest_version_first(
         assert repository.versions("deep") == ["10"]
         assert {model.name for model in repository.models()} == {"deep", "flat"}
 
-    run(test)
 
-
-def test_a_broken_model_is_reported_and_takes_nobody_down(
+async def test_a_broken_model_is_reported_and_takes_nobody_down(
     run: Callable[..., Any], add: Callable[..., Path], folder: Path
 ) -> None:
     add("good")
@@ -124,8 +120,7 @@ def test_a_broken_model_is_reported_and_takes_nobody_down(
     (folder / "garbage.bicameral.json").write_text("{", "utf-8")
     add("misnamed").rename(folder / "other.bicameral.json")
     add("text", labels=("only", "two"))
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         assert repository.ready
         states = _states(repository)
         assert [key for key, state in states.items() if state == "READY"] == [("good", "1")]
@@ -144,30 +139,24 @@ def test_a_broken_model_is_reported_and_takes_nobody_down(
             repository.get("damaged")
         assert len(await _logits(repository, "good")) == 1
 
-    run(test)
 
-
-def test_the_start_falls_back_to_a_lower_version_that_works(
+async def test_the_start_falls_back_to_a_lower_version_that_works(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net", "1")
     add("net", "2")
     _break(add("net", "3"))
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         assert repository.get("net").version == "2"
         assert _states(repository)["net", "3"] == "UNAVAILABLE"
 
-    run(test)
 
-
-def test_versions_can_be_loaded_beside_each_other_and_rolled_back(
+async def test_versions_can_be_loaded_beside_each_other_and_rolled_back(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     for version in ("1", "2", "3"):
         add("net", version, seed=int(version))
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         newest = await _logits(repository, "net")
         await repository.load("net", "1")
         assert repository.versions("net") == ["1", "3"]
@@ -183,15 +172,12 @@ def test_versions_can_be_loaded_beside_each_other_and_rolled_back(
         await repository.load("net")
         assert await _logits(repository, "net") == newest
 
-    run(test)
 
-
-def test_names_that_nobody_knows_are_answered_with_those_that_are_known(
+async def test_names_that_nobody_knows_are_answered_with_those_that_are_known(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net", "1")
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         for name in ("nett", "../net", "net/1", "", "..", "\0", "/etc/passwd", "n" * 100_000):
             for ask in (repository.get, repository.lease, repository.memory):
                 with pytest.raises(RequestError, match=r"unknown model .*; known: net\.") as error:
@@ -208,16 +194,13 @@ def test_names_that_nobody_knows_are_answered_with_those_that_are_known(
                 repository.get("net", version)
             assert error.value.status == 404
 
-    run(test)
 
-
-def test_unloading_waits_for_those_who_use_the_model_and_lets_nobody_else_in(
+async def test_unloading_waits_for_those_who_use_the_model_and_lets_nobody_else_in(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net", "1")
     add("other")
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         with repository.lease("net") as model:
             unloading = asyncio.ensure_future(repository.unload("net"))
             while _reason(repository, "net", "1") != "being unloaded":
@@ -237,31 +220,25 @@ def test_unloading_waits_for_those_who_use_the_model_and_lets_nobody_else_in(
         await repository.unload("other")
         assert not repository.ready
 
-    run(test)
 
-
-def test_unloading_does_not_wait_for_ever(
+async def test_unloading_does_not_wait_for_ever(
     run: Callable[..., Any], add: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     add("net", "1")
-
-    async def test(repository: ModelRepository) -> None:
+    async with run(drain_s=0.01) as repository:
         with repository.lease("net") as model:
             await repository.unload("net")
             with pytest.raises(RequestError, match="being unloaded"):
                 await model.infer(TENSOR, context=CONTEXT)
-
-    run(test, drain_s=0.01)
     assert "is closed with 1 requests that did not end within 0.01 s" in caplog.text
 
 
-def test_a_change_goes_on_when_its_caller_leaves(
+async def test_a_change_goes_on_when_its_caller_leaves(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net", "1")
     add("net", "2")
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         loading = asyncio.ensure_future(repository.load("net", "1"))
         await asyncio.sleep(0)
         loading.cancel()
@@ -270,15 +247,12 @@ def test_a_change_goes_on_when_its_caller_leaves(
         await repository.load("net", "2")  # changes happen one after the other
         assert repository.versions("net") == ["1", "2"]
 
-    run(test)
 
-
-def test_loading_again_replaces_a_model_only_if_its_files_have_changed(
+async def test_loading_again_replaces_a_model_only_if_its_files_have_changed(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net", "1", seed=1)
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         model, before = repository.get("net"), await _logits(repository, "net")
         await repository.load("net")
         assert repository.get("net") is model
@@ -294,15 +268,12 @@ def test_loading_again_replaces_a_model_only_if_its_files_have_changed(
         with pytest.raises(RequestError, match="being unloaded"):
             await held.infer(TENSOR, context=CONTEXT)
 
-    run(test)
 
-
-def test_changed_files_that_do_not_work_leave_the_old_model_in_place(
+async def test_changed_files_that_do_not_work_leave_the_old_model_in_place(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     path = add("net", "1", seed=1)
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         before = await _logits(repository, "net")
         _break(path)
         with pytest.raises(RequestError, match="is not the file that its sidecar describes"):
@@ -316,17 +287,14 @@ def test_changed_files_that_do_not_work_leave_the_old_model_in_place(
         assert _reason(repository, "net", "1") == ""
         assert await _logits(repository, "net") != before
 
-    run(test)
 
-
-def test_refreshing_follows_the_folder(
+async def test_refreshing_follows_the_folder(
     run: Callable[..., Any], add: Callable[..., Path], folder: Path
 ) -> None:
     add("net", "1", seed=1)
     add("gone")
     add("withdrawn", "1")
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         await repository.unload("withdrawn")
         same = repository.get("net")
         await _look(repository)
@@ -353,15 +321,12 @@ def test_refreshing_follows_the_folder(
         await _look(repository)
         assert repository.get("net").version == "1", "what is left takes over"
 
-    run(test)
 
-
-def test_a_broken_new_version_does_not_replace_the_old_one_until_it_is_mended(
+async def test_a_broken_new_version_does_not_replace_the_old_one_until_it_is_mended(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net", "1", seed=1)
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         _break(add("net", "2", seed=2))
         await _look(repository)
         assert repository.get("net").version == "1"
@@ -370,15 +335,12 @@ def test_a_broken_new_version_does_not_replace_the_old_one_until_it_is_mended(
         await _look(repository)
         assert repository.versions("net") == ["2"]
 
-    run(test)
 
-
-def test_a_sidecar_that_is_being_overwritten_leaves_the_model_in_place(
+async def test_a_sidecar_that_is_being_overwritten_leaves_the_model_in_place(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     path = add("net", seed=1)
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         before = repository.get("net")
         whole = path.read_bytes()
         path.write_bytes(whole[:100])
@@ -391,16 +353,13 @@ def test_a_sidecar_that_is_being_overwritten_leaves_the_model_in_place(
         assert _states(repository) == {("net", "1"): "READY"}
         assert _reason(repository, "net", "1") == ""
 
-    run(test)
-
 
 @pytest.mark.parametrize("version", ["0", "2"])
-def test_a_version_in_the_place_of_another_one_replaces_it_when_it_works(
+async def test_a_version_in_the_place_of_another_one_replaces_it_when_it_works(
     run: Callable[..., Any], folder: Path, write_classifier: Writer, version: str
 ) -> None:
     write_classifier(folder, "net", version="1", seed=1)
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         before = repository.get("net")
         _break(write_classifier(folder, "net", version=version, seed=2))
         await _look(repository)
@@ -412,15 +371,12 @@ def test_a_version_in_the_place_of_another_one_replaces_it_when_it_works(
         assert repository.versions("net") == [version]
         assert _states(repository) == {("net", version): "READY"}
 
-    run(test)
 
-
-def test_files_that_still_change_are_left_alone(
+async def test_files_that_still_change_are_left_alone(
     run: Callable[..., Any], add: Callable[..., Path], folder: Path, caplog: Any
 ) -> None:
     add("net", "1", seed=1)
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         graph = add("net", "2", seed=2).with_name("net.onnx")
         whole = graph.read_bytes()
         for length in range(0, len(whole), len(whole) // 4):
@@ -437,10 +393,8 @@ def test_files_that_still_change_are_left_alone(
         await repository.refresh()
         assert repository.versions("net") == []
 
-    run(test)
 
-
-def test_a_cascade_and_its_parts_are_served_and_change_together(
+async def test_a_cascade_and_its_parts_are_served_and_change_together(
     run: Callable[..., Any], add: Callable[..., Path], folder: Path, write_cascade: Writer
 ) -> None:
     def hashed(name: str, seed: int) -> tuple[str, str]:
@@ -450,8 +404,7 @@ def test_a_cascade_and_its_parts_are_served_and_change_together(
     assert {file.name for file in model_files(path)} == {
         *("pair.bicameral.json", "a.bicameral.json", "a.onnx", "b.bicameral.json", "b.onnx")
     }
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         assert set(_states(repository).values()) == {"READY"}
         figures = repository.memory("pair")
         assert figures.file_bytes == sum((folder / f"{one}.onnx").stat().st_size for one in "ab")
@@ -459,8 +412,6 @@ def test_a_cascade_and_its_parts_are_served_and_change_together(
         await _look(repository)
         assert "is not the member that the cascade" in _reason(repository, "pair", "1")
         assert _states(repository)["pair", "1"] == "READY"
-
-    run(test)
 
 
 def test_strange_names_and_misplaced_files_are_reported_and_other_things_passed_over(
@@ -490,7 +441,7 @@ def test_strange_names_and_misplaced_files_are_reported_and_other_things_passed_
     ["../secret.onnx", "/etc/passwd", "..", "", "a/b.onnx", "..\\\\b", "a\\u0000b", "x" * 300],
 )
 @pytest.mark.parametrize("field", ["file", "member"])
-def test_a_sidecar_that_leads_out_of_its_folder_is_broken_and_takes_nobody_down(
+async def test_a_sidecar_that_leads_out_of_its_folder_is_broken_and_takes_nobody_down(
     run: Callable[..., Any], add: Callable[..., Path], write_cascade: Writer, folder: Path,
     field: str, outside: str,
 ) -> None:  # fmt: skip
@@ -505,67 +456,57 @@ def test_a_sidecar_that_leads_out_of_its_folder_is_broken_and_takes_nobody_down(
     assert old in text
     path.write_text(text.replace(old, f'{old[: old.index(":")]}: "{outside}"'))
     (folder.parent / "secret.onnx").write_bytes((folder / "net.onnx").read_bytes())
-
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         await _look(repository)
         assert _states(repository) == {("bad", "1"): "UNAVAILABLE", ("net", "1"): "READY"}
         reason = _reason(repository, "bad", "1")
         assert "bad.bicameral.json" in reason or outside in reason
 
-    run(test)
 
-
-def test_one_version_in_two_places_is_served_from_neither(
+async def test_one_version_in_two_places_is_served_from_neither(
     run: Callable[..., Any], add: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = add("net", "1")
     other = tmp_path / "other"
     shutil.copytree(path.parent, other / "net" / "1")
-
-    async def test(repository: ModelRepository) -> None:
+    async with run(other) as repository:
         assert _states(repository) == {("net", "1"): "UNAVAILABLE"}
         assert "are both version '1' of 'net'" in _reason(repository, "net", "1")
         shutil.rmtree(other / "net")
         await _look(repository)
         assert _states(repository) == {("net", "1"): "READY"}
 
-    run(test, other)
 
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, make_parts: PartsMaker) -> None:
+async def test_a_folder_that_is_not_there_is_an_error(
+    tmp_path: Path, make_parts: PartsMaker
+) -> None:
     repository = ModelRepository([tmp_path / "nowhere"], make_parts())
     with pytest.raises(ConfigError, match=r"cannot read the model folder .*nowhere"):
-        asyncio.run(repository.start())
+        await repository.start()
 
 
-def test_an_empty_folder_makes_no_server_ready(run: Callable[..., Any]) -> None:
-    async def test(repository: ModelRepository) -> None:
+async def test_an_empty_folder_makes_no_server_ready(run: Callable[..., Any]) -> None:
+    async with run() as repository:
         assert not repository.ready
         assert repository.index() == []
         with pytest.raises(RequestError, match="unknown model 'net'; known: none"):
             repository.get("net")
 
-    run(test)
-
 
 @pytest.mark.skipif(allocated_bytes() is None, reason="the C library does not tell allocations")
-def test_unloading_frees_what_loading_took(make_parts: PartsMaker, tmp_path: Path) -> None:
+async def test_unloading_frees_what_loading_took(make_parts: PartsMaker, tmp_path: Path) -> None:
     for path in weights_folder().glob("caril_a.*"):
         shutil.copy(path, tmp_path)
-
-    async def body() -> tuple[list[int], int | None]:
-        repository = ModelRepository([tmp_path], make_parts())
-        await repository.start()
-        taken = repository.memory("caril_a").allocated_bytes
-        levels = [allocated_bytes() or 0]
-        for _ in range(2):
-            await repository.unload("caril_a")
-            levels.append(allocated_bytes() or 0)
-            await repository.load("caril_a")
-        await repository.close()
-        return levels, taken
-
-    (loaded, first, second), taken = asyncio.run(body())
+    repository = ModelRepository([tmp_path], make_parts())
+    await repository.start()
+    taken = repository.memory("caril_a").allocated_bytes
+    loaded, *levels = [allocated_bytes() or 0]
+    for _ in range(2):
+        await repository.unload("caril_a")
+        levels.append(allocated_bytes() or 0)
+        await repository.load("caril_a")
+    await repository.close()
+    first, second = levels
     assert taken is not None
     assert taken > (weights_folder() / "caril_a.onnx").stat().st_size
     assert loaded - first > 0.8 * taken
@@ -590,7 +531,7 @@ def test_a_revision_changes_with_any_file_of_the_model(add: Callable[..., Path])
     assert revision_of(path) < changed, "a file that is gone is a change, too"
 
 
-def test_leases_are_counted_from_any_thread(
+async def test_leases_are_counted_from_any_thread(
     run: Callable[..., Any], add: Callable[..., Path]
 ) -> None:
     add("net")
@@ -602,10 +543,8 @@ def test_leases_are_counted_from_any_thread(
                 used.append(model)
         return used
 
-    async def test(repository: ModelRepository) -> None:
+    async with run() as repository:
         using = asyncio.gather(*(asyncio.to_thread(use, repository) for _ in range(3)))
         model = repository.get("net")
         assert all(used is model for batch in await using for used in batch)
         await asyncio.wait_for(repository.unload("net"), 5)
-
-    run(test)
