@@ -34,7 +34,7 @@ PUBLIC = RequestContext()
 
 @pytest.fixture
 def path(tmp_path: Path, write_pair: Writer) -> Path:
-    return write_pair(tmp_path, {"calibration": {"temperature": 2.0}}, threshold=0.9)
+    return write_pair(tmp_path, member={"calibration": {"temperature": 2.0}}, threshold=0.9)
 
 
 @pytest.fixture
