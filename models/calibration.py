@@ -21,14 +21,14 @@ class ReliabilityBins:
     """How often the answers of one bin of confidence were right; bin k is [k, k + 1) / bins.
 
     Attributes:
-        count: (bins,) int64, answers per bin.
-        confidence: (bins,) float64, mean confidence; 0 where the bin is empty.
-        accuracy: (bins,) float64, share of right answers; 0 where the bin is empty.
+        count: Answers per bin.
+        confidence: Mean confidence per bin; 0 where it is empty.
+        accuracy: Share of right answers per bin; 0 where it is empty.
     """
 
-    count: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    count: tuple[int, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
@@ -83,9 +83,9 @@ def reliability_bins(
     count = np.bincount(index, minlength=bins)
     divisor = np.maximum(count, 1)
     return ReliabilityBins(
-        count=count,
-        confidence=np.bincount(index, weights=confidence, minlength=bins) / divisor,
-        accuracy=np.bincount(index, weights=correct, minlength=bins) / divisor,
+        count=tuple(count.tolist()),
+        confidence=tuple((np.bincount(index, confidence, bins) / divisor).tolist()),
+        accuracy=tuple((np.bincount(index, correct, bins) / divisor).tolist()),
     )
 
 
@@ -100,8 +100,8 @@ def expected_calibration_error(
         bins: Number of bins over 0..1.
     """
     diagram = reliability_bins(probabilities, labels, bins)
-    gap = np.abs(diagram.accuracy - diagram.confidence)
-    return float((diagram.count * gap).sum() / len(labels))
+    gap = np.abs(np.subtract(diagram.accuracy, diagram.confidence))
+    return float((np.asarray(diagram.count) * gap).sum() / len(labels))
 
 
 def calibration_errors(

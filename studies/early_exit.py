@@ -9,8 +9,14 @@ from bicameral.charts import Axis, Chart, Figure, Series, draw_chart, standalone
 from bicameral.files import write_text_atomic
 from bicameral.tables import print_table
 from edge.loading import load_classifier
-from models.cascade.early_exit import EarlyExitSettings, assess_early_exit, require_staged
-from models.cascade.early_exit_results import EarlyExitResults, exit_table, stage_table
+from models.cascade.early_exit import (
+    EarlyExitResults,
+    EarlyExitSettings,
+    assess_early_exit,
+    exit_table,
+    require_staged,
+    stage_table,
+)
 from models.data.sources import load_dataset
 from models.measurement.streams import sample_images
 from studies.measurements import Measured, single, write_measurements

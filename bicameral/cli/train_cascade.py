@@ -199,8 +199,14 @@ def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int)
     from bicameral.tables import print_table
     from edge.loading import load_classifier
     from edge.shipped import resolve_model
-    from models.cascade.early_exit import EarlyExitSettings, assess_early_exit, require_staged
-    from models.cascade.early_exit_results import exit_table, stage_table, write_early_exit
+    from models.cascade.early_exit import (
+        EarlyExitSettings,
+        assess_early_exit,
+        exit_table,
+        require_staged,
+        stage_table,
+        write_early_exit,
+    )
     from models.data.sources import load_dataset
     from models.data.task import dataset_options
 

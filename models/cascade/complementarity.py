@@ -14,24 +14,28 @@ from numpy.typing import NDArray
 
 from models.cascade.pool import CalibratedPool
 
+Matrix = tuple[tuple[float, ...], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complementarity:
-    """Complementarity of all pairs; matrices (K, K) float64, symmetric, 0..1.
+    """Complementarity of all pairs; symmetric matrices of K rows, 0..1.
 
     Attributes:
         architectures: The K rows and columns.
         paper: 2 min(|A only|, |B only|) / N.
         released_code: (|A only| + |B only|) / N.
         oracle_accuracy: |A or B| / N, what a perfect gate would reach.
-        seeds: (K, K) int64, over how many seeds in common the mean was taken.
+        n_seeds: Over how many seeds in common the mean was taken.
+        n_images: Number of images.
     """
 
     architectures: tuple[str, ...]
-    paper: NDArray[np.float64]
-    released_code: NDArray[np.float64]
-    oracle_accuracy: NDArray[np.float64]
-    seeds: NDArray[np.int64]
+    paper: Matrix
+    released_code: Matrix
+    oracle_accuracy: Matrix
+    n_seeds: tuple[tuple[int, ...], ...]
+    n_images: int
 
 
 def paper_complementarity(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
@@ -59,32 +63,25 @@ def complementarity(pool: CalibratedPool, architectures: Sequence[str]) -> Compl
         DataError: If two networks have no seed in common.
         UserError: If the pool does not hold one of them.
     """
-    names = tuple(architectures)
-    networks = [pool.network(name) for name in names]
-    shape = (len(names), len(names))
-    paper, released, oracle = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    counts = np.zeros(shape, np.int64)
-    for i, first in enumerate(networks):
-        for j, second in enumerate(networks[: i + 1]):
-            seeds = pool.common_seeds((first.architecture, second.architecture))
-            pairs = list(
-                zip(
-                    first.correct(pool.labels, seeds),
-                    second.correct(pool.labels, seeds),
-                    strict=True,
-                )
-            )
-            where = ([i, j], [j, i])
-            paper[where] = np.mean([paper_complementarity(a, b) for a, b in pairs])
-            released[where] = np.mean([released_code_complementarity(a, b) for a, b in pairs])
-            oracle[where] = np.mean([oracle_accuracy(a, b) for a, b in pairs])
-            counts[where] = len(seeds)
+    formulas = (paper_complementarity, released_code_complementarity, oracle_accuracy)
+    size = len(architectures)
+    matrices = np.zeros((len(formulas), size, size))
+    seeds = np.zeros((size, size), np.int64)
+    for i, first in enumerate(architectures):
+        for j, second in enumerate(architectures[: i + 1]):
+            common = pool.common_seeds((first, second))
+            seeds[[i, j], [j, i]] = len(common)
+            a, b = (pool.network(name).correct(pool.labels, common) for name in (first, second))
+            for matrix, formula in zip(matrices, formulas, strict=True):
+                matrix[[i, j], [j, i]] = np.mean(list(map(formula, a, b)))
+    paper, released, oracle = (tuple(map(tuple, matrix.tolist())) for matrix in matrices)
     return Complementarity(
-        architectures=names,
+        architectures=tuple(architectures),
         paper=paper,
         released_code=released,
         oracle_accuracy=oracle,
-        seeds=counts,
+        n_seeds=tuple(map(tuple, seeds.tolist())),
+        n_images=len(pool.labels),
     )
 
 

@@ -7,21 +7,27 @@ images; the test images are opened when everything is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
+from bicameral.files import write_json_atomic
+from bicameral.statistics import share
+from bicameral.tables import Table, integer, list_table, magnitude, microseconds, percent, ratio
 from edge.cascade import CascadePolicy
-from edge.combination import COMBINATIONS
+from edge.combination import COMBINATIONS, CombinationName
 from edge.early_exit import EarlyExitClassifier
-from edge.probabilities import SCORES
+from edge.loading import load_classifier, member_sha256
+from edge.probabilities import SCORES, ScoreName
+from edge.sidecar import SUFFIX, CascadeMember, CascadeSpec, Cost, write_sidecar
 from edge.stages import StagedClassifier
 from models.calibration import expected_calibration_error
-from models.cascade.early_exit_results import EarlyExitResults, ExitRecord, StageRecord
+from models.cascade.export import claim_on_test, describe_gated
 from models.cascade.operating_points import (
     ALWAYS,
     NEVER,
@@ -29,11 +35,20 @@ from models.cascade.operating_points import (
     run_stages,
     threshold_for_usage,
 )
+from models.classifiers.export import copy_classifier
 from models.data.dataset import ImageDataset, LabelledImages
 from models.data.task import require_same_task
 from models.host import host_name
 from models.measurement.streams import appended_stream, sample_images
 from models.measurement.workload import MedianRange, Progress, TimedSystem, time_systems
+
+#: Name of the file in a folder of results.
+EARLY_EXIT_NAME = "early_exit.json"
+
+_LIMITS = (
+    "Knows the classes of its data set only and answers with one of them for any picture; how many "
+    "stages run, and with them the cost, is that of pictures like the training's."
+)
 
 _BATCH = 500
 
@@ -41,7 +56,7 @@ _BATCH = 500
 _SHARES = np.arange(0.01, 1.0, 0.01)
 
 #: Of these, the ones that the table of the chosen score shows beside the choice.
-_SHOWN_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75)
+_SHOWN_SHARES = np.array((0.05, 0.1, 0.2, 0.3, 0.5, 0.75))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,40 +77,99 @@ class EarlyExitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.max_loss < 1.0 or self.timed < 1 or self.rounds < 1:
-            raise ConfigError(
-                f"max_loss is {self.max_loss}, timed {self.timed} and rounds {self.rounds}; "
-                "expected a share of 0..1 and at least 1 image and round"
-            )
+        if not 0.0 <= self.max_loss < 1.0:
+            raise ConfigError(f"max_loss is {self.max_loss}, expected a share of 0..1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageAnswers:
-    """What a classifier answers after each stage for the images of one split.
+class StageRecord:
+    """All images stop after this stage.
 
     Attributes:
-        probabilities: T arrays (N, C) float32, calibrated.
-        labels: (N,) int64.
-        macs: T multiply-accumulates.
+        stage: Its number, from 1.
+        total_macs: Multiply-accumulates up to here.
+        validation_accuracy: On the validation images.
+        test_accuracy: On the test images.
+        test_ece: Calibration error with the stage's own temperature.
+        test_confidence: Mean confidence.
     """
 
-    probabilities: tuple[NDArray[np.float32], ...]
-    labels: NDArray[np.int64]
-    macs: tuple[int, ...]
+    stage: int
+    total_macs: int
+    validation_accuracy: float
+    test_accuracy: float
+    test_ece: float
+    test_confidence: float
 
-    def stage_accuracy(self, stage: int) -> float:
-        """Return how often the answer after a stage, counted from 0, is right."""
-        return float(np.mean(self.probabilities[stage].argmax(axis=1) == self.labels))
 
-    def run(self, policy: CascadePolicy) -> ExitFigures:
-        """Judge a policy on these images."""
-        answers, used = run_stages(self.probabilities, policy)
-        return ExitFigures(
-            accuracy=float(np.mean(answers.argmax(axis=1) == self.labels)),
-            ece=expected_calibration_error(answers, self.labels),
-            macs=float(np.cumsum(self.macs)[used - 1].mean()),
-            used=used,
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRecord:
+    """One policy: the next stage runs where the score of the answer so far is below the threshold.
+
+    Stages and multiply-accumulates are means of an image; `stopped_at` counts the test images that
+    stopped after each stage; `cpu_us` is of a test image at batch 1, over the rounds.
+    """
+
+    score: ScoreName
+    combine: CombinationName
+    threshold: float
+    validation_accuracy: float
+    validation_ece: float
+    validation_stages: float
+    validation_macs: float
+    test_accuracy: float
+    test_ece: float
+    test_stages: float
+    test_macs: float
+    stopped_at: tuple[int, ...]
+    cpu_us: MedianRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyExitResults:
+    """What was measured: accuracies, shares and calibration errors 0..1, times of one thread.
+
+    Attributes:
+        model: Name of the classifier.
+        model_fingerprint: Its fingerprint.
+        dataset: Name of the data set.
+        dataset_sha256: Its fingerprint.
+        n_validation: Validation images, which chose.
+        n_test: Test images, which judged.
+        max_loss: Accuracy that the choice was allowed to lose against the best stage, on the
+            validation images.
+        timed: Test images that CPU time was taken on.
+        rounds: Passes over them, everything in turns.
+        host: The processor.
+        command: The command line.
+        stages: What every stage answers for all images.
+        whole_cpu_us: CPU time of the graph that holds all stages.
+        chosen: Index of the choice in `exits`.
+        exits: The choice among others of its kind, by ascending threshold.
+        schema: Version of this record.
+    """
+
+    model: str
+    model_fingerprint: str
+    dataset: str
+    dataset_sha256: str
+    n_validation: int
+    n_test: int
+    max_loss: float
+    timed: int
+    rounds: int
+    host: str
+    command: str
+    stages: tuple[StageRecord, ...]
+    whole_cpu_us: MedianRange
+    chosen: int
+    exits: tuple[ExitRecord, ...]
+    schema: Literal[1] = 1
+
+    @property
+    def choice(self) -> ExitRecord:
+        """The policy that was chosen."""
+        return self.exits[self.chosen]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +189,54 @@ class ExitFigures:
     used: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageAnswers:
+    """What a classifier answers after each stage for the images of one split.
+
+    Attributes:
+        probabilities: T arrays (N, C) float32, calibrated.
+        labels: (N,) int64.
+        macs: T multiply-accumulates.
+    """
+
+    probabilities: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
+    macs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, classifier: StagedClassifier, images: LabelledImages) -> StageAnswers:
+        """Ask a classifier for all images."""
+        parts = [
+            [one.probabilities for one in classifier.predict_stages(images.images[begin:][:_BATCH])]
+            for begin in range(0, len(images), _BATCH)
+        ]
+        return cls(
+            probabilities=tuple(map(np.concatenate, zip(*parts, strict=True))),
+            labels=images.labels,
+            macs=classifier.stage_macs,
+        )
+
+    def stage_accuracies(self) -> list[float]:
+        """Return how often the answer after each stage is right."""
+        return [float((of.argmax(axis=1) == self.labels).mean()) for of in self.probabilities]
+
+    def run(self, policy: CascadePolicy) -> ExitFigures:
+        """Judge a policy on these images."""
+        answers, used = run_stages(self.probabilities, policy)
+        return ExitFigures(
+            accuracy=float(np.mean(answers.argmax(axis=1) == self.labels)),
+            ece=expected_calibration_error(answers, self.labels),
+            macs=float(np.cumsum(self.macs)[used - 1].mean()),
+            used=used,
+        )
+
+    def thresholds(self, score: ScoreName, shares: NDArray[np.float64]) -> list[float]:
+        """Return the thresholds at which these shares of the images go on after the first stage."""
+        order = order_by_score(SCORES[score](self.probabilities[0]))
+        found: list[float] = order.thresholds[threshold_for_usage(order, shares)].tolist()
+        return found
+
+
 def assess_early_exit(
     classifier: StagedClassifier,
     dataset: ImageDataset,
@@ -128,12 +250,19 @@ def assess_early_exit(
         DataError: If the data set has other classes or images.
     """
     require_same_task(classifier, dataset)
-    validation = _answers(classifier, dataset.validation)
+    validation = StageAnswers.of(classifier, dataset.validation)
     policy = choose_policy(validation, settings.max_loss, progress)
     shown = _shown_policies(validation, policy)
     # Everything is chosen. The test images are opened here.
-    test = _answers(classifier, dataset.test)
-    times_us = _times_us(classifier, dataset.test, shown, settings, progress)
+    test = StageAnswers.of(classifier, dataset.test)
+    timed = sample_images(dataset.test, settings.timed, settings.seed)
+    systems = [TimedSystem(name="whole", classifier=classifier)] + [
+        TimedSystem(name=str(number), classifier=EarlyExitClassifier(classifier, one))
+        for number, one in enumerate(shown)
+    ]
+    stream = appended_stream(timed, 0.0, settings.seed)
+    times_us = time_systems(stream, systems, settings.rounds, progress)
+    whole_us, *exits_us = (MedianRange.of(of_rounds) for of_rounds in times_us.values())
     return EarlyExitResults(
         model=classifier.info.name,
         model_fingerprint=classifier.info.fingerprint,
@@ -142,14 +271,17 @@ def assess_early_exit(
         n_validation=len(dataset.validation),
         n_test=len(dataset.test),
         max_loss=settings.max_loss,
-        timed=min(settings.timed, len(dataset.test)),
+        timed=len(timed),
         rounds=settings.rounds,
         host=host_name(),
         command=command,
         stages=_stage_records(validation, test),
-        whole_cpu_us=MedianRange.of(times_us["whole"]),
+        whole_cpu_us=whole_us,
         chosen=shown.index(policy),
-        exits=tuple(_exit_record(one, validation, test, times_us[_title(one)]) for one in shown),
+        exits=tuple(
+            _exit_record(one, validation, test, cpu_us)
+            for one, cpu_us in zip(shown, exits_us, strict=True)
+        ),
     )
 
 
@@ -163,15 +295,14 @@ def choose_policy(
         max_loss: Accuracy that it may lose against the stage that is right most often.
         progress: Is told how far it is.
     """
-    least = max(map(validation.stage_accuracy, range(len(validation.macs)))) - max_loss
+    least = max(validation.stage_accuracies()) - max_loss
     best = CascadePolicy(score="max_probability", threshold=ALWAYS, combine="replace")
     best_macs = float(sum(validation.macs))
     kinds = list(product(SCORES, COMBINATIONS))
     for done, (score, combine) in enumerate(kinds):
         progress(done, len(kinds), f"{score}, {combine}")
-        order = order_by_score(SCORES[score](validation.probabilities[0]))
-        for threshold in (NEVER, *order.thresholds[threshold_for_usage(order, _SHARES)]):
-            policy = CascadePolicy(score=score, threshold=float(threshold), combine=combine)
+        for threshold in (NEVER, *validation.thresholds(score, _SHARES)):
+            policy = CascadePolicy(score=score, threshold=threshold, combine=combine)
             found = validation.run(policy)
             if found.accuracy >= least and found.macs < best_macs:
                 best, best_macs = policy, found.macs
@@ -180,49 +311,28 @@ def choose_policy(
 
 def _shown_policies(validation: StageAnswers, chosen: CascadePolicy) -> list[CascadePolicy]:
     """Return the choice among others of its kind, from never going on to always."""
-    order = order_by_score(SCORES[chosen.score](validation.probabilities[0]))
-    shares = np.array(_SHOWN_SHARES)
-    between = order.thresholds[threshold_for_usage(order, shares)].tolist()
+    between = validation.thresholds(chosen.score, _SHOWN_SHARES)
     thresholds = sorted({NEVER, chosen.threshold, ALWAYS, *between})
-    return [
-        CascadePolicy(score=chosen.score, threshold=one, combine=chosen.combine)
-        for one in thresholds
-    ]
-
-
-def _answers(classifier: StagedClassifier, images: LabelledImages) -> StageAnswers:
-    parts: list[list[NDArray[np.float32]]] = [[] for _ in range(classifier.stages)]
-    for begin in range(0, len(images), _BATCH):
-        found = classifier.predict_stages(images.images[begin : begin + _BATCH])
-        for part, answer in zip(parts, found, strict=True):
-            part.append(answer.probabilities)
-    return StageAnswers(
-        probabilities=tuple(map(np.concatenate, parts)),
-        labels=images.labels,
-        macs=classifier.stage_macs,
-    )
+    return [replace(chosen, threshold=one) for one in thresholds]
 
 
 def _stage_records(validation: StageAnswers, test: StageAnswers) -> tuple[StageRecord, ...]:
-    totals = np.cumsum(test.macs).tolist()
+    accuracies = zip(validation.stage_accuracies(), test.stage_accuracies(), strict=True)
     return tuple(
         StageRecord(
             stage=stage + 1,
-            total_macs=total,
-            validation_accuracy=validation.stage_accuracy(stage),
-            test_accuracy=test.stage_accuracy(stage),
+            total_macs=sum(test.macs[: stage + 1]),
+            validation_accuracy=chose,
+            test_accuracy=judged,
             test_ece=expected_calibration_error(test.probabilities[stage], test.labels),
             test_confidence=float(test.probabilities[stage].max(axis=1).mean()),
         )
-        for stage, total in enumerate(totals)
+        for stage, (chose, judged) in enumerate(accuracies)
     )
 
 
 def _exit_record(
-    policy: CascadePolicy,
-    validation: StageAnswers,
-    test: StageAnswers,
-    times_us: Sequence[float],
+    policy: CascadePolicy, validation: StageAnswers, test: StageAnswers, cpu_us: MedianRange
 ) -> ExitRecord:
     chose, judged = validation.run(policy), test.run(policy)
     return ExitRecord(
@@ -238,29 +348,8 @@ def _exit_record(
         test_stages=float(judged.used.mean()),
         test_macs=judged.macs,
         stopped_at=tuple(np.bincount(judged.used, minlength=len(test.macs) + 1)[1:].tolist()),
-        cpu_us=MedianRange.of(times_us),
+        cpu_us=cpu_us,
     )
-
-
-def _times_us(
-    classifier: StagedClassifier,
-    images: LabelledImages,
-    policies: Sequence[CascadePolicy],
-    settings: EarlyExitSettings,
-    progress: Progress,
-) -> dict[str, tuple[float, ...]]:
-    """Return CPU microseconds per image for every round: the whole graph and each policy."""
-    sample = sample_images(images, settings.timed, settings.seed)
-    systems = [TimedSystem(name="whole", classifier=classifier)] + [
-        TimedSystem(name=_title(policy), classifier=EarlyExitClassifier(classifier, policy))
-        for policy in policies
-    ]
-    stream = appended_stream(sample, 0.0, settings.seed)
-    return time_systems(stream, systems, settings.rounds, progress)
-
-
-def _title(policy: CascadePolicy) -> str:
-    return f"exit at {policy.threshold!r}"
 
 
 def require_staged(classifier: object, name: str) -> StagedClassifier:
@@ -275,3 +364,98 @@ def require_staged(classifier: object, name: str) -> StagedClassifier:
             "stages, such as one of `bicameral train classifier noprop`"
         )
     return classifier
+
+
+def stage_table(results: EarlyExitResults) -> Table:
+    """Show what each stage answers if all images stop after it."""
+    return list_table(
+        f"{results.model} on {integer(results.n_test)} test images: all stop after a stage",
+        results.stages,
+        {
+            "stage": lambda record: record.stage,
+            "MACs": lambda record: magnitude(record.total_macs),
+            "validation %": lambda record: percent(record.validation_accuracy),
+            "test %": lambda record: percent(record.test_accuracy),
+            "ECE %": lambda record: percent(record.test_ece),
+            "mean confidence %": lambda record: percent(record.test_confidence, 1),
+        },
+        words=0,
+    )
+
+
+def exit_table(results: EarlyExitResults) -> Table:
+    """Show the choice among others of its kind."""
+    choice, whole_us = results.choice, results.whole_cpu_us.median
+    table = list_table(
+        f"each stops where its {choice.score} reaches a threshold ({choice.combine})",
+        results.exits,
+        {
+            "threshold": lambda record: f"{record.threshold:.4f}",
+            "stages": lambda record: f"{record.test_stages:.2f}",
+            "MACs": lambda record: magnitude(record.test_macs),
+            "validation %": lambda record: percent(record.validation_accuracy),
+            "test %": lambda record: percent(record.test_accuracy),
+            "CPU µs": lambda record: microseconds(record.cpu_us.median),
+            "of all": lambda record: ratio(record.cpu_us.median / whole_us),
+        },
+        words=0,
+        marked=lambda record: record is choice,
+    )
+    return replace(
+        table,
+        note=(
+            f"Marked: chosen on {integer(results.n_validation)} validation images, the fewest "
+            f"multiply-accumulates that lose at most {percent(results.max_loss)} points against "
+            f"the best stage. CPU: one thread, batch 1, median of {results.rounds} rounds in turns "
+            f"on {results.host}; the graph of all stages takes {microseconds(whole_us)} µs."
+        ),
+    )
+
+
+def write_early_exit(folder: Path, model: Path, results: EarlyExitResults) -> Path:
+    """Write the figures, and the chosen early exit as a model with a copy of its classifier.
+
+    Args:
+        folder: Gets `EARLY_EXIT_NAME`, and the models in its sub-folder ``model``.
+        model: Path of the classifier's graph or sidecar.
+        results: What was measured.
+
+    Returns:
+        The sidecar of the early exit, ``MODEL_early_exit``.
+    """
+    write_json_atomic(folder / EARLY_EXIT_NAME, asdict(results))
+    member = copy_classifier(model, folder / "model", results.model)
+    choice, n = results.choice, results.n_test
+    figures = (
+        ("accuracy", choice.test_accuracy, share(round(choice.test_accuracy * n), n)),
+        ("ece", choice.test_ece, None),
+        ("mean stages of an image", choice.test_stages, None),
+    )
+    name = f"{results.model}_early_exit"
+    path = folder / "model" / (name + SUFFIX)
+    sidecar = describe_gated(
+        member,
+        name=name,
+        cascade=CascadeSpec(
+            a=CascadeMember(name=member.name, sha256=member_sha256(member)),
+            b=None,
+            score=choice.score,
+            threshold=choice.threshold,
+            combine=choice.combine,
+        ),
+        ece=(choice.validation_ece, results.n_validation),
+        cost=Cost(
+            macs=round(choice.validation_macs),
+            parameters=member.cost.parameters,
+            cpu_us=round(choice.cpu_us.median, 1),
+            host=results.host,
+        ),
+        claims=tuple(
+            claim_on_test(metric, value, interval, (n, 1), results.command)
+            for metric, value, interval in figures
+        ),
+        limits=_LIMITS,
+    )
+    write_sidecar(path, sidecar)
+    load_classifier(path, memory="none").close()
+    return path

@@ -8,22 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bicameral.tables import points_cell
 from models.cascade.complementarity import complementarity
 from models.cascade.detail import detail_record
-from models.cascade.judging import (
-    Bench,
-    Splits,
-    calibration_errors,
-    choice_record,
-    system_record,
-)
+from models.cascade.judging import Bench, Splits, calibration_errors, judge_choice
+from models.cascade.operating_points import System, answer
 from models.cascade.plan import EvaluationSettings, Plan, make_plan
 from models.cascade.pool import (
-    ValidationPool,
     fit_temperatures,
     held_out_pool,
     unit_temperatures,
@@ -32,8 +23,6 @@ from models.cascade.pool import (
 from models.cascade.results import (
     CascadeEvaluation,
     ChoiceRecord,
-    ComplementarityRecord,
-    Matrix,
     NetworkRecord,
     NetworkRole,
     spread,
@@ -66,12 +55,8 @@ def evaluate_cascade(pool: PoolLogits, settings: EvaluationSettings) -> CascadeE
         raw=Splits(validation=raw_validation, test=held_out_pool(pool, ones), calibrated=False),
         resampling=settings.resampling,
     )
-    return _evaluation(pool, settings, bench)
-
-
-def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) -> CascadeEvaluation:
-    plan, calibrated = bench.plan, bench.calibrated
-    choices = tuple(choice_record(choice, bench) for choice in plan.choices)
+    describe = bench.calibrated.record
+    choices = tuple(judge_choice(choice, bench) for choice in plan.choices)
     return CascadeEvaluation(
         dataset=pool.dataset,
         dataset_sha256=pool.dataset_sha256,
@@ -84,31 +69,25 @@ def _evaluation(pool: PoolLogits, settings: EvaluationSettings, bench: Bench) ->
         policies=plan.policies,
         replicates=settings.resampling.replicates,
         reference=plan.reference,
-        networks=_networks(bench, settings),
-        complementarity=_complementarity(calibrated.validation),
-        front=tuple(system_record(calibrated, point) for point in plan.front),
-        big_little_front=tuple(system_record(calibrated, point) for point in plan.big_little_front),
-        single_front=tuple(system_record(calibrated, name) for name in plan.single_front),
+        networks=tuple(
+            _network(bench, name, _role(name, plan, settings)) for name in validation.architectures
+        ),
+        complementarity=complementarity(validation, validation.architectures),
+        front=tuple(map(describe, plan.front)),
+        big_little_front=tuple(map(describe, plan.big_little_front)),
+        single_front=tuple(map(describe, plan.single_front)),
         choices=choices,
         detail=detail_record(bench),
         notes=(*_notes(plan, choices), *_zoo_notes(plan, choices)),
     )
 
 
-def _networks(bench: Bench, settings: EvaluationSettings) -> tuple[NetworkRecord, ...]:
-    return tuple(
-        _network(bench, network.architecture, _role(network.architecture, bench.plan, settings))
-        for network in bench.calibrated.test.networks
-    )
-
-
 def _network(bench: Bench, architecture: str, role: NetworkRole) -> NetworkRecord:
-    splits = bench.calibrated
-    network, raw = (of.test.network(architecture) for of in (splits, bench.raw))
-    labels, seeds = splits.test.labels, network.seeds
-    validated = splits.validation.network(architecture).correct(splits.validation.labels, seeds)
-    correct = network.correct(labels, seeds)
-    confidence = network.probabilities.max(axis=2)
+    splits, system = bench.calibrated, System(a=architecture)
+    network, labels = splits.test.network(architecture), splits.test.labels
+    validated, found = answer(splits.validation, system), answer(splits.test, system)
+    raw, seeds = bench.raw.test.network(architecture), network.seeds
+    areas = map(area_under_risk_coverage, network.probabilities.max(axis=2), found.correct == 1.0)
     return NetworkRecord(
         architecture=architecture,
         role=role,
@@ -116,11 +95,11 @@ def _network(bench: Bench, architecture: str, role: NetworkRole) -> NetworkRecor
         macs=network.macs,
         cpu_us=network.cpu_us if network.cpu_us > 0.0 else None,
         temperature=spread(seeds, network.temperatures),
-        validation_accuracy=spread(seeds, validated.mean(axis=1).tolist()),
-        test_accuracy=spread(seeds, correct.mean(axis=1).tolist()),
+        validation_accuracy=spread(seeds, validated.correct.mean(axis=1)),
+        test_accuracy=spread(seeds, found.correct.mean(axis=1)),
         test_ece_before=calibration_errors(raw.probabilities, labels, seeds),
         test_ece_after=calibration_errors(network.probabilities, labels, seeds),
-        test_aurc=spread(seeds, list(map(area_under_risk_coverage, confidence, correct))),
+        test_aurc=spread(seeds, areas),
     )
 
 
@@ -132,26 +111,10 @@ def _role(architecture: str, plan: Plan, settings: EvaluationSettings) -> Networ
     return "reference_candidate" if architecture in settings.references else "small"
 
 
-def _complementarity(pool: ValidationPool) -> ComplementarityRecord:
-    matrices = complementarity(pool, pool.architectures)
-    return ComplementarityRecord(
-        architectures=matrices.architectures,
-        paper=_rows(matrices.paper),
-        released_code=_rows(matrices.released_code),
-        oracle_accuracy=_rows(matrices.oracle_accuracy),
-        n_seeds=tuple(tuple(row) for row in matrices.seeds.tolist()),
-        n_images=len(pool.labels),
-    )
-
-
-def _rows(matrix: NDArray[np.float64]) -> Matrix:
-    return tuple(tuple(row) for row in matrix.tolist())
-
-
 def _zoo_notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
     """Say, of what ships, whether a pair with a network of the zoo beats the pool without it."""
     for choice in choices:
-        for against in choice.comparisons if choice.name == plan.chosen else ():
+        for against in choice.comparisons if choice.name == plan.chosen.record.name else ():
             if against.against not in ("best_with_zoo", "best_without_zoo"):
                 continue
             ships_zoo = against.against == "best_without_zoo"
@@ -168,9 +131,9 @@ def _zoo_notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
 
 def _notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
     """Yield what a reader must know before believing the numbers."""
-    if len(plan.point.seeds) == 1:
+    if len(plan.system.policies) == 1:
         yield (
-            f"{plan.point.a} and {plan.point.b} were trained together with one seed only: the "
+            f"{plan.system.a} and {plan.system.b} were trained together with one seed only: the "
             "intervals cover the draw of the test images, not how training varies."
         )
     if len(plan.selection_seeds) == 1:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from bicameral.errors import DataError
 from bicameral.statistics import Estimate
@@ -71,46 +68,68 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
     Raises:
         DataError: If a network is missing or is not the one that was evaluated.
     """
-    system = evaluation.shipped_system
-    assert system.b is not None  # noqa: S101 - a chosen system is a cascade
-    seed = evaluation.detail.shipped_seed
-    copied = {
-        architecture: _copy_network(architecture, seed, evaluation, export)
-        for architecture in dict.fromkeys((system.a, system.b, evaluation.reference))
-    }
-    sidecar = _describe(evaluation, pool, export, copied[system.a], copied[system.b])
+    system, seed = evaluation.shipped_system, evaluation.detail.shipped_seed
+    a, b, _ = (
+        _copy_network(name, evaluation, export)
+        for name in (system.a, str(system.b), evaluation.reference)
+    )
+    policy = _policy(system, seed)
+    usage, ece = system.validation.usage.of_seed(seed), _validation_ece(system, seed, policy, pool)
+    sidecar = describe_gated(
+        a,
+        name=f"{export.prefix}_cascade",
+        cascade=CascadeSpec(
+            a=CascadeMember(name=a.name, sha256=member_sha256(a)),
+            b=CascadeMember(name=b.name, sha256=member_sha256(b)),
+            score=policy.score,
+            threshold=policy.threshold,
+            combine=policy.combine,
+            memory=export.memory,
+        ),
+        ece=(ece, evaluation.n_validation),
+        cost=Cost(
+            macs=round(a.cost.macs + usage * b.cost.macs),
+            parameters=a.cost.parameters + b.cost.parameters,
+            cpu_us=round(a.cost.cpu_us + usage * b.cost.cpu_us, 1),
+            host=a.cost.host,
+        ),
+        training=a.training.model_copy(update={"command": export.command}),
+        claims=_claims(evaluation, export.command),
+        limits=_LIMITS,
+    )
     path = export.output / (sidecar.name + SUFFIX)
     write_sidecar(path, sidecar)
     load_classifier(path, memory="none").close()
     return path
 
 
-def cascade_sidecar(
-    member: Sidecar, *, name: str, cascade: CascadeSpec, ece: tuple[float, int], cost: Cost
+def describe_gated(
+    member: Sidecar,
+    cascade: CascadeSpec,
+    *,
+    ece: tuple[float, int],
+    **others: object,
 ) -> Sidecar:
     """Describe a model that answers by a gate, as far as it is not what its first member is.
 
     Args:
-        member: The first member, whose training, claims and limits stay.
-        name: Of the model.
+        member: The first member, whose training stays.
         cascade: Its members and policy.
         ece: Calibration error of its answers, and the number of validation images it is of.
-        cost: Expected, of an image.
+        others: Further fields that differ: name, cost, claims, limits.
     """
     outputs = OutputSpec(
         name="probabilities", meaning="probabilities", shape=(-1, len(member.labels))
     )
-    calibration = Calibration(temperature=1.0, split="validation", n=ece[1], ece=ece[0])
     return member.model_copy(
         update={
             "kind": "cascade",
-            "name": name,
             "files": (),
             "stages": (),
             "outputs": (outputs,),
-            "calibration": calibration,
-            "cost": cost,
+            "calibration": Calibration(temperature=1.0, split="validation", n=ece[1], ece=ece[0]),
             "cascade": cascade,
+            **others,
         }
     )
 
@@ -142,10 +161,10 @@ def claim_on_test(
 
 
 def _copy_network(
-    architecture: str, seed: int, evaluation: CascadeEvaluation, export: CascadeExport
+    architecture: str, evaluation: CascadeEvaluation, export: CascadeExport
 ) -> Sidecar:
     """Copy one network under its new name, with the accuracy over all of its seeds as a claim."""
-    source = f"{architecture}-s{seed}"
+    source = f"{architecture}-s{evaluation.detail.shipped_seed}"
     found = export.networks / source / f"{source}.onnx"
     sidecar = read_sidecar(found)
     if sidecar.training.data.sha256 != evaluation.dataset_sha256:
@@ -156,51 +175,15 @@ def _copy_network(
     name = f"{export.prefix}_{architecture}"
     copy = copy_classifier(found, export.output, name)
     record = next(net for net in evaluation.networks if net.architecture == architecture)
-    claims = list(copy.claims)
-    if len(record.test_accuracy.seeds) > 1:
-        accuracy, counts = (
-            record.test_accuracy,
-            (evaluation.n_test, len(record.test_accuracy.seeds)),
+    accuracy = record.test_accuracy
+    if len(accuracy.seeds) > 1:
+        counts = (evaluation.n_test, len(accuracy.seeds))
+        claim = claim_on_test(
+            "accuracy, mean over seeds", accuracy.mean, None, counts, export.command
         )
-        claims.append(
-            claim_on_test("accuracy, mean over seeds", accuracy.mean, None, counts, export.command)
-        )
-    copy = copy.model_copy(update={"claims": tuple(claims)})
+        copy = copy.model_copy(update={"claims": (*copy.claims, claim)})
     write_sidecar(export.output / (name + SUFFIX), copy)
     return copy
-
-
-def _describe(
-    evaluation: CascadeEvaluation, pool: PoolLogits, export: CascadeExport, a: Sidecar, b: Sidecar
-) -> Sidecar:
-    system = evaluation.shipped_system
-    policy = _policy(system, evaluation.detail.shipped_seed)
-    usage, ece = _on_validation(evaluation, pool, policy)
-    return cascade_sidecar(
-        a,
-        name=f"{export.prefix}_cascade",
-        cascade=CascadeSpec(
-            a=CascadeMember(name=a.name, sha256=member_sha256(a)),
-            b=CascadeMember(name=b.name, sha256=member_sha256(b)),
-            score=policy.score,
-            threshold=policy.threshold,
-            combine=policy.combine,
-            memory=export.memory,
-        ),
-        ece=(ece, evaluation.n_validation),
-        cost=Cost(
-            macs=round(a.cost.macs + usage * b.cost.macs),
-            parameters=a.cost.parameters + b.cost.parameters,
-            cpu_us=round(a.cost.cpu_us + usage * b.cost.cpu_us, 1),
-            host=a.cost.host,
-        ),
-    ).model_copy(
-        update={
-            "training": a.training.model_copy(update={"command": export.command}),
-            "claims": _claims(evaluation, system, export.command),
-            "limits": _LIMITS,
-        }
-    )
 
 
 def _policy(system: SystemRecord, seed: int) -> CascadePolicy:
@@ -211,32 +194,25 @@ def _policy(system: SystemRecord, seed: int) -> CascadePolicy:
     return CascadePolicy(score=system.score, threshold=threshold, combine=system.combine)
 
 
-def _on_validation(
-    evaluation: CascadeEvaluation, pool: PoolLogits, policy: CascadePolicy
-) -> tuple[float, float]:
-    """Return the share of the validation images that B sees, and the calibration error on them."""
-    system, seed = evaluation.shipped_system, evaluation.detail.shipped_seed
+def _validation_ece(
+    system: SystemRecord, seed: int, policy: CascadePolicy, pool: PoolLogits
+) -> float:
+    """Return the calibration error of the shipped seed's answers on the validation images."""
     calibrated = validation_pool(pool, fit_temperatures(pool))
-    answers, asked = run_cascade(
-        calibrated.network(system.a).of_seed(seed),
-        calibrated.network(str(system.b)).of_seed(seed),
-        policy,
-    )
-    ece = expected_calibration_error(answers, pool.validation_labels)
-    return float(np.mean(asked)), ece
+    a, b = (calibrated.network(name).of_seed(seed) for name in (system.a, str(system.b)))
+    return expected_calibration_error(run_cascade(a, b, policy)[0], calibrated.labels)
 
 
-def _claims(evaluation: CascadeEvaluation, system: SystemRecord, command: str) -> tuple[Claim, ...]:
-    choice = evaluation.shipped
+def _claims(evaluation: CascadeEvaluation, command: str) -> tuple[Claim, ...]:
+    choice, test = evaluation.shipped, evaluation.shipped_system.test
     part = next(part for part in evaluation.detail.parts if part.part == "cascade")
-    of_all, of_one = (evaluation.n_test, len(system.test.accuracy.seeds)), (evaluation.n_test, 1)
-    accuracy, usage = system.test.accuracy.mean, system.test.usage.mean
-    claims = [
-        claim_on_test("accuracy, mean over seeds", accuracy, choice.test_accuracy, of_all, command),
-        claim_on_test("share of images that B sees", usage, None, of_all, command),
-        claim_on_test("ece", part.ece_after.values[0], None, of_one, command),
-    ]
-    if choice.shipped_seed_accuracy is not None:
-        shipped = choice.shipped_seed_accuracy
-        claims.insert(0, claim_on_test("accuracy", shipped.value or 0.0, shipped, of_one, command))
-    return tuple(claim for claim in claims if math.isfinite(claim.value))
+    of_one, of_all = (evaluation.n_test, 1), (evaluation.n_test, len(test.accuracy.seeds))
+    shipped = choice.shipped_seed_accuracy
+    assert shipped is not None  # noqa: S101 - the choice that ships was judged
+    figures = (
+        ("accuracy", shipped.value or 0.0, shipped, of_one),
+        ("accuracy, mean over seeds", test.accuracy.mean, choice.test_accuracy, of_all),
+        ("share of images that B sees", test.usage.mean, None, of_all),
+        ("ece", part.ece_after.values[0], None, of_one),
+    )
+    return tuple(claim_on_test(*figure, command) for figure in figures)

@@ -1,4 +1,4 @@
-"""One pair of networks at every threshold: how accurate it is and how often B runs.
+"""What can answer, run as the runtime runs it; and one pair of networks at every threshold.
 
 The rule is the runtime's: B runs if and only if A's score is below the threshold; the scores and
 the combination of the answers are the runtime's own functions. Probabilities are float32 as a
@@ -8,8 +8,8 @@ classifier session hands them out, scores are float64 of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,123 @@ NEVER = 0.0
 
 #: ... and below this one all of them.
 ALWAYS = math.nextafter(1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """A network, a cascade of two, or two networks of which one is drawn for every image.
+
+    The last one nobody would ship. It is the straight line between two networks, so it says what a
+    single network of exactly a cascade's cost could be expected to reach.
+
+    Attributes:
+        a: Architecture that runs on every image; of a mixture, the cheaper one.
+        b: Architecture that runs where A is not sure; of a mixture, the dearer one; or None.
+        policies: Of a cascade: the runtime's policy for every seed that A and B have in common.
+            Thresholds differ between seeds because every seed's A asks B for the same share.
+        share: Of a mixture: share of the images that `b` sees, 0..1.
+    """
+
+    a: str
+    b: str | None = None
+    policies: Mapping[int, CascadePolicy] = field(default_factory=dict)
+    share: float | None = None
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Architectures of its one or two networks."""
+        return (self.a,) if self.b is None else (self.a, self.b)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a system answers for N images.
+
+    Attributes:
+        seeds: The S seeds.
+        correct: (S, N) float64, probability that the answer is right; 0 or 1 but for a mixture.
+        usage: (S,) float64, share of the images that B sees.
+        probabilities: (S, N, C) float32; None for a mixture.
+    """
+
+    seeds: tuple[int, ...]
+    correct: NDArray[np.float64]
+    usage: NDArray[np.float64]
+    probabilities: NDArray[np.float32] | None = None
+
+    def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Return which images some of the seeds get right, (len(seeds), N)."""
+        return self.correct[[self.seeds.index(seed) for seed in seeds]]
+
+    def of_seed(self, seed: int) -> NDArray[np.float32]:
+        """Return the probabilities (N, C) of one seed."""
+        assert self.probabilities is not None  # noqa: S101 - asked of no mixture
+        return np.asarray(self.probabilities[self.seeds.index(seed)])
+
+
+def answer(pool: CalibratedPool, system: System) -> Answers:
+    """Answer for all images of a pool with every seed that the system's networks share."""
+    seeds = pool.common_seeds(system.networks)
+    if system.share is not None:
+        right_a, right_b = (
+            pool.network(name).correct(pool.labels, seeds) for name in system.networks
+        )
+        return Answers(
+            seeds=seeds,
+            correct=(1.0 - system.share) * right_a + system.share * right_b,
+            usage=np.full(len(seeds), system.share),
+        )
+    usage = np.zeros(len(seeds))
+    probabilities = pool.network(system.a).probabilities
+    if system.b is not None:
+        found = []
+        for row, seed in enumerate(seeds):
+            a, b = (pool.network(name).of_seed(seed) for name in system.networks)
+            answered, asked = run_cascade(a, b, system.policies[seed])
+            found.append(answered)
+            usage[row] = asked.mean()
+        probabilities = np.stack(found)
+    right = probabilities.argmax(axis=2) == pool.labels
+    return Answers(
+        seeds=seeds, correct=right.astype(np.float64), usage=usage, probabilities=probabilities
+    )
+
+
+def run_cascade(
+    a: NDArray[np.float32], b: NDArray[np.float32], policy: CascadePolicy
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Answer as the runtime does, from both networks' probabilities (N, C).
+
+    Returns:
+        The cascade's probabilities (N, C) float32, and where B ran, (N,) bool.
+    """
+    probabilities, used = run_stages((a, b), policy)
+    return probabilities, used > 1
+
+
+def run_stages(
+    answers: Sequence[NDArray[np.float32]], policy: CascadePolicy
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Answer as the runtime does, from the probabilities (N, C) after each of several stages.
+
+    A cascade of two networks has two, an any-time classifier with an early exit one per block.
+
+    Returns:
+        The probabilities (N, C) float32 that are answered, and how many stages ran, (N,), from 1.
+    """
+    score = SCORES[policy.score]
+    probabilities = answers[0].copy()
+    used = np.ones(len(probabilities), np.int64)
+    scores = score(probabilities)
+    rows = np.arange(len(probabilities))
+    for number, answer in enumerate(answers[1:], start=2):
+        left = scores < policy.threshold
+        rows, scores = rows[left], scores[left]
+        seen = answer[rows]
+        combined = combine(policy.combine, probabilities[rows], seen, scores, score(seen))
+        probabilities[rows], used[rows] = combined, number
+        scores = score(combined)
+    return probabilities, used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,58 +193,6 @@ class ThresholdSweep:
     accuracy: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatingPoint:
-    """A policy with its thresholds, for every seed that A and B have in common.
-
-    The thresholds differ between seeds because every seed's A asks B for the same share.
-
-    Attributes:
-        a: Architecture that runs on every image.
-        b: Architecture that runs where A is not sure.
-        score: Of how sure A is.
-        combination: How the two answers become one.
-        seeds: The S seeds.
-        thresholds: S thresholds.
-        validation_usage: S shares of the validation images that B saw.
-        validation_accuracy: S accuracies.
-    """
-
-    a: str
-    b: str
-    score: ScoreName
-    combination: CombinationName
-    seeds: tuple[int, ...]
-    thresholds: tuple[float, ...]
-    validation_usage: tuple[float, ...]
-    validation_accuracy: tuple[float, ...]
-
-    def policy(self, seed: int) -> CascadePolicy:
-        """Return the runtime's policy for the networks of one seed."""
-        threshold = self.thresholds[self.seeds.index(seed)]
-        return CascadePolicy(score=self.score, threshold=threshold, combine=self.combination)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What a cascade or a single network answers for N images.
-
-    Attributes:
-        seeds: The S seeds.
-        probabilities: (S, N, C) float32.
-        asked: (S, N) bool, where B ran.
-    """
-
-    seeds: tuple[int, ...]
-    probabilities: NDArray[np.float32]
-    asked: NDArray[np.bool_]
-
-    def correct(self, labels: NDArray[np.int64], seeds: Sequence[int]) -> NDArray[np.bool_]:
-        """Return which images some of the seeds get right, (len(seeds), N)."""
-        rows = [self.seeds.index(seed) for seed in seeds]
-        return np.asarray(self.probabilities[rows].argmax(axis=2) == labels)
-
-
 def order_by_score(scores: NDArray[np.float64]) -> ScoreOrder:
     """Sort images by score and place a threshold in every gap, below all and above all.
 
@@ -163,21 +228,29 @@ def threshold_for_usage(order: ScoreOrder, usage: NDArray[np.float64]) -> NDArra
     return np.maximum(index, 1)
 
 
+def cascade_for_usage(
+    pool: ValidationPool,
+    pair: tuple[str, str],
+    *,
+    score: ScoreName,
+    combination: CombinationName,
+    usage: float,
+) -> System:
+    """Return the cascade of a pair (A, B) that asks B for this share of the images."""
+    policies = {}
+    for seed in pool.common_seeds(pair):
+        order = order_by_score(SCORES[score](pool.network(pair[0]).of_seed(seed)))
+        index = threshold_for_usage(order, np.array([usage]))[0]
+        threshold = float(order.thresholds[index])
+        policies[seed] = CascadePolicy(score=score, threshold=threshold, combine=combination)
+    return System(a=pair[0], b=pair[1], policies=policies)
+
+
 def correct_if_asked(pair: PairAnswers) -> NDArray[np.bool_]:
     """Return which images (N,) the pair gets right when B runs on all of them."""
     score = SCORES[pair.score]
     combined = combine(pair.combination, pair.a, pair.b, score(pair.a), score(pair.b))
     return np.asarray(combined.argmax(axis=1) == pair.labels)
-
-
-def sweep_thresholds(pair: PairAnswers) -> ThresholdSweep:
-    """Evaluate a pair at every distinct threshold in O(N log N)."""
-    order = order_by_score(SCORES[pair.score](pair.a))
-    return ThresholdSweep(
-        thresholds=order.thresholds,
-        usage=order.below / len(pair.labels),
-        accuracy=correct_by_count(pair, order)[order.below] / len(pair.labels),
-    )
 
 
 def correct_by_count(pair: PairAnswers, order: ScoreOrder) -> NDArray[np.int64]:
@@ -191,97 +264,11 @@ def correct_by_count(pair: PairAnswers, order: ScoreOrder) -> NDArray[np.int64]:
     return np.asarray(alone.sum() + np.concatenate(([0], np.cumsum(gain))), np.int64)
 
 
-def point_for_usage(
-    pool: ValidationPool,
-    pair: tuple[str, str],
-    *,
-    score: ScoreName,
-    combination: CombinationName,
-    usage: float,
-) -> OperatingPoint:
-    """Return the operating point at which a pair (A, B) asks B for this share of the images."""
-    thresholds = []
-    seeds = pool.common_seeds(pair)
-    for seed in seeds:
-        order = order_by_score(SCORES[score](pool.network(pair[0]).of_seed(seed)))
-        index = threshold_for_usage(order, np.array([usage]))[0]
-        thresholds.append(float(order.thresholds[index]))
-    return point_for_thresholds(
-        pool, pair, score=score, combination=combination, thresholds=tuple(thresholds)
+def sweep_thresholds(pair: PairAnswers) -> ThresholdSweep:
+    """Evaluate a pair at every distinct threshold in O(N log N)."""
+    order = order_by_score(SCORES[pair.score](pair.a))
+    return ThresholdSweep(
+        thresholds=order.thresholds,
+        usage=order.below / len(pair.labels),
+        accuracy=correct_by_count(pair, order)[order.below] / len(pair.labels),
     )
-
-
-def point_for_thresholds(
-    pool: ValidationPool,
-    pair: tuple[str, str],
-    *,
-    score: ScoreName,
-    combination: CombinationName,
-    thresholds: tuple[float, ...],
-) -> OperatingPoint:
-    """Return the operating point of a pair (A, B) with a threshold per seed in common."""
-    point = OperatingPoint(
-        a=pair[0],
-        b=pair[1],
-        score=score,
-        combination=combination,
-        seeds=pool.common_seeds(pair),
-        thresholds=thresholds,
-        validation_usage=(),
-        validation_accuracy=(),
-    )
-    answers = run_point(pool, point)
-    correct = answers.correct(pool.labels, point.seeds)
-    return replace(
-        point,
-        validation_usage=tuple(answers.asked.mean(axis=1).tolist()),
-        validation_accuracy=tuple(correct.mean(axis=1).tolist()),
-    )
-
-
-def run_point(pool: CalibratedPool, point: OperatingPoint) -> Answers:
-    """Answer for all images of a pool as the runtime does, seed by seed."""
-    probabilities, asked = [], []
-    for seed in point.seeds:
-        a, b = (pool.network(name).of_seed(seed) for name in (point.a, point.b))
-        answer, below = run_cascade(a, b, point.policy(seed))
-        probabilities.append(answer)
-        asked.append(below)
-    return Answers(seeds=point.seeds, probabilities=np.stack(probabilities), asked=np.stack(asked))
-
-
-def run_cascade(
-    a: NDArray[np.float32], b: NDArray[np.float32], policy: CascadePolicy
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Answer as the runtime does, from both networks' probabilities (N, C).
-
-    Returns:
-        The cascade's probabilities (N, C) float32, and where B ran, (N,) bool.
-    """
-    probabilities, used = run_stages((a, b), policy)
-    return probabilities, used > 1
-
-
-def run_stages(
-    answers: Sequence[NDArray[np.float32]], policy: CascadePolicy
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Answer as the runtime does, from the probabilities (N, C) after each of several stages.
-
-    A cascade of two networks has two, an any-time classifier with an early exit one per block.
-
-    Returns:
-        The probabilities (N, C) float32 that are answered, and how many stages ran, (N,), from 1.
-    """
-    score = SCORES[policy.score]
-    probabilities = answers[0].copy()
-    used = np.ones(len(probabilities), np.int64)
-    scores = score(probabilities)
-    rows = np.arange(len(probabilities))
-    for number, answer in enumerate(answers[1:], start=2):
-        left = scores < policy.threshold
-        rows, scores = rows[left], scores[left]
-        seen = answer[rows]
-        combined = combine(policy.combine, probabilities[rows], seen, scores, score(seen))
-        probabilities[rows], used[rows] = combined, number
-        scores = score(combined)
-    return probabilities, used

@@ -9,19 +9,19 @@ list is searched from its high end); with the scores here, high = sure, both ord
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 
+from edge.cascade import CascadePolicy
 from edge.combination import CombinationName
-from edge.probabilities import SCORES, ScoreName
+from edge.probabilities import SCORES
 from models.cascade.complementarity import complementarity
 from models.cascade.operating_points import (
-    OperatingPoint,
     PairAnswers,
+    System,
+    answer,
     correct_by_count,
     order_by_score,
-    point_for_thresholds,
 )
 from models.cascade.pool import ValidationPool
 
@@ -43,36 +43,29 @@ def search_threshold(pair: PairAnswers) -> float:
     return float(_GRID[correct_by_count(pair, order)[below].argmax()])
 
 
-def paper_point(pool: ValidationPool, pair: tuple[str, str]) -> OperatingPoint:
-    """Return the point that the paper's search finds for a pair (A, B).
+def paper_cascade(pool: ValidationPool, names: tuple[str, str]) -> System:
+    """Return the cascade that the paper's search finds for a pair (A, B).
 
     Every seed gets a threshold of its own; of the scores and combinations the most accurate one.
 
     Args:
         pool: Uncalibrated networks (temperature 1), as in the paper.
-        pair: A and B.
+        names: A and B.
     """
-    points = []
-    for score in get_args(ScoreName):
+    found = []
+    for score in SCORES:
         for combination in _COMBINATIONS:
-            thresholds = tuple(
-                search_threshold(
-                    PairAnswers(
-                        a=pool.network(pair[0]).of_seed(seed),
-                        b=pool.network(pair[1]).of_seed(seed),
-                        labels=pool.labels,
-                        score=score,
-                        combination=combination,
-                    )
+            policies = {}
+            for seed in pool.common_seeds(names):
+                a, b = (pool.network(name).of_seed(seed) for name in names)
+                pair = PairAnswers(
+                    a=a, b=b, labels=pool.labels, score=score, combination=combination
                 )
-                for seed in pool.common_seeds(pair)
-            )
-            points.append(
-                point_for_thresholds(
-                    pool, pair, score=score, combination=combination, thresholds=thresholds
+                policies[seed] = CascadePolicy(
+                    score=score, threshold=search_threshold(pair), combine=combination
                 )
-            )
-    return max(points, key=lambda point: sum(point.validation_accuracy))
+            found.append(System(a=names[0], b=names[1], policies=policies))
+    return max(found, key=lambda system: answer(pool, system).correct.mean())
 
 
 def paper_pair(pool: ValidationPool, architectures: Sequence[str]) -> tuple[str, str]:
@@ -81,7 +74,7 @@ def paper_pair(pool: ValidationPool, architectures: Sequence[str]) -> tuple[str,
     The paper chooses by eye among the small networks' pairs of relatively high complementarity;
     this is the literal reading of it.
     """
-    matrix = complementarity(pool, architectures).paper
+    matrix = np.array(complementarity(pool, architectures).paper)
     i, j = divmod(int(matrix.argmax()), len(architectures))
     pair = sorted((architectures[i], architectures[j]), key=lambda name: pool.network(name).macs)
     return pair[0], pair[1]

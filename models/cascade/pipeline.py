@@ -153,10 +153,9 @@ def _finalists(settings: PipelineSettings, members: Sequence[PoolMember]) -> lis
         validation_pool(pool, unit_temperatures(pool)),
         _judged_by(settings),
     )
-    wanted = {plan.point.a, plan.point.b, plan.reference}
-    for choice in plan.choices:
-        if choice.name == plan.chosen and "best_single_at_cost" in choice.opponents:
-            wanted.add(str(choice.opponents["best_single_at_cost"]))
+    wanted = {*plan.system.networks, plan.reference}
+    if single := plan.chosen.opponents.get("best_single_at_cost"):
+        wanted.add(single.a)
     chosen = [member for member in members if member.network in wanted]
     return [
         replace(member, seed=settings.seed + step)

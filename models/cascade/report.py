@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from bicameral.files import write_bytes_atomic
+from bicameral.files import write_bytes_atomic, write_json_atomic
 from bicameral.page import (
     Block,
     Code,
@@ -26,7 +26,6 @@ from bicameral.tables import (
     points,
     ratio,
 )
-from models.cascade.plan import OpponentName
 from models.cascade.report_figures import (
     complementarity_figure,
     confusion_figure,
@@ -45,8 +44,8 @@ from models.cascade.report_tables import (
 )
 from models.cascade.results import (
     CascadeEvaluation,
+    OpponentName,
     Spread,
-    write_evaluation,
 )
 from models.cascade.thumbnails import check_images, gallery
 from models.cascade.wording import (
@@ -99,7 +98,7 @@ def write_results(
     Raises:
         DataError: If the images are of another data set.
     """
-    write_evaluation(folder / EVALUATION_NAME, evaluation)
+    write_json_atomic(folder / EVALUATION_NAME, asdict(evaluation))
     path = folder / REPORT_NAME
     write_report(path, evaluation, images, Provenance.here(command))
     return path

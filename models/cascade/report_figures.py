@@ -19,16 +19,16 @@ from bicameral.charts import (
 )
 from bicameral.statistics import Estimate
 from bicameral.tables import Table, integer, list_table, percent
-from models.cascade.plan import OpponentName
+from models.calibration import ReliabilityBins
 from models.cascade.policy_grid import CostName
 from models.cascade.report_tables import complementarity_table, front_table, wrong_answers
 from models.cascade.results import (
     CascadeEvaluation,
     CurveRecord,
     NetworkRole,
+    OpponentName,
     PartName,
     PartRecord,
-    ReliabilityRecord,
     SystemRecord,
 )
 from models.cascade.wording import (
@@ -199,7 +199,7 @@ def reliability_figure(evaluation: CascadeEvaluation, part: PartRecord) -> Figur
     return draw_chart(chart, caption=caption)
 
 
-def _bins(name: str, record: ReliabilityRecord, ink: Ink) -> Series:
+def _bins(name: str, record: ReliabilityBins, ink: Ink) -> Series:
     filled = [k for k, count in enumerate(record.count) if count]
     total = sum(record.count)
     return Series(

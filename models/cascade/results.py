@@ -1,4 +1,4 @@
-"""The record of an evaluation: plain values that JSON can hold, and the file they are kept in.
+"""The record of an evaluation: plain values that JSON can hold.
 
 Accuracies, shares, errors and areas are 0..1, costs are MACs and microseconds. Every mean stands
 beside the values of its seeds, every interval beside the number of images and seeds it rests on.
@@ -7,29 +7,42 @@ beside the values of its seeds, every interval beside the number of images and s
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from bicameral.errors import DataError
-from bicameral.files import write_json_atomic
 from bicameral.statistics import Estimate
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
+from models.calibration import ReliabilityBins
+from models.cascade.complementarity import Complementarity
 from models.cascade.optimism import SelectionOptimism
-from models.cascade.plan import Family, OpponentName
 from models.cascade.policy_grid import CostName
 from models.cascade.selection import Requirement
-from models.records import read_record
 
 SCHEMA: Literal[3] = 3
-
-Matrix = tuple[tuple[float, ...], ...]
 
 NetworkRole = Literal["small", "reference", "reference_candidate", "left_out"]
 
 PartName = Literal["a", "b", "cascade", "reference"]
+
+#: ``pair``: two small networks; ``big_little``: a small network and the reference.
+Family = Literal["pair", "big_little"]
+
+#: What a cascade is compared with.
+OpponentName = Literal[
+    "a",
+    "b",
+    "reference",
+    "best_single_at_cost",
+    "mixture_at_cost",
+    "big_little_at_cost",
+    "big_little_at_accuracy",
+    "best_with_zoo",
+    "best_without_zoo",
+    "paper_pair",
+    "paper_threshold",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +57,17 @@ class Spread:
     def of_seed(self, seed: int) -> float:
         """Return the value of one seed."""
         return self.values[self.seeds.index(seed)]
+
+
+def spread(seeds: Sequence[int], values: Iterable[float]) -> Spread:
+    """Return the values of seeds with their mean and sample standard deviation."""
+    plain = tuple(float(value) for value in values)
+    return Spread(
+        seeds=tuple(seeds),
+        values=plain,
+        mean=statistics.fmean(plain),
+        std=statistics.stdev(plain) if len(plain) > 1 else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +88,6 @@ class NetworkRecord:
     test_ece_before: Spread
     test_ece_after: Spread
     test_aurc: Spread
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComplementarityRecord:
-    """Matrices over all architectures, ascending by MACs, on the validation images.
-
-    `paper` is 2 min(|A only|, |B only|) / N, `released_code` (|A only| + |B only|) / N.
-    """
-
-    architectures: tuple[str, ...]
-    paper: Matrix
-    released_code: Matrix
-    oracle_accuracy: Matrix
-    n_seeds: tuple[tuple[int, ...], ...]
-    n_images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,31 +141,27 @@ class ComparisonRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRecord:
-    """A preset or the request: either `system` with comparisons, or `unmet`."""
+    """A preset or the request: either `system` with comparisons, or `unmet`.
+
+    `allowance` is what was added to a required accuracy for the optimism of choosing (0 if nothing
+    reaches that much), or how far below the most accurate policy a limit of cost lets the cheapest
+    one be. What is of the test images is filled in when the finished choice is judged.
+    """
 
     name: str
     family: Family
     requirement: Requirement
     optimism: SelectionOptimism
-    allowance: float | None
-    unmet: str | None
-    system: SystemRecord | None
-    test_accuracy: Estimate | None
-    shipped_seed_accuracy: Estimate | None
-    comparisons: tuple[ComparisonRecord, ...]
+    allowance: float | None = None
+    unmet: str | None = None
+    system: SystemRecord | None = None
+    test_accuracy: Estimate | None = None
+    shipped_seed_accuracy: Estimate | None = None
+    comparisons: tuple[ComparisonRecord, ...] = ()
 
     def against(self, name: OpponentName) -> ComparisonRecord | None:
         """Return the comparison with an opponent, None if there is no such opponent."""
         return next((one for one in self.comparisons if one.against == name), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReliabilityRecord:
-    """Bins of equal width over 0..1; the means are 0 where a bin is empty."""
-
-    count: tuple[int, ...]
-    confidence: tuple[float, ...]
-    accuracy: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,16 +176,17 @@ class CurveRecord:
 class PartRecord:
     """How A, B, the cascade or the reference answers the test images.
 
-    Matrix, bins and curve are those of the shipped seed. `ece_before` is without temperature
-    scaling; for the cascade with thresholds that ask B for the same share of the images.
+    Matrix (rows are true classes, columns answers), bins and curve are those of the shipped seed.
+    `ece_before` is without temperature scaling; for the cascade with thresholds that ask B for the
+    same share of the images.
     """
 
     part: PartName
     confusion: tuple[tuple[int, ...], ...]
     ece_before: Spread
     ece_after: Spread
-    reliability_before: ReliabilityRecord
-    reliability_after: ReliabilityRecord
+    reliability_before: ReliabilityBins
+    reliability_after: ReliabilityBins
     aurc: Estimate
     aurc_cascade_minus_this: Estimate | None
     risk_coverage: CurveRecord
@@ -252,7 +258,7 @@ class CascadeEvaluation:
         replicates: Of the bootstrap that intervals come from.
         reference: Architecture of the reference.
         networks: Table of the pool, ascending by MACs.
-        complementarity: Of all networks.
+        complementarity: Of all networks, on the validation images.
         front: Pareto front of the pairs of small networks, on the validation images.
         big_little_front: Pareto front of small network + reference.
         single_front: Pareto front of the single networks.
@@ -274,7 +280,7 @@ class CascadeEvaluation:
     replicates: int
     reference: str
     networks: tuple[NetworkRecord, ...]
-    complementarity: ComplementarityRecord
+    complementarity: Complementarity
     front: tuple[SystemRecord, ...]
     big_little_front: tuple[SystemRecord, ...]
     single_front: tuple[SystemRecord, ...]
@@ -284,18 +290,8 @@ class CascadeEvaluation:
 
     @property
     def shipped(self) -> ChoiceRecord:
-        """The choice that ships.
-
-        Raises:
-            DataError: If the record does not hold it.
-        """
-        for choice in self.choices:
-            if choice.name == self.detail.choice and choice.system is not None:
-                return choice
-        raise DataError(
-            f"the evaluation has no judged cascade for the choice {self.detail.choice!r}; "
-            "evaluate again"
-        )
+        """The choice that ships."""
+        return next(choice for choice in self.choices if choice.name == self.detail.choice)
 
     @property
     def shipped_system(self) -> SystemRecord:
@@ -303,37 +299,3 @@ class CascadeEvaluation:
         system = self.shipped.system
         assert system is not None  # noqa: S101 - only a met requirement ships
         return system
-
-
-def spread(seeds: Sequence[int], values: Sequence[float]) -> Spread:
-    """Return the values of seeds with their mean and sample standard deviation."""
-    plain = tuple(float(value) for value in values)
-    return Spread(
-        seeds=tuple(seeds),
-        values=plain,
-        mean=statistics.fmean(plain),
-        std=statistics.stdev(plain) if len(plain) > 1 else None,
-    )
-
-
-def write_evaluation(path: Path, evaluation: CascadeEvaluation) -> None:
-    """Write an evaluation as JSON, whole or not at all.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
-    write_json_atomic(path, asdict(evaluation))
-
-
-def read_evaluation(path: Path) -> CascadeEvaluation:
-    """Read an evaluation.
-
-    Raises:
-        DataError: If the file is absent or is not one of this version.
-    """
-    return read_record(
-        path,
-        CascadeEvaluation,
-        what=f"cascade evaluation of schema {SCHEMA}",
-        remedy="evaluate again",
-    )

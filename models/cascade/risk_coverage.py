@@ -11,11 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.statistics import Estimate, Resampling, drawn_counts, over_seeds
+
+Name = TypeVar("Name", bound=str)
+
+#: Confidences and right answers of one system.
+Ranked = tuple[NDArray[np.floating], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,42 +101,30 @@ def resampled_areas(groups: ErrorGroups, counts: NDArray[np.int16]) -> NDArray[n
     return np.asarray((wrong / np.maximum(size, 1) * weight).sum(axis=1) / n)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankedAnswers:
-    """What the area under the risk-coverage curve needs of one system.
-
-    Attributes:
-        confidence: (S, N), high = sure.
-        correct: (S, N) bool.
-    """
-
-    confidence: NDArray[np.floating]
-    correct: NDArray[np.bool_]
-
-
 def estimate_areas(
-    answers: Mapping[str, RankedAnswers], resampling: Resampling
-) -> dict[str, tuple[Estimate, Estimate | None]]:
+    answers: Mapping[Name, Ranked], resampling: Resampling
+) -> dict[Name, tuple[Estimate, Estimate | None]]:
     """Estimate the AURC of several systems, and that of the first one minus each other's.
 
     All are judged on the same draws of images and seeds. An area is no mean over images, so the
     images themselves are drawn.
 
     Args:
-        answers: By name; the same images and seeds in all.
+        answers: By name, how sure (S, N) a system is of each image and whether it is right, (S, N)
+            bool; the same images and seeds in all.
         resampling: How to resample.
 
     Returns:
         By name the area, and the difference; None for the first system.
     """
     names = list(answers)
-    seeds, images = answers[names[0]].correct.shape
+    seeds, images = answers[names[0]][1].shape
     groups = {
-        name: [error_groups(of.confidence[s], of.correct[s]) for s in range(seeds)]
-        for name, of in answers.items()
+        name: list(map(error_groups, confidence, correct))
+        for name, (confidence, correct) in answers.items()
     }
 
-    def areas(counts: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
+    def areas(counts: NDArray[np.int16]) -> dict[Name, NDArray[np.float64]]:
         return {
             name: np.stack([resampled_areas(one, counts) for one in of], axis=1)
             for name, of in groups.items()

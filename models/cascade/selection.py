@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cascade.operating_points import OperatingPoint, point_for_usage
+from models.cascade.operating_points import System, cascade_for_usage
 from models.cascade.policy_grid import (
     COMBINATION_NAMES,
     SCORE_NAMES,
@@ -106,8 +106,8 @@ def target_accuracy(pool: ValidationPool, requirement: Requirement, seeds: Seque
 
 def find(
     pool: ValidationPool, grid: PolicyGrid, requirement: Requirement, allowance: float = 0.0
-) -> OperatingPoint | None:
-    """Return the policy that meets a requirement best, or None if none does.
+) -> System | None:
+    """Return the cascade that meets a requirement best, or None if none does.
 
     Args:
         pool: What the grid was made of.
@@ -125,14 +125,12 @@ def find(
     else:
         target = target_accuracy(pool, requirement, grid.axes.seeds) + allowance
     index = cheapest_reaching(cost, accuracy, target)
-    return None if index is None else operating_point(pool, grid, index)
+    return None if index is None else cascade_at(pool, grid, index)
 
 
-def front_points(pool: ValidationPool, grid: PolicyGrid) -> tuple[OperatingPoint, ...]:
+def front_systems(pool: ValidationPool, grid: PolicyGrid) -> tuple[System, ...]:
     """Return the whole Pareto front of a grid, ascending by cost."""
-    return tuple(
-        operating_point(pool, grid, int(index)) for index in pareto_front(*flat_results(grid))
-    )
+    return tuple(cascade_at(pool, grid, int(index)) for index in pareto_front(*flat_results(grid)))
 
 
 def flat_results(grid: PolicyGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -140,10 +138,10 @@ def flat_results(grid: PolicyGrid) -> tuple[NDArray[np.float64], NDArray[np.floa
     return grid.cost.ravel(), grid.accuracy.mean(axis=0).ravel()
 
 
-def operating_point(pool: ValidationPool, grid: PolicyGrid, index: int) -> OperatingPoint:
+def cascade_at(pool: ValidationPool, grid: PolicyGrid, index: int) -> System:
     """Return a policy of the grid by its index in `flat_results`, with all seeds of its pair."""
     f, k, q, m, g = np.unravel_index(index, grid.cost.shape)
-    return point_for_usage(
+    return cascade_for_usage(
         pool,
         (grid.axes.firsts[f], grid.axes.seconds[k]),
         score=SCORE_NAMES[q],

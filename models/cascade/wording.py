@@ -6,12 +6,13 @@ from bicameral.statistics import LEVEL, Estimate
 from bicameral.tables import DASH, magnitude, microseconds, percent, points, points_cell, ratio
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
-from models.cascade.plan import Family, OpponentName
 from models.cascade.policy_grid import CostName
 from models.cascade.results import (
     CascadeEvaluation,
     ComparisonRecord,
+    Family,
     NetworkRole,
+    OpponentName,
     PartName,
     SystemRecord,
 )

@@ -11,7 +11,7 @@ from edge.early_exit import EarlyExitClassifier
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
-from models.cascade.early_exit_results import EarlyExitResults
+from models.cascade.early_exit import EarlyExitResults
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
 from models.records import read_record

@@ -15,9 +15,9 @@ LABELS = np.array([0, 1, 1, 0])
 
 def test_an_answer_lies_in_the_bin_of_its_confidence() -> None:
     bins = reliability_bins(PROBABILITIES, LABELS, 10)
-    assert bins.count.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 1, 2]
+    assert bins.count == (0, 0, 0, 0, 0, 1, 0, 0, 1, 2)
     assert bins.confidence[9] == pytest.approx((0.95 + 1.0) / 2)
-    assert bins.accuracy[[5, 8, 9]].tolist() == [1.0, 0.0, 1.0]
+    assert [bins.accuracy[k] for k in (5, 8, 9)] == [1.0, 0.0, 1.0]
 
 
 def test_empty_bins_hold_zeros_and_no_nan() -> None:

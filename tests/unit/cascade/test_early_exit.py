@@ -16,16 +16,14 @@ from edge.loading import load_classifier
 from edge.probabilities import SCORES
 from edge.sidecar import read_sidecar
 from models.cascade.early_exit import (
+    EARLY_EXIT_NAME,
+    EarlyExitResults,
     EarlyExitSettings,
     StageAnswers,
     assess_early_exit,
     choose_policy,
-    require_staged,
-)
-from models.cascade.early_exit_results import (
-    EARLY_EXIT_NAME,
-    EarlyExitResults,
     exit_table,
+    require_staged,
     stage_table,
     write_early_exit,
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bicameral.errors import DataError, UserError
+from bicameral.files import write_json_atomic
 from bicameral.statistics import Resampling
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
@@ -19,11 +20,10 @@ from models.cascade.results import (
     ChoiceRecord,
     ComparisonRecord,
     SystemRecord,
-    read_evaluation,
-    write_evaluation,
 )
 from models.cascade.selection import MaxCost, MinAccuracy
 from models.classifiers.logits import PoolLogits
+from models.records import read_record
 
 pytestmark = pytest.mark.unit
 
@@ -51,17 +51,11 @@ def _comparison(choice: ChoiceRecord, against: str) -> ComparisonRecord:
 
 def test_a_record_survives_its_file(evaluation: CascadeEvaluation, tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
-    write_evaluation(path, evaluation)
-    assert read_evaluation(path) == evaluation
-
-
-def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "evaluation.json"
-    with pytest.raises(DataError, match="is no cascade evaluation of schema 3"):
-        read_evaluation(path)
+    write_json_atomic(path, asdict(evaluation))
+    assert read_record(path, CascadeEvaluation, what="evaluation", remedy="") == evaluation
     path.write_text('{"schema": 1}')
-    with pytest.raises(DataError, match=r"evaluation\.json"):
-        read_evaluation(path)
+    with pytest.raises(DataError, match=r"evaluation\.json is no evaluation"):
+        read_record(path, CascadeEvaluation, what="evaluation", remedy="")
 
 
 def test_other_test_images_choose_nothing_else(

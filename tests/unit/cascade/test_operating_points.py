@@ -17,11 +17,11 @@ from models.cascade.operating_points import (
     ALWAYS,
     NEVER,
     PairAnswers,
+    System,
+    answer,
+    cascade_for_usage,
     order_by_score,
-    point_for_thresholds,
-    point_for_usage,
     run_cascade,
-    run_point,
     sweep_thresholds,
     threshold_for_usage,
 )
@@ -104,38 +104,47 @@ def test_a_sweep_says_what_the_runtime_then_does(
             score=score, threshold=float(sweep.thresholds[step]), combine=combination
         )
         runtime = CascadeClassifier(RecordedClassifier("a", a), RecordedClassifier("b", b), policy)
-        answer = runtime.predict(_numbered_images(len(labels)))
+        found = runtime.predict(_numbered_images(len(labels)))
         offline, asked = run_cascade(a, b, policy)
-        assert (answer.probabilities == offline).all()
-        assert [trace.stage == "b" for trace in answer.trace or ()] == asked.tolist()
+        assert (found.probabilities == offline).all()
+        assert [trace.stage == "b" for trace in found.trace or ()] == asked.tolist()
         assert asked.mean() == sweep.usage[step]
         assert (offline.argmax(axis=1) == labels).mean() == sweep.accuracy[step]
 
 
 def test_every_seed_gets_the_threshold_for_the_same_usage(validation: ValidationPool) -> None:
-    point = point_for_usage(
+    cascade = cascade_for_usage(
         validation, ("tiny", "middle"), score="margin", combination="average", usage=0.2
     )
-    assert point.seeds == (0, 1)
-    assert point.thresholds[0] != point.thresholds[1]
-    assert point.validation_usage == pytest.approx((0.2, 0.2))
-    for seed, threshold in zip(point.seeds, point.thresholds, strict=True):
+    assert list(cascade.policies) == [0, 1]
+    assert cascade.policies[0].threshold != cascade.policies[1].threshold
+    assert answer(validation, cascade).usage == pytest.approx([0.2, 0.2])
+    for seed, policy in cascade.policies.items():
         scores = SCORES["margin"](validation.network("tiny").of_seed(seed))
-        assert (scores < threshold).mean() == pytest.approx(0.2)
-        assert point.policy(seed).threshold == threshold
+        assert (scores < policy.threshold).mean() == pytest.approx(0.2)
 
 
 def test_a_threshold_that_never_asks_leaves_the_first_network_alone(
     validation: ValidationPool,
 ) -> None:
-    point = point_for_thresholds(
-        validation,
-        ("tiny", "middle"),
-        score="margin",
-        combination="replace",
-        thresholds=(NEVER, ALWAYS),
+    never, always = (
+        CascadePolicy(score="margin", threshold=threshold, combine="replace")
+        for threshold in (NEVER, ALWAYS)
     )
-    answers = run_point(validation, point)
-    assert point.validation_usage == (0.0, 1.0)
-    assert (answers.probabilities[0] == validation.network("tiny").of_seed(0)).all()
-    assert (answers.probabilities[1] == validation.network("middle").of_seed(1)).all()
+    answers = answer(validation, System(a="tiny", b="middle", policies={0: never, 1: always}))
+    assert answers.usage.tolist() == [0.0, 1.0]
+    assert (answers.of_seed(0) == validation.network("tiny").of_seed(0)).all()
+    assert (answers.of_seed(1) == validation.network("middle").of_seed(1)).all()
+
+
+def test_a_mixture_is_as_good_as_the_line_between_its_networks(validation: ValidationPool) -> None:
+    mixed, a, b = (
+        answer(validation, system)
+        for system in (
+            System(a="tiny", b="huge", share=0.25),
+            System(a="tiny"),
+            System(a="huge"),
+        )
+    )
+    assert mixed.usage.tolist() == [0.25, 0.25]
+    assert mixed.correct == pytest.approx(0.75 * a.correct + 0.25 * b.correct)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.cascade.operating_points import run_point
+from models.cascade.operating_points import answer
 from models.cascade.optimism import SplitHalves, selection_optimism, split_halves
 from models.cascade.policy_grid import PolicyAxes, PolicyGrid, sweep_policies
 from models.cascade.pool import (
@@ -17,8 +17,8 @@ from models.cascade.selection import (
     MaxCost,
     MinAccuracy,
     NearReference,
+    cascade_at,
     flat_results,
-    operating_point,
 )
 
 pytestmark = pytest.mark.unit
@@ -53,8 +53,8 @@ def test_the_accuracy_on_a_half_is_what_running_the_policy_on_it_gives(
     rng = np.random.default_rng(0)
     policies = np.flatnonzero(~np.isnan(halves.first[0]))
     for index in rng.choice(policies, 20, replace=False):
-        point = operating_point(validation, grid, int(index))
-        right = run_point(validation, point).correct(validation.labels, (0, 1)).mean(axis=0)
+        cascade = cascade_at(validation, grid, int(index))
+        right = answer(validation, cascade).correct.mean(axis=0)
         assert right[halves.in_half[7]].mean() == pytest.approx(halves.first[7, index], abs=1e-6)
         assert right[~halves.in_half[7]].mean() == pytest.approx(halves.second[7, index], abs=1e-6)
 

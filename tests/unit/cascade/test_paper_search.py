@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge.probabilities import SCORES
-from models.cascade.operating_points import PairAnswers
-from models.cascade.paper_search import paper_pair, paper_point, search_threshold
+from models.cascade.operating_points import PairAnswers, answer
+from models.cascade.paper_search import paper_cascade, paper_pair, search_threshold
 from models.cascade.pool import ValidationPool, unit_temperatures, validation_pool
 from models.classifiers.logits import PoolLogits
 
@@ -71,11 +71,11 @@ def test_the_pair_of_highest_complementarity_stands_cheaper_first(raw: Validatio
     assert raw.network(pair[0]).macs < raw.network(pair[1]).macs
 
 
-def test_the_point_has_a_threshold_for_every_seed_and_does_not_average(
+def test_the_cascade_has_a_threshold_for_every_seed_and_does_not_average(
     raw: ValidationPool,
 ) -> None:
-    point = paper_point(raw, ("tiny", "middle"))
-    assert point.seeds == (0, 1)
-    assert point.combination in ("post_check", "replace")
+    cascade = paper_cascade(raw, ("tiny", "middle"))
+    assert list(cascade.policies) == [0, 1]
+    assert {policy.combine for policy in cascade.policies.values()} <= {"post_check", "replace"}
     alone = raw.network("middle").correct(raw.labels, (0, 1)).mean(axis=1)
-    assert (np.array(point.validation_accuracy) >= alone).all()
+    assert (answer(raw, cascade).correct.mean(axis=1) >= alone).all()

@@ -18,11 +18,12 @@ from edge.sidecar import read_sidecar
 from models.cascade.pipeline import PipelineSettings, train_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.report import EVALUATION_NAME
-from models.cascade.results import read_evaluation
+from models.cascade.results import CascadeEvaluation
 from models.cascade.selection import MaxCost
 from models.classifiers.pool_training import PoolSettings
 from models.classifiers.training import Recipe
 from models.data.sources import load_dataset
+from models.records import read_record
 
 
 def write_idx(folder: Path, prefix: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -80,7 +81,8 @@ def test_a_trained_cascade_loads_and_answers_as_it_was_evaluated(
     claims = {claim.metric: claim for claim in read_sidecar(result.sidecar).claims}
     assert claims["accuracy"].value == pytest.approx(correct.mean(), abs=0.02)
     assert answer.trace is not None
-    stored = read_evaluation(settings.pool.output / EVALUATION_NAME)
+    path = settings.pool.output / EVALUATION_NAME
+    stored = read_record(path, CascadeEvaluation, what="evaluation", remedy="")
     assert stored == result.evaluation
     assert "<html" in result.report.read_text("utf-8")
 

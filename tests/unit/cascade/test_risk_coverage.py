@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from bicameral.statistics import Resampling
 from models.cascade.risk_coverage import (
-    RankedAnswers,
     area_under_risk_coverage,
     error_groups,
     estimate_areas,
@@ -80,7 +79,7 @@ RESAMPLING = Resampling(replicates=4000, seed=1)
 
 def test_equal_systems_differ_by_exactly_nothing() -> None:
     rng = np.random.default_rng(0)
-    answers = RankedAnswers(confidence=rng.random((2, 300)), correct=rng.random((2, 300)) < 0.9)
+    answers = (rng.random((2, 300)), rng.random((2, 300)) < 0.9)
     interval = estimate_areas({"one": answers, "other": answers}, RESAMPLING)["other"][1]
     assert interval is not None
     assert interval.value == interval.low == interval.high == 0.0
@@ -89,7 +88,7 @@ def test_equal_systems_differ_by_exactly_nothing() -> None:
 def test_the_interval_of_an_area_is_that_of_the_plain_loop() -> None:
     rng = np.random.default_rng(0)
     first, second = (
-        RankedAnswers(confidence=c, correct=rng.random((2, 300)) < c**power)
+        (c, rng.random((2, 300)) < c**power)
         for c, power in ((rng.random((2, 300)), 0.2), (rng.random((2, 300)), 0.4))
     )
     differences = []
@@ -99,8 +98,8 @@ def test_the_interval_of_an_area_is_that_of_the_plain_loop() -> None:
         differences.append(
             np.mean(
                 [
-                    area_under_risk_coverage(first.confidence[s, draw], first.correct[s, draw])
-                    - area_under_risk_coverage(second.confidence[s, draw], second.correct[s, draw])
+                    area_under_risk_coverage(*(of[s, draw] for of in first))
+                    - area_under_risk_coverage(*(of[s, draw] for of in second))
                     for s in seeds
                 ]
             )

@@ -13,9 +13,9 @@ from bicameral.cli.app import app
 from bicameral.errors import ConfigError
 from edge.early_exit import EarlyExitClassifier
 from edge.loading import load_classifier
-from models.cascade.early_exit_results import EARLY_EXIT_NAME, EarlyExitResults
+from models.cascade.early_exit import EARLY_EXIT_NAME, EarlyExitResults
 from models.cascade.report import EVALUATION_NAME, REPORT_NAME
-from models.cascade.results import read_evaluation
+from models.cascade.results import CascadeEvaluation
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.logits import NetworkLogits, write_network_logits, write_targets
 from models.classifiers.training import image_shape
@@ -69,7 +69,8 @@ def test_a_cascade_is_chosen_from_stored_answers_without_training(
         write_network_logits(tmp_path / "logits", network)
     words = ["train", "cascade", str(source), "--output", str(tmp_path / "out"), "--max-cost", "1"]
     assert app([*words, "--from-logits", str(tmp_path / "logits")]) == 0
-    evaluation = read_evaluation(tmp_path / "out" / EVALUATION_NAME)
+    path = tmp_path / "out" / EVALUATION_NAME
+    evaluation = read_record(path, CascadeEvaluation, what="evaluation", remedy="")
     assert evaluation.reference == "wide_residual_large"
     assert evaluation.detail.choice == "requested"
     assert {evaluation.shipped_system.a, evaluation.shipped_system.b} == {"tiny", "small"}

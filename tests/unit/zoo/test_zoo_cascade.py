@@ -9,8 +9,9 @@ import pytest
 from bicameral.cli.app import main
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
-from models.cascade.results import read_evaluation
+from models.cascade.results import CascadeEvaluation
 from models.networks.architectures import ARCHITECTURES, POOL, ZOO
+from models.records import read_record
 from models.zoo.catalogue import CATALOGUE, newcomers
 from models.zoo.training import HEADS
 
@@ -28,11 +29,9 @@ def test_one_command_trains_a_pool_of_both_and_says_which_pair_is_better(
     assert stop.value.code == 0
     [model] = (tmp_path / "model").glob("*_cascade.bicameral.json")
     assert isinstance(load_classifier(model, memory="none"), CascadeClassifier)
-    [note] = [
-        note
-        for note in read_evaluation(tmp_path / "evaluation.json").notes
-        if "network of the zoo" in note
-    ]
+    path = tmp_path / "evaluation.json"
+    evaluation = read_record(path, CascadeEvaluation, what="evaluation", remedy="")
+    [note] = [note for note in evaluation.notes if "network of the zoo" in note]
     assert note.split(" the best")[0] in " ".join(capsys.readouterr().out.split())
     assert "a network of the zoo" in (tmp_path / "report.html").read_text("utf-8")
 

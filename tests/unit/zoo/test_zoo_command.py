@@ -11,8 +11,9 @@ import pytest
 from bicameral.cli.app import main
 from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
-from models.cascade.results import read_evaluation as read_cascade
+from models.cascade.results import CascadeEvaluation
 from models.data.sources import FASHION_MNIST_FOLDER
+from models.records import read_record
 from models.zoo.catalogue import CATALOGUE, newcomers
 from models.zoo.results import shipped_evaluation
 from studies.zoo import entry_name
@@ -99,6 +100,7 @@ def test_the_pool_is_joined_by_the_networks_and_heads_of_the_zoo_alone() -> None
 
 
 def test_the_page_says_what_the_stored_answers_say_of_a_cascade_with_the_zoo() -> None:
-    stored = read_cascade(ROOT / "studies" / "fashion_mnist" / "zoo" / "cascade.json")
+    path = ROOT / "studies" / "fashion_mnist" / "zoo" / "cascade.json"
+    stored = read_record(path, CascadeEvaluation, what="evaluation", remedy="")
     [note] = [note for note in stored.notes if "network of the zoo" in note]
     assert note in (ROOT / "docs" / "zoo" / "README.md").read_text("utf-8")
