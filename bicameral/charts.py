@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,6 +48,13 @@ _INCH_PX = 96.0
 _LONGEST_LABEL = 40
 #: Characters of a row of the legend.
 _LEGEND_ROW = 100
+
+#: Distances between a point and its label that are tried.
+_REACHES_PX = np.array([6.0, 12.0, 20.0, 30.0, 42.0, 56.0, 72.0, 90.0, 110.0, 140.0, 180.0, 230.0])
+#: Farther than this, a line leads from the label to its point.
+_FAR_PX = 14.0
+#: A label is put so much farther away, rather than hide one more thing.
+_HIDING_PX = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,28 +352,98 @@ def _reaches(
 
 
 def _draw_labels(axes: Axes, all_series: Sequence[Series]) -> None:
-    """Write the labels right of their points, lowest first, each clear of the ones below it."""
+    """Write the labels into the axes, those of the last series first, with a line to far ones."""
+    from matplotlib.lines import Line2D
+
     entries = [
-        (*axes.transData.transform((x, y)), x, y, text, INKS[series.ink])
-        for series in all_series
+        (
+            axes.annotate(
+                text,
+                (x, y),
+                xytext=(0.0, 0.0),
+                textcoords="offset points",
+                size=8,
+                color=INKS[series.ink],
+            ),
+            (x, y),
+        )
+        for series in reversed(all_series)
         for x, y, text in zip(series.x, series.y, series.labels, strict=False)
         if text
     ]
-    taken: list[tuple[float, float, float]] = []
-    for at_x, at_y, x, y, text, colour in sorted(entries, key=lambda entry: entry[1]):
-        width, low = 6.0 * len(text), at_y
-        for left, right, top in taken:
-            if left < at_x + width and at_x < right and low < top:
-                low = top
-        taken.append((at_x, at_x + width, low + 12.0))
-        axes.annotate(
-            text,
-            (x, y),
-            xytext=(5.0, 3.0 + (low - at_y) * 0.75),
-            textcoords="offset points",
-            size=8,
-            color=colour,
-        )
+    if not entries:
+        return
+    extents = [label.get_window_extent() for label, _ in entries]
+    found = place_labels(
+        axes.transData.transform([point for _, point in entries]),
+        np.array([(extent.width, extent.height) for extent in extents]) + 2.0,
+        np.concatenate([_covered(axes, series) for series in all_series]),
+        (axes.bbox.x0, axes.bbox.y0, axes.bbox.x1, axes.bbox.y1),
+    )
+    for (label, point), extent, corner in zip(entries, extents, found, strict=True):
+        label.set_in_layout(False)
+        if corner is None:
+            label.remove()
+            continue
+        at = axes.transData.transform(point)
+        label.set_position(tuple((corner - at) * 72.0 / axes.figure.dpi))
+        nearest = np.clip(at, corner, corner + np.array([extent.width, extent.height]))
+        if np.hypot(*(nearest - at)) > _FAR_PX:
+            ends = np.stack([point, axes.transData.inverted().transform(nearest)]).T
+            axes.add_line(Line2D(*ends, color=INKS["soft"], linewidth=0.5, zorder=0.5))
+
+
+def _covered(axes: Axes, series: Series) -> NDArray[np.float64]:
+    """Return pixels (N, 2) that a series draws on: its points, lines and intervals."""
+    points = axes.transData.transform(np.column_stack([series.x, series.y]))
+    segments = list(pairwise(points)) if series.line else []
+    for x, one in zip(series.x, series.intervals or (), strict=False):
+        if one.low is not None and one.high is not None:
+            segments.append(tuple(axes.transData.transform([(x, one.low), (x, one.high)])))
+    steps = np.linspace(0.0, 1.0, 20)[:, None]
+    return np.concatenate([points, *(begin + steps * (end - begin) for begin, end in segments)])
+
+
+def place_labels(
+    points: NDArray[np.floating],
+    sizes: NDArray[np.floating],
+    covered: NDArray[np.floating],
+    frame: tuple[float, float, float, float],
+) -> list[NDArray[np.float64] | None]:
+    """Find a place near each point for its label, inside a frame and clear of all others.
+
+    Of the places around a point the nearest is taken that hides little of what is drawn; a label
+    that would have to leave the frame or lie on another one has none.
+
+    Args:
+        points: (N, 2) in pixels, the most important first.
+        sizes: (N, 2), widths and heights of the labels.
+        covered: (M, 2), pixels that are drawn on.
+        frame: Left, lower, right and upper end.
+
+    Returns:
+        The lower left corner of each label, or None.
+    """
+    angles = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
+    around = np.column_stack([np.cos(angles), np.sin(angles)])
+    taken = np.empty((0, 4))
+    corners: list[NDArray[np.float64] | None] = []
+    for point, size in zip(points, sizes, strict=True):
+        reach = np.repeat(_REACHES_PX, len(around))[:, None]
+        low = point + np.tile(around, (len(_REACHES_PX), 1)) * (size / 2.0 + reach) - size / 2.0
+        high = low + size
+        inside = (low >= frame[:2]).all(axis=1) & (high <= frame[2:]).all(axis=1)
+        apart = (low[:, None] >= taken[:, 2:]) | (high[:, None] <= taken[:, :2])
+        free = np.flatnonzero(inside & apart.any(axis=2).all(axis=1))
+        if not len(free):
+            corners.append(None)
+            continue
+        within = (covered > low[free, None]) & (covered < high[free, None])
+        hidden = np.minimum(within.all(axis=2).sum(axis=1), 40)
+        best = free[(reach[free, 0] + _HIDING_PX * hidden).argmin()]
+        corners.append(low[best])
+        taken = np.vstack([taken, [*low[best], *high[best]]])
+    return corners
 
 
 def _svg(canvas: Canvas, title: str) -> str:

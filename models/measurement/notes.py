@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 
 from edge.energy.quantity import Quantity
 from models.measurement.record import Measurement
@@ -14,111 +15,86 @@ _STEADY = 0.05
 
 def measurement_notes(measurement: Measurement, summary: Summary) -> tuple[str, ...]:
     """Return the notes, in sentences."""
-    return (
-        *_completeness(measurement),
-        *_meter(measurement),
-        *_precision(measurement),
-        *_windows(measurement),
-        *_steadiness(summary),
-        *_warm_up(measurement),
-    )
+    return (*_meter(measurement), *_windows(measurement), *_steadiness(measurement, summary))
 
 
-def _completeness(measurement: Measurement) -> Iterator[str]:
-    plan = measurement.plan
-    done = sum(measurement.rounds_of(session) for session in range(plan.sessions))
+def _meter(measurement: Measurement) -> Iterator[str]:
+    """Say how much was measured, and with what."""
+    plan, parts = measurement.plan, measurement.parts
     if not measurement.is_complete:
+        done = sum(map(measurement.rounds_of, range(plan.sessions)))
         yield (
             f"Not complete: {done} of {plan.rounds * plan.sessions} rounds were measured; --resume "
             "goes on."
         )
-
-
-def _meter(measurement: Measurement) -> Iterator[str]:
-    meters = {part.meter for part in measurement.parts}
+    meters = dict.fromkeys(part.meter for part in parts)
     if len(meters) > 1:
         yield "The parts were measured with different meters; do not compare their joules."
-    for reason in dict.fromkeys(part.meter_reason for part in measurement.parts):
-        if reason:
-            yield (
-                f"No joules, for there is no meter ({reason}). CPU time, wall time, "
-                "multiply-accumulates and memory are what they are; none of them is energy."
-            )
-    for meter in meters - {None}:
-        assert meter is not None  # noqa: S101 - for the type checker
-        yield f"Joules from {meter.name}, {meter.source}: {meter.covers}."
-    for part in measurement.parts:
+    for reason in dict.fromkeys(part.meter_reason for part in parts if part.meter_reason):
+        yield (
+            f"No joules, for there is no meter ({reason}). CPU time, wall time, "
+            "multiply-accumulates and memory are what they are; none of them is energy."
+        )
+    for meter in meters:
+        if meter is not None:
+            yield f"Joules from {meter.name}, {meter.source}: {meter.covers}."
+    for part in parts:
         if part.meter is not None:
             idle = idle_power_w(part)
             text = "unknown" if idle.value is None else f"{idle.value:.3f} W"
             yield f"Idle power in session {part.session + 1}: {text} {idle.reason}".strip() + "."
 
 
-def _precision(measurement: Measurement) -> Iterator[str]:
-    """Say what the sensor's steps and the moments of its readings leave open."""
-    windows = [
-        window.window.energy
-        for part in measurement.parts
-        for window in part.windows
-        if window.window.energy.energy.valid
-    ]
-    if not windows:
-        return
-    bound = _largest(_share(window.bound, window.energy) for window in windows)
-    timing = _largest(_share(window.timing, window.energy) for window in windows)
-    cpu_s = sum(window.meter_cpu_s for window in windows)
-    duration_s = sum(window.duration_s for window in windows)
-    yield (
-        f"The sensor's steps may falsify a window by up to {_percent(bound)}, the moments of its "
-        f"readings by {_percent(timing)} (95 %); reading it took "
-        f"{_percent(cpu_s / duration_s)} of a core."
+def _windows(measurement: Measurement) -> Iterator[str]:
+    """Say what steps and moments of the sensor leave open, and which windows are not valid."""
+    windows = [(part, window) for part in measurement.parts for window in part.windows]
+    energies = [window.window.energy for _, window in windows]
+    energies = [energy for energy in energies if energy.energy.valid]
+    if energies:
+        bound, timing = (
+            max((share for one in energies if (share := _share(getattr(one, name), one.energy))),
+                default=None)
+            for name in ("bound", "timing")
+        )  # fmt: skip
+        reading = sum(one.meter_cpu_s for one in energies) / sum(one.duration_s for one in energies)
+        yield (
+            f"The sensor's steps may falsify a window by up to {_percent(bound)}, the moments of "
+            f"its readings by {_percent(timing)} (95 %); reading it took {_percent(reading)} of a "
+            "core."
+        )
+    faults = Counter(
+        energy.reason
+        for part, window in windows
+        if part.meter is not None and not (energy := energy_per_image(part, window)).valid
     )
+    for reason, count in faults.items():
+        yield f"{count} windows were left out: {reason}."
 
 
 def _share(part: Quantity, whole: Quantity) -> float | None:
     return None if part.value is None or not whole.value else part.value / whole.value
 
 
-def _largest(shares: Iterable[float | None]) -> float | None:
-    return max((share for share in shares if share is not None), default=None)
-
-
 def _percent(share: float | None) -> str:
     return "an unknown share" if share is None else f"{100 * share:.2f} %"
 
 
-def _windows(measurement: Measurement) -> Iterator[str]:
-    reasons: dict[str, int] = {}
-    for part in measurement.parts:
-        for window in part.windows:
-            energy = energy_per_image(part, window)
-            if part.meter is not None and not energy.valid:
-                reasons[energy.reason] = reasons.get(energy.reason, 0) + 1
-    for reason, count in reasons.items():
-        yield f"{count} windows were left out: {reason}."
+def _steadiness(measurement: Measurement, summary: Summary) -> Iterator[str]:
+    """Say where windows or sessions differ, or a model had not warmed up."""
 
+    def largest(quantity: str, field: str) -> float:
+        found = [of.estimate for (*_, name), of in summary.items() if name == quantity]
+        return max((getattr(estimate, field) or 0.0 for estimate in found), default=0.0)
 
-def _steadiness(summary: Summary) -> Iterator[str]:
-    widths = [
-        figure.estimate.relative_half_width or 0.0
-        for figure in summary.values()
-        if figure.quantity == "cpu_ratio"
-    ]
-    differences = [
-        figure.estimate.value or 0.0
-        for figure in summary.values()
-        if figure.quantity == "session_difference"
-    ]
-    if widths and max(widths) > _STEADY:
+    width = largest("cpu_ratio", "relative_half_width")
+    if width > _STEADY:
         yield (
-            f"The interval of a CPU-time ratio is ± {100 * max(widths):.1f} % wide; more rounds or "
-            "a quieter machine would narrow it."
+            f"The interval of a CPU-time ratio is ± {100 * width:.1f} % wide; more rounds or a "
+            "quieter machine would narrow it."
         )
-    if differences and max(differences) > _STEADY:
-        yield f"Two sessions differ by {100 * max(differences):.1f} % in a CPU-time ratio."
-
-
-def _warm_up(measurement: Measurement) -> Iterator[str]:
+    difference = largest("session_difference", "value")
+    if difference > _STEADY:
+        yield f"Two sessions differ by {100 * difference:.1f} % in a CPU-time ratio."
     for part in measurement.parts:
         restless = [model for model, warm in part.warm_ups.items() if not warm.stable]
         if restless:

@@ -7,12 +7,11 @@ it can be analysed again in another way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bicameral.errors import ConfigError
-from bicameral.files import write_json_atomic
 from edge.energy.device_state import DeviceState
 from edge.energy.meter import MeterInfo
 from edge.energy.quantity import Quantity
@@ -144,14 +143,22 @@ class ModelRecord:
     peak_rss_bytes: Quantity
     answers: tuple[StreamAnswers, ...]
 
+    def answers_on(self, duplicates: float) -> StreamAnswers:
+        """Return what it answered on the stream with this share of repeats."""
+        return next(one for one in self.answers if one.duplicates == duplicates)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamWindow:
     """A window of one model on one stream."""
 
-    model: str
     duplicates: float
     window: Window
+
+    @property
+    def model(self) -> str:
+        """The model, as the plan names it."""
+        return self.window.workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,15 +232,6 @@ class Measurement:
         """Whether all rounds of all sessions are there."""
         plan = self.plan
         return all(self.rounds_of(session) >= plan.rounds for session in range(plan.sessions))
-
-
-def write_measurement(path: Path, measurement: Measurement) -> None:
-    """Write a measurement as JSON, whole or not at all.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
-    write_json_atomic(path, asdict(measurement))
 
 
 def read_measurement(path: Path) -> Measurement:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-from bicameral.errors import ConfigError, MachineError
+from bicameral.errors import BicameralError, ConfigError, MachineError
+from bicameral.files import write_json_atomic
 from models.data.dataset import ImageDataset
 from models.data.sources import load_dataset
 from models.data.task import dataset_options, require_same_task
@@ -21,17 +24,13 @@ from models.measurement.record import (
     ModelRecord,
     Part,
     read_measurement,
-    write_measurement,
 )
-from models.measurement.session import Message, SessionTask, run_session
+from models.measurement.session import SessionTask, measure_session
 from models.measurement.streams import Stream, appended_stream, sample_images
 from models.measurement.systems import examine_model, load_system, require_comparable
 from models.measurement.workload import Progress
 
 _SPAWN = multiprocessing.get_context("spawn")
-
-#: An interruption goes to the whole group; the process that was started by the user answers it.
-_LEAVE_TO_PARENT = (signal.SIGINT, signal.SIG_IGN)
 
 
 def run_plan(
@@ -56,7 +55,7 @@ def run_plan(
         raise ConfigError(
             f"{path} exists; give --resume to go on with it, or another folder with --output"
         )
-    dataset = _load_data(plan)
+    dataset, fingerprints = _load(plan)
     streams = build_plan_streams(plan, dataset)
     if path.exists():
         measurement = read_measurement(path)
@@ -65,7 +64,12 @@ def run_plan(
                 f"{path} was made by another plan or from other data: {measurement.plan}, expected "
                 f"{plan}; give the same flags as then, or another folder with --output"
             )
-        _require_same_models(measurement, plan, path)
+        for record in measurement.models:
+            if record.fingerprint != fingerprints[record.model]:
+                raise ConfigError(
+                    f"{record.model!r} is not the model any more that {path} was begun with; "
+                    "measure into another folder with --output"
+                )
     else:
         measurement = Measurement(
             plan=plan,
@@ -77,12 +81,21 @@ def run_plan(
             models=_examine(plan, streams, progress),
             parts=(),
         )
-        write_measurement(path, measurement)
+        write_json_atomic(path, asdict(measurement))
     for session in range(plan.sessions):
         first = measurement.rounds_of(session)
-        if first < plan.rounds:
-            task = SessionTask(plan=plan, session=session, first_round=first, streams=streams)
-            measurement = _run(task, measurement, path, progress)
+        if first == plan.rounds:
+            continue
+        task = SessionTask(plan=plan, session=session, first_round=first, streams=streams)
+        earlier = measurement.parts
+        aftermath = f"{path} keeps what session {session + 1} had measured, --resume goes on"
+        with closing(_messages(measure_session, (task,), aftermath)) as messages:
+            for message in messages:
+                if isinstance(message, Part):
+                    measurement = replace(measurement, parts=(*earlier, message))
+                    write_json_atomic(path, asdict(measurement))
+                else:
+                    progress(*message)
     return measurement
 
 
@@ -92,77 +105,70 @@ def build_plan_streams(plan: MeasurePlan, dataset: ImageDataset) -> tuple[Stream
     return tuple(appended_stream(images, share, plan.seed) for share in plan.streams)
 
 
-def _load_data(plan: MeasurePlan) -> ImageDataset:
-    """Load the data set and check that all models answer it."""
+def _load(plan: MeasurePlan) -> tuple[ImageDataset, dict[str, str]]:
+    """Load the data set, check that all models answer it, and return their fingerprints."""
     systems = [load_system(model) for model in plan.models]
     require_comparable(systems)
     first = systems[0].classifier
     dataset = load_dataset(plan.data, dataset_options(first))
     require_same_task(first, dataset)
+    fingerprints = {system.name: system.classifier.info.fingerprint for system in systems}
     for system in systems:
         system.classifier.close()
-    return dataset
-
-
-def _require_same_models(measurement: Measurement, plan: MeasurePlan, path: Path) -> None:
-    for record in measurement.models:
-        system = load_system(record.model)
-        if system.classifier.info.fingerprint != record.fingerprint:
-            raise ConfigError(
-                f"{record.model!r} is not the model any more that {path} was begun with; measure "
-                "into another folder with --output"
-            )
-        system.classifier.close()
+    return dataset, fingerprints
 
 
 def _examine(
     plan: MeasurePlan, streams: tuple[Stream, ...], progress: Progress
 ) -> tuple[ModelRecord, ...]:
     """Let every model answer the streams in a process of its own."""
-    records = []
+    records: list[ModelRecord] = []
     for index, model in enumerate(plan.models):
         progress(index, len(plan.models), f"answers of {model}")
-        with ProcessPoolExecutor(
-            1, mp_context=_SPAWN, initializer=signal.signal, initargs=_LEAVE_TO_PARENT
-        ) as pool:
-            try:
-                records.append(pool.submit(examine_model, model, streams).result())
-            except BrokenProcessPool as error:
-                raise MachineError(
-                    f"the process that examined {model!r} was ended, perhaps for lack of memory; "
-                    "use fewer images with --images"
-                ) from error
+        aftermath = f"perhaps {model!r} took too much memory; use fewer images with --images"
+        records += _messages(examine_model, (model, streams), aftermath)
     return tuple(records)
 
 
-def _run(
-    task: SessionTask, measurement: Measurement, path: Path, progress: Progress
-) -> Measurement:
-    """Run one session in a process of its own, and write the file after each of its rounds."""
+def _messages(
+    work: Callable[..., None], arguments: tuple[Any, ...], aftermath: str
+) -> Generator[Any, None, None]:
+    """Do something in a process of its own, and yield what it sends.
+
+    Args:
+        work: Is given the arguments, and a function that sends.
+        arguments: What it works on.
+        aftermath: What an early end of the process means for the user.
+
+    Raises:
+        MachineError: If the work cannot go on, or the process ends early.
+    """
     receiver, sender = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=run_session, args=(task, sender), daemon=True)
+    process = _SPAWN.Process(target=_work, args=(work, arguments, sender), daemon=True)
     process.start()
     sender.close()
-    earlier: tuple[Part, ...] = measurement.parts
     try:
         while True:
-            message: Message = receiver.recv()
-            if isinstance(message, tuple):
-                progress(*message)
-            elif isinstance(message, str):
+            message = receiver.recv()
+            if isinstance(message, str):
                 raise MachineError(message)
-            else:
-                measurement = replace(measurement, parts=(*earlier, message))
-                write_measurement(path, measurement)
-                if message.device_after is not None:
-                    process.join()
-                    return measurement
+            yield message
     except EOFError:
         process.join()
-        raise MachineError(
-            f"the process that measured session {task.session + 1} ended with code "
-            f"{process.exitcode}; {path} keeps what it had measured, give --resume to go on"
-        ) from None
+        if process.exitcode != 0:
+            raise MachineError(
+                f"a measuring process ended with code {process.exitcode}; {aftermath}"
+            ) from None
     finally:
         process.kill()
         receiver.close()
+
+
+def _work(work: Callable[..., None], arguments: tuple[Any, ...], connection: Connection) -> None:
+    """Work and send; the main function of a process."""
+    # An interruption goes to the whole group; whoever started this process ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        work(*arguments, connection.send)
+    except BicameralError as error:
+        connection.send(str(error))

@@ -7,26 +7,23 @@ leaves all rounds that it finished.
 from __future__ import annotations
 
 import datetime
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bicameral.errors import BicameralError
 from edge.energy.device_state import read_device_state
 from edge.energy.discovery import find_meter
 from edge.energy.meter import NoMeter
 from edge.energy.recorder import SAMPLE_PERIOD_S, EnergyRecorder, WindowEnergy, WindowRules
 from edge.energy.warm_up import warm_up
-from edge.energy.windows import RoundSettings, Window, measure_round
+from edge.energy.windows import RoundSettings, measure_round
 from models.measurement.record import MeasurePlan, Part, StreamWindow
 from models.measurement.streams import Stream
 from models.measurement.systems import load_system
-from models.measurement.workload import StreamWorkload, TimedSystem, turns_of
+from models.measurement.workload import StreamWorkload, turns_of
 
-#: Between two messages about progress.
+#: Between two messages about progress, which are sent between what is measured.
 _PROGRESS_S = 0.2
 
 
@@ -51,24 +48,18 @@ class SessionTask:
     root: Path = Path("/")
 
 
-#: How far it is (done, total, what is being done), the part with all rounds so far, or why it
-#: cannot go on. A part that has the device's last state is the last message.
-Message = tuple[int, int, str] | Part | str
+#: How far it is (done, total, what is being done), or the part with all rounds so far.
+Message = tuple[int, int, str] | Part
 Send = Callable[[Message], None]
 
-
-def run_session(task: SessionTask, connection: Connection) -> None:
-    """Measure and send messages; the main function of the process."""
-    # An interruption goes to the whole group; whoever started this process ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        measure_session(task, connection.send)
-    except BicameralError as error:
-        connection.send(str(error))
+#: What is shown of each stream, by its share of repeats.
+_Workloads = Mapping[float, Sequence[StreamWorkload]]
 
 
 def measure_session(task: SessionTask, send: Send) -> None:
-    """Measure all rounds of a session.
+    """Measure all rounds of a session, and send them.
+
+    A part that has the device's last state is the last message.
 
     Args:
         task: What to measure.
@@ -79,14 +70,16 @@ def measure_session(task: SessionTask, send: Send) -> None:
     """
     plan = task.plan
     systems = [load_system(model) for model in plan.models]
+    workloads = {
+        stream.duplicates: [StreamWorkload(system, stream) for system in systems]
+        for stream in task.streams
+    }
     meter = find_meter(plan.meter, task.root)
     with EnergyRecorder(meter, rules=task.rules) as recorder:
-        idle_before = _measure_idle(recorder, plan, send, "idle, before")
-        session = _Session(task, systems, recorder, send)
-        part = session.prepare(idle_before)
+        part = _begin(task, workloads, recorder, send)
         send(part)
-        for index in range(task.first_round, plan.rounds):
-            part = replace(part, windows=(*part.windows, *session.measure(index)))
+        for windows in _rounds(task, workloads, recorder, send):
+            part = replace(part, windows=(*part.windows, *windows))
             send(part)
         idle_after = _measure_idle(recorder, plan, send, "idle, after")
     send(replace(part, device_after=read_device_state(task.root), idle_after=idle_after))
@@ -108,80 +101,61 @@ def _measure_idle(
     return recorder.end()
 
 
-class _Session:
-    """Prepares the workloads of all streams, and measures them round by round."""
+def _begin(task: SessionTask, workloads: _Workloads, recorder: EnergyRecorder, send: Send) -> Part:
+    """Measure the idle power, warm up, and describe the part."""
+    meter = recorder.meter
+    absent = isinstance(meter, NoMeter)
+    idle_before = _measure_idle(recorder, task.plan, send, "idle, before")
+    device_before = read_device_state(task.root)
+    warm_ups = {}
+    longest = workloads[task.streams[-1].duplicates]
+    for done, workload in enumerate(longest):
+        send((done, len(longest), f"warming up {workload.name}"))
+        warm_ups[workload.name] = warm_up(workload, at_most_s=task.plan.warm_up_s)
+    return Part(
+        session=task.session,
+        began_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        meter=None if isinstance(meter, NoMeter) else meter.info,
+        meter_reason=meter.reason if isinstance(meter, NoMeter) else "",
+        sample_period_s=None if absent else SAMPLE_PERIOD_S,
+        idle_before=idle_before,
+        idle_after=None,
+        device_before=device_before,
+        device_after=None,
+        warm_ups=warm_ups,
+        windows=(),
+    )
 
-    def __init__(
-        self,
-        task: SessionTask,
-        systems: list[TimedSystem],
-        recorder: EnergyRecorder,
-        send: Send,
-    ) -> None:
-        self._task, self._systems, self._recorder, self._send = task, systems, recorder, send
-        self._metered = not isinstance(recorder.meter, NoMeter)
-        self._workloads = {
-            stream.duplicates: [StreamWorkload(system, stream) for system in systems]
-            for stream in task.streams
-        }
-        self._turns = {stream.duplicates: turns_of(stream) for stream in task.streams}
-        self._least_s = max(task.plan.window_s, recorder.least_window_s)
-        turns = 1 if self._metered else None
-        rounds = task.plan.rounds - task.first_round
-        self._total = rounds * len(systems) * sum(turns or n for n in self._turns.values())
-        self._done, self._told_s = 0, 0.0
 
-    def prepare(self, idle_before: WindowEnergy | None) -> Part:
-        """Warm up, and describe the part."""
-        task, plan = self._task, self._task.plan
-        device_before = read_device_state(task.root)
-        warm_ups = {}
-        for system in self._systems:
-            self._tell(f"warming up {system.name}")
-            longest = StreamWorkload(system, task.streams[-1])
-            warm_ups[system.name] = warm_up(longest, at_most_s=plan.warm_up_s)
-        meter = self._recorder.meter
-        return Part(
-            session=task.session,
-            began_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            meter=None if isinstance(meter, NoMeter) else meter.info,
-            meter_reason=meter.reason if isinstance(meter, NoMeter) else "",
-            sample_period_s=SAMPLE_PERIOD_S if self._metered else None,
-            idle_before=idle_before,
-            idle_after=None,
-            device_before=device_before,
-            device_after=None,
-            warm_ups=warm_ups,
-            windows=(),
-        )
+def _rounds(
+    task: SessionTask, workloads: _Workloads, recorder: EnergyRecorder, send: Send
+) -> Iterator[list[StreamWindow]]:
+    """Measure round by round all streams, the last one first in odd rounds."""
+    turns = {stream.duplicates: turns_of(stream) for stream in task.streams}
+    least_s = max(task.plan.window_s, recorder.least_window_s)
+    left = range(task.first_round, task.plan.rounds)
+    metered = not isinstance(recorder.meter, NoMeter)
+    # With a meter, a window is one turn.
+    total = len(left) * len(task.plan.models) * sum(1 if metered else n for n in turns.values())
+    done, told_s = 0, 0.0
 
-    def measure(self, index: int) -> tuple[StreamWindow, ...]:
-        """Measure one round: all streams, the last one first in odd rounds."""
-        streams = self._task.streams
-        windows: list[StreamWindow] = []
-        for stream in reversed(streams) if index % 2 else streams:
-            settings = RoundSettings(turns=self._turns[stream.duplicates], least_s=self._least_s)
-            note = f"session {self._task.session + 1}, round {index + 1}, {stream.name}"
-            measured: list[Window] = measure_round(
-                self._workloads[stream.duplicates],
-                self._recorder,
-                settings,
-                index=index,
-                advance=lambda name, note=note: self._advance(note),  # type: ignore[misc]
-            )
-            windows += (
-                StreamWindow(model=window.workload, duplicates=stream.duplicates, window=window)
-                for window in measured
-            )
-        return tuple(windows)
-
-    def _advance(self, note: str) -> None:
-        self._done += 1
-        self._tell(note)
-
-    def _tell(self, note: str) -> None:
-        """Send progress, but seldom: it is sent between what is measured."""
+    def advance(name: str) -> None:
+        nonlocal done, told_s
+        done += 1
         now_s = time.monotonic()
-        if now_s - self._told_s >= _PROGRESS_S or self._done == self._total:
-            self._told_s = now_s
-            self._send((self._done, self._total, note))
+        if now_s - told_s >= _PROGRESS_S or done == total:
+            told_s = now_s
+            send((done, total, f"session {task.session + 1}, round {index + 1}, {stream.name}"))
+
+    for index in left:
+        windows: list[StreamWindow] = []
+        for stream in reversed(task.streams) if index % 2 else task.streams:
+            again = stream.duplicates
+            settings = RoundSettings(turns=turns[again], least_s=least_s)
+            windows += (
+                StreamWindow(duplicates=again, window=window)
+                for window in measure_round(
+                    workloads[again], recorder, settings, index=index, advance=advance
+                )
+            )
+        yield windows

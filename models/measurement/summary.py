@@ -5,13 +5,13 @@ They are one tidy list, a figure a row. What is not known is no figure, with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bicameral.statistics import Estimate, median
 from bicameral.tables import csv_text
 from edge.energy.quantity import Quantity, measured, nothing
-from models.measurement.record import Measurement, ModelRecord, Part, StreamAnswers, StreamWindow
+from models.measurement.record import Measurement, ModelRecord, Part, StreamWindow
 
 #: Larger drifts of the idle power, relative to it, spoil what is net of it.
 MAX_IDLE_DRIFT = 0.1
@@ -22,53 +22,48 @@ FIGURES_NAME = "measurement.csv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One quantity of one model on one stream; energy, times and multiply-accumulates per image.
+    """One quantity of one model on one stream.
 
     Attributes:
-        duplicates: The stream, by the share of its images that come again.
-        model: As the plan names it.
-        quantity: ``energy_j`` is all that the meter counted, ``net_energy_j`` what exceeds the idle
-            power, ``cpu_s`` CPU time of all threads; ``..._ratio`` is by the first model's on the
-            same stream in the same round; ``session_difference`` is that between the sessions'
-            medians of ``cpu_ratio``, greatest minus least by their mean.
         estimate: Median over the valid windows; without an interval what needs no window.
         reason: Why some or all windows have no figure; empty where all have one.
         windows: Windows that there are, valid or not.
     """
 
-    duplicates: float
-    model: str
-    quantity: str
     estimate: Estimate
     reason: str = ""
     windows: int = 0
 
 
-#: Figures by stream, model and quantity.
+#: Figures by stream (the share of its images that come again), model and quantity. Energy, times
+#: and multiply-accumulates are per image: ``energy_j`` is all that the meter counted,
+#: ``net_energy_j`` what exceeds the idle power, ``cpu_s`` CPU time of all threads; ``..._ratio`` is
+#: by the first model's on the same stream in the same round; ``session_difference`` is that between
+#: the sessions' medians of ``cpu_ratio``, greatest minus least by their mean.
 Summary = Mapping[tuple[float, str, str], Figure]
-
-Measure = Callable[[Part, StreamWindow], Quantity]
 
 
 def summarise(measurement: Measurement) -> Summary:
     """Return all figures of every model on every stream, stream by stream."""
     return {
-        (figure.duplicates, figure.model, figure.quantity): figure
+        (duplicates, model.model, quantity): figure
         for duplicates in measurement.plan.streams
         for model in measurement.models
-        for figure in _figures(measurement, model, duplicates)
+        for quantity, figure in _figures(measurement, model, duplicates)
     }
 
 
 def figures_csv(measurement: Measurement) -> str:
     """Return all figures as a tidy CSV, a figure a row."""
     header = ("again", "model", "quantity", "value", "low", "high", "n", "unit", "reason")
-    rows = []
-    for figure in summarise(measurement).values():
-        of = figure.estimate
-        values = (of.value, of.low, of.high, of.n, of.unit, figure.reason)
-        rows.append((figure.duplicates, figure.model, figure.quantity, *values))
-    return csv_text(header, rows)
+    return csv_text(
+        header,
+        [
+            (*key, of.estimate.value, of.estimate.low, of.estimate.high, of.estimate.n,
+             of.estimate.unit, of.reason)
+            for key, of in summarise(measurement).items()
+        ],
+    )  # fmt: skip
 
 
 def idle_power_w(part: Part) -> Quantity:
@@ -76,13 +71,12 @@ def idle_power_w(part: Part) -> Quantity:
 
     Not valid if they drifted apart or one is missing.
     """
-    before, after = part.idle_before, part.idle_after
-    if before is None:
+    if part.idle_before is None:
         return nothing("W", part.meter_reason or "the idle power was not measured")
-    if after is None:
+    if part.idle_after is None:
         return nothing("W", "the session was interrupted before its idle power was measured again")
     powers = []
-    for name, idle in (("before", before), ("after", after)):
+    for name, idle in (("before", part.idle_before), ("after", part.idle_after)):
         if idle.energy.value is None or not idle.energy.valid:
             return nothing("W", f"the idle power {name} is not valid: {idle.energy.reason}")
         powers.append(idle.energy.value / idle.duration_s)
@@ -112,8 +106,7 @@ def net_energy_per_image(part: Part, window: StreamWindow) -> Quantity:
     if gross.value is None or idle.value is None:
         return nothing("J", gross.reason if gross.value is None else idle.reason)
     net_j = gross.value - idle.value * window.window.energy.duration_s / window.window.items
-    faults = tuple(reason for reason in (gross.reason, idle.reason) if reason)
-    return measured(net_j, "J", faults=faults)
+    return measured(net_j, "J", faults=tuple(filter(None, (gross.reason, idle.reason))))
 
 
 def cpu_per_image(part: Part, window: StreamWindow) -> Quantity:
@@ -126,6 +119,15 @@ def wall_per_image(part: Part, window: StreamWindow) -> Quantity:
     return measured(window.window.wall_s / window.window.items, "s")
 
 
+#: What is measured of each window.
+_MEASURES: dict[str, tuple[str, Callable[[Part, StreamWindow], Quantity]]] = {
+    "energy_j": ("J", energy_per_image),
+    "net_energy_j": ("J", net_energy_per_image),
+    "cpu_s": ("s", cpu_per_image),
+    "wall_s": ("s", wall_per_image),
+}
+
+
 def _changes_of_mode(part: Part) -> Iterator[str]:
     """Yield what was changed while a part was measured, which makes its joules another device's."""
     after = part.device_after
@@ -135,60 +137,46 @@ def _changes_of_mode(part: Part) -> Iterator[str]:
             yield f"{name} changed from {was} to {getattr(after, name)} meanwhile"
 
 
-def _figures(measurement: Measurement, model: ModelRecord, duplicates: float) -> Iterator[Figure]:
-    own = _windows(measurement, model.model, duplicates)
-    base = _windows(measurement, measurement.models[0].model, duplicates)
-    answers, first = (_answers(record, duplicates) for record in (model, measurement.models[0]))
-
-    def figure(quantity: str, unit: str, values: Sequence[Quantity]) -> Figure:
-        valid = [item.value for item in values if item.valid and item.value is not None]
-        return Figure(
-            duplicates=duplicates,
-            model=model.model,
-            quantity=quantity,
-            estimate=median(valid, unit),
-            reason="; ".join(dict.fromkeys(item.reason for item in values if item.reason)),
-            windows=len(values),
-        )
-
-    def answered(quantity: str, value: Quantity) -> Figure:
-        estimate = Estimate(
-            value=value.value if value.valid else None,
-            low=None,
-            high=None,
-            n=answers.n_images,
-            unit=value.unit,
-        )
-        return Figure(
-            duplicates=duplicates,
-            model=model.model,
-            quantity=quantity,
-            estimate=estimate,
-            reason=value.reason,
-        )
-
-    yield answered("accuracy", measured(answers.accuracy, "1"))
-    yield answered("share_b", measured(answers.share_b, "1"))
-    yield answered("hit_rate", measured(answers.hit_rate, "1"))
-    yield answered("macs", answers.macs_per_image)
-    yield answered("macs_ratio", _quotient(answers.macs_per_image, first.macs_per_image))
-    measures: dict[str, tuple[str, Measure]] = {
-        "energy_j": ("J", energy_per_image),
-        "net_energy_j": ("J", net_energy_per_image),
-        "cpu_s": ("s", cpu_per_image),
-        "wall_s": ("s", wall_per_image),
+def _figures(
+    measurement: Measurement, model: ModelRecord, duplicates: float
+) -> Iterator[tuple[str, Figure]]:
+    first = measurement.models[0]
+    answers, others = model.answers_on(duplicates), first.answers_on(duplicates)
+    answered = {
+        "accuracy": measured(answers.accuracy, "1"),
+        "share_b": measured(answers.share_b, "1"),
+        "hit_rate": measured(answers.hit_rate, "1"),
+        "macs": answers.macs_per_image,
+        "macs_ratio": _quotient(answers.macs_per_image, others.macs_per_image),
     }
-    for name, (unit, measure) in measures.items():
-        yield figure(name, unit, [measure(*one) for one in own])
-    for name, measure in (("energy_ratio", energy_per_image), ("cpu_ratio", cpu_per_image)):
-        pairs = zip(own, base, strict=True)
-        yield figure(name, "1", [_quotient(measure(*one), measure(*by)) for one, by in pairs])
-    ratios = (
-        (part.session, _quotient(cpu_per_image(part, window), cpu_per_image(*by)))
-        for (part, window), by in zip(own, base, strict=True)
+    for name, one in answered.items():
+        value = one.value if one.valid else None
+        estimate = Estimate(value=value, low=None, high=None, n=answers.n_images, unit=one.unit)
+        yield name, Figure(estimate=estimate, reason=one.reason)
+    own, base = (_windows(measurement, one.model, duplicates) for one in (model, first))
+    for name, (unit, measure) in _MEASURES.items():
+        yield name, _median([measure(*window) for window in own], unit)
+    by_first = {
+        name: [
+            _quotient(measure(*window), measure(*by)) for window, by in zip(own, base, strict=True)
+        ]
+        for name, measure in (("energy_ratio", energy_per_image), ("cpu_ratio", cpu_per_image))
+    }
+    for name, ratios in by_first.items():
+        yield name, _median(ratios, "1")
+    sessions: dict[int, list[float]] = {}
+    for (part, _), ratio in zip(own, by_first["cpu_ratio"], strict=True):
+        sessions.setdefault(part.session, []).append(ratio.value or 0.0)
+    yield "session_difference", _median(_difference(sessions), "1")
+
+
+def _median(values: Sequence[Quantity], unit: str) -> Figure:
+    valid = [item.value for item in values if item.valid and item.value is not None]
+    return Figure(
+        estimate=median(valid, unit),
+        reason="; ".join(dict.fromkeys(item.reason for item in values if item.reason)),
+        windows=len(values),
     )
-    difference = _difference((session, ratio.value or 0.0) for session, ratio in ratios)
-    yield figure("session_difference", "1", difference)
 
 
 def _windows(
@@ -202,22 +190,15 @@ def _windows(
     ]
 
 
-def _answers(record: ModelRecord, duplicates: float) -> StreamAnswers:
-    return next(answers for answers in record.answers if answers.duplicates == duplicates)
-
-
 def _quotient(value: Quantity, by: Quantity) -> Quantity:
     if value.value is None or not by.value:
         return nothing("1", value.reason or by.reason or "the reference needed nothing")
-    faults = tuple(dict.fromkeys(reason for reason in (value.reason, by.reason) if reason))
+    faults = tuple(dict.fromkeys(filter(None, (value.reason, by.reason))))
     return measured(value.value / by.value, "1", faults=faults)
 
 
-def _difference(ratios: Iterable[tuple[int, float]]) -> list[Quantity]:
+def _difference(sessions: Mapping[int, Sequence[float]]) -> list[Quantity]:
     """Return the difference between sessions, or nothing with fewer than two."""
-    sessions: dict[int, list[float]] = {}
-    for session, ratio in ratios:
-        sessions.setdefault(session, []).append(ratio)
     medians = [median(values).value or 0.0 for values in sessions.values()]
     if len(medians) < 2:
         return []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +18,10 @@ from edge.memory.local import LocalMemory
 from edge.memory.registry import settings_from_spec
 from edge.memory.settings import MemorySettings
 from edge.shipped import resolve_model
-from edge.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path
+from edge.sidecar import read_networks, read_sidecar, sidecar_path
 from models.measurement.record import MEMORY_SUFFIX, ModelRecord, StreamAnswers
 from models.measurement.streams import Stream
 from models.measurement.workload import TimedSystem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Described:
-    """A model's sidecar and where it lies."""
-
-    path: Path
-    sidecar: Sidecar
-    with_memory: bool
 
 
 def load_system(model: str) -> TimedSystem:
@@ -42,19 +32,23 @@ def load_system(model: str) -> TimedSystem:
         ConfigError: If a memory is asked for in front of a single network.
         UserError: If a name is not that of a shipped model.
     """
-    described = _describe(model)
-    spec = described.sidecar.cascade
-    if not described.with_memory:
-        return TimedSystem(name=model, classifier=load_classifier(described.path, memory="none"))
-    if spec is None:
+    path = _sidecar(model)
+    if not model.endswith(MEMORY_SUFFIX):
+        return TimedSystem(name=model, classifier=load_classifier(path, memory="none"))
+    sidecar = read_sidecar(path)
+    if sidecar.cascade is None:
         raise ConfigError(
-            f"{model!r} asks for a memory in front of {described.sidecar.name!r}, which is a "
-            f"{described.sidecar.kind}; only a cascade has a place for one"
+            f"{model!r} asks for a memory in front of {sidecar.name!r}, which is a "
+            f"{sidecar.kind}; only a cascade has a place for one"
         )
-    settings = MemorySettings() if spec.memory is None else settings_from_spec(spec.memory)
-    memory = LocalMemory(settings)
-    classifier = load_classifier(described.path, memory=memory)
+    spec = sidecar.cascade.memory
+    memory = LocalMemory(MemorySettings() if spec is None else settings_from_spec(spec))
+    classifier = load_classifier(path, memory=memory)
     return TimedSystem(name=model, classifier=classifier, memory=memory)
+
+
+def _sidecar(model: str) -> Path:
+    return sidecar_path(resolve_model(model.removesuffix(MEMORY_SUFFIX)))
 
 
 def require_comparable(systems: Sequence[TimedSystem]) -> None:
@@ -74,33 +68,33 @@ def require_comparable(systems: Sequence[TimedSystem]) -> None:
             )
 
 
-def examine_model(model: str, streams: Sequence[Stream]) -> ModelRecord:
-    """Let a model answer all streams once, and note what it needs.
+def examine_model(
+    model: str, streams: Sequence[Stream], send: Callable[[ModelRecord], None]
+) -> None:
+    """Let a model answer all streams once, and send that with what it needs.
 
     To be called in a process of its own, for the memory is that of the process.
 
     Args:
         model: As the plan names it.
         streams: The streams.
+        send: Is given the record.
     """
     before = _memory_bytes("VmRSS")
     system = load_system(model)
     answers = tuple(_answer(system, stream) for stream in streams)
-    networks = list(_networks(_describe(model).path))
-    return ModelRecord(
+    networks = read_networks(_sidecar(model)).values()
+    files = [file for network in networks for file in network.files]
+    record = ModelRecord(
         model=model,
         fingerprint=system.classifier.info.fingerprint,
         parameters=sum(network.cost.parameters for network in networks),
-        file_bytes=sum(
-            file.bytes
-            for network in networks
-            for file in network.files
-            if file.target == "onnxruntime"
-        ),
+        file_bytes=sum(file.bytes for file in files if file.target == "onnxruntime"),
         rss_before_bytes=before,
         peak_rss_bytes=_memory_bytes("VmHWM"),
         answers=answers,
     )
+    send(record)
 
 
 def _answer(system: TimedSystem, stream: Stream) -> StreamAnswers:
@@ -133,29 +127,12 @@ def _macs(classifier: ClassifierSession, share_b: float, share_computed: float) 
     networks: tuple[ClassifierSession, ...] = (classifier,)
     if isinstance(classifier, CascadeClassifier):
         networks = (classifier.a, classifier.b)
-    shares = (share_computed, share_b)
     total = 0.0
-    for network, share in zip(networks, shares, strict=False):
+    for network, share in zip(networks, (share_computed, share_b), strict=False):
         if network.info.macs is None:
             return nothing("1", f"the multiply-accumulates of {network.info.name!r} are unknown")
         total += share * network.info.macs
     return measured(total, "1")
-
-
-def _describe(model: str) -> _Described:
-    with_memory = model.endswith(MEMORY_SUFFIX)
-    path = sidecar_path(resolve_model(model.removesuffix(MEMORY_SUFFIX)))
-    return _Described(path=path, sidecar=read_sidecar(path), with_memory=with_memory)
-
-
-def _networks(path: Path) -> Iterator[Sidecar]:
-    """Yield the sidecars of all networks of a model."""
-    sidecar = read_sidecar(path)
-    if sidecar.cascade is None:
-        yield sidecar
-        return
-    for member in sidecar.cascade.members:
-        yield from _networks(path.with_name(member.name + SUFFIX))
 
 
 def _memory_bytes(field: str) -> Quantity:

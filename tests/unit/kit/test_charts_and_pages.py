@@ -19,6 +19,7 @@ from bicameral.charts import (
     draw_bars,
     draw_chart,
     draw_heat_map,
+    place_labels,
     standalone_svg,
 )
 from bicameral.page import Code, Folded, Page, Section, SideBySide, Tile, picture, render_page
@@ -164,3 +165,32 @@ def test_a_long_name_leaves_room_for_the_chart() -> None:
     assert name not in figure.svg
     assert "…" in figure.svg
     assert "/model.onnx" in figure.svg
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_stay_in_the_frame_and_off_each_other_however_crowded_the_points(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Most of them at the upper end, where a label above its point would leave the frame.
+    points = np.array([300.0, 195.0]) + rng.normal(size=(40, 2)) * (60.0, 4.0)
+    sizes = np.column_stack([rng.uniform(20.0, 120.0, 40), np.full(40, 12.0)])
+    found = place_labels(points, sizes, points, (0.0, 0.0, 600.0, 200.0))
+    boxes = [
+        (*corner, *(corner + size))
+        for corner, size in zip(found, sizes, strict=True)
+        if corner is not None
+    ]
+    assert len(boxes) > 20
+    assert found[0] is not None
+    for number, (left, low, right, high) in enumerate(boxes):
+        assert 0.0 <= left < right <= 600.0
+        assert 0.0 <= low < high <= 200.0
+        for other_left, other_low, other_right, other_high in boxes[:number]:
+            apart_x = right <= other_left or other_right <= left
+            assert apart_x or high <= other_low or other_high <= low
+
+
+def test_a_label_stands_right_of_a_point_that_has_room() -> None:
+    points, sizes = np.array([[100.0, 100.0]]), np.array([[50.0, 10.0]])
+    [corner] = place_labels(points, sizes, points, (0.0, 0.0, 600.0, 200.0))
+    assert corner is not None
+    assert corner.tolist() == [106.0, 95.0]

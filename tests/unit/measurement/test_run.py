@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from bicameral.errors import ConfigError, DataError
+from bicameral.files import write_json_atomic
 from models.measurement.record import (
     MEASUREMENT_NAME,
     Measurement,
     MeasurePlan,
     read_measurement,
     streams_from_percents,
-    write_measurement,
 )
 from models.measurement.run import run_plan
 
@@ -107,7 +107,7 @@ def test_an_interruption_keeps_the_finished_rounds_and_the_rest_is_resumed(
     assert kept.parts[0].device_after is None
     # Let little be missing, as if more had been measured before.
     wanted = replace(short, rounds=done + 2)
-    write_measurement(tmp_path / MEASUREMENT_NAME, replace(kept, plan=wanted))
+    write_json_atomic(tmp_path / MEASUREMENT_NAME, asdict(replace(kept, plan=wanted)))
     resumed = run_plan(wanted, tmp_path, "", resume=True, progress=ignore)
     assert resumed.is_complete
     assert resumed.parts[0] == kept.parts[0]

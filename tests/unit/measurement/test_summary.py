@@ -70,7 +70,6 @@ def energy(joules: float | None, *, fault: str = "", duration_s: float = WINDOW_
 
 def window(model: str, index: int, cpu_s: float, of: WindowEnergy) -> StreamWindow:
     return StreamWindow(
-        model=model,
         duplicates=0.5,
         window=Window(
             workload=model, round=index, items=ITEMS, wall_s=WINDOW_S, cpu_s=cpu_s, energy=of
