@@ -39,6 +39,10 @@ from server.bench.running import free_port
 settings.register_profile("timeless", deadline=None)
 settings.load_profile("timeless")
 
+# carla's client keeps what it fetches for ever, in a folder that it shares with real servers.
+_carla_cache = tempfile.TemporaryDirectory(prefix="carla-cache-")
+os.environ["CARLA_CACHE_DIR"] = _carla_cache.name
+
 KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench", "studies", "cluster")
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
 SIDE = 8

@@ -11,9 +11,6 @@ import hashlib
 import itertools
 import re
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -22,10 +19,10 @@ from pathlib import Path
 from bicameral.errors import DataError
 from bicameral.files import user_cache_folder
 from bicameral.simulation import CARLA_VERSION
+from sim.pocket.map_process import LONGEST_S, MapProcess
 
 #: Raised when a trial looks at more than before, so that passed maps are tried again.
 _TRIAL_REVISION = 1
-_LONGEST_TRIAL_S = 600.0
 _POLL_S = 0.01
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _BEFORE_DECLARATION = re.compile(r"\A\ufeff?\s*(?:<!--.*?-->\s*)*(?=<\?xml)", re.DOTALL)
@@ -178,21 +175,12 @@ class MapTrial:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._until_s = time.monotonic() + _LONGEST_TRIAL_S
-        self._folder = tempfile.TemporaryDirectory(prefix="bicameral-map-")
-        folder = Path(self._folder.name)
-        (folder / "map.xodr").write_text(text, encoding="utf-8")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "sim.pocket.map_trial", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = MapProcess("sim.pocket.map_trial", text)
 
     def is_over(self) -> bool:
         """Return whether the outcome is known; never waits."""
-        code = self._process.poll()
-        if code is None and time.monotonic() < self._until_s:
+        code = self._process.exit_code
+        if code is None and not self._process.is_late:
             return False
         digest = _digest(self._text)
         if code == 0:
@@ -205,19 +193,16 @@ class MapTrial:
 
     def end(self) -> None:
         """Stop the process, whatever it does, and remove its files."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._folder.cleanup()
+        self._process.end()
 
     def _reason(self, code: int | None) -> str:
         if code is None:
-            return f"building it takes longer than {_LONGEST_TRIAL_S:.0f} s"
+            return f"building it takes longer than {LONGEST_S:.0f} s"
         fault = find_fault(self._text)
         if fault is not None:
             return fault
         with contextlib.suppress(OSError):
-            return (Path(self._folder.name) / "reason.txt").read_text(encoding="utf-8")
+            return (self._process.folder / "reason.txt").read_text(encoding="utf-8")
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"carla's parser ends its process ({ended}), and no fault of a kind known was found"
 

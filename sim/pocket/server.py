@@ -18,6 +18,7 @@ from sim.pocket.foreign_maps import MapTrial, verdict
 from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
+from sim.pocket.methods.episode import needs_navigation
 from sim.pocket.protocol.framing import Request
 from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
 from sim.pocket.protocol.stream_server import StreamServer
@@ -118,10 +119,18 @@ class _Service:
         return outcome
 
     def must_defer(self, connection: RpcConnection, request: Request) -> bool:
-        """Hold a load back while its map is tried out, and what `CallTiming` says."""
+        """Hold calls back while a map is tried out or meshed, and what `CallTiming` says."""
         if request.method in _LOADING_METHODS and self._trials.is_on(connection, request):
             return True
+        if request.method == "get_required_files" and self._is_meshing(request):
+            return True
         return self.timing.must_defer(connection, request)
+
+    def _is_meshing(self, request: Request) -> bool:
+        town = self._world.episode.town.map
+        return any(map(needs_navigation, request.arguments)) and (
+            self._world.navigation.must_wait(town.name, town.opendrive)
+        )
 
     def must_wait(self, request: Request) -> bool:
         """Hold synchronous ticks back while a reader of a stream is behind."""
@@ -184,12 +193,14 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         service = _Service(world, streams)
         rpc_server = await RpcServer(service).start(rpc_listener)
         try:
+            world.navigation.begin(world.episode.town.name, world.episode.town.map.opendrive)
             ready()
             await _run_asynchronous_world(world, service.timing)
         finally:
             rpc_server.close()
             streams.close()
             world.recorder.stop()
+            world.navigation.close()
 
 
 async def _run_asynchronous_world(world: World, timing: CallTiming) -> None:

@@ -162,7 +162,11 @@ LIGHT_METHODS = {*traffic_lights.METHODS} - {
     "freeze_all_traffic_lights",
     "reset_all_traffic_lights",
 }
-REFUSED = {"get_gbuffer_token": "no g-buffers", "replay_file": "it has 0 frames"}
+REFUSED = {
+    "get_gbuffer_token": "no g-buffers",
+    "replay_file": "it has 0 frames",
+    "request_file": "there is no file 'x'",
+}
 ACTOR_AND = {
     "set_actor_target_velocity": [VECTOR],
     "set_actor_target_angular_velocity": [VECTOR],

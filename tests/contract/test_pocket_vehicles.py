@@ -248,16 +248,3 @@ def test_a_walker_walks_on_the_ground(world, points):
     assert walker.get_control().speed == pytest.approx(1.5)
     assert walker.get_transform().rotation.yaw == pytest.approx(0.0, abs=0.1)
     assert len(walker.get_bones().bone_transforms) == 1
-
-
-def test_the_client_side_walker_controller_does_no_harm(world, points):
-    library = world.get_blueprint_library()
-    walker = world.spawn_actor(library.find("walker.pedestrian.0002"), points[3])
-    controller = world.spawn_actor(library.find("controller.ai.walker"), carla.Transform(), walker)
-    world.tick()
-    controller.start()
-    controller.set_max_speed(1.4)
-    ticks(world, 5)
-    controller.stop()
-    controller.destroy()
-    assert world.get_random_location_from_navigation() is None

@@ -84,8 +84,7 @@ def _apply_walker_state(
     world: World, walker: Walker, transform: Transform, speed_mps: float
 ) -> None:
     """Put a walker where the client's navigation moved it."""
-    walker.speed_mps = speed_mps
-    movement.place(world.episode, walker, transform)
+    movement.lead(world.episode, walker, transform, speed_mps)
 
 
 def _set_light_state(vehicle: Vehicle, flags: Uint32) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bicameral.errors import UserError
 from bicameral.simulation import CARLA_VERSION
 from sim.pocket.methods.dispatch import Method, completes, returns
 from sim.pocket.protocol.values import EpisodeSettings, Uint32, to_wire
@@ -84,19 +85,39 @@ def get_map_data(world: World) -> str:
     return world.episode.town.map.opendrive
 
 
-def get_required_files(_folder: Any = "") -> list[str]:
-    """Return no files, so that the client neither downloads nor caches any."""
-    return []
+def get_required_files(world: World, folder: str = "") -> list[str]:
+    """Return the navigation mesh for ``Nav``, and no file for any other folder.
+
+    Clients ask for ``Nav`` when they first use walkers, and for other folders out of habit. They
+    cache what they are given for ever.
+    """
+    if not needs_navigation(folder):
+        return []
+    file = world.navigation.of_map(world.episode.town.map.opendrive)
+    return [] if file is None else [file.name]
 
 
-def request_file(_name: Any) -> bytes:
-    """Return an empty file; none was offered."""
-    return b""
+def needs_navigation(folder: object) -> bool:
+    """Say whether a folder of required files is that of the navigation mesh."""
+    return isinstance(folder, str) and folder.strip("/") == "Nav"
 
 
-def get_navigation_mesh() -> bytes:
-    """Return no mesh: the client then says that walkers have no navigation."""
-    return b""
+def request_file(world: World, name: str) -> bytes:
+    """Return a file that was offered.
+
+    Raises:
+        UserError: It was not.
+    """
+    data = world.navigation.find(name)
+    if data is None:
+        raise UserError(f"there is no file {name!r}; only the navigation mesh can be had")
+    return data
+
+
+def get_navigation_mesh(world: World) -> bytes:
+    """Return the navigation mesh if it was built; the client asks for it as a file."""
+    file = world.navigation.of_map(world.episode.town.map.opendrive)
+    return b"" if file is None else file.data
 
 
 def console_command(_command: Any) -> bool:

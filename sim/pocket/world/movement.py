@@ -109,6 +109,24 @@ def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
     walker.move(Transform(Vector3(x, y, z), rotation), (velocity, Vector3(), Vector3()))
 
 
+def lead(episode: Episode, walker: Walker, feet: Transform, speed_mps: float) -> None:
+    """Put a walker where the client's navigation has it.
+
+    Args:
+        episode: Where.
+        walker: Who.
+        feet: Where it stands; CARLA, too, lifts the body from there.
+        speed_mps: How fast it walks where it looks.
+    """
+    x, y, z = feet.location
+    yaw = math.radians(feet.rotation.yaw)
+    walker.speed_mps = speed_mps
+    walker.direction = Vector3(math.cos(yaw), math.sin(yaw), 0.0)
+    place(episode, walker, Transform(Vector3(x, y, z + _WALKER_CENTRE_M), feet.rotation))
+    velocity = Vector3(walker.direction.x * speed_mps, walker.direction.y * speed_mps, 0.0)
+    walker.move(walker.transform, (velocity, Vector3(), Vector3()))
+
+
 def carry(episode: Episode) -> None:
     """Move attached actors with what they are attached to; parents have smaller ids."""
     for actor in episode.actors:

@@ -7,6 +7,7 @@ import time
 from bicameral.errors import UserError
 from bicameral.simulation import TICK_S
 from sim.pocket.map_store import MapSource, source_of_text
+from sim.pocket.navigation.files import NavigationFiles
 from sim.pocket.protocol.values import EpisodeSettings
 from sim.pocket.world import spawning
 from sim.pocket.world.cameras import Cameras
@@ -56,6 +57,7 @@ class World:
         recordings: Where recordings may lie.
         recorder: Records the present episode.
         replayer: Replays a recording in it.
+        navigation: Where walkers may go, for clients that ask.
     """
 
     def __init__(self, shelf: TownShelf, publisher: Publisher, *, town: str, seed: int) -> None:
@@ -73,6 +75,7 @@ class World:
         self.recordings = RecordingPlaces()
         self.recorder = Recorder()
         self.replayer = Replayer()
+        self.navigation = NavigationFiles()
         self._started_s = time.monotonic()
         self._identifiers = Identifiers(_WORLD_STREAM_ID)
         self._last_episode_id = 0
