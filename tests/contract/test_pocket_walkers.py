@@ -104,16 +104,22 @@ def test_walkers_look_where_they_walk_and_say_how_fast(streets):
     for controller in controllers:
         controller.go_to_location(streets.get_random_location_from_navigation())
         controller.set_max_speed(2.0)
+    moved = 0
     for _ in range(60):
+        before = [body.get_location() for body in bodies]
         streets.tick()
-    before = [body.get_location() for body in bodies]
-    streets.tick()
-    for body, place in zip(bodies, before, strict=True):
-        step, said = body.get_location() - place, body.get_velocity()
-        assert math.hypot(said.x, said.y) == pytest.approx(2.0, abs=0.4)
-        assert math.hypot(step.x, step.y) == pytest.approx(2.0 * 0.05, abs=0.03)
-        ahead = body.get_transform().get_forward_vector()
-        assert ahead.x * step.x + ahead.y * step.y > 0.8 * math.hypot(step.x, step.y)
+        for body, place in zip(bodies, before, strict=True):
+            step, said = body.get_location() - place, body.get_velocity()
+            speed_mps = math.hypot(said.x, said.y)
+            assert speed_mps < 2.1
+            assert body.get_control().speed == pytest.approx(speed_mps)
+            if speed_mps > 1.9:  # it does not turn, and it does not wait before a crosswalk
+                moved += 1
+                assert math.hypot(step.x, step.y) == pytest.approx(speed_mps * 0.05, abs=0.03)
+    assert moved > 60
+    for body in bodies:
+        ahead, said = body.get_transform().get_forward_vector(), body.get_velocity()
+        assert ahead.x * said.x + ahead.y * said.y >= 0.95 * math.hypot(said.x, said.y)
     end(streets, controllers)
 
 
