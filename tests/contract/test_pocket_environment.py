@@ -133,6 +133,29 @@ def test_a_vehicle_before_a_light_stands_at_it(town):
     town.freeze_all_traffic_lights(False)
 
 
+def test_a_vehicle_that_waits_as_its_light_turns_red_is_at_no_light_for_one_tick(town):
+    """So that the Traffic Manager, which keeps the green in which it came, sees the red."""
+    light = lights_of(town)[0]
+    town.freeze_all_traffic_lights(True)
+    light.set_state(carla.TrafficLightState.Green)
+    pose = light.get_stop_waypoints()[0].transform
+    pose.location.z += 0.3
+    blueprint = town.get_blueprint_library().find("vehicle.tesla.model3")
+    vehicle = town.spawn_actor(blueprint, pose)
+    for _ in range(10):
+        town.tick()
+    at_light = []
+    for state in (carla.TrafficLightState.Yellow, carla.TrafficLightState.Red):
+        light.set_state(state)
+        for _ in range(3):
+            town.tick()
+            at_light.append(vehicle.is_at_traffic_light())
+    assert at_light == [True, True, True, False, True, True]
+    assert vehicle.get_traffic_light_state() == carla.TrafficLightState.Red
+    vehicle.destroy()
+    town.freeze_all_traffic_lights(False)
+
+
 def test_scenery_has_boxes_and_objects(town):
     every = town.get_level_bbs(carla.CityObjectLabel.Any)
     assert every

@@ -9,6 +9,7 @@ from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannController
 from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.traffic_lights import LightState
 from sim.pocket.world.actors import Actor, Vehicle, Walker
 from sim.pocket.world.episode import Episode
 
@@ -17,6 +18,8 @@ _WALKER_CENTRE_M = 0.93
 _GRAVITY_MPS2 = 9.81
 #: Vehicles look up the speed limit of their road every so many ticks, not all in the same one.
 _LIMIT_EVERY_TICKS = 8
+#: What is slower waits, or can still wait, before a line.
+_WAITING_MPS = 1.0
 
 
 def place(episode: Episode, actor: Actor, transform: Transform) -> None:
@@ -83,10 +86,24 @@ def read_vehicle(episode: Episode, vehicle: Vehicle) -> None:
     light = episode.lights.light_for(
         location, state.transform.rotation.yaw, vehicle.model.half_extent
     )
-    vehicle.standing_at = (
-        None if light is None else (episode.light_actor_ids[light.opendrive_id], light.state)
-    )
+    seen = None if light is None else (episode.light_actor_ids[light.opendrive_id], light.state)
+    if _waits_as_it_turns_red(vehicle.standing_at, seen, state.velocity):
+        seen = None
+    vehicle.standing_at = seen
     vehicle.move(state.transform, (state.velocity, state.angular_velocity, state.acceleration))
+
+
+def _waits_as_it_turns_red(
+    before: tuple[int, int] | None, now: tuple[int, int] | None, velocity: Vector3
+) -> bool:
+    """Say whether a vehicle waits in the area of a light that has just turned red.
+
+    It is then at no light for one tick. The Traffic Manager keeps the green in which a vehicle came
+    until it leaves the area: who waited there for a blocked junction would drive at the next red.
+    """
+    if before is None or now is None or now[1] != LightState.RED or before[1] == LightState.RED:
+        return False
+    return math.hypot(velocity.x, velocity.y) < _WAITING_MPS
 
 
 def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
