@@ -53,6 +53,8 @@ lock: $(VENV)/.uv
 	$(BIN)/uv pip compile pyproject.toml --extra sim --extra server --extra export --extra redis --extra tracing --extra nvidia \
 	    --group dev --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/test.txt
+	$(BIN)/uv pip compile --group foreign --no-deps --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/foreign.txt
 	$(BIN)/uv pip compile pyproject.toml --extra server --extra redis --extra tracing --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/server.txt
 	$(BIN)/uv pip compile --group build --universal --python-version 3.11 \
@@ -72,8 +74,9 @@ $(VENV)/.evaluate: $(VENV)/.uv requirements/evaluate.txt pyproject.toml
 	touch $@
 
 # torch stays outside the lock, so that no other target can pull it, and so does what only trains.
-$(VENV)/.test: $(VENV)/.uv requirements/test.txt pyproject.toml
+$(VENV)/.test: $(VENV)/.uv requirements/test.txt requirements/foreign.txt pyproject.toml
 	$(UV) --require-hashes -r requirements/test.txt
+	$(UV) --no-deps --require-hashes -r requirements/foreign.txt
 	$(BIN)/python -m pip install --quiet torch==2.13.0 snntorch==1.0.0
 	$(UV) --no-deps -e .
 	touch $@ $(VENV)/.evaluate
