@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from rich.console import Console
+
 
 def simulate(
     *,
@@ -30,6 +32,12 @@ def simulate(
     require_extra("sim")
     from sim.pocket.server import ServerSettings, serve
 
-    settings = ServerSettings(host=host, port=port, map_folders=maps, town=town, seed=seed)
-    asyncio.run(serve(settings))
+    settings = ServerSettings(
+        host=host, port=port, map_folders=maps, town=town, seed=seed, compile_first=True
+    )
+
+    def announce() -> None:
+        Console().print(f"listening on {host}:{port}", highlight=False)
+
+    asyncio.run(serve(settings, announce))
     return 0

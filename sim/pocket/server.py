@@ -23,6 +23,7 @@ from sim.pocket.protocol.framing import Request
 from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
 from sim.pocket.protocol.stream_server import StreamServer
 from sim.pocket.recording.file import Recording
+from sim.pocket.silent_world import compile_kernels
 from sim.pocket.world import tick
 from sim.pocket.world.recorder import RecordingPlaces
 from sim.pocket.world.town import TownShelf
@@ -49,6 +50,7 @@ class ServerSettings:
         map_folders: Folders with OpenDRIVE files besides the shipped ones.
         town: The first map.
         seed: Seed of scenery and noise.
+        compile_first: Whether to compile the kernels before clients can connect.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +58,7 @@ class ServerSettings:
     map_folders: tuple[Path, ...] = ()
     town: str = "Harbour"
     seed: int = 0
+    compile_first: bool = False
 
 
 class MapTrials:
@@ -186,6 +189,8 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
     ):
         streams = StreamServer(settings.port + 1)
         shelf = TownShelf(MapStore(settings.map_folders), settings.seed)
+        if settings.compile_first:
+            compile_kernels(shelf, settings.town, settings.seed)
         world = World(shelf, streams, town=settings.town, seed=settings.seed)
         world.recordings = RecordingPlaces(anywhere=_is_loopback(settings.host))
         streams.greet(world.world_stream_id, lambda: tick.present_snapshot(world))

@@ -10,7 +10,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.map_store import MapStore
 from sim.pocket.protocol.values import ActorDescription
+from sim.pocket.silent_world import Silence
 from sim.pocket.world import spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import DEFAULT_WEATHER, World
@@ -58,21 +59,6 @@ class Cost:
     most_ms: float
 
 
-class _Silence:
-    """A publisher with one subscriber who is told nothing: the world does all its own work."""
-
-    def token(self, stream_id: int) -> bytes:
-        del stream_id
-        return bytes(24)
-
-    def has_subscribers(self, stream_id: int) -> bool:
-        del stream_id
-        return True
-
-    def publish(self, stream_id: int, parts: Sequence[bytes]) -> None:
-        del stream_id, parts
-
-
 def measure(settings: BenchSettings) -> list[Cost]:
     """Measure one driving vehicle, with and without a camera.
 
@@ -81,7 +67,7 @@ def measure(settings: BenchSettings) -> list[Cost]:
         loopback; and, as the limit that no renderer can beat, writing a picture of that size.
     """
     world = World(
-        TownShelf(MapStore(settings.map_folders), seed=0), _Silence(), town=settings.town, seed=0
+        TownShelf(MapStore(settings.map_folders), seed=0), Silence(), town=settings.town, seed=0
     )
     vehicle = _spawn_vehicle(world)
     rasteriser = world.episode.town.rasteriser

@@ -1,0 +1,39 @@
+"""Before a server says that it listens, its kernels are compiled."""
+
+import gc
+
+import pytest
+from numba.core.registry import CPUDispatcher
+
+from sim.pocket.geometry import Transform
+from sim.pocket.map_store import MapStore
+from sim.pocket.protocol.values import ActorDescription
+from sim.pocket.silent_world import Silence, compile_kernels
+from sim.pocket.world import spawning, tick
+from sim.pocket.world.town import TownShelf
+from sim.pocket.world.world import World
+
+pytestmark = pytest.mark.unit
+
+
+def compiled_signatures():
+    kernels = [one for one in gc.get_objects() if isinstance(one, CPUDispatcher)]
+    return sum(len(kernel.signatures) for kernel in kernels)
+
+
+def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more():
+    shelf = TownShelf(MapStore(), seed=0)
+    compile_kernels(shelf, "Ridgeway", seed=0)
+    before = compiled_signatures()
+    assert before > 0
+
+    world = World(shelf, Silence(), town="Ridgeway", seed=0)
+    first, second = world.episode.town.map.spawn_points[:2]
+    car = spawning.spawn(world.episode, ActorDescription(0, "vehicle.lincoln.mkz_2017"), first)
+    spawning.spawn(world.episode, ActorDescription(0, "vehicle.audi.tt"), second)
+    for sensor in ("camera.rgb", "lidar.ray_cast", "other.radar", "other.gnss", "other.imu"):
+        spawning.spawn(world.episode, ActorDescription(0, f"sensor.{sensor}"), Transform(), car.id)
+    tick.advance(world)
+    tick.advance(world)
+
+    assert compiled_signatures() == before
