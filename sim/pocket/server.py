@@ -15,6 +15,7 @@ from pathlib import Path
 from bicameral.errors import BicameralError, MachineError
 from sim.pocket.call_timing import TICKING_METHODS, CallTiming
 from sim.pocket.foreign_maps import MapTrial, verdict
+from sim.pocket.manager_rescue import ManagerRescue
 from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
@@ -109,6 +110,7 @@ class _Service:
         self._streams = streams
         self._dispatcher = Dispatcher(world, METHODS)
         self.timing = CallTiming(streams, world.traffic_managers, world.world_stream_id)
+        self.rescue = ManagerRescue(world.traffic_managers)
         self._trials = MapTrials(world)
         self.must_hold_answer = self.timing.must_hold_answer
 
@@ -118,6 +120,7 @@ class _Service:
         outcome = self._dispatcher.answer(connection, request)
         if request.method in _LOADING_METHODS:
             self._trials.forget(connection)
+        self.rescue.note(connection, request.method)
         self.timing.note(connection, request, new_episode=self._world.episode is not before)
         return outcome
 
@@ -147,6 +150,7 @@ class _Service:
         self._world.traffic_managers.forget(connection)
         self._world.old_episode_ids.pop(connection, None)
         self._trials.forget(connection)
+        self.rescue.forget(connection)
         self.timing.forget(connection)
 
 
@@ -197,11 +201,13 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         streams.start(stream_listener)
         service = _Service(world, streams)
         rpc_server = await RpcServer(service).start(rpc_listener)
+        watch = asyncio.create_task(service.rescue.watch())
         try:
             world.navigation.begin(world.episode.town.name, world.episode.town.map.opendrive)
             ready()
             await _run_asynchronous_world(world, service.timing)
         finally:
+            watch.cancel()
             rpc_server.close()
             streams.close()
             world.recorder.stop()

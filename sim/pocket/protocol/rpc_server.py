@@ -64,6 +64,12 @@ class RpcConnection(asyncio.Protocol):
         self._pending_bytes = 0
 
     @property
+    def peer_host(self) -> str | None:
+        """Address of the client; None when it has gone."""
+        peer = None if self._transport is None else self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else None
+
+    @property
     def deferred_count(self) -> int:
         """How many requests wait while later ones are answered."""
         return len(self._deferred)

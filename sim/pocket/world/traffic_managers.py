@@ -30,7 +30,11 @@ class TrafficManagerRegistry:
 
     def count(self, owner: object) -> int:
         """Return how many a connection has announced."""
-        return sum(entry.owner is owner for entry in self._entries.values())
+        return len(self.ports(owner))
+
+    def ports(self, owner: object) -> list[int]:
+        """Return the ports of those that a connection has announced."""
+        return [port for port, entry in self._entries.items() if entry.owner is owner]
 
     def remove(self, port: int) -> bool:
         """Forget a Traffic Manager; False when there is none."""
