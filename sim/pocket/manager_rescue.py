@@ -24,7 +24,7 @@ from sim.pocket.protocol.rpc_server import RpcConnection
 from sim.pocket.world.traffic_managers import TrafficManagerRegistry
 
 #: A step takes milliseconds; on a busy machine its first call may come late.
-_MISSED_S = 2.0
+_MISSED_S = 1.0
 _LOOK_EVERY_S = 0.25
 #: How long a Traffic Manager may take to answer.
 _ANSWER_S = 2.0
