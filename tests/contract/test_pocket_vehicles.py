@@ -247,4 +247,3 @@ def test_a_walker_walks_on_the_ground(world, points):
     assert abs(moved.y) < 0.01
     assert walker.get_control().speed == pytest.approx(1.5)
     assert walker.get_transform().rotation.yaw == pytest.approx(0.0, abs=0.1)
-    assert len(walker.get_bones().bone_transforms) == 1

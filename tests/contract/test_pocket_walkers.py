@@ -189,3 +189,90 @@ def test_the_file_is_kept_under_a_name_that_is_not_carlas(client, mesh):
     assert client.get_required_files("", False) == []
     with pytest.raises(RuntimeError, match="there is no file"):
         client.request_file("Carla/Nav/Harbour.bin")
+
+
+@pytest.fixture
+def walker(world):
+    blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
+    body = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[3])
+    for _ in range(20):
+        world.tick()
+    return body
+
+
+def bones_of(walker):
+    return {bone.name: bone for bone in walker.get_bones().bone_transforms}
+
+
+def go(world, walker, speed_mps, ticks):
+    walker.apply_control(carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), speed_mps, False))
+    for _ in range(ticks):
+        world.tick()
+
+
+def test_a_standing_walker_has_the_bones_that_carlas_example_draws(world, walker):
+    bones = bones_of(walker)
+    assert {"crl_root", "crl_hips__C", "crl_Head__C", "crl_handIndexEnd__R"} <= set(bones)
+    assert len(bones) == 66
+    ground_m = walker.get_location().z - 0.93
+    heights = {name: bone.world.location.z - ground_m for name, bone in bones.items()}
+    assert 0.0 <= heights["crl_toe__L"] < heights["crl_leg__L"] < heights["crl_hips__C"]
+    assert heights["crl_hips__C"] < heights["crl_shoulder__R"] < heights["crl_Head__C"] < 1.86
+    right = walker.get_transform().get_right_vector()
+    across = bones["crl_hand__R"].world.location - bones["crl_hand__L"].world.location
+    assert across.x * right.x + across.y * right.y > 0.3
+    assert bones["crl_neck__C"].component.location.z == pytest.approx(1.5)
+    assert walker.get_bone_names() == [*bones]
+    worlds = [bone.location for bone in walker.get_bone_world_transforms()]
+    assert worlds == [bone.world.location for bone in bones.values()]
+
+
+def test_the_legs_of_a_walker_swing_with_its_way_and_a_foot_stays_on_the_ground(world, walker):
+    def ahead_m(name):
+        return bones_of(walker)[name].component.location.x
+
+    assert ahead_m("crl_foot__L") == pytest.approx(ahead_m("crl_foot__R"))
+    gaps = []
+    for _ in range(30):
+        go(world, walker, 1.4, 1)
+        gaps.append(ahead_m("crl_foot__L") - ahead_m("crl_foot__R"))
+        lowest_m = min(bones_of(walker)[f"crl_foot__{s}"].component.location.z for s in "LR")
+        assert lowest_m == pytest.approx(0.08, abs=1e-3)
+    assert min(gaps) < -0.3
+    assert max(gaps) > 0.3
+    go(world, walker, 0.0, 1)
+    assert ahead_m("crl_foot__L") == pytest.approx(ahead_m("crl_foot__R"))
+
+
+def test_a_pose_that_was_set_shows_as_far_as_it_is_blended_in(world, walker):
+    lifted = carla.Transform(carla.Location(x=0.1, z=0.2), carla.Rotation(pitch=40.0))
+    control = carla.WalkerBoneControlIn()
+    control.bone_transforms = [("crl_arm__R", lifted), ("nonesuch", lifted)]
+    walker.set_bones(control)
+
+    def arm():
+        return bones_of(walker)["crl_arm__R"].relative
+
+    before = arm()
+    for share in (0.0, 0.5, 1.0):
+        walker.blend_pose(share)
+        assert arm().rotation.pitch == pytest.approx(40.0 * share, abs=1e-3)
+        wanted_m = before.location.z + share * (0.2 - before.location.z)
+        assert arm().location.z == pytest.approx(wanted_m, abs=1e-3)
+    walker.get_pose_from_animation()
+    assert arm().rotation.pitch == pytest.approx(0.0)
+    walker.hide_pose()
+    walker.show_pose()
+
+
+def test_a_walker_jumps_and_lands(world, walker):
+    ground_m = walker.get_location().z
+    walker.apply_control(carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), 1.0, True))
+    world.tick()
+    walker.apply_control(carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), 1.0, False))
+    heights = []
+    for _ in range(40):
+        world.tick()
+        heights.append(walker.get_location().z - ground_m)
+    assert 0.7 < max(heights) < 1.1
+    assert heights[-1] == pytest.approx(0.0, abs=0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
+from sim.pocket.methods.walkers import bones_of
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Actor, Vehicle, Walker
 from sim.pocket.world.world import World
@@ -124,6 +125,21 @@ def get_names(_actor: Actor) -> list[str]:
     return ["root"]
 
 
+def get_bone_world_transforms(actor: Actor) -> list[Transform]:
+    """Return the poses of the bones; only walkers have more than a root."""
+    return [bone.world for bone in bones_of(actor)] or get_world_transforms(actor)
+
+
+def get_bone_relative_transforms(actor: Actor) -> list[Transform]:
+    """Return where the bones are on the actor; only walkers have more than a root."""
+    return [bone.on_walker for bone in bones_of(actor)] or get_relative_transforms(actor)
+
+
+def get_bone_names(actor: Actor) -> list[str]:
+    """Return the names of the bones; only walkers have more than a root."""
+    return [bone.name for bone in bones_of(actor)] or get_names(actor)
+
+
 METHODS: dict[str, Method] = {
     "set_actor_transform": fires(set_actor_transform),
     "set_actor_location": fires(set_actor_location),
@@ -143,12 +159,12 @@ METHODS: dict[str, Method] = {
     "set_actor_dead": fires(set_actor_dead),
     "get_actor_component_world_transform": returns(get_component_world_transform),
     "get_actor_component_relative_transform": returns(get_component_relative_transform),
-    "get_actor_bone_world_transforms": returns(get_world_transforms),
-    "get_actor_bone_relative_transforms": returns(get_relative_transforms),
+    "get_actor_bone_world_transforms": returns(get_bone_world_transforms),
+    "get_actor_bone_relative_transforms": returns(get_bone_relative_transforms),
     "get_actor_socket_world_transforms": returns(get_world_transforms),
     "get_actor_socket_relative_transforms": returns(get_relative_transforms),
     "get_vehicle_bone_world_transforms": returns(get_world_transforms),
     "get_actor_component_names": returns(get_names),
-    "get_actor_bone_names": returns(get_names),
+    "get_actor_bone_names": returns(get_bone_names),
     "get_actor_socket_names": returns(get_names),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sim.pocket.geometry import Transform, Vector3, compose
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Colour, Mesh, MeshBuilder
 from sim.pocket.scene.shapes import add_block, add_limb, plain
+from sim.pocket.walker_pose import on_walker, walking_pose
 
 _SKIN: Colour = (0.78, 0.58, 0.46)
 _HAIR: Colour = (0.2, 0.15, 0.11)
@@ -17,22 +19,34 @@ _HELMET: Colour = (0.85, 0.85, 0.82)
 WALKER_HALF_HEIGHT_M = 0.93
 
 
-def walker_mesh() -> Mesh:
-    """Return a person who walks along x; the origin is the middle of the body, as in CARLA."""
+def walker_mesh(pose: int = 0) -> Mesh:
+    """Return a person who looks along x; the origin is the middle of the body, as in CARLA.
+
+    Args:
+        pose: Number of a pose of `walking_pose`; 0 stands.
+    """
     builder = MeshBuilder()
     tag = CityObjectLabel.PEDESTRIANS
-    ground = -WALKER_HALF_HEIGHT_M
-    for side, stride in ((-1.0, 0.22), (1.0, -0.18)):
-        hip = (0.0, 0.1 * side, ground + 0.88)
-        foot = (stride, 0.1 * side, ground + 0.08)
-        add_limb(builder, plain(tag, _TROUSERS), foot, hip, 0.15)
-        toe = (stride + 0.17, 0.1 * side + 0.05, ground + 0.09)
-        add_block(builder, plain(tag, _SHOES), (stride - 0.09, 0.1 * side - 0.05, ground), toe)
-        shoulder = (0.0, 0.25 * side, ground + 1.42)
-        hand = (-stride, 0.29 * side, ground + 0.86)
-        add_limb(builder, plain(tag, _JACKET), hand, shoulder, 0.1)
-    add_block(builder, plain(tag, _JACKET), (-0.12, -0.2, ground + 0.84), (0.12, 0.2, ground + 1.5))
-    _add_head(builder, tag, (0.02, ground + 1.5), _HAIR)
+    bones = on_walker(walking_pose(pose))
+
+    def place(bone: str, *, x: float = 0.0) -> tuple[float, float, float]:
+        at = compose(bones[bone], Transform(Vector3(x, 0.0, 0.0))).location
+        return at.x, at.y, at.z - WALKER_HALF_HEIGHT_M
+
+    for side in "LR":
+        hip, knee, ankle = (place(f"crl_{bone}__{side}") for bone in ("thigh", "leg", "foot"))
+        add_limb(builder, plain(tag, _TROUSERS), knee, hip, 0.15)
+        add_limb(builder, plain(tag, _TROUSERS), ankle, knee, 0.12)
+        heel, toe = place(f"crl_foot__{side}", x=-0.09), place(f"crl_toeEnd__{side}")
+        add_limb(builder, plain(tag, _SHOES), heel, toe, 0.09)
+        shoulder, elbow, hand = (
+            place(f"crl_{bone}__{side}") for bone in ("arm", "foreArm", "hand")
+        )
+        add_limb(builder, plain(tag, _JACKET), elbow, shoulder, 0.1)
+        add_limb(builder, plain(tag, _JACKET), hand, elbow, 0.09)
+    hips = place("crl_hips__C")[2]
+    add_block(builder, plain(tag, _JACKET), (-0.12, -0.2, hips - 0.1), (0.12, 0.2, hips + 0.56))
+    _add_head(builder, tag, (0.02, hips + 0.56), _HAIR)
     return builder.build()
 
 

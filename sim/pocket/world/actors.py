@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sim.pocket.protocol.values import ActorDescription, BoundingBox
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.vehicles import VehicleModel
+from sim.pocket.walker_pose import PoseOfClient, stride_pose
 from sim.pocket.world.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -172,6 +174,8 @@ class Walker(Actor):
         speed_mps: How fast.
         jump: Whether it was told to jump.
         simulated: Whether it moves by itself.
+        walked_m: How far it has come; its legs move by it.
+        pose: What a client made of its bones.
     """
 
     def __init__(self, identity: Identity, transform: Transform) -> None:
@@ -180,6 +184,13 @@ class Walker(Actor):
         self.speed_mps = 0.0
         self.jump = False
         self.simulated = True
+        self.walked_m = 0.0
+        self.pose = PoseOfClient()
+
+    @property
+    def stride_pose(self) -> int:
+        """Number of the pose in which it walks or stands."""
+        return stride_pose(self.walked_m, math.hypot(self.motion[0].x, self.motion[0].y))
 
     def _state_bytes(self) -> bytes:
         return pack_walker_state(self.direction, self.speed_mps, self.jump)

@@ -13,9 +13,12 @@ from sim.pocket.traffic_lights import LightState
 from sim.pocket.world.actors import Actor, Vehicle, Walker
 from sim.pocket.world.episode import Episode
 
+#: How fast a walker leaves the ground when it jumps; what Unreal's characters have by default.
+_JUMP_MPS = 4.2
 #: A walker's origin is its centre; CARLA's pedestrians are 1.86 m tall.
 _WALKER_CENTRE_M = 0.93
 _GRAVITY_MPS2 = 9.81
+_STANDING_M = 0.01
 #: Vehicles look up the speed limit of their road every so many ticks, not all in the same one.
 _LIMIT_EVERY_TICKS = 8
 #: What is slower waits, or can still wait, before a line.
@@ -107,7 +110,7 @@ def _waits_as_it_turns_red(
 
 
 def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
-    """Move a walker over the ground by its control."""
+    """Move a walker over the ground by its control; it jumps whenever it is on the ground."""
     if not walker.simulated:
         return
     direction = walker.direction
@@ -120,9 +123,13 @@ def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
         rotation = Rotation(0.0, math.degrees(math.atan2(direction.y, direction.x)), 0.0)
     x, y = location.x + velocity.x * delta_s, location.y + velocity.y * delta_s
     ground_m = episode.town.ground.height(x, y, location.z)[0] + _WALKER_CENTRE_M
-    falling_mps = max(0.0, -walker.motion[0].z) + _GRAVITY_MPS2 * delta_s
-    z = max(ground_m, location.z - falling_mps * delta_s)
-    velocity = velocity._replace(z=0.0 if z == ground_m else -falling_mps)
+    stands = location.z <= ground_m + _STANDING_M
+    rising_mps = walker.motion[0].z - _GRAVITY_MPS2 * delta_s
+    if walker.jump and stands:
+        rising_mps = _JUMP_MPS
+    z = max(ground_m, location.z + rising_mps * delta_s)
+    velocity = velocity._replace(z=0.0 if z == ground_m else rising_mps)
+    walker.walked_m += math.hypot(velocity.x, velocity.y) * delta_s
     walker.move(Transform(Vector3(x, y, z), rotation), (velocity, Vector3(), Vector3()))
 
 
@@ -137,6 +144,8 @@ def lead(episode: Episode, walker: Walker, feet: Transform, speed_mps: float) ->
     """
     x, y, z = feet.location
     yaw = math.radians(feet.rotation.yaw)
+    before = walker.transform.location
+    walker.walked_m += math.hypot(x - before.x, y - before.y)
     walker.speed_mps = speed_mps
     walker.direction = Vector3(math.cos(yaw), math.sin(yaw), 0.0)
     place(episode, walker, Transform(Vector3(x, y, z + _WALKER_CENTRE_M), feet.rotation))

@@ -35,7 +35,8 @@ def visible_things(episode: Episode) -> Iterator[VisibleThing]:
         make = functools.partial(vehicle_mesh, vehicle.type_id, vehicle.model.body_half_extent)
         yield VisibleThing(vehicle.type_id, make, vehicle.transform, vehicle)
     for walker in episode.actors.of_class(Walker):
-        yield VisibleThing("walker", walker_mesh, walker.transform, walker)
+        make = functools.partial(walker_mesh, walker.stride_pose)
+        yield VisibleThing(f"walker.{walker.stride_pose}", make, walker.transform, walker)
     for prop in episode.actors.of_class(Prop):
         make = functools.partial(prop_mesh, prop.type_id)
         yield VisibleThing(prop.type_id, make, prop.transform, prop)
