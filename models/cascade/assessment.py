@@ -5,7 +5,7 @@ What it costs is measured by `models.measurement`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from bicameral.protocols import ClassifierSession
 from bicameral.statistics import Estimate, mean_over_images, share
 from bicameral.tables import (
+    Row,
     Table,
     columns,
     csv_text,
     integer,
     magnitude,
-    percent,
     percent_cell,
     points_cell,
     ratio,
     row,
 )
-from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier
 from edge.memory.local import LocalMemory
 from models.calibration import expected_calibration_error
@@ -43,44 +42,22 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SystemAnswers:
-    """How the cascade or a single network answers the test images.
-
-    Attributes:
-        title: ``cascade``, ``A``, ``B`` or ``reference``.
-        model: Name of the model.
-        accuracy: With its interval.
-        ece: Expected calibration error, 0..1.
-        macs: Mean multiply-accumulates of an image; None if unknown.
-        cascade_minus_this: Paired difference of the accuracies; None for the cascade.
-    """
-
-    title: str
-    model: str
-    accuracy: Estimate
-    ece: float
-    macs: float | None
-    cascade_minus_this: Estimate | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """Everything.
+    """How the cascade and single networks answer the test images.
 
     Attributes:
-        systems: The cascade first, the reference last.
-        share_b: Share of the images that B saw.
-        repeat_hits: Share of the images that the sidecar's memory, empty at first, answered when
-            all came a second time; None if the sidecar describes no memory.
-        changed_answers: Share of all images, of both times, that with the memory got another answer
-            than without; None likewise.
+        models: Names of the models by system: ``cascade``, ``A``, ``B`` and ``reference``.
+        figures: By system and quantity: ``accuracy``; ``ece``, the calibration error; ``macs``,
+            mean multiply-accumulates of an image; ``cascade_minus_this``, the paired difference of
+            the accuracies. Of the cascade also ``share_b``, of the images that B saw, and where the
+            sidecar describes a memory, which is empty at first, for all images shown twice:
+            ``repeat_hits``, the share of repeats that it answered, and ``changed_answers``, the
+            share of all images that got another answer than without it.
         notes: What a reader must know.
     """
 
-    systems: tuple[SystemAnswers, ...]
-    share_b: Estimate
-    repeat_hits: Estimate | None
-    changed_answers: Estimate | None
+    models: Mapping[str, str]
+    figures: Mapping[tuple[str, str], Estimate]
     notes: tuple[str, ...]
 
 
@@ -89,7 +66,6 @@ def assess_cascade(
     images: LabelledImages,
     *,
     dataset_sha256: str,
-    seed: int = 0,
     progress: Progress = lambda done, total, note: None,
 ) -> Assessment:
     """Judge a cascade on test images.
@@ -98,7 +74,6 @@ def assess_cascade(
         deployed: The cascade, its reference and its memory.
         images: Test images.
         dataset_sha256: Fingerprint of their data set.
-        seed: Of the order in which images come a second time.
         progress: Is told how far it is.
     """
     cascade = deployed.cascade
@@ -108,53 +83,68 @@ def assess_cascade(
         "B": cascade.b,
         "reference": deployed.reference,
     }
-    answers: dict[str, Prediction] = {}
-    for done, (title, session) in enumerate(sessions.items()):
+    answers: dict[str, NDArray[np.float32]] = {}
+    for done, (system, session) in enumerate(sessions.items()):
         progress(done, len(sessions) + 1, f"answers of {session.info.name}")
-        answers[title] = _answers(session, images)
-    asked = np.array([trace.stage == "b" for trace in answers["cascade"].trace or ()])
+        answers[system], asked = _answers(session, images)
+        if system == "cascade":
+            share_b = share(sum(asked), len(asked))
+    macs: dict[str, float | None] = {name: one.info.macs for name, one in sessions.items()}
+    if cascade.a.info.macs is not None and cascade.b.info.macs is not None:
+        expected = cascade.a.info.macs + (share_b.value or 0.0) * cascade.b.info.macs
+        macs["cascade"] = round(expected)
+    figures: dict[tuple[str, str], Estimate] = {}
     right = {
-        title: (of.probabilities.argmax(axis=1) == images.labels).astype(np.float64)[None]
-        for title, of in answers.items()
+        system: (of.argmax(axis=1) == images.labels).astype(np.float64)[None]
+        for system, of in answers.items()
     }
-    progress(len(sessions), len(sessions) + 1, "the memory")
-    hits, changed = _memory(deployed, images, answers["cascade"], seed)
-    macs = {title: session.info.macs for title, session in sessions.items()}
-    if macs["A"] is not None and macs["B"] is not None:
-        macs["cascade"] = round(macs["A"] + float(asked.mean()) * macs["B"])
+    for system, of in answers.items():
+        figures[system, "accuracy"] = mean_over_images(right[system])
+        figures[system, "ece"] = _plain(expected_calibration_error(of, images.labels), images)
+        figures[system, "macs"] = _plain(macs[system], images)
+        if system != "cascade":
+            difference = right["cascade"] - right[system]
+            figures[system, "cascade_minus_this"] = mean_over_images(difference)
+    figures["cascade", "share_b"] = share_b
+    if deployed.has_memory:
+        progress(len(sessions), len(sessions) + 1, "the memory")
+        hits, changed = _memory(deployed, images, answers["cascade"])
+        figures["cascade", "repeat_hits"] = hits
+        figures["cascade", "changed_answers"] = changed
     return Assessment(
-        systems=tuple(
-            SystemAnswers(
-                title=title,
-                model=session.info.name,
-                accuracy=mean_over_images(right[title]),
-                ece=expected_calibration_error(answers[title].probabilities, images.labels),
-                macs=macs[title],
-                cascade_minus_this=None
-                if title == "cascade"
-                else mean_over_images(right["cascade"] - right[title]),
-            )
-            for title, session in sessions.items()
-        ),
-        share_b=share(int(asked.sum()), len(asked)),
-        repeat_hits=hits,
-        changed_answers=changed,
+        models={system: session.info.name for system, session in sessions.items()},
+        figures=figures,
         notes=tuple(_notes(deployed, dataset_sha256)),
     )
 
 
 def assessment_table(assessment: Assessment) -> Table:
     """Show the cascade beside the others."""
-    reference = assessment.systems[-1]
-    note = f"B sees {percent_cell(assessment.share_b, 1)} % of the images."
-    if assessment.repeat_hits is not None:
+    figures = assessment.figures
+    note = f"B sees {percent_cell(figures['cascade', 'share_b'], 1)} % of the images."
+    if ("cascade", "repeat_hits") in figures:
         note += (
             f" When all come a second time, the memory answers "
-            f"{percent_cell(assessment.repeat_hits, 1)} % of them; of all answers "
-            f"{percent_cell(assessment.changed_answers)} % are not what the networks say."
+            f"{percent_cell(figures['cascade', 'repeat_hits'], 1)} % of them; of all answers "
+            f"{percent_cell(figures['cascade', 'changed_answers'])} % are not what the networks "
+            "say."
         )
+
+    def line(system: str) -> Row:
+        macs, by = figures[system, "macs"].value, figures["reference", "macs"].value
+        return row(
+            system,
+            assessment.models[system],
+            percent_cell(figures[system, "accuracy"]),
+            percent_cell(figures[system, "ece"]),
+            magnitude(macs),
+            ratio(macs / by if macs and by else None),
+            points_cell(figures.get((system, "cascade_minus_this"))),
+            marked=system == "cascade",
+        )
+
     return Table(
-        title=f"answers for {integer(reference.accuracy.n)} test images",
+        title=f"answers for {integer(figures['cascade', 'accuracy'].n)} test images",
         columns=columns(
             "system",
             "model",
@@ -165,68 +155,43 @@ def assessment_table(assessment: Assessment) -> Table:
             "cascade minus it|points, paired on the same images",
             words=2,
         ),
-        rows=tuple(
-            row(
-                one.title,
-                one.model,
-                percent_cell(one.accuracy),
-                percent(one.ece),
-                magnitude(one.macs),
-                ratio(one.macs / reference.macs if one.macs and reference.macs else None),
-                points_cell(one.cascade_minus_this),
-                marked=one.title == "cascade",
-            )
-            for one in assessment.systems
-        ),
+        rows=tuple(map(line, assessment.models)),
         note=note,
     )
 
 
 def assessment_csv(assessment: Assessment) -> str:
     """Return all figures as a tidy CSV, a figure a row."""
-    rows: list[tuple[str, str, str, Estimate]] = []
-    for one in assessment.systems:
-        n = one.accuracy.n
-        rows.append((one.title, one.model, "accuracy", one.accuracy))
-        rows.append((one.title, one.model, "ece", _plain(one.ece, n)))
-        rows.append((one.title, one.model, "macs", _plain(one.macs, n)))
-        if one.cascade_minus_this is not None:
-            rows.append((one.title, one.model, "cascade_minus_this", one.cascade_minus_this))
-    cascade = assessment.systems[0]
-    for name in ("share_b", "repeat_hits", "changed_answers"):
-        estimate = getattr(assessment, name)
-        if estimate is not None:
-            rows.append((cascade.title, cascade.model, name, estimate))
     return csv_text(
         ("system", "model", "quantity", "value", "low", "high", "n", "unit"),
-        [(*names, of.value, of.low, of.high, of.n, of.unit) for *names, of in rows],
+        [
+            (system, assessment.models[system], name, of.value, of.low, of.high, of.n, of.unit)
+            for (system, name), of in assessment.figures.items()
+        ],
     )
 
 
-def _plain(value: float | None, n: int) -> Estimate:
-    return Estimate(value=value, low=None, high=None, n=n)
+def _plain(value: float | None, images: LabelledImages) -> Estimate:
+    return Estimate(value=value, low=None, high=None, n=len(images))
 
 
-def _answers(session: ClassifierSession, images: LabelledImages) -> Prediction:
-    """Classify all images, none of them from a memory."""
+def _answers(
+    session: ClassifierSession, images: LabelledImages
+) -> tuple[NDArray[np.float32], list[bool]]:
+    """Classify all images, none of them from a memory; say of a cascade's where B was asked."""
     parts = [
         session.predict(images.images[start : start + _BATCH])
         for start in range(0, len(images), _BATCH)
     ]
-    return Prediction(
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        confidence=np.concatenate([part.confidence for part in parts]),
-        trace=tuple(trace for part in parts for trace in part.trace or ()) or None,
-    )
+    asked = [trace.stage == "b" for part in parts for trace in part.trace or ()]
+    return np.concatenate([part.probabilities for part in parts]), asked
 
 
 def _memory(
-    deployed: Deployed, images: LabelledImages, answers: Prediction, seed: int
-) -> tuple[Estimate | None, Estimate | None]:
+    deployed: Deployed, images: LabelledImages, answers: NDArray[np.float32]
+) -> tuple[Estimate, Estimate]:
     """Show all images twice, one at a time, to the cascade with its memory."""
-    if not deployed.has_memory:
-        return None, None
-    cascade, stream = deployed.cascade, appended_stream(images, 1.0, seed)
+    cascade, stream = deployed.cascade, appended_stream(images, 1.0, seed=0)
     remembering = CascadeClassifier(
         cascade.a, cascade.b, cascade.policy, memory=LocalMemory(deployed.memory)
     )
@@ -236,8 +201,7 @@ def _memory(
         found = remembering.predict(images.images[frame : frame + 1])
         served[place] = found.probabilities[0].argmax()
         hit[place] = (found.trace or ())[0].stage == "memory"
-    expected: NDArray[np.int64] = answers.probabilities.argmax(axis=1)[stream.order]
-    again = stream.repeated
+    expected, again = answers.argmax(axis=1)[stream.order], stream.repeated
     return (
         share(int(hit[again].sum()), int(again.sum())),
         share(int((served != expected).sum()), len(stream)),

@@ -39,19 +39,17 @@ class Deployed:
         self.reference.close()
 
 
-def load_deployed(model: str | Path, reference: str | Path | None = None) -> Deployed:
-    """Load a cascade and its reference.
+def load_deployed(model: str | Path) -> Deployed:
+    """Load a cascade, and as its reference the costliest network beside it that answers the same.
+
+    With none but its own members there, that is the larger member.
 
     Args:
         model: Name of a shipped cascade, or path of its sidecar.
-        reference: Name or path of a classifier; None: the network with the most
-            multiply-accumulates among those beside the cascade that answer the same question. With
-            none but its own members there, that is the larger member.
 
     Raises:
-        DataError: If a file is absent or damaged, the model is no cascade, or the reference answers
-            another question.
-        UserError: If a name is not that of a shipped model.
+        DataError: If a file is absent or damaged, or the model is no cascade.
+        UserError: If the name is not that of a shipped model.
     """
     path = sidecar_path(resolve_model(model))
     sidecar = read_sidecar(path)
@@ -60,33 +58,18 @@ def load_deployed(model: str | Path, reference: str | Path | None = None) -> Dep
         raise DataError(
             f"{path} describes a model of kind {sidecar.kind!r}, expected a cascade of two networks"
         )
-    network = load_classifier(
-        reference_beside(path, sidecar) if reference is None else reference, memory="none"
-    )
-    found, expected = network.info, cascade.info
-    if found.labels != expected.labels or not same_canonical_image(found.image, expected.image):
-        raise DataError(
-            f"{found.name!r} cannot be the reference of {expected.name!r}: its labels are "
-            f"{found.labels} and its image {found.image}, expected {expected.labels} and "
-            f"{expected.image} but for scale, mean and std"
-        )
+    beside = {found: read_sidecar(found) for found in sorted(path.parent.glob(f"*{SUFFIX}"))}
+    networks = {
+        found: one.cost.macs
+        for found, one in beside.items()
+        if (one.kind, one.labels) == ("classifier", sidecar.labels)
+        and same_canonical_image(one.input.image, sidecar.input.image)
+    }
     spec = sidecar.cascade.memory
     return Deployed(
         cascade=cascade,
-        reference=network,
+        reference=load_classifier(max(networks, key=networks.__getitem__), memory="none"),
         memory=MemorySettings() if spec is None else settings_from_spec(spec),
         has_memory=spec is not None,
         sidecar=sidecar,
     )
-
-
-def reference_beside(path: Path, cascade: Sidecar) -> Path:
-    """Return the sidecar of the costliest network of the same task in a cascade's folder."""
-    networks = {
-        found: sidecar.cost.macs
-        for found in sorted(path.parent.glob(f"*{SUFFIX}"))
-        if (sidecar := read_sidecar(found)).kind == "classifier"
-        and sidecar.labels == cascade.labels
-        and same_canonical_image(sidecar.input.image, cascade.input.image)
-    }
-    return max(networks, key=lambda found: networks[found])

@@ -48,23 +48,10 @@ def test_with_its_members_alone_the_larger_one_is_the_reference(write_pair: Writ
     assert load_deployed(write_pair()).reference.info.name == "b"
 
 
-def test_a_named_reference_is_taken(write_pair: Writer, tmp_path: Path) -> None:
-    pair = write_pair()
-    assert load_deployed(pair, tmp_path / "a.onnx").reference.info.name == "a"
-
-
 def test_a_cascade_without_a_memory_is_measured_with_the_default_one(write_pair: Writer) -> None:
     deployed = load_deployed(write_pair())
     assert not deployed.has_memory
     assert deployed.memory == MemorySettings()
-
-
-def test_a_reference_of_another_task_is_refused(
-    write_pair: Writer, write_classifier: Writer, tmp_path: Path
-) -> None:
-    other = write_classifier(tmp_path, "other", labels=("1", "2", "3", "4", "5"))
-    with pytest.raises(DataError, match="'other' cannot be the reference of 'pair'"):
-        load_deployed(write_pair(), other)
 
 
 def test_a_single_network_is_refused(tmp_path: Path, write_classifier: Writer) -> None:
