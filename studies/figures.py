@@ -25,7 +25,7 @@ from bicameral.errors import DataError, unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import Cell, Table, columns, estimate_cell, markdown_table, row
-from studies import cost_tables, read_out_tables, zoo_tables
+from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -207,12 +207,14 @@ FIGURES: dict[str, Callable[[], str]] = {
     "cascade.accuracy": partial(_accuracy, "cascade"),
     "reference.accuracy": partial(_accuracy, "wide_residual32"),
     "cascade.macs": _macs_share,
+    **choice_tables.FIGURES,
     **cost_tables.FIGURES,
 }
 
 TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
+    **choice_tables.TABLES,
     **cost_tables.TABLES,
     **zoo_tables.TABLES,
     **read_out_tables.TABLES,

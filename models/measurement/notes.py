@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from bicameral.statistics import Estimate
 from edge.energy.quantity import Quantity
 from models.measurement.record import Measurement
 from models.measurement.summary import Summary, energy_per_image, idle_power_w
@@ -82,17 +83,16 @@ def _percent(share: float | None) -> str:
 def _steadiness(measurement: Measurement, summary: Summary) -> Iterator[str]:
     """Say where windows or sessions differ, or a model had not warmed up."""
 
-    def largest(quantity: str, field: str) -> float:
-        found = [of.estimate for (*_, name), of in summary.items() if name == quantity]
-        return max((getattr(estimate, field) or 0.0 for estimate in found), default=0.0)
+    def found(quantity: str) -> list[Estimate]:
+        return [of.estimate for (*_, name), of in summary.items() if name == quantity]
 
-    width = largest("cpu_ratio", "relative_half_width")
+    width = max((of.relative_half_width or 0.0 for of in found("cpu_ratio")), default=0.0)
     if width > _STEADY:
         yield (
             f"The interval of a CPU-time ratio is ± {100 * width:.1f} % wide; more rounds or a "
             "quieter machine would narrow it."
         )
-    difference = largest("session_difference", "value")
+    difference = max((of.value or 0.0 for of in found("session_difference")), default=0.0)
     if difference > _STEADY:
         yield f"Two sessions differ by {100 * difference:.1f} % in a CPU-time ratio."
     for part in measurement.parts:
