@@ -15,6 +15,7 @@ def simulate(
     town: str = "Harbour",
     maps: tuple[Path, ...] = (),
     seed: int = 0,
+    camera_threads: int = 1,
 ) -> int:
     """Serve CARLA 0.9.16's protocol on ports PORT and PORT + 1 until interrupted.
 
@@ -26,6 +27,7 @@ def simulate(
         town: Map to load first: a shipped or generated town, or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files; CARLA_ROOT is searched as well.
         seed: Seed of everything random in the world.
+        camera_threads: Threads that render a picture, 1 to 64; its bytes do not depend on it.
     """
     from bicameral.cli.extras import require_extra
 
@@ -33,7 +35,13 @@ def simulate(
     from sim.pocket.server import ServerSettings, serve
 
     settings = ServerSettings(
-        host=host, port=port, map_folders=maps, town=town, seed=seed, compile_first=True
+        host=host,
+        port=port,
+        map_folders=maps,
+        town=town,
+        seed=seed,
+        compile_first=True,
+        camera_threads=camera_threads,
     )
 
     def announce() -> None:

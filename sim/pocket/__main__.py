@@ -25,20 +25,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--town", default=defaults.town, help="the first map")
     parser.add_argument("--maps", nargs="*", type=Path, default=[], help="folders with .xodr files")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of scenery and noise")
+    parser.add_argument(
+        "--camera-threads",
+        type=int,
+        default=defaults.camera_threads,
+        metavar="N",
+        help="threads that render a picture, 1 to 64",
+    )
     parser.add_argument("--verbose", action="store_true", help="log what clients do")
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
     )
-    settings = ServerSettings(
-        host=options.host,
-        port=options.port,
-        map_folders=tuple(options.maps),
-        town=options.town,
-        seed=options.seed,
-    )
     try:
+        settings = ServerSettings(
+            host=options.host,
+            port=options.port,
+            map_folders=tuple(options.maps),
+            town=options.town,
+            seed=options.seed,
+            camera_threads=options.camera_threads,
+        )
         asyncio.run(_serve_until_signalled(settings))
     except BicameralError as error:
         sys.stderr.write(f"error: {error}\n")

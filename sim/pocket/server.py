@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bicameral.errors import BicameralError, MachineError
+from bicameral.errors import BicameralError, MachineError, UserError
 from sim.pocket.call_timing import TICKING_METHODS, CallTiming
 from sim.pocket.foreign_maps import MapTrial, verdict
 from sim.pocket.manager_rescue import ManagerRescue
@@ -35,6 +35,7 @@ _IDLE_S = 0.01
 #: How often it looks whether it may tick again while a client loads a world.
 _QUIET_S = 0.001
 _BACKLOG = 512
+_MOST_CAMERA_THREADS = 64
 #: Calls that may open another map.
 _LOADING_METHODS = frozenset({"load_new_episode", "replay_file"})
 
@@ -52,6 +53,7 @@ class ServerSettings:
         town: The first map.
         seed: Seed of scenery and noise.
         compile_first: Whether to compile the kernels before clients can connect.
+        camera_threads: How many threads render a picture; its bytes are the same with any number.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +62,15 @@ class ServerSettings:
     town: str = "Harbour"
     seed: int = 0
     compile_first: bool = False
+    camera_threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no camera can be rendered on."""
+        if not 1 <= self.camera_threads <= _MOST_CAMERA_THREADS:
+            raise UserError(
+                f"cameras cannot be rendered on {self.camera_threads} threads; "
+                f"give 1 to {_MOST_CAMERA_THREADS}"
+            )
 
 
 class MapTrials:
@@ -192,7 +203,7 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         contextlib.closing(bind(settings.host, settings.port + 1)) as stream_listener,
     ):
         streams = StreamServer(settings.port + 1)
-        shelf = TownShelf(MapStore(settings.map_folders), settings.seed)
+        shelf = TownShelf(MapStore(settings.map_folders), settings.seed, settings.camera_threads)
         if settings.compile_first:
             compile_kernels(shelf, settings.town, settings.seed)
         world = World(shelf, streams, town=settings.town, seed=settings.seed)

@@ -38,8 +38,10 @@ def rasterise(
     tag: NDArray[np.uint8],
     pyramid: TexturePyramid,
     out: Visibility,
+    first_row: int,
+    end_row: int,
 ) -> None:
-    """Fill the visibility buffer; a pixel belongs to the nearest triangle over its centre.
+    """Fill rows of the visibility buffer: a pixel is the nearest triangle's over its centre.
 
     Args:
         triangles: Projected triangles.
@@ -47,16 +49,20 @@ def rasterise(
         texture: (T,) texture layer of the triangle table.
         tag: (T,) semantic label of the triangle table.
         pyramid: Textures, for those with cut-outs (leaves).
-        out: Filled completely.
+        out: These rows of it are filled completely.
+        first_row: Of the rows.
+        end_row: The row after the last one.
     """
     inverse_depth = out.inverse_depth
     owner = out.triangle
-    height, width = owner.shape
-    inverse_depth[:] = np.float32(0.0)
-    owner[:] = np.int32(-1)
+    width = owner.shape[1]
+    inverse_depth[first_row:end_row] = np.float32(0.0)
+    owner[first_row:end_row] = np.int32(-1)
     coarsest = pyramid.starts.shape[0] - 1
     for triangle in range(count):
         outline = triangles.outline[triangle]
+        if outline[5] < first_row or outline[1] > end_row:
+            continue
         xa, ya, xb, yb, xc, yc = (
             outline[0], outline[1], outline[2], outline[3], outline[4], outline[5],
         )  # fmt: skip
@@ -68,8 +74,8 @@ def rasterise(
         slope_long = (xc - xa) / (yc - ya)
         slope_above = (xb - xa) / (yb - ya) if yb > ya else 0.0
         slope_below = (xc - xb) / (yc - yb) if yc > yb else 0.0
-        first = max(0, math.ceil(ya - 0.5))
-        last = min(height, math.ceil(yc - 0.5))
+        first = max(first_row, math.ceil(ya - 0.5))
+        last = min(end_row, math.ceil(yc - 0.5))
         for y in range(first, last):
             centre_y = y + 0.5
             one = xa + (centre_y - ya) * slope_long

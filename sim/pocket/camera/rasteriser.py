@@ -21,6 +21,7 @@ from sim.pocket.camera.buffers import (
 from sim.pocket.camera.geometry_kernels import cull_tiles, project_triangles
 from sim.pocket.camera.lighting import CLEAR_NOON, Lighting, lighting_from_weather
 from sim.pocket.camera.raster_kernels import rasterise
+from sim.pocket.camera.row_bands import RowBands
 from sim.pocket.camera.shading_kernels import (
     TRANSMISSION_STEPS_PER_M,
     Light,
@@ -68,7 +69,7 @@ class StaticScene(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTimings:
-    """Seconds of this thread's processor time that the last frame took, by stage."""
+    """Seconds of the calling thread's processor time that the last frame took, by stage."""
 
     transform_s: float
     raster_s: float
@@ -88,14 +89,17 @@ class _MeshEntry:
 
 
 class Rasteriser:
-    """Renders one static scene with any number of moving instances, on one thread.
+    """Renders one static scene with any number of moving instances.
 
-    The same scene, light, view, instances and noise seed give the same bytes, in every process
-    and whatever was rendered before.
+    The same scene, light, view, instances and noise seed give the same bytes, in every process,
+    on any number of threads and whatever was rendered before.
     """
 
-    def __init__(self, scene: StaticScene, textures: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, scene: StaticScene, textures: NDArray[np.uint8], *, threads: int = 1
+    ) -> None:
         """Take the scene and its (L, N, N, 4) uint8 textures; the light is a default noon."""
+        self._bands = RowBands(threads)
         self._scene = scene
         self._tiles = np.ascontiguousarray(scene.tiles, np.float64).reshape(-1, 8)
         self._nearness = np.zeros(len(self._tiles))
@@ -145,14 +149,20 @@ class Rasteriser:
         scene = self._gather(view, instances)
         count = self._project(view, scene)
         projected_s = time.thread_time()
-        rasterise(
-            self._triangles,
-            count,
-            self._table.texture,
-            self._table.tag,
-            self._pyramid,
-            buffers.visibility,
-        )
+
+        def rasterise_rows(first: int, end: int) -> None:
+            rasterise(
+                self._triangles,
+                count,
+                self._table.texture,
+                self._table.tag,
+                self._pyramid,
+                buffers.visibility,
+                first,
+                end,
+            )
+
+        self._bands.run(rasterise_rows, view.height)
         rastered_s = time.thread_time()
         if Channels.RGB in want:
             self._colour(view, scene, buffers, noise_seed)
@@ -276,32 +286,43 @@ class Rasteriser:
         lit[:, 0:3] = sun @ scene.turns
         lit[:, 3:6] = scene.turns[:, 2]
         lit[:, 6:9] = scene.paints
-        upright = (0.0, 0.0, 1.0)
-        cast_box_shadows(
-            buffers.visibility,
-            self._triangles,
-            _shadow_boxes(scene, view.eye_m),
-            baked.lighting.sun_direction if baked.shadows.active else upright,
-            camera,
-            view.focal_px,
-            buffers.occlusion,
-        )
-        shade(
-            buffers.visibility,
-            self._triangles,
-            self._table,
-            self._pyramid,
-            lit,
-            baked.light,
-            baked.shadows,
-            buffers.occlusion,
-            camera,
-            view.focal_px,
-            buffers.bgra.view("<u4").reshape(view.height, view.width),
-        )
-        if baked.lighting.noise_levels > 0.0:
-            starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
-            add_noise(buffers.bgra, _sensor_noise(), starts, baked.lighting.noise_levels)
+        boxes = _shadow_boxes(scene, view.eye_m)
+        towards_sun = baked.lighting.sun_direction if baked.shadows.active else (0.0, 0.0, 1.0)
+        out = buffers.bgra.view("<u4").reshape(view.height, view.width)
+        noise_levels = baked.lighting.noise_levels
+        starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
+
+        def colour_rows(first: int, end: int) -> None:
+            cast_box_shadows(
+                buffers.visibility,
+                self._triangles,
+                boxes,
+                towards_sun,
+                camera,
+                view.focal_px,
+                buffers.occlusion,
+                first,
+                end,
+            )
+            shade(
+                buffers.visibility,
+                self._triangles,
+                self._table,
+                self._pyramid,
+                lit,
+                baked.light,
+                baked.shadows,
+                buffers.occlusion,
+                camera,
+                view.focal_px,
+                out,
+                first,
+                end,
+            )
+            if noise_levels > 0.0:
+                add_noise(buffers.bgra, _sensor_noise(), starts, noise_levels, first, end)
+
+        self._bands.run(colour_rows, view.height)
 
     def _bake(self) -> _Baked:
         """Bake what the wanted light needs and has not got yet."""

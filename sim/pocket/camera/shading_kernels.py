@@ -18,12 +18,14 @@ from sim.pocket.camera.buffers import (
     Visibility,
 )
 from sim.pocket.camera.raster_kernels import mip_level
-from sim.pocket.camera.shadow_kernels import SunShadows, sunlit_share
+from sim.pocket.camera.shadow_kernels import SunShadows, shadow_place, sunlit_share
 from sim.pocket.camera.textures import TexturePyramid
 from sim.pocket.compiled import compiled, compiled_part, inlined_part
 
 #: Entries per metre of the table of air transmission.
 TRANSMISSION_STEPS_PER_M = 4.0
+#: Perspective, air and the sky are worked out this often; a straight line is drawn between.
+_SPAN_PX = 8
 _SKY_TAG = 11
 _ROAD_TAG = 1
 _FAR_M = 1000.0
@@ -64,6 +66,46 @@ class _Surface(NamedTuple):
     bias: float
 
 
+class _Row(NamedTuple):
+    """A row of the picture: rays of it are these plus steps to the right.
+
+    Attributes:
+        x: Of the ray in the middle, world frame, as y and z; one metre long ahead.
+        square: Its length squared.
+    """
+
+    x: float
+    y: float
+    z: float
+    square: float
+
+
+class _Span(NamedTuple):
+    """A few neighbouring pixels of one surface; exact at both ends and straight between.
+
+    Attributes:
+        level: Of the texture.
+        air: Share of the light that passes the air.
+        u: Place in the texture at the first pixel, repeats; `v` likewise.
+        across: Place in the map of shadows at the first pixel, texels; `down` likewise.
+        height: Over the map of shadows at the first pixel, its steps.
+        u_step: From a pixel to the next one; the others likewise.
+    """
+
+    level: int
+    air: float
+    u: float
+    v: float
+    across: float
+    down: float
+    height: float
+    u_step: float
+    v_step: float
+    across_step: float
+    down_step: float
+    height_step: float
+
+
 @compiled
 def shade(
     visibility: Visibility,
@@ -77,8 +119,10 @@ def shade(
     camera: NDArray[np.float64],
     focal_px: float,
     out: NDArray[np.uint32],
+    first_row: int,
+    end_row: int,
 ) -> None:
-    """Colour every pixel of the visibility buffer.
+    """Colour the pixels of some rows of the visibility buffer.
 
     Args:
         visibility: Who is seen where.
@@ -92,21 +136,19 @@ def shade(
         camera: (4, 3) eye, forward, right, up in the world.
         focal_px: Focal length.
         out: (H, W) uint32 output, bytes B, G, R, A.
+        first_row: Of the rows.
+        end_row: The row after the last one.
     """
-    _shade_sky(visibility.triangle, light.sky, camera, focal_px, out)
     height, width = out.shape
-    table_end = light.transmission.shape[0] - 1
-    coarsest = pyramid.starts.shape[0] - 1
-    fog_r, fog_g, fog_b = light.colours[3, 0], light.colours[3, 1], light.colours[3, 2]
-    for y in range(height):
-        centre_y = y + 0.5
-        ray_up = (0.5 * height - centre_y) / focal_px
-        row_x = camera[1, 0] + ray_up * camera[3, 0]
-        row_y = camera[1, 1] + ray_up * camera[3, 1]
-        row_z = camera[1, 2] + ray_up * camera[3, 2]
-        row_square = 1.0 + ray_up * ray_up
+    for y in range(first_row, end_row):
+        ray_up = (0.5 * height - (y + 0.5)) / focal_px
+        row = _Row(
+            camera[1, 0] + ray_up * camera[3, 0],
+            camera[1, 1] + ray_up * camera[3, 1],
+            camera[1, 2] + ray_up * camera[3, 2],
+            1.0 + ray_up * ray_up,
+        )
         owner = visibility.triangle[y]
-        depths = visibility.inverse_depth[y]
         start = 0
         while start < width:
             triangle = owner[start]
@@ -114,6 +156,7 @@ def shade(
             while end < width and owner[end] == triangle:
                 end += 1
             if triangle < 0:
+                _shade_sky(light.sky, row, camera, focal_px, start, end, out[y])
                 start = end
                 continue
             source = triangles.source[triangle]
@@ -124,73 +167,162 @@ def shade(
             )
             layer, density = table.texture[source], triangles.density[triangle]
             plane = triangles.planes[triangle]
-            row_u = plane[3] + plane[5] * centre_y
-            row_v = plane[6] + plane[8] * centre_y
-            slope_u, slope_v = plane[4], plane[7]
-            for x in range(start, end):
-                centre_x = x + 0.5
-                depth = 1.0 / depths[x]
-                u = (row_u + slope_u * centre_x) * depth
-                v = (row_v + slope_v * centre_x) * depth
-                level = mip_level(density * depth * depth * depth, coarsest)
-                colour = _texel_colour(pyramid, layer, level, u, v)
-                ray_right = (centre_x - 0.5 * width) / focal_px
-                distance = depth * math.sqrt(row_square + ray_right * ray_right)
-                air = light.transmission[min(int(distance * TRANSMISSION_STEPS_PER_M), table_end)]
-                shade_code = occlusion[y, x]
-                open_sky = 1.0 - (shade_code & 127) * (1.0 / 127.0)
-                hidden = surface.shadowed and shade_code > 127
-                sunlit = 0.0 if hidden else 1.0
-                if surface.shadowed and not hidden:
-                    sunlit = sunlit_share(
-                        shadows,
-                        camera[0, 0] + depth * (row_x + ray_right * camera[2, 0]),
-                        camera[0, 1] + depth * (row_y + ray_right * camera[2, 1]),
-                        camera[0, 2] + depth * (row_z + ray_right * camera[2, 2]),
-                        surface.bias,
-                    )
-                # A lamp shines through fog farther than what it lights.
-                seen = air + surface.glow * (math.sqrt(air) - air)
-                veil = 1.0 - seen
-                red = surface.flat_r * open_sky + surface.lit_r * sunlit + surface.lamp_r
-                green = surface.flat_g * open_sky + surface.lit_g * sunlit + surface.lamp_g
-                blue = surface.flat_b * open_sky + surface.lit_b * sunlit + surface.lamp_b
-                red *= colour & _LANE
-                green *= colour >> 16 & _LANE
-                blue *= colour >> 32
-                out[y, x] = (
-                    _OPAQUE
-                    | int(min(red * seen + fog_r * veil, 255.0)) << 16
-                    | int(min(green * seen + fog_g * veil, 255.0)) << 8
-                    | int(min(blue * seen + fog_b * veil, 255.0))
+            row_u = plane[3] + plane[5] * (y + 0.5)
+            row_v = plane[6] + plane[8] * (y + 0.5)
+            while start < end:
+                last = min(start + _SPAN_PX, end) - 1
+                span = _begin_span(
+                    visibility.inverse_depth[y], (row_u, plane[4], row_v, plane[7]), density,
+                    pyramid, row, camera, focal_px, width, light, shadows, surface.bias,
+                    start, last,
+                )  # fmt: skip
+                _shade_span(
+                    surface, span, pyramid, layer, light, shadows, occlusion[y], start, last, out[y]
                 )
-            start = end
+                start = last + 1
 
 
-@compiled_part
-def _shade_sky(
-    owners: NDArray[np.int32],
-    sky: NDArray[np.int64],
+@inlined_part
+def _begin_span(
+    inverse_depth: NDArray[np.float32],
+    texture: tuple[float, float, float, float],
+    density: float,
+    pyramid: TexturePyramid,
+    row: _Row,
     camera: NDArray[np.float64],
     focal_px: float,
+    width: int,
+    light: Light,
+    shadows: SunShadows,
+    bias_m: float,
+    first: int,
+    last: int,
+) -> _Span:
+    """Find out where both ends of a span lie; `texture` is u, v / depth at column 0 and slopes."""
+    depth, end_depth = 1.0 / inverse_depth[first], 1.0 / inverse_depth[last]
+    right = (first + 0.5 - 0.5 * width) / focal_px
+    end_right = (last + 0.5 - 0.5 * width) / focal_px
+    middle_depth = 0.5 * (depth + end_depth)
+    middle_right = 0.5 * (right + end_right)
+    level = mip_level(
+        density * middle_depth * middle_depth * middle_depth, pyramid.starts.shape[0] - 1
+    )
+    distance = middle_depth * math.sqrt(row.square + middle_right * middle_right)
+    air = light.transmission[
+        min(int(distance * TRANSMISSION_STEPS_PER_M), light.transmission.shape[0] - 1)
+    ]
+    u = (texture[0] + texture[1] * (first + 0.5)) * depth
+    v = (texture[2] + texture[3] * (first + 0.5)) * depth
+    across, down, height = shadow_place(
+        shadows,
+        camera[0, 0] + depth * (row.x + right * camera[2, 0]),
+        camera[0, 1] + depth * (row.y + right * camera[2, 1]),
+        camera[0, 2] + depth * (row.z + right * camera[2, 2]),
+        bias_m,
+    )
+    end_across, end_down, end_height = shadow_place(
+        shadows,
+        camera[0, 0] + end_depth * (row.x + end_right * camera[2, 0]),
+        camera[0, 1] + end_depth * (row.y + end_right * camera[2, 1]),
+        camera[0, 2] + end_depth * (row.z + end_right * camera[2, 2]),
+        bias_m,
+    )
+    part = 1.0 / max(1, last - first)
+    return _Span(
+        level,
+        air,
+        u,
+        v,
+        across,
+        down,
+        height,
+        ((texture[0] + texture[1] * (last + 0.5)) * end_depth - u) * part,
+        ((texture[2] + texture[3] * (last + 0.5)) * end_depth - v) * part,
+        (end_across - across) * part,
+        (end_down - down) * part,
+        (end_height - height) * part,
+    )
+
+
+@inlined_part
+def _shade_span(
+    surface: _Surface,
+    span: _Span,
+    pyramid: TexturePyramid,
+    layer: int,
+    light: Light,
+    shadows: SunShadows,
+    occlusion: NDArray[np.uint8],
+    first: int,
+    last: int,
     out: NDArray[np.uint32],
 ) -> None:
-    """Colour every pixel in which nothing is."""
-    height, width = out.shape
-    for y in range(height):
-        ray_up = (0.5 * height - (y + 0.5)) / focal_px
-        row_x = camera[1, 0] + ray_up * camera[3, 0]
-        row_y = camera[1, 1] + ray_up * camera[3, 1]
-        row_z = camera[1, 2] + ray_up * camera[3, 2]
-        for x in range(width):
-            if owners[y, x] < 0:
-                ray_right = (x + 0.5 - 0.5 * width) / focal_px
-                out[y, x] = _sky_colour(
-                    sky,
-                    row_x + ray_right * camera[2, 0],
-                    row_y + ray_right * camera[2, 1],
-                    row_z + ray_right * camera[2, 2],
-                )
+    """Colour the pixels of a span."""
+    # A lamp shines through fog farther than what it lights.
+    seen = span.air + surface.glow * (math.sqrt(span.air) - span.air)
+    veil = 1.0 - seen
+    fog_r = light.colours[3, 0] * veil
+    fog_g = light.colours[3, 1] * veil
+    fog_b = light.colours[3, 2] * veil
+    flat_r, flat_g, flat_b = surface.flat_r * seen, surface.flat_g * seen, surface.flat_b * seen
+    lit_r, lit_g, lit_b = surface.lit_r * seen, surface.lit_g * seen, surface.lit_b * seen
+    lamp_r, lamp_g, lamp_b = surface.lamp_r * seen, surface.lamp_g * seen, surface.lamp_b * seen
+    u, v, across, down, height = span.u, span.v, span.across, span.down, span.height
+    for x in range(first, last + 1):
+        colour = _texel_colour(pyramid, layer, span.level, u, v)
+        shade_code = occlusion[x]
+        open_sky = 1.0 - (shade_code & 127) * (1.0 / 127.0)
+        sunlit = 1.0
+        if surface.shadowed:
+            sunlit = 0.0 if shade_code > 127 else sunlit_share(shadows, across, down, height)
+        u, v = u + span.u_step, v + span.v_step
+        across, down = across + span.across_step, down + span.down_step
+        height += span.height_step
+        red = flat_r * open_sky + lit_r * sunlit + lamp_r
+        green = flat_g * open_sky + lit_g * sunlit + lamp_g
+        blue = flat_b * open_sky + lit_b * sunlit + lamp_b
+        out[x] = (
+            _OPAQUE
+            | int(min(red * (colour & _LANE) + fog_r, 255.0)) << 16
+            | int(min(green * (colour >> 16 & _LANE) + fog_g, 255.0)) << 8
+            | int(min(blue * (colour >> 32) + fog_b, 255.0))
+        )
+
+
+@inlined_part
+def _shade_sky(
+    sky: NDArray[np.int64],
+    row: _Row,
+    camera: NDArray[np.float64],
+    focal_px: float,
+    start: int,
+    end: int,
+    out: NDArray[np.uint32],
+) -> None:
+    """Colour a run of pixels in which nothing is."""
+    middle = 0.5 * out.shape[0]
+    while start < end:
+        last = min(start + _SPAN_PX, end) - 1
+        right = (start + 0.5 - middle) / focal_px
+        across, down = _sky_place(
+            sky,
+            row.x + right * camera[2, 0],
+            row.y + right * camera[2, 1],
+            row.z + right * camera[2, 2],
+        )
+        right = (last + 0.5 - middle) / focal_px
+        end_across, end_down = _sky_place(
+            sky,
+            row.x + right * camera[2, 0],
+            row.y + right * camera[2, 1],
+            row.z + right * camera[2, 2],
+        )
+        part = 1.0 / max(1, last - start)
+        across_step, down_step = (end_across - across) * part, (end_down - down) * part
+        for x in range(start, last + 1):
+            out[x] = _sky_colour(sky, across, down)
+            across, down = across + across_step, down + down_step
+        start = last + 1
 
 
 @inlined_part
@@ -254,33 +386,42 @@ def _texel_colour(pyramid: TexturePyramid, layer: int, level: int, u: float, v: 
     upper = base + (row & (size - 1)) * size
     lower = base + ((row + 1) & (size - 1)) * size
     texels = pyramid.texels
+    # Unsigned, for they are never negative: numba would look for that at every access.
     return int(
-        texels[upper + left_column] * ((16 - right) * (16 - below))
-        + texels[upper + right_column] * (right * (16 - below))
-        + texels[lower + left_column] * ((16 - right) * below)
-        + texels[lower + right_column] * (right * below)
+        texels[np.uint64(upper + left_column)] * ((16 - right) * (16 - below))
+        + texels[np.uint64(upper + right_column)] * (right * (16 - below))
+        + texels[np.uint64(lower + left_column)] * ((16 - right) * below)
+        + texels[np.uint64(lower + right_column)] * (right * below)
     )
 
 
 @compiled_part
-def _sky_colour(sky: NDArray[np.int64], x: float, y: float, z: float) -> int:
-    """Look the sky up in a direction (not normalised), interpolated; packed B, G, R, A."""
+def _sky_place(sky: NDArray[np.int64], x: float, y: float, z: float) -> tuple[float, float]:
+    """Return where in the picture of the sky a direction (not normalised) lies."""
     z = max(z, 0.0)
-    last = sky.shape[0] - 1
     scale = 1.0 / (abs(x) + abs(y) + z)
     across = max(0.0, ((x + y) * scale * 0.5 + 0.5) * sky.shape[0] - 0.5)
     down = max(0.0, ((x - y) * scale * 0.5 + 0.5) * sky.shape[0] - 0.5)
+    return across, down
+
+
+@compiled_part
+def _sky_colour(sky: NDArray[np.int64], across: float, down: float) -> int:
+    """Interpolate the picture of the sky; packed B, G, R, A."""
+    last = sky.shape[0] - 1
     column = min(int(across), last)
     row = min(int(down), last)
     right = min(int((across - column) * 16.0), 16)
     below = min(int((down - row) * 16.0), 16)
     next_column = min(column + 1, last)
     next_row = min(row + 1, last)
+    upper, lower = np.uint64(row), np.uint64(next_row)
+    left, beside = np.uint64(column), np.uint64(next_column)
     mixed = (
-        sky[row, column] * ((16 - right) * (16 - below))
-        + sky[row, next_column] * (right * (16 - below))
-        + sky[next_row, column] * ((16 - right) * below)
-        + sky[next_row, next_column] * (right * below)
+        sky[upper, left] * ((16 - right) * (16 - below))
+        + sky[upper, beside] * (right * (16 - below))
+        + sky[lower, left] * ((16 - right) * below)
+        + sky[lower, beside] * (right * below)
     )
     red, green, blue = mixed >> 8 & 0xFF, mixed >> 24 & 0xFF, mixed >> 40
     return int(_OPAQUE | red << 16 | green << 8 | blue)
@@ -368,18 +509,22 @@ def add_noise(
     noise: NDArray[np.float32],
     starts: NDArray[np.int64],
     levels: float,
+    first_row: int,
+    end_row: int,
 ) -> None:
-    """Add noise to the colours of an image.
+    """Add noise to the colours of some rows of an image.
 
     Args:
         image: (H, W, 4) uint8, changed in place; the fourth channel stays.
         noise: (M,) float32 standard normal numbers, M a power of two.
         starts: (H,) where each row begins to read them.
         levels: Standard deviation, 8-bit levels.
+        first_row: Of the rows.
+        end_row: The row after the last one.
     """
-    height, width, _ = image.shape
+    width = image.shape[1]
     mask = noise.shape[0] - 1
-    for y in range(height):
+    for y in range(first_row, end_row):
         place = starts[y]
         for x in range(width):
             for channel in range(3):

@@ -127,24 +127,33 @@ def bake_tops(
 
 
 @compiled_part
-def sunlit_share(shadows: SunShadows, x: float, y: float, z: float, bias_m: float) -> float:
-    """Return how much of the sun reaches a point, 0..1, filtered over four texels."""
+def shadow_place(
+    shadows: SunShadows, x: float, y: float, z: float, bias_m: float
+) -> tuple[float, float, float]:
+    """Return where a point lies over the map: column, row (texels) and height (its steps)."""
     above = z - shadows.base_m
-    across = (x - shadows.slope_x * above - shadows.origin_x_m) * shadows.texels_per_m - 0.5
-    down = (y - shadows.slope_y * above - shadows.origin_y_m) * shadows.texels_per_m - 0.5
+    return (
+        (x - shadows.slope_x * above - shadows.origin_x_m) * shadows.texels_per_m - 0.5,
+        (y - shadows.slope_y * above - shadows.origin_y_m) * shadows.texels_per_m - 0.5,
+        (above + bias_m) * HEIGHT_STEPS_PER_M,
+    )
+
+
+@compiled_part
+def sunlit_share(shadows: SunShadows, across: float, down: float, height: float) -> float:
+    """Return how much of the sun reaches a `shadow_place`, 0..1, filtered over four texels."""
     column = math.floor(across)
     row = math.floor(down)
     tops = shadows.tops
     if column < 0 or row < 0 or column + 1 >= tops.shape[1] or row + 1 >= tops.shape[0]:
         return 1.0
-    height = (above + bias_m) * HEIGHT_STEPS_PER_M
     right = across - column
     below = down - row
-    upper = (1.0 - right) * (tops[row, column] <= height) + right * (
-        tops[row, column + 1] <= height
-    )
-    lower = (1.0 - right) * (tops[row + 1, column] <= height) + right * (
-        tops[row + 1, column + 1] <= height
+    left, top = np.uint64(column), np.uint64(row)
+    next_left, next_top = np.uint64(column + 1), np.uint64(row + 1)
+    upper = (1.0 - right) * (tops[top, left] <= height) + right * (tops[top, next_left] <= height)
+    lower = (1.0 - right) * (tops[next_top, left] <= height) + right * (
+        tops[next_top, next_left] <= height
     )
     return float(upper + below * (lower - upper))
 
@@ -158,8 +167,10 @@ def cast_box_shadows(
     camera: NDArray[np.float64],
     focal_px: float,
     out: NDArray[np.uint8],
+    first_row: int,
+    end_row: int,
 ) -> None:
-    """Mark what stands in the shadow of boxes: of the sun's light, and of the open sky.
+    """Mark what stands in the shadow of boxes in some rows: of the sun's light and the open sky.
 
     Args:
         visibility: Who is seen where.
@@ -170,9 +181,11 @@ def cast_box_shadows(
         focal_px: Focal length.
         out: (H, W) uint8 output; 128 where the sun is hidden, plus 0..127 for the hidden part of
             the sky.
+        first_row: Of the rows.
+        end_row: The row after the last one.
     """
     height, width = out.shape
-    out[:] = 0
+    out[first_row:end_row] = 0
     hull = np.empty((16, 3))
     origin, rate = np.empty(3), np.empty(3)
     turn = np.empty((3, 3))
@@ -194,7 +207,7 @@ def cast_box_shadows(
                 turn[axis, k] = 0.0
                 for c in range(3):
                     turn[axis, k] += box[4 + 3 * axis + c] * camera[1 + k, c]
-        for y in range(top, bottom):
+        for y in range(max(top, first_row), min(bottom, end_row)):
             ray_up = (0.5 * height - (y + 0.5)) / focal_px
             row_x = turn[0, 0] + ray_up * turn[0, 2]
             row_y = turn[1, 0] + ray_up * turn[1, 2]

@@ -29,6 +29,7 @@ class Town:
     Args:
         town_map: The map.
         seed: Seed of the scenery.
+        camera_threads: How many threads render a picture.
 
     Attributes:
         name: Name of the map without folders.
@@ -40,7 +41,7 @@ class Town:
         ray_trees: Trees of the meshes that rays were cast at, by name; made on first use.
     """
 
-    def __init__(self, town_map: TownMap, seed: int) -> None:
+    def __init__(self, town_map: TownMap, seed: int, camera_threads: int = 1) -> None:
         self.name = town_map.name
         self.map = town_map
         self.scene = build_scene(town_map.opendrive, town_map.carla_map, seed)
@@ -49,13 +50,14 @@ class Town:
         self.speed_limits = SpeedLimits(town_map.opendrive, town_map.carla_map)
         self.ray_trees: dict[str, RayTree] = {}
         self._seed = seed
+        self._camera_threads = camera_threads
         self._rasteriser: Rasteriser | None = None
 
     @property
     def rasteriser(self) -> Rasteriser:
         """The rasteriser, built on first use: a server without cameras never needs it."""
         if self._rasteriser is None:
-            self._rasteriser = Rasteriser(self.scene, self._textures)
+            self._rasteriser = Rasteriser(self.scene, self._textures, threads=self._camera_threads)
         return self._rasteriser
 
     @functools.cached_property
@@ -74,11 +76,13 @@ class TownShelf:
     Args:
         store: Where maps come from.
         seed: Seed of the scenery.
+        camera_threads: How many threads render a picture.
     """
 
-    def __init__(self, store: MapStore, seed: int) -> None:
+    def __init__(self, store: MapStore, seed: int, camera_threads: int = 1) -> None:
         self._store = store
         self._seed = seed
+        self._camera_threads = camera_threads
         self._towns: OrderedDict[tuple[str, bytes], Town] = OrderedDict()
         self._by_name: dict[str, Town] = {}
 
@@ -121,7 +125,7 @@ class TownShelf:
     def _shelved(self, town_map: TownMap) -> Town:
         digest = hashlib.sha256(town_map.opendrive.encode("utf-8", "surrogateescape")).digest()
         key = (town_map.name, digest)
-        town = self._towns.pop(key, None) or Town(town_map, self._seed)
+        town = self._towns.pop(key, None) or Town(town_map, self._seed, self._camera_threads)
         self._towns[key] = town
         while len(self._towns) > _KEPT_TOWNS:
             _key, dropped = self._towns.popitem(last=False)

@@ -57,13 +57,13 @@ class Workshop:
         corners = [(-half, -half, z), (half, -half, z), (half, half, z), (-half, half, z)]
         return self.quad(corners, **looks)  # type: ignore[arg-type]
 
-    def rasteriser(self, *meshes: Mesh) -> Rasteriser:
+    def rasteriser(self, *meshes: Mesh, threads: int = 1) -> Rasteriser:
         static = merge(meshes)
         low, high = static.positions.min(axis=0), static.positions.max(axis=0)
         tiles = np.array([[*low, *high, 0, len(static.triangles)]], np.float64)
         textures = np.full((len(TEXTURE_NAMES), 16, 16, 4), 255, np.uint8)
         textures[TEXTURE_NAMES.index("leaves"), :, :8, 3] = 0
-        return Rasteriser(HandMadeScene(static=static, tiles=tiles), textures)
+        return Rasteriser(HandMadeScene(static=static, tiles=tiles), textures, threads=threads)
 
     def view(
         self,

@@ -65,6 +65,21 @@ def test_the_same_inputs_give_the_same_bytes_after_any_other_frames(street, kerb
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("size", [(160, 120), (33, 7)])
+def test_any_number_of_threads_gives_the_same_bytes(make, threads, size):
+    parts = (make.ground(), make.facing(20.0, 6.0, 3.0, 3.0), make.facing(30.0, -6.0, 4.0, 4.0))
+    view = make.view((0.0, 0.0, 2.0), (-10.0, 3.0, 1.0), width=size[0], height=size[1])
+    pictures = []
+    for rasteriser in (make.rasteriser(*parts), make.rasteriser(*parts, threads=threads)):
+        rasteriser.register_mesh("box", make.facing(0.0, 0.0, 0.8, 0.8))
+        rasteriser.set_lighting(weather(**NIGHT))
+        frame = rasteriser.render(view, [BOX], noise_seed=4)
+        pictures.append([frame.bgra, frame.semantic, frame.depth_m, frame.instance, frame.normals])
+    for one, other in zip(*pictures, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 _OTHER_PROCESS = """
 import hashlib, sys
 sys.path[:0] = {paths!r}
