@@ -53,6 +53,7 @@ _NIGHT_HORIZON: Rgb = (0.105, 0.115, 0.155)
 _OVERCAST: Rgb = (0.66, 0.69, 0.72)
 _DAY_FOG: Rgb = (0.74, 0.76, 0.78)
 _NIGHT_FOG: Rgb = (0.115, 0.125, 0.155)
+_SHADOW_STEPS_PER_DEG = 4.0
 #: Standard deviation of the sensor noise in a dark night, in 8-bit levels.
 _NIGHT_NOISE_LEVELS = 5.0
 
@@ -63,6 +64,8 @@ class Lighting:
 
     Attributes:
         sun_direction: Unit vector from the ground to the sun, world frame.
+        shadow_direction: The same on a grid of a quarter of a degree, for shadows that are baked:
+            a sun that moves a little at each tick does not move them each time.
         sun: Direct sunlight on a surface that faces the sun; zero without a sun.
         sky: Diffuse light on a surface that faces up.
         ground: Diffuse light on a surface that faces down.
@@ -79,6 +82,7 @@ class Lighting:
     """
 
     sun_direction: tuple[float, float, float]
+    shadow_direction: tuple[float, float, float]
     sun: Rgb
     sky: Rgb
     ground: Rgb
@@ -138,6 +142,7 @@ def lighting_from_weather(weather: Sequence[float]) -> Lighting:
     cloud = _mix(_NIGHT_HORIZON, _mix((0.97, 0.97, 0.98), _OVERCAST, overcast), day)
     return Lighting(
         sun_direction=_direction(given["sun_azimuth_angle"], altitude_deg),
+        shadow_direction=_direction(_on_grid(given["sun_azimuth_angle"]), _on_grid(altitude_deg)),
         # A camera opens its shutter a little longer when the sun stands low.
         sun=_product(_scale(_SUNLIGHT, direct * (1.0 + 0.25 * low_sun)), tint),
         sky=diffuse,
@@ -172,6 +177,10 @@ def _sun_tint(altitude_deg: float) -> Rgb:
     air_mass = 1.0 / (math.sin(math.radians(altitude)) + 0.50572 * (altitude + 6.07995) ** -1.6364)
     red, green, blue = (math.exp(-depth * (min(air_mass, 12.0) - 1.0)) for depth in _OPTICAL_DEPTH)
     return (red / red, green / red, blue / red)
+
+
+def _on_grid(angle_deg: float) -> float:
+    return round(angle_deg * _SHADOW_STEPS_PER_DEG) / _SHADOW_STEPS_PER_DEG
 
 
 def _direction(azimuth_deg: float, altitude_deg: float) -> tuple[float, float, float]:

@@ -332,7 +332,7 @@ class Rasteriser:
             return baked
         if (
             baked is not None
-            and baked.lighting.sun_direction == lighting.sun_direction
+            and baked.lighting.shadow_direction == lighting.shadow_direction
             and baked.lighting.casts_shadows == lighting.casts_shadows
         ):
             shadows = baked.shadows

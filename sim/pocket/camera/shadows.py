@@ -43,7 +43,7 @@ def bake_sun_shadows(
     area = float(np.prod(high[:2] - low[:2] + 1.0))
     texels_per_m = min(_FINEST_TEXELS_PER_M, math.sqrt(_MOST_TEXELS / area))
     columns, lines = (math.ceil(side * texels_per_m) + 2 for side in high[:2] - low[:2])
-    x, y, z = lighting.sun_direction
+    x, y, z = lighting.shadow_direction
     flat = math.hypot(x, y)
     altitude = max(math.atan2(z, flat), _LOWEST_SUN_RAD)
     per_height = 1.0 / math.tan(altitude) / flat if flat > 1e-9 else 0.0

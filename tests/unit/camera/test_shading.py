@@ -11,6 +11,7 @@ import pytest
 
 from bicameral.errors import DataError, UserError
 from sim.pocket.camera.lighting import CLEAR_NOON, WEATHER_FIELDS, lighting_from_weather
+from sim.pocket.camera.shadows import bake_sun_shadows
 from sim.pocket.camera.textures import texture_pyramid
 from sim.pocket.camera.view import Channels, Instance
 from sim.pocket.geometry import Rotation, Transform, Vector3
@@ -209,6 +210,21 @@ def test_a_wall_throws_its_shadow_away_from_the_sun(make):
     assert dark.min() == pytest.approx(100, abs=2)
     assert (dark.max() - 100) * metres_per_pixel == pytest.approx(6.0, abs=0.6)
     assert sun_on_right[:, 1].min() > 0.75 * column.max()
+
+
+def test_shadows_are_not_baked_anew_for_every_tick_of_a_moving_sun(make, kerbside, monkeypatch):
+    baked = []
+
+    def bake(*given):
+        baked.append(given)
+        return bake_sun_shadows(*given)
+
+    monkeypatch.setattr("sim.pocket.camera.rasteriser.bake_sun_shadows", bake)
+    street = make.rasteriser(make.ground(), make.facing(20.0, 6.0, 3.0, 3.0))
+    for tick in range(100):  # two degrees in five seconds
+        street.set_lighting(weather(sun_altitude_angle=45.0 - 0.02 * tick))
+        street.render(kerbside, [], want=Channels.RGB)
+    assert 5 <= len(baked) <= 10
 
 
 def test_a_standing_instance_shades_the_ground_under_and_behind_it(make):
