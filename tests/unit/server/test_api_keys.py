@@ -201,11 +201,11 @@ def serve(
     file: Path,
     keys: Mapping[str, str],
     write_pair: Writer,
-    serve_folder: Callable[..., Any],
-) -> Callable[[Use], Any]:
-    """Run a scenario against an application that asks for the keys of `HOLDERS`."""
+    serving_folder: Callable[..., Any],
+) -> Callable[[], Any]:
+    """Run, while a context is open, an application that asks for the keys of `HOLDERS`."""
     write_pair(models)
-    return lambda use: serve_folder(models, use, KeyHolders(read_api_keys(file)))
+    return lambda: serving_folder(models, KeyHolders(read_api_keys(file)))
 
 
 PUBLIC = [("GET", "/v2/health/live"), ("GET", "/v2/health/ready"), ("GET", "/openapi.json")]
@@ -228,10 +228,10 @@ GUARDED: list[tuple[str, str, Right]] = [
 ]
 
 
-def test_every_path_asks_for_its_right(
+async def test_every_path_asks_for_its_right(
     serve: Callable[[Use], Any], keys: Mapping[str, str]
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         for method, path in PUBLIC:
             assert (await client.request(method, path)).status_code == 200
         for method, path, right in GUARDED:
@@ -257,15 +257,12 @@ def test_every_path_asks_for_its_right(
             answer = await client.request(method, path, headers={"X-API-Key": keys["root"]})
             assert answer.status_code not in (401, 403), path
 
-    serve(use)
 
-
-def test_every_documented_path_is_guarded_or_public_on_purpose(
+async def test_every_documented_path_is_guarded_or_public_on_purpose(
     serve: Callable[[Use], Any],
 ) -> None:
     """A route that somebody adds and forgets to guard is found here."""
-
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path, operations in paths.items():
             for method, operation in operations.items():
@@ -278,10 +275,8 @@ def test_every_documented_path_is_guarded_or_public_on_purpose(
                 assert (method, path, answer.status_code) == (method, path, 401)
                 assert {"401", "403"} <= operation["responses"].keys()
 
-    serve(use)
 
-
-def test_what_one_key_had_remembered_answers_no_other_key(
+async def test_what_one_key_had_remembered_answers_no_other_key(
     serve: Callable[[Use], Any], keys: Mapping[str, str], pictures: np.ndarray
 ) -> None:
     picture = cv2.imencode(".png", pictures[0])[1].tobytes()
@@ -291,10 +286,9 @@ def test_what_one_key_had_remembered_answers_no_other_key(
         answer = await client.post("/v1/classify/pair", content=picture, headers=headers)
         return bool(answer.json()["results"][0]["trace"]["memory_hit"])
 
-    async def use(client: httpx.AsyncClient) -> list[bool]:
-        return [await hit(client, name) for name in ("alice", "alice", "bob", "bob", "root")]
-
-    assert serve(use) == [False, True, False, True, False]
+    async with serve() as client:
+        found = [await hit(client, name) for name in ("alice", "alice", "bob", "bob", "root")]
+    assert found == [False, True, False, True, False]
 
 
 def test_another_key_of_the_same_name_sees_nothing_of_the_first_ones(file: Path) -> None:

@@ -38,21 +38,18 @@ def agent(folder: Path) -> Path:
 
 
 @pytest.fixture
-def serve(folder: Path, serve_folder):
-    return lambda use, **limits: serve_folder(folder, use, requests=RequestLimits(**limits))
+def serve(folder: Path, serving_folder):
+    return lambda **limits: serving_folder(folder, requests=RequestLimits(**limits))
 
 
 def encoded(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def test_the_canonical_image_is_what_the_model_computes_from(serve, folder):
+async def test_the_canonical_image_is_what_the_model_computes_from(serve, folder):
     picture = encoded(np.random.default_rng(5).integers(0, 256, (61, 47, 3), np.uint8))
-
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post("/v1/canonical/pair", content=picture)
-
-    answer = serve(use)
+    async with serve() as client:
+        answer = await client.post("/v1/canonical/pair", content=picture)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     assert answer.headers["cache-control"] == "no-store"
     seen = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -69,12 +66,11 @@ def test_colours_come_in_their_places(color):
     np.testing.assert_array_equal(decoded[0, 0], [200, 0, 0])
 
 
-def test_looking_is_not_counted_as_answering(serve):
-    async def use(client: httpx.AsyncClient) -> str:
+async def test_looking_is_not_counted_as_answering(serve):
+    async with serve() as client:
         await client.post("/v1/canonical/pair", content=encoded(np.zeros((8, 8), np.uint8)))
-        return (await client.get("/metrics")).text
-
-    assert "inference_requests_total{" not in serve(use)
+        found = (await client.get("/metrics")).text
+    assert "inference_requests_total{" not in found
 
 
 @pytest.mark.parametrize(
@@ -85,29 +81,24 @@ def test_looking_is_not_counted_as_answering(serve):
         ("pair", b"x" * 5000, 413, "4,096"),
     ],
 )
-def test_what_cannot_be_seen_is_refused_with_the_reason(serve, path, body, status, words):
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post(f"/v1/canonical/{path}", content=body)
-
-    answer = serve(use, max_body_bytes=4096)
+async def test_what_cannot_be_seen_is_refused_with_the_reason(serve, path, body, status, words):
+    async with serve(max_body_bytes=4096) as client:
+        answer = await client.post(f"/v1/canonical/{path}", content=body)
     assert answer.status_code == status
     assert words in answer.json()["error"]
 
 
-def test_a_driving_agent_is_no_classifier(serve, agent):
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post("/v1/canonical/caril_a", content=b"x")
-
-    answer = serve(use)
+async def test_a_driving_agent_is_no_classifier(serve, agent):
+    async with serve() as client:
+        answer = await client.post("/v1/canonical/caril_a", content=b"x")
     assert answer.status_code == 400
     assert "no classifier but 'agent'" in answer.json()["error"]
 
 
-def test_models_tell_what_they_are(serve, folder, agent):
-    async def use(client: httpx.AsyncClient) -> Any:
-        return (await client.get("/v1/models")).json()
-
-    cards = {card["name"]: card for card in serve(use)}
+async def test_models_tell_what_they_are(serve, folder, agent):
+    async with serve() as client:
+        found = (await client.get("/v1/models")).json()
+    cards = {card["name"]: card for card in found}
     assert list(cards) == ["a", "b", "caril_a", "pair"]
     pair = read_sidecar(folder / "pair.bicameral.json")
     assert cards["pair"]["kind"] == "cascade"

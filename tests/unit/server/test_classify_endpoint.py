@@ -30,8 +30,8 @@ def folder(models: Path, write_pair: Writer) -> Path:
 
 
 @pytest.fixture
-def serve(folder: Path, serve_folder: Serve) -> Serve:
-    return lambda use, **limits: serve_folder(folder, use, requests=RequestLimits(**limits))
+def serve(folder: Path, serving_folder: Serve) -> Serve:
+    return lambda **limits: serving_folder(folder, requests=RequestLimits(**limits))
 
 
 def encoded(image: np.ndarray, ending: str = ".png") -> bytes:
@@ -49,14 +49,13 @@ def refused(answer: httpx.Response, status: int, *words: str) -> bool:
     return True
 
 
-def test_it_answers_as_the_cascade_itself_does(
+async def test_it_answers_as_the_cascade_itself_does(
     serve: Serve, folder: Path, pictures: np.ndarray
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
+    async with serve() as client:
         body = base64_body(*map(encoded, pictures))
-        return await client.post("/v1/classify/pair?top_k=5", json=body)
-
-    answer = serve(use).json()
+        answered = await client.post("/v1/classify/pair?top_k=5", json=body)
+    answer = answered.json()
     cascade = load_classifier(folder / "pair.bicameral.json", memory="none")
     expected = cascade.predict(pictures)
     assert (answer["model"], answer["version"]) == ("pair", "1")
@@ -85,28 +84,26 @@ def test_it_answers_as_the_cascade_itself_does(
     assert stages == {"a", "b"}
 
 
-def test_the_body_may_be_a_picture_a_form_or_json(serve: Serve, pictures: np.ndarray) -> None:
+async def test_the_body_may_be_a_picture_a_form_or_json(serve: Serve, pictures: np.ndarray) -> None:
     first, second = encoded(pictures[0]), encoded(pictures[1])
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = "/v1/classify/a"
         files = [("x", ("1.png", first, "image/png")), ("x", ("2.png", second, "image/png"))]
-        return [
+        found = [
             await client.post(path, content=first, headers={"Content-Type": "image/png"}),
             await client.post(path, content=first),
             await client.post(path, content=first, headers={"Content-Type": "text/plain"}),
             await client.post(path, json=base64_body(first, second)),
             await client.post(path, files=files),
         ]
-
-    answers = [answer.json()["results"] for answer in serve(use)]
+    answers = [answer.json()["results"] for answer in found]
     assert answers[0] == answers[1] == answers[2] == answers[3][:1]
     assert answers[3] == answers[4]
     assert len(answers[4]) == 2
     assert answers[0][0]["trace"] is None
 
 
-def test_a_request_without_parameters_is_answered_as_one_with_the_defaults(
+async def test_a_request_without_parameters_is_answered_as_one_with_the_defaults(
     serve: Serve, pictures: np.ndarray
 ) -> None:
     picture = encoded(pictures[0])
@@ -118,17 +115,14 @@ def test_a_request_without_parameters_is_answered_as_one_with_the_defaults(
         ("no/model", picture),
         ("", picture),
     )
-
-    async def use(client: httpx.AsyncClient) -> list[tuple[httpx.Response, httpx.Response]]:
-        return [
+    async with serve(max_body_bytes=1000) as client:
+        answers = [
             (
                 await client.post(f"/v1/classify/{path}", content=body),
                 await client.post(f"/v1/classify/{path}?top_k=1", content=body),
             )
             for path, body in cases
         ]
-
-    answers = serve(use, max_body_bytes=1000)
     assert [plain.status_code for plain, _ in answers] == [200, 415, 413, 404, 404, 404]
     for plain, with_parameters in answers:
         assert plain.status_code == with_parameters.status_code
@@ -137,43 +131,40 @@ def test_a_request_without_parameters_is_answered_as_one_with_the_defaults(
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".bmp"])
-def test_every_format_is_known_by_its_content(
+async def test_every_format_is_known_by_its_content(
     serve: Serve, pictures: np.ndarray, ending: str
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post("/v1/classify/pair", content=encoded(pictures[0], ending))
+    async with serve() as client:
+        found = await client.post("/v1/classify/pair", content=encoded(pictures[0], ending))
+    assert found.status_code == 200
 
-    assert serve(use).status_code == 200
 
-
-def test_a_form_or_json_parsed_in_a_thread_gives_the_same(serve: Serve) -> None:
+async def test_a_form_or_json_parsed_in_a_thread_gives_the_same(serve: Serve) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (640, 640), np.uint8)
     picture = encoded(noise)
     assert len(picture) > 256 << 10
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = "/v1/classify/a"
-        return [
+        found = [
             await client.post(path, content=picture),
             await client.post(path, files={"x": ("1.png", picture)}),
             await client.post(path, json=base64_body(picture)),
         ]
-
-    plain, form, json = (answer.json() for answer in serve(use))
+    plain, form, json = (answer.json() for answer in found)
     assert plain == form == json
 
 
-def test_what_is_less_sure_than_asked_for_is_withheld(serve: Serve, pictures: np.ndarray) -> None:
+async def test_what_is_less_sure_than_asked_for_is_withheld(
+    serve: Serve, pictures: np.ndarray
+) -> None:
     body = base64_body(*map(encoded, pictures))
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = "/v1/classify/a"
-        return [
+        found = [
             await client.post(path, json=body),
             await client.post(f"{path}?min_confidence=0.7", json=body),
         ]
-
-    everything, sure = (answer.json()["results"] for answer in serve(use))
+    everything, sure = (answer.json()["results"] for answer in found)
     assert {result["abstained"] for result in sure} == {True, False}
     for before, after in zip(everything, sure, strict=True):
         abstained = before["confidence"] < 0.7
@@ -184,14 +175,13 @@ def test_what_is_less_sure_than_asked_for_is_withheld(serve: Serve, pictures: np
         }
 
 
-def test_a_result_is_remembered_unless_the_request_forbids_it(
+async def test_a_result_is_remembered_unless_the_request_forbids_it(
     serve: Serve, pictures: np.ndarray
 ) -> None:
     picture = encoded(pictures[0])
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = "/v1/classify/pair"
-        return [
+        found = [
             await client.post(f"{path}?no_store=true", content=picture),
             await client.post(path, content=picture, headers={"Cache-Control": "no-store"}),
             await client.post(path, content=picture, headers={"Cache-Control": "No-Store"}),
@@ -203,8 +193,7 @@ def test_a_result_is_remembered_unless_the_request_forbids_it(
             await client.post(path, content=picture),
             await client.post(path, content=picture),
         ]
-
-    hits = [answer.json()["results"][0]["trace"]["memory_hit"] for answer in serve(use)]
+    hits = [answer.json()["results"][0]["trace"]["memory_hit"] for answer in found]
     assert hits == [False] * 5 + [True]
 
 
@@ -220,13 +209,12 @@ def test_a_result_is_remembered_unless_the_request_forbids_it(
         ("topk=1", ["topk"]),
     ],
 )
-def test_a_wrong_parameter_is_named(
+async def test_a_wrong_parameter_is_named(
     serve: Serve, pictures: np.ndarray, query: str, words: list[str]
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post(f"/v1/classify/a?{query}", content=encoded(pictures[0]))
-
-    assert refused(serve(use), 400, *words)
+    async with serve() as client:
+        found = await client.post(f"/v1/classify/a?{query}", content=encoded(pictures[0]))
+    assert refused(found, 400, *words)
 
 
 @pytest.mark.parametrize(
@@ -254,73 +242,63 @@ def test_a_wrong_parameter_is_named(
         ),
     ],
 )
-def test_a_body_that_is_not_what_it_says_is_refused(
+async def test_a_body_that_is_not_what_it_says_is_refused(
     serve: Serve, content: bytes, content_type: str, words: list[str]
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
+    async with serve() as client:
         headers = {"Content-Type": content_type}
-        return await client.post("/v1/classify/a", content=content, headers=headers)
+        found = await client.post("/v1/classify/a", content=content, headers=headers)
+    assert refused(found, 400, *words)
 
-    assert refused(serve(use), 400, *words)
 
-
-def test_what_is_no_picture_is_named(serve: Serve, pictures: np.ndarray) -> None:
+async def test_what_is_no_picture_is_named(serve: Serve, pictures: np.ndarray) -> None:
     good = encoded(pictures[0])
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = "/v1/classify/pair"
-        return [
+        nothing, gif, cut_off = [
             await client.post(path, content=b""),
             await client.post(path, content=b"GIF89a"),
             await client.post(path, json=base64_body(good, good[:-9])),
         ]
-
-    nothing, gif, cut_off = serve(use)
     assert refused(nothing, 415, "picture 0")
     assert refused(gif, 415, "picture 0")
     assert refused(cut_off, 415, "picture 1")
 
 
-def test_what_is_too_large_is_refused(serve: Serve, pictures: np.ndarray) -> None:
+async def test_what_is_too_large_is_refused(serve: Serve, pictures: np.ndarray) -> None:
     picture = encoded(pictures[0])
     large = encoded(np.zeros((64, 64), np.uint8))
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve(max_body_bytes=2500, max_rows=2, max_pixels=1000) as client:
         path = "/v1/classify/pair"
         files = [("x", ("1.png", picture))] * 3
-        return [
+        answers = [
             await client.post(path, content=bytes(3000)),
             await client.post(path, json=base64_body(picture, picture, picture)),
             await client.post(path, files=files),
             await client.post(path, content=large),
         ]
-
-    answers = serve(use, max_body_bytes=2500, max_rows=2, max_pixels=1000)
     words = ["2,500", "2 pictures", "2 pictures", "1,000"]
     assert all(refused(answer, 413, word) for answer, word in zip(answers, words, strict=True))
 
 
-def test_an_unknown_model_is_answered_with_the_known_ones(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post("/v1/classify/pear", content=b"x")
+async def test_an_unknown_model_is_answered_with_the_known_ones(serve: Serve) -> None:
+    async with serve() as client:
+        found = await client.post("/v1/classify/pear", content=b"x")
+    assert refused(found, 404, "pear", "pair")
 
-    assert refused(serve(use), 404, "pear", "pair")
 
-
-def test_requests_are_counted_for_their_model(serve: Serve, pictures: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> str:
+async def test_requests_are_counted_for_their_model(serve: Serve, pictures: np.ndarray) -> None:
+    async with serve() as client:
         await client.post("/v1/classify/pair", content=encoded(pictures[0]))
-        return (await client.get("/metrics")).text
-
-    lines = [line for line in serve(use).splitlines() if "inference_requests_total{" in line]
+        found = (await client.get("/metrics")).text
+    lines = [line for line in found.splitlines() if "inference_requests_total{" in line]
     assert any('model="pair"' in line and line.endswith(" 1.0") for line in lines), lines
 
 
-def test_the_document_describes_the_route(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.get("/openapi.json")
-
-    route = serve(use).json()["paths"]["/v1/classify/{model}"]["post"]
+async def test_the_document_describes_the_route(serve: Serve) -> None:
+    async with serve() as client:
+        found = await client.get("/openapi.json")
+    route = found.json()["paths"]["/v1/classify/{model}"]["post"]
     assert {"image/jpeg", "multipart/form-data", "application/json"} <= set(
         route["requestBody"]["content"]
     )
@@ -329,7 +307,9 @@ def test_the_document_describes_the_route(serve: Serve) -> None:
     assert {"200", "400", "404", "413", "415"} <= set(route["responses"])
 
 
-def test_a_client_that_went_away_is_answered_nothing(folder: Path, serve_app: Serve) -> None:
+async def test_a_client_that_went_away_is_answered_nothing(
+    folder: Path, serving_app: Serve
+) -> None:
     apps: list[ASGIApp] = []
     sent: list[Message] = []
 
@@ -343,10 +323,8 @@ def test_a_client_that_went_away_is_answered_nothing(folder: Path, serve_app: Se
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def use(_: httpx.AsyncClient) -> None:
+    async with serving_app(make):
         path = "/v1/classify/pair"
         scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
         await apps[0](scope, receive, send)
-
-    serve_app(make, use)
     assert sent == []

@@ -27,12 +27,12 @@ PATH = "/v1/drive/caril_a"
 
 
 @pytest.fixture
-def serve(models: Path, write_classifier: Writer, serve_folder: Serve) -> Serve:
+def serve(models: Path, write_classifier: Writer, serving_folder: Serve) -> Serve:
     """Serve the shipped agents caril_a and caril_b, and the classifier "shoes"."""
     for path in weights_folder().glob("caril_[ab].*"):
         shutil.copy(path, models)
     write_classifier(models, "shoes")
-    return lambda use, **limits: serve_folder(models, use, requests=RequestLimits(**limits))
+    return lambda **limits: serving_folder(models, requests=RequestLimits(**limits))
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,6 @@ def refused(answer: httpx.Response, status: int, *words: str) -> bool:
     return True
 
 
-def post(path: str, **request: Any) -> Use:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post(path, **request)
-
-    return use
-
-
 @pytest.mark.parametrize(
     ("query", "correction", "second"),
     [
@@ -70,7 +63,7 @@ def post(path: str, **request: Any) -> Use:
         ("correction=second_opinion&second=caril_b", "second_opinion", "caril_b"),
     ],
 )
-def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
+async def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
     serve: Serve,
     views: np.ndarray,
     query: str,
@@ -78,13 +71,12 @@ def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
     second: str | None,
     straight_route: Callable[..., Route],
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = f"{PATH}?speed_mps=6&command=left&target_speed_mps=8&{query}"
-        return [await client.post(path, content=png(view)) for view in views]
-
+        found = [await client.post(path, content=png(view)) for view in views]
     local = CarilAgent.load("caril_a", correction, second)
     branches = set()
-    for view, answer in zip(views, (answer.json() for answer in serve(use)), strict=True):
+    for view, answer in zip(views, (answer.json() for answer in found), strict=True):
         left = np.full(301, int(RoadOption.LEFT), np.int8)
         local.begin(straight_route(301, command=left), seed=5)
         observation = Observation(
@@ -112,31 +104,29 @@ def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
     assert len(branches) > 1 or correction == "none"
 
 
-def test_the_body_may_be_a_picture_a_form_or_json(serve: Serve, views: np.ndarray) -> None:
+async def test_the_body_may_be_a_picture_a_form_or_json(serve: Serve, views: np.ndarray) -> None:
     picture = png(views[3])
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = f"{PATH}?speed_mps=6"
-        return [
+        found = [
             await client.post(path, content=picture, headers={"Content-Type": "image/png"}),
             await client.post(path, content=picture),
             await client.post(path, json={"images": [base64.b64encode(picture).decode()]}),
             await client.post(path, files={"x": ("1.png", picture)}),
         ]
-
-    first, *others = [answer.json() for answer in serve(use)]
+    first, *others = [answer.json() for answer in found]
     assert all(other["steer"] == first["steer"] for other in others)
 
 
-def test_the_speed_is_held_unless_another_one_is_wanted(serve: Serve, views: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+async def test_the_speed_is_held_unless_another_one_is_wanted(
+    serve: Serve, views: np.ndarray
+) -> None:
+    async with serve() as client:
         path = f"{PATH}?speed_mps=8"
         queries = ("", "&target_speed_mps=8", "&target_speed_mps=20", "&target_speed_mps=0")
-        return [
+        held, same, faster, stop = [
             (await client.post(path + query, content=png(views[3]))).json() for query in queries
         ]
-
-    held, same, faster, stop = serve(use)
     assert (held["throttle"], held["brake"]) == (same["throttle"], same["brake"])
     assert held["throttle"] < faster["throttle"]
     assert stop["throttle"] == 0 < stop["brake"]
@@ -158,30 +148,26 @@ WRONG_PARAMETERS: list[tuple[str, list[str]]] = [
 ]
 
 
-def test_a_wrong_parameter_is_named(serve: Serve, views: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+async def test_a_wrong_parameter_is_named(serve: Serve, views: np.ndarray) -> None:
+    async with serve() as client:
         picture = png(views[0])
-        return [
+        found = [
             await client.post(f"{PATH}?{query}", content=picture) for query, _ in WRONG_PARAMETERS
         ]
-
-    for (_, words), answer in zip(WRONG_PARAMETERS, serve(use), strict=True):
+    for (_, words), answer in zip(WRONG_PARAMETERS, found, strict=True):
         assert refused(answer, 400, *words)
 
 
-def test_what_is_no_picture_of_the_agents_camera_is_refused(serve: Serve) -> None:
+async def test_what_is_no_picture_of_the_agents_camera_is_refused(serve: Serve) -> None:
     other = np.zeros((480, 640, 3), np.uint8)
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         path = f"{PATH}?speed_mps=5"
-        return [
+        large, gif, none, two = [
             await client.post(path, content=png(other)),
             await client.post(path, content=b"GIF89a"),
             await client.post(path, json={"images": []}),
             await client.post(path, json={"images": ["AAAA", "AAAA"]}),
         ]
-
-    large, gif, none, two = serve(use)
     assert refused(large, 415, "(480, 640, 3)", "(160, 320, 3)")
     assert refused(gif, 415, "picture 0")
     assert refused(none, 400, "no picture")
@@ -189,14 +175,16 @@ def test_what_is_no_picture_of_the_agents_camera_is_refused(serve: Serve) -> Non
 
 
 @pytest.mark.parametrize("limit", ["max_pixels", "max_body_bytes"])
-def test_what_is_too_large_is_refused(serve: Serve, views: np.ndarray, limit: str) -> None:
+async def test_what_is_too_large_is_refused(serve: Serve, views: np.ndarray, limit: str) -> None:
     path = f"{PATH}?speed_mps=5"
-    assert refused(serve(post(path, content=png(views[0])), **{limit: 1000}), 413, "1,000")
+    async with serve(**{limit: 1000}) as client:
+        answer = await client.post(path, content=png(views[0]))
+    assert refused(answer, 413, "1,000")
 
 
-def test_a_model_that_is_absent_or_does_not_drive_is_named(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
-        return [
+async def test_a_model_that_is_absent_or_does_not_drive_is_named(serve: Serve) -> None:
+    async with serve() as client:
+        absent, shoes, second, no_description, of_shoes = [
             await client.post("/v1/drive/carla_a?speed_mps=5", content=b"x"),
             await client.post("/v1/drive/shoes?speed_mps=5", content=b"x"),
             await client.post(
@@ -205,8 +193,6 @@ def test_a_model_that_is_absent_or_does_not_drive_is_named(serve: Serve) -> None
             await client.get("/v1/drive/carla_a"),
             await client.get("/v1/drive/shoes"),
         ]
-
-    absent, shoes, second, no_description, of_shoes = serve(use)
     assert refused(absent, 404, "carla_a", "caril_a")
     assert refused(shoes, 400, "shoes", "classifier")
     assert refused(second, 404, "'x'", "caril_b")
@@ -214,11 +200,10 @@ def test_a_model_that_is_absent_or_does_not_drive_is_named(serve: Serve) -> None
     assert refused(of_shoes, 400, "shoes", "classifier")
 
 
-def test_an_agent_describes_itself(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.get(PATH)
-
-    assert serve(use).json() == {
+async def test_an_agent_describes_itself(serve: Serve) -> None:
+    async with serve() as client:
+        found = await client.get(PATH)
+    assert found.json() == {
         "model": "caril_a",
         "version": "1",
         "fingerprint": DualHeadModel.load(shipped_model("caril_a")).fingerprint,
@@ -237,20 +222,18 @@ def test_an_agent_describes_itself(serve: Serve) -> None:
     }
 
 
-def test_requests_are_counted_for_their_model(serve: Serve, views: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> str:
+async def test_requests_are_counted_for_their_model(serve: Serve, views: np.ndarray) -> None:
+    async with serve() as client:
         await client.post(f"{PATH}?speed_mps=5", content=png(views[0]))
-        return (await client.get("/metrics")).text
-
-    lines = [line for line in serve(use).splitlines() if "inference_requests_total{" in line]
+        found = (await client.get("/metrics")).text
+    lines = [line for line in found.splitlines() if "inference_requests_total{" in line]
     assert any('model="caril_a"' in line and line.endswith(" 1.0") for line in lines), lines
 
 
-def test_the_document_describes_the_routes(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.get("/openapi.json")
-
-    document = serve(use).json()
+async def test_the_document_describes_the_routes(serve: Serve) -> None:
+    async with serve() as client:
+        found = await client.get("/openapi.json")
+    document = found.json()
     route = document["paths"]["/v1/drive/{model}"]["post"]
     content = route["requestBody"]["content"]
     assert {"image/jpeg", "multipart/form-data", "application/json"} <= set(content)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, Self
@@ -26,7 +27,6 @@ from server.limits import RequestLimits, ServerSettings, StreamLimits
 
 Writer = Callable[..., Path]
 Serve = Callable[..., Any]
-Use = Callable[[ASGIApp, httpx.AsyncClient], Awaitable[Any]]
 
 PATH = "/v1/drive/caril_a/stream"
 PIXELS = AGENT_CAMERA.height * AGENT_CAMERA.width
@@ -132,10 +132,13 @@ def nothing_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Iterator[
 
 
 @pytest.fixture
-def serve(folder: Path, serve_app: Serve) -> Serve:
-    """Run a scenario against the application; keywords set limits of streams."""
+def serve(folder: Path, serving_app: Serve) -> Serve:
+    """Run the application while a context is open; keywords set limits of streams."""
 
-    def run(use: Use, *, authorise: Any = None, max_pixels: int = 10**6, **limits: Any) -> Any:
+    @asynccontextmanager
+    async def run(
+        *, authorise: Any = None, max_pixels: int = 10**6, **limits: Any
+    ) -> AsyncIterator[tuple[ASGIApp, httpx.AsyncClient]]:
         settings = ServerSettings(
             requests=RequestLimits(max_pixels=max_pixels), streams=StreamLimits(**limits)
         )
@@ -145,10 +148,8 @@ def serve(folder: Path, serve_app: Serve) -> Serve:
             apps.append(create_app(settings, [folder], run_folder, authorise))
             return apps[0]
 
-        async def use_app(client: httpx.AsyncClient) -> Any:
-            return await use(apps[0], client)
-
-        return serve_app(make, use_app)
+        async with serving_app(make) as client:
+            yield apps[0], client
 
     return run
 
@@ -210,13 +211,12 @@ def encoded(view: np.ndarray, form: str) -> bytes:
         ("encoded", "second_opinion", "caril_b"),
     ],
 )
-def test_an_episode_is_the_same_as_in_process_to_the_last_bit(
+async def test_an_episode_is_the_same_as_in_process_to_the_last_bit(
     serve: Serve, views: np.ndarray, form: str, correction: str, second: str | None
 ) -> None:
     fingerprint = DualHeadModel.load(shipped_model("caril_a")).fingerprint
     begin = begin_message(seed=7, correction=correction, second=second, delay_ticks=2, picture=form)
-
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[Any]:
+    async with serve() as (app, _):
         async with Socket(app, PATH) as socket:
             begun = await socket.ask(begin)
             assert begun.pop("fingerprint") == fingerprint
@@ -226,13 +226,12 @@ def test_an_episode_is_the_same_as_in_process_to_the_last_bit(
                 "correction": correction,
                 "second": second,
             }
-            return [
+            found = [
                 await socket.ask(tick_message(tick), encoded(view, form))
                 for tick, view in enumerate(views)
             ]
-
     expected = decisions_in_process(views, correction, second, seed=7, delay_ticks=2)
-    for tick, (answer, decision) in enumerate(zip(serve(use), expected, strict=True)):
+    for tick, (answer, decision) in enumerate(zip(found, expected, strict=True)):
         assert answer.pop("times_s").keys() == {"decode", "decide", "networks"}
         assert answer == {
             "frame": tick,
@@ -248,10 +247,9 @@ def test_an_episode_is_the_same_as_in_process_to_the_last_bit(
     assert len({decision.branch for decision in expected}) > 1 or correction == "none"
 
 
-def test_connections_have_agents_of_their_own(serve: Serve, views: np.ndarray) -> None:
+async def test_connections_have_agents_of_their_own(serve: Serve, views: np.ndarray) -> None:
     begin = begin_message(correction="second_opinion", second="caril_b")
-
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[list[Any]]:
+    async with serve() as (app, _):
         async with Socket(app, PATH) as first, Socket(app, PATH) as second:
             answers: list[list[Any]] = [[], []]
             await first.ask(begin)
@@ -259,23 +257,20 @@ def test_connections_have_agents_of_their_own(serve: Serve, views: np.ndarray) -
             for tick, view in enumerate(views):
                 answers[0].append(await first.ask(tick_message(tick), view.tobytes()))
                 answers[1].append(await second.ask(tick_message(tick), views[5].tobytes()))
-            return answers
-
-    first, second = serve(use)
+            first, second = answers
     expected = decisions_in_process(views, "second_opinion", "caril_b", 0, 0)
     assert [answer["steer"] for answer in first] == [one.control.steer for one in expected]
     assert [answer["steer"] for answer in first] != [answer["steer"] for answer in second]
 
 
-def test_what_is_sent_ahead_is_answered_in_its_order(serve: Serve, views: np.ndarray) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[int]:
+async def test_what_is_sent_ahead_is_answered_in_its_order(serve: Serve, views: np.ndarray) -> None:
+    async with serve() as (app, _):
         async with Socket(app, PATH) as socket:
             await socket.ask(begin_message())
             for tick, view in enumerate(views):
                 socket.send(tick_message(tick), view.tobytes())
-            return [json.loads((await socket.receive())["text"])["frame"] for _ in views]
-
-    assert serve(use) == list(range(len(views)))
+            found = [json.loads((await socket.receive())["text"])["frame"] for _ in views]
+    assert found == list(range(len(views)))
 
 
 def ended(code: int, *words: str, text: str, end: Message) -> bool:
@@ -324,11 +319,9 @@ CANNOT_BEGIN: list[tuple[Any, int, list[str]]] = [
 ]
 
 
-def test_an_episode_that_cannot_begin_is_refused_with_the_reason(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[dict[str, Any]]:
-        return [await end_of(app, begin) for begin, _, _ in CANNOT_BEGIN]
-
-    ends = serve(use, max_route_points=1000)
+async def test_an_episode_that_cannot_begin_is_refused_with_the_reason(serve: Serve) -> None:
+    async with serve(max_route_points=1000) as (app, _):
+        ends = [await end_of(app, begin) for begin, _, _ in CANNOT_BEGIN]
     for (_, code, words), end in zip(CANNOT_BEGIN, ends, strict=True):
         assert ended(code, *words, **end)
 
@@ -357,27 +350,24 @@ DOES_NOT_FIT: list[tuple[list[Any], str, int, list[str]]] = [
 ]
 
 
-def test_a_tick_that_does_not_fit_ends_the_episode_with_the_reason(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[dict[str, Any]]:
-        return [
+async def test_a_tick_that_does_not_fit_ends_the_episode_with_the_reason(serve: Serve) -> None:
+    async with serve(max_pixels=100000) as (app, _):
+        ends = [
             await end_of(app, begin_message(picture=form), *messages, after=1)
             for messages, form, _, _ in DOES_NOT_FIT
         ]
-
-    ends = serve(use, max_pixels=100_000)
     for (_, _, code, words), end in zip(DOES_NOT_FIT, ends, strict=True):
         assert ended(code, *words, **end)
 
 
-def test_a_client_that_sends_nothing_for_long_is_not_waited_for(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[dict[str, Any]]:
-        return [
+async def test_a_client_that_sends_nothing_for_long_is_not_waited_for(serve: Serve) -> None:
+    async with serve(idle_timeout_s=0.2) as (app, _):
+        found = [
             await end_of(app),
             await end_of(app, begin_message(), after=1),
             await end_of(app, begin_message(), tick_message(0), after=1),
         ]
-
-    for end in serve(use, idle_timeout_s=0.2):
+    for end in found:
         assert ended(4408, "0.2 s", **end)
 
 
@@ -395,65 +385,58 @@ async def refusal_of(app: ASGIApp, path: str = PATH, **headers: str) -> tuple[in
         return denial([socket.opening, await socket.receive()])
 
 
-def test_a_connection_that_makes_no_sense_is_denied_as_any_other_request(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[tuple[int, str]]:
-        return [
+async def test_a_connection_that_makes_no_sense_is_denied_as_any_other_request(
+    serve: Serve,
+) -> None:
+    async with serve() as (app, _):
+        (absent, known), (other_kind, kind), (foreign, origin) = [
             await refusal_of(app, "/v1/drive/carla_a/stream"),
             await refusal_of(app, "/v1/drive/shoes/stream"),
             await refusal_of(app, host="127.0.0.1:8000", origin="http://evil.example"),
         ]
-
-    (absent, known), (other_kind, kind), (foreign, origin) = serve(use)
     assert (absent, "caril_a" in known) == (404, True)
     assert (other_kind, "no driving agent" in kind) == (400, True)
     assert (foreign, "evil.example" in origin) == (403, True)
 
 
-def test_a_page_of_this_server_may_drive(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> Message:
+async def test_a_page_of_this_server_may_drive(serve: Serve) -> None:
+    async with serve() as (app, _):
         headers = {"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}
         async with Socket(app, PATH, **headers) as socket:
-            return socket.opening
-
-    opening = serve(use)
+            opening = socket.opening
     assert opening["type"] == "websocket.accept"
     assert any(name == b"x-request-id" for name, _ in opening["headers"])
 
 
-def test_who_may_not_infer_may_not_drive(serve: Serve) -> None:
+async def test_who_may_not_infer_may_not_drive(serve: Serve) -> None:
     def nobody(scope: Scope, right: str) -> str:
         raise RequestError(401, f"{scope['path']} needs {right}")
 
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> tuple[int, str]:
-        return await refusal_of(app)
+    async with serve(authorise=nobody) as (app, _):
+        found = await refusal_of(app)
+    assert found == (401, f"{PATH} needs infer")
 
-    assert serve(use, authorise=nobody) == (401, f"{PATH} needs infer")
 
-
-def test_one_stream_more_than_allowed_is_denied_until_another_one_ends(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[Any]:
+async def test_one_stream_more_than_allowed_is_denied_until_another_one_ends(serve: Serve) -> None:
+    async with serve(max_streams=2) as (app, _):
         async with Socket(app, PATH), Socket(app, PATH):
             third = await refusal_of(app)
         async with Socket(app, PATH) as socket:
-            return [third, socket.opening["type"]]
-
-    (status, reason), opening = serve(use, max_streams=2)
+            (status, reason), opening = [third, socket.opening["type"]]
     assert (status, "2 episodes" in reason, opening) == (429, True, "websocket.accept")
 
 
-def test_a_server_whose_time_is_over_ends_the_stream_and_says_so(serve: Serve) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> Message:
+async def test_a_server_whose_time_is_over_ends_the_stream_and_says_so(serve: Serve) -> None:
+    async with serve() as (app, _):
         async with Socket(app, PATH) as socket:
             await socket.ask(begin_message())
             socket.task.cancel()
-            return await socket.receive()
-
-    end = serve(use)
+            end = await socket.receive()
     assert (end["code"], end["reason"]) == (1012, "the server is shutting down")
 
 
-def test_a_model_that_is_unloaded_ends_its_streams(serve: Serve, views: np.ndarray) -> None:
-    async def use(app: ASGIApp, client: httpx.AsyncClient) -> dict[str, Any]:
+async def test_a_model_that_is_unloaded_ends_its_streams(serve: Serve, views: np.ndarray) -> None:
+    async with serve() as (app, client):
         async with Socket(app, PATH) as socket:
             await socket.ask(begin_message())
             unloading = asyncio.create_task(client.post("/v2/repository/models/caril_a/unload"))
@@ -465,22 +448,19 @@ def test_a_model_that_is_unloaded_ends_its_streams(serve: Serve, views: np.ndarr
             socket.send(b"nonsense")
             end = {"text": (await socket.receive())["text"], "end": await socket.receive()}
             assert (await unloading).status_code == 200
-            return end
+            found = end
+    assert ended(4400, **found)
 
-    assert ended(4400, **serve(use))
 
-
-def test_ticks_and_streams_are_counted(serve: Serve, views: np.ndarray) -> None:
-    async def use(app: ASGIApp, client: httpx.AsyncClient) -> list[str]:
+async def test_ticks_and_streams_are_counted(serve: Serve, views: np.ndarray) -> None:
+    async with serve() as (app, client):
         async with Socket(app, PATH) as socket:
             await socket.ask(begin_message())
             for tick in range(3):
                 await socket.ask(tick_message(tick), views[tick].tobytes())
             during = (await client.get("/metrics")).text
             await socket.ask(tick_message(3), b"")
-        return [during, (await client.get("/metrics")).text]
-
-    during, after = serve(use)
+        during, after = [during, (await client.get("/metrics")).text]
     labels = 'model="caril_a"'
     assert f'inference_requests_total{{{labels},outcome="success",version="1"}} 3.0' in during
     assert f'drive_streams{{{labels},version="1"}} 1.0' in during
@@ -532,16 +512,21 @@ class Watcher:
                 return kind, json.loads(data)
 
 
-def test_who_watches_sees_what_the_agent_sees_and_decides(serve: Serve, views: np.ndarray) -> None:
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> list[Any]:
+async def test_who_watches_sees_what_the_agent_sees_and_decides(
+    serve: Serve, views: np.ndarray
+) -> None:
+    async with serve() as (app, _):
         async with Watcher(app) as watcher:
             async with Socket(app, PATH) as socket:
                 await socket.ask(begin_message(correction="paper"))
                 answer = await socket.ask(tick_message(4), views[4].tobytes())
                 tick = await watcher.event()
-            return [watcher.start, answer, tick, await watcher.event()]
-
-    start, answer, (kind, shown), (last_kind, last) = serve(use)
+            start, answer, (kind, shown), (last_kind, last) = [
+                watcher.start,
+                answer,
+                tick,
+                await watcher.event(),
+            ]
     assert start["status"] == 200
     assert (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"]
     assert (b"cache-control", b"no-store") in start["headers"]
@@ -561,23 +546,20 @@ def test_who_watches_sees_what_the_agent_sees_and_decides(serve: Serve, views: n
     }
 
 
-def test_watching_ends_when_the_worker_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watching_ends_when_the_worker_ends(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ending = Event()
     monkeypatch.setattr("server.app.ENDING", ending)
-
-    async def use(app: ASGIApp, _: httpx.AsyncClient) -> None:
+    async with serve() as (app, _):
         async with Watcher(app) as watcher:
             ending.set()
             await asyncio.wait_for(watcher.task, 60)
 
-    serve(use)
 
-
-def test_watching_what_does_not_drive_is_refused(serve: Serve) -> None:
-    async def use(_: ASGIApp, client: httpx.AsyncClient) -> list[httpx.Response]:
+async def test_watching_what_does_not_drive_is_refused(serve: Serve) -> None:
+    async with serve() as (_, client):
         names = ("shoes", "carla_a")
-        return [await client.get(f"/v1/drive/{name}/live") for name in names]
-
-    shoes, absent = serve(use)
+        shoes, absent = [await client.get(f"/v1/drive/{name}/live") for name in names]
     assert (shoes.status_code, "no driving agent" in shoes.json()["error"]) == (400, True)
     assert (absent.status_code, "caril_a" in absent.json()["error"]) == (404, True)

@@ -68,14 +68,14 @@ def test_the_table_of_limits_is_that_of_the_code() -> None:
 
 
 @pytest.fixture
-def serve(models: Path, write_classifier: Callable[..., Path], serve_folder: Any) -> Any:
+def serve(models: Path, write_classifier: Callable[..., Path], serving_folder: Any) -> Any:
     """Run a scenario against a server with tight limits."""
     for version in ("1", "2"):
         home = models / "net" / version
         home.mkdir(parents=True)
         write_classifier(home, "net", version=version)
     return partial(
-        serve_folder,
+        serving_folder,
         models,
         requests=RequestLimits(max_body_bytes=4096, body_timeout_s=0.1),
         batching=BatchLimits(in_place_s=0.0, max_queued_requests=1),
@@ -87,14 +87,13 @@ async def _slow() -> Any:
     await asyncio.sleep(5.0)
 
 
-def test_every_documented_status_but_that_of_a_defect_can_be_had(
+async def test_every_documented_status_but_that_of_a_defect_can_be_had(
     serve: Any, tmp_path: Path, write_read_out: Callable[..., Path]
 ) -> None:
     write_read_out(tmp_path / "models", "learner")
     (tmp_path / "models" / "_lessons").write_text("not a folder, so nothing can be written there")
     picture = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
-
-    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async with serve() as client:
         many = await asyncio.gather(*(client.post(INFER, json=BODY) for _ in range(20)))
         answers = [
             await client.post(INFER, json=BODY | {"inputs": []}),
@@ -113,9 +112,7 @@ def test_every_documented_status_but_that_of_a_defect_can_be_had(
             await client.post(LOAD.replace("/load", "/unload")),
             await client.post(INFER, json=BODY),
         ]
-        return [answer for answer in (*many, *answers) if answer.status_code != 200]
-
-    answers = serve(use)
+        answers = [answer for answer in (*many, *answers) if answer.status_code != 200]
     for answer in answers:
         assert list(answer.json()) == ["error"], answer.text
         if answer.status_code == 429:
@@ -127,8 +124,8 @@ def test_every_documented_status_but_that_of_a_defect_can_be_had(
 @pytest.mark.parametrize(
     "name", ["%2e%2e", "%2e", "..%2fnet", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "net%2f1", "net%00"]
 )
-def test_a_name_leads_nowhere_but_to_models(serve: Any, name: str) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_name_leads_nowhere_but_to_models(serve: Any, name: str) -> None:
+    async with serve() as client:
         for method, path in (
             ("GET", "/v2/models/{}"),
             ("POST", "/v2/models/{}/infer"),
@@ -144,5 +141,3 @@ def test_a_name_leads_nowhere_but_to_models(serve: Any, name: str) -> None:
             answer = await client.request(method, url)
             assert answer.status_code in (404, 405), (path, answer.text)
             assert "error" in answer.json()
-
-    serve(use)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -24,9 +23,9 @@ VALUES = b",".join([b"0"] * 3_000_001)
 
 
 @pytest.fixture
-def serve(models: Path, write_pair: Any, serve_folder: Serve) -> Serve:
+def serve(models: Path, write_pair: Any, serving_folder: Serve) -> Serve:
     write_pair(models)
-    return partial(serve_folder, models)
+    return partial(serving_folder, models)
 
 
 @pytest.fixture
@@ -59,60 +58,51 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("/v2/models/a/infer", b'{"inputs":[],"id":[', b"]}"),
     ],
 )
-def test_more_values_than_can_be_meant_are_not_even_read(
+async def test_more_values_than_can_be_meant_are_not_even_read(
     serve: Serve, threads: list[str], path: str, before: bytes, after: bytes
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         headers = {"Content-Type": "application/json"}
         answer = await client.post(path, content=before + VALUES + after, headers=headers)
         assert answer.status_code == 413
         assert " values, at most" in answer.json()["error"]
-
-    serve(use)
     assert threads == []
 
 
-def test_large_json_is_read_in_a_thread_and_small_json_in_place(
+async def test_large_json_is_read_in_a_thread_and_small_json_in_place(
     serve: Serve, threads: list[str]
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         for blanks in (0, 200_000):
             body = " " * blanks + json.dumps({"inputs": []})
             assert (await client.post("/v2/models/a/infer", content=body)).status_code == 400
             body = " " * blanks + json.dumps({"ready": True})
             assert (await client.post("/v2/repository/index", content=body)).status_code == 200
-
-    serve(use)
     main = threading.main_thread().name
     assert threads[:2] == [main, main]
     assert all(name.startswith("bodies") for name in threads[2:])
     assert len(threads) == 4
 
 
-def test_many_small_elements_are_refused_by_their_number(serve: Serve) -> None:
+async def test_many_small_elements_are_refused_by_their_number(serve: Serve) -> None:
     elements = 2_000_000
     entry = {"name": "image", "datatype": "BYTES", "shape": [elements]}
     header = json.dumps(
         {"inputs": [{**entry, "parameters": {"binary_data_size": 4 * elements}}]}
     ).encode()
-
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         headers = {"Inference-Header-Content-Length": str(len(header))}
         content = header + struct.pack("<I", 0) * elements
         answer = await client.post("/v2/models/pair/infer", content=content, headers=headers)
         assert answer.status_code == 413
         assert "2,000,000 elements" in answer.json()["error"]
 
-    serve(use)
 
-
-def test_a_limit_holds_for_models_that_take_more(serve: Serve, threads: list[str]) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+async def test_a_limit_holds_for_models_that_take_more(serve: Serve, threads: list[str]) -> None:
+    async with serve(requests=RequestLimits(max_json_values=10)) as client:
         body = b'{"inputs":[{"name":"image","data":[' + VALUES + b"]}]}"
         answer = await client.post("/v2/models/a/infer", content=body)
         assert answer.status_code == 413
         assert "at most 100,010 are of use" in answer.json()["error"]
         assert "binary data" in answer.json()["error"]
-
-    serve(use, requests=RequestLimits(max_json_values=10))
     assert threads == []

@@ -35,12 +35,12 @@ def authorise(scope: Scope, right: Right) -> str:
 
 @pytest.fixture
 def serve(
-    models: Path, write_classifier: Writer, write_read_out: Writer, serve_folder: Serve
+    models: Path, write_classifier: Writer, write_read_out: Writer, serving_folder: Serve
 ) -> Serve:
     """Serve "learner" with a memory and "net" without one."""
     write_classifier(models, "net")
     write_read_out(models, "learner")
-    return partial(serve_folder, models, authorise=authorise)
+    return partial(serving_folder, models, authorise=authorise)
 
 
 def png(image: np.ndarray) -> bytes:
@@ -56,10 +56,10 @@ async def label_of(client: httpx.AsyncClient, image: np.ndarray) -> str:
     return str(answer.json()["results"][0]["label"])
 
 
-def test_a_class_is_learned_from_pictures_and_answers_at_once(
+async def test_a_class_is_learned_from_pictures_and_answers_at_once(
     serve: Serve, pictures: np.ndarray
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         before = (await client.get(CLASSES)).json()
         assert [entry["label"] for entry in before["classes"]] == [
             *("cat", "dog", "ship", "shoe", "tree")
@@ -78,41 +78,37 @@ def test_a_class_is_learned_from_pictures_and_answers_at_once(
         everything = await client.post("/v1/classify/learner?top_k=6", content=png(pictures[3]))
         assert len(everything.json()["results"][0]["top"]) == 6
 
-    serve(use)
 
-
-def test_pictures_also_come_alone_or_in_json_and_of_any_size(
+async def test_pictures_also_come_alone_or_in_json_and_of_any_size(
     serve: Serve, pictures: np.ndarray
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> Any:
+    async with serve() as client:
         large = cv2.resize(pictures[0], (90, 40))
         await client.post(f"{CLASSES}/hat/examples", content=png(large))
         body = {"images": [base64.b64encode(png(image)).decode() for image in pictures[:2]]}
         await client.post(f"{CLASSES}/hat/examples", json=body)
-        return (await client.get(CLASSES)).json()["classes"][5]
-
-    assert serve(use) == {"label": "hat", "examples": 3, "taught": 3}
+        found = (await client.get(CLASSES)).json()["classes"][5]
+    assert found == {"label": "hat", "examples": 3, "taught": 3}
 
 
 @pytest.mark.parametrize("label", ["T-shirt/top", "Mütze", "a b?c", "ship"])
-def test_names_may_be_what_people_call_things(
+async def test_names_may_be_what_people_call_things(
     serve: Serve, pictures: np.ndarray, label: str
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> Any:
+    async with serve() as client:
         path = f"{CLASSES}/{quote(label, safe='')}"
         answer = await client.post(f"{path}/examples", content=png(pictures[0]))
         taught = {one["label"]: one["taught"] for one in answer.json()["classes"]}
         assert taught[label] == 1
         assert (await client.delete(path)).status_code == 204
-        return (await client.get(CLASSES)).json()["classes"]
+        found = (await client.get(CLASSES)).json()["classes"]
+    assert {one["taught"] for one in found} == {0}
 
-    assert {one["taught"] for one in serve(use)} == {0}
 
-
-def test_what_was_learned_is_forgotten_by_class_or_altogether(
+async def test_what_was_learned_is_forgotten_by_class_or_altogether(
     serve: Serve, pictures: np.ndarray
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         for label in ("hat", "cap", "dog"):
             await client.post(f"{CLASSES}/{label}/examples", content=png(pictures[3]))
         assert (await client.delete(f"{CLASSES}/hat")).status_code == 204
@@ -126,17 +122,16 @@ def test_what_was_learned_is_forgotten_by_class_or_altogether(
         assert await label_of(client, pictures[3]) not in ("hat", "cap")
         assert (await client.delete(CLASSES)).status_code == 204, "nothing is left to forget"
 
-    serve(use)
 
-
-def test_what_was_learned_comes_back_with_the_model(serve: Serve, pictures: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> str:
+async def test_what_was_learned_comes_back_with_the_model(
+    serve: Serve, pictures: np.ndarray
+) -> None:
+    async with serve() as client:
         await client.post(f"{CLASSES}/hat/examples", content=png(pictures[3]))
         for change in ("unload", "load"):
             assert (await client.post(f"/v2/repository/models/learner/{change}")).status_code == 200
-        return await label_of(client, pictures[3])
-
-    assert serve(use) == "hat"
+        found = await label_of(client, pictures[3])
+    assert found == "hat"
 
 
 @pytest.mark.parametrize(
@@ -150,29 +145,26 @@ def test_what_was_learned_comes_back_with_the_model(serve: Serve, pictures: np.n
         (f"{CLASSES}/a%7Fb/examples", None, 400, "cannot be the name of a class"),
     ],
 )
-def test_what_cannot_be_learned_is_refused_and_changes_nothing(
+async def test_what_cannot_be_learned_is_refused_and_changes_nothing(
     serve: Serve, pictures: np.ndarray, path: str, content: bytes | None, status: int, reason: str
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serve() as client:
         body = png(pictures[0]) if content is None else content
         answer = await client.post(path, content=body)
         assert (answer.status_code, reason in answer.json()["error"]) == (status, True), answer.text
         assert {one["taught"] for one in (await client.get(CLASSES)).json()["classes"]} == {0}
         assert (await client.get("/v2/health/ready")).status_code == 200
 
-    serve(use)
 
-
-def test_other_requests_for_what_cannot_learn_are_refused_too(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> list[int]:
-        return [
+async def test_other_requests_for_what_cannot_learn_are_refused_too(serve: Serve) -> None:
+    async with serve() as client:
+        found = [
             (await client.get("/v1/models/net/classes")).status_code,
             (await client.delete("/v1/models/net/classes")).status_code,
             (await client.delete(f"{CLASSES}/hat")).status_code,
             (await client.get("/v1/models/nobody/classes")).status_code,
         ]
-
-    assert serve(use) == [400, 400, 404, 404]
+    assert found == [400, 400, 404, 404]
 
 
 @pytest.mark.parametrize(
@@ -184,27 +176,23 @@ def test_other_requests_for_what_cannot_learn_are_refused_too(serve: Serve) -> N
         ({"max_bytes": 64}, "would take 128 bytes, allowed are 64"),
     ],
 )
-def test_what_may_be_taught_is_limited(
+async def test_what_may_be_taught_is_limited(
     serve: Serve, pictures: np.ndarray, limits: dict[str, int], reason: str
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
+    label = "cap" if "max_classes" in limits else "hat"
+    more = form(pictures[: 1 if {"max_classes", "max_bytes"} & limits.keys() else 2])
+    async with serve(learning=LearningLimits(**limits)) as client:
         first = await client.post(f"{CLASSES}/hat/examples", content=png(pictures[0]))
         assert first.status_code == 200
-        if "max_classes" in limits:
-            return await client.post(f"{CLASSES}/cap/examples", content=png(pictures[0]))
-        if "max_bytes" in limits:
-            return await client.post(f"{CLASSES}/hat/examples", content=png(pictures[0]))
-        return await client.post(f"{CLASSES}/hat/examples", **form(pictures[:2]))
-
-    answer = serve(use, learning=LearningLimits(**limits))
+        answer = await client.post(f"{CLASSES}/{label}/examples", **more)
     assert answer.status_code == 413
     assert reason in answer.json()["error"]
 
 
-def test_teaching_and_forgetting_are_management(serve: Serve, pictures: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> list[int]:
+async def test_teaching_and_forgetting_are_management(serve: Serve, pictures: np.ndarray) -> None:
+    async with serve() as client:
         user = {"X-Key": "user"}
-        return [
+        found = [
             (
                 await client.post(f"{CLASSES}/hat/examples", content=png(pictures[0]), headers=user)
             ).status_code,
@@ -212,5 +200,4 @@ def test_teaching_and_forgetting_are_management(serve: Serve, pictures: np.ndarr
             (await client.delete(f"{CLASSES}/dog", headers=user)).status_code,
             (await client.get(CLASSES, headers=user)).status_code,
         ]
-
-    assert serve(use) == [403, 403, 403, 200]
+    assert found == [403, 403, 403, 200]

@@ -30,14 +30,14 @@ def authorise(scope: Scope, right: Right) -> str:
 
 
 @pytest.fixture
-def serve(models: Path, write_pair: Writer, write_cascade: Writer, serve_folder: Serve) -> Serve:
+def serve(models: Path, write_pair: Writer, write_cascade: Writer, serving_folder: Serve) -> Serve:
     """Serve "pair" with a memory, "plain" without one, and the single networks "a" and "b"."""
     members = read_sidecar(write_pair(models)).cascade
     assert members is not None
     assert members.b is not None
     names = [(member.name, member.sha256) for member in (members.a, members.b)]
     write_cascade(models, "plain", *names)
-    return partial(serve_folder, models, authorise=authorise)
+    return partial(serving_folder, models, authorise=authorise)
 
 
 async def ask(client: httpx.AsyncClient, image: np.ndarray) -> bool:
@@ -52,26 +52,23 @@ async def counters(client: httpx.AsyncClient) -> dict[str, int]:
     return found
 
 
-def test_the_counters_tell_what_the_memory_did(serve: Serve, pictures: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> Any:
+async def test_the_counters_tell_what_the_memory_did(serve: Serve, pictures: np.ndarray) -> None:
+    async with serve() as client:
         for image in (pictures[0], pictures[0], pictures[1]):
             await ask(client, image)
-        return (await client.get("/v1/memory/pair")).json()
-
-    answer = serve(use)
+        answer = (await client.get("/v1/memory/pair")).json()
     found = answer.pop("counters")
     assert answer == {"model": "pair", "version": "1", "shared": False}
     assert (found["lookups"], found["hits"], found["stored"], found["entries"]) == (3, 1, 2, 2)
 
 
-def test_a_cleared_memory_answers_nothing(serve: Serve, pictures: np.ndarray) -> None:
-    async def use(client: httpx.AsyncClient) -> Any:
+async def test_a_cleared_memory_answers_nothing(serve: Serve, pictures: np.ndarray) -> None:
+    async with serve() as client:
         before = [await ask(client, pictures[0]), await ask(client, pictures[0])]
         status = (await client.delete("/v1/memory/pair")).status_code
         entries = (await counters(client))["entries"]
-        return before, status, entries, await ask(client, pictures[0])
-
-    assert serve(use) == ([False, True], 204, 0, False)
+        found = before, status, entries, await ask(client, pictures[0])
+    assert found == ([False, True], 204, 0, False)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -79,31 +76,26 @@ def test_a_cleared_memory_answers_nothing(serve: Serve, pictures: np.ndarray) ->
     ("model", "status", "word"),
     [("plain", 400, "'plain'"), ("a", 400, "'a'"), ("pear", 404, "'pair'")],
 )
-def test_a_model_without_a_memory_is_named(
+async def test_a_model_without_a_memory_is_named(
     serve: Serve, method: str, model: str, status: int, word: str
 ) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.request(method, f"/v1/memory/{model}")
-
-    answer = serve(use)
+    async with serve() as client:
+        answer = await client.request(method, f"/v1/memory/{model}")
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
     assert word in answer.json()["error"]
 
 
-def test_a_server_that_remembers_nothing_says_so(serve: Serve) -> None:
-    async def use(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.get("/v1/memory/pair")
-
-    answer = serve(use, remember=False)
+async def test_a_server_that_remembers_nothing_says_so(serve: Serve) -> None:
+    async with serve(remember=False) as client:
+        answer = await client.get("/v1/memory/pair")
     assert answer.status_code == 400
     assert "no result memory" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_only_who_may_manage_may_ask(serve: Serve, pictures: np.ndarray, method: str) -> None:
-    async def use(client: httpx.AsyncClient) -> Any:
+async def test_only_who_may_manage_may_ask(serve: Serve, pictures: np.ndarray, method: str) -> None:
+    async with serve() as client:
         await ask(client, pictures[0])
         answer = await client.request(method, "/v1/memory/pair", headers={"X-Key": "user"})
-        return answer.status_code, (await counters(client))["entries"]
-
-    assert serve(use) == (403, 1)
+        found = answer.status_code, (await counters(client))["entries"]
+    assert found == (403, 1)
