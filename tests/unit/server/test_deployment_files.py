@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -78,8 +77,8 @@ def test_the_runtime_on_kserve_is_the_image(container):
     assert f"USER {user}" in IMAGE
 
 
-def test_kserve_asks_the_port_and_the_paths_that_answer(
-    kserve, container, tmp_path: Path, write_classifier, serve_folder
+async def test_kserve_asks_the_port_and_the_paths_that_answer(
+    kserve, container, tmp_path: Path, write_classifier, serving_folder
 ):
     port = int(image_setting("BICAMERAL_SERVE_PORT"))
     assert [entry["containerPort"] for entry in container["ports"]] == [port]
@@ -94,12 +93,9 @@ def test_kserve_asks_the_port_and_the_paths_that_answer(
     )
     assert {probe["port"] for probe in probes} == {port}
     write_classifier(tmp_path, "net")
-
-    async def use(client: httpx.AsyncClient) -> None:
+    async with serving_folder(tmp_path) as client:
         for probe in probes:
             assert (await client.get(probe["path"])).status_code == 200
-
-    serve_folder(tmp_path, use)
 
 
 def test_what_a_replica_writes_is_in_memory(kserve, container):

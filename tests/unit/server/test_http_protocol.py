@@ -8,12 +8,12 @@ import resource
 import socket
 import struct
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
-import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
@@ -36,28 +36,28 @@ def limited(config: Any, connections: ConnectionLimits) -> None:
     config.kept_bytes = 0
 
 
-Clients = Callable[[Callable[[], Awaitable[tuple[Any, Any]]]], Awaitable[None]]
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run these tests on the event loop of the workers."""
+    return "asyncio", {"use_uvloop": True}
 
 
-def serve(use: Clients, app: Any = application, **limits: int) -> None:
-    """Run a scenario with connections to a server."""
-
-    async def run() -> None:
-        config: Any = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=60)
-        limited(config, ConnectionLimits(**limits))
-        config.load()
-        state = ServerState()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: HttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-        )
-        address = server.sockets[0].getsockname()
-        async with asyncio.timeout(30):
-            await use(lambda: asyncio.open_connection(*address))
-        server.close()
-        await asyncio.sleep(0.01)
-        assert config.kept_bytes == 0, "nothing is counted of connections that are gone"
-
-    uvloop.run(run())
+@asynccontextmanager
+async def serve(app: Any = application, **limits: int) -> AsyncIterator[Callable[[], Any]]:
+    """Run a server while a context is open, which gives what connects to it."""
+    config: Any = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=60)
+    limited(config, ConnectionLimits(**limits))
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    address = server.sockets[0].getsockname()
+    async with asyncio.timeout(30):
+        yield lambda: asyncio.open_connection(*address)
+    server.close()
+    await asyncio.sleep(0.01)
+    assert config.kept_bytes == 0, "nothing is counted of connections that are gone"
 
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -99,48 +99,40 @@ async def answer_to(connect: Any, *parts: bytes) -> bytes:
         (CHUNKS[:-3] + b"2;a=", b"a" * 5000),
     ],
 )
-def test_what_is_no_body_is_refused_when_it_is_large(parts: tuple[bytes, ...]) -> None:
-    async def use(connect: Any) -> None:
+async def test_what_is_no_body_is_refused_when_it_is_large(parts: tuple[bytes, ...]) -> None:
+    async with serve(reading, max_head_bytes=4096) as connect:
         answer = await answer_to(connect, *parts)
         assert answer.startswith(b"HTTP/1.1 431")
         assert b'{"error":' in answer
 
-    serve(use, reading, max_head_bytes=4096)
 
-
-def test_a_large_body_is_no_large_head() -> None:
-    async def use(connect: Any) -> None:
+async def test_a_large_body_is_no_large_head() -> None:
+    async with serve(reading, max_head_bytes=4096) as connect:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n"
         for parts in ((head + b"a" * 20000,), (head, b"a" * 9000, b"a" * 11000)):
             assert (await answer_to(connect, *parts)).startswith(b"HTTP/1.1 200")
 
-    serve(use, reading, max_head_bytes=4096)
 
-
-def test_what_follows_a_body_in_chunks_does_not_become_a_header() -> None:
-    async def use(connect: Any) -> None:
+async def test_what_follows_a_body_in_chunks_does_not_become_a_header() -> None:
+    async with serve(reading) as connect:
         answer = await answer_to(connect, CHUNKS + b"X-API-Key: k\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"api-key" not in answer
-
-    serve(use, reading)
 
 
 @pytest.mark.parametrize(
     "head", [b"GET / HTTP/1.1\r\n\r\n", HEAD + b"Host: y\r\n\r\n", b"nonsense\r\n\r\n"]
 )
-def test_a_head_that_is_none_is_told_so_in_json(head: bytes) -> None:
-    async def use(connect: Any) -> None:
+async def test_a_head_that_is_none_is_told_so_in_json(head: bytes) -> None:
+    async with serve() as connect:
         answer = await answer_to(connect, head)
         assert answer.startswith(b"HTTP/1.1 400")
         assert b"content-type: application/json" in answer
         assert b'{"error":' in answer
 
-    serve(use)
 
-
-def test_heads_of_all_connections_are_limited_together() -> None:
-    async def use(connect: Any) -> None:
+async def test_heads_of_all_connections_are_limited_together() -> None:
+    async with serve(max_heads_bytes=3000) as connect:
         waiting = []
         for _ in range(3):
             reader, writer = await connect()
@@ -154,11 +146,9 @@ def test_heads_of_all_connections_are_limited_together() -> None:
             assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
             writer.close()
 
-    serve(use, max_heads_bytes=3000)
 
-
-def test_idle_connections_make_room_for_those_that_ask() -> None:
-    async def use(connect: Any) -> None:
+async def test_idle_connections_make_room_for_those_that_ask() -> None:
+    async with serve(max_connections=10) as connect:
         asked = await connect()
         asked[1].write(HEAD + b"\r\n")
         assert (await asked[0].read(4096)).startswith(b"HTTP/1.1 200")
@@ -170,11 +160,9 @@ def test_idle_connections_make_room_for_those_that_ask() -> None:
         for _, writer in (asked, *idle):
             writer.close()
 
-    serve(use, max_connections=10)
 
-
-def test_a_server_whose_connections_are_all_in_use_says_so() -> None:
-    async def use(connect: Any) -> None:
+async def test_a_server_whose_connections_are_all_in_use_says_so() -> None:
+    async with serve(reading, max_connections=2) as connect:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
         busy = [await connect() for _ in range(2)]
         for _, writer in busy:
@@ -185,8 +173,6 @@ def test_a_server_whose_connections_are_all_in_use_says_so() -> None:
             writer.write(b"{}")
             assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
             writer.close()
-
-    serve(use, reading, max_connections=2)
 
 
 def test_connections_leave_files_for_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +190,7 @@ def test_connections_leave_files_for_the_worker(monkeypatch: pytest.MonkeyPatch)
     assert set_to[1:3] == [(4352, 1 << 20), (4352, resource.RLIM_INFINITY)]
 
 
-def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
+async def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
     made: list[weakref.ref[HttpProtocol]] = []
     ended = asyncio.Event()
 
@@ -218,26 +204,23 @@ def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> None:
             assert error is not None  # it was reset, not closed
             ended.set()
 
-    async def use() -> None:
-        config = uvicorn.Config(application, lifespan="off", log_config=None, timeout_keep_alive=60)
-        limited(config, ConnectionLimits())
-        config.load()
-        state = ServerState()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-        )
-        client = socket.socket()
-        client.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(client, server.sockets[0].getsockname())
-        await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await loop.sock_recv(client, 4096)).startswith(b"HTTP/1.1 200")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
-        await asyncio.wait_for(ended.wait(), 30)
-        server.close()
-        await asyncio.sleep(0)
-        gc.collect()
-        assert [reference() for reference in made] == [None]
-
-    uvloop.run(use())
+    config = uvicorn.Config(application, lifespan="off", log_config=None, timeout_keep_alive=60)
+    limited(config, ConnectionLimits())
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    client = socket.socket()
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, server.sockets[0].getsockname())
+    await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await loop.sock_recv(client, 4096)).startswith(b"HTTP/1.1 200")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    await asyncio.wait_for(ended.wait(), 30)
+    server.close()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [reference() for reference in made] == [None]
