@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.memory.verification import DISPLACEMENTS, displaced
 from models.data.dataset import LabelledImages
 from models.measurement.streams import Stream
+from studies.aligned_memory import DISPLACEMENTS, displaced
 
 Images = NDArray[np.uint8]
 #: Changes a batch of images; draws from the generator.

@@ -18,10 +18,12 @@ from bicameral.protocols import ClassifierSession
 from bicameral.statistics import Estimate, median, share
 from bicameral.tables import Table, columns, microseconds, percent_cell, print_table, row
 from bicameral.types import Prediction
+from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade.deployed import load_deployed
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
+from studies.aligned_memory import AligningMemory
 from studies.measurements import Measured, write_measurements
 from studies.paper_keys import any_scheme, open_memory
 from studies.study import Study
@@ -32,25 +34,26 @@ BATCHES = (1, 32)
 
 Images = NDArray[np.uint8]
 Row = tuple[str, str, str, Estimate]
+Open = Callable[[MemorySettings], LocalMemory]
 
 
-def compared_memories(memory: MemorySettings) -> dict[str, MemorySettings]:
-    """Return the sidecar's memory with every key, by a title."""
-    keys = ("exact", "dhash_verified", "dhash_unverified", "dhash16_unverified")
-    settings = [replace(memory, key=key) for key in keys]
-    settings.append(replace(memory, key="dhash_verified", align=True))
-    settings.append(replace(memory, key="invariants_unverified"))
-    return {_title(one): one for one in settings}
+def compared_memories(memory: MemorySettings) -> dict[str, tuple[MemorySettings, Open]]:
+    """Return the sidecar's memory with every key, and what opens it, by a title."""
+    tolerance = f"tolerance {memory.tolerance_mae_u8:g}"
+    compared: dict[str, tuple[str, Open]] = {
+        "exact": ("exact", open_memory),
+        f"dhash_verified ({tolerance})": ("dhash_verified", open_memory),
+        "dhash_unverified": ("dhash_unverified", open_memory),
+        "dhash16_unverified": ("dhash16_unverified", open_memory),
+        f"dhash_verified ({tolerance}, aligned)": ("dhash_verified", AligningMemory),
+        "invariants_unverified": ("invariants_unverified", open_memory),
+    }
+    return {title: (replace(memory, key=key), opens) for title, (key, opens) in compared.items()}
 
 
-def _title(settings: MemorySettings) -> str:
-    if not any_scheme(settings.key).verified:
-        return settings.key
-    aligned = ", aligned" if settings.align else ""
-    return f"{settings.key} (tolerance {settings.tolerance_mae_u8:g}{aligned})"
-
-
-def count_false_hits(images: LabelledImages, settings: MemorySettings) -> tuple[int, int]:
+def count_false_hits(
+    images: LabelledImages, settings: MemorySettings, opens: Open = open_memory
+) -> tuple[int, int]:
     """Look up every image, and store those that were not found with their true class as answer.
 
     That is what a memory before a faultless classifier would do: a key's first image answers for
@@ -59,11 +62,12 @@ def count_false_hits(images: LabelledImages, settings: MemorySettings) -> tuple[
     Args:
         images: Distinct images, in the order of the stream.
         settings: The memory; it starts empty and is as large as the stream.
+        opens: What opens it.
 
     Returns:
         Hits, and of these the ones of an image of another true class.
     """
-    memory = open_memory(replace(settings, max_entries=len(images)))
+    memory = opens(replace(settings, max_entries=len(images)))
     answers = np.eye(int(images.labels.max()) + 1, dtype=np.float32)
     sure = np.ones(1, np.float32)
     hits = other_class = 0
@@ -80,14 +84,14 @@ def count_false_hits(images: LabelledImages, settings: MemorySettings) -> tuple[
 
 
 def measure_costs(
-    known: Images, unknown: Images, settings: MemorySettings, network: ClassifierSession, size: int
+    known: Images, unknown: Images, memory: LocalMemory, network: ClassifierSession, size: int
 ) -> Iterator[tuple[str, Estimate]]:
     """Yield CPU microseconds per image of lookups and stores, and of the network.
 
     Args:
         known: Images to fill the memory with.
         unknown: Images that are not among them.
-        settings: The memory.
+        memory: An empty memory.
         network: Sees the same images.
         size: Images per call.
     """
@@ -96,7 +100,6 @@ def measure_costs(
         ones = np.ones((count, 1), np.float32)
         return Prediction(probabilities=ones, confidence=ones[:, 0])
 
-    memory = open_memory(settings)
     memory.store("cost", known, answers(len(known)))
     actions: dict[str, tuple[Images, Callable[[Images], object]]] = {
         # The last ones, which a smaller memory still holds.
@@ -129,18 +132,19 @@ def run(folder: Path, quick: bool) -> int:
         labels=np.concatenate([dataset.train.labels, dataset.validation.labels]),
     )
     rows: list[Row] = []
-    for title, settings in compared_memories(deployed.memory).items():
+    for title, (settings, opens) in compared_memories(deployed.memory).items():
         streams = {"test images": test}
-        if settings.key.startswith("dhash") and not settings.align and not quick:
+        if settings.key.startswith("dhash") and opens is open_memory and not quick:
             streams["training and validation images"] = others
         for stream, images in streams.items():
-            hits, other_class = count_false_hits(images, settings)
+            hits, other_class = count_false_hits(images, settings, opens)
             rows.append((title, stream, "hits", share(hits, len(images))))
             rows.append((title, stream, "other_class", share(other_class, len(images))))
         half = len(test) // 2
         unknown = test.images[half : half + min(IMAGES, half)]
         for size in (1, min(BATCHES[1], len(unknown))):
-            costs = measure_costs(test.images[:half], unknown, settings, deployed.cascade.a, size)
+            memory = opens(settings)
+            costs = measure_costs(test.images[:half], unknown, memory, deployed.cascade.a, size)
             rows += [(title, f"batch {size}", name, estimate) for name, estimate in costs]
     deployed.close()
     found = {(key, on, quantity): of for key, on, quantity, of in rows}

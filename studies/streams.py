@@ -8,8 +8,9 @@ CPU time is taken on the same streams of fewer originals, all systems in turns, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from bicameral.tables import (
 )
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier
+from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 from models.cascade.deployed import Deployed, load_deployed
 from models.data.dataset import LabelledImages
@@ -42,6 +44,7 @@ from models.measurement.streams import (
     sample_images,
 )
 from models.measurement.workload import TimedSystem, time_systems
+from studies.aligned_memory import AligningMemory
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, Change, video_stream
 from studies.measurements import Measured, write_measurements
 from studies.paper_keys import open_memory
@@ -98,26 +101,28 @@ def build_streams(images: LabelledImages, seed: int) -> list[tuple[Stream, Mappi
     return streams
 
 
-def memory_systems(memory: MemorySettings, stream: Stream) -> dict[str, MemorySettings]:
-    """Return the memories to compare on a stream, by the system's name.
+def memory_systems(memory: MemorySettings, stream: Stream) -> dict[str, Callable[[], LocalMemory]]:
+    """Return what opens the memories to compare on a stream, by the system's name.
 
     Alignment is tried where frames move. The paper's memory forgets nothing and holds everything,
     sure or not.
     """
-    systems = {
-        "pair+exact memory": replace(memory, key="exact"),
-        "pair+memory": memory,
-        "pair+memory of all": replace(memory, store_min_confidence=0.0),
+    systems: dict[str, Callable[[], LocalMemory]] = {
+        "pair+exact memory": partial(open_memory, replace(memory, key="exact")),
+        "pair+memory": partial(open_memory, memory),
+        "pair+memory of all": partial(open_memory, replace(memory, store_min_confidence=0.0)),
     }
     if stream.variants > 1:
-        systems["pair+aligned memory"] = replace(memory, key="dhash_verified", align=True)
-    systems["pair+paper memory"] = replace(
+        aligned = replace(memory, key="dhash_verified")
+        systems["pair+aligned memory"] = partial(AligningMemory, aligned)
+    papers = replace(
         memory,
         key="dhash_unverified",
         store_min_confidence=0.0,
         max_entries=len(stream.frames),
         max_age_s=None,
     )
+    systems["pair+paper memory"] = partial(open_memory, papers)
     return systems
 
 
@@ -213,8 +218,8 @@ def measure_stream(
         }
     answers = known[id(stream.frames)]
     outcomes = {name: serve(stream, of) for name, of in answers.items()}
-    for name, settings in memory_systems(deployed.memory, stream).items():
-        outcomes[name] = serve(stream, answers["pair"], open_memory(settings))
+    for name, opens in memory_systems(deployed.memory, stream).items():
+        outcomes[name] = serve(stream, answers["pair"], opens())
     for name, outcome in outcomes.items():
         macs = (large, 0, large) if name == "reference" else (a, b, large)
         remembers = "memory" in name
@@ -231,8 +236,8 @@ def time_stream(deployed: Deployed, stream: Stream, rounds: int) -> Iterator[Row
         TimedSystem(name="a", classifier=cascade.a),
         TimedSystem(name="pair", classifier=cascade),
     ]
-    for name, settings in memory_systems(deployed.memory, stream).items():
-        memory = open_memory(settings)
+    for name, opens in memory_systems(deployed.memory, stream).items():
+        memory = opens()
         remembering = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
         systems.append(TimedSystem(name=name, classifier=remembering, memory=memory))
     times = time_systems(stream, systems, rounds, lambda done, total, note: None)

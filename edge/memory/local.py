@@ -14,7 +14,7 @@ from bicameral.types import MemoryCounters, Prediction
 from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, file_confident
 from edge.memory.keys import KeyScheme, key_scheme
 from edge.memory.settings import MemorySettings
-from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within
+from edge.memory.verification import choose
 
 
 class LocalMemory:
@@ -81,8 +81,6 @@ class LocalMemory:
         with self._lock:
             for index, keys in zip(missed, probes, strict=True):
                 found[index] = self._recall(namespace, keys, images[index])
-        if self._scheme.verified and self._settings.align:
-            self._recall_displaced(namespace, images, found)
         return found
 
     def store(self, namespace: str, images: NDArray[np.uint8], results: Prediction) -> None:
@@ -132,44 +130,17 @@ class LocalMemory:
         return found
 
     def _recall(
-        self,
-        namespace: str,
-        keys: Sequence[bytes],
-        image: NDArray[np.uint8],
-        displacement: Displacement = (0, 0),
+        self, namespace: str, keys: Sequence[bytes], image: NDArray[np.uint8]
     ) -> Prediction | None:
         """Look for one image; the caller holds the lock."""
         candidates = self._entries.under(namespace, keys)
-        if not candidates:
-            return None
-        chosen: int | None = 0
-        if self._scheme.verified:
-            chosen = nearest_within(
-                image,
-                [entry.filed.image for entry in candidates],
-                self._settings.tolerance_mae_u8,
-                displacement,
-            )
-            self._counts["rejected"] += len(candidates) - (chosen is not None)
-            self._counts["verified"] += chosen is not None
+        stored = [entry.filed.image for entry in candidates]
+        chosen, counts = choose(image, stored, self._scheme, self._settings)
+        self._counts.update(counts)
         if chosen is None:
             return None
-        self._counts["hits"] += 1
         self._entries.touch(candidates[chosen])
         return candidates[chosen].filed.answer
-
-    def _recall_displaced(
-        self, namespace: str, images: NDArray[np.uint8], found: list[Prediction | None]
-    ) -> None:
-        """Look for the images that were not found, displaced by one pixel; fills `found`."""
-        for displacement in DISPLACEMENTS:
-            missed = [index for index, answer in enumerate(found) if answer is None]
-            if not missed:
-                return
-            probes = self._scheme.probes(displaced(images[missed], displacement))
-            with self._lock:
-                for index, keys in zip(missed, probes, strict=True):
-                    found[index] = self._recall(namespace, keys, images[index], displacement)
 
     def _forget_old(self) -> None:
         """Drop what is too old; the caller holds the lock."""

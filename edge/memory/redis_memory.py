@@ -28,7 +28,7 @@ from edge.memory.circuit_breaker import CircuitBreaker
 from edge.memory.entries import BUCKET_LIMIT, FiledAnswer, file_confident
 from edge.memory.keys import key_scheme
 from edge.memory.settings import MemorySettings
-from edge.memory.verification import DISPLACEMENTS, Displacement, displaced, nearest_within
+from edge.memory.verification import choose
 
 _log = logging.getLogger(__name__)
 
@@ -174,13 +174,8 @@ class RedisMemory:
         self._client.close()
 
     def _lookup_part(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
-        """Look up as many images as one request takes, with all displacements."""
-        displacements: Sequence[Displacement] = ((0, 0),)
-        if self._scheme.verified and self._settings.align:
-            displacements = ((0, 0), *DISPLACEMENTS)
-        probes = [*self._scheme.probes(images)]
-        for moved in displacements[1:]:
-            probes += self._scheme.probes(displaced(images, moved))
+        """Look up as many images as one request takes."""
+        probes = self._scheme.probes(images)
         keys = [key for image_keys in probes for key in image_keys]
         reply = self._ask(
             self._lookup, [self._max_age_ms, self._start(namespace), len(keys[0]), b"".join(keys)]
@@ -189,37 +184,19 @@ class RedisMemory:
             self._add(skipped=len(images))
             return [None] * len(images)
         self._add(expired=reply[0])
-        # All probes of an image at one displacement are tried together.
-        packed: dict[int, list[bytes]] = {}
+        # All probes of an image are tried together.
+        packed: list[list[bytes]] = [[] for _ in images]
         for number, value in zip(reply[1::2], reply[2::2], strict=True):
-            packed.setdefault(number // len(probes[0]), []).append(value)
-        found: list[Prediction | None] = [None] * len(images)
-        for trial in sorted(packed):
-            tried, index = divmod(trial, len(images))
-            if found[index] is None:
-                found[index] = self._choose(images[index], packed[trial], displacements[tried])
-        return found
+            packed[number // len(probes[0])].append(value)
+        return [self._recall(*one) for one in zip(images, packed, strict=True)]
 
-    def _choose(
-        self, image: NDArray[np.uint8], packed: Sequence[bytes], displacement: Displacement
-    ) -> Prediction | None:
+    def _recall(self, image: NDArray[np.uint8], packed: Sequence[bytes]) -> Prediction | None:
         """Return the answer for an image from the values that its keys hold."""
         candidates = [found for value in packed if (found := _unpack(value)) is not None]
-        if not candidates:
-            return None
-        chosen: int | None = 0
-        if self._scheme.verified:
-            chosen = nearest_within(
-                image,
-                [stored for stored, _ in candidates],
-                self._settings.tolerance_mae_u8,
-                displacement,
-            )
-            self._add(rejected=len(candidates) - (chosen is not None), verified=chosen is not None)
-        if chosen is None:
-            return None
-        self._add(hits=1)
-        return candidates[chosen][1]
+        stored = [image for image, _ in candidates]
+        chosen, counts = choose(image, stored, self._scheme, self._settings)
+        self._add(**counts)
+        return None if chosen is None else candidates[chosen][1]
 
     def _start(self, namespace: str) -> bytes:
         """Return how the names of a namespace's buckets begin."""

@@ -19,9 +19,6 @@ class MemorySettings:
         max_entries: Entries held at most, over all namespaces; the least recently used goes first.
         max_age_s: Older entries are forgotten; None: never.
         store_min_confidence: Only results at least this confident are stored, 0..1.
-        align: A verified key also tries the image displaced by one pixel in the eight directions.
-            The tolerance then holds for the displaced image, without the rows and columns that have
-            no counterpart. Misses cost several times as much.
     """
 
     key: str = "dhash_verified"
@@ -29,7 +26,6 @@ class MemorySettings:
     max_entries: int = 10_000
     max_age_s: float | None = None
     store_min_confidence: float = 0.9
-    align: bool = False
 
     def __post_init__(self) -> None:
         checks = (

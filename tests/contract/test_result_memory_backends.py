@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -25,10 +24,10 @@ from edge.memory.local import LocalMemory
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.settings import MemorySettings
 from studies.paper_keys import PAPER_KEYS
+from tests.remembered import MODEL, Clock, answers, blobs, greys, labels_of
 
 redis = pytest.importorskip("redis", reason="the Python package redis is not installed")
 
-MODEL = "fingerprint of a model"
 #: Generous, so that a busy machine makes no test fail; the tests of a silent server take less.
 PATIENT_S = 10.0
 #: Waiting for something that happens within milliseconds.
@@ -103,13 +102,6 @@ class Backend:
     pass_time: Callable[[float], None]
 
 
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture(autouse=True)
 def papers_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let backends file by the paper's keys, which are unverified and shared by many images."""
@@ -148,27 +140,6 @@ def _server_time_s(client: Any) -> float:
     return seconds + microseconds / 1e6
 
 
-def _pictures(count: int, channels: int = 1, seed: int = 0) -> np.ndarray:
-    coarse = np.random.default_rng(seed).integers(0, 256, (count, 5, 5, channels), dtype=np.uint8)
-    return np.stack([cv2.resize(image, (28, 28)).reshape(28, 28, channels) for image in coarse])
-
-
-def _greys(*levels: int) -> np.ndarray:
-    """Flat images: all of them have the same perceptual key."""
-    return np.stack([np.full((12, 12, 1), level, np.uint8) for level in levels])
-
-
-def _results(*labels: int, confidence: float = 1.0) -> Prediction:
-    return Prediction(
-        probabilities=np.eye(100, dtype=np.float32)[list(labels)],
-        confidence=np.full(len(labels), confidence, np.float32),
-    )
-
-
-def _labels(found: list[Prediction | None]) -> list[int | None]:
-    return [None if one is None else int(one.probabilities.argmax()) for one in found]
-
-
 def test_it_is_a_result_memory(backend: Backend) -> None:
     assert isinstance(backend.make(MemorySettings()), ResultMemory)
 
@@ -180,7 +151,7 @@ def test_it_is_a_result_memory(backend: Backend) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_was_stored_is_found_bit_for_bit(backend: Backend, key: str, channels: int) -> None:
     memory = backend.make(MemorySettings(key=key))
-    images = _pictures(5, channels)
+    images = blobs(5, channels)
     rows = np.random.default_rng(0).dirichlet(np.ones(7), 5).astype(np.float32)
     results = Prediction(probabilities=rows, confidence=np.linspace(0.91, 1, 5, dtype=np.float32))
     assert memory.lookup(MODEL, images) == [None] * 5
@@ -199,34 +170,34 @@ def test_what_was_stored_is_found_bit_for_bit(backend: Backend, key: str, channe
 
 def test_batches_of_any_size_are_answered_in_order(backend: Backend) -> None:
     memory = backend.make(MemorySettings())
-    images = _pictures(150)
-    memory.store(MODEL, images[:99], _results(*range(99)))
-    assert _labels(memory.lookup(MODEL, images)) == [*range(99), *[None] * 51]
+    images = blobs(150)
+    memory.store(MODEL, images[:99], answers(*range(99)))
+    assert labels_of(memory.lookup(MODEL, images)) == [*range(99), *[None] * 51]
     assert memory.lookup(MODEL, images[:0]) == []
-    memory.store(MODEL, images[:0], _results())
+    memory.store(MODEL, images[:0], answers())
     assert memory.counters().lookups == 150
 
 
 def test_only_confident_results_are_stored(backend: Backend) -> None:
     memory = backend.make(MemorySettings(store_min_confidence=0.9))
-    images = _pictures(4)
+    images = blobs(4)
     confidence = np.array([0.89, 0.9, np.nan, 0.95], np.float32)
-    memory.store(MODEL, images, replace(_results(1, 2, 3, 4), confidence=confidence))
-    assert _labels(memory.lookup(MODEL, images)) == [None, 2, None, 4]
+    memory.store(MODEL, images, replace(answers(1, 2, 3, 4), confidence=confidence))
+    assert labels_of(memory.lookup(MODEL, images)) == [None, 2, None, 4]
     assert (memory.counters().stored, memory.counters().not_stored) == (2, 2)
 
 
 def test_models_do_not_see_each_others_results(backend: Backend) -> None:
     memory = backend.make(MemorySettings())
-    image = _pictures(1)
-    memory.store("one", image, _results(1))
-    memory.store("two", image, _results(2))
-    assert _labels(memory.lookup("one", image)) == [1]
-    assert _labels(memory.lookup("two", image)) == [2]
+    image = blobs(1)
+    memory.store("one", image, answers(1))
+    memory.store("two", image, answers(2))
+    assert labels_of(memory.lookup("one", image)) == [1]
+    assert labels_of(memory.lookup("two", image)) == [2]
     assert memory.lookup("three", image) == [None]
     memory.clear("one")
     assert memory.lookup("one", image) == [None]
-    assert _labels(memory.lookup("two", image)) == [2]
+    assert labels_of(memory.lookup("two", image)) == [2]
     memory.clear()
     assert memory.lookup("two", image) == [None]
     assert memory.counters().entries == 0
@@ -235,74 +206,64 @@ def test_models_do_not_see_each_others_results(backend: Backend) -> None:
 @pytest.mark.parametrize("key", ["exact", "dhash_verified"])
 def test_the_least_recently_used_goes_first(backend: Backend, key: str) -> None:
     memory = backend.make(MemorySettings(key=key, max_entries=3))
-    images = _pictures(5)
-    memory.store(MODEL, images[:3], _results(0, 1, 2))
-    assert _labels(memory.lookup(MODEL, images[:1])) == [0]
-    memory.store(MODEL, images[3:], _results(3, 4))
-    assert _labels(memory.lookup(MODEL, images)) == [0, None, None, 3, 4]
+    images = blobs(5)
+    memory.store(MODEL, images[:3], answers(0, 1, 2))
+    assert labels_of(memory.lookup(MODEL, images[:1])) == [0]
+    memory.store(MODEL, images[3:], answers(3, 4))
+    assert labels_of(memory.lookup(MODEL, images)) == [0, None, None, 3, 4]
     assert (memory.counters().entries, memory.counters().evicted) == (3, 2)
 
 
 def test_storing_again_replaces(backend: Backend) -> None:
     memory = backend.make(MemorySettings())
-    image = _pictures(1)
-    memory.store(MODEL, image, _results(1))
-    memory.store(MODEL, image, _results(2))
-    assert _labels(memory.lookup(MODEL, image)) == [2]
+    image = blobs(1)
+    memory.store(MODEL, image, answers(1))
+    memory.store(MODEL, image, answers(2))
+    assert labels_of(memory.lookup(MODEL, image)) == [2]
     assert (memory.counters().entries, memory.counters().evicted) == (1, 0)
 
 
 def test_images_with_the_same_key_are_told_apart(backend: Backend) -> None:
     memory = backend.make(MemorySettings(tolerance_mae_u8=4.0))
-    memory.store(MODEL, _greys(10, 20, 30), _results(1, 2, 3))
-    assert _labels(memory.lookup(MODEL, _greys(12, 16, 34, 35))) == [1, 2, 3, None]
+    memory.store(MODEL, greys(10, 20, 30), answers(1, 2, 3))
+    assert labels_of(memory.lookup(MODEL, greys(12, 16, 34, 35))) == [1, 2, 3, None]
     counters = memory.counters()
     assert (counters.verified, counters.rejected) == (3, 9)
 
 
 def test_images_that_share_a_key_push_each_other_out_at_the_limit(backend: Backend) -> None:
     memory = backend.make(MemorySettings(tolerance_mae_u8=0.0))
-    images = _greys(*range(BUCKET_LIMIT + 1))
-    memory.store(MODEL, images, _results(*range(BUCKET_LIMIT + 1)))
-    assert _labels(memory.lookup(MODEL, images)) == [None, *range(1, BUCKET_LIMIT + 1)]
+    images = greys(*range(BUCKET_LIMIT + 1))
+    memory.store(MODEL, images, answers(*range(BUCKET_LIMIT + 1)))
+    assert labels_of(memory.lookup(MODEL, images)) == [None, *range(1, BUCKET_LIMIT + 1)]
     assert (memory.counters().entries, memory.counters().evicted) == (BUCKET_LIMIT, 1)
 
 
 def test_another_image_with_an_unverified_key_takes_the_answer(backend: Backend) -> None:
     memory = backend.make(MemorySettings(key="dhash_unverified"))
-    memory.store(MODEL, _greys(10), _results(1))
-    assert _labels(memory.lookup(MODEL, _greys(200))) == [1]
-    memory.store(MODEL, _greys(200), _results(2))
-    assert _labels(memory.lookup(MODEL, _greys(10))) == [2]
+    memory.store(MODEL, greys(10), answers(1))
+    assert labels_of(memory.lookup(MODEL, greys(200))) == [1]
+    memory.store(MODEL, greys(200), answers(2))
+    assert labels_of(memory.lookup(MODEL, greys(10))) == [2]
     assert memory.counters().entries == 1
 
 
 def test_a_noisy_image_is_recognised(backend: Backend) -> None:
     memory = backend.make(MemorySettings(tolerance_mae_u8=4.0))
-    images = _pictures(60)
+    images = blobs(60)
     noise = np.random.default_rng(1).normal(0, 2, images.shape)
-    memory.store(MODEL, images, _results(*range(60)))
+    memory.store(MODEL, images, answers(*range(60)))
     noisy = np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
-    found = _labels(memory.lookup(MODEL, noisy))
+    found = labels_of(memory.lookup(MODEL, noisy))
     assert sum(label is not None for label in found) >= 50
-    assert all(label in (None, index) for index, label in enumerate(found))
-
-
-def test_a_displaced_image_is_recognised_when_aligning(backend: Backend) -> None:
-    images = _pictures(40)
-    moved = np.pad(images, ((0, 0), (0, 1), (1, 0), (0, 0)), mode="edge")[:, 1:, :-1]
-    memory = backend.make(MemorySettings(align=True))
-    memory.store(MODEL, images, _results(*range(40)))
-    found = _labels(memory.lookup(MODEL, moved))
-    assert sum(label is not None for label in found) >= 30
     assert all(label in (None, index) for index, label in enumerate(found))
 
 
 @pytest.mark.parametrize("key", ["exact", "dhash_verified"])
 def test_old_entries_are_forgotten(backend: Backend, key: str) -> None:
     memory = backend.make(MemorySettings(key=key, max_age_s=0.05))
-    images = _pictures(2)
-    memory.store(MODEL, images[:1], _results(1))
+    images = blobs(2)
+    memory.store(MODEL, images[:1], answers(1))
     backend.pass_time(0.06)
     assert memory.lookup(MODEL, images) == [None, None]
     assert memory.counters().entries == 0
@@ -311,38 +272,38 @@ def test_old_entries_are_forgotten(backend: Backend, key: str) -> None:
 def test_float_tensors_have_exact_keys_only(backend: Backend) -> None:
     tensors = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
     exact = backend.make(MemorySettings(key="exact"))
-    exact.store(MODEL, tensors, _results(1, 2))
-    assert _labels(exact.lookup(MODEL, tensors[::-1])) == [2, 1]
+    exact.store(MODEL, tensors, answers(1, 2))
+    assert labels_of(exact.lookup(MODEL, tensors[::-1])) == [2, 1]
     with pytest.raises(DataError, match="use the key 'exact'"):
         backend.make(MemorySettings()).lookup(MODEL, tensors)
 
 
 def test_callers_cannot_change_what_is_remembered(backend: Backend) -> None:
     memory = backend.make(MemorySettings())
-    images, results = _pictures(1), _results(5)
+    images, results = blobs(1), answers(5)
     asked = images.copy()
     memory.store(MODEL, images, results)
     images[:] = 0
     results.probabilities[:] = 0
-    assert _labels(memory.lookup(MODEL, asked)) == [5]
+    assert labels_of(memory.lookup(MODEL, asked)) == [5]
 
 
 def test_threads_may_share_it(backend: Backend) -> None:
     memory = backend.make(MemorySettings(max_entries=30))
-    images = _pictures(40)
+    images = blobs(40)
     wrong: list[object] = []
 
     def work(worker: int) -> None:
         rng = np.random.default_rng(worker)
         for _ in range(20):
             chosen = rng.integers(0, 40, 4)
-            found = _labels(memory.lookup(MODEL, images[chosen]))
+            found = labels_of(memory.lookup(MODEL, images[chosen]))
             wrong.extend(
                 (label, int(index))
                 for label, index in zip(found, chosen, strict=True)
                 if label not in (None, index)
             )
-            memory.store(MODEL, images[chosen], _results(*chosen))
+            memory.store(MODEL, images[chosen], answers(*chosen))
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
     for thread in threads:
@@ -364,11 +325,11 @@ def test_processes_share_entries_and_their_limit(server: Server) -> None:
     first, second = (
         RedisMemory(settings, RedisServer(url=server.url, timeout_s=PATIENT_S)) for _ in range(2)
     )
-    images = _pictures(3)
-    first.store(MODEL, images[:2], _results(0, 1))
-    assert _labels(second.lookup(MODEL, images)) == [0, 1, None]
-    second.store(MODEL, images[2:], _results(2))
-    assert _labels(first.lookup(MODEL, images)) == [None, 1, 2]
+    images = blobs(3)
+    first.store(MODEL, images[:2], answers(0, 1))
+    assert labels_of(second.lookup(MODEL, images)) == [0, 1, None]
+    second.store(MODEL, images[2:], answers(2))
+    assert labels_of(first.lookup(MODEL, images)) == [None, 1, 2]
     assert first.counters().entries == second.counters().entries == 2
     assert (first.counters().evicted, second.counters().evicted) == (0, 1)
 
@@ -376,15 +337,15 @@ def test_processes_share_entries_and_their_limit(server: Server) -> None:
 def test_memories_with_another_key_or_prefix_keep_apart(server: Server) -> None:
     server.client().flushall()
     place = RedisServer(url=server.url, timeout_s=PATIENT_S)
-    image = _pictures(1)
-    RedisMemory(MemorySettings(), place).store(MODEL, image, _results(1))
+    image = blobs(1)
+    RedisMemory(MemorySettings(), place).store(MODEL, image, answers(1))
     for other in (
         RedisMemory(MemorySettings(key="exact"), place),
         RedisMemory(MemorySettings(), replace(place, prefix="staging")),
     ):
         assert other.lookup(MODEL, image) == [None]
         other.clear()
-    assert _labels(RedisMemory(MemorySettings(), place).lookup(MODEL, image)) == [1]
+    assert labels_of(RedisMemory(MemorySettings(), place).lookup(MODEL, image)) == [1]
 
 
 def test_nothing_stays_on_the_server_beyond_the_age_limit(server: Server) -> None:
@@ -393,7 +354,7 @@ def test_nothing_stays_on_the_server_beyond_the_age_limit(server: Server) -> Non
     memory = RedisMemory(
         MemorySettings(max_age_s=0.05), RedisServer(url=server.url, timeout_s=PATIENT_S)
     )
-    memory.store(MODEL, _pictures(3), _results(1, 2, 3))
+    memory.store(MODEL, blobs(3), answers(1, 2, 3))
     assert client.dbsize() > 0
     assert any(client.dbsize() == 0 for _ in range(ATTEMPTS))
 
@@ -402,8 +363,8 @@ def test_bytes_that_somebody_else_wrote_are_no_answer(server: Server) -> None:
     client = server.client()
     client.flushall()
     memory = RedisMemory(MemorySettings(), RedisServer(url=server.url, timeout_s=PATIENT_S))
-    image = _pictures(1)
-    memory.store(MODEL, image, _results(1))
+    image = blobs(1)
+    memory.store(MODEL, image, answers(1))
     (bucket,) = client.keys("*:b:*")
     (field,) = client.hkeys(bucket)
     whole = client.hget(bucket, field)
@@ -418,12 +379,12 @@ def test_a_silent_server_is_skipped_counted_and_used_again_when_it_answers(serve
     clock = Clock()
     memory = RedisMemory(MemorySettings(), RedisServer(url=server.url, timeout_s=0.05), clock=clock)
     patient = RedisMemory(MemorySettings(), RedisServer(url=server.url, timeout_s=PATIENT_S))
-    images = _pictures(3)
-    patient.store(MODEL, images, _results(1, 2, 3))
+    images = blobs(3)
+    patient.store(MODEL, images, answers(1, 2, 3))
     server.process.send_signal(signal.SIGSTOP)
     try:
         assert memory.lookup(MODEL, images) == [None] * 3
-        memory.store(MODEL, images, _results(1, 2, 3))
+        memory.store(MODEL, images, answers(1, 2, 3))
         assert memory.counters().skipped == 6
         assert (memory.counters().lookups, memory.counters().stored) == (3, 0)
         with pytest.raises(MachineError, match="may still be there"):
@@ -436,29 +397,29 @@ def test_a_silent_server_is_skipped_counted_and_used_again_when_it_answers(serve
     assert memory.lookup(MODEL, images) == [None] * 3, "within the pause nobody asks the server"
     for _ in range(ATTEMPTS):
         clock.now_s += 100.0
-        if _labels(memory.lookup(MODEL, images)) == [1, 2, 3]:
+        if labels_of(memory.lookup(MODEL, images)) == [1, 2, 3]:
             break
-    assert _labels(memory.lookup(MODEL, images)) == [1, 2, 3]
+    assert labels_of(memory.lookup(MODEL, images)) == [1, 2, 3]
 
 
 def test_a_restarted_server_is_found_again(server: Server) -> None:
     clock = Clock()
     place = RedisServer(url=server.url, timeout_s=PATIENT_S)
     memory = RedisMemory(MemorySettings(), place, clock=clock)
-    image = _pictures(1)
-    memory.store(MODEL, image, _results(1))
+    image = blobs(1)
+    memory.store(MODEL, image, answers(1))
     server.restart()
     assert memory.lookup(MODEL, image) == [None]
     clock.now_s += 100.0
-    memory.store(MODEL, image, _results(2))
-    assert _labels(memory.lookup(MODEL, image)) == [2]
+    memory.store(MODEL, image, answers(2))
+    assert labels_of(memory.lookup(MODEL, image)) == [2]
 
 
 def test_a_server_that_was_never_there_stops_nobody(tmp_path: Path) -> None:
     memory = RedisMemory(MemorySettings(), RedisServer(url=f"unix://{tmp_path}/none.sock"))
-    images = _pictures(2)
+    images = blobs(2)
     assert memory.lookup(MODEL, images) == [None, None]
-    memory.store(MODEL, images, _results(1, 2))
+    memory.store(MODEL, images, answers(1, 2))
     assert memory.counters().skipped == 4
     assert memory.counters().entries == 0
 

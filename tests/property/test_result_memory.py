@@ -11,6 +11,7 @@ from bicameral.types import Prediction
 from edge.memory.keys import noise_proof_dhash_keys
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
+from studies.aligned_memory import AligningMemory
 
 SIZE = 10
 CLASSES = 256
@@ -102,7 +103,7 @@ def _nearest_displaced(asked: np.ndarray, stored: np.ndarray) -> float:
 def test_an_aligning_memory_keeps_the_tolerance_for_the_displaced_image(
     images: np.ndarray,
 ) -> None:
-    memory = LocalMemory(MemorySettings(tolerance_mae_u8=3.0, align=True))
+    memory = AligningMemory(MemorySettings(tolerance_mae_u8=3.0))
     memory.store("m", images[1:], _result(*range(1, len(images))))
     (found,) = memory.lookup("m", images[:1])
     if found is not None:

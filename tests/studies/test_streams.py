@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from edge.loading import load_classifier
 from edge.memory.settings import MemorySettings
 from models.data.dataset import LabelledImages
 from models.measurement.streams import Stream
+from studies.aligned_memory import AligningMemory
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, video_stream
 from studies.paper_keys import open_memory
 from studies.streams import answer, build_streams, figures, serve
@@ -21,12 +24,13 @@ pytestmark = pytest.mark.studies
 
 COUNT = 40
 
+SURE, ALL = MemorySettings(store_min_confidence=0.6), MemorySettings(store_min_confidence=0.0)
 MEMORIES = {
-    "exact": MemorySettings(key="exact", store_min_confidence=0.6),
-    "verified": MemorySettings(store_min_confidence=0.6),
-    "aligned": MemorySettings(store_min_confidence=0.6, align=True),
-    "small": MemorySettings(store_min_confidence=0.0, max_entries=5),
-    "unverified": MemorySettings(key="dhash_unverified", store_min_confidence=0.0),
+    "exact": partial(open_memory, replace(SURE, key="exact")),
+    "verified": partial(open_memory, SURE),
+    "aligned": partial(AligningMemory, SURE),
+    "small": partial(open_memory, replace(ALL, max_entries=5)),
+    "unverified": partial(open_memory, replace(ALL, key="dhash_unverified")),
 }
 
 
@@ -111,8 +115,8 @@ def test_a_memory_run_alone_serves_what_the_cascade_with_it_serves(
     for stream in streams:
         images = stream.frames.images
         answers = answer(cascade, stream, np.arange(len(images)))
-        outcome = serve(stream, answers, open_memory(MEMORIES[name]))
-        memory = open_memory(MEMORIES[name])
+        outcome = serve(stream, answers, MEMORIES[name]())
+        memory = MEMORIES[name]()
         live = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
         served = [live.predict(images[frame : frame + 1]) for frame in stream.order]
         stages = [(found.trace or ())[0].stage for found in served]
@@ -128,7 +132,7 @@ def test_figures_follow_from_what_was_served(
 ) -> None:
     stream = next(stream for stream in streams if stream.name == "100 % appended")
     answers = answer(cascade, stream, np.arange(len(stream.frames)))
-    every = serve(stream, answers, open_memory(MemorySettings(store_min_confidence=0.0)))
+    every = serve(stream, answers, open_memory(ALL))
     of = dict(figures(stream, every, (100, 300, 2000), ()))
     assert of["repeat_hit_rate"].value == 1.0
     assert of["other_answer"].value == of["other_class"].value == 0.0

@@ -5,15 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edge.memory.circuit_breaker import CircuitBreaker
+from tests.remembered import Clock
 
 pytestmark = pytest.mark.unit
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,20 +14,15 @@ from edge.memory.keys import (
     noise_proof_dhash_probes,
 )
 from studies.paper_keys import PAPER_KEYS, paper_dhash_keys
+from tests.remembered import blobs
 
 pytestmark = pytest.mark.unit
 
 ALL_KEYS = KEYS | PAPER_KEYS
 
 
-def _pictures(count: int, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Smooth blobs, which like photographs keep their hash under small changes."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (count, 5, 5, channels), dtype=np.uint8)
-    return np.stack([cv2.resize(image, (28, 28)).reshape(28, 28, channels) for image in coarse])
-
-
 def test_an_exact_key_belongs_to_one_content() -> None:
-    images = _pictures(2)
+    images = blobs(2)
     images[1] = images[0]
     images[1, 27, 27, 0] ^= 1
     first, second = content_digests(images)
@@ -48,7 +42,7 @@ def test_an_exact_key_knows_shape_and_dtype() -> None:
 
 
 def test_an_exact_key_does_not_depend_on_the_memory_layout() -> None:
-    images = _pictures(3)
+    images = blobs(3)
     strided = np.repeat(images, 2, axis=2)[:, :, ::2]
     assert not strided.flags.c_contiguous
     assert content_digests(strided) == content_digests(images)
@@ -71,7 +65,7 @@ def test_noise_on_a_flat_background_changes_the_papers_key_and_not_ours() -> Non
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_nearly_all_noisy_images_have_their_key_among_the_probes(channels: int) -> None:
-    images = _pictures(300, channels)
+    images = blobs(300, channels)
     noise = np.random.default_rng(1).normal(0, 4, images.shape)
     noisy = np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
     keys, probes = noise_proof_dhash_keys(images), noise_proof_dhash_probes(noisy)
@@ -80,7 +74,7 @@ def test_nearly_all_noisy_images_have_their_key_among_the_probes(channels: int) 
 
 
 def test_an_image_is_filed_under_its_first_probe_and_all_probes_differ() -> None:
-    images = _pictures(10, channels=3)
+    images = blobs(10, channels=3)
     probes = noise_proof_dhash_probes(images)
     assert [tried[0] for tried in probes] == noise_proof_dhash_keys(images)
     assert all(len(set(tried)) == 8 for tried in probes)
@@ -89,7 +83,7 @@ def test_an_image_is_filed_under_its_first_probe_and_all_probes_differ() -> None
 @pytest.mark.parametrize("name", sorted(ALL_KEYS))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_key_is_the_same_alone_and_within_a_batch(name: str, channels: int) -> None:
-    images = _pictures(7, channels)
+    images = blobs(7, channels)
     keys = ALL_KEYS[name].keys(images)
     assert keys == [ALL_KEYS[name].keys(images[index : index + 1])[0] for index in range(7)]
     assert [tried[0] for tried in ALL_KEYS[name].probes(images)] == keys
@@ -97,7 +91,7 @@ def test_a_key_is_the_same_alone_and_within_a_batch(name: str, channels: int) ->
 
 @pytest.mark.parametrize("name", sorted(ALL_KEYS))
 def test_only_the_papers_invariants_are_blind_to_orientation(name: str) -> None:
-    images = _pictures(50)
+    images = blobs(50)
     turned = [
         *(np.rot90(images, quarter, (1, 2)).copy() for quarter in (1, 2, 3)),
         images[:, ::-1].copy(),
@@ -113,9 +107,9 @@ def test_only_the_papers_invariants_are_blind_to_orientation(name: str) -> None:
 
 def test_the_invariant_key_tells_images_apart_and_takes_black_and_large_ones() -> None:
     keys = ALL_KEYS["invariants_unverified"].keys
-    assert len(set(keys(_pictures(200)))) == 200
+    assert len(set(keys(blobs(200)))) == 200
     assert keys(np.zeros((1, 28, 28, 1), np.uint8)) == [np.float64(0.0).tobytes()]
-    large = np.repeat(np.repeat(_pictures(2, channels=3), 4, axis=1), 4, axis=2)
+    large = np.repeat(np.repeat(blobs(2, channels=3), 4, axis=1), 4, axis=2)
     assert len(set(keys(large))) == 2
 
 
