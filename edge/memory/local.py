@@ -134,6 +134,8 @@ class LocalMemory:
     ) -> Prediction | None:
         """Look for one image; the caller holds the lock."""
         candidates = self._entries.under(namespace, keys)
+        if not candidates:
+            return None
         stored = [entry.filed.image for entry in candidates]
         chosen, counts = choose(image, stored, self._scheme, self._settings)
         self._counts.update(counts)

@@ -193,6 +193,8 @@ class RedisMemory:
     def _recall(self, image: NDArray[np.uint8], packed: Sequence[bytes]) -> Prediction | None:
         """Return the answer for an image from the values that its keys hold."""
         candidates = [found for value in packed if (found := _unpack(value)) is not None]
+        if not candidates:
+            return None
         stored = [image for image, _ in candidates]
         chosen, counts = choose(image, stored, self._scheme, self._settings)
         self._add(**counts)

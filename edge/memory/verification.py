@@ -26,12 +26,10 @@ def choose(
 
     Args:
         image: (H, W, C) uint8.
-        stored: Images under its keys; none where keys are not verified.
+        stored: Images under its keys, at least one; None where keys are not verified.
         scheme: How images are filed.
         settings: How near they must be.
     """
-    if not stored:
-        return None, {}
     if not scheme.verified:
         return 0, {"hits": 1}
     chosen = nearest_within(image, stored, settings.tolerance_mae_u8)
