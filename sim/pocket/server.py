@@ -108,6 +108,9 @@ class MapTrials:
             if request.method == "replay_file":
                 name = Recording(self._world.recordings.path(name)).about.town
             source = self._world.source(name)
+            if source is not None:
+                # its client will ask for the mesh as soon as it has the world
+                self._world.navigation.begin(source.name, source.text)
             if source is not None and source.foreign and verdict(source.text) is None:
                 return MapTrial(source.text)
         return None
