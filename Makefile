@@ -50,12 +50,12 @@ soak: $(VENV)/.test
 lock: $(VENV)/.uv
 	$(BIN)/uv pip compile pyproject.toml --extra sim --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/evaluate.txt
-	$(BIN)/uv pip compile pyproject.toml --extra sim --extra server --extra export --extra redis --extra tracing --extra nvidia \
+	$(BIN)/uv pip compile pyproject.toml --extra sim --extra server --extra grpc --extra export --extra redis --extra tracing --extra nvidia \
 	    --group dev --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/test.txt
 	$(BIN)/uv pip compile --group foreign --no-deps --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/foreign.txt
-	$(BIN)/uv pip compile pyproject.toml --extra server --extra redis --extra tracing --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra server --extra grpc --extra redis --extra tracing --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/server.txt
 	$(BIN)/uv pip compile --group build --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/build.txt

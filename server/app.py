@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 from starlette.routing import Router
@@ -59,6 +59,7 @@ def create_app(
         authorise: Who may do what; None: everybody may do everything.
         tracing: Makes traces of requests; it is closed with the application. None: there are none.
     """
+    app: ASGIApp
     metrics = Metrics()
     repository = ModelRepository(
         folders,
@@ -76,8 +77,9 @@ def create_app(
             asyncio.create_task(_keep_following(repository, settings)),
         ]
         try:
-            with run_folder.registered():
-                yield
+            async with _grpc_beside(app, settings):
+                with run_folder.registered():
+                    yield
         finally:
             for task in tasks:
                 task.cancel()
@@ -119,13 +121,22 @@ def create_app(
         authorise=authorise,
         log_requests=settings.log_requests,
     )
-    app: ASGIApp = HttpStack(
+    app = HttpStack(
         parts, [*endpoints, document_endpoint(endpoints)], [drive_stream_endpoint(stream)]
     )
     if tracing is not None:
         app = Traced(app, tracing)
     # Outermost, so that every answer, also of a failure, may be read by those who are allowed to.
     return shared_with_origins(app, settings.cors_origin)
+
+
+def _grpc_beside(app: ASGIApp, settings: ServerSettings) -> AbstractAsyncContextManager[None]:
+    """Answer gRPC meanwhile, if that is wanted."""
+    if settings.grpc_port is None:
+        return nullcontext()
+    from server.grpc.listening import grpc_port  # it needs an extra
+
+    return grpc_port(app, settings)
 
 
 async def _keep_sampling(metrics: Metrics, repository: ModelRepository) -> None:

@@ -167,6 +167,7 @@ class ServerSettings:
     Attributes:
         host: Address to listen on; the default is reachable from this machine only.
         port: TCP port; 0: any free one.
+        grpc_port: TCP port for gRPC beside HTTP; None: there is none. Needs the extra 'grpc'.
         workers: Processes that share the port; None: as many as there are processors.
         connections: Limits of connections, and of what comes before a request.
         requests: Limits of a single request.
@@ -193,6 +194,7 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    grpc_port: int | None = None
     workers: int | None = None
     connections: Annotated[ConnectionLimits, _FINE] = ConnectionLimits()
     requests: Annotated[RequestLimits, _FINE] = RequestLimits()
@@ -213,6 +215,7 @@ class ServerSettings:
     def __post_init__(self) -> None:
         checks = (
             ("port", 0 <= self.port <= 65535, "0..65535"),
+            ("grpc_port", 1 <= (self.grpc_port or 1) <= 65535, "1..65535"),
             ("workers", self.workers is None or self.workers >= 1, "at least 1"),
             ("drain_s", 0 <= self.drain_s < math.inf, "0 s or more"),
             ("watch_s", 0 <= self.watch_s < math.inf, "0 s or more"),

@@ -29,7 +29,8 @@ def serve(
 ) -> int:
     """Serve models over the Open Inference Protocol until interrupted.
 
-    A folder holds sidecars with their models beside them, or ``NAME/VERSION/`` folders that do.
+    A folder holds ONNX files, with sidecars beside them where they have any, or ``NAME/VERSION/``
+    folders that do.
     SIGTERM and the first ^C let accepted requests finish, a second one ends at once. Limits of
     requests, batches, streams and lessons are set in ``bicameral.toml`` or the environment;
     docs/server.md lists them.
@@ -49,6 +50,7 @@ def serve(
     from server.api_keys import KeyFile
     from server.limits import available_processors
     from server.logs import configure_logging
+    from server.processes.listening import listen
     from server.processes.supervisor import SupervisorSettings, run_workers
     from server.serving.model_folder import scan_folders
 
@@ -57,6 +59,9 @@ def serve(
     scan_folders(folders)  # refuses what is no folder before anything starts
     keys = None if settings.api_keys is None else KeyFile(settings.api_keys)
     configure_logging(settings.log_format, "supervisor")
+    if settings.grpc_port is not None:
+        require_extra("grpc")
+        listen(settings.host, settings.grpc_port).close()  # refuses a port that others have
     if keys is None and not settings.local:
         _log.warning(
             "there are no API keys: whoever reaches %s may also load and unload models; 'bicameral "
