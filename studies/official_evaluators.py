@@ -9,6 +9,7 @@ docs/official-evaluators.md says more.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,8 @@ def run(folder: Path, quick: bool) -> int:
         outcome, wall_s, cpu_s = _run_one(one, sources, maps, folder)
         completed += outcome.completed
         missing = "; ".join(outcome.missing) or "nothing"
-        verdict = f"{outcome.verdict}; {outcome.note}" if outcome.note else outcome.verdict
+        if outcome.note:
+            print(f"  {outcome.note}")
         rows.append(
             row(
                 one.name,
@@ -113,13 +115,13 @@ def run(folder: Path, quick: bool) -> int:
                 f"{outcome.game_s:.1f}",
                 f"{wall_s:.0f}",
                 f"{cpu_s:.1f}",
-                verdict,
+                outcome.verdict,
                 missing,
             )
         )
         measured |= {
             (one.name, one.town, "completed"): single(float(outcome.completed)),
-            (one.name, one.town, "simulated"): single(outcome.game_s, "s"),
+            (one.name, one.town, "simulated"): single(round(outcome.game_s, 2), "s"),
             (one.name, one.town, "wall"): single(round(wall_s, 1), "s"),
             (one.name, one.town, "server CPU"): single(round(cpu_s, 1), "s"),
         }
@@ -153,7 +155,8 @@ def _run_one(
         stopwatch = Stopwatch(server.process_id or 0)
         outcome = one.start(sources, ports, Path(clean))
         wall_s, cpu_s = stopwatch.read()
-        own.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(own, ignore_errors=True)
+        own.mkdir(parents=True)
         for file in Path(clean).iterdir():
             write_text_atomic(own / file.name, file.read_text(errors="replace"))
         write_text_atomic(own / "server.txt", server.log_tail(200))

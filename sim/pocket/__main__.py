@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="threads that render a picture, 1 to 64",
     )
+    parser.add_argument(
+        "--compile-first", action="store_true", help="compile the kernels before clients connect"
+    )
     parser.add_argument("--verbose", action="store_true", help="log what clients do")
     options = parser.parse_args(arguments)
     logging.basicConfig(
@@ -45,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             map_folders=tuple(options.maps),
             town=options.town,
             seed=options.seed,
+            compile_first=options.compile_first,
             camera_threads=options.camera_threads,
         )
         asyncio.run(_serve_until_signalled(settings))

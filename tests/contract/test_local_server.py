@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from bicameral.errors import SimulatorLostError
+from sim.client.connection import connect
 from sim.client.local_server import LocalServer, find_free_port_pair
+from sim.pocket.carla_launcher import translated, write_launcher
 
 #: Several simulators start here, one after the other, perhaps on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -81,3 +83,60 @@ def test_the_server_goes_when_its_starter_is_killed(tmp_path):
         assert is_running(process_id)
         starter.kill()
     assert wait_until_gone(process_id)
+
+
+def is_taken(port):
+    """Whether somebody listens on the port; connections that have ended do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def test_evaluators_start_and_kill_the_simulator_as_they_do_carla(tmp_path):
+    launcher = write_launcher(tmp_path / "a CARLA")
+    port = find_free_port_pair()
+    command = f"'{launcher}' -RenderOffScreen -nosound -carla-rpc-port={port} -graphicsadapter=0"
+    # What Bench2Drive puts into the path of its own modules is not searched.
+    (tmp_path / "sitecustomize.py").write_text("raise SystemExit('not the evaluator')")
+    (tmp_path / "msgpack.py").write_text("raise SystemExit('not the evaluator')")
+    log = tmp_path / "log.txt"
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            command,
+            shell=True,
+            start_new_session=True,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while f"listening on 127.0.0.1:{port}" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        assert connect("127.0.0.1", port, PATIENCE_S).get_server_version() == "0.9.16"
+        assert "-RenderOffScreen -nosound -graphicsadapter=0" in log.read_text()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    while is_taken(port):
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("given", "ours"),
+    [
+        ([], []),
+        (["-carla-rpc-port=2010"], ["--port", "2010"]),
+        (["/Game/Carla/Maps/Town04"], ["--town", "/Game/Carla/Maps/Town04"]),
+        (["-quality-level=Low", "-carla-port=3000"], ["--port", "3000"]),
+    ],
+)
+def test_the_launcher_understands_carlas_arguments(given, ours):
+    assert translated(given) == ["--compile-first", *ours]

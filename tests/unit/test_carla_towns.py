@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 from bicameral.cli.app import app
 from bicameral.errors import DataError, MachineError, UserError
 from sim.pocket import carla_towns
+from sim.pocket.carla_launcher import carla_root
 from sim.pocket.carla_towns import CARLA_TOWNS, PUBLISHED_TOWNS, PublishedTown, fetch_town
 from sim.pocket.map_store import SHIPPED_FOLDER, MapStore
 
@@ -85,6 +87,14 @@ def test_the_command_fetches_and_prints_the_attribution(towns, monkeypatch, caps
     assert "Town04: fetched" in out
     assert "Town04: here already" in out
     assert out.count("CC BY 4.0") == 2
+
+
+def test_the_command_makes_a_folder_that_stands_for_carla(towns, monkeypatch, capsys):
+    monkeypatch.setattr(carla_towns, "PUBLISHED_TOWNS", {})
+    assert app(["maps", "get"]) == 0
+    launcher = carla_root() / "CarlaUE4.sh"
+    assert os.access(launcher, os.X_OK)
+    assert f"CARLA_ROOT={carla_root()}" in capsys.readouterr().out
 
 
 def test_the_known_towns_have_the_checksums_of_carlas_own():
