@@ -13,11 +13,14 @@ from typing import NamedTuple
 import carla
 
 from bicameral.units import wrap_deg
+from sim.pocket.scene.surfaces import SIDEWALK_HEIGHT_M
 
 #: Distance beyond the edge of the nearest lane up to which the ground has the lane's height.
 SHOULDER_M = 4.0
 #: Distance beyond the edge of the nearest lane from which on the ground is the terrain.
 TERRAIN_M = 40.0
+#: A sidewalk this far above or below the nearest lane belongs to another road.
+_LEVEL_M = 1.0
 
 
 class GroundSample(NamedTuple):
@@ -77,6 +80,25 @@ class Ground:
         """Blend from the lane to the terrain, as if level: nobody drives there."""
         smooth = share * share * (3.0 - 2.0 * share)
         return GroundSample(lane_z_m + smooth * (self._terrain_z_m - lane_z_m), 0.0, 0.0)
+
+    def foothold(self, x_m: float, y_m: float, z_hint_m: float) -> float:
+        """Return how high feet stand: on a raised sidewalk or on the ground.
+
+        Args:
+            x_m: World frame.
+            y_m: World frame.
+            z_hint_m: Roughly the height of the feet; it picks the level on bridges.
+        """
+        ground_m = self.sample(x_m, y_m, z_hint_m).z_m
+        point = carla.Location(x_m, y_m, z_hint_m)
+        waypoint = self._map.get_waypoint(point, True, carla.LaneType.Sidewalk)
+        if waypoint is None:
+            return ground_m
+        lane = waypoint.transform.location
+        beside = math.hypot(x_m - lane.x, y_m - lane.y) > 0.5 * waypoint.lane_width
+        if beside or abs(lane.z - ground_m) > _LEVEL_M:
+            return ground_m
+        return float(lane.z) + SIDEWALK_HEIGHT_M
 
     def height(
         self, x_m: float, y_m: float, z_hint_m: float, yaw_deg: float = 0.0

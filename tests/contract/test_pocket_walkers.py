@@ -123,6 +123,22 @@ def test_walkers_look_where_they_walk_and_say_how_fast(streets):
     end(streets, controllers)
 
 
+def test_a_walker_whose_controller_is_stopped_stands_where_it_is(streets):
+    bodies, controllers = spawn_walkers(streets, 3)
+    for controller in controllers:
+        controller.go_to_location(streets.get_random_location_from_navigation())
+    for _ in range(30):
+        streets.tick()
+    end(streets, controllers)
+    before = [body.get_location() for body in bodies]
+    for _ in range(20):
+        streets.tick()
+    for body, place in zip(bodies, before, strict=True):
+        assert body.get_location().distance(place) < 0.2
+        assert body.get_velocity().length() == 0.0
+        assert body.get_control().speed == 0.0
+
+
 def test_the_same_seed_gives_the_same_ways(client, mesh):
     def walk():
         world = client.load_world("Harbour", False)
@@ -276,3 +292,17 @@ def test_a_walker_jumps_and_lands(world, walker):
         heights.append(walker.get_location().z - ground_m)
     assert 0.7 < max(heights) < 1.1
     assert heights[-1] == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_walker_that_is_told_where_to_go_steps_onto_the_sidewalk(world, walker):
+    carla_map = world.get_map()
+    here = walker.get_location()
+    sidewalk = carla_map.get_waypoint(here, True, carla.LaneType.Sidewalk).transform.location
+    way = sidewalk - here
+    road_m = carla_map.get_waypoint(here).transform.location.z
+    assert here.z - 0.93 == pytest.approx(road_m, abs=0.01)
+    ticks = round(math.hypot(way.x, way.y) / 2.0 / 0.05)
+    walker.apply_control(carla.WalkerControl(carla.Vector3D(way.x, way.y, 0.0), 2.0, False))
+    for _ in range(ticks):
+        world.tick()
+    assert walker.get_location().z - 0.93 == pytest.approx(sidewalk.z + 0.15, abs=0.02)

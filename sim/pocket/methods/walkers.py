@@ -16,6 +16,7 @@ _FEET = Transform(Vector3(0.0, 0.0, -WALKER_HALF_HEIGHT_M))
 def apply_control_to_walker(walker: Walker, control: tuple[Vector3, float, bool]) -> None:
     """Let a walker go into a direction at a speed in m/s, or jump."""
     walker.direction, walker.speed_mps, walker.jump = control
+    walker.led_tick = None
 
 
 class PlacedBone(NamedTuple):

@@ -176,6 +176,7 @@ class Walker(Actor):
         simulated: Whether it moves by itself.
         walked_m: How far it has come; its legs move by it.
         pose: What a client made of its bones.
+        led_tick: The tick after which the client's navigation put it somewhere; None if none does.
     """
 
     def __init__(self, identity: Identity, transform: Transform) -> None:
@@ -186,6 +187,7 @@ class Walker(Actor):
         self.simulated = True
         self.walked_m = 0.0
         self.pose = PoseOfClient()
+        self.led_tick: int | None = None
 
     @property
     def stride_pose(self) -> int:

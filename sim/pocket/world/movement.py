@@ -19,6 +19,8 @@ _JUMP_MPS = 4.2
 _WALKER_CENTRE_M = 0.93
 _GRAVITY_MPS2 = 9.81
 _STANDING_M = 0.01
+#: A walker that its client has not led for so long was left by it, and stands.
+_LED_TICKS = 10
 #: Vehicles look up the speed limit of their road every so many ticks, not all in the same one.
 _LIMIT_EVERY_TICKS = 8
 #: What is slower waits, or can still wait, before a line.
@@ -111,6 +113,11 @@ def _waits_as_it_turns_red(
 
 def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
     """Move a walker over the ground by its control; it jumps whenever it is on the ground."""
+    if walker.led_tick is not None:
+        if episode.ticks - walker.led_tick <= _LED_TICKS:
+            return
+        walker.led_tick, walker.speed_mps = None, 0.0
+        walker.move(walker.transform)
     if not walker.simulated:
         return
     direction = walker.direction
@@ -122,7 +129,8 @@ def walk(episode: Episode, walker: Walker, delta_s: float) -> None:
         velocity = Vector3(direction.x * factor, direction.y * factor, 0.0)
         rotation = Rotation(0.0, math.degrees(math.atan2(direction.y, direction.x)), 0.0)
     x, y = location.x + velocity.x * delta_s, location.y + velocity.y * delta_s
-    ground_m = episode.town.ground.height(x, y, location.z)[0] + _WALKER_CENTRE_M
+    feet_m = episode.town.ground.foothold(x, y, location.z - _WALKER_CENTRE_M)
+    ground_m = feet_m + _WALKER_CENTRE_M
     stands = location.z <= ground_m + _STANDING_M
     rising_mps = walker.motion[0].z - _GRAVITY_MPS2 * delta_s
     if walker.jump and stands:
@@ -146,6 +154,7 @@ def lead(episode: Episode, walker: Walker, feet: Transform, speed_mps: float) ->
     yaw = math.radians(feet.rotation.yaw)
     before = walker.transform.location
     walker.walked_m += math.hypot(x - before.x, y - before.y)
+    walker.led_tick = episode.ticks
     walker.speed_mps = speed_mps
     walker.direction = Vector3(math.cos(yaw), math.sin(yaw), 0.0)
     place(episode, walker, Transform(Vector3(x, y, z + _WALKER_CENTRE_M), feet.rotation))
