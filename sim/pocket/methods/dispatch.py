@@ -141,6 +141,7 @@ class Dispatcher:
         self._world = world
         self._methods = methods
         self._unknown: set[str] = set()
+        self._refused: set[str] = set()
 
     def answer(self, owner: object, request: Request) -> tuple[str | None, object]:
         """Return (error, result) for the response; never raises.
@@ -167,6 +168,8 @@ class Dispatcher:
         except WireError as error:
             return f"rpclib: function '{name}' got a bad argument: {error}", None
         except BicameralError as error:
+            if method.outcome is Outcome.FIRED:
+                self._note_refusal(name, str(error))
             refusal = value_error if method.outcome is Outcome.VALUE else void_error
             return None, refusal(str(error))
         except Exception:
@@ -174,6 +177,12 @@ class Dispatcher:
             logger.exception("the method %r failed", name)
             return f"rpclib: function '{name}' threw an exception", None
         return None, _success(method, value)
+
+    def _note_refusal(self, name: str, reason: str) -> None:
+        """Tell once of a refusal that no client reads."""
+        if name not in self._refused:
+            self._refused.add(name)
+            logger.warning("%s was refused: %s", name, reason)
 
     def _note_unknown(self, name: str) -> None:
         if name in self._unknown or len(self._unknown) >= _REMEMBERED_UNKNOWN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from bicameral.errors import UserError
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.protocol.values import BoundingBox, Exactly, Uint8, Uint64
@@ -62,8 +63,12 @@ def get_names_of_all_objects(world: World) -> list[str]:
     ]
 
 
-def enable_environment_objects(_object_ids: list[Uint64], _enabled: Any) -> None:
-    """Accept the hiding of scenery; everything stays visible."""
+def enable_environment_objects(world: World, object_ids: list[Uint64], enabled: bool) -> None:
+    """Show or hide obstacles and signs; lights and the ground stay."""
+    scene, hidden = world.episode.whole_town.scene, world.episode.hidden_objects
+    count = len(scene.obstacles) + len(scene.signs)
+    named = frozenset(number - 1 for number in object_ids if 0 < number <= count)
+    world.episode.hide(world.episode.hidden_tags, hidden - named if enabled else hidden | named)
 
 
 def project_point(
@@ -100,8 +105,12 @@ def draw_debug_shape(_shape: DebugShape) -> None:
     """Accept a debug shape; cameras do not see any."""
 
 
-def apply_texture_to_objects(_names: list[Any], _parameter: Any, _texture: Texture) -> None:
-    """Accept a texture; the scenery keeps its own."""
+def refuse_texture(_names: list[Any], _parameter: Any, _texture: Texture) -> None:
+    """Refuse: the things of a town share a few textures of the simulator's own."""
+    raise UserError(
+        "the pocket simulator paints its things with textures of its own, which they share; "
+        "no other can be applied"
+    )
 
 
 def _object_name(tag: int, number: int) -> str:
@@ -125,7 +134,7 @@ METHODS: dict[str, Method] = {
     "draw_debug_shape": fires(draw_debug_shape),
     "clear_debug_shape": fires(accept),
     "clear_debug_string": fires(accept),
-    "apply_color_texture_to_objects": completes(apply_texture_to_objects),
-    "apply_float_color_texture_to_objects": completes(apply_texture_to_objects),
+    "apply_color_texture_to_objects": completes(refuse_texture),
+    "apply_float_color_texture_to_objects": completes(refuse_texture),
     "set_annotations_traverse_translucency": fires(accept),
 }

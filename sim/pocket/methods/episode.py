@@ -8,6 +8,7 @@ from bicameral.errors import UserError
 from bicameral.simulation import CARLA_VERSION
 from sim.pocket.methods.dispatch import Method, completes, returns
 from sim.pocket.protocol.values import EpisodeSettings, Uint32, to_wire
+from sim.pocket.scene.hiding import LAYER_TAGS
 from sim.pocket.world import tick
 from sim.pocket.world.world import World
 
@@ -23,12 +24,13 @@ def get_available_maps(world: World) -> list[str]:
 
 
 def load_new_episode(
-    world: World, owner: object, name: str, reset_settings: bool, _layers: Uint32 = 0xFFFF
+    world: World, owner: object, name: str, reset_settings: bool, layers: Uint32 = 0xFFFF
 ) -> None:
-    """Begin a new episode; map layers make no difference."""
+    """Begin a new episode, with some layers of its map."""
     old_id = world.episode.episode_id
     world.load(name, reset_settings=reset_settings)
     world.old_episode_ids[owner] = old_id
+    unload_map_layer(world, ~layers)
 
 
 def copy_opendrive_to_file(world: World, text: str, _parameters: Any) -> None:
@@ -36,8 +38,22 @@ def copy_opendrive_to_file(world: World, text: str, _parameters: Any) -> None:
     world.prepare_opendrive(text)
 
 
-def accept_layers(_layers: Any) -> None:
-    """Accept a change of map layers; all are always shown."""
+def load_map_layer(world: World, layers: Uint32) -> None:
+    """Show the buildings, the trees, or both; other layers hold nothing here."""
+    _hide_tags(world, world.episode.hidden_tags - _tags_of(layers))
+
+
+def unload_map_layer(world: World, layers: Uint32) -> None:
+    """Take away the buildings, the trees, or both; other layers hold nothing here."""
+    _hide_tags(world, world.episode.hidden_tags | _tags_of(layers))
+
+
+def _tags_of(layers: int) -> frozenset[int]:
+    return frozenset(int(tag) for flag, tag in LAYER_TAGS.items() if layers & flag)
+
+
+def _hide_tags(world: World, tags: frozenset[int]) -> None:
+    world.episode.hide(tags, world.episode.hidden_objects)
 
 
 def get_episode_info(world: World, owner: object) -> list[Any]:
@@ -129,8 +145,8 @@ METHODS: dict[str, Method] = {
     "version": returns(version),
     "get_available_maps": returns(get_available_maps),
     "load_new_episode": completes(load_new_episode),
-    "load_map_layer": completes(accept_layers),
-    "unload_map_layer": completes(accept_layers),
+    "load_map_layer": completes(load_map_layer),
+    "unload_map_layer": completes(unload_map_layer),
     "copy_opendrive_to_file": completes(copy_opendrive_to_file),
     "get_episode_info": returns(get_episode_info),
     "get_episode_settings": returns(get_episode_settings),

@@ -16,8 +16,9 @@ def get_sensor_token(world: World, stream_id: Uint32) -> list[bytes]:
     return [world.publisher.token(stream_id)]
 
 
-def accept_stream(_stream_id: Uint32) -> None:
-    """Accept a switch of the ROS bridge; there is none."""
+def refuse_ros(_stream_id: Uint32) -> None:
+    """Refuse a switch of the ROS bridge; the client does not wait for it, so the log tells."""
+    raise UserError("the pocket simulator has no ROS bridge; carla-ros-bridge is a client of it")
 
 
 def deny_stream(_stream_id: Uint32) -> bool:
@@ -26,7 +27,8 @@ def deny_stream(_stream_id: Uint32) -> bool:
 
 
 def send(_actor: Actor, _message: str) -> None:
-    """Accept a vehicle-to-everything message; nobody receives it."""
+    """Refuse a vehicle-to-everything message; nobody would receive it."""
+    raise UserError("the pocket simulator has no vehicle-to-everything sensors; nobody listens")
 
 
 def set_ignored_vehicles(sensor: Sensor, ignored: list[Uint32]) -> None:
@@ -52,8 +54,8 @@ def get_gbuffer_token(_actor: Actor, _buffer_id: Any) -> bytes:
 
 METHODS: dict[str, Method] = {
     "get_sensor_token": returns(get_sensor_token),
-    "enable_sensor_for_ros": fires(accept_stream),
-    "disable_sensor_for_ros": fires(accept_stream),
+    "enable_sensor_for_ros": fires(refuse_ros),
+    "disable_sensor_for_ros": fires(refuse_ros),
     "is_sensor_enabled_for_ros": returns(deny_stream),
     "send": fires(send),
     "set_ignored_vehicles": completes(set_ignored_vehicles),

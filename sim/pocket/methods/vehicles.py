@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannGains, AckermannTarget
 from sim.pocket.dynamics import VehicleControl
 from sim.pocket.methods.dispatch import Method, fires, returns
@@ -87,8 +88,13 @@ def accept_door(_vehicle: Vehicle, _door: Uint32) -> None:
     """Accept the opening or closing of a door; doors do not move."""
 
 
-def accept_other_physics(_vehicle: Vehicle, *_settings: Any) -> None:
-    """Accept a change to another physics engine; there is only one."""
+def refuse_other_physics(_vehicle: Vehicle, *_settings: Any) -> None:
+    """Refuse another physics engine; the client does not wait for it, so the log tells."""
+    raise UserError("the pocket simulator has its own vehicle physics only, no CarSim, no Chrono")
+
+
+def restore_physics(_vehicle: Vehicle) -> None:
+    """Go back to the usual physics, which was never left."""
 
 
 def set_wheel_steer_direction(vehicle: Vehicle, wheel: WheelNumber, angle_deg: float) -> None:
@@ -135,8 +141,8 @@ METHODS: dict[str, Method] = {
     "get_wheel_steer_angle": returns(get_wheel_steer_angle),
     "set_wheel_pitch_angle": fires(set_wheel_pitch_angle),
     "get_wheel_pitch_angle": returns(get_wheel_pitch_angle),
-    "enable_carsim": fires(accept_other_physics),
-    "use_carsim_road": fires(accept_other_physics),
-    "enable_chrono_physics": fires(accept_other_physics),
-    "restore_physx_physics": fires(accept_other_physics),
+    "enable_carsim": fires(refuse_other_physics),
+    "use_carsim_road": fires(refuse_other_physics),
+    "enable_chrono_physics": fires(refuse_other_physics),
+    "restore_physx_physics": fires(restore_physics),
 }

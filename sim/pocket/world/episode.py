@@ -68,7 +68,10 @@ class Episode:
 
     Attributes:
         episode_id: See above.
-        town: See above.
+        town: The place as it is shown, without what is hidden.
+        whole_town: The place with everything.
+        hidden_tags: What is hidden altogether, because its map layer is not loaded.
+        hidden_objects: Numbers of single objects that are hidden.
         identifiers: See above.
         clock: Simulated time.
         ticks: Ticks since the episode began.
@@ -85,7 +88,9 @@ class Episode:
 
     def __init__(self, episode_id: int, town: Town, identifiers: Identifiers) -> None:
         self.episode_id = episode_id
-        self.town = town
+        self.town = self.whole_town = town
+        self.hidden_tags: frozenset[int] = frozenset()
+        self.hidden_objects: frozenset[int] = frozenset()
         self.identifiers = identifiers
         self.clock = EpisodeClock()
         self.ticks = 0
@@ -95,3 +100,14 @@ class Episode:
         self.light_actor_ids: dict[str, int] = {}
         self.sensors_spawned = 0
         self.map_change_pending = True
+
+    def hide(self, tags: frozenset[int], objects: frozenset[int]) -> None:
+        """Show the town without some of its things.
+
+        Args:
+            tags: What is hidden altogether.
+            objects: Indices into the obstacles and then the signs of the whole town.
+        """
+        if (tags, objects) != (self.hidden_tags, self.hidden_objects):
+            self.hidden_tags, self.hidden_objects = tags, objects
+            self.town = self.whole_town.without(tags, objects)

@@ -37,7 +37,7 @@ class LevelObject(NamedTuple):
 
 def level_objects(episode: Episode) -> Iterator[LevelObject]:
     """Yield what belongs to the map: obstacles, signs, lights, surfaces; always in one order."""
-    scene = episode.town.scene
+    scene = episode.whole_town.scene
     for item in (*scene.obstacles, *scene.signs):
         rotation = Rotation(0.0, item.yaw_deg, 0.0)
         yield LevelObject(BoundingBox(item.location, item.half_extent, rotation), item.tag)

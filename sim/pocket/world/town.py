@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 from collections import OrderedDict
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from sim.pocket.collision import StaticObstacles
 from sim.pocket.ground import Ground
 from sim.pocket.map_store import MapSource, MapStore, TownMap
 from sim.pocket.scene.build import build_scene
+from sim.pocket.scene.hiding import find_owners, without
 from sim.pocket.scene.textures import make_textures
 from sim.pocket.sensors.ray_tree import RayTree
 from sim.pocket.world.speed_limits import SpeedLimits
@@ -59,6 +62,21 @@ class Town:
         if self._rasteriser is None:
             self._rasteriser = Rasteriser(self.scene, self._textures, threads=self._camera_threads)
         return self._rasteriser
+
+    def without(self, tags: Collection[int], numbers: Collection[int]) -> Town:
+        """Return the town without some of its things; see `scene.hiding.without`."""
+        if not tags and not numbers:
+            return self
+        town = copy.copy(self)
+        town.scene = without(self.scene, self._owners, tags, numbers)
+        town.obstacles = StaticObstacles(town.scene.obstacles)
+        town.ray_trees = {}
+        town._rasteriser = None
+        return town
+
+    @functools.cached_property
+    def _owners(self) -> NDArray[np.int64]:
+        return find_owners(self.scene)
 
     @functools.cached_property
     def solid_texels(self) -> NDArray[np.bool_]:

@@ -151,7 +151,7 @@ class World:
     def _town(self, name: str) -> Town:
         base = name.rsplit("/", 1)[-1]
         if not base:
-            return self.episode.town
+            return self.episode.whole_town
         if base != OPENDRIVE_WORLD:
             return self.shelf.town(name)
         if self._prepared_opendrive is not None:
