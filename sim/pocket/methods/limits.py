@@ -8,8 +8,7 @@ from __future__ import annotations
 
 _LAMPS = "street lamps cannot be switched"
 _SHAPES = "debug shapes are not drawn"
-_ROOT = "an actor has one component, bone and socket: its root"
-_POSES = "walkers are not animated"
+_ROOT = "an actor has one component and one socket, its root; a vehicle has no bones"
 _DOORS = "doors are not drawn open"
 _ROS = "there is no ROS bridge in the server"
 _PHYSICS = "there is one kind of vehicle physics"
@@ -29,9 +28,6 @@ WITHOUT_EFFECT = {
     "get_actor_component_world_transform": _ROOT,
     "get_actor_component_relative_transform": _ROOT,
     "get_actor_component_names": _ROOT,
-    "get_actor_bone_world_transforms": _ROOT,
-    "get_actor_bone_relative_transforms": _ROOT,
-    "get_actor_bone_names": _ROOT,
     "get_actor_socket_world_transforms": _ROOT,
     "get_actor_socket_relative_transforms": _ROOT,
     "get_actor_socket_names": _ROOT,
@@ -41,10 +37,6 @@ WITHOUT_EFFECT = {
     "show_vehicle_debug_telemetry": "there is no screen to show it on",
     "set_actor_autopilot": "vehicles are driven by the client's Traffic Manager",
     "restore_physx_physics": _PHYSICS,
-    "get_bones_transform": _ROOT,
-    "set_bones_transform": _POSES,
-    "blend_pose": _POSES,
-    "get_pose_from_animation": _POSES,
     "is_sensor_enabled_for_ros": _ROS,
     "enable_gbuffers": _G_BUFFERS,
     "are_gbuffers_enabled": _G_BUFFERS,
