@@ -167,10 +167,5 @@ def test_a_client_that_comes_between_ticks_is_told_the_present_frame(server, wor
     assert other.get_snapshot().frame == frame
 
 
-def test_map_layers_are_accepted(client, world):
-    world.load_map_layer(carla.MapLayer.Buildings)
-    world.unload_map_layer(carla.MapLayer.All)
-
-
 def test_no_file_has_to_be_fetched(client):
     assert client.get_required_files("", False) == []
