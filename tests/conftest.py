@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import httpx
@@ -34,6 +32,7 @@ from edge.learning.state import MemoryState, ReadOutSettings, Remembered
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
 from server.bench.running import free_port
+from tests.redis_process import RedisProcess, running_redis
 
 # A busy machine is no fault of the code: no test asserts a time.
 settings.register_profile("timeless", deadline=None)
@@ -402,52 +401,17 @@ def serving() -> Callable[..., Any]:
     return run
 
 
-def _drain(pipe: IO[str]) -> None:
-    """Read on, so that the server never waits for somebody to read its log."""
-    with pipe:
-        for _ in pipe:
-            pass
-
-
-@contextmanager
-def _running_redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    program = shutil.which("valkey-server") or shutil.which("redis-server")
-    if program is None:
-        pytest.skip("the Debian package redis-server (or valkey-server) is not installed")
-    # Not pytest's folder: a socket's path has 107 characters at most.
-    with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder) / "redis.sock"
-        process = subprocess.Popen(
-            [
-                *(program, "--port", "0", "--unixsocket", str(socket)),
-                *("--save", "", "--appendonly", "no", "--dir", folder),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "ready to accept connections" in line.lower():
-                break
-        reader = threading.Thread(target=_drain, args=(process.stdout,))
-        reader.start()
-        yield f"unix://{socket}", process
-        process.kill()
-        process.wait()
-        reader.join()
-
-
 @pytest.fixture
-def redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of this test's own."""
-    with _running_redis() as server:
+def redis() -> Iterator[RedisProcess]:
+    """A server of this test's own."""
+    with running_redis() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def module_redis() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of this module's own."""
-    with _running_redis() as server:
+def module_redis() -> Iterator[RedisProcess]:
+    """A server of this module's own."""
+    with running_redis() as server:
         yield server
 
 

@@ -12,6 +12,9 @@ from edge.energy.windows import Workload
 #: Stretches over which the time of an item must not change any more.
 _STRETCHES = 5
 
+#: Wall time of one, over which an item's time is averaged.
+_STRETCH_S = 0.3
+
 #: Largest slope of the time of an item over those, relative to it, per stretch.
 _MAX_SLOPE = 0.01
 
@@ -29,20 +32,19 @@ class WarmUp:
     stable: bool
 
 
-def warm_up(workload: Workload, *, at_most_s: float, stretch_s: float = 0.3) -> WarmUp:
+def warm_up(workload: Workload, *, at_most_s: float) -> WarmUp:
     """Run a workload until its items take an even time, or the time is over.
 
     Args:
         workload: The workload.
         at_most_s: When to stop.
-        stretch_s: Wall time over which an item's time is averaged.
     """
     begin_s = time.perf_counter()
     times_s: list[float] = []
     place = 0
     while True:
         items, stretch_begin_s = 0, time.perf_counter()
-        while (passed_s := time.perf_counter() - stretch_begin_s) < stretch_s:
+        while (passed_s := time.perf_counter() - stretch_begin_s) < _STRETCH_S:
             if place == 0:
                 workload.begin_pass()
             workload.run(place, place + 1)

@@ -48,7 +48,7 @@ def cluster(folder: Path, port: int, redis: Any) -> Iterator[int]:
     configuration = yaml.safe_load((ROOT / "deploy" / "ray_serve.yaml").read_text())
     configuration["http_options"]["port"] = port
     (application,) = configuration["applications"]
-    application["args"] |= {"folders": [str(folder)], "redis_url": redis[0]}
+    application["args"] |= {"folders": [str(folder)], "redis_url": redis.url}
     path = folder / "ray_serve.yaml"
     path.write_text(yaml.safe_dump(configuration))
     log = folder / "serve.log"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from edge.memory.local import LocalMemory
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.settings import MemorySettings
 from studies.paper_keys import PAPER_KEYS
+from tests.redis_process import RedisProcess
 from tests.remembered import MODEL, Clock, answers, blobs, greys, labels_of
 
 redis = pytest.importorskip("redis", reason="the Python package redis is not installed")
@@ -34,61 +33,14 @@ PATIENT_S = 10.0
 ATTEMPTS = 100_000
 
 
-class Server:
-    """A Redis or Valkey server on a socket of its own, without persistence."""
-
-    def __init__(self, folder: Path) -> None:
-        self._socket = folder / "redis.sock"
-        self._folder = folder
-        self.process = self._start()
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self._socket}"
-
+class Server(RedisProcess):
     def client(self) -> Any:
-        return redis.Redis(unix_socket_path=str(self._socket))
-
-    def restart(self) -> None:
-        self.stop()
-        self.process = self._start()
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        self.process.wait()
-        self._reader.join()
-
-    def _start(self) -> subprocess.Popen[str]:
-        program = shutil.which("valkey-server") or shutil.which("redis-server")
-        if program is None:
-            pytest.skip("the Debian package redis-server (or valkey-server) is not installed")
-        arguments = ["--port", "0", "--unixsocket", str(self._socket), "--save", ""]
-        process = subprocess.Popen(
-            [program, *arguments, "--appendonly", "no", "--dir", str(self._folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "ready to accept connections" in line.lower():
-                break
-        self._reader = threading.Thread(target=_drain, args=(process.stdout,))
-        self._reader.start()
-        return process
-
-
-def _drain(pipe: IO[str]) -> None:
-    """Read on, so that the server never waits for somebody to read its log."""
-    with pipe:
-        for _ in pipe:
-            pass
+        return redis.Redis(unix_socket_path=str(self.socket))
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    # Not pytest's folder: a socket's path has 107 characters at most.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path has 107 characters at most
         running = Server(Path(folder))
         yield running
         running.stop()
@@ -408,7 +360,8 @@ def test_a_restarted_server_is_found_again(server: Server) -> None:
     memory = RedisMemory(MemorySettings(), place, clock=clock)
     image = blobs(1)
     memory.store(MODEL, image, answers(1))
-    server.restart()
+    server.stop()
+    server.start()
     assert memory.lookup(MODEL, image) == [None]
     clock.now_s += 100.0
     memory.store(MODEL, image, answers(2))

@@ -34,9 +34,9 @@ def load(
     members = read_sidecar(write_pair(tmp_path, threshold=0.9, memory=memory)).cascade.members
     hashes = [(member.name, member.sha256) for member in members]
     write_cascade(tmp_path, "other", *hashes, cascade={"threshold": 0.8, "memory": memory})
-    settings = ServerSettings(redis_url=redis[0])
+    settings = ServerSettings(redis_url=redis.url)
     # On a busy machine 5 ms may pass; that a slow server is skipped is tested elsewhere.
-    patient = RedisServer(url=redis[0], timeout_s=10.0)
+    patient = RedisServer(url=redis.url, timeout_s=10.0)
 
     def start(name: str) -> tuple[CascadeModel, list[BatchRecord]]:
         records: list[BatchRecord] = []
@@ -97,8 +97,8 @@ async def test_a_server_that_is_gone_is_skipped_and_counted(
 ) -> None:
     model, _ = load("pair")
     before = await model.infer({"image": pictures[:4]}, context=PUBLIC)
-    redis[1].kill()
-    redis[1].wait()
+    redis.process.kill()
+    redis.process.wait()
     after = await model.infer({"image": pictures[:4]}, context=PUBLIC)
     assert not after["memory_hit"].any()
     np.testing.assert_allclose(after["probabilities"], before["probabilities"], atol=1e-6)

@@ -48,7 +48,7 @@ def keys(folder: Path) -> dict[str, str]:
 def port(
     folder: Path,
     keys: Mapping[str, str],
-    module_redis: tuple[str, Any],
+    module_redis: Any,
     write_pair: Writer,
     serving: Callable[..., Any],
 ) -> Iterator[int]:
@@ -58,7 +58,7 @@ def port(
     for path in weights_folder().glob("caril_a.*"):
         shutil.copy(path, models)
     log = folder / "serve.log"
-    shared = (f"--api-keys={folder / 'keys.toml'}", f"--redis-url={module_redis[0]}")
+    shared = (f"--api-keys={folder / 'keys.toml'}", f"--redis-url={module_redis.url}")
     with serving(models, log, "--workers=2", "--log-requests", *shared) as server:
         yield server.port
     assert not [name for name, key in keys.items() if key in log.read_text()]
