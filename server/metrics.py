@@ -46,6 +46,8 @@ DURATION_BOUNDS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 )  # fmt: skip
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
+#: Larger runs, which only single requests make, are in the sums but not told by their rows.
+_MOST_COUNTED_ROWS: Final = 64
 _MODEL = ("model", "version")
 
 # Times at which counters began, which the mode for several processes lacks anyway.
@@ -58,6 +60,8 @@ class ModelTotals:
 
     Attributes:
         requests: Answered requests by outcome, see `outcome_of`.
+        seconds: Time from their heads to their answers, by outcome.
+        batches: Runs by their rows, and their time, in order.
         durations: Requests in each bucket of `DURATION_BOUNDS_S`, then those above all bounds;
             empty if there were none.
         request_s: Time from a request's head to its answer, summed.
@@ -73,6 +77,8 @@ class ModelTotals:
     """
 
     requests: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    batches: Mapping[int, tuple[int, float]] = field(default_factory=dict)
     durations: tuple[int, ...] = ()
     request_s: float = 0.0
     queue_s: float = 0.0
@@ -109,6 +115,21 @@ class Metrics:
             MultiProcessCollector(self._all)  # type: ignore[no-untyped-call]
         self._requests = Counter(
             "inference_requests_total", "Answered requests.", (*_MODEL, "outcome"), registry=own
+        )
+        self._request_seconds = Counter(
+            "inference_request_seconds_total",
+            "Time from requests' heads to their answers.",
+            (*_MODEL, "outcome"),
+            registry=own,
+        )
+        self._batches = Counter(
+            "inference_batches_total", "Runs by their rows.", (*_MODEL, "rows"), registry=own
+        )
+        self._batch_seconds = Counter(
+            "inference_batch_seconds_total",
+            "Time of runs by their rows.",
+            (*_MODEL, "rows"),
+            registry=own,
         )
         self._request_duration = _durations(
             own, "inference_request_duration_seconds", "From a request's head to its answer."
@@ -166,17 +187,27 @@ class Metrics:
         known = self._of(model)
         known.request_duration.observe(duration_s)
         outcome = outcome_of(status)
-        counter = known.requests.get(outcome)
-        if counter is None:
-            counter = self._requests.labels(model.name, model.version, outcome)
-            known.requests[outcome] = counter
-        counter.inc()
+        counters = known.requests.get(outcome)
+        if counters is None:
+            labels = model.name, model.version, outcome
+            counters = self._requests.labels(*labels), self._request_seconds.labels(*labels)
+            known.requests[outcome] = counters
+        counters[0].inc()
+        counters[1].inc(duration_s)
 
     def count_batch(self, model: ModelVersion, record: BatchRecord) -> None:
         """Count a run; a `server.serving.parts.BatchObserver`."""
         known = self._of(model)
         known.batch_size.observe(record.rows)
         known.compute_duration.observe(record.run_s)
+        if record.rows <= _MOST_COUNTED_ROWS:
+            counters = known.batches.get(record.rows)
+            if counters is None:
+                labels = model.name, model.version, str(record.rows)
+                counters = self._batches.labels(*labels), self._batch_seconds.labels(*labels)
+                known.batches[record.rows] = counters
+            counters[0].inc()
+            counters[1].inc(record.run_s)
         for wait_s in record.waits_s:
             known.queue_duration.observe(wait_s)
 
@@ -251,6 +282,7 @@ class Metrics:
                 compute_duration=self._compute_duration.labels(*labels),
                 batch_size=self._batch_size.labels(*labels),
                 requests={},
+                batches={},
             )
         return found
 
@@ -263,7 +295,8 @@ class _ModelMetrics:
     queue_duration: Histogram
     compute_duration: Histogram
     batch_size: Histogram
-    requests: dict[str, Counter]
+    requests: dict[str, tuple[Counter, Counter]]
+    batches: dict[int, tuple[Counter, Counter]]
 
 
 def _durations(registry: CollectorRegistry, name: str, text: str) -> Histogram:
@@ -303,8 +336,18 @@ def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
             entries=int(entries),
             **by_label("result_memory_events_total"),
         )
+    batches = by_label("inference_batches_total")
     return ModelTotals(
         requests=by_label("inference_requests_total"),
+        seconds={
+            outcome: value
+            for (name, outcome), value in values.items()
+            if name == "inference_request_seconds_total"
+        },
+        batches={
+            int(rows): (batches[rows], values[("inference_batch_seconds_total", rows)])
+            for rows in sorted(batches, key=int)
+        },
         durations=tuple(map(sub, counts, [0, *counts])),
         request_s=count_and_sum(duration)[1],
         queue_s=queue_s,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tritonclient.grpc
 import tritonclient.http as triton
 from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ from edge.loading import load_classifier
 from edge.samples import random_samples
 from edge.session import OnnxSession
 from edge.sidecar import sidecar_path, write_sidecar
-from server.bench.running import ServerCommand, running_server
+from server.bench.running import ServerCommand, free_port, running_server
 from studies.study import Study
 
 _HEADER = ("package", "version", "graph", "measure", "value", "note")
@@ -184,17 +185,23 @@ def _served(graphs: list[Foreign], work: Path) -> Iterator[Record]:
         shutil.copy(str(one.file()), models)
     program = "from bicameral.cli.app import main; main()"
     words = [sys.executable, "-c", program, "serve", str(models), "--port", "{port}"]
-    words += ["--workers", "1"]
+    grpc_port = free_port()
+    words += ["--workers", "1", "--grpc-port", str(grpc_port)]
     command = ServerCommand(name="bicameral", words=words)
     with running_server(command, work / "log") as server:
         client = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+        calls = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{grpc_port}")
         for one in graphs:
             session = OnnxSession(models / f"{one.graph}.onnx", name=one.graph)
             feeds = one.feeds(session)
             expected = session.run(feeds)
             session.close()
-            for form in ("binary", "json"):
-                answer = _asked(client, one.graph, feeds, binary=form == "binary")
+            answers = {
+                "binary": _asked(client, one.graph, feeds, binary=True),
+                "json": _asked(client, one.graph, feeds, binary=False),
+                "grpc": _called(calls, one.graph, feeds),
+            }
+            for form, answer in answers.items():
                 difference = max(
                     float(np.abs(answer.as_numpy(name) - values).max())
                     for name, values in expected.items()
@@ -202,14 +209,30 @@ def _served(graphs: list[Foreign], work: Path) -> Iterator[Record]:
                 yield _record(one, f"difference_{form}", difference)
             yield _record(one, "sidecars", len(list(models.glob(f"{one.graph}.*"))) - 1)
         client.close()
+        calls.close()
+
+
+#: numpy's names of what the graphs take.
+_DATATYPES = {"float32": "FP32", "int64": "INT64", "int32": "INT32"}
+
+
+def _called(calls: Any, model: str, feeds: Mapping[str, NDArray[Any]]) -> Any:
+    """Ask over gRPC."""
+    inputs = []
+    for name, values in feeds.items():
+        kind = _DATATYPES[values.dtype.name]
+        inputs.append(tritonclient.grpc.InferInput(name, list(values.shape), kind))
+        inputs[-1].set_data_from_numpy(values)
+    return calls.infer(model, inputs)
 
 
 def _asked(
     client: Any, model: str, feeds: Mapping[str, NDArray[Any]], *, binary: bool
 ) -> triton.InferResult:
+    """Ask over HTTP."""
     inputs = []
     for name, values in feeds.items():
-        kind = {"float32": "FP32", "int64": "INT64", "int32": "INT32"}[values.dtype.name]
+        kind = _DATATYPES[values.dtype.name]
         tensor = triton.InferInput(name, list(values.shape), kind)
         tensor.set_data_from_numpy(values, binary_data=binary)
         inputs.append(tensor)
@@ -255,8 +278,8 @@ STUDY = Study(
         "of ONNX Runtime to the last bit."
     ),
     setting=(
-        "17 graphs out of 8 wheels, one request each in binary and in JSON, one worker; noise with "
-        "a fixed seed; any CPU; a minute"
+        "17 graphs out of 8 wheels, one request each in binary, in JSON and over gRPC, one worker; "
+        "noise with a fixed seed; any CPU; a minute"
     ),
     run=run,
     needs="the wheels named in it, installed without their dependencies",

@@ -171,7 +171,7 @@ class Request:
             timer.cancel()
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         encoding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
-        if encoding == "identity":
+        if encoding.strip().lower() == "identity":
             return body
         if len(body) <= _INFLATE_IN_PLACE_BYTES:
             return inflate(body, encoding, limits.max_body_bytes)

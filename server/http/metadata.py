@@ -72,7 +72,8 @@ def model_statistics(
 ) -> dict[str, Any]:
     """Return what a model did since the server started.
 
-    Of Triton's durations there are only those that are measured. ``requests`` counts by outcome, of
+    Of Triton's durations there are only those that are measured: ``compute_infer`` is that of runs,
+    and what decoding and encoding take is only in the whole. ``requests`` counts by outcome, of
     which ``success`` and all others together are Triton's ``success`` and ``fail``. For a model
     that is loaded, ``concurrency`` and ``memory`` are those of the process that answers.
 
@@ -111,9 +112,11 @@ def _configured_tensor(spec: V2Spec) -> dict[str, Any]:
 
 def _counted(totals: ModelTotals) -> dict[str, Any]:
     success = totals.requests.get("success", 0)
+    succeeded_s = totals.seconds.get("success", 0.0)
+    failed_s = sum(totals.seconds.values()) - succeeded_s
     inference: dict[str, Any] = {
-        "success": {"count": success},
-        "fail": {"count": sum(totals.requests.values()) - success},
+        "success": _duration(success, succeeded_s),
+        "fail": _duration(sum(totals.requests.values()) - success, failed_s),
         "queue": _duration(totals.queued, totals.queue_s),
         "compute_infer": _duration(totals.runs, totals.compute_s),
     }
@@ -121,6 +124,10 @@ def _counted(totals: ModelTotals) -> dict[str, Any]:
         "inference_count": totals.rows,
         "execution_count": totals.runs,
         "inference_stats": inference,
+        "batch_stats": [
+            {"batch_size": rows, "compute_infer": _duration(runs, seconds)}
+            for rows, (runs, seconds) in totals.batches.items()
+        ],
         "requests": dict(totals.requests),
         "request_ns": round(totals.request_s * 1e9),
     }

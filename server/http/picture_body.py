@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -15,6 +14,7 @@ from python_multipart.multipart import parse_options_header
 from server.errors import RequestError, shown
 from server.http.exchange import Request
 from server.http.large_bodies import read_aside, require_few_values
+from server.open_inference.datatypes import bytes_from_base64
 
 _JSON: Final = b"application/json"
 _FORM: Final = b"multipart/form-data"
@@ -104,7 +104,7 @@ def _from_base64(index: int, text: Any) -> bytes:
     if type(text) is not str:
         raise RequestError(400, f"{_IMAGES}[{index}] is {shown(text)}, expected text in base64")
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return bytes_from_base64(text)
     except ValueError as error:  # binascii.Error, or characters beyond ASCII
         raise RequestError(400, f"{_IMAGES}[{index}] is no base64: {error}") from None
 

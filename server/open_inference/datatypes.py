@@ -7,6 +7,7 @@ each of its values exactly.
 from __future__ import annotations
 
 import binascii
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ class V2Spec:
     datatype: str
     shape: tuple[int, ...]
 
+
+#: What stands before the base64 of a data URI.
+_DATA_URI: Final = re.compile(r"data:[^,]{0,256};base64,", re.IGNORECASE)
+_LINE_BREAKS: Final = str.maketrans("", "", "\r\n")
 
 #: Texts; numpy has no other name for them in an array.
 _TEXTS: Final = np.dtype(object)
@@ -167,6 +172,18 @@ def array_from_json(values: list[Any], datatype: Datatype, count: int, name: str
     return _viewed(packed, datatype)
 
 
+def bytes_from_base64(text: str) -> bytes:
+    """Decode base64, also with line breaks (RFC 2045) or as a data URI (RFC 2397).
+
+    Raises:
+        ValueError: If it is none.
+    """
+    head = _DATA_URI.match(text)
+    if head is not None:
+        text = text[head.end() :]
+    return binascii.a2b_base64(text.translate(_LINE_BREAKS), strict_mode=True)
+
+
 def bytes_from_json(values: list[Any], count: int, name: str, *, base64: bool) -> list[bytes]:
     """Convert the strings of a JSON array, flat or nested, into the elements of a BYTES tensor.
 
@@ -183,9 +200,7 @@ def bytes_from_json(values: list[Any], count: int, name: str, *, base64: bool) -
     elements = []
     for index, value in enumerate(flat := _flattened(values, count, name)):
         try:
-            elements.append(
-                binascii.a2b_base64(value, strict_mode=True) if base64 else value.encode()
-            )
+            elements.append(bytes_from_base64(value) if base64 else value.encode())
         except (AttributeError, TypeError, ValueError):
             expected = "a string of base64" if base64 else "a string"
             raise _unfit(name, flat, index, expected) from None

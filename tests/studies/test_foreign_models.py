@@ -36,7 +36,8 @@ def test_those_of_two_wheels_are_served_and_described(tmp_path: Path) -> None:
 
 
 def test_the_record_has_fourteen_graphs_and_says_what_a_nano_refuses() -> None:
-    assert len(values(RECORD, "difference_binary")) >= 14
+    for way in ("binary", "json", "grpc"):
+        assert len(values(RECORD, f"difference_{way}")) >= 14
     assert set(values(RECORD, "difference")) == set(values(RECORD, "sidecars")) == {0.0}
     notes = [row["note"] for row in rows(RECORD) if row["measure"] == "exported_for_nano"]
     assert len(notes) >= 3

@@ -49,6 +49,20 @@ def refused(answer: httpx.Response, status: int, *words: str) -> bool:
     return True
 
 
+async def test_base64_may_have_line_breaks_and_be_a_data_uri(
+    serve: Serve, pictures: np.ndarray
+) -> None:
+    content = encoded(pictures[0])
+    text = base64.b64encode(content).decode()
+    forms = [text, base64.encodebytes(content).decode(), f"data:image/png;base64,{text}"]
+    identity = {"Content-Encoding": "Identity"}
+    async with serve() as client:
+        body = {"images": forms}
+        answer = await client.post("/v1/classify/pair", json=body, headers=identity)
+    labels = {result["label"] for result in answer.json()["results"]}
+    assert len(labels) == 1
+
+
 async def test_it_answers_as_the_cascade_itself_does(
     serve: Serve, folder: Path, pictures: np.ndarray
 ) -> None:

@@ -122,6 +122,8 @@ def test_whoever_is_asked_tells_the_sums_and_a_killed_worker_loses_no_count(tmp_
     assert found[streams] == 2
     expected = ModelTotals(
         requests={"success": 2, "rejected": 2},
+        seconds={"success": 0.5, "rejected": 1.0},
+        batches={4: (2, 0.25)},
         durations=(*[0] * 8, 2, 2, *[0] * 5),
         request_s=1.5,
         queue_s=1.0,

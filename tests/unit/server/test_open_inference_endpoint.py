@@ -286,6 +286,15 @@ async def test_statistics_count_rows_runs_and_outcomes(client: Client) -> None:
     assert net["inference_stats"]["success"]["count"] == 2
     assert net["inference_stats"]["fail"]["count"] == 1
     assert net["inference_stats"]["compute_infer"]["ns"] > 0
+    spent = [net["inference_stats"][outcome]["ns"] for outcome in ("success", "fail")]
+    assert min(spent) > 0
+    assert abs(sum(spent) - net["request_ns"]) <= 1
+    assert [(one["batch_size"], one["compute_infer"]["count"]) for one in net["batch_stats"]] == [
+        (1, 1),
+        (2, 1),
+    ]
+    in_batches = sum(one["compute_infer"]["ns"] for one in net["batch_stats"])
+    assert abs(in_batches - net["inference_stats"]["compute_infer"]["ns"]) <= 2
     assert net["requests"] == {"success": 2, "client_error": 1}
     assert net["memory"]["file_bytes"] > 0
     assert net["concurrency"]["queued_requests"] == 0
