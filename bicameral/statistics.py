@@ -62,6 +62,12 @@ class Estimate:
             return None
         return (self.high - self.low) / 2.0 / abs(self.value)
 
+    def scaled(self, factor: float, unit: str) -> Estimate:
+        """Return the same figure in another unit."""
+        ends = (None if one is None else factor * one for one in (self.value, self.low, self.high))
+        value, low, high = ends
+        return replace(self, value=value, low=low, high=high, unit=unit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampling:

@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 _FRAMES = 60
 
 
-def bench_simulator(*, town: str = "Harbour", maps: tuple[Path, ...] = ()) -> int:
+def bench_simulator(*, town: str = "Harbour") -> int:
     """Print the CPU time of one simulator tick, part by part, with ratios from the same run.
 
     Args:
         town: Map: a town's name or an OpenDRIVE file.
-        maps: Further folders with OpenDRIVE files.
     """
     from bicameral.cli.extras import require_extra
     from bicameral.tables import print_table
@@ -31,10 +30,10 @@ def bench_simulator(*, town: str = "Harbour", maps: tuple[Path, ...] = ()) -> in
     from sim.pocket.map_store import MapStore
     from sim.pocket.tick_bench import BenchSettings, measure
 
-    settings = BenchSettings(town=town, map_folders=maps)
+    settings = BenchSettings(town=town)
     name = Path(town).stem
     print_table(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
-    costs = measure_camera(MapStore(maps).load(town), _FRAMES)
+    costs = measure_camera(MapStore().load(town), _FRAMES)
     print_table(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
     return 0
 

@@ -180,6 +180,7 @@ def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: Evaluat
     from models.cascade.report import write_results
     from models.classifiers.logits import read_pools
     from models.data.sources import load_dataset
+    from models.host import Provenance
     from models.zoo.catalogue import newcomers
 
     pool = read_pools(logits)
@@ -187,7 +188,8 @@ def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: Evaluat
     large = tuple(name for name in names if name.startswith("wide_residual"))
     settings = replace(settings, references=settings.references or large, zoo=newcomers(names))
     evaluation = evaluate_cascade(pool, settings)
-    report = write_results(output, evaluation, load_dataset(data).test, _command())
+    images = load_dataset(data).test
+    report = write_results(output, evaluation, images, Provenance.here(_command()))
     _print(evaluation)
     sys.stdout.write(f"wrote {report}\n")
     return 0

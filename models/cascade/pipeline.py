@@ -24,6 +24,7 @@ from models.classifiers.pool_training import (
 )
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
+from models.host import Provenance
 from models.networks.architectures import ARCHITECTURES
 
 MODEL_FOLDER = "model"
@@ -104,7 +105,8 @@ def train_cascade(
     pool = _trained(settings, [*members, *finalists])
     evaluation = evaluate_cascade(pool, _judged_by(settings))
     dataset = load_dataset(settings.pool.source, settings.pool.options)
-    report = write_results(settings.pool.output, evaluation, dataset.test, settings.pool.command)
+    provenance = Provenance.here(settings.pool.command)
+    report = write_results(settings.pool.output, evaluation, dataset.test, provenance)
     export = CascadeExport(
         networks=settings.pool.output / "networks",
         output=settings.pool.output / MODEL_FOLDER,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,11 +128,8 @@ def validation_pool(pool: PoolLogits, temperatures: Temperatures) -> ValidationP
     Raises:
         DataError: If two networks of one architecture disagree about their size.
     """
-    logits = {(n.architecture, n.seed): n.validation for n in pool.networks}
-    return ValidationPool(
-        labels=pool.validation_labels,
-        networks=_calibrated(pool, logits, temperatures),
-    )
+    networks = _calibrated(pool, temperatures, "validation")
+    return ValidationPool(labels=pool.validation_labels, networks=networks)
 
 
 def held_out_pool(pool: PoolLogits, temperatures: Temperatures) -> HeldOutPool:
@@ -140,17 +138,12 @@ def held_out_pool(pool: PoolLogits, temperatures: Temperatures) -> HeldOutPool:
     Raises:
         DataError: If two networks of one architecture disagree about their size.
     """
-    logits = {(n.architecture, n.seed): n.test for n in pool.networks}
-    return HeldOutPool(
-        labels=pool.test_labels,
-        networks=_calibrated(pool, logits, temperatures),
-    )
+    networks = _calibrated(pool, temperatures, "test")
+    return HeldOutPool(labels=pool.test_labels, networks=networks)
 
 
 def _calibrated(
-    pool: PoolLogits,
-    logits: Mapping[tuple[str, int], NDArray[np.float32]],
-    temperatures: Temperatures,
+    pool: PoolLogits, temperatures: Temperatures, split: Literal["validation", "test"]
 ) -> tuple[CalibratedNetwork, ...]:
     members: dict[str, list[NetworkLogits]] = {}
     for network in sorted(pool.networks, key=lambda network: network.seed):
@@ -163,7 +156,7 @@ def _calibrated(
                 f"the seeds of {architecture!r} differ in (MACs, parameters): {sorted(sizes)}; "
                 "they are different networks, export them again under different names"
             )
-        keys = [(architecture, network.seed) for network in of_seeds]
+        scaled = [temperatures[architecture, network.seed] for network in of_seeds]
         networks.append(
             CalibratedNetwork(
                 architecture=architecture,
@@ -171,9 +164,12 @@ def _calibrated(
                 parameters=of_seeds[0].parameters,
                 cpu_us=float(np.mean([network.cpu_us for network in of_seeds])),
                 seeds=tuple(network.seed for network in of_seeds),
-                temperatures=tuple(temperatures[key] for key in keys),
+                temperatures=tuple(scaled),
                 probabilities=np.stack(
-                    [softmax(logits[key], temperatures[key]).astype(np.float32) for key in keys]
+                    [
+                        softmax(getattr(network, split), temperature).astype(np.float32)
+                        for network, temperature in zip(of_seeds, scaled, strict=True)
+                    ]
                 ),
             )
         )

@@ -82,48 +82,31 @@ MAX_MATRIX_CLASSES = 20
 
 
 def write_results(
-    folder: Path, evaluation: CascadeEvaluation, images: LabelledImages, command: str
+    folder: Path, evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
 ) -> Path:
     """Write the folder in which an evaluation ends: `EVALUATION_NAME`, and the report beside it.
 
     Args:
         folder: Where to write.
         evaluation: What to write.
-        images: The test images of its data set, for pictures.
-        command: Command line, for the record.
-
-    Returns:
-        The report.
-
-    Raises:
-        DataError: If the images are of another data set.
-    """
-    write_json_atomic(folder / EVALUATION_NAME, asdict(evaluation))
-    path = folder / REPORT_NAME
-    write_report(path, evaluation, images, Provenance.here(command))
-    return path
-
-
-def write_report(
-    path: Path, evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
-) -> None:
-    """Write the report as one self-contained HTML file, whole or not at all.
-
-    Args:
-        path: Destination.
-        evaluation: What to report.
         images: The test images of its data set, in their order.
         provenance: Where it came from.
 
+    Returns:
+        The report: one self-contained HTML file.
+
     Raises:
-        DataError: If the images are of another data set than the evaluation.
-        OSError: If the file cannot be written.
+        DataError: If the images are of another data set than the evaluation; nothing is written.
+        OSError: If a file cannot be written.
     """
     check_images(evaluation, images)
+    write_json_atomic(folder / EVALUATION_NAME, asdict(evaluation))
     # Class names come from folders, whose names need not be valid Unicode.
     labels = tuple(label.encode("utf-8", "replace").decode() for label in evaluation.labels)
     page = cascade_page(replace(evaluation, labels=labels), images, provenance)
+    path = folder / REPORT_NAME
     write_bytes_atomic(path, render_page(page).encode("utf-8", "replace"))
+    return path
 
 
 def cascade_page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -78,14 +78,21 @@ class _Spot:
 
 
 def pareto_figure(evaluation: CascadeEvaluation) -> Figure:
-    """Draw test accuracy over the cost that decided."""
-    series, below = _pareto_series(evaluation)
+    """Draw test accuracy over the cost that decided, the most important last."""
+    layers = _layers(evaluation)
+    cascades = [one.accuracy for *_, spots in layers[_SINGLES:] for one in spots]
+    # One network that learned little would press all others together at the top.
+    floor = min(cascades) - 1.5 * max(max(cascades) - min(cascades), 0.01)
     cost = evaluation.cost
     chart = Chart(
         title=f"Accuracy over {COST_WORDS[cost]}, test images",
         x=Axis(label=_COST_AXES[cost], log=True),
         y=Axis(label="test accuracy, %"),
-        series=series,
+        series=[
+            _series(name, ink, marker, line, [one for one in spots if one.accuracy >= floor])
+            for name, ink, marker, line, spots in layers
+            if any(one.cost is not None for one in spots)
+        ],
         size_px=(1120.0, 520.0),
     )
     caption = (
@@ -93,14 +100,20 @@ def pareto_figure(evaluation: CascadeEvaluation) -> Figure:
         "fronts, which were found on the validation images, need not rise everywhere. "
         f"Whiskers are {LEVEL_WORDS} intervals. Up and to the left is better."
     )
-    if below:
-        caption += f" Below the picture: {', '.join(below)}."
+    low = [one for *_, spots in layers for one in spots if one.accuracy < floor]
+    if low:
+        listed = ", ".join(f"{one.title} ({percent(one.accuracy)} %)" for one in low)
+        caption += f" Below the picture: {listed}."
     return draw_chart(chart, caption=caption, table=front_table(evaluation))
 
 
-def _pareto_series(evaluation: CascadeEvaluation) -> tuple[list[Series], list[str]]:
-    """Return what is drawn, the most important last, and what lies too low for it."""
-    cost, ships = evaluation.cost, evaluation.detail.choice
+#: Layers of single networks, which come first.
+_SINGLES = 3
+
+
+def _layers(evaluation: CascadeEvaluation) -> list[tuple[str, Ink, str, str, list[_Spot]]]:
+    """Return name, ink, marker, line and systems of everything that is drawn."""
+    cost, shipped = evaluation.cost, evaluation.shipped
 
     def networks(*roles: NetworkRole) -> list[_Spot]:
         return [
@@ -126,17 +139,17 @@ def _pareto_series(evaluation: CascadeEvaluation) -> tuple[list[Series], list[st
     papers = [
         spot(found.opponent, label)
         for name, label in _PAPERS.items()
-        if (found := evaluation.shipped.against(name))
+        if (found := shipped.against(name))
     ]
     presets = [
         spot(one.system, readable(one.name), one.test_accuracy)
         for one in evaluation.choices
-        if one.system is not None and one.name != ships
+        if one.system is not None and one is not shipped
     ]
     system = evaluation.shipped_system
-    chosen = spot(system, f"chosen: {system_title(system)}", evaluation.shipped.test_accuracy)
+    chosen = spot(system, f"chosen: {system_title(system)}", shipped.test_accuracy)
     little, pairs = (list(map(spot, f)) for f in (evaluation.big_little_front, evaluation.front))
-    layers: list[tuple[str, Ink, str, str, list[_Spot]]] = [
+    return [
         ("single network", "soft", "o", "", networks("small")),
         ("single network, not considered", "soft", "1", "", networks("left_out")),
         ("large single network", "soft", "s", "", networks("reference", "reference_candidate")),
@@ -146,16 +159,6 @@ def _pareto_series(evaluation: CascadeEvaluation) -> tuple[list[Series], list[st
         ("preset", "ink", "D", "", presets),
         ("chosen", "a", "*", "", [chosen]),
     ]
-    cascades = [one.accuracy for one in (*little, *pairs, *papers, *presets, chosen)]
-    # One network that learned little would press all others together at the top.
-    floor = min(cascades) - 1.5 * max(max(cascades) - min(cascades), 0.01)
-    series = [
-        _series(name, ink, marker, line, [one for one in spots if one.accuracy >= floor])
-        for name, ink, marker, line, spots in layers
-        if any(one.cost is not None for one in spots)
-    ]
-    low = [one for *_, spots in layers for one in spots if one.accuracy < floor]
-    return series, [f"{one.title} ({percent(one.accuracy)} %)" for one in low]
 
 
 def _series(name: str, ink: Ink, marker: str, line: str, spots: list[_Spot]) -> Series:
@@ -169,15 +172,8 @@ def _series(name: str, ink: Ink, marker: str, line: str, spots: list[_Spot]) -> 
         x=[cost for _, cost in shown],
         y=[100.0 * spot.accuracy for spot, _ in shown],
         labels=[spot.label for spot, _ in shown],
-        intervals=[_in_percent(spot.interval or none) for spot, _ in shown],
+        intervals=[(spot.interval or none).scaled(100.0, "%") for spot, _ in shown],
     )
-
-
-def _in_percent(share: Estimate) -> Estimate:
-    value, low, high = (
-        None if end is None else 100.0 * end for end in (share.value, share.low, share.high)
-    )
-    return replace(share, value=value, low=low, high=high, unit="%")
 
 
 def reliability_figure(evaluation: CascadeEvaluation, part: PartRecord) -> Figure:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 from bicameral.tables import (
     Cell,
-    Entry,
+    Row,
     Table,
+    columns,
     integer,
     list_table,
     magnitude,
@@ -19,11 +19,11 @@ from bicameral.tables import (
     points,
     points_cell,
     ratio,
+    row,
 )
 from models.cascade.results import (
     CascadeEvaluation,
     ChoiceRecord,
-    ComparisonRecord,
     NetworkRecord,
     PartRecord,
     Spread,
@@ -55,66 +55,44 @@ def spread_cell(spread: Spread) -> Cell:
 def choice_table(evaluation: CascadeEvaluation) -> Table:
     """List what can be had: the request and the presets; the one that ships is marked."""
 
-    def cascade(choice: ChoiceRecord) -> Cell:
-        if choice.system is None:
-            return Cell(text=f"Not met: {choice.unmet}.")
-        return _system_cell(evaluation, choice.system)
-
-    def met(
-        show: Callable[[ChoiceRecord, SystemRecord, ComparisonRecord | None], Entry],
-    ) -> Callable[[ChoiceRecord], Entry]:
-        """Show something of a choice, its system and the reference; a dash if there is none."""
-        return lambda choice: (
-            None
-            if choice.system is None
-            else show(choice, choice.system, choice.against("reference"))
+    def line(choice: ChoiceRecord) -> Row:
+        name = Cell(text=readable(choice.name), small=FAMILY_WORDS[choice.family])
+        asked = requirement_text(choice.requirement, evaluation.cost)
+        system, by = choice.system, choice.against("reference")
+        if system is None or by is None:
+            return row(name, asked, f"Not met: {choice.unmet}.", *[None] * 7)
+        cpu_ratio = "" if by.cpu_ratio is None else ratio(by.cpu_ratio)
+        allowed = f"allowed for {points(choice.allowance)}" if choice.allowance else ""
+        return row(
+            name,
+            asked,
+            _system_cell(evaluation, system),
+            spread_cell(system.validation.accuracy),
+            percent_cell(choice.test_accuracy),
+            percent(system.test.usage.mean, 1),
+            Cell(text=magnitude(system.test.expected_macs), small=ratio(by.macs_ratio)),
+            Cell(text=microseconds(system.test.expected_cpu_us), small=cpu_ratio),
+            points_cell(by.accuracy_difference),
+            Cell(text=points(choice.optimism.expected), small=allowed),
+            marked=choice.name == evaluation.detail.choice,
         )
 
-    def cost(text: str, by_reference: float | None) -> Cell:
-        return Cell(text=text, small="" if by_reference is None else ratio(by_reference))
-
-    def optimism(choice: ChoiceRecord, *_: object) -> Cell:
-        allowed = f"allowed for {points(choice.allowance)}" if choice.allowance else ""
-        return Cell(text=points(choice.optimism.expected), small=allowed)
-
-    return list_table(
-        "Choices",
-        evaluation.choices,
-        {
-            "choice|name of the preset, or the request": lambda c: Cell(
-                text=readable(c.name), small=FAMILY_WORDS[c.family]
-            ),
-            "asked for|on the validation images": lambda c: requirement_text(
-                c.requirement, evaluation.cost
-            ),
-            "cascade|A → B, and when B is asked": cascade,
-            "validation %|mean over the seeds; it was chosen by this figure": met(
-                lambda _, system, __: spread_cell(system.validation.accuracy)
-            ),
-            f"test %|mean over the seeds, {LEVEL_WORDS} interval": met(
-                lambda choice, *_: percent_cell(choice.test_accuracy)
-            ),
-            "B asked %|share of the test images that B saw": met(
-                lambda _, system, __: percent(system.test.usage.mean, 1)
-            ),
-            "MACs|expected per test image, and by the reference's": met(
-                lambda _, system, by: cost(
-                    magnitude(system.test.expected_macs), by.macs_ratio if by else None
-                )
-            ),
-            "CPU µs|expected per test image, and by the reference's": met(
-                lambda _, system, by: cost(
-                    microseconds(system.test.expected_cpu_us), by.cpu_ratio if by else None
-                )
-            ),
-            "minus reference|points on the test images, paired": met(
-                lambda _, __, by: points_cell(by.accuracy_difference if by else None)
-            ),
-            "optimism|points by which choosing flatters the validation accuracy, by split "
-            "halves": met(optimism),
-        },
-        words=3,
-        marked=lambda choice: choice.name == evaluation.detail.choice,
+    return Table(
+        title="Choices",
+        columns=columns(
+            "choice|name of the preset, or the request",
+            "asked for|on the validation images",
+            "cascade|A → B, and when B is asked",
+            "validation %|mean over the seeds; it was chosen by this figure",
+            f"test %|mean over the seeds, {LEVEL_WORDS} interval",
+            "B asked %|share of the test images that B saw",
+            "MACs|expected per test image, and by the reference's",
+            "CPU µs|expected per test image, and by the reference's",
+            "minus reference|points on the test images, paired",
+            "optimism|points by which choosing flatters the validation accuracy, by split halves",
+            words=3,
+        ),
+        rows=tuple(map(line, evaluation.choices)),
     )
 
 

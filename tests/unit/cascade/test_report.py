@@ -22,7 +22,7 @@ from bicameral.statistics import Resampling
 from bicameral.tables import percent, points
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
-from models.cascade.report import cascade_page, write_report
+from models.cascade.report import REPORT_NAME, cascade_page, write_results
 from models.cascade.report_tables import (
     choice_table,
     comparison_table,
@@ -68,9 +68,7 @@ def report(
     images: LabelledImages,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, evaluation, images, CONTEXT)
-    return path
+    return write_results(tmp_path_factory.mktemp("report"), evaluation, images, CONTEXT)
 
 
 class Page(HTMLParser):
@@ -177,8 +175,8 @@ def test_unmeasured_cpu_time_is_a_dash_and_no_zero(
 ) -> None:
     networks = tuple(replace(network, cpu_us=0.0) for network in pool.networks)
     evaluation = evaluate_cascade(replace(pool, networks=networks), SETTINGS)
-    write_report(tmp_path / "r.html", evaluation, images, CONTEXT)
-    text = Page((tmp_path / "r.html").read_text("utf-8")).text
+    write_results(tmp_path, evaluation, images, CONTEXT)
+    text = Page((tmp_path / REPORT_NAME).read_text("utf-8")).text
     assert "CPU time was not measured for every network" in text
     assert "Accuracy over CPU time" not in text
     assert "0.0 µs" not in text
@@ -188,8 +186,8 @@ def test_a_choice_by_cpu_time_is_plotted_over_it(
     pool: PoolLogits, images: LabelledImages, tmp_path: Path
 ) -> None:
     evaluation = evaluate_cascade(pool, replace(SETTINGS, cost="cpu_us"))
-    write_report(tmp_path / "r.html", evaluation, images, CONTEXT)
-    page = Page((tmp_path / "r.html").read_text("utf-8"))
+    write_results(tmp_path, evaluation, images, CONTEXT)
+    page = Page((tmp_path / REPORT_NAME).read_text("utf-8"))
     assert "Accuracy over CPU time, test images" in page.text
 
 
@@ -240,10 +238,10 @@ def test_images_of_another_data_set_are_refused_and_nothing_is_written(
         if change == "fewer"
         else LabelledImages(images=images.images, labels=(images.labels + 1) % len(LABELS))
     )
-    path = tmp_path / "report.html"
+    path = tmp_path / REPORT_NAME
     path.write_text("the last report")
     with pytest.raises(DataError, match="not the 500 test images of 'made up'"):
-        write_report(path, evaluation, others, CONTEXT)
+        write_results(tmp_path, evaluation, others, CONTEXT)
     assert path.read_text() == "the last report"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
@@ -270,8 +268,8 @@ def test_a_folder_name_that_is_no_unicode_does_not_stop_the_report(
     evaluation: CascadeEvaluation, images: LabelledImages, tmp_path: Path
 ) -> None:
     broken = replace(evaluation, labels=("b\udcffd", *LABELS[1:]))
-    write_report(tmp_path / "r.html", broken, images, CONTEXT)
-    assert "b?d" in (tmp_path / "r.html").read_text("utf-8")
+    write_results(tmp_path, broken, images, CONTEXT)
+    assert "b?d" in (tmp_path / REPORT_NAME).read_text("utf-8")
 
 
 def test_the_page_opens_in_a_browser(report: Path, tmp_path: Path) -> None:
