@@ -17,7 +17,7 @@ equations. It is driven by the fields of CARLA's ``VehiclePhysicsControl``, read
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,8 +33,9 @@ from sim.pocket.wheel_states import WheelState, wheel_states
 
 #: No substep is longer, whatever the client asks for; the tyre model needs it.
 LONGEST_SUBSTEP_S = 0.01
-#: A vehicle that moved less than this keeps its ground sample, m.
-_RESAMPLE_M = 0.002
+#: A vehicle that moved less than this since it asked the map drives on the plane that it was told
+#: of, m: over a metre a road bends by millimetres, and a question costs 20 us.
+_RESAMPLE_M = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +184,7 @@ class VehicleDynamics:
         rotation = transform.rotation
         s[k.PITCH], s[k.ROLL] = math.radians(rotation.pitch), math.radians(rotation.roll)
         s[k.YAW] = (math.radians(rotation.yaw) + math.pi) % (2.0 * math.pi) - math.pi
-        self._arrays.ground[row] = self._ground.sample(*transform.location)
-        self._arrays.sampled_at[row] = transform.location
+        self._sample_ground_of(row, transform.location)
         s[k.AIRBORNE] = float(transform.location.z > self._arrays.ground[row, 0] + 0.005)
         self.set_target_velocity(actor_id, velocity)
 
@@ -479,13 +479,21 @@ class VehicleDynamics:
         a.acceleration[:] = (a.velocity - a.velocity_before) / self._step_s
 
     def _sample_ground(self) -> None:
-        """Ask the map below every vehicle that moved."""
+        """Move the ground along below every vehicle; ask the map where one has gone too far."""
         a = self._arrays
         places = a.state[:, [k.X, k.Y, k.Z]]
-        moved = np.abs(places - a.sampled_at).max(axis=1) > _RESAMPLE_M
+        gone = places - a.sampled_at
+        a.ground[:, 0] = a.sampled_ground_z + (a.ground[:, 1:] * gone[:, :2]).sum(axis=1)
+        moved = np.abs(gone).max(axis=1) > _RESAMPLE_M
         for row in np.flatnonzero(moved & a.moving).tolist():
-            a.ground[row] = self._ground.sample(*places[row].tolist())
-            a.sampled_at[row] = places[row]
+            self._sample_ground_of(row, places[row].tolist())
+
+    def _sample_ground_of(self, row: int, place: Sequence[float]) -> None:
+        """Ask the map below one vehicle."""
+        a = self._arrays
+        a.ground[row] = self._ground.sample(*place)
+        a.sampled_at[row] = place
+        a.sampled_ground_z[row] = a.ground[row, 0]
 
 
 def _world_cm(pose: Transform, position_cm: Vector3) -> Vector3:

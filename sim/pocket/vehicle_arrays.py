@@ -53,7 +53,8 @@ class VehicleArrays:
         steering: (N, 32, 2): km/h, factor.
         gravity: (N,) m/s2.
         ground: (N, 3): height in m, dz/dx, dz/dy below the vehicle.
-        sampled_at: (N, 3): where that was asked, world frame, m.
+        sampled_at: (N, 3): where the map was asked for that, world frame, m.
+        sampled_ground_z: (N,) m, height of the ground there.
         velocity: (N, 3) m/s, world frame, of the origin.
         velocity_before: (N, 3) m/s, the velocity at the start of the last step.
         acceleration: (N, 3) m/s2, world frame.
@@ -72,6 +73,7 @@ class VehicleArrays:
     gravity: k.Floats
     ground: k.Floats
     sampled_at: k.Floats
+    sampled_ground_z: k.Floats
     velocity: k.Floats
     velocity_before: k.Floats
     acceleration: k.Floats
@@ -93,6 +95,7 @@ class VehicleArrays:
             gravity=np.zeros(rows),
             ground=np.zeros((rows, 3)),
             sampled_at=np.zeros((rows, 3)),
+            sampled_ground_z=np.zeros(rows),
             velocity=np.zeros((rows, 3)),
             velocity_before=np.zeros((rows, 3)),
             acceleration=np.zeros((rows, 3)),
