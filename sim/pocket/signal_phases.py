@@ -50,7 +50,9 @@ def read_phases(opendrive: str) -> dict[str, Phase]:
             sequence = _number(controller.get("sequence"))
         phase = Phase(junction_id, 0.0 if sequence is None else sequence, position)
         for control in controller.iter("control"):
-            phases.setdefault(control.get("signalId", ""), phase)
+            # A signal of several controllers goes with the last: were it green with each of them,
+            # two controllers would show green together.
+            phases[control.get("signalId", "")] = phase
     return phases
 
 
