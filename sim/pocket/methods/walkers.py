@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sim.pocket.geometry import Transform, Vector3, compose
 from sim.pocket.methods.dispatch import Method, fires, returns
@@ -40,9 +40,9 @@ def bones_of(actor: Actor) -> list[PlacedBone]:
     ]
 
 
-def get_bones_transform(walker: Walker) -> list[list[PlacedBone]]:
+def get_bones_transform(walker: Walker) -> list[list[list[Any]]]:
     """Return the bones."""
-    return [bones_of(walker)]
+    return [[[bone.name, bone.world, bone.on_walker, bone.on_parent] for bone in bones_of(walker)]]
 
 
 def set_bones_transform(walker: Walker, bones: tuple[list[tuple[str, Transform]]]) -> None:
