@@ -146,13 +146,13 @@ class _Watch:
         sensors = [self._collision_sensor(actor_id) for actor_id in self.types]
         self.seen.vehicles = len(self.types)
         self.seen.ticks = round(self.drive.seconds / TICK_S)
-        began_s, cpu_s = time.monotonic(), _cpu_s(server_pid)
+        began_s, cpu_s = time.monotonic(), process_cpu_s(server_pid)
         for tick in range(self.seen.ticks):
             self.world.tick()
             if tick % _PLACES_EVERY_TICKS == 0:
                 self._look(self.world.get_snapshot(), tick)
         self.seen.wall_s = time.monotonic() - began_s
-        self.seen.server_cpu_s = _cpu_s(server_pid) - cpu_s
+        self.seen.server_cpu_s = process_cpu_s(server_pid) - cpu_s
         for sensor in sensors:
             sensor.stop()
         manager.set_synchronous_mode(False)
@@ -259,7 +259,7 @@ def _lights_by_lane(world: carla.World) -> Mapping[_LaneKey, carla.TrafficLight]
     return found
 
 
-def _cpu_s(process_id: int | None) -> float:
+def process_cpu_s(process_id: int | None) -> float:
     """Return the CPU time of a process so far."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
