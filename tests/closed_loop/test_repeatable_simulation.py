@@ -13,6 +13,17 @@ from sim.client.local_server import LocalServer
 
 TICKS = 2000
 SENSOR_HEADER_BYTES = 48
+#: With noise, which a seed decides as well.
+MEASURING = {
+    "sensor.lidar.ray_cast": {
+        "channels": "8",
+        "points_per_second": "20000",
+        "range": "40",
+        "noise_stddev": "0.1",
+    },
+    "sensor.other.radar": {"range": "40"},
+    "sensor.other.imu": {"noise_accel_stddev_x": "0.1"},
+}
 PLATFORM_TIMESTAMP = slice(SENSOR_HEADER_BYTES + 8, SENSOR_HEADER_BYTES + 16)
 
 
@@ -79,6 +90,12 @@ def drive(seed: int) -> dict[str, str]:
             blueprint = library.find(f"sensor.camera.{kind}")
             blueprint.set_attribute("image_size_x", "160")
             blueprint.set_attribute("image_size_y", "80")
+            world.spawn_actor(blueprint, mount, attach_to=cars[0])
+            subscribe(kind)
+        for kind, attributes in MEASURING.items():
+            blueprint = library.find(kind)
+            for name, value in attributes.items():
+                blueprint.set_attribute(name, value)
             world.spawn_actor(blueprint, mount, attach_to=cars[0])
             subscribe(kind)
         return digests(world, cars, streams)

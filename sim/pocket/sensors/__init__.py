@@ -1,1 +1,1 @@
-"""Sensors other than cameras and events: what each measures, and what is offered at all."""
+"""Sensors: what each measures or makes of a rendered frame, and what is offered at all."""
