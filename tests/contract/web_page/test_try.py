@@ -13,6 +13,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from playwright.sync_api import Page, expect
 
 from edge.shipped import weights_folder
@@ -373,6 +374,28 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_only(
     page.get_by_role("button", name="API key: set").click()
     page.get_by_role("button", name="Forget it").click()
     expect(page.get_by_role("alert")).to_contain_text("this needs an API key")
+    watch.check(site)
+
+
+def test_a_graph_without_a_sidecar_tells_what_it_takes(start_site, small_folder, open_page, watch):
+    value = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("x", "y")
+    ]
+    node = helper.make_node("Relu", ["x"], ["y"])
+    graph = helper.make_graph([node], "g", value[:1], value[1:])
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8, doc_string="A <ramp>")
+    (small_folder / "ramp.onnx").write_bytes(model.SerializeToString())
+    site = start_site(small_folder)
+    page = open_page(at=site)
+    expect(page.locator("#model")).to_have_value("net")
+    page.get_by_text("Models that take tensors").click()
+    shown = page.locator("#tensor-list li")
+    expect(shown).to_have_count(1)
+    expect(shown).to_contain_text("ramp A <ramp>")
+    expect(shown).to_contain_text("takes x FP32 [any, 3]")
+    expect(shown).to_contain_text("gives y FP32 [any, 3]")
+    expect(shown).to_contain_text(f"{site.url}v2/models/ramp/infer")
     watch.check(site)
 
 

@@ -8,6 +8,7 @@ import { Drawing } from "./drawing.js";
 import { negativeOf, showCanonical, showDownload, showNoCanonical, showPreview } from "./pictures.js";
 import { canonical, classify, curlCommand, startCopying } from "./request.js";
 import { Camera, startPictureFile, startSamples, unmarkSamples } from "./sources.js";
+import { showTensorModels } from "./tensors.js";
 
 /**
  * @typedef {object} ModelCard As `/v1/models` describes a model.
@@ -79,7 +80,9 @@ class TryPanel {
 
   async loadModels() {
     try {
-      const models = (await askJson("v1/models")).filter((model) => model.image);
+      const cards = await askJson("v1/models");
+      showTensorModels(cards.filter(({ kind }) => kind === "tensors"));
+      const models = cards.filter((model) => model.image);
       this.models = [...models.filter((model) => model.cascade), ...models.filter((model) => !model.cascade)];
     } catch (error) {
       return this.fail(error);
