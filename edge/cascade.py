@@ -65,6 +65,10 @@ class GatedClassifier(ABC):
 
     A `bicameral.protocols.ClassifierSession` with or without a result memory. Thread-safe if its
     members and its memory are. It owns its members: `close` closes them.
+
+    Attributes:
+        policy: When more is computed, and what becomes of it.
+        memory: The result memory in front of the first member, or None.
     """
 
     def __init__(
@@ -80,7 +84,7 @@ class GatedClassifier(ABC):
             policy: The gate.
             memory: Looked up before the first member, or None.
         """
-        self._members, self._policy, self._memory = tuple(members), policy, memory
+        self._members, self.policy, self.memory = tuple(members), policy, memory
         infos = [member.info for member in members]
         # Whoever loads a sidecar knows better what the whole is called and costs.
         self.info = replace(
@@ -95,16 +99,6 @@ class GatedClassifier(ABC):
         self._score = SCORES[policy.score]
         self._threshold = policy.threshold
         self._combine = COMBINATIONS[policy.combine]
-
-    @property
-    def policy(self) -> CascadePolicy:
-        """When more is computed, and what becomes of it."""
-        return self._policy
-
-    @property
-    def memory(self) -> ResultMemory | None:
-        """The result memory in front of the first member, or None."""
-        return self._memory
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
@@ -126,9 +120,9 @@ class GatedClassifier(ABC):
             DataError: If dtype or shape are others.
         """
         require_canonical(images, self._shape, self.info.name)
-        if self._memory is None or not len(images):
+        if self.memory is None or not len(images):
             return self._compute(images)
-        return self.recall_or_compute(images, self._memory, self.info.fingerprint)
+        return self.recall_or_compute(images, self.memory, self.info.fingerprint)
 
     def recall_or_compute(
         self,
@@ -173,6 +167,10 @@ class CascadeClassifier(GatedClassifier):
     """`bicameral.protocols.ClassifierSession` over two others, with or without a result memory.
 
     Thread-safe if its members and its memory are. It owns its members: `close` closes them.
+
+    Attributes:
+        a: The classifier that is asked first.
+        b: The one that is asked where A is not sure.
     """
 
     def __init__(
@@ -196,22 +194,12 @@ class CascadeClassifier(GatedClassifier):
         """
         _require_same_task(a.info, b.info)
         super().__init__((a, b), policy, memory)
-        self._a, self._b = a, b
-
-    @property
-    def a(self) -> ClassifierSession:
-        """The classifier that is asked first."""
-        return self._a
-
-    @property
-    def b(self) -> ClassifierSession:
-        """The classifier that is asked where A is not sure."""
-        return self._b
+        self.a, self.b = a, b
 
     def _compute(self, images: NDArray[np.uint8]) -> Prediction:
         """Ask A, and B where A is not sure."""
         begin_s = time.perf_counter()
-        answer = self._a.predict(images)
+        answer = self.a.predict(images)
         probabilities, confidence = answer.probabilities, answer.confidence
         scores = self._score(probabilities)
         below = scores < self._threshold
@@ -221,7 +209,7 @@ class CascadeClassifier(GatedClassifier):
         if asked:
             # A slice copies nothing where all images go on, the common case of a batch of one.
             rows = slice(None) if asked == len(unsure) else below.nonzero()[0]
-            answer_b = self._b.predict(images[rows]).probabilities
+            answer_b = self.b.predict(images[rows]).probabilities
             combined = self._combine(
                 probabilities[rows], answer_b, scores[rows], self._score(answer_b)
             )

@@ -23,6 +23,9 @@ class EarlyExitClassifier(GatedClassifier):
     """`bicameral.protocols.ClassifierSession` that stops at the first stage that is sure enough.
 
     Thread-safe if its memory is. It owns the any-time classifier: `close` closes it.
+
+    Attributes:
+        staged: The classifier whose stages are run.
     """
 
     def __init__(
@@ -40,12 +43,7 @@ class EarlyExitClassifier(GatedClassifier):
             memory: Looked up before the first stage, or None.
         """
         super().__init__((staged,), policy, memory)
-        self._staged = staged
-
-    @property
-    def staged(self) -> StagedClassifier:
-        """The classifier whose stages are run."""
-        return self._staged
+        self.staged = staged
 
     def _compute(self, images: NDArray[np.uint8]) -> Prediction:
         """Run stage after stage, each on the images of which the one before was not sure.
@@ -58,10 +56,10 @@ class EarlyExitClassifier(GatedClassifier):
         used = np.zeros(count, np.int64)
         shares_s: list[float] = []
         rows, first_scores = np.arange(count), np.empty(0)
-        state, before = self._staged.begin(images), None
-        while state.done < self._staged.stages and len(rows):
+        state, before = self.staged.begin(images), None
+        while state.done < self.staged.stages and len(rows):
             begin_s = time.perf_counter()
-            answer, state = self._staged.advance(state)
+            answer, state = self.staged.advance(state)
             scores = self._score(answer)
             if before is None:
                 first_scores = scores

@@ -53,7 +53,7 @@ class AligningMemory(LocalMemory):
                 else entry.filed.image[_remaining(-down), _remaining(-right)]
                 for entry in candidates
             ]
-            chosen, counts = choose(asked, stored, self._scheme, self._settings)
+            chosen, counts = choose(asked, stored, self._scheme, self.settings)
             self._counts.update(counts)
             if chosen is None:
                 return None

@@ -102,7 +102,7 @@ class EnergyRecorder:
         clock: Clock | None = None,
         period_s: float = SAMPLE_PERIOD_S,
     ) -> None:
-        self._meter, self._rules, self._clock = meter, rules, clock or SystemClock()
+        self.meter, self._rules, self._clock = meter, rules, clock or SystemClock()
         self._is_counter = not isinstance(meter, NoMeter) and meter.info.kind == "counter"
         self._period_s = _COUNTER_PERIOD_S if self._is_counter else period_s
         self._lock = threading.Lock()
@@ -115,22 +115,17 @@ class EnergyRecorder:
         self._begin_cpu_s = 0.0
 
     @property
-    def meter(self) -> Meter | NoMeter:
-        """The meter, or why there is none."""
-        return self._meter
-
-    @property
     def sensor_period_s(self) -> float:
         """Time between two readings that can differ."""
-        if isinstance(self._meter, NoMeter):
+        if isinstance(self.meter, NoMeter):
             return 0.0
-        update_s = self._meter.info.update_period_s or 0.0
+        update_s = self.meter.info.update_period_s or 0.0
         return update_s if self._is_counter else max(update_s, self._period_s)
 
     @property
     def least_window_s(self) -> float:
         """Least duration of a window that can be trusted; 0 without a meter."""
-        if isinstance(self._meter, NoMeter):
+        if isinstance(self.meter, NoMeter):
             return 0.0
         return max(self._rules.least_s, self._rules.least_periods * self.sensor_period_s)
 
@@ -144,7 +139,7 @@ class EnergyRecorder:
         return self._clock.now_s()
 
     def __enter__(self) -> EnergyRecorder:
-        if not isinstance(self._meter, NoMeter):
+        if not isinstance(self.meter, NoMeter):
             self._sampling = self._clock.every(self._period_s, self._sample)
         return self
 
@@ -173,16 +168,16 @@ class EnergyRecorder:
                 failures=tuple(self._failures),
             )
         failures, cpu_s = readings.failures, self.cpu_s - self._begin_cpu_s
-        if isinstance(self._meter, NoMeter):
-            return self._without_energy(end_s, self._meter.reason, failures, cpu_s)
+        if isinstance(self.meter, NoMeter):
+            return self._without_energy(end_s, self.meter.reason, failures, cpu_s)
         if len(readings.times_s) < 2:
             reason = f"{len(failures)} readings failed, the first: {failures[0]}"
             return self._without_energy(end_s, reason, failures, cpu_s)
-        return self._window(self._meter, readings, cpu_s)
+        return self._window(self.meter, readings, cpu_s)
 
     def _sample(self) -> None:
         """Take a reading; its time is the middle of the reading."""
-        meter = self._meter
+        meter = self.meter
         if isinstance(meter, NoMeter):
             return
         with self._lock:

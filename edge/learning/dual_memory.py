@@ -42,6 +42,9 @@ class DualMemoryClassifier:
 
     Thread-safe: nothing changes after construction. What learns is a new classifier that shares the
     network with the old one.
+
+    Attributes:
+        network: The network beneath.
     """
 
     def __init__(self, sidecar: Sidecar, network: FeatureClassifier, state: MemoryState) -> None:
@@ -67,7 +70,7 @@ class DualMemoryClassifier:
                 f"network gives {width}"
             )
         self._sidecar = sidecar
-        self._network = network
+        self.network = network
         self._state = state
         self._network_macs = network.info.macs or 0
 
@@ -77,7 +80,7 @@ class DualMemoryClassifier:
 
         The fingerprint covers the network's and all that is remembered.
         """
-        network, state = self._network.info, self.state
+        network, state = self.network.info, self.state
         decisive = [network.fingerprint, state.sha256]
         return replace(
             network,
@@ -94,11 +97,6 @@ class DualMemoryClassifier:
         return self._state
 
     @property
-    def network(self) -> FeatureClassifier:
-        """The network beneath."""
-        return self._network
-
-    @property
     def example_counts(self) -> Mapping[str, int]:
         """How many examples each class was learned from."""
         return self._state.example_counts
@@ -109,7 +107,7 @@ class DualMemoryClassifier:
         Raises:
             DataError: If a picture does not fit.
         """
-        return self._network.prepare(images)
+        return self.network.prepare(images)
 
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
         """Classify canonical images (N, height, width, C) uint8; N may be 0.
@@ -117,7 +115,7 @@ class DualMemoryClassifier:
         Raises:
             DataError: If dtype or shape are others.
         """
-        answer, features = self._network.predict_with_features(images)
+        answer, features = self.network.predict_with_features(images)
         return _prediction(_answer(self._state, answer.probabilities, unit_rows(features)))
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -126,7 +124,7 @@ class DualMemoryClassifier:
         Raises:
             DataError: If dtype or shape are others.
         """
-        return self._network.features(images)
+        return self.network.features(images)
 
     def with_examples(self, images: NDArray[np.uint8], label: str) -> DualMemoryClassifier:
         """Return a classifier that also knows these examples; this one stays as it is.
@@ -196,10 +194,10 @@ class DualMemoryClassifier:
 
     def close(self) -> None:
         """Release the graph; the classifier must not be used afterwards."""
-        self._network.close()
+        self.network.close()
 
     def _with(self, state: MemoryState) -> DualMemoryClassifier:
-        return type(self)(self._sidecar, self._network, state)
+        return type(self)(self._sidecar, self.network, state)
 
 
 class OnlineDualMemoryClassifier(DualMemoryClassifier):
@@ -228,7 +226,7 @@ class OnlineDualMemoryClassifier(DualMemoryClassifier):
         Raises:
             DataError: If dtype or shape are others.
         """
-        answer, features = self._network.predict_with_features(images)
+        answer, features = self.network.predict_with_features(images)
         network, features = answer.probabilities, unit_rows(features)
         state = self._state
         settings = state.settings

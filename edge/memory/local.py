@@ -41,7 +41,7 @@ class LocalMemory:
         Raises:
             UserError: If there is no key of the settings' name.
         """
-        self._settings = settings
+        self.settings = settings
         self._scheme = scheme or key_scheme(settings.key)
         self._clock = clock
         self._entries = EntryStore(
@@ -50,11 +50,6 @@ class LocalMemory:
         )
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
-
-    @property
-    def settings(self) -> MemorySettings:
-        """What it remembers, and when it recognises it."""
-        return self._settings
 
     def lookup(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
         """Return what is known of each image.
@@ -94,7 +89,7 @@ class LocalMemory:
         Raises:
             DataError: If images and results differ in number, or no key can be computed.
         """
-        answers = file_confident(self._scheme, self._settings, images, results)
+        answers = file_confident(self._scheme, self.settings, images, results)
         with self._lock:
             self._forget_old()
             now_s = self._clock()
@@ -137,7 +132,7 @@ class LocalMemory:
         if not candidates:
             return None
         stored = [entry.filed.image for entry in candidates]
-        chosen, counts = choose(image, stored, self._scheme, self._settings)
+        chosen, counts = choose(image, stored, self._scheme, self.settings)
         self._counts.update(counts)
         if chosen is None:
             return None
@@ -146,6 +141,6 @@ class LocalMemory:
 
     def _forget_old(self) -> None:
         """Drop what is too old; the caller holds the lock."""
-        if self._settings.max_age_s is not None:
-            before_s = self._clock() - self._settings.max_age_s
+        if self.settings.max_age_s is not None:
+            before_s = self._clock() - self.settings.max_age_s
             self._counts["expired"] += self._entries.remove_older(before_s)

@@ -90,7 +90,7 @@ class RedisMemory:
             MissingExtraError: If the package ``redis`` is not installed.
             UserError: If there is no key of the settings' name.
         """
-        self._settings = settings
+        self.settings = settings
         self._server = server
         self._scheme = key_scheme(settings.key)
         self._client = _connect(server.url, server.timeout_s)
@@ -106,11 +106,6 @@ class RedisMemory:
         self._breaker = CircuitBreaker(
             first_pause_s=_FIRST_PAUSE_S, longest_pause_s=_LONGEST_PAUSE_S, clock=clock
         )
-
-    @property
-    def settings(self) -> MemorySettings:
-        """What it remembers, and when it recognises it."""
-        return self._settings
 
     def lookup(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
         """Return what is known of each image; nothing if the server does not answer in time.
@@ -129,14 +124,14 @@ class RedisMemory:
 
         Args and errors are those of `edge.memory.local.LocalMemory.store`.
         """
-        answers = file_confident(self._scheme, self._settings, images, results)
+        answers = file_confident(self._scheme, self.settings, images, results)
         self._add(not_stored=len(images) - len(answers))
         start, limit = self._start(namespace), BUCKET_LIMIT if self._scheme.verified else 1
         for first in range(0, len(answers), _IMAGES_PER_REQUEST):
             part = answers[first : first + _IMAGES_PER_REQUEST]
             fields = [field for filed in part for field in _fields(start, filed)]
             reply = self._ask(
-                self._store, [self._max_age_ms, self._settings.max_entries, limit, *fields]
+                self._store, [self._max_age_ms, self.settings.max_entries, limit, *fields]
             )
             if reply is None:
                 self._add(skipped=len(part))
@@ -196,7 +191,7 @@ class RedisMemory:
         if not candidates:
             return None
         stored = [image for image, _ in candidates]
-        chosen, counts = choose(image, stored, self._scheme, self._settings)
+        chosen, counts = choose(image, stored, self._scheme, self.settings)
         self._add(**counts)
         return None if chosen is None else candidates[chosen][1]
 

@@ -204,7 +204,7 @@ def test_filling_on_the_way_is_off_unless_the_sidecar_says_so(
 def test_what_is_sure_enters_the_dynamic_memory(
     online: OnlineDualMemoryClassifier, pictures: np.ndarray
 ) -> None:
-    plain = DualMemoryClassifier(online._sidecar, online._network, online.state)
+    plain = DualMemoryClassifier(online._sidecar, online.network, online.state)
     fingerprint = online.info.fingerprint
     online.warm_up([4])
     assert online.info.fingerprint == fingerprint, "warming up teaches nothing"
@@ -212,7 +212,7 @@ def test_what_is_sure_enters_the_dynamic_memory(
     state = online.state
     assert 0 < len(state.dynamic) <= len(pictures)
     assert online.info.fingerprint != fingerprint
-    frozen = DualMemoryClassifier(online._sidecar, online._network, state)
+    frozen = DualMemoryClassifier(online._sidecar, online.network, state)
     assert (
         np.abs(frozen.predict(pictures).probabilities - plain.predict(pictures).probabilities).max()
         > 0.01

@@ -6,10 +6,12 @@ import heapq
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edge.energy.recorder import EnergyRecorder, WindowEnergy
 from studies.simulated_sensor import Layout, SimulatedIna3221, Waveform
 
 #: How often a simulated sensor converts; in no simple ratio to any waveform, nor to the sampling.
@@ -76,6 +78,19 @@ class SimulatedClock:
 def clock() -> SimulatedClock:
     """Give a clock whose repetitions come up to 8 ms late."""
     return SimulatedClock(lateness_s=0.008)
+
+
+@pytest.fixture
+def measured(clock: SimulatedClock) -> Callable[..., WindowEnergy]:
+    """Measure one window of so many seconds with a meter."""
+
+    def measure(meter: Any, duration_s: float, **how: Any) -> WindowEnergy:
+        with EnergyRecorder(meter, clock=clock, **how) as recorder:
+            recorder.begin()
+            clock.sleep(duration_s)
+            return recorder.end()
+
+    return measure
 
 
 PlaySensor = Callable[[Layout, Waveform], SimulatedIna3221]

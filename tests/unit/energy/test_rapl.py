@@ -57,7 +57,9 @@ def test_a_counter_that_begins_again_goes_on(tmp_path: Path) -> None:
     assert meter.read() == pytest.approx(4.5)
 
 
-def test_a_window_over_several_wrap_arounds_is_whole(tmp_path: Path, clock: Any) -> None:
+def test_a_window_over_several_wrap_arounds_is_whole(
+    tmp_path: Path, clock: Any, measured: Any
+) -> None:
     """500 W for 40 minutes are 1.2 MJ, nearly five times round."""
     counter = add_zone(tmp_path, "intel-rapl:0", "package-0", 0)
     begin_s = clock.now_s()
@@ -66,20 +68,14 @@ def test_a_window_over_several_wrap_arounds_is_whole(tmp_path: Path, clock: Any)
         counter.write_text(f"{round((clock.now_s() - begin_s) * 5e8) % RANGE_UJ}\n")
 
     clock.every(0.5, count)
-    with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
-        recorder.begin()
-        clock.sleep(2400.0)
-        window = recorder.end()
+    window = measured(find_rapl(tmp_path), 2400.0)
     assert window.energy.valid, window.energy.reason
     assert window.energy.value == pytest.approx(1.2e6, rel=0.01)
 
 
-def test_a_counter_that_does_not_move_is_stuck(tmp_path: Path, clock: Any) -> None:
+def test_a_counter_that_does_not_move_is_stuck(tmp_path: Path, measured: Any) -> None:
     add_zone(tmp_path, "intel-rapl:0", "package-0", 5)
-    with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
-        recorder.begin()
-        clock.sleep(10.0)
-        window = recorder.end()
+    window = measured(find_rapl(tmp_path), 10.0)
     assert not window.energy.valid
     assert "stuck" in window.energy.reason
 
@@ -105,38 +101,39 @@ def test_no_counter_is_a_reason(tmp_path: Path) -> None:
     assert "virtual machine" in found.reason
 
 
-def window_of(tmp_path: Path, clock: Any, power_w: float, fault: Any, begin_uj: int) -> Any:
-    """Measure 11 s of a counter with which something happens after 6 s."""
-    counter = add_zone(tmp_path, "intel-rapl:0", "package-0", begin_uj)
-    state = {"uj": float(begin_uj), "s": clock.now_s(), "begin_s": clock.now_s(), "wrong": False}
+@pytest.fixture
+def window_of(tmp_path: Path, clock: Any, measured: Any) -> Any:
+    """Measure 11 s of a counter of 20 W with which something happens after 6 s."""
 
-    def count() -> None:
-        state["uj"] += power_w * 1e6 * (clock.now_s() - state["s"])
-        state["s"] = clock.now_s()
-        if not state["wrong"] and state["s"] - state["begin_s"] > 6.0:
-            state["wrong"] = True
-            state["uj"] = fault(state["uj"])
-        state["uj"] %= RANGE_UJ
-        counter.write_text(f"{round(state['uj'])}\n")
+    def measure(fault: Any, begin_uj: int) -> Any:
+        counter = add_zone(tmp_path, "intel-rapl:0", "package-0", begin_uj)
+        begin_s = clock.now_s()
+        state = {"uj": float(begin_uj), "s": begin_s, "wrong": False}
 
-    clock.every(0.01, count)
-    with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
-        recorder.begin()
-        clock.sleep(11.0)
-        return recorder.end()
+        def count() -> None:
+            state["uj"] += 20e6 * (clock.now_s() - state["s"])
+            state["s"] = clock.now_s()
+            if not state["wrong"] and state["s"] - begin_s > 6.0:
+                state["wrong"] = True
+                state["uj"] = fault(state["uj"])
+            state["uj"] %= RANGE_UJ
+            counter.write_text(f"{round(state['uj'])}\n")
+
+        clock.every(0.01, count)
+        return measured(find_rapl(tmp_path), 11.0)
+
+    return measure
 
 
 @pytest.mark.parametrize("begin_uj", [50_000_000_000, RANGE_UJ - 1_000_000_000])
-def test_a_counter_that_was_set_back_is_no_wrap_around(
-    tmp_path: Path, clock: Any, begin_uj: int
-) -> None:
-    window = window_of(tmp_path, clock, 20.0, lambda uj: 1000.0, begin_uj)
+def test_a_counter_that_was_set_back_is_no_wrap_around(window_of: Any, begin_uj: int) -> None:
+    window = window_of(lambda uj: 1000.0, begin_uj)
     assert not window.energy.valid
     assert "set back" in window.energy.reason
 
 
-def test_a_counter_that_jumps_is_not_valid(tmp_path: Path, clock: Any) -> None:
-    window = window_of(tmp_path, clock, 20.0, lambda uj: uj + 3e9, 0)
+def test_a_counter_that_jumps_is_not_valid(window_of: Any) -> None:
+    window = window_of(lambda uj: uj + 3e9, 0)
     assert not window.energy.valid
     assert "jumped" in window.energy.reason
 
@@ -155,28 +152,27 @@ def test_the_kernel_tells_what_a_package_can_draw(tmp_path: Path, clock: Any) ->
     assert meter.info.max_power_w == 60.0
 
 
-def test_a_true_wrap_around_within_a_window_is_valid(tmp_path: Path, clock: Any) -> None:
-    window = window_of(tmp_path, clock, 20.0, lambda uj: uj, RANGE_UJ - 130_000_000)
+def test_a_true_wrap_around_within_a_window_is_valid(window_of: Any) -> None:
+    window = window_of(lambda uj: uj, RANGE_UJ - 130_000_000)
     assert window.energy.valid, window.energy.reason
     assert window.energy.value == pytest.approx(220.0, rel=0.01)
 
 
-def test_a_counter_that_freezes_within_a_window_is_stuck(tmp_path: Path, clock: Any) -> None:
+def test_a_counter_that_freezes_within_a_window_is_stuck(
+    tmp_path: Path, clock: Any, measured: Any
+) -> None:
     counter = add_zone(tmp_path, "intel-rapl:0", "package-0", 0)
     begin_s = clock.now_s()
     clock.every(
         0.01, lambda: counter.write_text(f"{round(min(clock.now_s() - begin_s, 6.0) * 2e7)}\n")
     )
-    with EnergyRecorder(find_rapl(tmp_path), clock=clock) as recorder:
-        recorder.begin()
-        clock.sleep(11.0)
-        window = recorder.end()
+    window = measured(find_rapl(tmp_path), 11.0)
     assert not window.energy.valid
     assert "stood still" in window.energy.reason
 
 
-def test_a_counter_outside_of_its_range_is_a_failed_reading(tmp_path: Path, clock: Any) -> None:
-    window = window_of(tmp_path, clock, 20.0, lambda uj: uj, 0)
+def test_a_counter_outside_of_its_range_is_a_failed_reading(tmp_path: Path, window_of: Any) -> None:
+    window = window_of(lambda uj: uj, 0)
     assert window.energy.valid, window.energy.reason
     counter = tmp_path / "sys/class/powercap/intel-rapl:0/energy_uj"
     meter = find_rapl(tmp_path)

@@ -113,14 +113,11 @@ def test_bursts_are_within_the_uncertainty_or_the_window_is_not_valid(
 
 
 def test_readings_too_far_apart_for_what_the_power_does_are_not_trusted(
-    play: Any, clock: Any, tmp_path: Path
+    play: Any, tmp_path: Path, measured: Any
 ) -> None:
     play("iio", SquareWave(low_w=1.0, high_w=15.0, period_s=0.6, duty=0.1))
     meter = find_ina3221(tmp_path)
-    with EnergyRecorder(meter, clock=clock, period_s=0.1) as recorder:
-        recorder.begin()
-        clock.sleep(11.0)
-        window = recorder.end()
+    window = measured(meter, 11.0, period_s=0.1)
     assert not window.energy.valid
     assert "too far apart where the power changes" in window.energy.reason
 
@@ -158,13 +155,10 @@ def test_a_stuck_sensor_is_found(play: Any, clock: Any, tmp_path: Path) -> None:
     ],
 )
 def test_a_short_window_is_not_trusted(
-    duration_s: float, rules: WindowRules, expected: str, play: Any, clock: Any, tmp_path: Path
+    duration_s: float, rules: WindowRules, expected: str, play: Any, tmp_path: Path, measured: Any
 ) -> None:
     play("iio", WAVEFORMS["ramp"])
-    with EnergyRecorder(find_ina3221(tmp_path), rules=rules, clock=clock) as recorder:
-        recorder.begin()
-        clock.sleep(duration_s)
-        window = recorder.end()
+    window = measured(find_ina3221(tmp_path), duration_s, rules=rules)
     assert not window.energy.valid
     assert expected in window.energy.reason
 
@@ -215,16 +209,13 @@ def test_a_sensor_that_fails_meanwhile_spoils_the_window(
 
 
 def test_a_sensor_that_never_answers_again_leaves_no_joules(
-    play: Any, clock: Any, tmp_path: Path
+    play: Any, clock: Any, tmp_path: Path, measured: Any
 ) -> None:
     sensor = play("iio", WAVEFORMS["ramp"])
     meter = find_ina3221(tmp_path)
     clock.forget_repetitions()
     sensor.power_file.unlink()
-    with EnergyRecorder(meter, clock=clock) as recorder:
-        recorder.begin()
-        clock.sleep(10.0)
-        window = recorder.end()
+    window = measured(meter, 10.0)
     assert window.energy.value is None
     assert not window.energy.valid
     assert "readings failed" in window.energy.reason
