@@ -20,14 +20,12 @@ from bicameral.charts import (
 from bicameral.statistics import Estimate
 from bicameral.tables import Table, integer, list_table, percent
 from models.calibration import ReliabilityBins
-from models.cascade.policy_grid import CostName
 from models.cascade.report_tables import complementarity_table, front_table, wrong_answers
 from models.cascade.results import (
     CascadeEvaluation,
     CurveRecord,
     NetworkRole,
     OpponentName,
-    PartName,
     PartRecord,
     SystemRecord,
 )
@@ -38,18 +36,6 @@ from models.cascade.wording import (
     readable,
     system_title,
 )
-
-_COST_AXES: dict[CostName, str] = {
-    "macs": "expected multiply-accumulates per image",
-    "cpu_us": "expected CPU time per image, µs",
-}
-
-_PART_INKS: dict[PartName, Ink] = {
-    "a": "a",
-    "b": "b",
-    "cascade": "cascade",
-    "reference": "reference",
-}
 
 _PAPERS: dict[OpponentName, str] = {
     "paper_pair": "paper's pair",
@@ -83,10 +69,10 @@ def pareto_figure(evaluation: CascadeEvaluation) -> Figure:
     cascades = [one.accuracy for *_, spots in layers[_SINGLES:] for one in spots]
     # One network that learned little would press all others together at the top.
     floor = min(cascades) - 1.5 * max(max(cascades) - min(cascades), 0.01)
-    cost = evaluation.cost
+    cost, unit = evaluation.cost, ", µs" if evaluation.cost == "cpu_us" else ""
     chart = Chart(
         title=f"Accuracy over {COST_WORDS[cost]}, test images",
-        x=Axis(label=_COST_AXES[cost], log=True),
+        x=Axis(label=f"expected {COST_WORDS[cost]} per image{unit}", log=True),
         y=Axis(label="test accuracy, %"),
         series=[
             _series(name, ink, marker, line, [one for one in spots if one.accuracy >= floor])
@@ -186,7 +172,7 @@ def reliability_figure(evaluation: CascadeEvaluation, part: PartRecord) -> Figur
         series=[
             Series(name="", x=[0.0, 100.0], y=[0.0, 100.0], ink="soft", marker="", line="--"),
             _bins("before", part.reliability_before, "soft"),
-            _bins("after temperature scaling", part.reliability_after, _PART_INKS[part.part]),
+            _bins("after temperature scaling", part.reliability_after, part.part),
         ],
         size_px=(340.0, 330.0),
     )
@@ -215,7 +201,7 @@ def risk_coverage_figure(evaluation: CascadeEvaluation) -> Figure:
         curve = part.risk_coverage
         kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if x >= _LEAST_COVERAGE]
         shown = CurveRecord(x=tuple(x for x, _ in kept), y=tuple(y for _, y in kept))
-        series.append(_line(title, shown, _PART_INKS[part.part]))
+        series.append(_line(title, shown, part.part))
     chart = Chart(
         title="Risk over coverage, test images",
         x=Axis(label="coverage: share of images answered, surest first, %", low=0.0, high=100.0),

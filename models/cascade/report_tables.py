@@ -33,7 +33,6 @@ from models.cascade.wording import (
     FAMILY_WORDS,
     LEVEL_WORDS,
     OPPONENT_WORDS,
-    ROLE_WORDS,
     part_title,
     policy_text,
     readable,
@@ -132,7 +131,7 @@ def pool_table(evaluation: CascadeEvaluation) -> Table:
     parts = {system.a: "A", system.b: "B"}
 
     def role(network: NetworkRecord) -> str:
-        part, words = parts.get(network.architecture), ROLE_WORDS[network.role]
+        part, words = parts.get(network.architecture), readable(network.role)
         return f"{part} ({words})" if part else words
 
     over_seeds = "mean ± standard deviation over the seeds"

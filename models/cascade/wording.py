@@ -11,7 +11,6 @@ from models.cascade.results import (
     CascadeEvaluation,
     ComparisonRecord,
     Family,
-    NetworkRole,
     OpponentName,
     PartName,
     SystemRecord,
@@ -40,13 +39,6 @@ FAMILY_WORDS: dict[Family, str] = {
     "big_little": "small network + reference",
 }
 
-ROLE_WORDS: dict[NetworkRole, str] = {
-    "small": "small",
-    "reference": "reference",
-    "reference_candidate": "reference candidate",
-    "left_out": "not considered",
-}
-
 OPPONENT_WORDS: dict[OpponentName, str] = {
     "a": "A alone",
     "b": "B alone",
@@ -61,13 +53,17 @@ OPPONENT_WORDS: dict[OpponentName, str] = {
     "paper_threshold": "the paper's threshold for this pair",
 }
 
-#: Names of the record that are one word.
-_HYPHENATED = {"big_little": "big-little", "post_check": "post-check"}
+#: Names of the record that are more than words with spaces between them.
+_SPOKEN = {
+    "big_little": "big-little",
+    "post_check": "post-check",
+    "left_out": "not considered",
+}
 
 
 def readable(name: str) -> str:
     """Turn a name of the record into words."""
-    for written, word in _HYPHENATED.items():
+    for written, word in _SPOKEN.items():
         name = name.replace(written, word)
     return name.replace("_", " ")
 
