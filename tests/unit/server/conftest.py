@@ -129,17 +129,3 @@ def serve_folder(serving_folder: Callable[..., Any]) -> Callable[..., Any]:
         return asyncio.run(run())
 
     return serve
-
-
-@pytest.fixture
-def serve_app(serving_app: Callable[..., Any]) -> Callable[..., Any]:
-    """Run an application for one scenario, and return what it returns."""
-
-    def serve(make_app: AppFactory, use: Use) -> Any:
-        async def run() -> Any:
-            async with serving_app(make_app) as client:
-                return await use(client)
-
-        return asyncio.run(run())
-
-    return serve

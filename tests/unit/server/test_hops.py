@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -79,25 +78,22 @@ def trousers(_: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(("draw", "stage"), [(noise, "b"), (trousers, "memory")])
-def test_a_request_becomes_a_label_in_22_files_and_120_calls(
-    serve_app: Callable[..., Any],
+async def test_a_request_becomes_a_label_in_22_files_and_120_calls(
+    serving_app: Callable[..., Any],
     folder: Path,
     draw: Callable[[int], NDArray[np.uint8]],
     stage: str,
 ) -> None:
     hops = Hops()
-
-    async def use(client: httpx.AsyncClient) -> None:
+    # However busy the machine was when it measured what a run costs: on the loop, as when idle.
+    settings = ServerSettings(batching=BatchLimits(in_place_s=1.0))
+    async with serving_app(lambda run_folder: create_app(settings, [folder], run_folder)) as client:
         for seed in range(5, 8):
             content = cv2.imencode(".png", draw(seed))[1].tobytes()
             with hops.counted():
                 answer = await client.post(f"/v1/classify/{CASCADE}", content=content)
             assert answer.status_code == 200
         assert answer.json()["results"][0]["trace"]["stage"] == stage
-
-    # However busy the machine was when it measured what a run costs: on the loop, as when idle.
-    settings = ServerSettings(batching=BatchLimits(in_place_s=1.0))
-    serve_app(lambda run_folder: create_app(settings, [folder], run_folder), use)
     files, calls = hops.counts
     assert files <= 22, sorted(set(hops.files))
     assert calls <= 120

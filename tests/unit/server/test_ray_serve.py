@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -53,20 +52,18 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
         application({})
 
 
-def test_a_replica_is_a_whole_server_that_tells_its_name_and_leaves_nothing(
-    tmp_path: Path, write_classifier: Writer, serve_app, monkeypatch
+async def test_a_replica_is_a_whole_server_that_tells_its_name_and_leaves_nothing(
+    tmp_path: Path, write_classifier: Writer, serving_app, monkeypatch
 ):
     write_classifier(tmp_path, "net")
     memory = tmp_path / "memory"
     memory.mkdir()
     monkeypatch.setattr(run_folder, "_MEMORY", memory)
-
-    async def use(client: httpx.AsyncClient) -> None:
+    settings = ServerSettings()
+    async with serving_app(lambda _: Replica(settings, [tmp_path], None, "one")) as client:
         answer = await client.get("/v2/health/ready")
         assert (answer.status_code, answer.headers["x-replica"]) == (200, "one")
         assert (await client.get("/v2/models/nothing")).headers["x-replica"] == "one"
         assert (await client.get("/v1/workers")).json()["ready"]
         assert len(list(memory.iterdir())) == 1
-
-    serve_app(lambda _: Replica(ServerSettings(), [tmp_path], None, "one"), use)
     assert list(memory.iterdir()) == []
