@@ -14,6 +14,8 @@ from scipy.sparse.csgraph import connected_components
 
 from bicameral.errors import DataError
 from sim.pocket.map_store import MapStore
+from sim.pocket.navigation import detour
+from sim.pocket.navigation.__main__ import navigation_mesh
 from sim.pocket.navigation.detour import pack, unpack
 from sim.pocket.navigation.mesh import Area, NavigationMesh, build_mesh, neighbours
 from sim.pocket.navigation.walkable import WalkableAreas, crosswalk_outlines, find_walkable_areas
@@ -158,6 +160,19 @@ def test_the_tree_of_the_file_finds_every_triangle(town: Town) -> None:
         inside = [points[i].min(axis=0) - 1 <= place for i in found]
         assert found
         assert np.all(inside)
+
+
+def test_a_map_too_large_for_a_file_is_meshed_without_its_roads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(detour, "MOST_CORNERS", 4000)
+    mesh = navigation_mesh(MapStore().load("Harbour").opendrive)
+    assert mesh is not None
+    assert set(mesh.areas) == {Area.SIDEWALK, Area.CROSSWALK}
+    assert unpack(pack(mesh)).areas.tolist() == mesh.areas.tolist()
+    monkeypatch.setattr(detour, "MOST_CORNERS", 100)
+    with pytest.raises(DataError, match="a file holds fewer than 100"):
+        pack(mesh)
 
 
 def test_a_map_without_sidewalks_has_no_mesh() -> None:

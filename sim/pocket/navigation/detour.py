@@ -20,7 +20,8 @@ _FILE_VERSION = 1
 _TILE_MAGIC = 0x444E4156  # "DNAV"
 _TILE_VERSION = 7
 _NO_LINK = 0xFFFFFFFF
-_MOST_CORNERS = 65_535
+MOST_CORNERS = 65_535
+"""A file holds fewer corners than this, and fewer triangles."""
 _MARGIN_M = 1.0
 #: Bounds of the tree are whole numbers of 16 bits; this leaves some for rounding up.
 _TREE_STEPS = 65_000
@@ -66,10 +67,10 @@ def pack(mesh: NavigationMesh) -> bytes:
         DataError: It has more corners than a tile may have.
     """
     count, corner_count = len(mesh.triangles), len(mesh.vertices)
-    if max(count, corner_count) >= _MOST_CORNERS:
+    if max(count, corner_count) >= MOST_CORNERS:
         raise DataError(
             f"the navigation mesh has {corner_count} corners and {count} triangles; a file holds "
-            f"fewer than {_MOST_CORNERS} of either"
+            f"fewer than {MOST_CORNERS} of either"
         )
     points = np.ascontiguousarray(mesh.vertices[:, [0, 2, 1]], "<f4")
     low, high = points.min(axis=0) - _MARGIN_M, points.max(axis=0) + _MARGIN_M

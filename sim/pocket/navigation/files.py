@@ -117,7 +117,10 @@ def _built(build: MapProcess, town: str, key: str) -> bytes | None:
     with contextlib.suppress(FileNotFoundError):
         data = (build.folder / "mesh.bin").read_bytes()
     if build.exit_code != 0:
-        logger.warning("no navigation mesh of %s could be built (%s)", town, build.exit_code)
+        reason = f"exit code {build.exit_code}"
+        with contextlib.suppress(OSError):
+            reason = (build.folder / "reason.txt").read_text(encoding="utf-8")
+        logger.warning("no navigation mesh of %s could be built: %s", town, reason)
     else:
         with contextlib.suppress(OSError):
             _kept_at(key).parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ every junction. What is still apart is joined by the shortest crossings.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -200,11 +199,14 @@ def _without_crumbs(shape: shapely.Geometry) -> shapely.Geometry:
 def _prolonged(outline: shapely.Polygon, sidewalks: shapely.Geometry) -> shapely.Geometry | None:
     """Return a crosswalk that reaches a sidewalk at both ends; None if it leads nowhere."""
     box = np.array(shapely.minimum_rotated_rectangle(outline).exterior.coords)[:4]
+    near = sidewalks.intersection(
+        shapely.box(*outline.buffer(2.0 * _LONGEST_PROLONGATION_M).bounds)
+    )
     best: tuple[float, shapely.Geometry] | None = None
     for first in (0, 1):
         corners = np.roll(box, -first, axis=0)
         middle = corners.mean(axis=0)
-        ends = [_reach(corners[[i, i + 1]], middle, sidewalks) for i in (0, 2)]
+        ends = [_reach(corners[[i, i + 1]], middle, near) for i in (0, 2)]
         if ends[0] is None or ends[1] is None:
             continue
         length = max(ends[0][0], ends[1][0])
@@ -233,6 +235,8 @@ def _reach_sideways(
 ) -> tuple[float, shapely.Geometry] | None:
     """Lead a side of a crosswalk to the nearest sidewalk, if that is near and not behind it."""
     to_sidewalk = shapely.shortest_line(shapely.LineString(side), sidewalks)
+    if to_sidewalk.is_empty:
+        return None
     start, end = np.array(to_sidewalk.coords)
     if to_sidewalk.length > _LONGEST_PROLONGATION_M or float((end - start) @ outward) < 0.0:
         return None
@@ -264,14 +268,11 @@ def _missing_crossings(
 def _join_parts(walked: shapely.Geometry) -> list[shapely.Geometry]:
     """Return crossings between parts that are near each other, shortest first."""
     parts = polygons_of(walked)
-    gaps = sorted(
-        (parts[i].distance(parts[j]), i, j) for i, j in itertools.combinations(range(len(parts)), 2)
-    )
+    pairs = shapely.STRtree(parts).query(parts, predicate="dwithin", distance=_LONGEST_JOIN_M)
+    gaps = sorted((parts[i].distance(parts[j]), int(i), int(j)) for i, j in pairs.T if i < j)
     group = list(range(len(parts)))
     joins = []
-    for gap_m, i, j in gaps:
-        if gap_m > _LONGEST_JOIN_M:
-            break
+    for _, i, j in gaps:
         if group[i] == group[j]:
             continue
         group = [group[i] if g == group[j] else g for g in group]
