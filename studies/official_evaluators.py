@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import Row, Table, columns, csv_text, print_table, row
 from sim.client.local_server import LocalServer, find_free_port_pair
 from studies.evaluator_runs import (
     FILES,
@@ -28,11 +28,11 @@ from studies.evaluator_runs import (
     run_route,
     run_scenario,
 )
-from studies.measurements import Measured, single, write_measurements
 from studies.study import Study
 
 _SOURCES, _PYTHON, _MAPS = "EVALUATOR_SOURCES", "EVALUATOR_PYTHON", "EVALUATOR_MAPS"
 _SEED = 0
+_HEADER = ("run", "town", "outcome", "simulated s", "verdict", "what was missing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +96,8 @@ def run(folder: Path, quick: bool) -> int:
     checkouts, python = Path(os.environ[_SOURCES]).resolve(), Path(os.environ[_PYTHON]).absolute()
     sources = find_sources(checkouts, python)
     maps = tuple(Path(name) for name in os.environ.get(_MAPS, "").split(os.pathsep) if name)
-    measured: Measured = {}
-    rows = []
+    rows: list[Row] = []
+    record: list[tuple[str, ...]] = []
     completed = 0
     runs = _RUNS[:1] if quick else _RUNS
     for one in runs:
@@ -107,24 +107,10 @@ def run(folder: Path, quick: bool) -> int:
         missing = "; ".join(outcome.missing) or "nothing"
         if outcome.note:
             print(f"  {outcome.note}")
-        rows.append(
-            row(
-                one.name,
-                one.town,
-                "completed" if outcome.completed else "failed",
-                f"{outcome.game_s:.1f}",
-                f"{wall_s:.0f}",
-                f"{cpu_s:.1f}",
-                outcome.verdict,
-                missing,
-            )
-        )
-        measured |= {
-            (one.name, one.town, "completed"): single(float(outcome.completed)),
-            (one.name, one.town, "simulated"): single(round(outcome.game_s, 2), "s"),
-            (one.name, one.town, "wall"): single(round(wall_s, 1), "s"),
-            (one.name, one.town, "server CPU"): single(round(cpu_s, 1), "s"),
-        }
+        what = "completed" if outcome.completed else "failed"
+        entry = (one.name, one.town, what, f"{outcome.game_s:.1f}", outcome.verdict, missing)
+        record.append(entry)
+        rows.append(row(*entry[:4], f"{wall_s:.0f}", f"{cpu_s:.1f}", *entry[4:]))
     print_table(
         Table(
             title="The official evaluators on the pocket simulator",
@@ -135,7 +121,8 @@ def run(folder: Path, quick: bool) -> int:
             rows=tuple(rows),
         )
     )  # fmt: skip
-    write_measurements(folder / "official_evaluators.csv", measured)
+    # Without wall and CPU time, which belong to the machine.
+    write_text_atomic(folder / "runs.csv", csv_text(_HEADER, record))
     print(f"logs and results lie in {folder}")
     return 0 if completed == len(runs) else 1
 
@@ -148,7 +135,7 @@ def _run_one(
     with TemporaryDirectory() as clean, LocalServer(seed=_SEED, map_folders=maps) as server:
         names = {Path(name).name for name in server.connect().get_available_maps()}
         if one.town not in names:
-            missing = f"the town {one.town}: CARLA_ROOT or MAPS says where it is"
+            missing = f"{one.town}: `bicameral maps get` fetches it, MAPS names its folder"
             outcome = Outcome(completed=False, verdict="not run", game_s=0.0, missing=(missing,))
             return outcome, 0.0, 0.0
         ports = Ports(simulator=server.port, traffic_manager=find_free_port_pair())
