@@ -187,6 +187,12 @@ def _checked(path: Path, sidecar: Sidecar, target: JetsonName) -> tuple[Finding,
             f"into the graph first: bicameral export {sidecar.name} --target {target}; what is "
             "deployed then learns nothing more"
         )
+    rows = sidecar.input.shape[0]
+    if rows > 1:
+        raise DataError(
+            f"{sidecar.name!r} takes {rows} pictures at a time, the device's runtime gives one; "
+            f"export it first: bicameral export {sidecar.name} --target {target} --batch 1"
+        )
     file = _graph_file(sidecar, target)
     if file.precision == "int8":
         raise DataError(f"{file.path} is int8, expected float; engines are made in fp16 or fp32")

@@ -217,6 +217,28 @@ def test_it_is_packed_for_a_nano_whose_runtime_answers_the_same(
     assert there.input_shapes["image"] == [1, *recorded["in.image"].shape[1:]]
 
 
+def test_a_graph_of_several_pictures_at_a_time_is_classified_with_and_not_packed(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    path = write_graph(tmp_path / "four.onnx", [4, 3, *SIZE])
+    described(path)
+    expected = np.stack([by_hand_of_four(path, image) for image in images])
+    found = load_classifier(path).predict(images).probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    request = BundleRequest(model=path, target="jetson-nano")
+    with pytest.raises(DataError, match=r"takes 4 pictures at a time.*--batch 1"):
+        write_bundle(request, tmp_path / "bundle")
+
+
+def by_hand_of_four(path: Path, image: np.ndarray) -> np.ndarray:
+    tensor = ((image[None].repeat(4, 0) / 255 - 0.5) / 0.25).astype(np.float32)
+    feeds = {"image": np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))}
+    (values,) = onnxruntime.InferenceSession(path).run(None, feeds)
+    return np.asarray(
+        np.exp(values[0] - values[0].max()) / np.exp(values[0] - values[0].max()).sum()
+    )
+
+
 def test_a_graph_of_2017_with_its_weights_among_the_inputs_is_described_and_exported(
     tmp_path: Path,
 ) -> None:
