@@ -136,9 +136,16 @@ for _ in range(20):
     images = queue.Queue()
     one.listen(lambda image: None)
     world.tick()
+    try:
+        one.listen(images.put)
+    except RuntimeError as error:
+        assert "listened to already" in str(error), error
+    else:
+        raise AssertionError("LibCarla frees the second subscription while it is in use")
+    one.stop()
     one.listen(images.put)
     frame = world.tick()
-    assert images.get(timeout=60.0).frame <= frame
+    assert images.get(timeout=60.0).frame == frame
     one.stop()
     one.destroy()
 """

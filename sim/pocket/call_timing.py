@@ -125,6 +125,19 @@ class CallTiming:
         self._streams.wait_no_longer()
         return False
 
+    def listens_twice(self, connection: RpcConnection, request: Request) -> bool:
+        """Say whether a call is the second `listen()` to a sensor without a `stop()`.
+
+        LibCarla keeps only the first of two subscriptions to a stream; the second one is freed
+        while it is in use, which ends the client's process sooner or later.
+        """
+        if request.method != "get_sensor_token" or len(request.arguments) != 1:
+            return False
+        (stream_id,) = request.arguments
+        if not isinstance(stream_id, int) or stream_id == self._world_stream_id:
+            return False
+        return self._streams.is_subscribed(stream_id, connection)
+
     def note(self, connection: RpcConnection, request: Request, *, new_episode: bool) -> None:
         """Note a call that was carried out.
 
@@ -140,7 +153,7 @@ class CallTiming:
                 loading.swaps_until_s = now_s
             for stream_id in request.arguments[:1]:
                 if isinstance(stream_id, int):
-                    self._streams.expect_subscriber(stream_id, now_s)
+                    self._streams.expect_subscriber(stream_id, now_s, connection)
         elif loading is None:
             return
         elif request.method == "load_new_episode":

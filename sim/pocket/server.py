@@ -20,7 +20,7 @@ from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
 from sim.pocket.methods.episode import needs_navigation
-from sim.pocket.protocol.framing import Request
+from sim.pocket.protocol.framing import Request, value_error
 from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
 from sim.pocket.protocol.stream_server import StreamServer
 from sim.pocket.recording.file import Recording
@@ -130,6 +130,10 @@ class _Service:
 
     def answer(self, connection: RpcConnection, request: Request) -> tuple[str | None, object]:
         """Answer a call."""
+        if self.timing.listens_twice(connection, request):
+            return None, value_error(
+                "the sensor is listened to already; call stop() before it is listened to again"
+            )
         before = self._world.episode
         outcome = self._dispatcher.answer(connection, request)
         if request.method in _LOADING_METHODS:

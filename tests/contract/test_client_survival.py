@@ -65,6 +65,27 @@ for town in ("Ridgeway", "Harbour") * 4:
     synchronous(world, None)
 """
 
+LISTENED_TO_TWICE = """
+world = synchronous(client.get_world())
+for _ in range(20):
+    one = camera(world)
+    images = queue.Queue()
+    one.listen(lambda image: None)
+    world.tick()
+    try:
+        one.listen(images.put)
+    except RuntimeError as error:
+        assert "listened to already" in str(error), error
+    else:
+        raise AssertionError("LibCarla frees the second subscription while it is in use")
+    one.stop()
+    one.listen(images.put)
+    frame = world.tick()
+    assert images.get(timeout=60.0).frame == frame
+    one.stop()
+    one.destroy()
+"""
+
 G_BUFFER = """
 world = client.get_world()
 one = camera(world)
@@ -127,6 +148,7 @@ def server() -> LocalServer:
         pytest.param(FIRST_FRAME, id="the first tick after listen delivers"),
         pytest.param(STOPPED_IN_FLIGHT, id="a camera is stopped with its image in flight"),
         pytest.param(LOADED_AGAIN_AND_AGAIN, id="worlds are loaded one after the other"),
+        pytest.param(LISTENED_TO_TWICE, id="a sensor is listened to twice"),
         pytest.param(G_BUFFER, id="a g-buffer is refused with a sentence"),
         pytest.param(
             MANAGER_BEFORE_LOAD.format(synchronous=False), id="a manager follows to the new map"

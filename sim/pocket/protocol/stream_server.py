@@ -53,6 +53,7 @@ class StreamConnection:
 
     Attributes:
         waits_left: How often it may yet be waited for in vain.
+        owner: The RPC connection of the client that asked for the stream, as far as is known.
     """
 
     def __init__(self, server: StreamServer, connected: socket.socket) -> None:
@@ -66,6 +67,7 @@ class StreamConnection:
         self._congested_since_s: float | None = None
         self._stalled = False
         self.waits_left = _WAITS_IN_VAIN
+        self.owner: object = None
         self._stream_id: int | None = None
         self._deadline = self._loop.call_later(_SUBSCRIBE_WITHIN_S, self.close)
         self._loop.add_reader(connected, self.read)
@@ -208,7 +210,7 @@ class StreamServer:
         self._greetings: dict[int, Callable[[], Sequence[bytes]]] = {}
         self._listener: socket.socket | None = None
         self._subscriptions: Counter[int] = Counter()
-        self._expected: dict[int, list[float]] = {}
+        self._expected: dict[int, list[tuple[float, object]]] = {}
         self._awaited_since_s: float | None = None
         self._read_lately: set[StreamConnection] = set()
 
@@ -268,10 +270,20 @@ class StreamServer:
         """Return how many have ever subscribed to a stream."""
         return self._subscriptions[stream_id]
 
-    def expect_subscriber(self, stream_id: int, now_s: float) -> None:
+    def expect_subscriber(self, stream_id: int, now_s: float, owner: object) -> None:
         """Note that a client has asked for a stream's token."""
         if len(self._expected) < _MOST_EXPECTED:
-            self._expected.setdefault(stream_id, []).append(now_s + _SUBSCRIBED_WITHIN_S)
+            expected = (now_s + _SUBSCRIBED_WITHIN_S, owner)
+            self._expected.setdefault(stream_id, []).append(expected)
+
+    def is_subscribed(self, stream_id: int, owner: object) -> bool:
+        """Say whether a client that asks for a stream's token has subscribed to it already."""
+        self.settle()
+        subscribers = tuple(self._subscribers.get(stream_id, ()))
+        for connection in subscribers:
+            if connection.owner is owner:
+                connection.read()  # it may have just been closed
+        return any(one.owner is owner for one in self._subscribers.get(stream_id, ()))
 
     def awaits_subscribers(self, now_s: float) -> bool:
         """True while a client that has asked for a token has not subscribed yet.
@@ -285,7 +297,7 @@ class StreamServer:
             self._expected = {
                 stream_id: left
                 for stream_id, deadlines in self._expected.items()
-                if (left := [deadline_s for deadline_s in deadlines if deadline_s > now_s])
+                if (left := [one for one in deadlines if one[0] > now_s])
             }
             if self._expected:
                 return True
@@ -318,7 +330,7 @@ class StreamServer:
         self._unsubscribed.discard(connection)
         self._subscriptions[stream_id] += 1
         if self._expected.get(stream_id):
-            self._expected[stream_id].pop(0)
+            _deadline_s, connection.owner = self._expected[stream_id].pop(0)
         self._subscribers.setdefault(stream_id, []).append(connection)
         if stream_id in self._greetings:
             connection.send(_framed(self._greetings[stream_id]()))
