@@ -51,7 +51,8 @@ _TICKS_PER_PLACE = 200
 _MESSAGES_EACH = 200
 _VEHICLE = "vehicle.tesla.model3"
 _ROOF_M = 2.4
-_WAIT_S = 120.0
+#: Long enough for a busy machine to compile the kernels in the first tick.
+_WAIT_S = 600.0
 
 _LARGE_LIDAR = {"channels": "64", "points_per_second": "600000", "range": "85"}
 _SMALL_LIDAR = {"channels": "32", "points_per_second": "100000", "range": "50"}
@@ -74,7 +75,6 @@ LIMITS_MS = {
     _SMALL_LIDAR_NAME: 4.0,
     "GNSS": 0.1,
     "IMU": 0.1,
-    _CAMERA_448: 7.0,
 }
 _HEADER = ("what", "figure", "unit")
 
@@ -291,8 +291,7 @@ STUDY = Study(
     claim=(
         "A car with a camera (800x600), a lidar (64 channels, 600,000 points/s), a radar, GNSS and "
         "IMU on Town04 misses no message in 10,000 ticks; a message of that lidar costs at most 16 "
-        "ms of one core, of one with 100,000 points/s 4 ms, of GNSS and IMU 0.1 ms, and a 448x448 "
-        "picture 7 ms."
+        "ms of one core, of one with 100,000 points/s 4 ms, of GNSS and IMU 0.1 ms."
     ),
     setting=(
         "Any x86-64 machine with the carla wheel; 30 parked cars, seed 0; medians of 200 messages, "
