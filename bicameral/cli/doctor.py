@@ -92,6 +92,7 @@ def examine(host: str, port: int) -> Iterator[Finding]:
         _packages,
         _extras,
         _carla,
+        _pocket_limits,
         lambda: _server(host, port),
         _ignored_attributes,
         _folders,
@@ -157,6 +158,22 @@ def _carla() -> Iterator[Finding]:
         )
     else:
         yield finding
+
+
+def _pocket_limits() -> Iterator[Finding]:
+    from bicameral.cli.extras import missing_packages
+
+    if missing_packages("sim"):
+        return
+    from sim.pocket.methods.limits import REFUSED, WITHOUT_EFFECT
+
+    for what, table in (("without effect", WITHOUT_EFFECT), ("refused", REFUSED)):
+        yield Finding(
+            subject=f"calls {what} on the pocket simulator",
+            status=Status.OK,
+            value=", ".join(table),
+            fix="; ".join(dict.fromkeys(table.values())),
+        )
 
 
 def _import_finding(module: str, distribution: str, *, required: bool) -> Finding:

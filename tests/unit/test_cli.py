@@ -67,6 +67,12 @@ def test_doctor_says_for_every_energy_meter_where_it_is_or_why_it_is_not():
         assert f"energy meter {meter}" in printed.replace("\n", " ")
 
 
+def test_doctor_names_the_calls_that_the_pocket_simulator_does_not_carry_out():
+    printed = run("doctor").stdout
+    assert "open_vehicle_door" in printed
+    assert "get_gbuffer_token" in printed
+
+
 def test_doctor_names_camera_attributes_that_the_pocket_simulator_ignores():
     printed = run("doctor").stdout
     assert "accepted without effect" in printed
