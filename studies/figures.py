@@ -136,6 +136,14 @@ def _drives(weathers: tuple[str, ...]) -> str:
     return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
 
 
+def _coverage() -> str:
+    """Tell what the methods and sensors of the pocket simulator do."""
+    from studies.pocket_coverage import coverage_table  # it needs the carla wheel
+
+    rows = [tuple(one.values()) for one in _records("pocket/coverage.csv")]
+    return markdown_table(coverage_table(rows))
+
+
 def _pairs() -> str:
     """Compare agents within pairs."""
     name = "driving/ridgeway_pairs.csv"
@@ -214,6 +222,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
+    "pocket/coverage": _coverage,
     **choice_tables.TABLES,
     **cost_tables.TABLES,
     **zoo_tables.TABLES,
