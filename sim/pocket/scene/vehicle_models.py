@@ -90,7 +90,7 @@ def vehicle_mesh(type_id: str, half_extent: Vector3) -> Mesh:
         (_BICYCLE_WORDS, _add_bicycle),
         (_MOTORCYCLE_WORDS, _add_motorcycle),
         (_BUS_WORDS, _add_bus),
-        (("cybertruck",), _add_car),
+        (("cybertruck",), _add_pickup),
         (_TRUCK_WORDS, _add_truck),
         (_VAN_WORDS, _add_van),
     ):
@@ -106,8 +106,13 @@ def _mirrored(points: Array) -> Array:
     return points * (1.0, -1.0, 1.0)
 
 
-def _add_car(builder: MeshBuilder, half: Vector3) -> None:
-    tag = CityObjectLabel.CAR
+def _add_pickup(builder: MeshBuilder, half: Vector3) -> None:
+    _add_car(builder, half, CityObjectLabel.TRUCK)
+
+
+def _add_car(
+    builder: MeshBuilder, half: Vector3, tag: CityObjectLabel = CityObjectLabel.CAR
+) -> None:
     profile = _SALOON if half.z < 0.8 else _TALL
     size = np.array((half.x, half.y, 2.0 * half.z))
     inside = np.array((0.0, 0.0, half.z))
@@ -125,17 +130,18 @@ def _add_car(builder: MeshBuilder, half: Vector3) -> None:
     add_faces(builder, paint, ends, inside)
     underside = [sill[0], sill[-1], _mirrored(sill[-1]), _mirrored(sill[0])]
     add_faces(builder, plain(tag, TRIM), [underside], inside)
-    _add_cabin(builder, profile, size, line)
-    _add_car_lamps(builder, right, floor)
+    _add_cabin(builder, tag, profile, size, line)
+    _add_car_lamps(builder, tag, right, floor)
     for x in (-0.6, 0.61):
         for y in (-1.0, 1.0):
             centre = (x * size[0], y * (size[1] - 0.1), radius)
             add_wheel(builder, tag, centre, (radius, 0.21))
 
 
-def _add_cabin(builder: MeshBuilder, profile: _Profile, size: Array, line: Array) -> None:
+def _add_cabin(
+    builder: MeshBuilder, tag: CityObjectLabel, profile: _Profile, size: Array, line: Array
+) -> None:
     """Add roof, windows and pillars."""
-    tag = CityObjectLabel.CAR
     x = np.array(profile.roof) * size[0]
     belt = np.interp(x, line[:, 0], line[:, 1])
     top = size[2]
@@ -168,9 +174,8 @@ def _add_cabin(builder: MeshBuilder, profile: _Profile, size: Array, line: Array
     add_faces(builder, paint, np.concatenate([posts, _mirrored(posts)]), inside)
 
 
-def _add_car_lamps(builder: MeshBuilder, right: Array, floor: float) -> None:
+def _add_car_lamps(builder: MeshBuilder, tag: CityObjectLabel, right: Array, floor: float) -> None:
     """Add head lamps, tail lamps, bumpers and the grille."""
-    tag = CityObjectLabel.CAR
     nose, tail = right[-1], right[0]
     for end, direction, colour, glow in (
         (nose, 1.0, HEADLAMP, 0.35),
@@ -234,7 +239,7 @@ def _add_axles(
 
 
 def _add_van(builder: MeshBuilder, half: Vector3) -> None:
-    tag = CityObjectLabel.TRUCK
+    tag = CityObjectLabel.CAR
     x, y, top = half.x, half.y, 2.0 * half.z
     bonnet = 0.66 * x
     add_block(builder, plain(tag, WHITE), (-x, -y, 0.32), (bonnet, y, top))

@@ -32,7 +32,8 @@ from sim.pocket.world.episode import Episode
 from sim.pocket.world.speed_limits import DEFAULT_LIMIT_KMH
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"
-_TAG_BY_BASE_TYPE = {
+#: What a vehicle is in semantic pictures and to clients, by CARLA's base type.
+TAG_BY_BASE_TYPE = {
     "car": CityObjectLabel.CAR,
     "van": CityObjectLabel.CAR,
     "truck": CityObjectLabel.TRUCK,
@@ -156,7 +157,7 @@ def _create(
     if kind == "vehicle":
         model = vehicle_model(blueprint.id)
         box = BoundingBox(model.centre, model.half_extent)
-        tag = _TAG_BY_BASE_TYPE[model.base_type]
+        tag = TAG_BY_BASE_TYPE[model.base_type]
         identity = Identity(**common, bounding_box=box, semantic_tag=tag)
         return Vehicle(identity, pose, model)
     if kind == "walker":
