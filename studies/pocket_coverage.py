@@ -157,7 +157,12 @@ class Stage:
         for method, arguments in self._questions():
             answer = repr(to_wire(self.call(method, arguments))).replace(self.record, "")
             seen.update(_WALL_TIME.sub("", answer).encode())
+        self.close()
         return seen.digest()
+
+    def close(self) -> None:
+        """End what it may still record."""
+        self.call("stop_recorder", [])
 
     def _questions(self) -> list[Call]:
         return [
@@ -272,6 +277,7 @@ def _try(theatre: Theatre, name: str) -> tuple[str, str]:
     answer = stage.call(name, arguments)
     refusal = stage.refusal
     if refusal:
+        stage.close()
         listed = name in REFUSED
         return (REFUSAL, REFUSED[name]) if listed else (WRONG, f"refused: {refusal}")
     value = answer[0][1] if isinstance(answer, list) and answer[0][:1] == [1] else None

@@ -22,6 +22,7 @@ import pytest
 from bicameral.cli.app import app
 from models.data.sources import load_dataset
 from server.api_keys import new_api_key
+from server.bench.running import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -86,23 +87,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def servers(folder: Path, serving: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
+def grpc_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def servers(folder: Path, grpc_port: int, serving: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
     """A server with the shipped models for everybody, and one for those who have a key."""
     keys = f"--api-keys={folder / 'keys.toml'}"
+    grpc = f"--grpc-port={grpc_port}"
     with (
-        serving(None, folder / "open.log", "--workers=1") as everybody,
+        serving(None, folder / "open.log", "--workers=1", grpc) as everybody,
         serving(None, folder / "keyed.log", "--workers=1", keys) as holders,
     ):
         yield everybody, holders
 
 
 @pytest.fixture
-def run(folder: Path, servers: tuple[Any, Any]) -> Any:
+def run(folder: Path, servers: tuple[Any, Any], grpc_port: int) -> Any:
     """Run a program of an example; one that has a key asks the server that wants one."""
 
     def run_program(command: list[str], text: str) -> str:
         server = servers["KEY" in text]
         script = DOCUMENTED_ADDRESS.sub(f"127.0.0.1:{server.port}", text)
+        script = script.replace("localhost:8001", f"127.0.0.1:{grpc_port}")
         done = subprocess.run(
             [*command, script],
             cwd=folder,

@@ -101,21 +101,6 @@ def test_the_paper_variant_drops_frames_beyond_its_range_and_takes_images_only(
     assert logits.shape == (2, 11)
 
 
-def test_a_warm_start_begins_with_the_other_weights(data: Path, tmp_path: Path) -> None:
-    train(_settings(data, tmp_path / "first", steps=3))
-    warm = tmp_path / "first" / CHECKPOINT_NAME
-    train(_settings(data, tmp_path / "second", steps=1, warm_start=warm, learning_rate=1e-12))
-    first, second = _weights(tmp_path / "first"), _weights(tmp_path / "second")
-    torch.testing.assert_close(first["read.weight"], second["read.weight"])
-
-
-def test_a_network_of_the_other_variant_cannot_warm_start(data: Path, tmp_path: Path) -> None:
-    train(_settings(data, tmp_path / "first", steps=1))
-    warm = tmp_path / "first" / CHECKPOINT_NAME
-    with pytest.raises(ConfigError, match="variant"):
-        train(_settings(data, tmp_path / "second", variant="paper", warm_start=warm))
-
-
 def test_minutes_become_a_recorded_number_of_steps(data: Path, tmp_path: Path) -> None:
     result = train(_settings(data, tmp_path, steps=None, minutes=0.005))
     assert result.steps >= 1
