@@ -265,7 +265,8 @@ def _methods(theatre: Theatre, names: Sequence[str]) -> list[tuple[str, str, str
     for name in names:
         outcome, reason = _try(theatre, name)
         found.append((subjects[name], name, outcome, reason))
-    return sorted(found, key=lambda one: list(dict.fromkeys(subjects.values())).index(one[0]))
+    order = list(dict.fromkeys(subjects[name] for name in METHODS))
+    return sorted(found, key=lambda one: order.index(one[0]))
 
 
 def _try(theatre: Theatre, name: str) -> tuple[str, str]:
