@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -364,9 +364,10 @@ class ServeProcess:
     def wait_until_ready(self) -> None:
         give_up_s = time.monotonic() + PATIENCE_S
         while self.status("/v2/health/ready") != 200:
-            assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < give_up_s, self.log.read_text()
-            time.sleep(0.05)
+            with suppress(subprocess.TimeoutExpired):  # asked again, unless it ends
+                self.process.wait(0.05)
+            assert self.process.poll() is None, self.log.read_text()
 
     def status(self, path: str, method: str = "GET", **headers: str) -> int:
         """Return the status of an answer, given on a connection of its own; 0: there was none."""

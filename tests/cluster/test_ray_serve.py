@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
                 return
         except OSError:
             pass
-        time.sleep(0.2)
+        with suppress(subprocess.TimeoutExpired):  # asked again, unless it ends
+            process.wait(0.2)
     raise AssertionError(f"the application did not become ready: {log.read_text()}")
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-import time
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def make_app(trouble: str, folder: RunFolder):
                 await asyncio.sleep(0.01)
         elif action == "hang":
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            time.sleep(600)
+            threading.Event().wait()  # for ever
         return json.dumps({"pid": os.getpid()}).encode()
 
     return app
