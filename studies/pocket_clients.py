@@ -28,7 +28,8 @@ _DONE = "all as expected"
 
 _HEADER = ("case", "runs", "good", "first fault")
 
-_BEGIN = """
+#: What every run begins with; its arguments are the port, a town and the number of the run.
+BEGIN = """
 import os, queue, random, sys, threading
 import carla
 client = carla.Client("127.0.0.1", int(sys.argv[1]))
@@ -129,7 +130,7 @@ for name in [town, "Ridgeway"] * 3:
     one.destroy()
 """
 
-_LISTENS_TWICE = """
+LISTENS_TWICE = """
 world = synchronous(client.get_world())
 for _ in range(20):
     one = camera(world)
@@ -150,10 +151,11 @@ for _ in range(20):
     one.destroy()
 """
 
-_G_BUFFERS = """
+G_BUFFERS = """
 world = client.get_world()
 one = camera(world)
 one.listen(lambda image: None)
+one.enable_gbuffers(True)
 try:
     one.listen_to_gbuffer(carla.GBufferTextureID.SceneDepth, print)
 except RuntimeError as error:
@@ -222,7 +224,7 @@ class Case:
 
     Attributes:
         name: What it does.
-        program: Its text between `_BEGIN` and `_END`.
+        program: Its text between `BEGIN` and `_END`.
         towns: What it is given in turn: towns, or files.
         runs: How many processes.
         weight: How much one run counts for: the listens of one process, for example.
@@ -301,10 +303,10 @@ def cases(towns: Sequence[str], deadly: Path, quick: bool) -> Iterator[Case]:
     for name, program in (
         ("camera stopped with its image in flight", _STOP),
         ("load_world in a loop", _LOADS),
-        ("listened to twice", _LISTENS_TWICE),
+        ("listened to twice", LISTENS_TWICE),
     ):
         yield Case(name=name, program=program, towns=("Harbour",), runs=many)
-    yield Case(name="g-buffers refused", program=_G_BUFFERS, towns=towns, runs=1 if quick else 20)
+    yield Case(name="g-buffers refused", program=G_BUFFERS, towns=towns, runs=1 if quick else 20)
     found = sorted(map(str, Path(os.environ.get("CASES", "/nonexistent")).glob("*.xodr")))
     maps = found or [str(deadly)]
     yield Case(name="foreign maps", program=_FOREIGN_MAP, towns=maps, runs=len(maps))
@@ -320,7 +322,7 @@ def cases(towns: Sequence[str], deadly: Path, quick: bool) -> Iterator[Case]:
 def _fault(server: LocalServer, case: Case, number: int) -> str:
     """Run one process; return what went wrong, or nothing."""
     town = case.towns[number % len(case.towns)]
-    words = [sys.executable, "-c", _BEGIN + case.program + _END]
+    words = [sys.executable, "-c", BEGIN + case.program + _END]
     words += [str(server.port), town, str(number)]
     began_s = time.monotonic()
     try:

@@ -11,25 +11,7 @@ import sys
 import pytest
 
 from sim.client.local_server import LocalServer
-
-BEGIN = """
-import os, queue, random, sys
-import carla
-client = carla.Client("127.0.0.1", int(sys.argv[1]))
-client.set_timeout(240.0)
-
-def synchronous(world, delta_s=0.05):
-    settings = world.get_settings()
-    settings.synchronous_mode, settings.fixed_delta_seconds = delta_s is not None, delta_s
-    world.apply_settings(settings)
-    return world
-
-def camera(world, side=64):
-    blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
-    blueprint.set_attribute("image_size_x", str(side))
-    blueprint.set_attribute("image_size_y", str(side))
-    return world.spawn_actor(blueprint, carla.Transform(carla.Location(z=10.0)))
-"""
+from studies.pocket_clients import BEGIN, G_BUFFERS, LISTENS_TWICE
 
 FIRST_FRAME = """
 world = synchronous(client.get_world())
@@ -63,41 +45,6 @@ for town in ("Ridgeway", "Harbour") * 4:
     world.tick()
     one.destroy()
     synchronous(world, None)
-"""
-
-LISTENED_TO_TWICE = """
-world = synchronous(client.get_world())
-for _ in range(20):
-    one = camera(world)
-    images = queue.Queue()
-    one.listen(lambda image: None)
-    world.tick()
-    try:
-        one.listen(images.put)
-    except RuntimeError as error:
-        assert "listened to already" in str(error), error
-    else:
-        raise AssertionError("LibCarla frees the second subscription while it is in use")
-    one.stop()
-    one.listen(images.put)
-    frame = world.tick()
-    assert images.get(timeout=60.0).frame == frame
-    one.stop()
-    one.destroy()
-"""
-
-G_BUFFER = """
-world = client.get_world()
-one = camera(world)
-one.listen(lambda image: None)
-one.enable_gbuffers(True)
-try:
-    one.listen_to_gbuffer(carla.GBufferTextureID.SceneDepth, print)
-except RuntimeError as error:
-    assert "no g-buffers" in str(error), error
-else:
-    raise AssertionError("accepted, and silent for ever")
-one.destroy()
 """
 
 #: Formatted with how the world runs while it loads.
@@ -148,8 +95,8 @@ def server() -> LocalServer:
         pytest.param(FIRST_FRAME, id="the first tick after listen delivers"),
         pytest.param(STOPPED_IN_FLIGHT, id="a camera is stopped with its image in flight"),
         pytest.param(LOADED_AGAIN_AND_AGAIN, id="worlds are loaded one after the other"),
-        pytest.param(LISTENED_TO_TWICE, id="a sensor is listened to twice"),
-        pytest.param(G_BUFFER, id="a g-buffer is refused with a sentence"),
+        pytest.param(LISTENS_TWICE, id="a sensor is listened to twice"),
+        pytest.param(G_BUFFERS, id="a g-buffer is refused with a sentence"),
         pytest.param(
             MANAGER_BEFORE_LOAD.format(synchronous=False), id="a manager follows to the new map"
         ),
@@ -160,7 +107,7 @@ def server() -> LocalServer:
 )
 def test_a_client_lives_when(server: LocalServer, script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", BEGIN + script + END, str(server.port)],
+        [sys.executable, "-c", BEGIN + script + END, str(server.port), "Harbour", "0"],
         capture_output=True,
         text=True,
         timeout=290,
