@@ -65,13 +65,14 @@ class DualHeadModel:
         Raises:
             DataError: If the sidecar is of another kind or the graph's inputs are others.
         """
-        if sidecar.agent is None:
-            raise DataError(f"model {sidecar.name!r} is a {sidecar.kind}, not a driving agent")
+        if not isinstance(sidecar.agent, AgentSpec):
+            found = sidecar.kind if sidecar.agent is None else "path agent"
+            raise DataError(f"model {sidecar.name!r} is a {found}, not an agent that steers itself")
         expected = [sidecar.input.name, *(extra.name for extra in sidecar.extra_inputs)]
-        found = [spec.name for spec in session.inputs]
-        if sorted(found) != sorted(expected):
+        names = [spec.name for spec in session.inputs]
+        if sorted(names) != sorted(expected):
             raise DataError(
-                f"the graph of {sidecar.name!r} takes {found}, its sidecar says {expected}"
+                f"the graph of {sidecar.name!r} takes {names}, its sidecar says {expected}"
             )
         self.sidecar = sidecar
         self.agent: AgentSpec = sidecar.agent

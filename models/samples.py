@@ -47,7 +47,7 @@ def load_samples(sidecar: Sidecar, source: str, split: Split, limit: int | None 
     elif source.endswith(".npz"):
         samples = _of_archive(sidecar, Path(source))
     else:
-        samples = _of_drives(sidecar, sidecar.agent, Path(source), split)
+        samples = _of_drives(sidecar, Path(source), split)
     return samples if limit is None else samples.first(limit)
 
 
@@ -73,7 +73,10 @@ def _of_dataset(sidecar: Sidecar, source: str, split: Split) -> Samples:
     )
 
 
-def _of_drives(sidecar: Sidecar, agent: AgentSpec, folder: Path, split: Split) -> Samples:
+def _of_drives(sidecar: Sidecar, folder: Path, split: Split) -> Samples:
+    agent = sidecar.agent
+    if not isinstance(agent, AgentSpec):
+        raise DataError(f"{sidecar.name!r} answers with a path; drives hold steering labels only")
     frames = load_frames(folder, split, spec=sidecar.input.image)
     edges = np.asarray(agent.bin_edges)
     classes = np.searchsorted(edges, frames.steer.astype(np.float64), "right") - 1
