@@ -39,6 +39,9 @@ BURST_ENDS_M = 1.3
 #: Offsets of bursts are those at walking pace and fall with the square of speed over this.
 BURST_SPEED_MPS = 7.0
 
+#: Distances ahead along the route at which its points are stored; docs/dataset.md lists them.
+AHEAD_M = (4.0, 6.0, 10.0, 15.0, 25.0, 40.0)
+
 _WARM_UP_TICKS = 10
 _PUT_DOWN_M = 0.1
 
@@ -212,8 +215,9 @@ class _LegDrive:
         return images, rows
 
     def _is_over(self, position: RoutePosition) -> bool:
+        # A route that began one lane off is allowed to be that far off.
         return (
-            abs(position.cross_track_m) > LOST_M
+            abs(position.cross_track_m) > LOST_M + abs(self._leg.lane_off_m)
             or abs(position.heading_error_rad) > LOST_RAD
             or position.s_m > self._leg.route.length_m - ARRIVAL_M
         )
@@ -255,7 +259,31 @@ class _LegDrive:
             "in_junction": route.in_junction[nearest],
             "route": self._number,
             "expert_in_charge": self._expert_in_charge,
+            "ahead_m": route_ahead(route, position.s_m, seen.pose),
         }
+
+
+def route_ahead(route: Route, s_m: float, pose: Pose) -> NDArray[np.float32]:
+    """Return the points of a route `AHEAD_M` ahead of a place on it, as seen from a car.
+
+    Args:
+        route: Beyond its end it goes straight on.
+        s_m: Arc length of the place.
+        pose: Of the car.
+
+    Returns:
+        (6, 2) float32, metres in the car's frame: x forward, y right.
+    """
+    wanted_m = s_m + np.array(AHEAD_M)
+    inside_m = np.minimum(wanted_m, route.length_m)
+    beyond_m = wanted_m - inside_m
+    end_rad = float(route.yaw_rad[-1])
+    x_m = np.interp(inside_m, route.s_m, route.xyz_m[:, 0]) + beyond_m * math.cos(end_rad)
+    y_m = np.interp(inside_m, route.s_m, route.xyz_m[:, 1]) + beyond_m * math.sin(end_rad)
+    cosine, sine = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+    x_m, y_m = x_m - pose.x_m, y_m - pose.y_m
+    seen_m = [cosine * x_m + sine * y_m, cosine * y_m - sine * x_m]
+    return np.stack(seen_m, axis=1).astype(np.float32)
 
 
 def _patience_ticks(route: Route) -> int:
@@ -287,6 +315,7 @@ def _describe(
                 "kind": leg.route.kind,
                 "length_m": leg.route.length_m,
                 "disturbed": leg.disturbed,
+                "lane_off_m": leg.lane_off_m,
             }
             for leg in legs
         ],

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import carla
 import numpy as np
 
 from bicameral.errors import RouteError
@@ -28,8 +29,10 @@ class Leg:
 
     Attributes:
         route: With its speed profile scaled for this drive.
-        start: Where the vehicle is put, beside the first point of the route.
+        start: Where the vehicle is put, beside the first point of the route or in another lane.
         start_speed_mps: How fast it moves then.
+        lane_off_m: How far right of the route's lane that lane lies in whose middle the drive
+            begins; 0 for the route's own.
         disturbed: Whether bursts of wrong steering come on the way.
         seed: Of the bursts and of the agents.
     """
@@ -37,6 +40,7 @@ class Leg:
     route: Route
     start: Pose
     start_speed_mps: float
+    lane_off_m: float
     disturbed: bool
     seed: int
 
@@ -54,7 +58,9 @@ def draw_legs(
         seed = int(rng.integers(2**31))
         first = episode.index * mix.per_episode + number
         kinds = [mix.kinds[(first + turn) % len(mix.kinds)] for turn in range(len(mix.kinds))]
-        legs.append(_draw_leg(_sample_route(planner, plan, kinds, seed), plan.disturbances, rng))
+        route = _sample_route(planner, plan, kinds, seed)
+        lanes_m = _neighbouring_lanes_m(planner, route)
+        legs.append(_draw_leg(route, lanes_m, plan.disturbances, rng))
     return legs
 
 
@@ -95,11 +101,31 @@ def _sample_route(
     )
 
 
-def _draw_leg(route: Route, disturbances: Disturbances, rng: np.random.Generator) -> Leg:
+def _neighbouring_lanes_m(planner: RoutePlanner, route: Route) -> list[float]:
+    """Return how far right of the route's first point the other lanes of its direction lie."""
+    x_m, y_m, z_m = (float(value) for value in route.xyz_m[0])
+    own, _ = planner.network.locate(carla.Location(x_m, y_m, z_m))
+    right = np.array([-math.sin(route.yaw_rad[0]), math.cos(route.yaw_rad[0])])
+    lateral_m = []
+    for key in planner.network.siblings(own):
+        offset_m = planner.network.lanes[key].xyz_m[:, :2] - (x_m, y_m)
+        nearest = offset_m[np.hypot(offset_m[:, 0], offset_m[:, 1]).argmin()]
+        if key != own:
+            lateral_m.append(float(nearest @ right))
+    return lateral_m
+
+
+def _draw_leg(
+    route: Route, lanes_m: list[float], disturbances: Disturbances, rng: np.random.Generator
+) -> Leg:
     factor = rng.uniform(disturbances.speed_factor_min, disturbances.speed_factor_max)
     disturbed = bool(rng.uniform() < disturbances.share)
     most = (disturbances.lateral_m, disturbances.heading_rad) if disturbed else _USUAL_OFFSET
     lateral_m, turn_rad = (float(value) for value in rng.uniform(-1.0, 1.0, size=2) * most)
+    lane_off_m = 0.0
+    if rng.uniform() < disturbances.lane_share and lanes_m:
+        lane_off_m = lanes_m[int(rng.integers(len(lanes_m)))]
+        lateral_m += lane_off_m
     route = replace(route, target_speed_mps=route.target_speed_mps * factor)
     x_m, y_m, z_m = (float(value) for value in route.xyz_m[0])
     yaw_rad = float(route.yaw_rad[0])
@@ -112,6 +138,7 @@ def _draw_leg(route: Route, disturbances: Disturbances, rng: np.random.Generator
             pitch_rad=math.atan2(float(route.xyz_m[3, 2]) - z_m, float(route.s_m[3])),
             yaw_rad=yaw_rad + turn_rad,
         ),
+        lane_off_m=lane_off_m,
         start_speed_mps=float(rng.uniform(0.0, route.target_speed_mps[0])),
         disturbed=disturbed,
         seed=int(rng.integers(2**31)),

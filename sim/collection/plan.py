@@ -15,7 +15,7 @@ from sim.routes.sampling import ROUTE_KINDS
 Split = Literal["train", "validation", "test"]
 
 #: Version of the folder that an episode is stored in; see docs/dataset.md.
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,8 @@ class Disturbances:
         burst_max_s: Longest burst.
         burst_steer: Largest steering offset of a burst at walking pace; it falls with
             1 / (1 + (speed / 7 m/s)^2), as the curvature that a speed allows.
+        lane_share: Share of the routes that begin in the middle of a neighbouring lane of the same
+            direction, where there is one: so that being one lane off can be learnt.
         speed_factor_min: Every route is driven at its profile times a factor from here ...
         speed_factor_max: ... to here, disturbed or not.
     """
@@ -69,6 +71,7 @@ class Disturbances:
     burst_min_s: float = 0.4
     burst_max_s: float = 1.0
     burst_steer: float = 0.35
+    lane_share: float = 0.15
     speed_factor_min: float = 0.6
     speed_factor_max: float = 1.1
 

@@ -36,6 +36,7 @@ COLUMNS: dict[str, type[np.generic]] = {
     "in_junction": np.bool_,
     "route": np.int16,
     "expert_in_charge": np.bool_,
+    "ahead_m": np.float32,
 }
 
 _PARTIAL_PREFIX = ".partial-"
@@ -63,7 +64,7 @@ class StoredEpisode:
 
     @property
     def labels(self) -> dict[str, NDArray[Any]]:
-        """Every column of `COLUMNS`, (N,)."""
+        """Every column of `COLUMNS`, (N,); `ahead_m` is (N, 6, 2)."""
         with np.load(self.folder / "labels.npz", allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
@@ -102,7 +103,7 @@ class EpisodeWriter:
 
         Args:
             images: Each (H, W, 3) uint8 RGB.
-            rows: One per picture, with a value for every column.
+            rows: One per picture, with a value (or array) for every column.
         """
         with self._frames_path.open("ab") as file:
             for image in images:

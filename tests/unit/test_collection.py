@@ -3,14 +3,17 @@
 import itertools
 import json
 
+import carla
 import cv2
 import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, DataError, UserError
-from bicameral.types import AGENT_CAMERA, RoadOption
+from bicameral.types import AGENT_CAMERA, Pose, RoadOption, Route
+from bicameral.units import wrap_rad
 from sim.collection.contact_sheet import write_contact_sheet
-from sim.collection.legs import bursts
+from sim.collection.episode import AHEAD_M, route_ahead
+from sim.collection.legs import bursts, draw_legs
 from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
 from sim.collection.storage import (
     COLUMNS,
@@ -19,6 +22,8 @@ from sim.collection.storage import (
     read_stored_episode,
 )
 from sim.evaluation.plan import plan_differences
+from sim.pocket.map_store import MapStore
+from sim.routes.planner import RoutePlanner
 
 pytestmark = pytest.mark.unit
 
@@ -142,3 +147,45 @@ def test_the_contact_sheet_shows_frames_and_histograms(tmp_path):
 def test_settings_of_the_plan_are_config_errors(tmp_path):
     with pytest.raises(ConfigError, match="capture_every_ticks is 0"):
         CollectionPlan(output=tmp_path, towns=("A",), capture_every_ticks=0)
+
+
+def test_the_path_is_stored_as_the_car_sees_it_and_goes_straight_on_at_its_end():
+    along_m = np.arange(0.0, 21.0)
+    still = np.zeros_like(along_m)
+    route = Route(
+        name="east",
+        town="T",
+        kind="straight",
+        xyz_m=np.stack([along_m, still, still], axis=1),
+        yaw_rad=still,
+        s_m=along_m,
+        command=np.full(along_m.size, RoadOption.LANE_FOLLOW, np.int8),
+        in_junction=np.zeros(along_m.size, bool),
+        lane_width_m=still + 3.5,
+        speed_limit_mps=still + 10.0,
+        target_speed_mps=still + 10.0,
+    )
+    # The car is 1 m right of the route and points to the right: the route lies to its left.
+    seen_m = route_ahead(route, 2.0, Pose(x_m=2.0, y_m=1.0, yaw_rad=np.pi / 2))
+    assert np.allclose(seen_m[:, 0], -1.0, atol=1e-6)
+    assert np.allclose(seen_m[:, 1], [-ahead for ahead in AHEAD_M], atol=1e-5)
+
+
+def test_a_route_may_begin_in_the_middle_of_a_neighbouring_lane(tmp_path):
+    carla_map = MapStore().load("Ridgeway").carla_map
+    planner = RoutePlanner(carla_map, "Ridgeway")
+    plan = CollectionPlan(
+        output=tmp_path,
+        towns=("Ridgeway",),
+        routes=RouteMix(kinds=("highway",), per_episode=4),
+        disturbances=Disturbances(share=0.0, lane_share=1.0),
+    )
+    legs = draw_legs(planner, plan, next(plan.episodes_of("expert")), np.random.default_rng(0))
+    moved = [leg for leg in legs if abs(leg.lane_off_m) > 1.0]
+    assert moved
+    for leg in moved:
+        place = carla.Location(leg.start.x_m, leg.start.y_m, leg.start.z_m)
+        waypoint = carla_map.get_waypoint(place)
+        yaw_rad = np.radians(waypoint.transform.rotation.yaw)
+        assert place.distance(waypoint.transform.location) < 0.3
+        assert abs(wrap_rad(yaw_rad - leg.start.yaw_rad)) < 0.1
