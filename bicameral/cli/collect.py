@@ -29,7 +29,7 @@ def collect(
     Args:
         output: Folder of the data set.
         towns: Towns to drive in: generated training towns, shipped ones, or files' names.
-        weathers: clear, low_sun, fog, night.
+        weathers: clear, low_sun, fog, dense_fog, night.
         episodes: Episodes per town and weather, several routes each.
         split: What the episodes are for; a test town must belong to no other split.
         driver: Network that steers: a shipped name or an .onnx file.

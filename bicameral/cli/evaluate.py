@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from bicameral.cli.driving_agents import Mode
 
@@ -26,7 +28,7 @@ def evaluate(
     suite: str = "standard",
     routes: Path | None = None,
     routes_subset: str = "",
-    weathers: tuple[str, ...] = ("clear",),
+    weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("clear",),
     repetitions: int = 1,
     seed: int = 0,
     jobs: int | None = None,
@@ -55,7 +57,9 @@ def evaluate(
         suite: Named set of routes: standard, study, validation or no_choice.
         routes: Leaderboard routes XML to use instead of a suite.
         routes_subset: Positions of the routes to drive, e.g. 0-4,7.
-        weathers: clear, low_sun, fog, night.
+        weathers: clear, low_sun, fog, dense_fog, night; or, by clear day, what is wrong with the
+            camera: pitch_up, pitch_down, yaw_right (by 3 degrees), sideways (0.2 m to the right),
+            patch (60 x 120 pixels covered, at a place drawn from the seed).
         repetitions: Drives of every combination, each with other seeded disturbances.
         seed: Base seed.
         jobs: Processes, each with its own pocket simulator; the number of CPUs by default.

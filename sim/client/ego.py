@@ -30,8 +30,44 @@ SENSOR_TIMEOUT_S = 60.0
 #: A camera behind and above the vehicle, for videos.
 CHASE_CAMERA = CameraSpec(width=320, height=180, fov_deg=90.0, x_m=-6.5, z_m=3.2, pitch_deg=-12.0)
 
-#: The chase camera takes a picture this often; videos need no more.
-CHASE_INTERVAL_S = 0.1
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountError:
+    """How far a camera is from where its `CameraSpec` says, as its owner may not know.
+
+    Attributes:
+        y_m: To the right.
+        pitch_deg: Upwards.
+        yaw_deg: To the right.
+    """
+
+    y_m: float = 0.0
+    pitch_deg: float = 0.0
+    yaw_deg: float = 0.0
+
+
+#: A camera that is where it should be.
+MOUNTED_RIGHT = MountError()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSetup:
+    """How the agent's camera is run, beyond what the agent knows of it.
+
+    Attributes:
+        error: How far it is from where it should be.
+        interval_s: Simulated time from one picture to the next; 0 for one per tick.
+    """
+
+    error: MountError = MOUNTED_RIGHT
+    interval_s: float = 0.0
+
+
+#: A picture per tick, from where the camera should be.
+ORDINARY_SETUP = CameraSetup()
+
+#: Videos need no more pictures than this.
+_CHASE_SETUP = CameraSetup(interval_s=0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +111,8 @@ class Ego:
         pose: Pose,
         *,
         camera: CameraSpec | None,
+        camera_setup: CameraSetup = ORDINARY_SETUP,
         chase_camera: CameraSpec | None = None,
-        camera_interval_s: float = 0.0,
     ) -> None:
         """Spawn the vehicle and its sensors.
 
@@ -84,8 +120,8 @@ class Ego:
             world: A world in synchronous mode.
             pose: Where to put it, on the road; it is lifted by `SPAWN_LIFT_M` and drops.
             camera: The agent's camera, or None.
+            camera_setup: How that camera is run.
             chase_camera: A second camera, for videos, or None.
-            camera_interval_s: Simulated time from one picture to the next; 0 for one per tick.
 
         Raises:
             UserError: If the place is occupied.
@@ -98,8 +134,8 @@ class Ego:
         try:
             with simulator_errors("spawning the ego vehicle"):
                 self.vehicle = self._spawn_vehicle(pose)
-                self._camera = self._spawn_camera(camera, "agent camera", camera_interval_s)
-                self._chase = self._spawn_camera(chase_camera, "chase camera", CHASE_INTERVAL_S)
+                self._camera = self._spawn_camera(camera, "agent camera", camera_setup)
+                self._chase = self._spawn_camera(chase_camera, "chase camera", _CHASE_SETUP)
                 self._spawn_sensor("sensor.other.collision", {}, None, self._on_collision)
                 self._spawn_sensor("sensor.other.lane_invasion", {}, None, self._on_lane_invasion)
         except BaseException:
@@ -214,7 +250,7 @@ class Ego:
         return vehicle
 
     def _spawn_camera(
-        self, camera: CameraSpec | None, name: str, interval_s: float = 0.0
+        self, camera: CameraSpec | None, name: str, setup: CameraSetup
     ) -> SensorQueue | None:
         if camera is None:
             return None
@@ -223,10 +259,12 @@ class Ego:
             "image_size_x": str(camera.width),
             "image_size_y": str(camera.height),
             "fov": str(camera.fov_deg),
-            "sensor_tick": str(interval_s),
+            "sensor_tick": str(setup.interval_s),
         }
+        error = setup.error
         mount = carla.Transform(
-            carla.Location(x=camera.x_m, z=camera.z_m), carla.Rotation(pitch=camera.pitch_deg)
+            carla.Location(x=camera.x_m, y=error.y_m, z=camera.z_m),
+            carla.Rotation(pitch=camera.pitch_deg + error.pitch_deg, yaw=error.yaw_deg),
         )
         self._spawn_sensor("sensor.camera.rgb", attributes, mount, frames.put)
         return frames

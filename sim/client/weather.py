@@ -1,4 +1,4 @@
-"""The four weathers of every evaluation, by name, and small seeded changes to them."""
+"""The weathers of evaluations, by name, and small seeded changes to them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Weather:
 
 
 #: ``clear``: CARLA's ClearNoon. ``low_sun``: the sun 12 degrees above the horizon, long shadows.
-#: ``fog``: dense fog over grey sky. ``night``: the sun straight below, street lights off.
+#: ``fog``: fog under a grey sky, ``dense_fog``: half as much again. ``night``: the sun straight
+#: below, street lights off.
 WEATHERS: Mapping[str, Weather] = MappingProxyType(
     {
         "clear": Weather(),
@@ -46,6 +47,13 @@ WEATHERS: Mapping[str, Weather] = MappingProxyType(
             cloudiness=70.0,
             sun_altitude_angle=35.0,
             fog_density=60.0,
+            fog_distance=0.0,
+            fog_falloff=0.1,
+        ),
+        "dense_fog": Weather(
+            cloudiness=70.0,
+            sun_altitude_angle=35.0,
+            fog_density=90.0,
             fog_distance=0.0,
             fog_falloff=0.1,
         ),

@@ -16,7 +16,7 @@ from bicameral.protocols import DrivingAgent
 from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import AGENT_CAMERA, Control, Observation, Pose, Route
 from sim.client.connection import simulator_errors
-from sim.client.ego import Ego
+from sim.client.ego import CameraSetup, Ego
 from sim.client.weather import Weather, apply_weather, perturb_weather, weather_by_name
 from sim.collection.legs import Leg, bursts, draw_legs
 from sim.collection.plan import SCHEMA, CollectionPlan, EpisodePlan
@@ -98,16 +98,14 @@ def record_episode(
     # CARLA's sensor interval drifts with rounding; the pocket simulator's does not. A driver that
     # sees needs every picture.
     skips = place.driven_on == "pocket" and crew.driver is None
-    interval_s = plan.capture_every_ticks * TICK_S if skips else 0.0
+    setup = CameraSetup(interval_s=plan.capture_every_ticks * TICK_S if skips else 0.0)
     with simulator_errors(f"collecting {episode.town}/{episode.episode_id}"):
         weather = perturb_weather(weather_by_name(episode.weather), rng)
         apply_weather(place.world, weather)
         legs = draw_legs(place.planner, plan, episode, rng)
         with (
             EpisodeWriter(folder, AGENT_CAMERA) as writer,
-            Ego(
-                place.world, legs[0].start, camera=AGENT_CAMERA, camera_interval_s=interval_s
-            ) as ego,
+            Ego(place.world, legs[0].start, camera=AGENT_CAMERA, camera_setup=setup) as ego,
         ):
             tape = _Tape(place.world, ego, plan.capture_every_ticks, crew.driver is not None)
             for number, leg in enumerate(legs):

@@ -19,8 +19,9 @@ from bicameral.protocols import DrivingAgent
 from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import Control, Decision, Observation
 from sim.client.connection import simulator_errors
-from sim.client.ego import CHASE_CAMERA, Collision, Ego
-from sim.client.weather import apply_weather, weather_by_name
+from sim.client.ego import CHASE_CAMERA, CameraSetup, Collision, Ego
+from sim.client.weather import apply_weather
+from sim.evaluation.conditions import CameraFault, condition_by_name
 from sim.evaluation.limits import Limits, Referee, Status
 from sim.evaluation.perturbation import Disturbance, draw_disturbance, steering_noise
 from sim.evaluation.plan import EpisodeSpec
@@ -78,7 +79,13 @@ def run_episode(
     with simulator_errors(f"driving episode {spec.episode_id!r}"):
         apply_weather(stage.world, disturbance.weather)
         chase = None if video is None else CHASE_CAMERA
-        with Ego(stage.world, disturbance.start, camera=agent.camera, chase_camera=chase) as ego:
+        with Ego(
+            stage.world,
+            disturbance.start,
+            camera=agent.camera,
+            camera_setup=CameraSetup(error=_camera_fault(spec).mount),
+            chase_camera=chase,
+        ) as ego:
             drive = _Drive(stage, spec, agent, ego, video)
             status, message = drive.run(disturbance)
             # Events of the last tick may still be on their way.
@@ -130,6 +137,7 @@ class _Drive:
         self._spec = spec
         self._agent = agent
         self._ego = ego
+        self._patch = _camera_fault(spec).patch
         self._video = video
         self._columns: dict[str, Any] = {name: [] for name in COLUMNS}
         self._diagnostics: dict[str, list[float]] = {}
@@ -197,8 +205,14 @@ class _Drive:
             self.first_frame = int(world.tick())
         frame = self.first_frame
         while True:
-            yield self._ego.observe(frame, (frame - self.first_frame) * TICK_S)
+            yield self._observe(frame)
             frame = int(world.tick())
+
+    def _observe(self, frame: int) -> Observation:
+        seen = self._ego.observe(frame, (frame - self.first_frame) * TICK_S)
+        if self._patch is None or seen.image is None:
+            return seen
+        return replace(seen, image=self._patch.cover(seen.image))
 
     def _record(
         self,
@@ -299,7 +313,12 @@ def _disturb(control: Control, noise: float) -> Control:
 
 
 def _disturbance(spec: EpisodeSpec) -> Disturbance:
-    return draw_disturbance(spec.route, weather_by_name(spec.weather), spec.perturbation, spec.seed)
+    weather = condition_by_name(spec.weather).weather
+    return draw_disturbance(spec.route, weather, spec.perturbation, spec.seed)
+
+
+def _camera_fault(spec: EpisodeSpec) -> CameraFault:
+    return condition_by_name(spec.weather).draw_fault(spec.seed)
 
 
 def _identity(spec: EpisodeSpec, disturbance: Disturbance, driven_on: str) -> dict[str, Any]:
@@ -322,6 +341,7 @@ def _identity(spec: EpisodeSpec, disturbance: Disturbance, driven_on: str) -> di
         "trained_on": spec.agent.trained_on,
         "driven_on": driven_on,
         "weather_parameters": asdict(disturbance.weather),
+        "camera_fault": _camera_fault(spec).describe(),
         "start": asdict(disturbance.start),
     }
 

@@ -14,8 +14,8 @@ import bicameral
 from bicameral.errors import ConfigError
 from bicameral.simulation import CARLA_VERSION
 from bicameral.types import Route
-from sim.client.weather import weather_by_name
 from sim.evaluation.agents import AgentSpec
+from sim.evaluation.conditions import condition_by_name
 from sim.evaluation.limits import STANDARD_LIMITS, Limits
 from sim.evaluation.perturbation import PERTURBED, UNPERTURBED, Perturbation
 
@@ -25,14 +25,14 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeSpec:
-    """One drive: one agent, one route, one weather, one repetition.
+    """One drive: one agent, one route, one condition, one repetition.
 
     Attributes:
         episode_id: Unique within the evaluation and a valid folder name.
         role: ``"evaluation"``, or ``"reference"`` for the drive that curves are compared with.
         agent: Who drives.
         route: What it drives.
-        weather: Name of the weather.
+        weather: Name of the condition, see `sim.evaluation.conditions`.
         repetition: 0, 1, ...
         seed: Seed of the episode; depends on the plan's seed, the route and the repetition only.
         perturbation: How much is disturbed.
@@ -55,7 +55,7 @@ class EvaluationPlan:
     Attributes:
         routes: Routes in driving order, with unique names; they may lie in several towns.
         agents: Who drives; unique labels.
-        weathers: Names of weathers.
+        weathers: Names of conditions: weathers, or what is wrong with the camera.
         repetitions: How often each combination is driven, each time with another seed.
         seed: Base seed.
         perturbation: Size of the seeded disturbances.
@@ -87,7 +87,7 @@ class EvaluationPlan:
         if self.repetitions < 1:
             raise ConfigError(f"repetitions must be 1 or more, got {self.repetitions}")
         for weather in self.weathers:
-            weather_by_name(weather)
+            condition_by_name(weather)
 
     def episodes(self) -> list[EpisodeSpec]:
         """Return every episode in driving order: town by town, the reference first."""

@@ -147,7 +147,7 @@ class EpisodeRecord(Record):
         privileged: True if the agent knows more than a camera and a navigator tell.
         route: Name of the route.
         town: Its town.
-        weather: Name of the weather.
+        weather: Name of the condition: a weather, or what is wrong with the camera.
         seed: Seed of the episode.
         repetition: 0, 1, ...
         status: How it ended.
@@ -161,6 +161,8 @@ class EpisodeRecord(Record):
         trained_on: Simulator that the agent was trained on, or None.
         driven_on: Simulator that it drove on, ``"pocket"`` or ``"carla"``.
         weather_parameters: The 14 weather numbers after the disturbance.
+        camera_fault: How the camera was mounted wrongly (``mount``), which part of the picture was
+            covered (``patch``); empty if nothing was wrong.
         start: Start pose after the disturbance.
         trajectory: The ticks.
     """
@@ -187,6 +189,7 @@ class EpisodeRecord(Record):
     trained_on: str | None
     driven_on: str
     weather_parameters: dict[str, float]
+    camera_fault: dict[str, dict[str, float]] = {}
     start: dict[str, float]
     trajectory: Trajectory = Field(exclude=True)
 

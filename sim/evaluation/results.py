@@ -45,6 +45,7 @@ _NOT_IN_RESULTS = {
     "versions",
     "domain_mismatch",
     "weather_parameters",
+    "camera_fault",
     "start",
 }
 

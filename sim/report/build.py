@@ -128,7 +128,7 @@ def _lead(results: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     trained = _join(str(a["trained_on"]) for a in plan["agents"] if a["trained_on"])
     return (
         f"{len(results['episodes'])} episodes: {len(plan['routes'])} routes, "
-        f"{len(plan['agents'])} agents or corrections, weather {_join(plan['weathers'])}, "
+        f"{len(plan['agents'])} agents or corrections, {_join(plan['weathers'])}, "
         f"{plan['repetitions']} repetition(s), base seed {plan['seed']}. "
         + (f"Trained on: {trained}. " if trained else "")
         + f"Driven on: {_join(e['driven_on'] for e in results['episodes'])}. "
@@ -217,7 +217,7 @@ def _episode_data(record: EpisodeRecord, route: Route) -> dict[str, Any]:
     return {
         "id": record.episode_id,
         "mode": f"{record.agent}, correction {record.correction}",
-        "weather": record.weather,
+        "condition": record.weather,
         "route": record.route,
         "repetition": record.repetition,
         "status": str(record.status),

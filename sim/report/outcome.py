@@ -48,7 +48,8 @@ def _driven(plan: Mapping[str, Any], training_towns: Sequence[str] | None) -> st
     if plan["repetitions"] > 1:
         parts.append(f"{plan['repetitions']} times each")
     if plan["weathers"] != ["clear"]:
-        parts.append(f"in the weathers {_listed(plan['weathers'])}")
+        word = "condition" if len(plan["weathers"]) == 1 else "conditions"
+        parts.append(f"in the {word} {_listed(plan['weathers'])}")
     agents = list(dict.fromkeys(agent["name"] for agent in plan["agents"]))
     return f"Driven: {', '.join(parts)}, by {_listed(agents)}."
 

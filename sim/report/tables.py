@@ -68,11 +68,13 @@ _SHORT = tuple(
 )
 
 _AGENT = Column(label="agent", help="agent and correction", words=True)
-_WEATHER = Column(label="weather", help="weather preset", words=True)
+_CONDITION = Column(
+    label="condition", help="weather, or what was wrong with the camera on a clear day", words=True
+)
 
 
 def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """Compare agents, corrections and weathers."""
+    """Compare agents, corrections and conditions."""
     return Table(
         title="Results",
         note=(
@@ -96,7 +98,7 @@ def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def summary_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """Compare agents, corrections and weathers by few figures, for a terminal."""
+    """Compare agents, corrections and conditions by few figures, for a terminal."""
     return Table(
         title="Results",
         columns=(*_group_columns(), *(figure.column for figure in _SHORT)),
@@ -108,19 +110,19 @@ def summary_table(groups: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def pair_table(pairs: Sequence[Mapping[str, Any]]) -> Table:
-    """Compare corrected with uncorrected agents, on equal routes, weathers and seeds."""
+    """Compare corrected with uncorrected agents, on equal routes, conditions and seeds."""
     return Table(
         title="Correction minus no correction",
         note=(
-            "Differences within pairs that share route, weather, start, steering noise and seed. "
+            "Differences within pairs that share route, condition, start, steering noise and seed. "
             "An interval that holds 0 shows no difference."
         ),
         columns=(
             _AGENT,
             Column(label="minus", help="agent without correction", words=True),
-            _WEATHER,
+            _CONDITION,
             *columns(
-                "pairs|episodes with equal route, weather and seed",
+                "pairs|episodes with equal route, condition and seed",
                 "won|pairs in which only the corrected agent succeeded",
                 "lost|pairs in which only the uncorrected agent succeeded",
                 words=0,
@@ -152,7 +154,7 @@ def branch_table(groups: Sequence[Mapping[str, Any]]) -> Table | None:
         note="Share of all ticks in which each branch decided.",
         columns=(
             _AGENT,
-            _WEATHER,
+            _CONDITION,
             Column(label="branch", help="see docs/metrics.md", words=True),
             Column(label="% of ticks", help="share of all ticks"),
         ),
@@ -172,7 +174,7 @@ def estimate_from_entry(entry: Mapping[str, Any]) -> Estimate:
 def _group_columns() -> tuple[Column, ...]:
     return (
         _AGENT,
-        _WEATHER,
+        _CONDITION,
         Column(label="n", help="episodes"),
         Column(label="success %", help="whole route, no collision, never more than 3 m off"),
     )

@@ -114,7 +114,7 @@
     return [...new Set(DATA.episodes.map((e) => e[key]))];
   }
 
-  const keys = ["weather", "route", "mode", "repetition"];
+  const keys = ["condition", "route", "mode", "repetition"];
   const selects = {};
   let current = null;
   function pick() {

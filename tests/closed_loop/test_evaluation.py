@@ -170,6 +170,18 @@ def test_a_killed_a_parallel_and_an_uninterrupted_run_are_equal(routes, agents, 
     assert content(tmp_path / "parallel") == whole
 
 
+def test_all_agents_meet_the_same_patch_and_it_is_recorded(routes, agents, tmp_path):
+    other = replace(agents("Watching"), name="other")
+    plan = plan_for(routes[:1], agents("Watching"), other, weathers=("clear", "patch"))
+    clear, _, patched, patched_too = run(plan, tmp_path / "run")
+    seen = [r.trajectory.diagnostics["image_crc"] for r in (clear, patched, patched_too)]
+    assert (seen[1] == seen[2]).all()
+    assert (seen[0] != seen[1]).all(), "the agent saw the whole picture"
+    assert clear.camera_fault == {}
+    assert patched.camera_fault == patched_too.camera_fault
+    assert patched.camera_fault["patch"]["width"] == 120 / 320
+
+
 def test_a_finished_run_is_neither_repeated_nor_mixed_with_another(routes, agents, tmp_path):
     plan = plan_for(routes[:1], agents("Watching"), reference=agents("Watching"))
     calls = []

@@ -70,7 +70,7 @@ def test_the_command_drives_the_same_trajectory_as_in_process_to_the_last_bit(
         "--agent": f"{server.url}/v1/drive/caril_a",
         "--modes": "second_opinion",
         "--also": "caril_a+caril_b",
-        "--weathers": "night",
+        "--weathers": "patch",
         "--routes": tmp_path / "routes.xml",
         "--output": folder,
         "--jobs": 1,

@@ -12,7 +12,7 @@ from bicameral.simulation import TICK_S
 from bicameral.types import AGENT_CAMERA, Control, Pose
 from sim.client import connection
 from sim.client.connection import connect, driven_town, open_town, simulator_kind
-from sim.client.ego import CHASE_CAMERA, Ego
+from sim.client.ego import CHASE_CAMERA, CameraSetup, Ego, MountError
 from sim.client.weather import WEATHERS, apply_weather
 
 
@@ -94,6 +94,26 @@ def test_red_is_the_first_channel(world, spawn_pose):
         image = ego.observe(world.tick(), 0.0).image.astype(float)
     red, _, blue = image[:10].mean(axis=(0, 1))
     assert blue > red, "the sky of a clear day is blue"
+
+
+def test_a_camera_mounted_wrongly_shows_the_same_road_elsewhere(world, spawn_pose):
+    def shown(**wrong):
+        setup = CameraSetup(error=MountError(**wrong))
+        with Ego(world, spawn_pose, camera=AGENT_CAMERA, camera_setup=setup) as ego:
+            return ego.observe(world.tick(), 0.0).image.astype(float)
+
+    def distance(first, second):
+        return float(np.abs(first - second).mean())
+
+    right = shown()
+    # Looking up moves the road down, by 112 pixels (the focal length) times 3 degrees.
+    for wrong, pixels, axis in (({"pitch_deg": 3.0}, 6, 0), ({"yaw_deg": 3.0}, -6, 1)):
+        askew = shown(**wrong)
+        inner = (slice(20, -20), slice(120, -120))
+        there = np.roll(right, pixels, axis)[inner]
+        back = np.roll(right, -pixels, axis)[inner]
+        assert distance(askew[inner], there) < distance(askew[inner], back)
+    assert distance(shown(y_m=0.2), right) > 0.0
 
 
 def test_an_observation_of_another_frame_is_refused(world, spawn_pose):
