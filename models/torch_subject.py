@@ -21,9 +21,6 @@ from edge.subject import GraphSubject
 from models.caril.training import load_network as load_driver
 from models.classifiers.training import load_network as load_classifier
 
-#: What a driver's `forward` returns, in order; a classifier's sidecar has the order itself.
-_DRIVER_OUTPUTS = ("steer", "logits")
-
 
 class TorchSession(GraphSession):
     """A torch network."""
@@ -33,10 +30,9 @@ class TorchSession(GraphSession):
         extras = [(one.name, one.shape) for one in sidecar.extra_inputs]
         named = [(sidecar.input.name, sidecar.input.shape), *extras]
         shapes = {one.name: one.shape for one in sidecar.outputs}
-        names = tuple(shapes) if sidecar.agent is None else _DRIVER_OUTPUTS
         super().__init__(
             [TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in named],
-            [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in names],
+            [TensorSpec(name=name, dtype="float32", shape=shapes[name]) for name in shapes],
             fingerprint,
         )
         self._network = network

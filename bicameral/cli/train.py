@@ -20,14 +20,16 @@ def train_driver(
     name: str = "caril",
     steps: int | None = None,
     minutes: float | None = None,
-    variant: Literal["conditional", "paper"] = "conditional",
+    variant: Literal["conditional", "paper", "path"] = "conditional",
     contrast: Literal["none", "standardise"] = "none",
-    augmentation: Literal["none", "daylight", "all_weather"] = "daylight",
+    augmentation: Literal["none", "daylight", "all_weather", "rough"] = "daylight",
     weathers: tuple[str, ...] = (),
+    start: Path | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
     seed: int = 0,
     threads: int = 1,
 ) -> int:
-    """Train a dual-head network on collected data, calibrate it and export it to ONNX.
+    """Train a driver's network on collected data, calibrate it and export it to ONNX.
 
     A run that was killed continues from its last checkpoint when the same command is given again,
     and ends with the same weights as an uninterrupted one. Give --steps or --minutes.
@@ -38,10 +40,14 @@ def train_driver(
         name: Name of the exported model.
         steps: Length in optimiser steps.
         minutes: Length in minutes; the number of steps follows from the first ones.
-        variant: conditional sees command and speed; paper sees the image only.
+        variant: conditional sees command and speed; paper sees the image only; path answers with
+            the path ahead instead of a steering value.
         contrast: standardise gives every picture the same mean and contrast inside the graph.
-        augmentation: daylight varies exposure; all_weather adds low light and fog.
+        augmentation: daylight varies exposure; all_weather adds low light and fog; rough, for
+            path only, also a camera mounted askew and covered parts.
         weathers: Use only data of these weathers.
+        start: Checkpoint of another training of the same variant to take the weights from.
+        precision: Arithmetic of the training; bf16 pays only on a processor that has it.
         seed: Seed of weights, samples and augmentation.
         threads: Threads of torch.
     """
@@ -64,6 +70,8 @@ def train_driver(
         contrast=contrast,
         augmentation=augmentation,
         weathers=weathers,
+        start=start,
+        precision=precision,
         seed=seed,
         threads=threads,
     )
@@ -76,17 +84,12 @@ def train_driver(
         result = train(settings, show)
     command = shlex.join(["bicameral", *sys.argv[1:]])
     exported = export(ExportSettings(training=output, output=output, name=name, command=command))
-    fit = result.fit
     console = Console()
     console.print(
         f"trained {result.steps} steps on {result.frames} frames; "
         f"{exported.parameters} parameters, {exported.macs / 1e6:.1f} M multiply-accumulates"
     )
-    console.print(
-        f"validation ({fit.validation_frames} frames): steering error {fit.steering_mae:.4f} "
-        f"(always straight: {fit.zero_steering_mae:.4f}), calibration error "
-        f"{fit.ece_before:.3f} -> {fit.ece_after:.3f} at temperature {fit.temperature:.2f}"
-    )
+    console.print(result.fit.describe())
     console.print(
         f"wrote {exported.model}; it differs from torch by at most "
         f"{exported.max_difference:.1e} on {exported.checked_images} pictures"

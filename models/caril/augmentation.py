@@ -1,25 +1,39 @@
-"""Changes of light, weather and focus, drawn anew for every picture of every batch.
+"""Changes of light, weather, focus and mounting, drawn anew for every picture of every batch.
 
 There is no horizontal flip, and there must be none. A mirrored street is left-hand traffic: at a
 junction, with no markings in view, the network could no longer tell on which side it drives, and
 would average a tight and a wide turn. In a measured pair of trainings, equal but for the flip, the
 flipped one finished 3 of 12 junction routes and the other 12, while their offline errors were
-alike. For the same reason nothing here moves or warps a picture: its steering label would change.
+alike.
+
+Only `rough` moves pictures, as a camera that is mounted askew would see them. The label of a path
+network is the road in the car's frame, and that is where it was, however the camera looks at it:
+the moved picture with the same label is a frame as a car with such a camera would have recorded it.
+The steering variants do not move pictures. Their label is what the expert would do, a choice made
+for the state that a picture of a straight camera shows, and a network that sees a camera turned by
+3 degrees as a car turned by 3 degrees is meant to steer back.
+
+For the path, too, a camera turned sideways looks like a car turned the other way: nothing of the
+car is in view. So a network that saw each picture askew would believe its own drift no more than
+half. `askew_share` leaves the others straight, and what cannot be told apart shows as a larger
+scale of the error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bicameral.types import AGENT_CAMERA
 from edge.preprocessing import affine_from_spec
 from edge.sidecar import ImageSpec
+from models.caril.askew_camera import Askew, homographies
 
-AugmentationName = Literal["none", "daylight", "all_weather"]
+AugmentationName = Literal["none", "daylight", "all_weather", "rough"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +51,11 @@ class AugmentationSettings:
         noise_u8: Largest standard deviation of the sensor noise in low light.
         fog_share: Share of pictures in fog.
         fog_strongest: Largest opacity of the fog at the top of the picture, where the road is far.
+        askew_share: Share of pictures of a camera that is mounted askew.
+        camera_turn_deg: Its largest pitch and yaw, either way.
+        camera_roll_deg: Its largest roll.
+        camera_shift_m: How far it is moved sideways and up at most.
+        patch_share: Share of pictures in which one or two rectangles are covered.
     """
 
     exposure: float = 1.0
@@ -49,26 +68,50 @@ class AugmentationSettings:
     noise_u8: float = 0.0
     fog_share: float = 0.0
     fog_strongest: float = 0.0
+    askew_share: float = 0.0
+    camera_turn_deg: float = 0.0
+    camera_roll_deg: float = 0.0
+    camera_shift_m: float = 0.0
+    patch_share: float = 0.0
 
+    @property
+    def moves_pictures(self) -> bool:
+        """Whether the road lies elsewhere in a changed picture."""
+        return self.askew_share > 0.0
+
+
+_ALL_WEATHER = AugmentationSettings(
+    exposure=1.35,
+    gamma=1.5,
+    contrast=0.25,
+    tint=0.1,
+    blur_share=0.15,
+    dark_share=0.4,
+    darkest=0.15,
+    noise_u8=8.0,
+    fog_share=0.25,
+    fog_strongest=0.9,
+)
+
+#: Height and width of the covered rectangles, pixels of the network's picture.
+_PATCH_ROWS = (6, 30)
+_PATCH_COLUMNS = (10, 60)
 
 #: `daylight` keeps a network that never saw darkness; `all_weather` is for the second network and
-#: for the control that it must beat.
+#: for the control that it must beat; `rough` is for path networks.
 AUGMENTATIONS: dict[AugmentationName, AugmentationSettings] = {
     "none": AugmentationSettings(),
     "daylight": AugmentationSettings(
         exposure=1.35, gamma=1.25, contrast=0.2, tint=0.06, blur_share=0.1
     ),
-    "all_weather": AugmentationSettings(
-        exposure=1.35,
-        gamma=1.5,
-        contrast=0.25,
-        tint=0.1,
-        blur_share=0.15,
-        dark_share=0.4,
-        darkest=0.15,
-        noise_u8=8.0,
-        fog_share=0.25,
-        fog_strongest=0.9,
+    "all_weather": _ALL_WEATHER,
+    "rough": replace(
+        _ALL_WEATHER,
+        askew_share=0.5,
+        camera_turn_deg=3.0,
+        camera_roll_deg=1.0,
+        camera_shift_m=0.2,
+        patch_share=0.3,
     ),
 }
 
@@ -82,7 +125,7 @@ def augment_batch(
     """Change a batch and scale it for the network.
 
     Args:
-        images: (N, H, W, 3) uint8, canonical; not modified.
+        images: (N, H, W, 3) uint8, canonical pictures of `AGENT_CAMERA`; not modified.
         settings: What to do.
         spec: Scaling of the network's input.
         rng: The only source of randomness.
@@ -91,6 +134,8 @@ def augment_batch(
         (N, H, W, 3) float32, scaled as `edge.preprocessing.tensor_from_canonical` does, with
         channels last.
     """
+    if settings.moves_pictures:
+        images = _mount_askew(images, settings, spec, rng)
     changed = np.empty(images.shape, np.float32)
     # Every dark picture gets another window of one strip of noise: drawing it is what costs.
     noise = rng.standard_normal(2 * images[0].size, np.float32)
@@ -102,6 +147,8 @@ def augment_batch(
             _add_fog(out, settings, rng)
         if rng.random() < settings.dark_share:
             _darken(out, noise, settings, rng)
+        if settings.patch_share > 0.0 and rng.random() < settings.patch_share:
+            _cover(out, noise, rng)
     if settings.tint > 0.0:
         changed *= rng.uniform(
             1.0 - settings.tint, 1.0 + settings.tint, (len(images), 1, 1, 3)
@@ -111,6 +158,39 @@ def augment_batch(
     changed *= gain
     changed += offset
     return changed
+
+
+def _mount_askew(
+    images: NDArray[np.uint8],
+    settings: AugmentationSettings,
+    spec: ImageSpec,
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """Return the pictures as cameras mounted a little askew would see them, some unchanged.
+
+    What lies outside of a picture looks like its border.
+    """
+    count = len(images)
+    turn, roll, shift = (
+        settings.camera_turn_deg,
+        settings.camera_roll_deg,
+        settings.camera_shift_m,
+    )
+    askew = Askew(
+        pitch_deg=rng.uniform(-turn, turn, count),
+        yaw_deg=rng.uniform(-turn, turn, count),
+        roll_deg=rng.uniform(-roll, roll, count),
+        right_m=rng.uniform(-shift, shift, count),
+        up_m=rng.uniform(-shift, shift, count),
+    )
+    matrices = homographies(askew, AGENT_CAMERA, spec)
+    moved = images.copy()
+    size = (spec.width, spec.height)
+    for place in np.flatnonzero(rng.random(count) < settings.askew_share):
+        moved[place] = cv2.warpPerspective(
+            images[place], matrices[place], size, borderMode=cv2.BORDER_REPLICATE
+        )
+    return moved
 
 
 def _light_tables(
@@ -155,3 +235,18 @@ def _darken(
     start = int(rng.integers(noise.size - image.size + 1))
     image += noise[start : start + image.size].reshape(image.shape) * noise_u8
     np.rint(image, out=image)
+
+
+def _cover(
+    image: NDArray[np.float32], noise: NDArray[np.float32], rng: np.random.Generator
+) -> None:
+    """Put one or two rectangles of one grey, or of noise, before the picture, in place."""
+    height, width, channels = image.shape
+    for _ in range(int(rng.integers(1, 3))):
+        rows, columns = (int(rng.integers(*span)) for span in (_PATCH_ROWS, _PATCH_COLUMNS))
+        top, left = int(rng.integers(height - rows)), int(rng.integers(width - columns))
+        patch = image[top : top + rows, left : left + columns]
+        patch[:] = rng.uniform(0.0, 255.0)
+        if rng.random() < 0.5:
+            start = int(rng.integers(noise.size - patch.size + 1))
+            patch += noise[start : start + patch.size].reshape(rows, columns, channels) * 60.0

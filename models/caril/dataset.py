@@ -24,6 +24,7 @@ from bicameral.errors import DataError
 from bicameral.types import AGENT_CAMERA
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
+from models.networks.path_classes import AHEAD_DISTANCES_M
 from models.networks.steering_classes import NETWORK_IMAGE
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ Split = Literal["train", "validation", "test"]
 #: One episode in this many of a training town validates instead.
 _HELD_OUT_ONE_IN = 8
 _CHUNK = 256
+#: Columns that are read from labels.npz, by their names in `Frames`.
+_COLUMNS = ("steer", "speed_mps", "command", "in_junction", "ahead_m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,10 @@ class Frames:
         steer: (N,) float32 expert label, raw steer.
         speed_mps: (N,) float32.
         command: (N,) int8, `RoadOption`.
+        in_junction: (N,) bool, the nearest point of the route lies in a junction.
+        ahead_m: (N, 6, 2) float32, (x, y) of the route at
+            `models.networks.path_classes.AHEAD_DISTANCES_M` ahead, in the car's frame (x forward, y
+            right); not a number in data sets that were collected before there was such a column.
         dagger: (N,) bool, an agent drove.
         fingerprint: SHA-256 over the episodes' names and labels.
     """
@@ -76,6 +83,8 @@ class Frames:
     steer: NDArray[np.float32]
     speed_mps: NDArray[np.float32]
     command: NDArray[np.int8]
+    in_junction: NDArray[np.bool_]
+    ahead_m: NDArray[np.float32]
     dagger: NDArray[np.bool_]
     fingerprint: str
 
@@ -91,8 +100,22 @@ class Frames:
 
     def select(self, keep: NDArray[np.bool_]) -> Frames:
         """Return only the frames where `keep` (N,) is True."""
-        columns = ("episode", "row", "steer", "speed_mps", "command", "dagger")
+        columns = ("episode", "row", *_COLUMNS, "dagger")
         return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+
+    def require_path(self) -> None:
+        """Refuse frames without the route ahead.
+
+        Raises:
+            DataError: If any has none.
+        """
+        lacking = np.unique(self.episode[np.isnan(self.ahead_m).any(axis=(1, 2))])
+        if lacking.size:
+            raise DataError(
+                f"{lacking.size} of {len(self.episodes)} episodes have no column ahead_m, which a "
+                f"path network learns from, such as {self.episodes[lacking[0]].folder}; collect "
+                "them again with this version"
+            )
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of all frames, a few hundred at a time."""
@@ -170,9 +193,7 @@ def load_frames(
         episodes=tuple(chosen),
         episode=np.repeat(np.arange(len(chosen), dtype=np.int32), sizes),
         row=np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
-        steer=np.concatenate([columns["steer"] for columns in labels]),
-        speed_mps=np.concatenate([columns["speed_mps"] for columns in labels]),
-        command=np.concatenate([columns["command"] for columns in labels]),
+        **{name: np.concatenate([columns[name] for columns in labels]) for name in _COLUMNS},
         dagger=np.repeat(np.array([episode.is_dagger for episode in chosen]), sizes),
         fingerprint=digest.hexdigest(),
     )
@@ -234,7 +255,7 @@ def _is_held_out(name: str) -> bool:
 
 
 def _read_labels(episode: Episode) -> tuple[dict[str, NDArray[Any]], str]:
-    """Return steer, speed_mps and command of an episode, and the hash of the file."""
+    """Return the columns `_COLUMNS` of an episode, and the hash of the file."""
     path = episode.folder / "labels.npz"
     try:
         content = path.read_bytes()
@@ -243,13 +264,20 @@ def _read_labels(episode: Episode) -> tuple[dict[str, NDArray[Any]], str]:
                 "steer": archive["steer_expert"].astype(np.float32),
                 "speed_mps": archive["speed_mps"].astype(np.float32),
                 "command": archive["command"].astype(np.int8),
+                "in_junction": archive["in_junction"].astype(bool),
             }
+            known = archive["ahead_m"].astype(np.float32) if "ahead_m" in archive else None
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged archive
         raise DataError(f"cannot read the labels {path}: {error!r}; collect it again") from error
     sizes = {name: column.shape for name, column in columns.items()}
     if len(set(sizes.values())) != 1 or columns["steer"].ndim != 1:
         raise DataError(f"the columns of {path} differ in length: {sizes}")
-    for name in ("steer", "speed_mps"):
+    shape = (columns["steer"].size, len(AHEAD_DISTANCES_M), 2)
+    columns["ahead_m"] = np.full(shape, np.nan, np.float32) if known is None else known
+    if columns["ahead_m"].shape != shape:
+        raise DataError(f"{path}: ahead_m has shape {columns['ahead_m'].shape}, expected {shape}")
+    checked = ("steer", "speed_mps") if known is None else ("steer", "speed_mps", "ahead_m")
+    for name in checked:
         if not np.isfinite(columns[name]).all():
             raise DataError(f"{path}: column {name!r} holds values that are not finite")
     if columns["steer"].size and np.abs(columns["steer"]).max() > 1.0:

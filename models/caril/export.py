@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +18,8 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
 from bicameral.types import AGENT_CAMERA
-from edge.dual_head import COMMANDS, DualHeadModel
+from edge.dual_head import COMMANDS, one_hot_from_commands
+from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
     SUFFIX,
@@ -28,16 +32,24 @@ from edge.sidecar import (
     InputRange,
     InputSpec,
     OutputSpec,
+    PathAgentSpec,
     Sidecar,
     TaskSpec,
     TrainingData,
     TrainingRecord,
     write_sidecar,
 )
-from models.caril.fitting import CHECK_NAME, Fit, predict_images, read_fit
+from models.caril.fitting import CHECK_NAME, Fit, read_fit
+from models.caril.path_fitting import PathFit, read_path_fit
 from models.caril.training import SETTINGS_NAME, load_network
 from models.host import host_name
-from models.networks.dual_head import DualHeadNetwork
+from models.networks.dual_head import DriverNetwork, DualHeadNetwork, Variant
+from models.networks.path_classes import (
+    DECIDING_BINS,
+    INTENT_COLUMNS,
+    OFFSET_BINS,
+    PATH_DISTANCES_M,
+)
 from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
 from models.onnx_export import count_cost, describe_graph, onnx_from_network, require_same
 from models.trainer import CHECKPOINT_NAME
@@ -55,8 +67,7 @@ _IMAGE_INPUT = InputSpec(
     shape=(-1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width),
     image=NETWORK_IMAGE,
 )
-#: What the variant `conditional` takes beside the image.
-_EXTRA_INPUTS = (
+_STATE_INPUTS = (
     ExtraInput(name="speed_mps", dtype="FP32", shape=(-1, 1), meaning="forward speed, m/s"),
     ExtraInput(
         name="command",
@@ -65,6 +76,18 @@ _EXTRA_INPUTS = (
         meaning="one-hot navigation command, columns agent.commands",
     ),
 )
+_INTENT_INPUT = ExtraInput(
+    name="intent",
+    dtype="FP32",
+    shape=(-1, INTENT_COLUMNS),
+    meaning="where the wanted lane lies, as agent.intent says; all zeros: not known",
+)
+#: What a variant takes beside the image.
+_EXTRA_INPUTS: dict[Variant, tuple[ExtraInput, ...]] = {
+    "paper": (),
+    "conditional": _STATE_INPUTS,
+    "path": (*_STATE_INPUTS, _INTENT_INPUT),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +127,13 @@ def export(settings: ExportSettings) -> ExportResult:
             1e-4 on its validation pictures.
     """
     network = load_network(settings.training / CHECKPOINT_NAME)
-    fit = read_fit(settings.training)
     content = _onnx_from_network(network)
     macs, parameters = count_cost(content)
     path = settings.output / f"{settings.name}.onnx"
     cost = Cost(macs=macs, parameters=parameters, cpu_us=0.0, host=host_name())
-    sidecar = _describe(settings, network, fit, content, cost)
-    model = DualHeadModel(sidecar, OnnxSession(content, name=settings.name))
-    checked, difference, cpu_us = _compare(model, network, settings.training)
+    sidecar = _describe(settings, network, content, cost)
+    session = OnnxSession(content, name=settings.name)
+    checked, difference, cpu_us = _compare(session, network, settings.training)
     cost = cost.model_copy(update={"cpu_us": round(cpu_us, 1)})
     write_bytes_atomic(path, content)
     target = path.with_name(settings.name + SUFFIX)
@@ -126,68 +148,113 @@ def export(settings: ExportSettings) -> ExportResult:
     )
 
 
-def _onnx_from_network(network: DualHeadNetwork) -> bytes:
+def _onnx_from_network(network: DriverNetwork) -> bytes:
     inputs = {"image": torch.zeros(1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width)}
-    if network.settings.variant == "conditional":
-        inputs |= {"speed_mps": torch.zeros(1, 1), "command": torch.zeros(1, len(COMMANDS))}
-    return onnx_from_network(network, inputs, ("steer", "logits"))
+    for extra in _EXTRA_INPUTS[network.settings.variant]:
+        inputs[extra.name] = torch.zeros(1, *extra.shape[1:])
+    return onnx_from_network(network, inputs, network.output_names)
 
 
 def _describe(
-    settings: ExportSettings, network: DualHeadNetwork, fit: Fit, content: bytes, cost: Cost
+    settings: ExportSettings, network: DriverNetwork, content: bytes, cost: Cost
 ) -> Sidecar:
-    conditional = network.settings.variant == "conditional"
-    classes = STEERING_CLASSES[network.settings.variant]
+    answers = (
+        _describe_steering(network, read_fit(settings.training))
+        if isinstance(network, DualHeadNetwork)
+        else _describe_path(read_path_fit(settings.training))
+    )
     return Sidecar(
         kind="agent",
         name=settings.name,
         version="1",
         files=(describe_graph(settings.name, content),),
         input=_IMAGE_INPUT,
-        extra_inputs=_EXTRA_INPUTS if conditional else (),
-        outputs=(
-            OutputSpec(name="steer", meaning="steer", shape=(-1, 1)),
-            OutputSpec(name="logits", meaning="logits", shape=(-1, classes.count)),
-        ),
-        labels=tuple(
-            f"steer {low:+.4f}..{high:+.4f}"
-            for low, high in zip(classes.edges[:-1], classes.edges[1:], strict=True)
-        ),
+        extra_inputs=_EXTRA_INPUTS[network.settings.variant],
+        outputs=answers.outputs,
+        labels=answers.labels,
         task=TaskSpec(orientation_sensitive=True),
-        calibration=Calibration(
-            temperature=fit.temperature,
-            split="validation",
-            n=fit.validation_frames,
-            ece=fit.ece_after,
-        ),
+        calibration=answers.calibration,
         cost=cost,
-        agent=_agent_block(network, fit),
+        agent=answers.agent,
         training=_training_record(settings),
         license="Apache-2.0",
         limits=_LIMITS,
     )
 
 
-def _agent_block(network: DualHeadNetwork, fit: Fit) -> AgentSpec:
-    classes = STEERING_CLASSES[network.settings.variant]
-    return AgentSpec(
-        variant=network.settings.variant,
-        bin_edges=classes.edges,
-        class_means=fit.class_means,
-        steering_scale=STEERING_SCALE,
-        contrast=network.settings.contrast,
-        commands=COMMANDS if network.settings.variant == "conditional" else (),
-        camera=CameraBlock(**asdict(AGENT_CAMERA)),
-        trained_on="pocket",
-        towns=fit.towns,
-        weathers=fit.weathers,
-        input_range=InputRange(brightness=fit.brightness, contrast=fit.contrast),
-        confidence=ConfidenceThreshold(
-            threshold=fit.threshold,
-            asked_share=fit.asked_share,
+class _Answers(NamedTuple):
+    """What a variant's network answers with, for the sidecar."""
+
+    outputs: tuple[OutputSpec, ...]
+    labels: tuple[str, ...]
+    calibration: Calibration
+    agent: AgentSpec | PathAgentSpec
+
+
+def _describe_steering(network: DualHeadNetwork, fit: Fit) -> _Answers:
+    classes = STEERING_CLASSES[network.variant]
+    return _Answers(
+        outputs=(
+            OutputSpec(name="steer", meaning="steer", shape=(-1, 1)),
+            OutputSpec(name="logits", meaning="logits", shape=(-1, classes.count)),
+        ),
+        labels=tuple(
+            f"steer {low:+.4f}..{high:+.4f}" for low, high in itertools.pairwise(classes.edges)
+        ),
+        calibration=Calibration(
+            temperature=fit.temperature,
             split="validation",
             n=fit.validation_frames,
+            ece=fit.ece_after,
         ),
+        agent=AgentSpec(
+            variant=network.variant,
+            bin_edges=classes.edges,
+            class_means=fit.class_means,
+            steering_scale=STEERING_SCALE,
+            contrast=network.settings.contrast,
+            commands=COMMANDS if network.variant == "conditional" else (),
+            camera=CameraBlock(**asdict(AGENT_CAMERA)),
+            trained_on="pocket",
+            towns=fit.towns,
+            weathers=fit.weathers,
+            input_range=InputRange(brightness=fit.brightness, contrast=fit.contrast),
+            confidence=ConfidenceThreshold(
+                threshold=fit.threshold,
+                asked_share=fit.asked_share,
+                split="validation",
+                n=fit.validation_frames,
+            ),
+        ),
+    )
+
+
+def _describe_path(fit: PathFit) -> _Answers:
+    """Describe a path network; labels and calibration are those of the classes 10 m ahead."""
+    deciding = OFFSET_BINS.index(DECIDING_BINS)
+    edges = (-math.inf, *DECIDING_BINS.edges_m, math.inf)
+    distances = len(PATH_DISTANCES_M)
+    return _Answers(
+        outputs=(
+            OutputSpec(name="offsets", meaning="offsets", shape=(-1, distances)),
+            OutputSpec(name="scales", meaning="scales", shape=(-1, distances)),
+            OutputSpec(
+                name="logits",
+                meaning="logits",
+                shape=(-1, len(OFFSET_BINS), DECIDING_BINS.count),
+            ),
+        ),
+        labels=tuple(
+            f"{DECIDING_BINS.distance_m:.0f} m ahead {low:+.2f}..{high:+.2f} m"
+            for low, high in itertools.pairwise(edges)
+        ),
+        calibration=Calibration(
+            temperature=fit.agent.classes[deciding].temperature,
+            split="validation",
+            n=fit.validation_frames,
+            ece=fit.ece_after,
+        ),
+        agent=fit.agent,
     )
 
 
@@ -202,31 +269,50 @@ def _training_record(settings: ExportSettings) -> TrainingRecord:
             data=TrainingData(name=name, sha256=record["data_sha256"]),
             split="by town and episode",
             seed=record["seed"],
-            precision="fp32",
+            precision=record["precision"],
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"cannot read the settings of the training {path}: {error!r}") from error
 
 
 def _compare(
-    model: DualHeadModel, network: DualHeadNetwork, training: Path
+    session: OnnxSession, network: DriverNetwork, training: Path
 ) -> tuple[int, float, float]:
-    """Return number of pictures, largest absolute difference, and microseconds for one picture."""
+    """Return number of pictures, largest absolute difference, and CPU microseconds for one."""
     with np.load(training / CHECK_NAME, allow_pickle=False) as archive:
-        images: NDArray[np.uint8] = archive["images"]
-        speed_mps: NDArray[np.float32] = archive["speed_mps"]
-        command: NDArray[np.int8] = archive["command"]
-    steer, logits = predict_images(network, images, speed_mps, command)
-    batch = model.predict_batch(images, speed_mps, command)
-    difference = require_same(
-        np.column_stack([batch.steer, batch.logits]),
-        np.column_stack([steer, logits]),
-        f"on {len(images)} validation pictures of {training} ONNX Runtime and torch differ",
+        inputs = {name: archive[name] for name in archive.files}
+    variant = network.settings.variant
+    images: NDArray[np.uint8] = inputs["images"]
+    feeds = _feeds(inputs, variant)
+    with torch.inference_mode():
+        expected = network(*map(torch.from_numpy, feeds.values()))
+    found = session.run(feeds)
+    difference = max(
+        require_same(
+            found[name],
+            answer.numpy(),
+            f"on {len(images)} validation pictures of {training} the {name} of ONNX Runtime and "
+            "torch differ",
+        )
+        for name, answer in zip(network.output_names, expected, strict=True)
     )
     times_s: list[float] = []
     for index in range(min(len(images), 100)):
-        one = slice(index, index + 1)
-        began = time.perf_counter()
-        model.predict_batch(images[one], speed_mps[one], command[one])
-        times_s.append(time.perf_counter() - began)
+        one = {name: values[index : index + 1] for name, values in inputs.items()}
+        began = time.process_time()
+        session.run(_feeds(one, variant))
+        times_s.append(time.process_time() - began)
     return len(images), difference, float(np.median(times_s)) * 1e6
+
+
+def _feeds(inputs: Mapping[str, NDArray[Any]], variant: Variant) -> dict[str, NDArray[np.generic]]:
+    """Return the graph's inputs, in order, for what a training keeps to check exports with."""
+    feeds: dict[str, NDArray[np.generic]] = {
+        "image": feed_from_canonical(inputs["images"], _IMAGE_INPUT)
+    }
+    if variant != "paper":
+        feeds["speed_mps"] = np.asarray(inputs["speed_mps"], np.float32).reshape(-1, 1)
+        feeds["command"] = one_hot_from_commands(inputs["command"])
+    if variant == "path":
+        feeds["intent"] = inputs["intent"]
+    return feeds

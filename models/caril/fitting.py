@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from bicameral.files import write_bytes_atomic, write_json_atomic
 from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import picture_statistics, tensor_from_canonical
 from edge.probabilities import softmax
+from edge.sidecar import InputRange
 from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
 from models.networks.dual_head import DualHeadNetwork
@@ -23,8 +26,8 @@ from models.records import read_record
 FIT_NAME = "fit.json"
 CHECK_NAME = "check.npz"
 
-#: Share of validation frames whose confidence lies below the threshold.
-_ASKED_SHARE = 0.15
+#: Share of validation frames for which the network counts as unsure.
+ASKED_SHARE = 0.15
 _CHECK_FRAMES = 500
 _STATISTICS_FRAMES = 4000
 
@@ -63,6 +66,15 @@ class Fit:
     towns: tuple[str, ...]
     weathers: tuple[str, ...]
 
+    def describe(self) -> str:
+        """Say in one sentence how good the network is."""
+        return (
+            f"validation ({self.validation_frames} frames): steering error "
+            f"{self.steering_mae:.4f} (always straight: {self.zero_steering_mae:.4f}), calibration "
+            f"error {self.ece_before:.3f} -> {self.ece_after:.3f} at temperature "
+            f"{self.temperature:.2f}"
+        )
+
 
 def fit_to_data(network: DualHeadNetwork, training: Frames, validation: Frames) -> Fit:
     """Measure a trained network.
@@ -72,14 +84,14 @@ def fit_to_data(network: DualHeadNetwork, training: Frames, validation: Frames) 
         training: Frames it was trained on.
         validation: Frames of held-out episodes, same weathers.
     """
-    classes = STEERING_CLASSES[network.settings.variant]
+    classes = STEERING_CLASSES[network.variant]
     steer, logits = predict_frames(network, validation)
     labels = classes.labels(validation.steer)
     temperature = fit_temperature(logits, labels)
     before, after = calibration_errors(logits, labels, temperature)
     confidence = softmax(logits, temperature).max(axis=1)
-    threshold = float(np.quantile(confidence, _ASKED_SHARE))
-    brightness, contrast = _picture_ranges(training)
+    threshold = float(np.quantile(confidence, ASKED_SHARE))
+    pictures = input_range(training)
     return Fit(
         temperature=temperature,
         ece_before=before,
@@ -90,8 +102,8 @@ def fit_to_data(network: DualHeadNetwork, training: Frames, validation: Frames) 
         threshold=threshold,
         asked_share=float((confidence < threshold).mean()),
         class_means=_class_means(training.steer, classes.labels(training.steer), classes.centres),
-        brightness=brightness,
-        contrast=contrast,
+        brightness=pictures.brightness,
+        contrast=pictures.contrast,
         towns=training.towns,
         weathers=training.weathers,
     )
@@ -133,6 +145,23 @@ def predict_images(
 
 def write_fit(folder: Path, fit: Fit, validation: Frames) -> None:
     """Store the figures, and up to 500 validation pictures to check exports with."""
+    store_fit(folder, asdict(fit), validation, {})
+
+
+def store_fit(
+    folder: Path,
+    record: Mapping[str, Any],
+    validation: Frames,
+    inputs: Mapping[str, NDArray[np.generic]],
+) -> None:
+    """Store a fit as JSON values, and up to 500 validation pictures to check exports with.
+
+    Args:
+        folder: Output folder of the training.
+        record: The fit.
+        validation: Frames with pictures, speed and command.
+        inputs: (N, ...) of all these frames, what the network takes beside them.
+    """
     index = np.linspace(0, len(validation) - 1, min(_CHECK_FRAMES, len(validation))).astype(int)
     buffer = io.BytesIO()
     np.savez(
@@ -140,9 +169,10 @@ def write_fit(folder: Path, fit: Fit, validation: Frames) -> None:
         images=validation.gather(index),
         speed_mps=validation.speed_mps[index],
         command=validation.command[index],
+        **{name: values[index] for name, values in inputs.items()},
     )
     write_bytes_atomic(folder / CHECK_NAME, buffer.getvalue())
-    write_json_atomic(folder / FIT_NAME, asdict(fit))
+    write_json_atomic(folder / FIT_NAME, record)
 
 
 def read_fit(folder: Path) -> Fit:
@@ -168,9 +198,10 @@ def _class_means(
     return tuple(float(mean) for mean in means)
 
 
-def _picture_ranges(frames: Frames) -> tuple[tuple[float, float], tuple[float, float]]:
+def input_range(frames: Frames) -> InputRange:
+    """Return the 0.1 % and 99.9 % quantiles of pictures' mean and standard deviation."""
     count = min(_STATISTICS_FRAMES, len(frames))
     index = np.linspace(0, len(frames) - 1, count).astype(int)
     statistics = np.array([picture_statistics(image) for image in frames.gather(index)])
-    low, high = np.quantile(statistics, (0.001, 0.999), axis=0)
-    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+    low, high = np.quantile(statistics, (0.001, 0.999), axis=0).tolist()
+    return InputRange(brightness=(low[0], high[0]), contrast=(low[1], high[1]))

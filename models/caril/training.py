@@ -1,67 +1,54 @@
-"""Training of a driver: what is drawn, what it costs, and the length of the run.
+"""Training of a driver: its settings, its length, and how it begins.
 
-The losses are CARIL's two, a squared error of the scaled steering and the cross-entropy of its
-class, with the faults of the released code mended: the split is by episode and town, nothing is
-mirrored, weight decay is decoupled (AdamW) so that it cannot dominate the loss, and labels and
-run-time bins follow one rule (`SteeringClasses`).
+The split is by episode and town, and weight decay is decoupled (AdamW) so that it cannot dominate
+the loss. What is learned is in `models.caril.lessons`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from bicameral.errors import ConfigError, DataError
+from bicameral.errors import ConfigError, DataError, unknown_name
 from bicameral.files import write_text_atomic
-from edge.dual_head import one_hot_from_commands
-from models.caril.augmentation import AUGMENTATIONS, AugmentationName, augment_batch
-from models.caril.dataset import Frames, load_frames
+from edge.sidecar import TrainingPrecision
+from models.caril.augmentation import AUGMENTATIONS, AugmentationName
+from models.caril.dataset import Frames, Split, load_frames
 from models.caril.fitting import Fit, fit_to_data, write_fit
+from models.caril.lessons import Drawing, PathLesson, SteeringLesson
+from models.caril.path_fitting import PathFit, fit_path, write_path_fit
 from models.checkpoint import read_checkpoint
-from models.networks.dual_head import Contrast, DualHeadNetwork, NetworkSettings
-from models.networks.steering_classes import (
-    NETWORK_IMAGE,
-    STEERING_CLASSES,
-    STEERING_SCALE,
+from models.networks.dual_head import (
+    Contrast,
+    DriverNetwork,
+    NetworkSettings,
+    PathNetwork,
     Variant,
+    build_network,
 )
-from models.trainer import CHECKPOINT_NAME, Course, ProgressCallback, Trainer, identity_of
+from models.networks.steering_classes import STEERING_CLASSES
+from models.trainer import (
+    CHECKPOINT_NAME,
+    Course,
+    Lesson,
+    ProgressCallback,
+    Trainer,
+    identity_of,
+)
 
 SETTINGS_NAME = "settings.json"
 _WARM_UP_STEPS = 100
 _GRADIENT_NORM = 5.0
 _WEIGHT_DECAY = 1e-2
-#: Share of the samples that come from episodes an agent drove (DAgger), if there are any.
-_DAGGER_SHARE = 0.5
-#: Classes rarer than this share are sampled as if they had it, so that few frames do not repeat
-#: without end.
-_RAREST_SHARE = 0.005
-
-
-class _LossWeights(NamedTuple):
-    """Weights of the two losses, and the scaled error from which on the Huber loss is linear."""
-
-    regression: float
-    classification: float
-    huber_delta: float
-
-
-#: `paper` is CARIL's `0.5 * MSE + 0.5 * cross-entropy`: the Huber loss is half the squared error
-#: below delta, and no error of the paper's range reaches this delta. `conditional` weighs the small
-#: errors that driving consists of more, so that the cross-entropy does not shape the trunk alone.
-_LOSSES: dict[Variant, _LossWeights] = {
-    "paper": _LossWeights(regression=1.0, classification=0.5, huber_delta=8.0),
-    "conditional": _LossWeights(regression=40.0, classification=0.25, huber_delta=0.1),
-}
+#: Peak of the schedule, of fresh weights and of another training's.
+_LEARNING_RATE = 1e-3
+_LEARNING_RATE_FROM_START = 5e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +66,11 @@ class TrainingSettings:
         augmentation: Name in `AUGMENTATIONS`.
         weathers: Train on these weathers only; empty for all.
         seed: Decides weights, samples and augmentation.
+        start: Checkpoint of another training of the same variant, whose weights this one starts
+            from; None: fresh weights.
+        precision: Arithmetic of the network; bf16 pays only on a processor that has it.
         batch_size: Pictures per step.
-        learning_rate: Peak of the cosine schedule.
+        learning_rate: Peak of the cosine schedule; None: 1e-3, from another's weights 5e-4.
         checkpoint_every: Steps between checkpoints.
         threads: Threads of torch; two trainings side by side use two cores better than one
             training with two threads.
@@ -95,8 +85,10 @@ class TrainingSettings:
     augmentation: AugmentationName = "daylight"
     weathers: tuple[str, ...] = ()
     seed: int = 0
+    start: Path | None = None
+    precision: TrainingPrecision = "fp32"
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     checkpoint_every: int = 200
     threads: int = 1
 
@@ -107,6 +99,20 @@ class TrainingSettings:
             raise ConfigError(f"steps is {self.steps}, expected at least 1")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"minutes is {self.minutes}, expected more than 0")
+        if self.precision not in get_args(TrainingPrecision):
+            raise unknown_name("precision", self.precision, get_args(TrainingPrecision))
+        if self.variant != "path" and AUGMENTATIONS[self.augmentation].moves_pictures:
+            raise ConfigError(
+                f"augmentation {self.augmentation!r} moves pictures, which would make the labels "
+                f"of variant {self.variant!r} wrong; it is for variant 'path'"
+            )
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """Peak of the schedule."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return _LEARNING_RATE if self.start is None else _LEARNING_RATE_FROM_START
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,7 @@ class TrainingResult:
     checkpoint: Path
     steps: int
     frames: int
-    fit: Fit
+    fit: Fit | PathFit
 
 
 def train(settings: TrainingSettings, progress: ProgressCallback | None = None) -> TrainingResult:
@@ -134,21 +140,17 @@ def train(settings: TrainingSettings, progress: ProgressCallback | None = None) 
         DataError: If the data are damaged or hold no frames to train or validate on.
     """
     torch.set_num_threads(settings.threads)
-    frames = load_frames(settings.data, "train", weathers=settings.weathers)
-    validation = load_frames(settings.data, "validation", weathers=settings.weathers)
-    classes = STEERING_CLASSES[settings.variant]
-    frames = frames.select(classes.contains(frames.steer))
-    validation = validation.select(classes.contains(validation.steer))
+    frames = _load(settings, "train")
+    validation = _load(settings, "validation")
     if not len(frames) or not len(validation):
         raise DataError(
             f"{len(frames)} training and {len(validation)} validation frames have a steering "
-            f"within {classes.edges[0]}..{classes.edges[-1]}; collect more"
+            f"within the range of variant {settings.variant!r}; collect more"
         )
     steps = _decide_steps(settings, frames)
     network, trainer = _begin(settings, frames, steps)
     trainer.train(progress)
-    fit = fit_to_data(network, frames, validation)
-    write_fit(settings.output, fit, validation)
+    fit = _fit(settings, network, frames, validation)
     return TrainingResult(
         checkpoint=settings.output / CHECKPOINT_NAME,
         steps=steps,
@@ -157,12 +159,34 @@ def train(settings: TrainingSettings, progress: ProgressCallback | None = None) 
     )
 
 
-def _begin(
-    settings: TrainingSettings, frames: Frames, steps: int
-) -> tuple[DualHeadNetwork, Trainer]:
+def _load(settings: TrainingSettings, split: Split) -> Frames:
+    """Load the frames of a split that the variant can learn from."""
+    frames = load_frames(settings.data, split, weathers=settings.weathers)
+    if settings.variant == "path":
+        frames.require_path()
+        return frames
+    return frames.select(STEERING_CLASSES[settings.variant].contains(frames.steer))
+
+
+def _fit(
+    settings: TrainingSettings, network: DriverNetwork, frames: Frames, validation: Frames
+) -> Fit | PathFit:
+    """Measure the trained network, and store that beside its checkpoint."""
+    if isinstance(network, PathNetwork):
+        path_fit = fit_path(network, frames, validation)
+        write_path_fit(settings.output, path_fit, validation)
+        return path_fit
+    fit = fit_to_data(network, frames, validation)
+    write_fit(settings.output, fit, validation)
+    return fit
+
+
+def _begin(settings: TrainingSettings, frames: Frames, steps: int) -> tuple[DriverNetwork, Trainer]:
     """Build a network and all that trains it; the same settings always begin alike."""
     torch.manual_seed(settings.seed)
-    network = DualHeadNetwork(NetworkSettings(variant=settings.variant, contrast=settings.contrast))
+    network = build_network(NetworkSettings(variant=settings.variant, contrast=settings.contrast))
+    if settings.start is not None:
+        _take_weights(network, settings.start)
     course = Course(
         output=settings.output,
         settings=asdict(network.settings),
@@ -170,74 +194,37 @@ def _begin(
         seed=settings.seed,
         steps=steps,
         batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.peak_learning_rate,
         warm_up=min(_WARM_UP_STEPS, max(steps // 10, 1)),
         floor=0.01,
         gradient_norm=_GRADIENT_NORM,
         checkpoint_every=settings.checkpoint_every,
     )
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=_WEIGHT_DECAY)
-    return network, Trainer(course, network, optimizer, _Steering(settings, frames, network))
+    return network, Trainer(course, network, optimizer, _lesson(settings, frames, network))
 
 
-class _Steering:
-    """The `Lesson` of a driver: to steer like the expert."""
-
-    def __init__(
-        self, settings: TrainingSettings, frames: Frames, network: DualHeadNetwork
-    ) -> None:
-        self._settings = settings
-        self._augmentation = AUGMENTATIONS[settings.augmentation]
-        self._weights = _LOSSES[settings.variant]
-        self._frames = frames
-        self._labels = STEERING_CLASSES[settings.variant].labels(frames.steer)
-        self._cumulative = np.cumsum(sampling_weights(frames, self._labels))
-        self._network = network
-
-    def losses(self, _step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Draw a batch of frames, change their light, and compare both heads with the labels."""
-        index = self._draw(rng)
-        images = augment_batch(self._frames.gather(index), self._augmentation, NETWORK_IMAGE, rng)
-        image = torch.from_numpy(images).permute(0, 3, 1, 2)
-        if self._settings.variant == "conditional":
-            speed = torch.from_numpy(self._frames.speed_mps[index])[:, None]
-            command = torch.from_numpy(one_hot_from_commands(self._frames.command[index]))
-            steer, logits = self._network(image, speed, command)
-        else:
-            steer, logits = self._network(image)
-        target = torch.from_numpy(self._frames.steer[index])[:, None]
-        weights = self._weights
-        regression = functional.huber_loss(
-            steer * STEERING_SCALE, target * STEERING_SCALE, delta=weights.huber_delta
+def _take_weights(network: DriverNetwork, start: Path) -> None:
+    """Copy the weights of another training of the same variant."""
+    checkpoint = read_checkpoint(start)
+    found, wanted = checkpoint.settings.get("variant"), network.settings.variant
+    if found != wanted:
+        raise ConfigError(
+            f"{start} holds a network of variant {found!r}, but {wanted!r} is to be trained; start "
+            "from a checkpoint of the same variant"
         )
-        classification = functional.cross_entropy(logits, torch.from_numpy(self._labels[index]))
-        return {
-            "loss": weights.regression * regression + weights.classification * classification,
-            "regression_loss": regression,
-            "classification_loss": classification,
-        }
-
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw a batch of frame indices with replacement, by sampling weight."""
-        points = rng.random(self._settings.batch_size) * self._cumulative[-1]
-        index = np.searchsorted(self._cumulative, points, side="right")
-        return np.asarray(np.minimum(index, len(self._frames) - 1), np.int64)
+    network.load_state_dict(checkpoint.network)
 
 
-def sampling_weights(frames: Frames, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how often each frame is drawn, (N,) with sum 1.
-
-    A frame weighs its class's frequency to the power -0.5, half-way between the data as they are,
-    where four of five frames are straight, and equal classes. Then the episodes that an agent
-    drove get their share as a whole.
-    """
-    share = np.bincount(labels, minlength=labels.max() + 1) / labels.size
-    weights = 1.0 / np.sqrt(np.maximum(share, _RAREST_SHARE))[labels]
-    dagger = frames.dagger
-    if dagger.any() and not dagger.all():
-        weights[dagger] *= _DAGGER_SHARE / weights[dagger].sum()
-        weights[~dagger] *= (1.0 - _DAGGER_SHARE) / weights[~dagger].sum()
-    return np.asarray(weights / weights.sum())
+def _lesson(settings: TrainingSettings, frames: Frames, network: DriverNetwork) -> Lesson:
+    drawing = Drawing(
+        batch_size=settings.batch_size,
+        augmentation=AUGMENTATIONS[settings.augmentation],
+        precision=settings.precision,
+    )
+    if isinstance(network, PathNetwork):
+        return PathLesson(frames, network, drawing)
+    return SteeringLesson(network.variant, frames, network, drawing)
 
 
 def _decide_steps(settings: TrainingSettings, frames: Frames) -> int:
@@ -283,14 +270,24 @@ def _identity(settings: TrainingSettings, frames: Frames) -> str:
     record = {
         key: value
         for key, value in asdict(settings).items()
-        if key not in ("data", "output", "checkpoint_every", "threads")
+        if key not in ("data", "output", "start", "checkpoint_every", "threads")
     }
+    if settings.start is not None:
+        record["start"] = _hash_weights(settings.start)
     return identity_of(record | {"data": frames.fingerprint})
 
 
-def load_network(checkpoint: Path) -> DualHeadNetwork:
+def _hash_weights(checkpoint: Path) -> str:
+    """Return the hash of a checkpoint's weights, whatever else is in it."""
+    digest = hashlib.sha256()
+    for name, value in sorted(read_checkpoint(checkpoint).network.items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_network(checkpoint: Path) -> DriverNetwork:
     """Rebuild a trained network from its checkpoint, in evaluation mode."""
     record = read_checkpoint(checkpoint)
-    network = DualHeadNetwork(NetworkSettings(**record.settings))  # type: ignore[arg-type]
+    network = build_network(NetworkSettings(**record.settings))  # type: ignore[arg-type]
     network.load_state_dict(record.network)
     return network.eval()

@@ -1,8 +1,9 @@
-"""The dual-head network: one small convolutional trunk, a steering value and a steering class.
+"""The dual-head networks: one small convolutional trunk, a regression and a classification head.
 
 Five convolutions shrink 160x64 to 10x4, a 1x1 convolution thins the channels, a dense layer
-reads the road. In the variant ``conditional`` command and speed scale and shift that layer's
-features (FiLM, Perez et al. 2018), so one trunk serves every command.
+reads the road. But for the variant ``paper``, command and speed scale and shift that layer's
+features (FiLM, Perez et al. 2018), so one trunk serves every command. The heads of ``paper`` and
+``conditional`` answer with steering, those of ``path`` with the road ahead.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from models.networks.path_classes import (
+    INTENT_COLUMNS,
+    LOG_SCALE_RANGE,
+    OFFSET_BINS,
+    OFFSET_SCALES_M,
+    PATH_DISTANCES_M,
+)
 from models.networks.steering_classes import (
     NETWORK_IMAGE,
     STEERING_CLASSES,
     STEERING_SCALE,
-    Variant,
+    SteeringVariant,
 )
 
+#: What a driver's network answers with, and what it sees.
+Variant = Literal[SteeringVariant, "path"]
 Contrast = Literal["none", "standardise"]
 
 #: (output channels, kernel, stride) of each convolution; the product of the strides is 16.
@@ -28,6 +38,7 @@ _REDUCED_CHANNELS = 48
 _FEATURES = 192
 _SHARED = 128
 _HEAD = 64
+_PATH_CLASSIFICATION_HEAD = 96
 _DROPOUT = 0.2
 #: Speeds are divided by this, so that the input is near 1 (m/s).
 _SPEED_SCALE_MPS = 10.0
@@ -39,7 +50,8 @@ class NetworkSettings:
     """What distinguishes one network from another.
 
     Attributes:
-        variant: ``paper`` (image only) or ``conditional`` (image, speed, command).
+        variant: ``paper`` (image only), ``conditional`` (image, speed, command) or ``path`` (these
+            and the lane intent).
         contrast: ``standardise`` subtracts each picture's mean and divides by its standard
             deviation inside the graph: a view in which a dark street looks like a bright one.
     """
@@ -48,11 +60,11 @@ class NetworkSettings:
     contrast: Contrast = "none"
 
 
-class DualHeadNetwork(nn.Module):
-    """Image (and speed and command) to steering and class logits."""
+class _TrunkNetwork(nn.Module):
+    """What all variants share: from the inputs to the features that both heads read."""
 
     def __init__(self, settings: NetworkSettings) -> None:
-        """Build the network with fresh weights from torch's global generator."""
+        """Build the trunk with fresh weights from torch's global generator."""
         super().__init__()
         self.settings = settings
         layers: list[nn.Module] = []
@@ -69,16 +81,41 @@ class DualHeadNetwork(nn.Module):
         cells = (NETWORK_IMAGE.height // 16) * (NETWORK_IMAGE.width // 16)
         self.read = nn.Linear(_REDUCED_CHANNELS * cells, _FEATURES)
         self.condition: nn.Module | None = None
-        if settings.variant == "conditional":
-            self.condition = nn.Sequential(
-                nn.Linear(_COMMANDS + 1, 32), nn.ReLU(), nn.Linear(32, 2 * _FEATURES)
-            )
+        if settings.variant != "paper":
+            self.condition = _modulation(_COMMANDS + 1)
         self.shared = nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(_FEATURES, _SHARED), nn.ReLU())
-        classes = STEERING_CLASSES[settings.variant].count
-        self.regression = nn.Sequential(nn.Linear(_SHARED, _HEAD), nn.ReLU(), nn.Linear(_HEAD, 1))
-        self.classification = nn.Sequential(
-            nn.Linear(_SHARED, _HEAD), nn.ReLU(), nn.Linear(_HEAD, classes)
-        )
+
+    def _road(self, image: Tensor) -> Tensor:
+        """Return the features (N, 192) of an image (N, 3, 64, 160)."""
+        if self.settings.contrast == "standardise":
+            image = _standardise(image)
+        features: Tensor = self.read(self.reduce(self.convolutions(image)).flatten(1))
+        return features
+
+    def _modulate(self, features: Tensor, modulation: Tensor) -> Tensor:
+        """Return what the heads read, (N, 128), of features (N, 192) scaled and shifted."""
+        gain, shift = modulation.split(_FEATURES, dim=1)  # type: ignore[no-untyped-call]
+        return self._share(features * (1.0 + gain) + shift)
+
+    def _share(self, features: Tensor) -> Tensor:
+        shared: Tensor = self.shared(torch.relu(features))
+        return shared
+
+
+class DualHeadNetwork(_TrunkNetwork):
+    """Image (and speed and command) to steering and class logits: ``paper``, ``conditional``."""
+
+    output_names = ("steer", "logits")
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        """Build the network with fresh weights from torch's global generator."""
+        super().__init__(settings)
+        if settings.variant == "path":
+            raise ValueError("the variant 'path' is a PathNetwork")
+        self.variant: SteeringVariant = settings.variant
+        classes = STEERING_CLASSES[self.variant].count
+        self.regression = _head(_HEAD, 1)
+        self.classification = _head(_HEAD, classes)
 
     def forward(
         self, image: Tensor, speed_mps: Tensor | None = None, command: Tensor | None = None
@@ -93,18 +130,87 @@ class DualHeadNetwork(nn.Module):
         Returns:
             Raw steer (N, 1), not bounded, and class logits (N, 11).
         """
-        if self.settings.contrast == "standardise":
-            image = _standardise(image)
-        features = self.read(self.reduce(self.convolutions(image)).flatten(1))
-        if self.condition is not None:
-            if speed_mps is None or command is None:
-                raise TypeError("the conditional variant needs speed_mps and command")
-            gain, shift = self.condition(
-                torch.cat([command, speed_mps / _SPEED_SCALE_MPS], dim=1)
-            ).split(_FEATURES, dim=1)
-            features = features * (1.0 + gain) + shift
-        shared = self.shared(torch.relu(features))
+        features = self._road(image)
+        if self.condition is None:
+            shared = self._share(features)
+        elif speed_mps is None or command is None:
+            raise TypeError("the conditional variant needs speed_mps and command")
+        else:
+            shared = self._modulate(features, self.condition(_state(speed_mps, command)))
         return self.regression(shared) / STEERING_SCALE, self.classification(shared)
+
+
+class PathNetwork(_TrunkNetwork):
+    """Image, speed, command and lane intent to the offsets of the path ahead: ``path``."""
+
+    output_names = ("offsets", "scales", "logits")
+    _unit_m: Tensor
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        """Build the network with fresh weights from torch's global generator."""
+        super().__init__(settings)
+        distances = len(PATH_DISTANCES_M)
+        classes = sum(bins.count for bins in OFFSET_BINS)
+        self.regression = _head(_HEAD, 2 * distances)
+        self.classification = _head(_PATH_CLASSIFICATION_HEAD, classes)
+        # The intent begins without a say, so that training decides whether it has any.
+        self.intent = _modulation(INTENT_COLUMNS)
+        for parameter in self.intent[2].parameters():
+            nn.init.zeros_(parameter)
+        self.register_buffer("_unit_m", torch.tensor(OFFSET_SCALES_M), persistent=False)
+
+    def forward(
+        self, image: Tensor, speed_mps: Tensor, command: Tensor, intent: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute both heads.
+
+        Args:
+            image: (N, 3, 64, 160) float32, scaled as `NETWORK_IMAGE` says.
+            speed_mps: (N, 1) float32.
+            command: (N, 4) float32 one-hot, columns `edge.dual_head.COMMANDS`.
+            intent: (N, 5) float32, as `models.networks.path_classes.intent_input` makes it.
+
+        Returns:
+            Offsets (N, 5) and the scales (N, 5) of their Laplace distributions, metres, at
+            `PATH_DISTANCES_M`, and class logits (N, 3, 13) at the distances of `OFFSET_BINS`.
+        """
+        offset, log_scale, logits = self.normalised(image, speed_mps, command, intent)
+        return offset * self._unit_m, torch.exp(log_scale) * self._unit_m, logits
+
+    def normalised(
+        self, image: Tensor, speed_mps: Tensor, command: Tensor, intent: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `forward` does with offsets, and logarithms of scales, in `OFFSET_SCALES_M`.
+
+        That is what the loss is made of.
+        """
+        assert self.condition is not None  # noqa: S101 - only `paper` has none
+        modulation = self.condition(_state(speed_mps, command)) + self.intent(intent)
+        shared = self._modulate(self._road(image), modulation)
+        offset, log_scale = self.regression(shared).split(len(PATH_DISTANCES_M), dim=1)
+        logits = self.classification(shared).reshape(-1, len(OFFSET_BINS), OFFSET_BINS[0].count)
+        return offset, log_scale.clamp(*LOG_SCALE_RANGE), logits
+
+
+DriverNetwork = DualHeadNetwork | PathNetwork
+
+
+def build_network(settings: NetworkSettings) -> DriverNetwork:
+    """Build the network of a variant with fresh weights from torch's global generator."""
+    return (PathNetwork if settings.variant == "path" else DualHeadNetwork)(settings)
+
+
+def _head(width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(_SHARED, width), nn.ReLU(), nn.Linear(width, outputs))
+
+
+def _modulation(inputs: int) -> nn.Sequential:
+    """Return the layers that turn an input into gains and shifts of the features."""
+    return nn.Sequential(nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 2 * _FEATURES))
+
+
+def _state(speed_mps: Tensor, command: Tensor) -> Tensor:
+    return torch.cat([command, speed_mps / _SPEED_SCALE_MPS], dim=1)
 
 
 def _standardise(image: Tensor) -> Tensor:

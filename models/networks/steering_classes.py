@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.sidecar import ImageSpec
 
-Variant = Literal["paper", "conditional"]
+SteeringVariant = Literal["paper", "conditional"]
 
 #: Rows 32..160 of the 320x160 camera (the sky is left out), reduced by 2 to 160x64.
 NETWORK_IMAGE = ImageSpec(
@@ -70,7 +70,7 @@ class SteeringClasses:
 #: `paper`: 11 equal bins over raw +-0.25; frames beyond are dropped, as CARIL does. `conditional`:
 #: finer around straight, and nothing is dropped: the outer classes take all that lies beyond. A
 #: curve of 8 m needs about 0.28, so an outer edge of 0.4 keeps those bins from being mostly empty.
-STEERING_CLASSES: dict[Variant, SteeringClasses] = {
+STEERING_CLASSES: dict[SteeringVariant, SteeringClasses] = {
     "paper": SteeringClasses(
         edges=tuple(float(edge) for edge in np.linspace(-0.25, 0.25, 12)), clip_outside=False
     ),

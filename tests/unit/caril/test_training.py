@@ -11,12 +11,8 @@ import torch
 from bicameral.errors import ConfigError, DataError
 from models.caril.dataset import load_frames
 from models.caril.fitting import predict_frames, read_fit
-from models.caril.training import (
-    TrainingSettings,
-    load_network,
-    sampling_weights,
-    train,
-)
+from models.caril.lessons import sampling_weights
+from models.caril.training import TrainingSettings, load_network, train
 from models.checkpoint import read_checkpoint
 from models.networks.steering_classes import STEERING_CLASSES
 from models.trainer import CHECKPOINT_NAME, TrainingProgress
@@ -110,7 +106,7 @@ def test_minutes_become_a_recorded_number_of_steps(data: Path, tmp_path: Path) -
 def test_rare_classes_and_dagger_episodes_are_drawn_more_often(data: Path) -> None:
     frames = load_frames(data, "train")
     labels = STEERING_CLASSES["conditional"].labels(frames.steer)
-    weights = sampling_weights(frames, labels)
+    weights = sampling_weights(frames, labels, 0.5)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[frames.dagger].sum() == pytest.approx(0.5)
     expert = ~frames.dagger

@@ -1,0 +1,323 @@
+"""What is measured on the data after the training of a path network: its agent block, its errors.
+
+Every network of that kind is asked twice for each held-out frame, with the lane intent and without,
+and calibrated on both: it must be honest either way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from bicameral.types import AGENT_CAMERA
+from edge.dual_head import COMMANDS, one_hot_from_commands
+from edge.preprocessing import tensor_from_canonical
+from edge.probabilities import softmax
+from edge.sidecar import (
+    CameraBlock,
+    LaneIntent,
+    OffsetClasses,
+    PathAgentSpec,
+    SpreadThreshold,
+)
+from models.calibration import calibration_errors, fit_temperature
+from models.caril.dataset import Frames
+from models.caril.fitting import ASKED_SHARE, FIT_NAME, input_range, store_fit
+from models.caril.lessons import draw_intent
+from models.networks.dual_head import PathNetwork
+from models.networks.path_classes import (
+    DECIDING_BINS,
+    INTENT_DISTANCES_M,
+    INTENT_SCALE_M,
+    OFFSET_BINS,
+    PATH_DISTANCES_M,
+    class_labels,
+    intent_points,
+    path_offsets,
+)
+from models.networks.steering_classes import NETWORK_IMAGE
+from models.records import read_record
+
+#: A squared error counts at most this many variances, so that a few gross ones, such as a wrong
+#: fork, do not widen all others.
+_WIDEST = 9.0
+#: Factors are looked for between exp of these.
+_LOG_FACTORS = (-7.0, 7.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFit:
+    """A path network's agent block, and how good it is on held-out frames.
+
+    Errors are means of absolute ones in metres at `PATH_DISTANCES_M`; the baseline of a network
+    that always answers straight ahead stands beside them.
+
+    Attributes:
+        agent: For the sidecar.
+        validation_frames: Number of held-out frames.
+        ece_before: Expected calibration error of the classes 10 m ahead at temperature 1.
+        ece_after: The same at their temperature.
+        straight_mae_m: Error of always answering 0.
+        offset_mae_m: Error of the regression head without the lane intent.
+        intent_mae_m: The same with it.
+        junction_mae_m: Without it, on frames in junctions; 0 if there are none.
+        class_accuracy: Share of right classes without it, at the distances of `OFFSET_BINS`.
+    """
+
+    agent: PathAgentSpec
+    validation_frames: int
+    ece_before: float
+    ece_after: float
+    straight_mae_m: tuple[float, ...]
+    offset_mae_m: tuple[float, ...]
+    intent_mae_m: tuple[float, ...]
+    junction_mae_m: tuple[float, ...]
+    class_accuracy: tuple[float, ...]
+
+    def describe(self) -> str:
+        """Say in one sentence how good the network is."""
+        at = PATH_DISTANCES_M.index(DECIDING_BINS.distance_m)
+        return (
+            f"validation ({self.validation_frames} frames): {DECIDING_BINS.distance_m:.0f} m "
+            f"ahead the path is off by {self.offset_mae_m[at]:.3f} m, with the lane intent by "
+            f"{self.intent_mae_m[at]:.3f} m, in junctions by {self.junction_mae_m[at]:.3f} m "
+            f"(always straight: {self.straight_mae_m[at]:.3f} m); calibration error of its class "
+            f"{self.ece_before:.3f} -> {self.ece_after:.3f}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """Raw answers of a network: offsets and scales (N, 5) in metres, logits (N, 3, 13)."""
+
+    offsets: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+def fit_path(network: PathNetwork, training: Frames, validation: Frames) -> PathFit:
+    """Measure a trained network.
+
+    Args:
+        network: In evaluation mode.
+        training: Frames it was trained on.
+        validation: Frames of held-out episodes, same weathers.
+    """
+    told = validation_intent(validation)
+    without = _ask(network, validation, np.zeros_like(told))
+    informed = _ask(network, validation, told)
+    both = _Answers(
+        offsets=np.concatenate([without.offsets, informed.offsets]),
+        scales=np.concatenate([without.scales, informed.scales]),
+        logits=np.concatenate([without.logits, informed.logits]),
+    )
+    truth_m = path_offsets(validation.ahead_m)
+    labels = class_labels(truth_m)
+    agent = _fit_agent(network, training, both, np.concatenate([truth_m, truth_m]))
+    deciding = OFFSET_BINS.index(DECIDING_BINS)
+    before, after = calibration_errors(
+        both.logits[:, deciding],
+        np.concatenate([labels, labels])[:, deciding],
+        agent.classes[deciding].temperature,
+    )
+    error_m = np.abs(without.offsets - truth_m)
+    inside = validation.in_junction
+    return PathFit(
+        agent=agent,
+        validation_frames=len(validation),
+        ece_before=before,
+        ece_after=after,
+        straight_mae_m=_means(np.abs(truth_m)),
+        offset_mae_m=_means(error_m),
+        intent_mae_m=_means(np.abs(informed.offsets - truth_m)),
+        junction_mae_m=_means(error_m[inside] if inside.any() else np.zeros((1, error_m.shape[1]))),
+        class_accuracy=_means(without.logits.argmax(axis=2) == labels),
+    )
+
+
+def validation_intent(frames: Frames) -> NDArray[np.float32]:
+    """Return a lane intent (N, 5) for all frames, with the same errors each time."""
+    return draw_intent(intent_points(frames.ahead_m), 0.0, np.random.default_rng(0))
+
+
+def ask_network(
+    network: PathNetwork,
+    images: NDArray[np.uint8],
+    speed_mps: NDArray[np.float32],
+    command: NDArray[np.int8],
+    intent: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], ...]:
+    """Return offsets, scales and logits for canonical images (N, 64, 160, 3)."""
+    with torch.inference_mode():
+        answers = network(
+            torch.from_numpy(tensor_from_canonical(images, NETWORK_IMAGE)),
+            torch.from_numpy(speed_mps.astype(np.float32))[:, None],
+            torch.from_numpy(one_hot_from_commands(command)),
+            torch.from_numpy(intent),
+        )
+    return tuple(answer.numpy() for answer in answers)
+
+
+def write_path_fit(folder: Path, fit: PathFit, validation: Frames) -> None:
+    """Store the figures, and up to 500 validation pictures to check exports with.
+
+    Every second of them has a lane intent.
+    """
+    intent = validation_intent(validation)
+    intent[::2] = 0.0
+    record = asdict(fit) | {"agent": fit.agent.model_dump(mode="json")}
+    store_fit(folder, record, validation, {"intent": intent})
+
+
+def read_path_fit(folder: Path) -> PathFit:
+    """Read the figures of a finished training.
+
+    Raises:
+        DataError: If the training is not finished or the file is damaged.
+    """
+    return read_record(
+        folder / FIT_NAME,
+        PathFit,
+        what="record of a finished training of a path network",
+        remedy="a training writes it when it ends, so finish it first",
+    )
+
+
+def _ask(network: PathNetwork, frames: Frames, intent: NDArray[np.float32]) -> _Answers:
+    parts = [
+        ask_network(
+            network,
+            frames.gather(index),
+            frames.speed_mps[index],
+            frames.command[index],
+            intent[index],
+        )
+        for index in frames.batches()
+    ]
+    offsets, scales, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _Answers(offsets=offsets, scales=scales, logits=logits)
+
+
+def _fit_agent(
+    network: PathNetwork, training: Frames, answers: _Answers, truth_m: NDArray[np.float32]
+) -> PathAgentSpec:
+    """Return the agent block: classes of the training data, calibration of the answers."""
+    ones = (1.0,) * len(PATH_DISTANCES_M)
+    plain = PathAgentSpec(
+        variant="path",
+        contrast=network.settings.contrast,
+        commands=COMMANDS,
+        camera=CameraBlock(**asdict(AGENT_CAMERA)),
+        trained_on="pocket",
+        towns=training.towns,
+        weathers=training.weathers,
+        input_range=input_range(training),
+        distances_m=PATH_DISTANCES_M,
+        scale_factors=ones,
+        spread_factors=ones,
+        classes=_fit_classes(path_offsets(training.ahead_m), answers.logits, truth_m),
+        intent=LaneIntent(distances_m=INTENT_DISTANCES_M, scale_m=INTENT_SCALE_M),
+        confidence=SpreadThreshold(
+            distance_m=DECIDING_BINS.distance_m,
+            threshold_m=1.0,
+            asked_share=0.0,
+            split="validation",
+            n=len(truth_m) // 2,
+        ),
+    )
+    error_m = answers.offsets.astype(np.float64) - truth_m
+    plain_m = _spreads(plain.classes, answers.logits)
+    spread = _factors(error_m, plain_m)
+    at = DECIDING_BINS.column
+    spread_m = plain_m[:, at] * spread[at]
+    threshold_m = float(np.quantile(spread_m, 1.0 - ASKED_SHARE))
+    confidence = plain.confidence.model_copy(
+        update={
+            "threshold_m": threshold_m,
+            "asked_share": float((spread_m > threshold_m).mean()),
+        }
+    )
+    return plain.model_copy(
+        update={
+            "scale_factors": _factors(error_m, math.sqrt(2.0) * answers.scales),
+            "spread_factors": spread,
+            "confidence": confidence,
+        }
+    )
+
+
+def _fit_classes(
+    training_m: NDArray[np.float32], logits: NDArray[np.float32], truth_m: NDArray[np.float32]
+) -> tuple[OffsetClasses, ...]:
+    """Return means and variances within the classes of the training labels, and temperatures."""
+    found: list[OffsetClasses] = []
+    for place, bins in enumerate(OFFSET_BINS):
+        offset_m = training_m[:, bins.column].astype(np.float64)
+        labels = bins.labels(offset_m)
+        counts = np.bincount(labels, minlength=bins.count)
+        divisor = np.maximum(counts, 1)
+        sums = np.bincount(labels, weights=offset_m, minlength=bins.count)
+        means = np.where(counts > 0, sums / divisor, bins.centres_m)
+        squares = np.bincount(labels, (offset_m - means[labels]) ** 2, minlength=bins.count)
+        found.append(
+            OffsetClasses(
+                distance_m=bins.distance_m,
+                bin_edges_m=bins.edges_m,
+                bin_means_m=tuple(means.tolist()),
+                bin_variances_m2=tuple((squares / divisor).tolist()),
+                temperature=fit_temperature(logits[:, place], bins.labels(truth_m[:, bins.column])),
+            )
+        )
+    return tuple(found)
+
+
+def _spreads(
+    classes: tuple[OffsetClasses, ...], logits: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the standard deviations (N, 5) of the class distributions, by temperature alone.
+
+    Between two distances with classes they are interpolated, and nearer or farther than all they
+    are in proportion to the distance.
+    """
+    found: list[NDArray[np.float64]] = []
+    for place, one in enumerate(classes):
+        probabilities = softmax(logits[:, place], one.temperature)
+        means = np.array(one.bin_means_m)
+        squares = probabilities @ (np.array(one.bin_variances_m2) + means**2)
+        found.append(np.sqrt(np.maximum(squares - (probabilities @ means) ** 2, 0.0)))
+    at_m = np.array([one.distance_m for one in classes])
+    deviations = np.stack(found, axis=1)
+    spreads = [
+        np.array([np.interp(distance, at_m, row) for row in deviations])
+        * (distance / np.clip(distance, at_m[0], at_m[-1]))
+        for distance in PATH_DISTANCES_M
+    ]
+    return np.stack(spreads, axis=1)
+
+
+def _factors(error_m: NDArray[np.floating], std_m: NDArray[np.floating]) -> tuple[float, ...]:
+    """Return what each column's standard deviations must be multiplied by to be those of errors."""
+    return tuple(_factor(error, std) for error, std in zip(error_m.T, std_m.T, strict=True))
+
+
+def _factor(error_m: NDArray[np.floating], std_m: NDArray[np.floating]) -> float:
+    """Return the factor with which mean of (error / std) ** 2, each at most 9, is 1."""
+    squared = (error_m / np.maximum(std_m, 1e-6)) ** 2
+
+    def excess(log_factor: float) -> float:
+        return float(np.minimum(squared * np.exp(-2.0 * log_factor), _WIDEST).mean()) - 1.0
+
+    low, high = _LOG_FACTORS
+    if excess(low) <= 0.0 or excess(high) >= 0.0:
+        return 1.0
+    return float(np.exp(brentq(excess, low, high)))
+
+
+def _means(values: NDArray[np.floating] | NDArray[np.bool_]) -> tuple[float, ...]:
+    return tuple(float(mean) for mean in values.mean(axis=0))
