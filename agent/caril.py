@@ -7,19 +7,16 @@ route, too. The agent sees no obstacles and no traffic lights.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.correction.protocol import Correction, CorrectionRule, Opinions
+from agent.correction.protocol import CorrectionRule, Opinions
 from agent.correction.registry import CorrectionParts, make_correction
 from agent.correction.second_opinion import SecondOpinionSettings
-from agent.longitudinal import SpeedController
-from agent.progress import RouteGuide
+from agent.route_driver import RouteDriver, shared_camera
 from bicameral.errors import ConfigError, DataError
-from bicameral.types import CameraSpec, Control, Decision, Observation, Route
+from bicameral.types import CameraSpec, Decision, Observation, Route
 from edge.dual_head import DualHeadModel
 from edge.shipped import resolve_model
 
@@ -48,21 +45,13 @@ class CarilAgent:
         Raises:
             ConfigError: If the delay is negative, or the two networks want different cameras.
         """
-        if delay_ticks < 0:
-            raise ConfigError(f"delay_ticks is {delay_ticks}, expected 0 or more")
-        first, second = models
-        if second is not None and second.agent.camera != first.agent.camera:
-            raise ConfigError(
-                f"{first.name!r} and {second.name!r} were trained with different cameras"
-            )
+        networks = [model for model in models if model is not None]
+        self._camera = shared_camera(
+            [model.name for model in networks], [model.agent.camera for model in networks]
+        )
         self._models = models
         self._correction = correction
-        self._delay_ticks = delay_ticks
-        self._pending: deque[Control] = deque()
-        self._guide: RouteGuide | None = None
-        self._speed = SpeedController()
-        self._last_steer = 0.0
-        self._output_errors = 0
+        self._driver = RouteDriver(delay_ticks)
 
     @classmethod
     def load(
@@ -120,16 +109,12 @@ class CarilAgent:
     @property
     def camera(self) -> CameraSpec | None:
         """The camera of the training data."""
-        return CameraSpec(**self._models[0].agent.camera.model_dump())
+        return self._camera
 
     def begin(self, route: Route, seed: int) -> None:
         """Forget the last episode and prepare for this route."""
-        self._guide = RouteGuide(route)
-        self._speed = SpeedController()
+        self._driver.begin(route)
         self._correction.begin(seed)
-        self._pending = deque([Control()] * self._delay_ticks)
-        self._last_steer = 0.0
-        self._output_errors = 0
 
     def act(self, observation: Observation) -> Decision:
         """Decide the control for the next tick.
@@ -142,25 +127,23 @@ class CarilAgent:
             RuntimeError: If `begin` was not called.
             DataError: If the observation has no picture.
         """
-        if self._guide is None:
-            raise RuntimeError("CarilAgent.act was called before begin(route, seed)")
+        command = self._driver.update(observation.pose)
         if observation.image is None:
             raise DataError(f"frame {observation.frame} has no picture; mount the agent's camera")
-        self._guide.update(observation.pose)
-        opinions = Opinions(
-            self._models, observation.image, observation.speed_mps, self._guide.command
-        )
+        opinions = Opinions(self._models, observation.image, observation.speed_mps, command)
         correction = self._correction.correct(opinions)
-        self._pending.append(self._control(observation.speed_mps, correction))
+        control = self._driver.control(
+            observation.speed_mps, correction.steer, correction.speed_factor
+        )
         return Decision(
-            control=self._pending.popleft(),
+            control=control,
             confidence=correction.confidence.max_probability,
             entropy=correction.confidence.entropy,
             branch=correction.branch,
             steer_raw=correction.steer_raw,
             diagnostics={
                 **correction.diagnostics,
-                "output_errors": float(self._output_errors),
+                "output_errors": float(self._driver.output_errors),
             },
             inference_s=opinions.inference_s,
         )
@@ -170,16 +153,3 @@ class CarilAgent:
         for model in self._models:
             if model is not None:
                 model.close()
-
-    def _control(self, speed_mps: float, correction: Correction) -> Control:
-        assert self._guide is not None  # noqa: S101 - act has checked it
-        target_mps = self._guide.target_speed_ahead(speed_mps)
-        throttle, brake = self._speed.control(speed_mps, target_mps, correction.speed_factor)
-        return Control(throttle=throttle, steer=self._bound(correction.steer), brake=brake)
-
-    def _bound(self, steer: float) -> float:
-        """Clip a steering value; one that is no number repeats the last."""
-        bounded = min(max(steer, -1.0), 1.0) if math.isfinite(steer) else self._last_steer
-        self._output_errors += bounded != steer
-        self._last_steer = bounded
-        return bounded

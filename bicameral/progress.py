@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bicameral.types import Route
+from bicameral.types import Pose, Route
 from bicameral.units import wrap_rad
 
 #: How far from the last known place the nearest point is searched for. The window keeps the
@@ -96,3 +98,27 @@ class RouteProgress:
         route_yaw = self._yaw[i] + fraction * (self._yaw[i + 1] - self._yaw[i])
         s_m = self._s[i] + fraction * (self._s[i + 1] - self._s[i])
         return RoutePosition(s_m, cross_track_m, wrap_rad(float(yaw_rad) - route_yaw))
+
+
+def points_ahead(
+    route: Route, s_m: float, pose: Pose, distances_m: Sequence[float] | NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return where a route leads, as seen from a car.
+
+    Args:
+        route: The route; beyond its end it goes straight on.
+        s_m: Where on it the car is.
+        pose: Of the car; only its place and yaw matter.
+        distances_m: (D,) how far ahead along the route.
+
+    Returns:
+        (D, 2) float64: x (forward) and y (right) in the car's frame, metres.
+    """
+    ahead_m = s_m + np.asarray(distances_m, np.float64)
+    within_m = np.minimum(ahead_m, route.length_m)
+    beyond_m = ahead_m - within_m
+    yaw_rad = float(route.yaw_rad[-1])
+    x = np.interp(within_m, route.s_m, route.xyz_m[:, 0]) + beyond_m * math.cos(yaw_rad) - pose.x_m
+    y = np.interp(within_m, route.s_m, route.xyz_m[:, 1]) + beyond_m * math.sin(yaw_rad) - pose.y_m
+    cosine, sine = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+    return np.stack([cosine * x + sine * y, cosine * y - sine * x], axis=1)

@@ -18,7 +18,9 @@ ScoreName = Literal["margin", "max_probability", "entropy_normalised"]
 _TINY = np.finfo(np.float64).tiny
 
 
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+def softmax(
+    logits: NDArray[np.floating], temperature: float | NDArray[np.float64] = 1.0
+) -> NDArray[np.float64]:
     """Return `softmax(logits / temperature)` over the last axis in float64."""
     # One array, changed in place, and bare reductions: at batch 1 the calls are the cost.
     values = np.divide(logits, temperature, dtype=np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,13 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.answers import Answers
 from agent.confidence import Confidence
-from bicameral.errors import ConfigError
 from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel, DualHeadOutput
 
 
-class Opinions:
+class Opinions(Answers[DualHeadModel, DualHeadOutput]):
     """The answers of one or two networks about one tick; each is computed when first asked for."""
 
     def __init__(
@@ -34,58 +33,11 @@ class Opinions:
             speed_mps: Forward speed.
             command: Navigation command.
         """
-        self._models = models
-        self._picture = picture
+        super().__init__(models, picture)
         self._speed_mps = speed_mps
         self._command = command
-        self._answers: list[DualHeadOutput | None] = [None, None]
-        self._image: NDArray[np.uint8] | None = None
-        self.inference_s = 0.0
 
-    @property
-    def image(self) -> NDArray[np.uint8]:
-        """The picture as network A sees it, (h, w, 3) uint8."""
-        if self._image is None:
-            self._image = self._models[0].prepare(self._picture)
-        return self._image
-
-    @property
-    def asked_a(self) -> bool:
-        """Whether network A has answered."""
-        return self._answers[0] is not None
-
-    @property
-    def asked_b(self) -> bool:
-        """Whether network B has answered."""
-        return self._answers[1] is not None
-
-    def ask_a(self) -> DualHeadOutput:
-        """Return the answer of network A."""
-        return self._ask(0)
-
-    def ask_b(self) -> DualHeadOutput:
-        """Return the answer of network B.
-
-        Raises:
-            ConfigError: If there is none.
-        """
-        return self._ask(1)
-
-    def _ask(self, which: int) -> DualHeadOutput:
-        answer = self._answers[which]
-        if answer is None:
-            began_s = time.thread_time()
-            answer = self._compute(which)
-            self._answers[which] = answer
-            self.inference_s += time.thread_time() - began_s
-        return answer
-
-    def _compute(self, which: int) -> DualHeadOutput:
-        model = self._models[which]
-        if model is None:
-            raise ConfigError("this correction needs a second network and none was given")
-        same_view = self._models[0].image == model.image
-        image = self.image if same_view else model.prepare(self._picture)
+    def _predict(self, model: DualHeadModel, image: NDArray[np.uint8]) -> DualHeadOutput:
         return model.predict(image, self._speed_mps, self._command)
 
 

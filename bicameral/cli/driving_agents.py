@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bicameral.errors import ConfigError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Mode = Literal["none", "paper", "second_opinion"]
 
 _EXPERT = "agent.expert:ExpertAgent"
-_NETWORK = "agent.caril:CarilAgent.load"
+_NETWORK = "agent.loading:load_agent"
 _SERVED = "agent.remote:RemoteAgent"
 
 
@@ -96,25 +96,28 @@ class AgentFlags:
         return self._network(first, "none", None)
 
     def _network(self, model: str, correction: Mode, second: str | None) -> AgentSpec:
-        """Describe the CARIL agent with one network, or with a second one to ask."""
+        """Describe the agent of one network, or of one with a second one to ask."""
         from contextlib import closing
 
-        from edge.dual_head import DualHeadModel
+        from agent.loading import load_agent
         from edge.shipped import resolve_model
+        from edge.sidecar import read_sidecar
         from sim.evaluation.agents import AgentSpec
 
-        with closing(DualHeadModel.load(resolve_model(model))) as loaded:
+        kwargs: dict[str, Any] = {
+            "model": model,
+            "correction": correction,
+            "delay_ticks": self.delay_ticks,
+            **({} if second is None else {"second": second}),
+        }
+        # What cannot be loaded is told now, not by every process of the run.
+        with closing(load_agent(**kwargs)) as agent:
             return AgentSpec(
-                name=loaded.name,
+                name=read_sidecar(resolve_model(model)).name,
                 correction=correction,
                 target=_NETWORK,
-                kwargs={
-                    "model": model,
-                    "correction": correction,
-                    "delay_ticks": self.delay_ticks,
-                    **({} if second is None else {"second": second}),
-                },
-                trained_on=loaded.agent.trained_on,
+                kwargs=kwargs,
+                trained_on=agent.trained_on,
             )
 
 

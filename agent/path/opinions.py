@@ -1,0 +1,102 @@
+"""What a rule is told about one tick, and the path that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.answers import Answers
+from agent.path.navigation import MapPath, Navigator
+from bicameral.types import RoadOption
+from edge.path_model import PathModel, PathOutput
+
+
+class PathOpinions(Answers[PathModel, PathOutput]):
+    """The paths that one or two networks see, and the one that the map shows."""
+
+    def __init__(
+        self,
+        models: tuple[PathModel, PathModel | None],
+        picture: NDArray[np.uint8],
+        driving: tuple[float, RoadOption],
+        navigator: Navigator,
+    ) -> None:
+        """Hold what the networks may be asked about.
+
+        Args:
+            models: Network A, and network B if there is one.
+            picture: (H, W, 3) uint8 RGB, the camera's picture.
+            driving: Forward speed in m/s, and the navigation command.
+            navigator: Already updated to this tick.
+        """
+        super().__init__(models, picture)
+        self._driving = driving
+        self._navigator = navigator
+        self.distances_m = models[0].distances_m
+        self.has_b = models[1] is not None
+
+    @cached_property
+    def map(self) -> MapPath:
+        """The path of the map at `distances_m`."""
+        return self._navigator.path(self.distances_m)
+
+    def _predict(self, model: PathModel, image: NDArray[np.uint8]) -> PathOutput:
+        spec = model.agent.intent if self._navigator.settings.intent else None
+        intent = None if spec is None else self._navigator.intent(spec)
+        return model.predict(image, *self._driving, intent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedPath:
+    """The path that is to be followed.
+
+    Attributes:
+        offsets_m: (D,) lateral offsets in the car's frame, positive right.
+        std_m: (D,) how far off they are believed to be, as standard deviations.
+        branch: Name of what the rule did.
+        speed_factor: Factor 0..1 on the wanted speed.
+        diagnostics: Further numbers to record.
+    """
+
+    offsets_m: NDArray[np.float64]
+    std_m: NDArray[np.float64]
+    branch: str
+    speed_factor: float = 1.0
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+class PathRule(Protocol):
+    """Turns opinions into one path."""
+
+    @property
+    def name(self) -> str:
+        """Name of the correction."""
+
+    def begin(self, seed: int) -> None:
+        """Forget the last episode."""
+
+    def fuse(self, opinions: PathOpinions) -> FusedPath:
+        """Decide one tick; called once per tick, in order."""
+
+
+class VisionAlone:
+    """No correction: the regression head of network A leads, the class head only watches."""
+
+    @property
+    def name(self) -> str:
+        """Name of the correction."""
+        return "none"
+
+    def begin(self, seed: int) -> None:
+        """Nothing to forget."""
+        del seed
+
+    def fuse(self, opinions: PathOpinions) -> FusedPath:
+        """Return network A's path."""
+        answer = opinions.ask_a()
+        return FusedPath(offsets_m=answer.offsets_m, std_m=answer.spread_m, branch="none")
