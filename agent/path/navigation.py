@@ -50,11 +50,12 @@ class NavigationSettings:
 
     def __post_init__(self) -> None:
         believed_m = self.sigma_m if self.believed_sigma_m is None else self.believed_sigma_m
-        lowest = min(self.sigma_m, self.heading_deg, self.bias_m, believed_m)
-        if not (lowest >= 0.0 and self.correlation_s > 0.0 and math.isfinite(self.map_offset_m)):
+        sizes = (self.sigma_m, self.heading_deg, self.bias_m, believed_m)
+        known = all(0.0 <= size < math.inf for size in sizes) and math.isfinite(self.map_offset_m)
+        if not (known and self.correlation_s > 0.0):
             raise ConfigError(
                 f"navigation settings {self}: expected a correlation_s above 0, a finite "
-                "map_offset_m, and no other number below 0"
+                "map_offset_m, and finite numbers of at least 0 otherwise"
             )
 
 
