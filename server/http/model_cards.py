@@ -9,6 +9,7 @@ from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelKind, PictureModel, ServedClassifier, ServedModel
+from server.serving.session_model import SessionModel
 from server.serving.tensor_model import TensorModel
 
 
@@ -82,6 +83,7 @@ class ModelCard(BaseModel):
         claims: What was measured of it.
         limits: What it cannot do.
         license: Its licence.
+        learns: Whether it can be taught classes.
     """
 
     name: str
@@ -96,6 +98,7 @@ class ModelCard(BaseModel):
     claims: list[ClaimCard]
     limits: str
     license: str
+    learns: bool
 
 
 def model_cards_endpoint(repository: ModelRepository) -> Endpoint:
@@ -141,4 +144,5 @@ def _card(model: ServedModel) -> ModelCard:
         else [ClaimCard.model_validate(claim) for claim in sidecar.claims],
         limits="" if sidecar is None else sidecar.limits,
         license="" if sidecar is None else sidecar.license,
+        learns=isinstance(model, SessionModel) and model.example_counts is not None,
     )

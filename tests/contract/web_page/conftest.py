@@ -76,9 +76,9 @@ def running_site(serving: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped cascade and its members, two driving agents, and a model that is broken."""
+    """The shipped cascade with its members, one that learns, two agents, and one that is broken."""
     folder = tmp_path_factory.mktemp("models")
-    for pattern in (f"{CASCADE}.*", "fashion_mnist_*_distilled.*", "caril_?.*"):
+    for pattern in (f"{CASCADE}.*", "fashion_mnist_*_distilled.*", "*_read_out.*", "caril_?.*"):
         for path in weights_folder().glob(pattern):
             shutil.copy(path, folder)
     (folder / f"{BROKEN}.bicameral.json").write_text("{")

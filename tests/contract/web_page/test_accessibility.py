@@ -47,6 +47,14 @@ def refused(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
 
 
+def teaching(page: Page) -> None:
+    page.locator("#model").select_option("fashion_mnist_read_out")
+    page.locator(".sample").first.click()
+    page.get_by_label("Class", exact=True).fill("Something")
+    page.get_by_role("button", name="Teach the picture above").click()
+    expect(page.locator("#teach-said")).to_contain_text("It has learned")
+
+
 def live(page: Page) -> None:
     page.get_by_role("tab", name="Live").click()
     expect(page.locator("#workers li")).to_have_count(1)
@@ -71,7 +79,7 @@ def key(page: Page) -> None:
 
 
 STATES: dict[str, list[Callable[[Page], None]]] = {
-    "try": [answered, abstaining, drawing, camera, refused],
+    "try": [answered, abstaining, drawing, camera, refused, teaching],
     "live": [live, question],
     "drive": [drive],
     "key": [key],
@@ -114,7 +122,7 @@ def test_neither_in_the_dark_nor_on_a_phone(open_page, site, watch, remote_drive
     remote_drive.start()
     page = open_page(reduced_motion="reduce", **options)
     expect(page.locator("#model")).to_have_value("fashion_mnist_cascade")
-    assert not violations(page, [answered, live, drive], rules)
+    assert not violations(page, [answered, teaching, live, drive], rules)
     watch.check(site)
 
 

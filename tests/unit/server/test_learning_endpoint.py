@@ -71,10 +71,9 @@ async def test_a_class_is_learned_from_pictures_and_answers_at_once(
         assert await label_of(client, pictures[3]) == "hat"
         metadata = (await client.get("/v2/models/learner")).json()
         assert metadata["outputs"][0]["shape"] == [-1, 6]
-        card = next(
-            card for card in (await client.get("/v1/models")).json() if card["name"] == "learner"
-        )
-        assert card["labels"][5] == "hat"
+        cards = {card["name"]: card for card in (await client.get("/v1/models")).json()}
+        assert cards["learner"]["labels"][5] == "hat"
+        assert (cards["learner"]["learns"], cards["net"]["learns"]) == (True, False)
         everything = await client.post("/v1/classify/learner?top_k=6", content=png(pictures[3]))
         assert len(everything.json()["results"][0]["top"]) == 6
 

@@ -1,6 +1,7 @@
 // The result memory of the cascade that is watched, and how to clear it.
 
 import { ask } from "../api.js";
+import { confirmed } from "../confirm.js";
 import { byId, element } from "../dom.js";
 import { count } from "../format.js";
 
@@ -16,15 +17,11 @@ export class MemoryCard {
 
   /** @param {() => void} onClear */
   constructor(onClear) {
-    const dialog = byId("clear-dialog");
-    byId("memory-clear").addEventListener("click", () => {
-      byId("clear-text").textContent = `Everything that ${this.#model} remembers is forgotten, in all workers and for everybody.`;
-      dialog.returnValue = "cancel";
-      dialog.showModal();
-    });
-    dialog.addEventListener("close", async () => {
-      if (dialog.returnValue !== "clear") return;
-      byId("memory-said").textContent = await cleared(this.#model);
+    byId("memory-clear").addEventListener("click", async () => {
+      const model = this.#model;
+      const text = `Everything that ${model} remembers is forgotten, in all workers and for everybody.`;
+      if (!(await confirmed("Clear the memory?", text, "Clear it"))) return;
+      byId("memory-said").textContent = await cleared(model);
       onClear();
     });
   }

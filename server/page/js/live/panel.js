@@ -2,10 +2,10 @@
 
 import { askJson, showFailure } from "../api.js";
 import { byId, element, offer } from "../dom.js";
-import { count, duration, fixed } from "../format.js";
 import { showShares, showTiles } from "./charts.js";
-import { History, failures, quantile, sumOf, total } from "./figures.js";
+import { History, sumOf } from "./figures.js";
 import { MemoryCard } from "./memory.js";
+import { ModelTable } from "./models.js";
 
 const EVERY_MS = 2000;
 
@@ -21,6 +21,7 @@ export function startLivePanel() {
 class LivePanel {
   history = new History();
   memory = new MemoryCard(() => this.look());
+  table = new ModelTable(() => this.look());
   timer = 0;
   shown = false;
   paused = false;
@@ -68,26 +69,10 @@ class LivePanel {
     const rates = this.history.rates(name);
     showTiles(rates);
     showShares(rates.at(-1).stages, sumOf(models.filter((model) => !name || model.name === name)).stages);
-    byId("model-table").tBodies[0].replaceChildren(...models.map((model) => rowOf(model, boundsS)));
+    this.table.show(models, boundsS);
     byId("workers").replaceChildren(...workerItems(workers));
     this.memory.show(models, name);
   }
-}
-
-/** Every version of every model: whether it answers, and what it did. */
-function rowOf(model, boundsS) {
-  const { name, version, state, reason, rows, runs } = model;
-  const ready = state === "READY";
-  const figures = [
-    count(total(model.requests)), count(failures(model)), duration(quantile(model, boundsS, 0.5)),
-    duration(quantile(model, boundsS, 0.99)), runs ? fixed(rows / runs, 1) : "–",
-  ];
-  return element("tr", {},
-    element("th", { scope: "row" }, name, element("span", { class: "muted" }, ` ${version}`)),
-    element("td", { class: reason ? "wrap" : undefined },
-      element("span", { class: "pill", "data-good": ready, title: reason || undefined }, ready ? "ready" : reason || state.toLowerCase())),
-    ...figures.map((text) => element("td", { class: "number" }, text)),
-  );
 }
 
 /** The processes that answer, and why the one that was asked does not. */

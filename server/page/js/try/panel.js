@@ -8,6 +8,7 @@ import { Drawing } from "./drawing.js";
 import { negativeOf, showCanonical, showDownload, showNoCanonical, showPreview } from "./pictures.js";
 import { canonical, classify, curlCommand, startCopying } from "./request.js";
 import { Camera, startPictureFile, startSamples, unmarkSamples } from "./sources.js";
+import { TeachingCard } from "./teaching.js";
 import { showTensorModels } from "./tensors.js";
 
 /**
@@ -20,6 +21,7 @@ import { showTensorModels } from "./tensors.js";
  *   `threshold`: A's score below which B is asked; b null: an early exit, which asks A's own next block.
  * @property {{metric: string, value: number, ci95: [number, number] | null, n: number, split: string}[]} claims
  * @property {string} limits
+ * @property {boolean} learns Whether it can be taught classes.
  *
  * @typedef {object} Picture
  * @property {Blob} blob What is sent.
@@ -44,6 +46,7 @@ class TryPanel {
   samples = [];
   asking = new AbortController();
   drawing = new Drawing(() => this.useDrawing());
+  teaching = new TeachingCard(() => this.useWhatItLearned());
   camera = new Camera((blob) => this.use({ blob, name: "camera.png", truth: null }));
 
   constructor() {
@@ -88,16 +91,29 @@ class TryPanel {
       return this.fail(error);
     }
     this.fail(null);
-    if (!offer(byId("model"), new Map(this.models.map(({ name }) => [name, name])))) return;
+    const changed = offer(byId("model"), new Map(this.models.map(({ name }) => [name, name])));
     byId("model").disabled = this.models.length === 0;
-    if (this.models.length) this.changeModel();
-    else byId("model-about").textContent = "This server has no model that classifies pictures.";
+    if (!this.models.length) byId("model-about").textContent = "This server has no model that classifies pictures.";
+    else if (changed) return this.changeModel();
+    this.showClasses();
+  }
+
+  /** The model has other classes than before, or surer ones. */
+  async useWhatItLearned() {
+    await this.loadModels();
+    this.ask();
+  }
+
+  /** How many classes it has, and what it was taught, others may have changed. */
+  showClasses() {
+    byId("top-k").max = String(this.model?.labels.length ?? 1);
+    this.teaching.show(this.model);
   }
 
   changeModel() {
     const model = this.model;
     byId("model-about").textContent = aboutOf(model);
-    byId("top-k").max = String(model.labels.length);
+    this.showClasses();
     this.drawing.setGround(model.image.color === "GRAY" && !model.image.invert);
     this.showSamples();
     showNoAnswer(model);
@@ -150,6 +166,7 @@ class TryPanel {
   /** @param {Picture | null} picture */
   use(picture) {
     this.picture = picture;
+    this.teaching.offer(picture && picture.blob);
     if (picture) return this.ask();
     this.asking.abort();
     showNoCanonical();
