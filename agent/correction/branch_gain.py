@@ -52,7 +52,8 @@ def measure_branches(
     rng = np.random.default_rng(seed)
     probabilities = softmax(logits)
     answers = [
-        rule.steer(float(value), row, rng) for value, row in zip(steer, probabilities, strict=True)
+        rule.correct(float(value), row, rng)
+        for value, row in zip(steer, probabilities, strict=True)
     ]
     corrected = np.array([answer[0] for answer in answers])
     taken = np.array([answer[1] for answer in answers], dtype=str)

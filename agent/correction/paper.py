@@ -31,36 +31,37 @@ _DRAWS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperRule:
-    """The rule without memory: one distribution and one regression value in, steering out.
+    """The rule without memory: one distribution and one regression value in, one value out.
 
     Attributes:
-        bin_edges: (K + 1) ascending edges of the classes, raw steer.
-        steering_scale: Raw steer times this is the unit in which the rule draws its noise.
+        bin_edges: (K + 1) ascending edges of the classes, in the regression head's unit.
+        scale: A value times this is in the paper's unit, in which the rule draws its noise: there
+            a raw steer of 0.25 is 1.
     """
 
     bin_edges: Sequence[float]
-    steering_scale: float
+    scale: float
 
-    def branch(self, steer: float, probabilities: NDArray[np.floating]) -> str:
+    def branch(self, value: float, probabilities: NDArray[np.floating]) -> str:
         """Return the first branch whose condition holds.
 
         Args:
-            steer: Regression head, raw steer.
+            value: Regression head, in the unit of the edges.
             probabilities: (K,) uncalibrated, as in the paper.
         """
         confidence = confidence_from_probabilities(probabilities)
         if confidence.max_probability >= _SURE:
-            distance = abs(self._bin(steer) - confidence.steering_class)
+            distance = abs(self._bin(value) - confidence.steering_class)
             return AGREE if distance <= 1 else CLASS
         if confidence.max_probability < _LOST_PROBABILITY and confidence.entropy > _LOST_ENTROPY:
             return LOST
         return JITTER
 
-    def steer(
-        self, steer: float, probabilities: NDArray[np.floating], rng: np.random.Generator
+    def correct(
+        self, value: float, probabilities: NDArray[np.floating], rng: np.random.Generator
     ) -> tuple[float, str]:
-        """Return the corrected raw steer and the branch taken."""
-        branch = self.branch(steer, probabilities)
+        """Return the corrected value and the branch taken."""
+        branch = self.branch(value, probabilities)
         if branch == CLASS:
             winner = int(probabilities.argmax())
             low, high = self.bin_edges[winner], self.bin_edges[winner + 1]
@@ -68,13 +69,13 @@ class PaperRule:
         if branch == JITTER:
             # The variance of the eleven probabilities: greatest for a sure classifier.
             spread = float(np.sqrt(probabilities.var()))
-            scaled = rng.normal(steer * self.steering_scale, spread, _DRAWS).mean()
-            return float(scaled) / self.steering_scale, branch
-        return steer, branch
+            scaled = rng.normal(value * self.scale, spread, _DRAWS).mean()
+            return float(scaled) / self.scale, branch
+        return value, branch
 
-    def _bin(self, steer: float) -> int:
-        """Return the class of a steering value; values outside belong to the outer classes."""
-        index = int(np.searchsorted(np.asarray(self.bin_edges), steer, side="right")) - 1
+    def _bin(self, value: float) -> int:
+        """Return the class of a value; values outside belong to the outer classes."""
+        index = int(np.searchsorted(np.asarray(self.bin_edges), value, side="right")) - 1
         return min(max(index, 0), len(self.bin_edges) - 2)
 
 
@@ -99,7 +100,7 @@ class PaperCorrection:
         answer = opinions.ask_a()
         steer, branch = answer.steer, LOST
         if np.isfinite(answer.steer):
-            steer, branch = self._rule.steer(answer.steer, softmax(answer.logits), self._rng)
+            steer, branch = self._rule.correct(answer.steer, softmax(answer.logits), self._rng)
         return Correction(
             steer=steer,
             steer_raw=answer.steer,

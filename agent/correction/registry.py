@@ -41,9 +41,7 @@ def _make_none(parts: CorrectionParts) -> CorrectionRule:
 
 def _make_paper(parts: CorrectionParts) -> CorrectionRule:
     agent = parts.first.agent
-    return PaperCorrection(
-        PaperRule(bin_edges=agent.bin_edges, steering_scale=agent.steering_scale)
-    )
+    return PaperCorrection(PaperRule(bin_edges=agent.bin_edges, scale=agent.steering_scale))
 
 
 def _make_second_opinion(parts: CorrectionParts) -> CorrectionRule:

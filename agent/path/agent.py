@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.confidence import confidence_from_probabilities
 from agent.path.corrections import MAY_ASK_B, PathParts, make_path_rule
+from agent.path.fusion import FusionSettings
 from agent.path.navigation import NavigationSettings, Navigator
-from agent.path.opinions import FusedPath, PathOpinions, PathRule
+from agent.path.opinions import RECORDED_M, FusedPath, PathOpinions, PathRule
 from agent.path.pursuit import pursue
 from agent.route_driver import RouteDriver, shared_camera
-from bicameral.errors import ConfigError, DataError
+from bicameral.errors import ConfigError, DataError, unknown_name
 from bicameral.types import CameraSpec, Decision, Observation, Route
 from edge.path_model import PathModel
 from edge.shipped import resolve_model
 
-#: Where the records look at the path, and how far off it may be there: "is the path ahead right?"
-RECORDED_M = 10.0
+#: How far off the path may be, `RECORDED_M` ahead, and still count as right.
 TOLERANCE_M = 0.5
 
 
@@ -80,7 +79,7 @@ class PathAgent:
         second: str | Path | None = None,
         *,
         delay_ticks: int = 0,
-        navigation: Mapping[str, Any] | None = None,
+        **settings: Mapping[str, Any],
     ) -> PathAgent:
         """Load an agent from model files.
 
@@ -89,21 +88,26 @@ class PathAgent:
             correction: One of `agent.path.corrections.PATH_CORRECTIONS`.
             second: Network B, likewise; loaded only if the correction may ask it.
             delay_ticks: See the class.
-            navigation: Fields of `NavigationSettings` that differ from its defaults.
+            settings: Under ``navigation`` and ``fusion`` the fields of `NavigationSettings` and
+                `agent.path.fusion.FusionSettings` that differ from their defaults.
 
         Raises:
             UserError: If a model, a correction or a setting is unknown or damaged.
         """
+        if unknown := set(settings) - {"navigation", "fusion"}:
+            raise unknown_name("setting of a path agent", min(unknown), ("navigation", "fusion"))
         try:
-            noise = NavigationSettings(**(navigation or {}))
+            navigation = NavigationSettings(**settings.get("navigation", {}))
+            fusion = FusionSettings(**settings.get("fusion", {}))
         except TypeError as error:
-            raise ConfigError(f"navigation settings: {error}") from error
+            raise ConfigError(f"settings of the path agent: {error}") from error
         first = PathModel.load(resolve_model(model))
         other: PathModel | None = None
         if second is not None and correction in MAY_ASK_B:
             other = PathModel.load(resolve_model(second))
-        rule = make_path_rule(correction, PathParts(first=first, second=other))
-        return cls((first, other), rule, navigation=noise, delay_ticks=delay_ticks)
+        parts = PathParts(first=first, second=other, fusion=fusion)
+        rule = make_path_rule(correction, parts)
+        return cls((first, other), rule, navigation=navigation, delay_ticks=delay_ticks)
 
     @property
     def name(self) -> str:
@@ -163,6 +167,8 @@ class PathAgent:
         fused = self._rule.fuse(opinions)
         steer = pursue(opinions.distances_m, fused.offsets_m, speed_mps)
         control = self._driver.control(speed_mps, steer, fused.speed_factor)
+        # A rule may do without an answer that is no number, but it shall not go unseen.
+        self._driver.output_errors += math.isfinite(steer) and not opinions.all_finite
         steer_raw = entropy = None
         if opinions.asked_a:
             seen = opinions.ask_a()
@@ -170,7 +176,7 @@ class PathAgent:
             entropy = confidence_from_probabilities(seen.probabilities[self._class_row]).entropy
         return Decision(
             control=control,
-            confidence=_within_tolerance(_at_10m(opinions, fused.std_m)),
+            confidence=_within_tolerance(opinions.at_10m(fused.std_m)),
             entropy=entropy,
             branch=fused.branch,
             steer_raw=steer_raw,
@@ -190,19 +196,15 @@ class PathAgent:
 
 def _diagnostics(opinions: PathOpinions, fused: FusedPath) -> dict[str, float]:
     found = {
-        "followed_10m": _at_10m(opinions, fused.offsets_m),
+        "followed_10m": opinions.at_10m(fused.offsets_m),
         "asked_b": float(opinions.asked_b),
         **fused.diagnostics,
     }
     if opinions.asked_a:
         seen = opinions.ask_a()
-        found["offset_10m"] = _at_10m(opinions, seen.offsets_m)
-        found["spread_10m"] = _at_10m(opinions, seen.spread_m)
+        found["offset_10m"] = opinions.at_10m(seen.offsets_m)
+        found["spread_10m"] = opinions.at_10m(seen.spread_m)
     return found
-
-
-def _at_10m(opinions: PathOpinions, values_m: NDArray[np.float64]) -> float:
-    return float(np.interp(RECORDED_M, opinions.distances_m, values_m))
 
 
 def _within_tolerance(std_m: float) -> float | None:

@@ -15,6 +15,9 @@ from agent.path.navigation import MapPath, Navigator
 from bicameral.types import RoadOption
 from edge.path_model import PathModel, PathOutput
 
+#: Where records look at the path.
+RECORDED_M = 10.0
+
 
 class PathOpinions(Answers[PathModel, PathOutput]):
     """The paths that one or two networks see, and the one that the map shows."""
@@ -44,6 +47,15 @@ class PathOpinions(Answers[PathModel, PathOutput]):
     def map(self) -> MapPath:
         """The path of the map at `distances_m`."""
         return self._navigator.path(self.distances_m)
+
+    @property
+    def all_finite(self) -> bool:
+        """Whether all answers so far are numbers."""
+        return all(answer is None or answer.is_finite for answer in self._answers)
+
+    def at_10m(self, values: NDArray[np.float64]) -> float:
+        """Return what values (D,) at `distances_m` are at `RECORDED_M`."""
+        return float(np.interp(RECORDED_M, self.distances_m, values))
 
     def _predict(self, model: PathModel, image: NDArray[np.uint8]) -> PathOutput:
         spec = model.agent.intent if self._navigator.settings.intent else None

@@ -183,7 +183,7 @@ def _branch_table(evaluation: OfflineEvaluation) -> Table:
     from bicameral.tables import Table, columns, percent, row
 
     agent, answers = evaluation.model.agent, evaluation.answers
-    rule = PaperRule(bin_edges=agent.bin_edges, steering_scale=agent.steering_scale)
+    rule = PaperRule(bin_edges=agent.bin_edges, scale=agent.steering_scale)
     gains = measure_branches(rule, answers.steer, answers.logits, evaluation.frames.steer)
 
     def error(value: float | None) -> str | None:

@@ -17,9 +17,7 @@ from edge.probabilities import softmax
 
 pytestmark = pytest.mark.property
 
-RULE = PaperRule(
-    bin_edges=tuple(float(edge) for edge in np.linspace(-0.25, 0.25, 12)), steering_scale=4.0
-)
+RULE = PaperRule(bin_edges=tuple(float(edge) for edge in np.linspace(-0.25, 0.25, 12)), scale=4.0)
 LOGITS = hnp.arrays(np.float32, 11, elements=st.floats(-30, 30, width=32))
 STEER = st.floats(-2, 2)
 
@@ -56,8 +54,8 @@ def test_the_papers_rule_always_takes_one_branch_and_repeats(
     steer: float, logits: NDArray[np.float32], seed: int
 ) -> None:
     probabilities = softmax(logits)
-    first = RULE.steer(steer, probabilities, np.random.default_rng(seed))
-    assert first == RULE.steer(steer, probabilities, np.random.default_rng(seed))
+    first = RULE.correct(steer, probabilities, np.random.default_rng(seed))
+    assert first == RULE.correct(steer, probabilities, np.random.default_rng(seed))
     corrected, branch = first
     assert branch in (AGREE, CLASS, LOST, JITTER)
     assert math.isfinite(corrected)

@@ -17,7 +17,7 @@ from bicameral.types import RoadOption
 pytestmark = pytest.mark.unit
 
 EDGES = tuple(float(edge) for edge in np.linspace(-0.25, 0.25, 12))
-RULE = PaperRule(bin_edges=EDGES, steering_scale=4.0)
+RULE = PaperRule(bin_edges=EDGES, scale=4.0)
 
 
 def _peaked(winner: int, probability: float) -> NDArray[np.float64]:
@@ -61,14 +61,14 @@ def test_bins_are_closed_on_the_left() -> None:
 
 def test_branches_1_and_3_keep_the_regression() -> None:
     rng = np.random.default_rng(0)
-    assert RULE.steer(0.011, _peaked(5, 0.95), rng) == (0.011, AGREE)
-    assert RULE.steer(0.2, np.full(11, 1 / 11), rng) == (0.2, LOST)
+    assert RULE.correct(0.011, _peaked(5, 0.95), rng) == (0.011, AGREE)
+    assert RULE.correct(0.2, np.full(11, 1 / 11), rng) == (0.2, LOST)
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
 
 
 def test_branch_2_draws_the_mean_of_ten_within_the_winning_bin() -> None:
     rng = np.random.default_rng(1)
-    drawn = [RULE.steer(0.2, _peaked(2, 0.95), rng)[0] for _ in range(2000)]
+    drawn = [RULE.correct(0.2, _peaked(2, 0.95), rng)[0] for _ in range(2000)]
     low, high = EDGES[2], EDGES[3]
     assert low < min(drawn) < max(drawn) < high
     assert np.mean(drawn) == pytest.approx((low + high) / 2, abs=2e-4)
@@ -79,7 +79,7 @@ def test_branch_4_adds_noise_of_mean_zero_that_grows_with_certainty() -> None:
     rng = np.random.default_rng(2)
     spreads = {}
     for probability in (0.5, 0.85):
-        drawn = [RULE.steer(0.1, _peaked(5, probability), rng)[0] for _ in range(4000)]
+        drawn = [RULE.correct(0.1, _peaked(5, probability), rng)[0] for _ in range(4000)]
         assert np.mean(drawn) == pytest.approx(0.1, abs=2e-3)
         spreads[probability] = np.std(drawn)
         variance = _peaked(5, probability).var()
