@@ -6,7 +6,6 @@ and calibrated on both: it must be honest either way.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from scipy.optimize import brentq
 
 from bicameral.types import AGENT_CAMERA
 from edge.dual_head import COMMANDS, one_hot_from_commands
+from edge.path_model import PathCalibration
 from edge.preprocessing import tensor_from_canonical
-from edge.probabilities import softmax
 from edge.sidecar import (
     CameraBlock,
     LaneIntent,
@@ -87,8 +86,9 @@ class PathFit:
             f"validation ({self.validation_frames} frames): {DECIDING_BINS.distance_m:.0f} m "
             f"ahead the path is off by {self.offset_mae_m[at]:.3f} m, with the lane intent by "
             f"{self.intent_mae_m[at]:.3f} m, in junctions by {self.junction_mae_m[at]:.3f} m "
-            f"(always straight: {self.straight_mae_m[at]:.3f} m); calibration error of its class "
-            f"{self.ece_before:.3f} -> {self.ece_after:.3f}"
+            f"(always straight: {self.straight_mae_m[at]:.3f} m); its class is right in "
+            f"{100 * self.class_accuracy[OFFSET_BINS.index(DECIDING_BINS)]:.0f} % with a "
+            f"calibration error of {self.ece_before:.3f} -> {self.ece_after:.3f}"
         )
 
 
@@ -231,11 +231,11 @@ def _fit_agent(
             n=len(truth_m) // 2,
         ),
     )
-    error_m = answers.offsets.astype(np.float64) - truth_m
-    plain_m = _spreads(plain.classes, answers.logits)
-    spread = _factors(error_m, plain_m)
+    output = PathCalibration(plain)(answers.offsets, answers.scales, answers.logits)
+    error_m = output.offsets_m - truth_m
+    spread = _factors(error_m, output.spread_m)
     at = DECIDING_BINS.column
-    spread_m = plain_m[:, at] * spread[at]
+    spread_m = output.spread_m[:, at] * spread[at]
     threshold_m = float(np.quantile(spread_m, 1.0 - ASKED_SHARE))
     confidence = plain.confidence.model_copy(
         update={
@@ -245,7 +245,7 @@ def _fit_agent(
     )
     return plain.model_copy(
         update={
-            "scale_factors": _factors(error_m, math.sqrt(2.0) * answers.scales),
+            "scale_factors": _factors(error_m, output.offsets_std_m),
             "spread_factors": spread,
             "confidence": confidence,
         }
@@ -275,30 +275,6 @@ def _fit_classes(
             )
         )
     return tuple(found)
-
-
-def _spreads(
-    classes: tuple[OffsetClasses, ...], logits: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return the standard deviations (N, 5) of the class distributions, by temperature alone.
-
-    Between two distances with classes they are interpolated, and nearer or farther than all they
-    are in proportion to the distance.
-    """
-    found: list[NDArray[np.float64]] = []
-    for place, one in enumerate(classes):
-        probabilities = softmax(logits[:, place], one.temperature)
-        means = np.array(one.bin_means_m)
-        squares = probabilities @ (np.array(one.bin_variances_m2) + means**2)
-        found.append(np.sqrt(np.maximum(squares - (probabilities @ means) ** 2, 0.0)))
-    at_m = np.array([one.distance_m for one in classes])
-    deviations = np.stack(found, axis=1)
-    spreads = [
-        np.array([np.interp(distance, at_m, row) for row in deviations])
-        * (distance / np.clip(distance, at_m[0], at_m[-1]))
-        for distance in PATH_DISTANCES_M
-    ]
-    return np.stack(spreads, axis=1)
 
 
 def _factors(error_m: NDArray[np.floating], std_m: NDArray[np.floating]) -> tuple[float, ...]:

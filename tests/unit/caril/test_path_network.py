@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from bicameral.errors import ConfigError, DataError
+from bicameral.types import RoadOption
+from edge.path_model import PathModel
 from edge.sidecar import PathAgentSpec, read_sidecar
+from models.caril.dataset import load_frames
 from models.caril.export import ExportResult, ExportSettings, export
 from models.caril.lessons import draw_intent
 from models.caril.path_fitting import read_path_fit
@@ -98,10 +101,35 @@ def test_the_intent_has_no_say_in_a_fresh_network() -> None:
 
 
 def test_it_learns_the_road_and_how_sure_it_is(exported: ExportResult, data: Path) -> None:
+    model = PathModel.load(exported.model)
+    frames = load_frames(data, "test")
+    index = np.arange(len(frames))
+    output = model.predict_batch(frames.gather(index), frames.speed_mps, frames.command)
+    truth = path_offsets(frames.ahead_m)
+    error = np.abs(output.offsets_m - truth)
+    assert (error.mean(axis=0) < 0.5 * np.abs(truth).mean(axis=0)).all()
     middle = PATH_DISTANCES_M.index(10.0)
+    assert (
+        np.abs(output.class_mean_m[:, 1] - truth[:, middle]).mean()
+        < 0.5 * np.abs(truth[:, middle]).mean()
+    )
     fit = read_path_fit(exported.model.parent)
     assert fit.offset_mae_m[middle] < fit.straight_mae_m[middle]
     assert fit.junction_mae_m[middle] > 0.0
+
+
+def test_calibrated_deviations_fit_the_errors_of_held_out_episodes(
+    exported: ExportResult, data: Path
+) -> None:
+    model = PathModel.load(exported.model)
+    frames = load_frames(data, "validation")
+    index = np.arange(len(frames))
+    output = model.predict_batch(frames.gather(index), frames.speed_mps, frames.command)
+    error = output.offsets_m - path_offsets(frames.ahead_m)
+    for deviation in (output.offsets_std_m, output.spread_m):
+        squared = np.minimum((error / deviation) ** 2, 9.0).mean(axis=0)
+        # The fit is over answers with the lane intent and without; these are without.
+        assert squared == pytest.approx(1.0, abs=0.3)
 
 
 def test_onnx_runtime_agrees_with_torch_on_every_output(exported: ExportResult) -> None:
@@ -128,6 +156,12 @@ def test_the_sidecar_says_everything_about_the_path(exported: ExportResult) -> N
     assert agent.towns == ("Train01", "Train02")
     assert sidecar.cost.cpu_us > 0.0
     assert sidecar.training.precision == "fp32"
+    model = PathModel.load(exported.model)
+    image = np.random.default_rng(0).integers(0, 255, (64, 160, 3), dtype=np.uint8)
+    left, right = (
+        model.predict(image, 5.0, option) for option in (RoadOption.LEFT, RoadOption.RIGHT)
+    )
+    assert (left.offsets_m != right.offsets_m).any()
 
 
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:
