@@ -14,6 +14,7 @@ from bicameral.statistics import (
     mean,
     mean_over_images,
     median,
+    nested_mean,
     share,
 )
 
@@ -85,3 +86,21 @@ def test_students_interval_holds_for_any_number_of_trainings() -> None:
     # What scipy 1.16 gives for the one-sample test of these six values.
     estimate = mean(list(range(6)))
     assert np.allclose([estimate.low, estimate.high], [0.536686, 4.463314], atol=1e-6)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("AB"), st.sampled_from("pqr"), st.floats(-5.0, 5.0)),
+        min_size=1,
+        max_size=30,
+    )
+)
+@settings(deadline=None, max_examples=30)
+def test_a_mean_over_towns_and_routes_lies_in_its_interval(drives):
+    values = [value for *_, value in drives]
+    clusters = [(town, town + route) for town, route, _ in drives]
+    estimate = nested_mean(values, clusters, "m", seed=0, name="error")
+    assert np.isclose(estimate.value, np.mean(values))
+    assert (estimate.low is None) == (len({town for town, _ in clusters}) < 2)
+    if estimate.low is not None:
+        assert_enclosed(estimate)

@@ -156,9 +156,17 @@ def _varied_recipe(number: int) -> TownRecipe:
 
 TRAINING_RECIPES = tuple(_training_recipe(number) for number in range(1, 13))
 VARIED_RECIPES = tuple(_varied_recipe(number) for number in range(1, 13))
+#: Of the same kind, but for judging: no network is trained on them.
+HELD_OUT_RECIPES = (_varied_recipe(13),)
 RECIPES = {
     recipe.name: recipe
-    for recipe in (*SHIPPED_RECIPES, *VALIDATION_RECIPES, *TRAINING_RECIPES, *VARIED_RECIPES)
+    for recipe in (
+        *SHIPPED_RECIPES,
+        *VALIDATION_RECIPES,
+        *TRAINING_RECIPES,
+        *VARIED_RECIPES,
+        *HELD_OUT_RECIPES,
+    )
 }
 
 

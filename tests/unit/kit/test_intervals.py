@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bicameral.statistics import clustered_mean, share, slope
+from bicameral.statistics import clustered_mean, holm, nested_mean, share, sign_flip_p, slope
 
 
 def test_wilsons_interval_matches_the_published_example():
@@ -67,3 +67,33 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         result = estimate(values, [str(i) for i in range(30)], seed=seed)
         hits += result.low <= 1.0 <= result.high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_towns_that_disagree_make_a_mean_less_sure_than_routes_that_do():
+    routes = [(town, f"{town}{number}") for town in "ABCDEF" for number in range(6)]
+    between = [ord(town) % 2 for town, _ in routes]
+    within = [number % 2 for _ in "ABCDEF" for number in range(6)]
+    unsure, sure = (
+        nested_mean(values, routes, "m", seed=0, name="x") for values in (between, within)
+    )
+    assert unsure.value == sure.value == 0.5
+    assert unsure.high - unsure.low > 1.5 * (sure.high - sure.low)
+
+
+@pytest.mark.parametrize(
+    ("differences", "routes", "exact"),
+    [
+        ([1.0, 2.0, 3.0], "abc", 2 / 8),  # all three alike: that, or its mirror image, of 8
+        ([1.0, 2.0, 3.0, 1.0], "abca", 2 / 8),  # drives of one route count once
+        ([3.0, 1.0, -1.0], "abc", 6 / 8),  # 5, 3 and 3 are as far from 0, 1 is not
+        ([0.0, 0.0], "ab", 1.0),
+    ],
+)
+def test_chance_is_judged_by_flipping_whole_routes(differences, routes, exact):
+    found = sign_flip_p(differences, list(routes), seed=0, name="x")
+    assert found == pytest.approx(exact, abs=0.01)
+
+
+def test_p_values_of_several_tests_are_adjusted_as_holm_did():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
