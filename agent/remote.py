@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
+from agent.correction.names import MAY_ASK_B
 from bicameral.errors import (
     AgentLostError,
     BicameralError,
@@ -88,9 +89,11 @@ class RemoteDriver:
         """
         if correction not in self.corrections:
             raise unknown_name("correction", correction, self.corrections)
-        if correction != "second_opinion":
+        if correction not in MAY_ASK_B:
             return
         if second is None:
+            if correction == "fusion":
+                return
             raise ConfigError("the correction 'second_opinion' needs a second network; give one")
         if second not in self.second:
             raise unknown_name(f"second agent for {self.model!r}", second, self.second)
@@ -157,10 +160,9 @@ class RemoteAgent:
 
         Args:
             url: See `describe_remote`.
-            correction: ``none``, ``paper`` or ``second_opinion``.
-            second: The server's name for network B; used only if the correction is
-                ``second_opinion``.
-            delay_ticks: See `agent.caril.CarilAgent`.
+            correction: One of those that the server tells.
+            second: The server's name for network B; used only if the correction may ask it.
+            delay_ticks: See `agent.route_driver.RouteDriver`.
             fingerprint: Of the network that has to drive; None: the one that the server has now.
 
         Raises:
@@ -173,7 +175,7 @@ class RemoteAgent:
         self._fingerprint = fingerprint or self._driver.fingerprint
         self._settings = {
             "correction": correction,
-            "second": second if correction == "second_opinion" else None,
+            "second": second if correction in MAY_ASK_B else None,
             "delay_ticks": delay_ticks,
         }
         self._connection: ClientConnection | None = None
@@ -186,7 +188,7 @@ class RemoteAgent:
 
     @property
     def privileged(self) -> bool:
-        """False: as `agent.caril.CarilAgent`, which the server runs."""
+        """False: as the agents that a server runs."""
         return False
 
     @property

@@ -129,8 +129,9 @@ class Decision:
 
     Attributes:
         control: The command for the next tick.
-        confidence: Calibrated probability of the most probable steering class, 0..1; None when
-            the agent has no classifier.
+        confidence: How sure the agent is, 0..1: the calibrated probability of the most probable
+            steering class, or, of an agent that sees the path, that the path is right within half a
+            metre, 10 m ahead. None when it has no classifier.
         entropy: Entropy of the calibrated class probabilities in nats, or None.
         branch: Name of the branch of the correction rule that was taken, e.g. ``"none"``,
             ``"paper_4_jitter"``, ``"second_opinion_b"``.

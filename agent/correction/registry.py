@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.correction.none import NoCorrection
 from agent.correction.paper import PaperCorrection, PaperRule
@@ -19,7 +19,7 @@ class CorrectionParts:
 
     first: DualHeadModel
     second: DualHeadModel | None
-    second_opinion: SecondOpinionSettings
+    second_opinion: SecondOpinionSettings = field(default_factory=SecondOpinionSettings)
 
 
 def make_correction(name: str, parts: CorrectionParts) -> CorrectionRule:

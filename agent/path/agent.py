@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from agent.confidence import confidence_from_probabilities
-from agent.path.corrections import MAY_ASK_B, PathParts, make_path_rule
+from agent.correction.names import MAY_ASK_B
+from agent.path.corrections import PathParts, make_path_rule
 from agent.path.fusion import FusionSettings
 from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.opinions import RECORDED_M, FusedPath, PathOpinions, PathRule

@@ -59,6 +59,3 @@ PATH_CORRECTIONS: dict[str, Callable[[PathParts], PathRule]] = {
     "second_opinion": _make_second_opinion,
     "fusion": _make_fusion,
 }
-
-#: Those that ask network B if there is one.
-MAY_ASK_B = ("second_opinion", "fusion")

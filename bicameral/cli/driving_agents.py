@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from agent.correction.names import MAY_ASK_B, CorrectionName
 from bicameral.errors import ConfigError
 
 if TYPE_CHECKING:
     from sim.evaluation.agents import AgentSpec
-
-Mode = Literal["none", "paper", "second_opinion"]
 
 _EXPERT = "agent.expert:ExpertAgent"
 _NETWORK = "agent.loading:load_agent"
@@ -22,7 +21,7 @@ class AgentFlags:
     """Which agents a run is to drive; see the flags of `bicameral evaluate`."""
 
     agent: str
-    modes: tuple[Mode, ...]
+    modes: tuple[CorrectionName, ...]
     model: str
     second: str
     also: tuple[str, ...]
@@ -55,8 +54,8 @@ class AgentFlags:
         name = self.agent.partition(":")[2]
         return (AgentSpec(name=name, correction="none", target=self.agent),)
 
-    def _second_in(self, mode: Mode) -> str | None:
-        return self.second if mode == "second_opinion" else None
+    def _second_in(self, mode: CorrectionName) -> str | None:
+        return self.second if mode in MAY_ASK_B else None
 
     def _served(self, url: str) -> tuple[AgentSpec, ...]:
         """Describe an agent of a server in every mode, if the server has it."""
@@ -95,11 +94,11 @@ class AgentFlags:
             return self._network(first, "second_opinion", second)
         return self._network(first, "none", None)
 
-    def _network(self, model: str, correction: Mode, second: str | None) -> AgentSpec:
+    def _network(self, model: str, correction: CorrectionName, second: str | None) -> AgentSpec:
         """Describe the agent of one network, or of one with a second one to ask."""
         from contextlib import closing
 
-        from agent.loading import load_agent
+        from agent.loading import fusion_record, load_agent
         from edge.shipped import resolve_model
         from edge.sidecar import read_sidecar
         from sim.evaluation.agents import AgentSpec
@@ -116,7 +115,7 @@ class AgentFlags:
                 name=read_sidecar(resolve_model(model)).name,
                 correction=correction,
                 target=_NETWORK,
-                kwargs=kwargs,
+                kwargs=kwargs | (fusion_record() if correction == "fusion" else {}),
                 trained_on=agent.trained_on,
             )
 

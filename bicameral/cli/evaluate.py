@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bicameral.cli.driving_agents import Mode
+from agent.correction.names import CorrectionName
 
 if TYPE_CHECKING:
     from bicameral.types import Route
@@ -19,7 +19,7 @@ def evaluate(
     *,
     output: Path = Path("runs/evaluate"),
     agent: str = "caril",
-    modes: tuple[Mode, ...] = ("none", "paper", "second_opinion"),
+    modes: tuple[CorrectionName, ...] = ("none", "paper", "second_opinion"),
     model: str = "caril_a",
     second: str = "caril_b",
     also: tuple[str, ...] = (),
@@ -47,9 +47,11 @@ def evaluate(
         output: Folder of the run: episodes, results.json, report.html.
         agent: caril, expert, module:Class of your own DrivingAgent, or the address of an agent that
             'bicameral serve' runs, http://HOST:PORT/v1/drive/NAME.
-        modes: Corrections to compare (only for caril and served agents).
+        modes: Corrections to compare (only for caril and served agents); fusion, with a noisy map
+            route, needs networks that see the path.
         model: Network A: a shipped name or an .onnx file.
-        second: Network B of the second opinion, likewise; of a served agent: the server's name.
+        second: Network B of the second opinion and of fusion, likewise; of a served agent: the
+            server's name.
         also: Further agents for comparison: NAME drives a network without correction, A+B lets A
             ask B for a second opinion.
         town: Map to drive on: a town's name or an OpenDRIVE file.

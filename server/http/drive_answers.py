@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agent.correction.registry import CORRECTIONS
+from agent.loading import corrections_of
 from bicameral.types import Decision, RoadOption
 from server.serving.agent_model import AgentModel
 
@@ -73,7 +73,7 @@ class DecisionAnswer(BaseModel):
         steer: -1..1, positive right.
         throttle: 0..1.
         brake: 0..1.
-        confidence: Calibrated probability of the most probable steering class, 0..1.
+        confidence: How sure the agent is, 0..1; see `bicameral.types.Decision`.
         entropy: Entropy of the class probabilities in nats.
         branch: Branch of the correction that was taken.
         steer_raw: The regression head's steering before the correction.
@@ -105,6 +105,7 @@ def driver_answer(model: AgentModel, others: Iterable[object]) -> DriverAnswer:
         if isinstance(other, AgentModel)
         and other.name != model.name
         and other.camera == model.camera
+        and type(other.network) is type(model.network)
     }
     return DriverAnswer(
         model=model.name,
@@ -113,7 +114,7 @@ def driver_answer(model: AgentModel, others: Iterable[object]) -> DriverAnswer:
         trained_on=model.trained_on,
         camera=CameraAnswer(**asdict(model.camera)),
         commands=list(COMMANDS),
-        corrections=list(CORRECTIONS),
+        corrections=list(corrections_of(model.network)),
         second=sorted(second),
     )
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.correction.names import CorrectionName
 from bicameral.types import Observation, Pose, Route
 from server.errors import RequestError, unfit
 from server.http.drive_answers import COMMANDS
-from server.http.drive_query import FASTEST_MPS, CommandName, CorrectionName
+from server.http.drive_query import FASTEST_MPS, CommandName
 
 M = TypeVar("M", bound=BaseModel)
 

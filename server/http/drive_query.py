@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.correction.names import MAY_ASK_B, CorrectionName
 from server.errors import RequestError
 from server.serving.agent_model import AgentModel
 from server.serving.repository import ModelRepository
@@ -15,7 +16,6 @@ from server.serving.served_model import ServedModel
 #: Nothing on wheels is faster; beyond it a number is a mistake of units.
 FASTEST_MPS = 150.0
 
-CorrectionName = Literal["none", "paper", "second_opinion"]
 CommandName = Literal[
     "left", "right", "straight", "lane_follow", "change_lane_left", "change_lane_right"
 ]
@@ -78,15 +78,17 @@ def lease_second(
         RequestError: 400 if there is a name where none is needed, or none where one is needed; 404
             and 503 as `ModelRepository.lease`.
     """
-    if correction != "second_opinion":
+    if correction not in MAY_ASK_B:
         if name is not None:
             raise RequestError(
                 400,
                 f"second is {name!r}, but the correction {correction!r} asks nobody; leave it out, "
-                "or choose the correction 'second_opinion'",
+                f"or choose a correction that does, {' or '.join(map(repr, MAY_ASK_B))}",
             )
         return None
     if name is None:
+        if correction == "fusion":
+            return None
         raise RequestError(
             400,
             "the correction 'second_opinion' needs another agent; name it as second, one of those "

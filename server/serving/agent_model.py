@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.caril import CarilAgent
-from agent.correction.registry import CorrectionParts, make_correction
-from agent.correction.second_opinion import SecondOpinionSettings
-from bicameral.errors import DataError
+from agent.loading import DrivingNetwork, NetworkAgent, agent_of, network_of
+from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import Session
 from bicameral.types import CameraSpec, Decision, Observation, Pose, RoadOption, Route
-from edge.dual_head import DualHeadModel
 from edge.sidecar import Sidecar
 from server.serving.computation import Computation, RunCost, measure_run_cost
 from server.serving.graph_tensors import GraphTensorModel
@@ -34,15 +31,13 @@ class DrivingOptions:
     """How an agent drives.
 
     Attributes:
-        correction: ``none``, ``paper`` or ``second_opinion``.
-        second: Network B for ``second_opinion``; whoever uses it keeps it loaded.
-        second_opinion: Settings of that correction.
-        seed: Of the correction's noise.
+        correction: One of the agent's corrections.
+        second: Network B for a correction that may ask it; whoever uses it keeps it loaded.
+        seed: Of the noise of the correction, and of the navigation system.
     """
 
     correction: str = "none"
     second: AgentModel | None = None
-    second_opinion: SecondOpinionSettings = field(default_factory=SecondOpinionSettings)
     seed: int = 0
 
 
@@ -92,7 +87,7 @@ class AgentModel(GraphTensorModel):
         )
 
     def _joined(self, sidecar: Sidecar, session: Session) -> PictureTarget:
-        self._network = DualHeadModel(sidecar, session)
+        self._network = network_of(sidecar, session)
         return PictureTarget(image=self._network.image, prepare=self._prepare)
 
     @property
@@ -106,7 +101,7 @@ class AgentModel(GraphTensorModel):
         return self._network.agent.trained_on
 
     @property
-    def network(self) -> DualHeadModel:
+    def network(self) -> DrivingNetwork:
         """The network itself, for another agent that asks it for a second opinion."""
         return self._network
 
@@ -127,7 +122,7 @@ class AgentModel(GraphTensorModel):
 
         Raises:
             DataError: If the picture is not one of the agent's camera, or a number is not finite.
-            ConfigError: If the options contradict each other.
+            ConfigError: If the options contradict each other, or the correction needs the route.
             RequestError: 429 and 503 as `MicroBatcher.submit`.
         """
         if not (math.isfinite(view.speed_mps) and math.isfinite(view.target_speed_mps)):
@@ -137,6 +132,11 @@ class AgentModel(GraphTensorModel):
             )
         road = _straight_road(view.command, view.target_speed_mps)
         episode = self.episode(road, options)
+        if options.correction == "fusion":
+            raise ConfigError(
+                "the correction 'fusion' needs the map's route, which a single picture does not "
+                f"have; begin an episode, WS /v1/drive/{self.name}/stream"
+            )
         observation = Observation(
             frame=0,
             time_s=0.0,
@@ -154,21 +154,14 @@ class AgentModel(GraphTensorModel):
         Args:
             route: Where to go.
             options: How.
-            delay_ticks: See `CarilAgent`.
+            delay_ticks: See `agent.route_driver.RouteDriver`.
 
         Raises:
             ConfigError: If the options contradict each other.
             UserError: If there is no correction of that name.
         """
         second = None if options.second is None else options.second.network
-        parts = CorrectionParts(
-            first=self._network, second=second, second_opinion=options.second_opinion
-        )
-        agent = CarilAgent(
-            (self._network, second),
-            make_correction(options.correction, parts),
-            delay_ticks=delay_ticks,
-        )
+        agent = agent_of(self._network, second, options.correction, delay_ticks=delay_ticks)
         agent.begin(route, options.seed)
         return DrivingEpisode(self, agent, networks=1 if second is None else 2)
 
@@ -186,7 +179,7 @@ class AgentModel(GraphTensorModel):
             )
 
     async def decide(
-        self, agent: CarilAgent, observation: Observation, networks: int, context: RequestContext
+        self, agent: NetworkAgent, observation: Observation, networks: int, context: RequestContext
     ) -> Decision:
         """Let an agent on this model's network act, in the model's queue and alone."""
         act: Callable[[], Decision] = partial(agent.act, observation)
@@ -221,7 +214,7 @@ class AgentModel(GraphTensorModel):
 class DrivingEpisode:
     """An agent on its way along a route. Ask it once per tick, in order."""
 
-    def __init__(self, model: AgentModel, agent: CarilAgent, *, networks: int) -> None:
+    def __init__(self, model: AgentModel, agent: NetworkAgent, *, networks: int) -> None:
         """Join an agent that has begun its route with the model that runs its network.
 
         Args:
@@ -234,12 +227,12 @@ class DrivingEpisode:
         self._networks = networks
 
     @property
-    def agent(self) -> CarilAgent:
+    def agent(self) -> NetworkAgent:
         """The agent; its networks belong to the served models, so it must not be closed."""
         return self._agent
 
     async def act(self, observation: Observation, *, context: RequestContext) -> Decision:
-        """Decide the control for the next tick; the same as `CarilAgent.act` in this process.
+        """Decide the control for the next tick; the same as the agent in this process.
 
         Raises:
             DataError: If there is no picture, or not one of the agent's camera.

@@ -12,6 +12,7 @@ from sim.report.tables import estimate_from_entry
 _CORRECTIONS = {
     "paper": "the paper's correction",
     "second_opinion": "the second network's correction",
+    "fusion": "the map's correction",
 }
 
 

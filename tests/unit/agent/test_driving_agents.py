@@ -1,0 +1,41 @@
+"""Agents as the command line describes them to the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bicameral.cli.driving_agents import AgentFlags, training_towns
+from bicameral.errors import UserError
+from sim.evaluation.agents import make_agent
+from tests.path_network import write_path_network
+
+
+def flags(model: str, second: str, *modes: str) -> AgentFlags:
+    return AgentFlags(
+        agent="caril", modes=modes, model=model, second=second, also=(), delay_ticks=0
+    )
+
+
+def test_the_record_of_a_fusion_says_that_the_map_was_used_and_how(tmp_path: Path) -> None:
+    first, second = (str(write_path_network(tmp_path, name)) for name in ("first", "second"))
+    specs = flags(first, second, "none", "second_opinion", "fusion").specs()
+    assert [spec.label for spec in specs] == ["first", "first+second_opinion", "first+fusion"]
+    alone, asked, fused = (spec.kwargs for spec in specs)
+    assert "navigation" not in alone
+    assert (asked["second"], fused["second"]) == (second, second)
+    assert fused["navigation"]["sigma_m"] == 1.0
+    assert fused["fusion"]["factor"] == 4.0
+    agent = make_agent(specs[2])
+    assert (agent.name, agent.correction) == ("path-first", "fusion")
+    agent.close()
+    assert training_towns(specs) == ["Train01"] * 5
+
+
+def test_what_an_agent_cannot_do_is_told_before_anything_is_driven(tmp_path: Path) -> None:
+    path = str(write_path_network(tmp_path, "first"))
+    with pytest.raises(UserError, match="unknown correction 'fusion'"):
+        flags("caril_a", "caril_b", "fusion").specs()
+    with pytest.raises(UserError, match="expected an agent that sees the path"):
+        flags(path, "caril_b", "second_opinion").specs()
