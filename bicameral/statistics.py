@@ -5,7 +5,7 @@ training says nothing of how the next would come out.
 
 Sources: Wilson 1927 (shares), Student 1908 (means), Agresti and Min 2005 (differences of shares),
 Efron 1979 (percentile bootstrap), Davison and Hinkley 1997, 3.8 (bootstrap in two stages), Fisher
-1935 (flipped signs), Holm 1979 (several tests).
+1935 (flipped signs), Holm 1979 (several tests), Hanley and McNeil 1982 (area under the ROC curve).
 """
 
 from __future__ import annotations
@@ -172,12 +172,17 @@ def median(values: Sequence[float], unit: str = "1", *, seed: int = 0) -> Estima
 
 
 def clustered_mean(
-    values: Sequence[float], clusters: Sequence[str], unit: str, *, seed: int, name: str
+    values: Sequence[float] | NDArray[np.floating],
+    clusters: Sequence[str] | NDArray[np.str_],
+    unit: str,
+    *,
+    seed: int,
+    name: str,
 ) -> Estimate:
     """Estimate a mean with a percentile bootstrap over clusters.
 
-    Episodes of one route are alike, so whole routes are drawn with replacement, each with all of
-    its episodes. With fewer than two routes there is no interval.
+    Episodes of one route are alike, and so are frames of one episode, so whole routes are drawn
+    with replacement, each with all of its episodes. With fewer than two there is no interval.
 
     Args:
         values: One per episode.
@@ -187,11 +192,10 @@ def clustered_mean(
         name: Name of the quantity; it is part of the seed, so that adding a metric does not change
             the intervals of the others.
     """
-    if not values:
+    if not len(values):
         return _without_interval([], unit)
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.array([sum(v for v, k in zip(values, index, strict=True) if k == c)
-                     for c in range(len(names))])  # fmt: skip
+    sums = np.bincount(index, weights=np.asarray(values, np.float64))
     sizes = np.bincount(index).astype(np.float64)
     value = float(sums.sum() / sizes.sum())
     if len(names) < 2:
@@ -270,6 +274,49 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
+
+
+def clustered_auroc(
+    scores: NDArray[np.floating],
+    positive: NDArray[np.bool_],
+    clusters: NDArray[np.str_],
+    *,
+    seed: int,
+    name: str,
+) -> Estimate:
+    """Estimate the area under the ROC curve with a percentile bootstrap over clusters.
+
+    That is the chance that a positive scores higher than a negative, ties counting half. Drawing
+    whole clusters draws pairs of them, so the pairs won are counted once per pair of clusters.
+
+    Args:
+        scores: (N,) one per thing, such as a frame.
+        positive: (N,) which are to score high.
+        clusters: (N,) names of what is drawn as a whole, such as episodes.
+        seed: Of the resampling.
+        name: Of the quantity; part of the seed.
+    """
+    names, index = np.unique(clusters, return_inverse=True)
+    count = len(names)
+    positives = np.bincount(index[positive], minlength=count).astype(np.float64)
+    negatives = np.bincount(index[~positive], minlength=count).astype(np.float64)
+    if not positives.any() or not negatives.any():
+        return Estimate(value=None, low=None, high=None, n=len(scores))
+    won = np.zeros((count, count))
+    for place in range(count):
+        others = np.sort(scores[~positive & (index == place)])
+        ranks = sum(np.searchsorted(others, scores[positive], side) for side in ("left", "right"))
+        won[:, place] = np.bincount(index[positive], weights=ranks / 2.0, minlength=count)
+    value = float(won.sum() / positives.sum() / negatives.sum())
+    if count < 2:
+        return Estimate(value=value, low=None, high=None, n=len(scores))
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=_CLUSTER_REPLICATES)
+    pairs = (drawn @ positives) * (drawn @ negatives)
+    # A draw without positives, or without negatives, has no area.
+    areas = np.einsum("ri,ij,rj->r", drawn, won, drawn, optimize=True)[pairs > 0.0]
+    low, high = np.percentile(areas / pairs[pairs > 0.0], _TAILS)
+    return _estimate(value, low, high, n=len(scores), unit="1")
 
 
 def mean_over_images(

@@ -93,9 +93,9 @@ _ALL_WEATHER = AugmentationSettings(
     fog_strongest=0.9,
 )
 
-#: Height and width of the covered rectangles, pixels of the network's picture.
-_PATCH_ROWS = (6, 30)
-_PATCH_COLUMNS = (10, 60)
+#: Least and largest height and width of the covered rectangles, pixels of the network's picture.
+_PATCH_ROWS = (8, 30)
+_PATCH_COLUMNS = (16, 60)
 
 #: `daylight` keeps a network that never saw darkness; `all_weather` is for the second network and
 #: for the control that it must beat; `rough` is for path networks.
@@ -244,7 +244,9 @@ def _cover(
     """Put one or two rectangles of one grey, or of noise, before the picture, in place."""
     height, width, channels = image.shape
     for _ in range(int(rng.integers(1, 3))):
-        rows, columns = (int(rng.integers(*span)) for span in (_PATCH_ROWS, _PATCH_COLUMNS))
+        rows, columns = (
+            int(rng.integers(*span, endpoint=True)) for span in (_PATCH_ROWS, _PATCH_COLUMNS)
+        )
         top, left = int(rng.integers(height - rows)), int(rng.integers(width - columns))
         patch = image[top : top + rows, left : left + columns]
         patch[:] = rng.uniform(0.0, 255.0)

@@ -31,6 +31,7 @@ from models.networks.path_classes import (
 )
 from models.networks.steering_classes import NETWORK_IMAGE
 from models.trainer import CHECKPOINT_NAME, TrainingProgress
+from tests.recorded_drives import write_episode
 
 pytestmark = pytest.mark.unit
 
@@ -206,7 +207,6 @@ def test_bf16_is_recorded_and_weights_stay_float32(data: Path, tmp_path: Path) -
 
 def test_episodes_without_the_road_ahead_train_steering_only(
     tmp_path: Path,
-    write_episode,
 ) -> None:
     for number in range(8):
         write_episode(tmp_path / "data", "Train01", f"e{number:03}", frames=4, ahead=False)

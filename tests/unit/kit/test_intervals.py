@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from bicameral.statistics import clustered_mean, holm, nested_mean, share, sign_flip_p, slope
+from bicameral.statistics import (
+    clustered_auroc,
+    clustered_mean,
+    holm,
+    nested_mean,
+    share,
+    sign_flip_p,
+    slope,
+)
 
 
 def test_wilsons_interval_matches_the_published_example():
@@ -97,3 +105,41 @@ def test_chance_is_judged_by_flipping_whole_routes(differences, routes, exact):
 def test_p_values_of_several_tests_are_adjusted_as_holm_did():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def area(scores, positive, clusters):
+    return clustered_auroc(
+        np.array(scores, float), np.array(positive, bool), np.array(clusters), seed=0, name="x"
+    )
+
+
+def test_the_area_under_the_curve_is_the_share_of_pairs_won():
+    # Of the six pairs four are won and one is tied.
+    result = area([3.0, 2.0, 1.0, 2.0, 0.0], [1, 1, 0, 0, 0], list("abcde"))
+    assert result.value == pytest.approx(5.5 / 6.0)
+    assert result.n == 5
+    assert result.low < result.value <= result.high
+
+
+def test_a_score_that_knows_nothing_has_an_area_of_a_half_and_one_that_knows_all_of_one():
+    rng = np.random.default_rng(0)
+    positive = rng.random(2000) < 0.2
+    clusters = np.repeat([f"drive {number}" for number in range(40)], 50)
+    blind = area(rng.random(2000), positive, clusters)
+    assert blind.low < 0.5 < blind.high < 0.6
+    sighted = area(positive.astype(float), positive, clusters)
+    assert (sighted.value, sighted.low, sighted.high) == (1.0, 1.0, 1.0)
+
+
+def test_the_interval_of_an_area_is_that_of_the_clusters_not_of_their_frames():
+    rng = np.random.default_rng(1)
+    scores, positive = rng.random(12), np.array([1, 0] * 6)
+    once = area(scores, positive, list("aabbccddeeff"))
+    often = area(np.tile(scores, 20), np.tile(positive, 20), list("aabbccddeeff") * 20)
+    assert often.value == pytest.approx(once.value)
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+
+
+def test_there_is_no_area_where_all_are_alike_and_no_interval_for_one_cluster():
+    assert not area([1.0, 2.0], [1, 1], ["a", "b"]).valid
+    assert area([1.0, 2.0], [0, 1], ["a", "a"]).low is None
