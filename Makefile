@@ -55,6 +55,8 @@ lock: $(VENV)/.uv
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/test.txt
 	$(BIN)/uv pip compile --group foreign --no-deps --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/foreign.txt
+	$(BIN)/uv pip compile --group tensorrt --no-deps --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/tensorrt.txt
 	$(BIN)/uv pip compile pyproject.toml --extra server --extra grpc --extra redis --extra tracing --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/server.txt
 	$(BIN)/uv pip compile --group build --universal --python-version 3.11 \
@@ -74,9 +76,10 @@ $(VENV)/.evaluate: $(VENV)/.uv requirements/evaluate.txt pyproject.toml
 	touch $@
 
 # torch stays outside the lock, so that no other target can pull it, and so does what only trains.
-$(VENV)/.test: $(VENV)/.uv requirements/test.txt requirements/foreign.txt pyproject.toml
+$(VENV)/.test: $(VENV)/.uv requirements/test.txt requirements/foreign.txt requirements/tensorrt.txt pyproject.toml
 	$(UV) --require-hashes -r requirements/test.txt
 	$(UV) --no-deps --require-hashes -r requirements/foreign.txt
+	$(UV) --no-deps --require-hashes -r requirements/tensorrt.txt
 	$(BIN)/python -m pip install --quiet torch==2.13.0 snntorch==1.0.0
 	$(UV) --no-deps -e .
 	touch $@ $(VENV)/.evaluate

@@ -92,7 +92,8 @@ def _voice(graph: str, samples: int) -> Foreign:
     return Foreign(package="silero-vad", graph=graph, sizes=sizes)
 
 
-_GRAPHS = (
+#: Every graph of the study.
+GRAPHS = (
     Foreign(
         package="rapidocr-onnxruntime",
         graph="ch_PP-OCRv4_det_infer",
@@ -143,7 +144,7 @@ _GRAPHS = (
 
 def run(folder: Path, quick: bool) -> int:
     """Serve and describe all that is installed; 1 if an answer differs or a graph is missing."""
-    wanted = [one for one in _GRAPHS if not quick or one.package in _INSTALLED]
+    wanted = [one for one in GRAPHS if not quick or one.package in _INSTALLED]
     here = [one for one in wanted if one.file() is not None]
     missing = sorted({one.package for one in wanted} - {one.package for one in here})
     if missing:

@@ -78,6 +78,21 @@ class GraphView:
         inputs = [one for one in producer.input if one]
         return bool(inputs) and all(map(self.is_known_when_built, inputs))
 
+    def sources(self, name: str) -> set[str]:
+        """Return the tensors without a producer whose values a tensor is computed from."""
+        found: set[str] = set()
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            one = waiting.pop()
+            producer = self.producers.get(one)
+            if producer is None:
+                found.add(one)
+            elif producer.op_type not in ("Shape", "Size") and one not in seen:
+                seen.add(one)
+                waiting += filter(None, producer.input)
+        return found
+
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return the value of a tensor that is fixed in the file, or None.
 

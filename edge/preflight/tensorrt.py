@@ -14,6 +14,15 @@ import numpy as np
 from edge.preflight.findings import Finding, finding, has_errors, node_rule
 from edge.preflight.graph import GraphView, attribute
 from edge.preflight.notes import check_notes
+from edge.preflight.observed import (
+    check_clip_type,
+    check_normalisation,
+    check_old_broadcasting,
+    check_plugins,
+    check_size_inputs,
+    check_size_names,
+    check_vector_product,
+)
 from edge.preflight.operators import read_operator_table
 from edge.targets import TensorRtParser
 
@@ -120,6 +129,8 @@ def check_nodes(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
             continue
         for rule in _NODE_RULES:
             yield from rule(node, view, parser)
+    yield from check_size_inputs(view)
+    yield from check_size_names(view)
 
 
 def check_tensors(view: GraphView, parser: TensorRtParser) -> Iterator[Finding]:
@@ -351,4 +362,9 @@ _NODE_RULES: tuple[Callable[[Any, GraphView, TensorRtParser], Iterator[Finding]]
     _check_resize_scales,
     _check_resize_modes,
     check_notes,
+    check_clip_type,
+    check_old_broadcasting,
+    check_normalisation,
+    check_vector_product,
+    check_plugins,
 )

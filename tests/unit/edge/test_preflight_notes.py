@@ -118,6 +118,7 @@ FORBIDDEN: dict[str, tuple[TargetName, str, onnx.ModelProto]] = {
         )
     ),
     "computed scales": (NANO, "not-constant", graph(RESIZED)),
+    "scales as an input": (ORIN, "size-from-float", graph(RESIZED)),
     "open sizes of eyes": (
         ORIN, "dynamic-input", graph("(float[N, 3] x) => (float[] y) { [bad] y = EyeLike (x) }")
     ),
@@ -212,7 +213,6 @@ ALLOWED: dict[str, tuple[TargetName, onnx.ModelProto]] = {
     "an ellipsis on Orin": (
         ORIN, einsum("...ij,jk->...ik", "float[N, 2, 3] a; float[3, 4] b")
     ),
-    "computed scales on Orin": (ORIN, graph(RESIZED)),
     "a depth of fixed sizes": (
         ORIN, graph(
             """(float[3] x) => (float[] y) <float[2] v = {0, 1}>
