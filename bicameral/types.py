@@ -163,7 +163,8 @@ class Trace:
     """How the answer for one image came about.
 
     Attributes:
-        stage: Who answered: ``memory``, ``a``, ``b`` (A and B combined), or ``block_k``.
+        stage: Who answered: ``memory``, ``a``, ``b`` (A and B combined), ``c`` and so on, or
+            ``block_k`` of an early exit.
         memory_hit: Whether the result memory answered.
         confidence_a: The gate's score of A, or after the first block, 0..1; None if it did not run.
         stage_times_s: Seconds per stage. A stage computes a whole batch at once, so this is the

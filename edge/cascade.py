@@ -1,23 +1,27 @@
-"""Two classifiers, one decision: B is asked only about the images of which A is not sure.
+"""Classifiers that are asked in turn, each about the images of which those before are not sure.
 
-The way of a batch: look up every image in the result memory, run A on those it does not know, run B
-on those whose score of A is below the threshold, combine, and remember what is confident.
+The way of a batch: look up every image in the result memory, run the first stage on those it does
+not know, the second on those whose score is below the first threshold, combine their answers,
+compare again, and so on; then remember what is confident. Stages are networks, A, B, C, ..., or the
+stages of a single classifier that answers after each of them, which makes it an early exit. A
+single network without a threshold is a cascade, too: one that never needed a second.
 
 The answer for an image does not depend on the batch it came in, as far as the members' answers do
 not: gate and combination work row by row. ONNX Runtime 1.32 on x86-64 with AVX-512 and one thread
 gave the same bits for every batch size from 1 to 64 (convolutions, depthwise ones, Gemm and MatMul
 up to 3,136 x 256); it does not promise that, and where a member rounds otherwise in another batch,
-an image whose score lies within that rounding of the threshold can take the other way. The trace
+an image whose score lies within that rounding of a threshold can take the other way. The trace
 then still tells the truth: `confidence_a` is the very number that was compared.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import string
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,20 +35,26 @@ from edge.combination import COMBINATIONS, CombinationName
 from edge.memory.recall import recall
 from edge.probabilities import SCORES, ScoreName
 from edge.sidecar import ImageSpec
+from edge.stages import StagedClassifier
+
+#: What a trace calls the networks of a cascade, in the order in which they are asked.
+NETWORK_NAMES = tuple(string.ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadePolicy:
-    """When B is asked, and what becomes of its answer.
+    """When the next stage runs, and what becomes of its answer.
 
     Attributes:
         score: Name in `edge.probabilities.SCORES`; high = sure.
-        threshold: B runs if and only if A's score is below it: 0 never, above 1 always.
-        combine: Name in `edge.combination.COMBINATIONS`.
+        thresholds: The next stage runs if and only if the score of the answer so far is below the
+            threshold after this one: 0 never, above 1 always. The last threshold holds for all
+            further stages, so an early exit needs one only.
+        combine: Name in `edge.combination.COMBINATIONS`: how an answer and the next become one.
     """
 
     score: ScoreName
-    threshold: float
+    thresholds: tuple[float, ...]
     combine: CombinationName
 
     def __post_init__(self) -> None:
@@ -53,21 +63,27 @@ class CascadePolicy:
             raise unknown_name("score", self.score, SCORES)
         if self.combine not in COMBINATIONS:
             raise unknown_name("combination", self.combine, COMBINATIONS)
-        if not self.threshold >= 0:
-            raise ConfigError(
-                f"a cascade's threshold is {self.threshold}, expected a number from 0 (never ask "
-                "B); above 1 always asks B"
-            )
+        for threshold in self.thresholds:
+            if not threshold >= 0:
+                raise ConfigError(
+                    f"a cascade's threshold is {threshold}, expected a number from 0 (never ask "
+                    "the next stage); above 1 always asks it"
+                )
+
+    def gates(self, stages: int) -> tuple[float, ...]:
+        """Return the thresholds between so many stages."""
+        return (self.thresholds + self.thresholds[-1:] * stages)[: stages - 1]
 
 
-class GatedClassifier(ABC):
-    """What all share that spend more on an image only if a score is below a threshold.
+class CascadeClassifier:
+    """`bicameral.protocols.ClassifierSession` over others, with or without a result memory.
 
-    A `bicameral.protocols.ClassifierSession` with or without a result memory. Thread-safe if its
-    members and its memory are. It owns its members: `close` closes them.
+    Thread-safe if its members and its memory are. It owns its members: `close` closes them.
 
     Attributes:
-        policy: When more is computed, and what becomes of it.
+        members: The classifiers, in the order in which they are asked.
+        policy: When the next one is asked, and what becomes of its answer.
+        stages: What traces call its stages: ``a``, ``b``, ...; of an early exit ``block_1``, ...
         memory: The result memory in front of the first member, or None.
     """
 
@@ -75,17 +91,31 @@ class GatedClassifier(ABC):
         self,
         members: Sequence[ClassifierSession],
         policy: CascadePolicy,
-        memory: ResultMemory | None,
+        *,
+        memory: ResultMemory | None = None,
     ) -> None:
-        """Put a gate, and perhaps a memory, around classifiers of one task.
+        """Put gates between classifiers of one task, or between the stages of a single one.
 
         Args:
-            members: What is computed with, the one that every image sees first.
-            policy: The gate.
+            members: The one that every image sees first; then those that are asked where the
+                answer so far is not sure.
+            policy: When, and how answers become one. With a single member and a threshold, that
+                member must be a `StagedClassifier`.
             memory: Looked up before the first member, or None.
+
+        Raises:
+            DataError: If the members differ in labels or in the canonical image, or do not fit the
+                number of thresholds.
         """
-        self._members, self.policy, self.memory = tuple(members), policy, memory
+        self.members, self.policy, self.memory = tuple(members), policy, memory
         infos = [member.info for member in members]
+        for other in infos[1:]:
+            _require_same_task(infos[0], other)
+        staged = _require_gates(self.members, policy)
+        self.stages, self._run = NETWORK_NAMES[: len(infos)], self._ask_in_turn
+        if staged is not None:
+            self.stages = tuple(f"block_{number}" for number in range(1, staged.stages + 1))
+            self._run = staged.run_stages
         # Whoever loads a sidecar knows better what the whole is called and costs.
         self.info = replace(
             infos[0],
@@ -96,9 +126,8 @@ class GatedClassifier(ABC):
         )
         image = self.info.image
         self._shape = (image.height, image.width, image.channels)
-        self._score = SCORES[policy.score]
-        self._threshold = policy.threshold
-        self._combine = COMBINATIONS[policy.combine]
+        self._score, self._combine = SCORES[policy.score], COMBINATIONS[policy.combine]
+        self._gates = policy.gates(len(self.stages))
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
@@ -106,7 +135,7 @@ class GatedClassifier(ABC):
         Raises:
             DataError: If a picture does not fit.
         """
-        return self._members[0].prepare(images)
+        return self.members[0].prepare(images)
 
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
         """Classify canonical images (N, height, width, C) uint8; N may be 0.
@@ -148,79 +177,73 @@ class GatedClassifier(ABC):
             memory.store(namespace, recalled.unknown, computed)
         return recalled.completed(computed)
 
+    def macs_by_stage(self) -> dict[str, int | None]:
+        """Return the multiply-accumulates until each stage has answered; None where unknown."""
+        macs = [member.info.macs for member in self.members]
+        if isinstance(self.members[0], StagedClassifier) and len(self.stages) > len(macs):
+            macs = list(self.members[0].stage_macs)
+        known: Iterator[int | None] = itertools.accumulate(
+            macs, lambda before, one: before and one and before + one
+        )
+        return dict(zip(self.stages, known, strict=True))
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes through all members; the memory stays as it is."""
-        for member in self._members:
+        for member in self.members:
             member.warm_up(batch_sizes)
 
     def close(self) -> None:
         """Close all members; this classifier must not be used afterwards."""
-        for member in self._members:
+        for member in self.members:
             member.close()
 
-    @abstractmethod
     def _compute(self, images: NDArray[np.uint8]) -> Prediction:
         """Answer for canonical images, checked and not remembered; N may be 0."""
-
-
-class CascadeClassifier(GatedClassifier):
-    """`bicameral.protocols.ClassifierSession` over two others, with or without a result memory.
-
-    Thread-safe if its members and its memory are. It owns its members: `close` closes them.
-
-    Attributes:
-        a: The classifier that is asked first.
-        b: The one that is asked where A is not sure.
-    """
-
-    def __init__(
-        self,
-        a: ClassifierSession,
-        b: ClassifierSession,
-        policy: CascadePolicy,
-        *,
-        memory: ResultMemory | None = None,
-    ) -> None:
-        """Join two classifiers.
-
-        Args:
-            a: Asked first; the cheaper one.
-            b: Asked where A is not sure.
-            policy: When, and how both answers become one.
-            memory: Looked up before A, or None.
-
-        Raises:
-            DataError: If the members differ in labels or in the canonical image.
-        """
-        _require_same_task(a.info, b.info)
-        super().__init__((a, b), policy, memory)
-        self.a, self.b = a, b
-
-    def _compute(self, images: NDArray[np.uint8]) -> Prediction:
-        """Ask A, and B where A is not sure."""
         begin_s = time.perf_counter()
-        answer = self.a.predict(images)
-        probabilities, confidence = answer.probabilities, answer.confidence
-        scores = self._score(probabilities)
-        below = scores < self._threshold
-        unsure = below.tolist()
-        gated_s = time.perf_counter()
-        asked = unsure.count(True)
-        if asked:
-            # A slice copies nothing where all images go on, the common case of a batch of one.
-            rows = slice(None) if asked == len(unsure) else below.nonzero()[0]
-            answer_b = self.b.predict(images[rows]).probabilities
-            combined = self._combine(
-                probabilities[rows], answer_b, scores[rows], self._score(answer_b)
-            )
-            # Copies, for A may hold on to its arrays.
-            probabilities, confidence = probabilities.copy(), confidence.copy()
-            probabilities[rows] = combined
-            confidence[rows] = np.maximum.reduce(combined, axis=-1)
-        end_s = time.perf_counter()
-        share_a_s = (gated_s - begin_s) / max(len(unsure), 1)
-        trace = _traces(scores, unsure, share_a_s, (end_s - gated_s) / max(asked, 1))
-        return Prediction(probabilities=probabilities, confidence=confidence, trace=trace)
+        run = self._run(images)
+        answer = probabilities = next(run)
+        scores = first_scores = self._score(answer)
+        reached = np.zeros(len(images), np.int64)
+        shares_s: list[float] = []
+        # None as long as all images go on, the common case of a batch of one: nothing is copied.
+        rows: NDArray[np.int64] | None = None
+        for stage, gate in enumerate(self._gates, start=1):
+            below = scores < gate
+            asked = int(np.count_nonzero(below))
+            gated_s = time.perf_counter()
+            shares_s.append((gated_s - begin_s) / max(len(below), 1))
+            begin_s = gated_s
+            if not asked:
+                break
+            left = None
+            if asked < len(below):
+                left = below.nonzero()[0]
+                answer, scores = answer[left], scores[left]
+                # Copies, for a member may hold on to its arrays.
+                probabilities = probabilities.copy() if rows is None else probabilities
+                rows = left if rows is None else rows[left]
+            further = run.send(left)
+            answer = self._combine(answer, further, scores, self._score(further))
+            if rows is None:
+                probabilities, reached[:] = answer, stage
+            else:
+                probabilities[rows], reached[rows] = answer, stage
+            scores = self._score(answer) if stage < len(self._gates) else scores
+        else:
+            shares_s.append((time.perf_counter() - begin_s) / max(len(scores), 1))
+        return Prediction(
+            probabilities=probabilities,
+            confidence=np.maximum.reduce(probabilities, axis=-1),
+            trace=_traces(self.stages, reached.tolist(), first_scores.tolist(), shares_s),
+        )
+
+    def _ask_in_turn(
+        self, images: NDArray[np.uint8]
+    ) -> Generator[NDArray[np.float32], NDArray[np.int64] | None, None]:
+        """Yield what the members answer; sent are the images that go on, or None for all."""
+        for member in self.members:
+            left = yield member.predict(images).probabilities
+            images = images if left is None else images[left]
 
 
 def same_canonical_image(first: ImageFormat, second: ImageFormat) -> bool:
@@ -255,25 +278,47 @@ def _require_same_task(a: ModelInfo, b: ModelInfo) -> None:
         )
 
 
+def _require_gates(
+    members: Sequence[ClassifierSession], policy: CascadePolicy
+) -> StagedClassifier | None:
+    """Check that the thresholds fit the members; return the one that an early exit goes through."""
+    gates, first = len(policy.thresholds), members[0]
+    if gates == len(members) - 1:
+        return None
+    if len(members) != 1 or gates != 1:
+        raise DataError(
+            f"{len(members)} networks with {gates} thresholds are no cascade: expected a threshold "
+            "after every network but the last"
+        )
+    if not isinstance(first, StagedClassifier):
+        raise DataError(
+            f"a cascade of {first.info.name!r} alone with a threshold stops between its stages, so "
+            "that must be a classifier with stages, and it has none; name a second network"
+        )
+    return first
+
+
 def _traces(
-    scores: NDArray[np.float64], unsure: list[bool], share_a_s: float, share_b_s: float
+    names: Sequence[str],
+    reached: Sequence[int],
+    first_scores: Sequence[float],
+    shares_s: Sequence[float],
 ) -> tuple[Trace, ...]:
-    """Return one trace per image; images that went the same way share their times."""
-    shares_a_s = {"a": share_a_s}
-    shares_b_s = {"a": share_a_s, "b": share_b_s}
-    traces = [
+    """Return one trace per image; images that got equally far share their times."""
+    times = [dict(zip(names, shares_s[: k + 1], strict=False)) for k in range(len(shares_s))]
+    return tuple(
         Trace(
-            stage="b" if second else "a",
+            stage=names[stage],
             memory_hit=False,
             confidence_a=score,
-            stage_times_s=shares_b_s if second else shares_a_s,
+            stage_times_s=times[stage],
         )
-        for score, second in zip(scores.tolist(), unsure, strict=True)
-    ]
-    return tuple(traces)
+        for stage, score in zip(reached, first_scores, strict=True)
+    )
 
 
 def _fingerprint(members: Sequence[ModelInfo], policy: CascadePolicy) -> str:
     fingerprints = [member.fingerprint for member in members]
-    decisive = [*fingerprints, policy.score, float(policy.threshold), policy.combine]
+    thresholds = map(float, policy.thresholds)
+    decisive = [*fingerprints, policy.score, *thresholds, policy.combine]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()

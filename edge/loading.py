@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from pydantic_core import to_json
+
 from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
-from edge.cascade import (
-    CascadeClassifier,
-    CascadePolicy,
-    GatedClassifier,
-    same_canonical_image,
-)
+from edge.cascade import CascadeClassifier, CascadePolicy, same_canonical_image
 from edge.classifier import FeatureClassifier, OnnxClassifier
-from edge.early_exit import EarlyExitClassifier
 from edge.learning.dual_memory import (
     DualMemoryClassifier,
     OnlineDualMemoryClassifier,
@@ -28,7 +23,8 @@ from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
 from edge.shipped import resolve_model
 from edge.sidecar import (
     SUFFIX,
-    CascadeMember,
+    CascadeSpec,
+    CascadeStage,
     Sidecar,
     read_described_bytes,
     read_sidecar,
@@ -84,13 +80,13 @@ def member_sha256(sidecar: Sidecar) -> str:
     Of a network: the SHA-256 of its ONNX file as its own sidecar states it, of the one for ONNX
     Runtime if there are several; if it has a state or stages, the SHA-256 of all digests, joined.
     Of a cascade, which has no file: the SHA-256 of its block ``cascade`` as compact JSON, which
-    names its members' hashes in turn. So a member's claims may be edited, but not its weights.
+    names its members' hashes in turn. So claims may be edited, but not weights and thresholds.
 
     Raises:
         DataError: If the model is neither, or a network without such a file.
     """
     if sidecar.cascade is not None:
-        return hashlib.sha256(sidecar.cascade.model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(_decisive(sidecar.cascade)).hexdigest()
     files = sorted(sidecar.files, key=lambda file: file.target != "onnxruntime")
     if sidecar.kind != "classifier" or not files:
         raise DataError(
@@ -103,6 +99,20 @@ def member_sha256(sidecar: Sidecar) -> str:
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
+
+
+def _decisive(spec: CascadeSpec) -> bytes:
+    """Return what the hash of a cascade covers.
+
+    Where schema 1 knew it, in its words: a cascade that was a member then is still the same one.
+    """
+    if len(spec.stages) > 2 or not spec.thresholds:
+        return spec.model_dump_json(exclude={"stages": {"__all__": {"share"}}}).encode()
+    networks = [one.model_dump(include={"name", "sha256"}) for one in spec.stages]
+    rest = spec.model_dump(include={"score", "combine", "memory"})
+    first, second = networks[0], networks[1] if len(networks) > 1 else None
+    block = {"a": first, "b": second, "score": rest.pop("score"), "threshold": spec.thresholds[0]}
+    return to_json({**block, **rest})
 
 
 def _load_network(
@@ -133,7 +143,7 @@ def _load_network(
 
 def _load_cascade(
     path: Path, sidecar: Sidecar, memory: MemoryChoice, run_on: RunOptions
-) -> GatedClassifier:
+) -> CascadeClassifier:
     spec = sidecar.cascade
     assert spec is not None  # noqa: S101 - the caller has looked
     if sidecar.files or sidecar.calibration.temperature != 1.0:
@@ -147,11 +157,10 @@ def _load_cascade(
         from edge.memory.registry import memory_from_spec
 
         memory = memory_from_spec(spec.memory)
-    cascade = _join(
-        [_load_member(path, member, run_on) for member in spec.members],
-        CascadePolicy(score=spec.score, threshold=spec.threshold, combine=spec.combine),
-        None if isinstance(memory, str) else memory,
-        sidecar.name,
+    cascade = CascadeClassifier(
+        [_load_member(path, stage, run_on) for stage in spec.stages],
+        CascadePolicy(score=spec.score, thresholds=spec.thresholds, combine=spec.combine),
+        memory=None if isinstance(memory, str) else memory,
     )
     cascade.info = replace(
         cascade.info, name=sidecar.name, version=sidecar.version, macs=sidecar.cost.macs
@@ -166,27 +175,7 @@ def _load_cascade(
     return cascade
 
 
-def _join(
-    members: Sequence[ClassifierSession],
-    policy: CascadePolicy,
-    memory: ResultMemory | None,
-    name: str,
-) -> GatedClassifier:
-    """Put the gate between two members, or between the stages of a single one."""
-    if len(members) > 1:
-        a, b = members
-        return CascadeClassifier(a, b, policy, memory=memory)
-    staged = members[0]
-    if not isinstance(staged, StagedClassifier):
-        raise DataError(
-            f"the cascade {name!r} has no second member, so its first, "
-            f"{staged.info.name!r}, must be a classifier with stages, and it has none; name a "
-            "member b"
-        )
-    return EarlyExitClassifier(staged, policy, memory=memory)
-
-
-def _load_member(cascade: Path, member: CascadeMember, run_on: RunOptions) -> ClassifierSession:
+def _load_member(cascade: Path, member: CascadeStage, run_on: RunOptions) -> ClassifierSession:
     """Load a member from the cascade's folder, if it is the one that the cascade names.
 
     The hash is compared before the member's own members are read, and no cascade can hold its own

@@ -26,7 +26,8 @@ from bicameral.files import write_text_atomic
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
 
-SCHEMA = 1
+#: Of networks and driving agents, and of cascades; cascades of schema 1 are read, too.
+SCHEMA, CASCADE_SCHEMA = 1, 2
 SUFFIX = ".bicameral.json"
 
 Pair = tuple[float, float]
@@ -148,15 +149,22 @@ class Cost(_Part):
     host: str
 
 
-class CascadeMember(_Part):
+class CascadeStage(_Part):
     """A network of a cascade: its sidecar lies beside the cascade's and bears its name.
 
-    `sha256` is `edge.loading.member_sha256` of that sidecar: for a network the hash of its ONNX
-    file.
+    Attributes:
+        name: Of that sidecar.
+        sha256: `edge.loading.member_sha256` of it: for a network the hash of its ONNX file.
+        threshold: The next stage runs if and only if the score of the answer so far is below it: 0
+            never, above 1 always. None for the last one.
+        share: Share of the images that got this far, on the split of the cascade's calibration;
+            None where that was not recorded.
     """
 
     name: _FileName
     sha256: str
+    threshold: float | None = Field(default=None, ge=0)
+    share: float | None = Field(default=None, ge=0, le=1)
 
 
 class CascadeMemory(_Part):
@@ -179,37 +187,49 @@ class CascadeMemory(_Part):
 
 
 class CascadeSpec(_Part):
-    """Two networks; B runs if and only if A's score is below the threshold.
+    """Networks that are asked in turn, each about the images of which those before are not sure.
 
-    Without a B, A is a classifier with `stages`, each of which runs if and only if the score before
-    it is below the threshold: an early exit. A threshold of 0 never asks B or the second stage, one
-    above 1 always all.
+    A single one with a threshold is an early exit: a classifier with `stages` of its own, between
+    all of which the threshold stands. Without a threshold it answers alone.
     """
 
-    a: CascadeMember
-    b: CascadeMember | None
+    stages: tuple[CascadeStage, ...] = Field(min_length=1, max_length=26)
     score: ScoreName
-    threshold: float = Field(ge=0)
     combine: CombinationName
     memory: CascadeMemory | None = None
 
     @property
-    def members(self) -> tuple[CascadeMember, ...]:
-        """The networks, in the order in which they are asked."""
-        return (self.a,) if self.b is None else (self.a, self.b)
+    def thresholds(self) -> tuple[float, ...]:
+        """What the answer after each stage is compared with."""
+        return tuple(one.threshold for one in self.stages if one.threshold is not None)
 
-    def pair(self) -> tuple[CascadeMember, CascadeMember]:
-        """Return A and B, for whoever can run whole networks only.
+    @property
+    def early_exit(self) -> bool:
+        """Whether it stops between the stages of a single network."""
+        return len(self.stages) == len(self.thresholds) == 1
+
+    def require_whole(self) -> None:
+        """Refuse an early exit, for whoever can run whole networks only.
 
         Raises:
-            ConfigError: If it is an early exit.
+            ConfigError: If it is one.
         """
-        if self.b is None:
+        if self.early_exit:
+            name = self.stages[0].name
             raise ConfigError(
-                f"an early exit runs {self.a.name!r} stage by stage, which is possible on ONNX "
-                f"Runtime only; give {self.a.name!r} itself, which answers after its last stage"
+                f"an early exit runs {name!r} stage by stage, which is possible on ONNX Runtime "
+                f"only; give {name!r} itself, which answers after its last stage"
             )
-        return self.a, self.b
+
+    @model_validator(mode="after")
+    def _check_thresholds(self) -> CascadeSpec:
+        open_ended = [one.name for one in self.stages[:-1] if one.threshold is None]
+        if open_ended or (len(self.stages) > 1 and self.stages[-1].threshold is not None):
+            raise ValueError(
+                "every stage needs a threshold but the last of several, which has none; without "
+                f"one: {[one.name for one in self.stages if one.threshold is None]}"
+            )
+        return self
 
 
 class CameraBlock(_Part):
@@ -486,7 +506,7 @@ class Claim(_Part):
 class Sidecar(_Part):
     """The whole file."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=1, alias="schema")
     kind: Literal["classifier", "cascade", "agent"]
     name: str
     version: str
@@ -515,8 +535,24 @@ class Sidecar(_Part):
         """
         return self.cascade is not None or any(one.meaning == "spikes" for one in self.outputs)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_schema_1(cls, content: Any) -> Any:
+        """Read a cascade of schema 1: A, perhaps B, and the threshold between them."""
+        block = content.get("cascade") if isinstance(content, dict) else None
+        if not isinstance(block, dict) or content.get("schema") != SCHEMA or "a" not in block:
+            return content
+        first, second = dict(block["a"]), block.get("b")
+        first["threshold"] = block.get("threshold")
+        rest = {name: one for name, one in block.items() if name not in ("a", "b", "threshold")}
+        stages = [first] if second is None else [first, second]
+        return {**content, "schema": CASCADE_SCHEMA, "cascade": {"stages": stages, **rest}}
+
     @model_validator(mode="after")
     def _check_kind(self) -> Sidecar:
+        schema = SCHEMA if self.cascade is None else CASCADE_SCHEMA
+        if self.schema_version != schema:
+            raise ValueError(f"a {self.kind} has schema {schema}, not {self.schema_version}")
         for kind, block in (("cascade", self.cascade), ("agent", self.agent)):
             if (self.kind == kind) != (block is not None):
                 raise ValueError(f"kind is {self.kind!r}, so the block {kind!r} must fit it")
@@ -557,8 +593,8 @@ def read_sidecar(model: Path) -> Sidecar:
         for detail in error.errors():
             if detail["loc"] == ("schema",):
                 raise VersionMismatchError(
-                    f"{path} has schema {detail['input']!r}, this version reads {SCHEMA}; "
-                    "export the model again or update bicameral"
+                    f"{path} has schema {detail['input']!r}, this version reads {SCHEMA} and "
+                    f"{CASCADE_SCHEMA}; export the model again or update bicameral"
                 ) from error
         raise DataError(f"{path} is no valid sidecar: {_summary(error)}") from error
 
@@ -581,9 +617,11 @@ def read_networks(model: Path, *, whole: bool = False) -> dict[Path, Sidecar]:
     sidecar = read_sidecar(path)
     if sidecar.cascade is None:
         return {path: sidecar}
+    if whole:
+        sidecar.cascade.require_whole()
     found: dict[Path, Sidecar] = {}
-    for member in sidecar.cascade.pair() if whole else sidecar.cascade.members:
-        found |= read_networks(path.with_name(member.name + SUFFIX), whole=whole)
+    for stage in sidecar.cascade.stages:
+        found |= read_networks(path.with_name(stage.name + SUFFIX), whole=whole)
     return found
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +22,6 @@ from edge.sidecar import Sidecar
 CARRIED = "carried"
 STAGE_LOGITS = "logits"
 CARRIED_ON = "carried_on"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageState:
-    """Where the computation of N images stands.
-
-    Attributes:
-        done: Stages that were computed.
-        feed: (N, ...) what the graphs take as the image.
-        carried: (N, ...) float32, what the last stage handed on; None before the first.
-    """
-
-    done: int
-    feed: NDArray[Any]
-    carried: NDArray[np.float32] | None
-
-    def rows(self, index: NDArray[np.integer]) -> StageState:
-        """Return the state of some of the images."""
-        carried = None if self.carried is None else self.carried[index]
-        return StageState(done=self.done, feed=self.feed[index], carried=carried)
 
 
 class StagedClassifier(FeatureClassifier):
@@ -92,40 +71,34 @@ class StagedClassifier(FeatureClassifier):
         Raises:
             DataError: If dtype or shape are others.
         """
-        state = self.begin(images)
-        for _ in self._stages:
-            probabilities, state = self.advance(state)
+        for probabilities in self.run_stages(images):
             confidence = np.maximum.reduce(probabilities, axis=-1)
             yield Prediction(probabilities=probabilities, confidence=confidence)
 
-    def begin(self, images: NDArray[np.uint8]) -> StageState:
-        """Return the state of canonical images (N, height, width, C) uint8 before the first stage.
+    def run_stages(
+        self, images: NDArray[np.uint8]
+    ) -> Generator[NDArray[np.float32], NDArray[np.int64] | None, None]:
+        """Yield calibrated probabilities (N, C) float32 after each stage.
+
+        Sent are the indices of the images that go on, or None for all of them.
+
+        Args:
+            images: Canonical images (N, height, width, C) uint8; N may be 0.
 
         Raises:
             DataError: If dtype or shape are others.
         """
         require_canonical(images, self._shape, self.info.name)
-        return StageState(done=0, feed=feed_from_canonical(images, self._input), carried=None)
-
-    def advance(self, state: StageState) -> tuple[NDArray[np.float32], StageState]:
-        """Compute the next stage.
-
-        Args:
-            state: With a stage left to compute.
-
-        Returns:
-            Calibrated probabilities (N, C) float32, and the state after this stage.
-        """
-        stage = state.done
-        if not len(state.feed):
-            nothing = np.empty((0, len(self.info.labels)), np.float32)
-            return nothing, StageState(done=stage + 1, feed=state.feed, carried=nothing)
-        feeds = {self._input.name: state.feed}
-        if state.carried is not None:
-            feeds[CARRIED] = state.carried
-        found = self._stages[stage].run(feeds)
-        after = StageState(done=stage + 1, feed=state.feed, carried=found[CARRIED_ON])
-        return calibrated_probabilities(found[STAGE_LOGITS], self._temperatures[stage]), after
+        feeds = {self._input.name: feed_from_canonical(images, self._input)}
+        for stage, temperature in zip(self._stages, self._temperatures, strict=True):
+            if not len(images):
+                yield np.empty((0, len(self.info.labels)), np.float32)
+                continue
+            found = stage.run(feeds)
+            feeds[CARRIED] = found[CARRIED_ON]
+            left = yield calibrated_probabilities(found[STAGE_LOGITS], temperature)
+            if left is not None:
+                feeds = {name: values[left] for name, values in feeds.items()}
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes through the whole graph and through each stage."""

@@ -124,9 +124,9 @@ def whole_models() -> tuple[str, ...]:
     Early exits run on ONNX Runtime only, so their classifier stands for itself.
     """
     sidecars = [read_sidecar(shipped_model(name)) for name in shipped_models()]
-    exits = {one.name for one in sidecars if one.cascade is not None and one.cascade.b is None}
+    exits = {one.name for one in sidecars if one.cascade is not None and one.cascade.early_exit}
     pairs = [one.cascade for one in sidecars if one.cascade is not None and one.name not in exits]
-    members = {member.name for pair in pairs for member in pair.members}
+    members = {stage.name for pair in pairs for stage in pair.stages}
     return tuple(one.name for one in sidecars if one.name not in members | exits)
 
 

@@ -57,10 +57,8 @@ def measure_gate(
         size: Images per call; a last, smaller batch is left out.
         rounds: Passes over the images.
     """
-    a, b = _Stopwatch(cascade.a), _Stopwatch(cascade.b)
-    timed = CascadeClassifier(
-        cast(ClassifierSession, a), cast(ClassifierSession, b), cascade.policy
-    )
+    a, b = map(_Stopwatch, cascade.members)
+    timed = CascadeClassifier(cast(list[ClassifierSession], [a, b]), cascade.policy)
     timed.warm_up((size,))
     starts = range(0, len(images) - size + 1, size)
     count = len(starts) * size

@@ -144,7 +144,9 @@ def run(folder: Path, quick: bool) -> int:
         unknown = test.images[half : half + min(IMAGES, half)]
         for size in (1, min(BATCHES[1], len(unknown))):
             memory = opens(settings)
-            costs = measure_costs(test.images[:half], unknown, memory, deployed.cascade.a, size)
+            costs = measure_costs(
+                test.images[:half], unknown, memory, deployed.cascade.members[0], size
+            )
             rows += [(title, f"batch {size}", name, estimate) for name, estimate in costs]
     deployed.close()
     found = {(key, on, quantity): of for key, on, quantity, of in rows}

@@ -54,7 +54,7 @@ def copy_models(folder: Path) -> None:
     """Copy the models that are asked: three networks, and a cascade with a memory."""
     folder.mkdir(parents=True)
     cascade = read_sidecar(weights_folder() / f"{CASCADE}{SUFFIX}").cascade
-    members = () if cascade is None else (member.name for member in cascade.members)
+    members = () if cascade is None else (stage.name for stage in cascade.stages)
     for name in (*_SERVED, *members):
         for file in weights_folder().glob(f"{name}.*"):
             shutil.copy(file, folder)

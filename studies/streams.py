@@ -205,7 +205,7 @@ def measure_stream(
         known: Answers by frames, for streams that share them.
     """
     cascade, every = deployed.cascade, np.arange(len(stream.frames))
-    a, b, large = (one.info.macs or 0 for one in (cascade.a, cascade.b, deployed.reference))
+    a, b, large = (one.info.macs or 0 for one in (*cascade.members, deployed.reference))
     if id(stream.frames) not in known:
         shown = every
         if stream.variants > 1 and len(every) > REFERENCE_FRAMES:
@@ -213,7 +213,7 @@ def measure_stream(
             shown = np.sort(rng.choice(len(every), size=REFERENCE_FRAMES, replace=False))
         known[id(stream.frames)] = {
             "reference": answer(deployed.reference, stream, shown),
-            "a": answer(cascade.a, stream, every),
+            "a": answer(cascade.members[0], stream, every),
             "pair": answer(cascade, stream, every),
         }
     answers = known[id(stream.frames)]
@@ -233,12 +233,12 @@ def time_stream(deployed: Deployed, stream: Stream, rounds: int) -> Iterator[Row
     cascade = deployed.cascade
     systems = [
         TimedSystem(name="reference", classifier=deployed.reference, every=REFERENCE_EVERY),
-        TimedSystem(name="a", classifier=cascade.a),
+        TimedSystem(name="a", classifier=cascade.members[0]),
         TimedSystem(name="pair", classifier=cascade),
     ]
     for name, opens in memory_systems(deployed.memory, stream).items():
         memory = opens()
-        remembering = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
+        remembering = CascadeClassifier(cascade.members, cascade.policy, memory=memory)
         systems.append(TimedSystem(name=name, classifier=remembering, memory=memory))
     times = time_systems(stream, systems, rounds, lambda done, total, note: None)
     for name, times_us in times.items():

@@ -195,7 +195,7 @@ def model_files(path: Path) -> tuple[int, int]:
     sidecar = read_sidecar(path)
     if sidecar.cascade is not None:
         members = [
-            model_files(path.with_name(member.name + SUFFIX)) for member in sidecar.cascade.members
+            model_files(path.with_name(stage.name + SUFFIX)) for stage in sidecar.cascade.stages
         ]
         return sum(one[0] for one in members), sum(one[1] for one in members)
     graphs = sum(file.bytes for file in sidecar.files if file.target == "onnxruntime")

@@ -197,31 +197,34 @@ def write_classifier() -> ClassifierWriter:
 
 @pytest.fixture(scope="session")
 def write_cascade() -> CascadeWriter:
-    """Write the sidecar of a cascade; `a` and `b` are (name, sha256), keywords as above.
+    """Write the sidecar of a cascade of networks (name, sha256), keywords as above.
 
-    A block ``memory`` needs only what differs from one that remembers all.
+    In its block, ``threshold`` is that of all stages but the last. A block ``memory`` needs only
+    what differs from one that remembers all.
     """
 
     def write(
         folder: Path,
         name: str,
-        a: tuple[str, str],
-        b: tuple[str, str],
-        *,
+        *networks: tuple[str, str],
         cascade: dict[str, Any] | None = None,
         **changes: Any,
     ) -> Path:
-        fields = sidecar_fields(name) | {"kind": "cascade"}
+        fields = sidecar_fields(name) | {"kind": "cascade", "schema": 2}
+        block = {"threshold": 0.5, **(cascade or {})}
+        stages = [
+            {"name": member, "sha256": sha256, "threshold": block["threshold"]}
+            for member, sha256 in networks
+        ]
+        del block["threshold"], stages[-1]["threshold"]
         fields["outputs"] = [
             {"name": "probabilities", "meaning": "probabilities", "shape": [-1, len(LABELS)]}
         ]
         fields["cascade"] = {
-            "a": {"name": a[0], "sha256": a[1]},
-            "b": {"name": b[0], "sha256": b[1]},
+            "stages": stages,
             "score": "margin",
-            "threshold": 0.5,
             "combine": "average",
-            **(cascade or {}),
+            **block,
         }
         if fields["cascade"].get("memory") is not None:
             fields["cascade"]["memory"] = REMEMBER_ALL | fields["cascade"]["memory"]

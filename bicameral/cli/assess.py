@@ -66,7 +66,7 @@ def assess(
             )
         return _assess_driver(path, Path(data), split, output)
     source = data or "fashion-mnist"
-    if sidecar.cascade is not None and sidecar.cascade.b is not None:
+    if sidecar.cascade is not None and not sidecar.cascade.early_exit:
         return _assess_cascade(model, source, output)
     return _assess_classifier(model, source, split)
 

@@ -77,6 +77,13 @@ def _answer(classifier: ClassifierSession, prediction: Prediction, top_k: int) -
     }
 
 
+def _decided_by(stage: str) -> str:
+    """Name all networks up to the last that was asked; blocks and the memory by their own name."""
+    if len(stage) > 1:
+        return stage
+    return " and ".join(chr(letter) for letter in range(ord("A"), ord(stage.upper()) + 1))
+
+
 def _print_table(title: str, answers: list[dict[str, Any]]) -> None:
     from bicameral.tables import DASH, Column, Table, columns, print_table, row
 
@@ -85,7 +92,7 @@ def _print_table(title: str, answers: list[dict[str, Any]]) -> None:
         trace = answer["trace"]
         stage, score, time = DASH, DASH, DASH
         if trace is not None:
-            stage = {"a": "A", "b": "A and B"}.get(trace["stage"], trace["stage"])
+            stage = _decided_by(trace["stage"])
             if trace["confidence_a"] is not None:
                 score = f"{trace['confidence_a']:.3f}"
             time = f"{1e6 * sum(trace['stage_times_s'].values()):.0f} µs"

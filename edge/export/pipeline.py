@@ -34,7 +34,7 @@ from edge.samples import Samples
 from edge.shipped import resolve_model
 from edge.sidecar import (
     SUFFIX,
-    CascadeMember,
+    CascadeStage,
     ModelFile,
     OutputSpec,
     Sidecar,
@@ -118,7 +118,7 @@ class ExportResult:
 def export_model(
     settings: ExportSettings, check: Samples, calibration: Samples | None = None
 ) -> ExportResult:
-    """Export a classifier, an agent, or a cascade with both of its members.
+    """Export a classifier, an agent, or a cascade with all of its members.
 
     Args:
         settings: What to export how.
@@ -174,14 +174,15 @@ class _Job:
             path, file = self._export_graph(source, sidecar)
             return path, [file], None
         files: list[ExportedFile] = []
-        members: dict[str, CascadeMember] = {}
-        for role, member in zip(("a", "b"), sidecar.cascade.pair(), strict=True):
-            path, exported, _ = self.export(source.with_name(member.name + SUFFIX))
+        stages: list[CascadeStage] = []
+        sidecar.cascade.require_whole()
+        for stage in sidecar.cascade.stages:
+            path, exported, _ = self.export(source.with_name(stage.name + SUFFIX))
             files += exported
             digest = member_sha256(read_sidecar(path))
-            members[role] = CascadeMember(name=member.name, sha256=digest)
+            stages.append(stage.model_copy(update={"sha256": digest}))
         path = self._staging / source.name
-        cascade = sidecar.cascade.model_copy(update=members)
+        cascade = sidecar.cascade.model_copy(update={"stages": tuple(stages)})
         write_sidecar(path, sidecar.model_copy(update={"cascade": cascade}))
         result = load_subject(path)
         comparison = self._compare(load_subject(source), result, result.precision)

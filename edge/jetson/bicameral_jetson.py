@@ -29,6 +29,7 @@ import re
 import socket
 import socketserver
 import statistics
+import string
 import struct
 import subprocess
 import sys
@@ -108,8 +109,10 @@ class Sidecar:
     def __init__(self, path: Path) -> None:
         self.path, self.content = path, read_json(path, "sidecar")
         content = self.content
-        if content.get("schema") != 1:
-            raise JetsonError(f"{path} has not schema 1; run `bicameral export --bundle` again")
+        if content.get("schema") not in (1, 2):
+            raise JetsonError(
+                f"{path} is of another version; run `bicameral export --bundle` again"
+            )
         try:
             self.kind, self.name, self.labels = content["kind"], content["name"], content["labels"]
             self.cascade, self.agent = content["cascade"], content["agent"]
@@ -140,11 +143,17 @@ class Sidecar:
         """Return the sidecars of all graphs that this model runs."""
         if self.cascade is None:
             return [self]
-        return [one for which in ("a", "b") for one in self.member(which).networks()]
+        return [one for stage in self.stages() for one in self.member(stage).networks()]
 
-    def member(self, which: str) -> "Sidecar":
-        """Return the sidecar of a cascade's member, which lies beside this one."""
-        spec = self.content["cascade"][which]
+    def stages(self) -> List[Json]:
+        """Return the stages of a cascade; schema 1 knew two and called them a and b."""
+        spec = self.cascade
+        if "stages" in spec:
+            return list(spec["stages"])
+        return [dict(spec["a"], threshold=spec["threshold"]), dict(spec["b"], threshold=None)]
+
+    def member(self, spec: Json) -> "Sidecar":
+        """Return the sidecar of a cascade's stage, which lies beside this one."""
         path = self.path.with_name(spec["name"] + ".bicameral.json")
         if path == self.path or not path.exists():
             raise JetsonError(f"{self.path} needs {path.name} beside it; copy the bundle again")
@@ -450,7 +459,7 @@ COMBINATIONS = {
 }  # type: Dict[str, Callable[[Array, Array, Array, Array], Array]]
 
 #: What a classifier says about one picture: probabilities (1, C) float32, the largest of them (1,),
-#: who answered (`memory`, `a`, `b` for A and B combined, `network`), and A's score or None.
+#: who answered (`memory`, `network`, or the last stage that was asked), and A's score or None.
 Answer = collections.namedtuple("Answer", "probabilities confidence stage confidence_a")
 
 # --------------------------------------------------------------------------------- 6 result memory
@@ -608,15 +617,19 @@ class NetworkClassifier:
 
 
 class CascadeClassifier:
-    """Two classifiers: B is asked only about images of which A is not sure."""
+    """Classifiers that are asked in turn, as long as the answer so far is not sure."""
 
-    def __init__(self, sidecar: Sidecar, a: Any, b: Any, memory: Optional[ResultMemory]) -> None:
-        spec = sidecar.content["cascade"]
-        if a.labels != b.labels or a.image[:5] != b.image[:5]:
-            raise JetsonError(f"{sidecar.path} joins networks with other labels or pictures")
+    def __init__(
+        self, sidecar: Sidecar, members: List[Any], memory: Optional[ResultMemory]
+    ) -> None:
+        spec, first = sidecar.content["cascade"], members[0]
+        for one in members[1:]:
+            if one.labels != first.labels or one.image[:5] != first.image[:5]:
+                raise JetsonError(f"{sidecar.path} joins networks with other labels or pictures")
         self.name, self.labels, self.image = sidecar.name, sidecar.labels, sidecar.image
         self.memory = memory
-        self._a, self._b, self._threshold = a, b, float(spec["threshold"])
+        self._members = members
+        self._thresholds = [float(one["threshold"]) for one in sidecar.stages()[:-1]]
         self._score, self._combine = SCORES[spec["score"]], COMBINATIONS[spec["combine"]]
 
     def predict(self, canonical: Array) -> Answer:
@@ -630,23 +643,27 @@ class CascadeClassifier:
         return answer
 
     def _compute(self, canonical: Array) -> Answer:
-        pa = self._a.predict(canonical).probabilities
-        score = self._score(pa)
-        if not score[0] < self._threshold:
-            return Answer(pa, np.maximum.reduce(pa, axis=-1), "a", float(score[0]))
-        pb = self._b.predict(canonical).probabilities
-        both = self._combine(pa, pb, score, self._score(pb))
-        return Answer(both, np.maximum.reduce(both, axis=-1), "b", float(score[0]))
+        found = self._members[0].predict(canonical).probabilities
+        score = first = self._score(found)
+        stage = 0
+        while stage < len(self._thresholds) and score[0] < self._thresholds[stage]:
+            stage += 1
+            further = self._members[stage].predict(canonical).probabilities
+            found = self._combine(found, further, score, self._score(further))
+            score = self._score(found)
+        confidence = np.maximum.reduce(found, axis=-1)
+        return Answer(found, confidence, string.ascii_lowercase[stage], float(first[0]))
 
 
 def load_classifier(sidecar: Sidecar, open_engine: OpenEngine, remember: bool = True) -> Any:
     """Load a classifier, or a cascade with its members and an empty memory."""
     if sidecar.cascade is None:
         return NetworkClassifier(sidecar, open_engine(sidecar))
-    a, b = (load_classifier(sidecar.member(one), open_engine, False) for one in ("a", "b"))
+    stages = sidecar.stages()
+    members = [load_classifier(sidecar.member(one), open_engine, False) for one in stages]
     spec = sidecar.cascade["memory"]
     memory = ResultMemory(spec) if remember and spec is not None else None
-    return CascadeClassifier(sidecar, a, b, memory)
+    return CascadeClassifier(sidecar, members, memory)
 
 
 # --------------------------------------------------------------------------------- 8 driving agent

@@ -5,6 +5,7 @@ What it costs is measured by `models.measurement`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -46,11 +47,11 @@ class Assessment:
     """How the cascade and single networks answer the test images.
 
     Attributes:
-        models: Names of the models by system: ``cascade``, ``A``, ``B`` and ``reference``.
+        models: Names of the models by system: ``cascade``, ``A``, ``B``, ... and ``reference``.
         figures: By system and quantity: ``accuracy``; ``ece``, the calibration error; ``macs``,
             mean multiply-accumulates of an image; ``cascade_minus_this``, the paired difference of
-            the accuracies. Of the cascade also ``share_b``, of the images that B saw, and where the
-            sidecar describes a memory, which is empty at first, for all images shown twice:
+            the accuracies. Of the cascade also ``share_b``, ..., of the images that B saw. Where
+            the sidecar describes a memory, which is empty at first, for all images shown twice:
             ``repeat_hits``, the share of repeats that it answered, and ``changed_answers``, the
             share of all images that got another answer than without it.
         notes: What a reader must know.
@@ -79,21 +80,22 @@ def assess_cascade(
     cascade = deployed.cascade
     sessions: dict[str, ClassifierSession] = {
         "cascade": cascade,
-        "A": cascade.a,
-        "B": cascade.b,
+        **dict(zip(map(str.upper, cascade.stages), cascade.members, strict=True)),
         "reference": deployed.reference,
     }
     answers: dict[str, NDArray[np.float32]] = {}
+    figures: dict[tuple[str, str], Estimate] = {}
+    macs: dict[str, float | None] = {name: one.info.macs for name, one in sessions.items()}
     for done, (system, session) in enumerate(sessions.items()):
         progress(done, len(sessions) + 1, f"answers of {session.info.name}")
-        answers[system], asked = _answers(session, images)
+        answers[system], stages = _answers(session, images)
         if system == "cascade":
-            share_b = share(sum(asked), len(asked))
-    macs: dict[str, float | None] = {name: one.info.macs for name, one in sessions.items()}
-    if cascade.a.info.macs is not None and cascade.b.info.macs is not None:
-        expected = cascade.a.info.macs + (share_b.value or 0.0) * cascade.b.info.macs
-        macs["cascade"] = round(expected)
-    figures: dict[tuple[str, str], Estimate] = {}
+            by_stage = cascade.macs_by_stage()
+            spent = [by_stage[stage] or math.nan for stage in stages]
+            macs["cascade"] = None if math.isnan(sum(spent)) else round(sum(spent) / len(spent))
+            for name in cascade.stages[1:]:
+                asked = sum(stage >= name for stage in stages)
+                figures["cascade", f"share_{name}"] = share(asked, len(stages))
     right = {
         system: (of.argmax(axis=1) == images.labels).astype(np.float64)[None]
         for system, of in answers.items()
@@ -105,7 +107,6 @@ def assess_cascade(
         if system != "cascade":
             difference = right["cascade"] - right[system]
             figures[system, "cascade_minus_this"] = mean_over_images(difference)
-    figures["cascade", "share_b"] = share_b
     if deployed.has_memory:
         progress(len(sessions), len(sessions) + 1, "the memory")
         hits, changed = _memory(deployed, images, answers["cascade"])
@@ -121,7 +122,11 @@ def assess_cascade(
 def assessment_table(assessment: Assessment) -> Table:
     """Show the cascade beside the others."""
     figures = assessment.figures
-    note = f"B sees {percent_cell(figures['cascade', 'share_b'], 1)} % of the images."
+    note = " ".join(
+        f"{name[-1].upper()} sees {percent_cell(of, 1)} % of the images."
+        for (_, name), of in figures.items()
+        if name.startswith("share_")
+    )
     if ("cascade", "repeat_hits") in figures:
         note += (
             f" When all come a second time, the memory answers "
@@ -177,14 +182,14 @@ def _plain(value: float | None, images: LabelledImages) -> Estimate:
 
 def _answers(
     session: ClassifierSession, images: LabelledImages
-) -> tuple[NDArray[np.float32], list[bool]]:
-    """Classify all images, none of them from a memory; say of a cascade's where B was asked."""
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Classify all images, none of them from a memory; say of a cascade's which stage answered."""
     parts = [
         session.predict(images.images[start : start + _BATCH])
         for start in range(0, len(images), _BATCH)
     ]
-    asked = [trace.stage == "b" for part in parts for trace in part.trace or ()]
-    return np.concatenate([part.probabilities for part in parts]), asked
+    stages = [trace.stage for part in parts for trace in part.trace or ()]
+    return np.concatenate([part.probabilities for part in parts]), stages
 
 
 def _memory(
@@ -192,9 +197,8 @@ def _memory(
 ) -> tuple[Estimate, Estimate]:
     """Show all images twice, one at a time, to the cascade with its memory."""
     cascade, stream = deployed.cascade, appended_stream(images, 1.0, seed=0)
-    remembering = CascadeClassifier(
-        cascade.a, cascade.b, cascade.policy, memory=LocalMemory(deployed.memory)
-    )
+    memory = LocalMemory(deployed.memory)
+    remembering = CascadeClassifier(cascade.members, cascade.policy, memory=memory)
     served = np.empty(len(stream), np.int64)
     hit = np.empty(len(stream), np.bool_)
     for place, frame in enumerate(stream.order.tolist()):

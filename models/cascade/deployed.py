@@ -42,7 +42,7 @@ class Deployed:
 def load_deployed(model: str | Path) -> Deployed:
     """Load a cascade, and as its reference the costliest network beside it that answers the same.
 
-    With none but its own members there, that is the larger member.
+    With none but its own members there, that is the largest member.
 
     Args:
         model: Name of a shipped cascade, or path of its sidecar.
@@ -54,9 +54,13 @@ def load_deployed(model: str | Path) -> Deployed:
     path = sidecar_path(resolve_model(model))
     sidecar = read_sidecar(path)
     cascade = load_classifier(path, memory="none")
-    if not isinstance(cascade, CascadeClassifier) or sidecar.cascade is None:
+    if (
+        not isinstance(cascade, CascadeClassifier)
+        or sidecar.cascade is None
+        or sidecar.cascade.early_exit
+    ):
         raise DataError(
-            f"{path} describes a model of kind {sidecar.kind!r}, expected a cascade of two networks"
+            f"{path} describes no cascade of whole networks, but a model of kind {sidecar.kind!r}"
         )
     beside = {found: read_sidecar(found) for found in sorted(path.parent.glob(f"*{SUFFIX}"))}
     networks = {

@@ -19,12 +19,11 @@ from bicameral.errors import ConfigError, DataError
 from bicameral.files import write_json_atomic
 from bicameral.statistics import share
 from bicameral.tables import Table, integer, list_table, magnitude, microseconds, percent, ratio
-from edge.cascade import CascadePolicy
+from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.combination import COMBINATIONS, CombinationName
-from edge.early_exit import EarlyExitClassifier
 from edge.loading import load_classifier, member_sha256
 from edge.probabilities import SCORES, ScoreName
-from edge.sidecar import SUFFIX, CascadeMember, CascadeSpec, Cost, write_sidecar
+from edge.sidecar import SUFFIX, CascadeSpec, CascadeStage, Cost, write_sidecar
 from edge.stages import StagedClassifier
 from models.calibration import expected_calibration_error
 from models.cascade.export import claim_on_test, describe_gated
@@ -257,7 +256,7 @@ def assess_early_exit(
     test = StageAnswers.of(classifier, dataset.test)
     timed = sample_images(dataset.test, settings.timed, settings.seed)
     systems = [TimedSystem(name="whole", classifier=classifier)] + [
-        TimedSystem(name=str(number), classifier=EarlyExitClassifier(classifier, one))
+        TimedSystem(name=str(number), classifier=CascadeClassifier([classifier], one))
         for number, one in enumerate(shown)
     ]
     stream = appended_stream(timed, 0.0, settings.seed)
@@ -296,13 +295,13 @@ def choose_policy(
         progress: Is told how far it is.
     """
     least = max(validation.stage_accuracies()) - max_loss
-    best = CascadePolicy(score="max_probability", threshold=ALWAYS, combine="replace")
+    best = CascadePolicy(score="max_probability", thresholds=(ALWAYS,), combine="replace")
     best_macs = float(sum(validation.macs))
     kinds = list(product(SCORES, COMBINATIONS))
     for done, (score, combine) in enumerate(kinds):
         progress(done, len(kinds), f"{score}, {combine}")
         for threshold in (NEVER, *validation.thresholds(score, _SHARES)):
-            policy = CascadePolicy(score=score, threshold=threshold, combine=combine)
+            policy = CascadePolicy(score=score, thresholds=(threshold,), combine=combine)
             found = validation.run(policy)
             if found.accuracy >= least and found.macs < best_macs:
                 best, best_macs = policy, found.macs
@@ -312,8 +311,8 @@ def choose_policy(
 def _shown_policies(validation: StageAnswers, chosen: CascadePolicy) -> list[CascadePolicy]:
     """Return the choice among others of its kind, from never going on to always."""
     between = validation.thresholds(chosen.score, _SHOWN_SHARES)
-    thresholds = sorted({NEVER, chosen.threshold, ALWAYS, *between})
-    return [replace(chosen, threshold=one) for one in thresholds]
+    thresholds = sorted({NEVER, *chosen.thresholds, ALWAYS, *between})
+    return [replace(chosen, thresholds=(one,)) for one in thresholds]
 
 
 def _stage_records(validation: StageAnswers, test: StageAnswers) -> tuple[StageRecord, ...]:
@@ -338,7 +337,7 @@ def _exit_record(
     return ExitRecord(
         score=policy.score,
         combine=policy.combine,
-        threshold=policy.threshold,
+        threshold=policy.thresholds[0],
         validation_accuracy=chose.accuracy,
         validation_ece=chose.ece,
         validation_stages=float(chose.used.mean()),
@@ -437,10 +436,12 @@ def write_early_exit(folder: Path, model: Path, results: EarlyExitResults) -> Pa
         member,
         name=name,
         cascade=CascadeSpec(
-            a=CascadeMember(name=member.name, sha256=member_sha256(member)),
-            b=None,
+            stages=(
+                CascadeStage(
+                    name=member.name, sha256=member_sha256(member), threshold=choice.threshold
+                ),
+            ),
             score=choice.score,
-            threshold=choice.threshold,
             combine=choice.combine,
         ),
         ece=(choice.validation_ece, results.n_validation),

@@ -10,11 +10,12 @@ from bicameral.statistics import Estimate
 from edge.cascade import CascadePolicy
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import (
+    CASCADE_SCHEMA,
     SUFFIX,
     Calibration,
-    CascadeMember,
     CascadeMemory,
     CascadeSpec,
+    CascadeStage,
     Claim,
     Cost,
     OutputSpec,
@@ -79,10 +80,16 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
         a,
         name=f"{export.prefix}_cascade",
         cascade=CascadeSpec(
-            a=CascadeMember(name=a.name, sha256=member_sha256(a)),
-            b=CascadeMember(name=b.name, sha256=member_sha256(b)),
+            stages=(
+                CascadeStage(
+                    name=a.name,
+                    sha256=member_sha256(a),
+                    threshold=policy.thresholds[0],
+                    share=1.0,
+                ),
+                CascadeStage(name=b.name, sha256=member_sha256(b), share=usage),
+            ),
             score=policy.score,
-            threshold=policy.threshold,
             combine=policy.combine,
             memory=export.memory,
         ),
@@ -123,6 +130,7 @@ def describe_gated(
     )
     return member.model_copy(
         update={
+            "schema_version": CASCADE_SCHEMA,
             "kind": "cascade",
             "files": (),
             "stages": (),
@@ -191,7 +199,7 @@ def _policy(system: SystemRecord, seed: int) -> CascadePolicy:
     assert system.score is not None  # noqa: S101
     assert system.combine is not None  # noqa: S101
     threshold = system.threshold.of_seed(seed)
-    return CascadePolicy(score=system.score, threshold=threshold, combine=system.combine)
+    return CascadePolicy(score=system.score, thresholds=(threshold,), combine=system.combine)
 
 
 def _validation_ece(

@@ -40,7 +40,7 @@ class Splits:
             b=system.b,
             score=policies[0].score if policies else None,
             combine=policies[0].combine if policies else None,
-            threshold=spread(tuple(system.policies), [one.threshold for one in policies])
+            threshold=spread(tuple(system.policies), [one.thresholds[0] for one in policies])
             if policies
             else None,
             calibrated=self.calibrated,

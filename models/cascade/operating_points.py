@@ -133,8 +133,9 @@ def run_stages(
     used = np.ones(len(probabilities), np.int64)
     scores = score(probabilities)
     rows = np.arange(len(probabilities))
-    for number, answer in enumerate(answers[1:], start=2):
-        left = scores < policy.threshold
+    gates = policy.gates(len(answers))
+    for number, (answer, gate) in enumerate(zip(answers[1:], gates, strict=True), start=2):
+        left = scores < gate
         rows, scores = rows[left], scores[left]
         seen = answer[rows]
         combined = combine(policy.combine, probabilities[rows], seen, scores, score(seen))
@@ -242,7 +243,7 @@ def cascade_for_usage(
         order = order_by_score(SCORES[score](pool.network(pair[0]).of_seed(seed)))
         index = threshold_for_usage(order, np.array([usage]))[0]
         threshold = float(order.thresholds[index])
-        policies[seed] = CascadePolicy(score=score, threshold=threshold, combine=combination)
+        policies[seed] = CascadePolicy(score=score, thresholds=(threshold,), combine=combination)
     return System(a=pair[0], b=pair[1], policies=policies)
 
 

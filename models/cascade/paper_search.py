@@ -62,7 +62,7 @@ def paper_cascade(pool: ValidationPool, names: tuple[str, str]) -> System:
                     a=a, b=b, labels=pool.labels, score=score, combination=combination
                 )
                 policies[seed] = CascadePolicy(
-                    score=score, threshold=search_threshold(pair), combine=combination
+                    score=score, thresholds=(search_threshold(pair),), combine=combination
                 )
             found.append(System(a=names[0], b=names[1], policies=policies))
     return max(found, key=lambda system: answer(pool, system).correct.mean())

@@ -108,7 +108,8 @@ class StreamAnswers:
         duplicates: Share of the stream's images that came a second time, which names the stream.
         n_images: Images of the stream.
         accuracy: Share of right answers, 0..1.
-        share_b: Share of the images that a cascade's B computed; 0 for a single network.
+        share_b: Share of the images that a cascade asked more than its first network about; 0 for
+            a single network.
         hit_rate: Share of the images that the memory answered; 0 without one.
         macs_per_image: Multiply-accumulates.
     """

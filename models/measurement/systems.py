@@ -102,19 +102,19 @@ def _answer(system: TimedSystem, stream: Stream) -> StreamAnswers:
     if system.memory is not None:
         system.memory.clear()
     images, labels = stream.frames.images, stream.frames.labels
-    right, stages = 0, []
+    right, stages = 0, list[str]()
     for frame in stream.order.tolist():
         prediction = system.classifier.predict(images[frame : frame + 1])
         right += int(prediction.probabilities[0].argmax() == labels[frame])
         stages.append(_stage(prediction))
-    share_b, hit_rate = (float(np.mean([stage == s for stage in stages])) for s in ("b", "memory"))
+    alone = np.isin(stages, ["memory", "a", "block_1"])
     return StreamAnswers(
         duplicates=stream.duplicates,
         n_images=len(stream),
         accuracy=right / len(stream),
-        share_b=share_b,
-        hit_rate=hit_rate,
-        macs_per_image=_macs(system.classifier, share_b, 1.0 - hit_rate),
+        share_b=float(1.0 - alone.mean()),
+        hit_rate=stages.count("memory") / len(stages),
+        macs_per_image=_macs(system.classifier, stages),
     )
 
 
@@ -122,17 +122,15 @@ def _stage(prediction: Prediction) -> str:
     return "a" if prediction.trace is None else prediction.trace[0].stage
 
 
-def _macs(classifier: ClassifierSession, share_b: float, share_computed: float) -> Quantity:
-    """Return the multiply-accumulates of the networks that ran."""
-    networks: tuple[ClassifierSession, ...] = (classifier,)
+def _macs(classifier: ClassifierSession, stages: Sequence[str]) -> Quantity:
+    """Return the mean multiply-accumulates of what ran until an image was answered."""
+    macs = {"a": classifier.info.macs}
     if isinstance(classifier, CascadeClassifier):
-        networks = (classifier.a, classifier.b)
-    total = 0.0
-    for network, share in zip(networks, (share_computed, share_b), strict=False):
-        if network.info.macs is None:
-            return nothing("1", f"the multiply-accumulates of {network.info.name!r} are unknown")
-        total += share * network.info.macs
-    return measured(total, "1")
+        macs = {**classifier.macs_by_stage(), "memory": 0}
+    ran = [macs[stage] for stage in stages]
+    unknown = f"the multiply-accumulates of {classifier.info.name!r} are unknown"
+    known = [one for one in ran if one is not None]
+    return measured(sum(known) / len(ran), "1") if len(known) == len(ran) else nothing("1", unknown)
 
 
 def _memory_bytes(field: str) -> Quantity:

@@ -103,7 +103,7 @@ def answer_table(measurement: Measurement) -> Table:
             "stream": lambda one: f"{100 * one[1].duplicates:g} % again",
             "images": lambda one: integer(one[1].n_images),
             "accuracy %": lambda one: percent(one[1].accuracy),
-            "B %|share of the images that a cascade's B computed": lambda one: percent(
+            "B %|share of the images that a cascade asked more than A about": lambda one: percent(
                 one[1].share_b, 1
             ),
             "hits %|share of the images that the memory answered": lambda one: percent(

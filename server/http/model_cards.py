@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from edge.sidecar import CascadeSpec
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.repository import ModelRepository
@@ -33,20 +34,42 @@ class ImageCard(_Card):
     invert: bool
 
 
+class StageCard(_Card):
+    """A network of a cascade; ``threshold`` is the score, 0..1, below which the next is asked."""
+
+    name: str
+    threshold: float | None
+
+
 class CascadeCard(BaseModel):
     """The networks of a cascade.
 
     Attributes:
-        a: Name of the one that is always asked.
-        b: Name of the one that is asked when A is not sure; null: A's own next stage.
-        threshold: A's score, 0..1, below which B is asked.
+        stages: The networks, in the order in which they are asked. A single one with a threshold
+            stops between stages of its own.
+        a: Name of the first.
+        b: Name of the second; null if there is none.
+        threshold: That of the first; null if it answers alone.
         memory: Whether results are remembered.
     """
 
+    stages: list[StageCard]
     a: str
     b: str | None
-    threshold: float
+    threshold: float | None
     memory: bool
+
+    @classmethod
+    def of(cls, cascade: CascadeSpec) -> CascadeCard:
+        """Describe a cascade."""
+        stages = [StageCard.model_validate(one) for one in cascade.stages]
+        return cls(
+            stages=stages,
+            a=stages[0].name,
+            b=stages[1].name if len(stages) > 1 else None,
+            threshold=stages[0].threshold,
+            memory=cascade.memory is not None,
+        )
 
 
 class ClaimCard(_Card):
@@ -131,14 +154,7 @@ def _card(model: ServedModel) -> ModelCard:
         outputs=[TensorCard.model_validate(one) for one in model.outputs],
         labels=model.labels,
         image=None if image is None else ImageCard.model_validate(image),
-        cascade=None
-        if cascade is None
-        else CascadeCard(
-            a=cascade.a.name,
-            b=None if cascade.b is None else cascade.b.name,
-            threshold=cascade.threshold,
-            memory=cascade.memory is not None,
-        ),
+        cascade=None if cascade is None else CascadeCard.of(cascade),
         claims=[]
         if sidecar is None
         else [ClaimCard.model_validate(claim) for claim in sidecar.claims],

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.types import MemoryCounters, Prediction
-from edge.cascade import GatedClassifier
+from edge.cascade import CascadeClassifier
 from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
@@ -66,7 +66,7 @@ class CascadeModel(SessionModel):
             DataError: If it is no cascade.
             MissingExtraError: If the memory is on a server and the package ``redis`` is absent.
         """
-        if not isinstance(cascade, GatedClassifier):
+        if not isinstance(cascade, CascadeClassifier):
             raise DataError(f"{sidecar.name!r} describes no cascade")
         super().__init__(served_as, sidecar, cascade, parts)
         self._cascade = cascade
@@ -78,7 +78,7 @@ class CascadeModel(SessionModel):
             self._main = self._recalling_computation(self.memory, RequestContext())
 
     def stage_counts(self) -> Mapping[str, int]:
-        """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``."""
+        """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``, ..."""
         return dict(self._stages)
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class ServedMemory:
     """
 
     def __init__(
-        self, cascade: GatedClassifier, spec: CascadeMemory, redis: RedisServer | None
+        self, cascade: CascadeClassifier, spec: CascadeMemory, redis: RedisServer | None
     ) -> None:
         """Make an empty memory of this process, or connect to a server when first asked.
 
@@ -217,7 +217,7 @@ class ServedMemory:
         return await asyncio.to_thread(action) if self.remote else action()
 
 
-def _memory_cost(cascade: GatedClassifier, spec: CascadeMemory) -> RunCost:
+def _memory_cost(cascade: CascadeClassifier, spec: CascadeMemory) -> RunCost:
     """Time looking up and storing on a memory that nobody uses."""
     memory = LocalMemory(settings_from_spec(spec))
     image, classes = cascade.info.image, len(cascade.info.labels)

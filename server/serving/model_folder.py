@@ -102,8 +102,8 @@ def model_files(path: Path) -> list[Path]:
         if sidecar.state.path is not None:
             files[current.with_name(sidecar.state.path)] = None
         if sidecar.cascade is not None:
-            members = sidecar.cascade.members
-            waiting += [current.with_name(member.name + SUFFIX) for member in members]
+            stages = sidecar.cascade.stages
+            waiting += [current.with_name(stage.name + SUFFIX) for stage in stages]
     return list(files)
 
 

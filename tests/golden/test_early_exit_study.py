@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.early_exit import EarlyExitClassifier
+from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
@@ -36,9 +36,9 @@ def test_the_shipped_early_exit_is_the_one_that_was_measured(
     study: EarlyExitResults, test_images: LabelledImages
 ) -> None:
     classifier = load_classifier(f"{NAME}_early_exit", memory="none")
-    assert isinstance(classifier, EarlyExitClassifier)
-    assert classifier.staged.info.fingerprint == study.model_fingerprint
-    assert classifier.policy.threshold == study.choice.threshold
+    assert isinstance(classifier, CascadeClassifier)
+    assert classifier.members[0].info.fingerprint == study.model_fingerprint
+    assert classifier.policy.thresholds[0] == study.choice.threshold
     right, used = [], []
     for begin in range(0, len(test_images), 500):
         part = test_images.images[begin : begin + 500]

@@ -61,7 +61,7 @@ def test_its_networks_reach_their_claimed_accuracy(
     sidecar: Sidecar, test_images: LabelledImages
 ) -> None:
     assert sidecar.cascade is not None
-    for member in (sidecar.cascade.a, sidecar.cascade.b):
+    for member in sidecar.cascade.stages:
         described = read_sidecar(weights_folder() / f"{member.name}.onnx")
         reached = accuracy(load_classifier(member.name), test_images)
         assert reached == pytest.approx(claim(described, "accuracy"), abs=3e-4)
@@ -91,8 +91,8 @@ def test_what_ships_is_what_the_stored_logits_choose(sidecar: Sidecar) -> None:
     )
     system = evaluation.shipped_system
     assert sidecar.cascade is not None
-    assert sidecar.cascade.a.name == f"fashion_mnist_{system.a}"
-    assert sidecar.cascade.b.name == f"fashion_mnist_{system.b}"
+    assert sidecar.cascade.stages[0].name == f"fashion_mnist_{system.a}"
+    assert sidecar.cascade.stages[1].name == f"fashion_mnist_{system.b}"
     assert system.threshold is not None
-    assert sidecar.cascade.threshold == pytest.approx(system.threshold.values[0])
+    assert sidecar.cascade.thresholds[0] == pytest.approx(system.threshold.values[0])
     assert claim(sidecar, "accuracy") == pytest.approx(system.test.accuracy.values[0], abs=1e-4)

@@ -6,6 +6,7 @@ import gzip
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -21,9 +22,10 @@ from numpy.typing import NDArray
 from agent.caril import CarilAgent
 from bicameral.types import Observation, Pose
 from edge.jetson.bundle import BundleRequest, write_bundle
-from edge.loading import load_classifier
+from edge.loading import load_classifier, member_sha256
 from edge.session import OnnxSession
 from edge.shipped import shipped_model
+from edge.sidecar import CascadeStage, read_sidecar, write_sidecar
 
 pytestmark = pytest.mark.golden
 
@@ -137,6 +139,7 @@ def _replayed(site: Path, recording: Path, bundle: Path, *command: str) -> list[
     [
         ("fashion_mnist_vgg24_distilled", "classify"),
         ("fashion_mnist_cascade", "cascade"),
+        ("three_stages", "cascade"),
     ],
 )
 def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
@@ -147,8 +150,9 @@ def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    path = _three_stages(tmp_path) if model == "three_stages" else shipped_model(model)
     recording = Recording(monkeypatch)
-    classifier = load_classifier(model)
+    classifier = load_classifier(path)
     expected = []
     for image in stream:
         answer = classifier.predict(classifier.prepare([image[..., None]]))
@@ -163,7 +167,7 @@ def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
             }
         )
     recording.save(tmp_path / "recording.npz")
-    write_bundle(BundleRequest(model=shipped_model(model), target="jetson-nano"), tmp_path / "nano")
+    write_bundle(BundleRequest(model=path, target="jetson-nano"), tmp_path / "nano")
     np.save(tmp_path / "stream.npy", stream)
 
     answers = _replayed(
@@ -179,7 +183,26 @@ def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
         del answer["picture"]
         assert answer == wanted
     stages = {answer["stage"] for answer in answers}
-    assert stages == ({"network"} if command == "classify" else {"memory", "a", "b"})
+    third = {"c"} if model == "three_stages" else set()
+    assert stages == ({"network"} if command == "classify" else {"memory", "a", "b"} | third)
+
+
+def _three_stages(folder: Path) -> Path:
+    """Write the shipped cascade with its reference as a third stage, which is asked often."""
+    shipped = shipped_model("fashion_mnist_cascade")
+    sidecar = read_sidecar(shipped)
+    reference = read_sidecar(shipped_model("fashion_mnist_wide_residual32"))
+    assert sidecar.cascade is not None
+    pair = sidecar.cascade.stages
+    last = CascadeStage(name=reference.name, sha256=member_sha256(reference))
+    stages = (*(one.model_copy(update={"threshold": 0.9}) for one in pair), last)
+    for stage in stages:
+        for file in shipped.parent.glob(f"{stage.name}.*"):
+            shutil.copy(file, folder)
+    cascade = sidecar.cascade.model_copy(update={"stages": stages})
+    path = folder / "three_stages.bicameral.json"
+    write_sidecar(path, sidecar.model_copy(update={"name": "three_stages", "cascade": cascade}))
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,9 @@ THRESHOLDS = st.one_of(
     st.sampled_from([float(s) for score in SCORES.values() for s in score(A.table)]),
 )
 POLICIES = st.builds(
-    lambda score, threshold, name: CascadePolicy(score=score, threshold=threshold, combine=name),
+    lambda score, threshold, name: CascadePolicy(
+        score=score, thresholds=(threshold,), combine=name
+    ),
     st.sampled_from(sorted(SCORES)),
     THRESHOLDS,
     st.sampled_from(sorted(COMBINATIONS)),
@@ -141,10 +143,10 @@ def test_the_stand_ins_are_classifier_sessions() -> None:
 def test_answers_equal_the_offline_combination_bit_for_bit(
     policy: CascadePolicy, pixels: list[int]
 ) -> None:
-    prediction = CascadeClassifier(A, B, policy).predict(_images(pixels))
+    prediction = CascadeClassifier([A, B], policy).predict(_images(pixels))
     pa, pb = A.table[pixels], B.table[pixels]
     sa, sb = SCORES[policy.score](pa), SCORES[policy.score](pb)
-    below = sa < policy.threshold
+    below = sa < policy.thresholds[0]
     expected = np.where(below[:, None], combine(policy.combine, pa, pb, sa, sb), pa)
     assert prediction.probabilities.tobytes() == expected.tobytes()
     assert prediction.confidence.tobytes() == expected.max(axis=1).tobytes()
@@ -159,8 +161,8 @@ def test_thresholds_at_the_ends_never_and_always_ask_b(
     policy: CascadePolicy, pixels: list[int]
 ) -> None:
     for threshold, stage in ((0.0, "a"), (np.nextafter(1.0, 2.0), "b")):
-        extreme = CascadePolicy(score=policy.score, threshold=threshold, combine=policy.combine)
-        assert set(_stages(CascadeClassifier(A, B, extreme).predict(_images(pixels)))) == {stage}
+        extreme = CascadePolicy(score=policy.score, thresholds=(threshold,), combine=policy.combine)
+        assert set(_stages(CascadeClassifier([A, B], extreme).predict(_images(pixels)))) == {stage}
 
 
 @settings(deadline=None)
@@ -173,7 +175,7 @@ def test_permuting_a_batch_permutes_its_answers(
     results = []
     for batch in (pixels, [pixels[at] for at in order]):
         memory = ExactMemory() if remembers else None
-        cascade = CascadeClassifier(A, B, policy, memory=memory)
+        cascade = CascadeClassifier([A, B], policy, memory=memory)
         if remembers:
             cascade.predict(_images(pixels[::3]))
         results.append(cascade.predict(_images(batch)))
@@ -188,7 +190,7 @@ def test_permuting_a_batch_permutes_its_answers(
 def test_splitting_a_batch_changes_neither_answers_nor_stages(
     policy: CascadePolicy, pixels: list[int], cuts: list[int]
 ) -> None:
-    cascade = CascadeClassifier(A, B, policy)
+    cascade = CascadeClassifier([A, B], policy)
     whole = cascade.predict(_images(pixels))
     edges = sorted({0, len(pixels), *(min(cut, len(pixels)) for cut in cuts)})
     parts = [cascade.predict(_images(pixels[i:j])) for i, j in itertools.pairwise(edges)]
@@ -203,8 +205,8 @@ def test_splitting_a_batch_changes_neither_answers_nor_stages(
 def test_a_memory_changes_stages_and_never_answers(
     policy: CascadePolicy, batches: list[list[int]]
 ) -> None:
-    remembering = CascadeClassifier(A, B, policy, memory=ExactMemory())
-    forgetful = CascadeClassifier(A, B, policy)
+    remembering = CascadeClassifier([A, B], policy, memory=ExactMemory())
+    forgetful = CascadeClassifier([A, B], policy)
     seen: set[int] = set()
     for pixels in batches:
         prediction, plain = (one.predict(_images(pixels)) for one in (remembering, forgetful))
@@ -220,7 +222,7 @@ def test_a_memory_changes_stages_and_never_answers(
 @given(POLICIES, st.integers(0, 255), st.integers(0, 255))
 def test_a_hit_returns_the_stored_row(policy: CascadePolicy, pixel: int, stored: int) -> None:
     memory = ExactMemory()
-    cascade = CascadeClassifier(A, B, policy, memory=memory)
+    cascade = CascadeClassifier([A, B], policy, memory=memory)
     row = B.table[stored : stored + 1]
     memory.store(
         cascade.info.fingerprint,
@@ -238,12 +240,12 @@ def test_a_hit_returns_the_stored_row(policy: CascadePolicy, pixel: int, stored:
 def test_images_are_never_changed(policy: CascadePolicy, pixels: list[int]) -> None:
     images = _images(pixels).copy()
     before = images.tobytes()
-    cascade = CascadeClassifier(A, B, policy, memory=ExactMemory())
+    cascade = CascadeClassifier([A, B], policy, memory=ExactMemory())
     for _ in range(2):
         prediction = cascade.predict(images)
         prediction.probabilities[:] = 0.0  # the answers are the caller's own, not the memory's
     assert images.tobytes() == before
-    assert _same(cascade.predict(images), CascadeClassifier(A, B, policy).predict(images))
+    assert _same(cascade.predict(images), CascadeClassifier([A, B], policy).predict(images))
 
 
 @settings(deadline=None, max_examples=25)
@@ -251,11 +253,11 @@ def test_images_are_never_changed(policy: CascadePolicy, pixels: list[int]) -> N
 def test_two_threads_give_the_answers_of_one(
     policy: CascadePolicy, batches: list[list[int]], remembers: bool
 ) -> None:
-    cascade = CascadeClassifier(A, B, policy, memory=ExactMemory() if remembers else None)
+    cascade = CascadeClassifier([A, B], policy, memory=ExactMemory() if remembers else None)
     images = [_images(pixels) for pixels in batches]
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(cascade.predict, images))
-    alone = CascadeClassifier(A, B, policy)
+    alone = CascadeClassifier([A, B], policy)
     for batch, answer in zip(images, answers, strict=True):
         assert _same(answer, alone.predict(batch))
 
@@ -265,9 +267,9 @@ def test_two_threads_give_the_answers_of_one(
 def test_a_cascade_of_cascades_follows_its_inner_answers(
     policy: CascadePolicy, outer_policy: CascadePolicy, pixels: list[int]
 ) -> None:
-    inner = CascadeClassifier(A, B, policy)
-    outer = CascadeClassifier(inner, A, outer_policy)
+    inner = CascadeClassifier([A, B], policy)
+    outer = CascadeClassifier([inner, A], outer_policy)
     images = _images(pixels)
     scores = SCORES[outer_policy.score](inner.predict(images).probabilities)
-    stages = ["b" if score < outer_policy.threshold else "a" for score in scores]
+    stages = ["b" if score < outer_policy.thresholds[0] else "a" for score in scores]
     assert _stages(outer.predict(images)) == stages

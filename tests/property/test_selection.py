@@ -68,7 +68,7 @@ def points(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def test_the_sweep_equals_running_the_cascade_at_any_threshold(
     pair: PairAnswers, threshold: float
 ) -> None:
-    policy = CascadePolicy(score=pair.score, threshold=threshold, combine=pair.combination)
+    policy = CascadePolicy(score=pair.score, thresholds=(threshold,), combine=pair.combination)
     probabilities, asked = run_cascade(pair.a, pair.b, policy)
     accuracy = (probabilities.argmax(axis=1) == pair.labels).mean()
     sweep = sweep_thresholds(pair)
@@ -87,7 +87,7 @@ def test_every_step_of_the_sweep_is_a_threshold_that_does_what_it_says(pair: Pai
         sweep.thresholds, sweep.usage, sweep.accuracy, strict=True
     ):
         policy = CascadePolicy(
-            score=pair.score, threshold=float(threshold), combine=pair.combination
+            score=pair.score, thresholds=(float(threshold),), combine=pair.combination
         )
         probabilities, asked = run_cascade(pair.a, pair.b, policy)
         assert asked.mean() == usage

@@ -20,7 +20,7 @@ def cascade(tmp_path: Path, write_classifier: Callable[..., Path]) -> CascadeCla
     a = load_classifier(write_classifier(tmp_path, "a", seed=3))
     b = load_classifier(write_classifier(tmp_path, "b", seed=5))
     return CascadeClassifier(
-        a, b, CascadePolicy(score="margin", threshold=0.9, combine="post_check")
+        [a, b], CascadePolicy(score="margin", thresholds=(0.9,), combine="post_check")
     )
 
 

@@ -99,7 +99,9 @@ def cascade(
     folder = tmp_path_factory.mktemp("cascade")
     a = load_classifier(write_classifier(folder, "a", seed=3))
     b = load_classifier(write_classifier(folder, "b", seed=5))
-    return CascadeClassifier(a, b, CascadePolicy(score="margin", threshold=0.7, combine="average"))
+    return CascadeClassifier(
+        [a, b], CascadePolicy(score="margin", thresholds=(0.7,), combine="average")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,7 @@ def test_a_memory_run_alone_serves_what_the_cascade_with_it_serves(
         answers = answer(cascade, stream, np.arange(len(images)))
         outcome = serve(stream, answers, MEMORIES[name]())
         memory = MEMORIES[name]()
-        live = CascadeClassifier(cascade.a, cascade.b, cascade.policy, memory=memory)
+        live = CascadeClassifier(cascade.members, cascade.policy, memory=memory)
         served = [live.predict(images[frame : frame + 1]) for frame in stream.order]
         stages = [(found.trace or ())[0].stage for found in served]
         predicted = [int(found.probabilities[0].argmax()) for found in served]
@@ -148,6 +150,6 @@ def test_frames_that_were_not_shown_are_not_judged(
     cascade: CascadeClassifier, streams: list[Stream]
 ) -> None:
     shown = np.array([1, 4, 7])
-    some = answer(cascade.a, streams[0], shown)
+    some = answer(cascade.members[0], streams[0], shown)
     assert np.flatnonzero(some.predicted >= 0).tolist() == shown.tolist()
     assert dict(figures(streams[0], serve(streams[0], some), (1, 0, 1), ()))["accuracy"].n == 3

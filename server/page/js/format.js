@@ -45,10 +45,10 @@ export function blockNumber(stage) {
   return stage.startsWith("block_") ? Number(stage.slice("block_".length)) : 0;
 }
 
-/** @param {string} stage Of a trace: "memory", "a", "b", "block_1", ... */
+/** @param {string} stage Of a trace: "memory", "a", "b", ..., "block_1", ... */
 export function stageName(stage) {
-  const names = { memory: "Memory", a: "Network A", b: "Network B" };
-  return names[stage] ?? `Block ${blockNumber(stage)}`;
+  if (stage === "memory") return "Memory";
+  return stage.length === 1 ? `Network ${stage.toUpperCase()}` : `Block ${blockNumber(stage)}`;
 }
 
 /** @param {string} name With underscores. */

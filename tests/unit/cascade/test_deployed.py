@@ -55,7 +55,7 @@ def test_a_cascade_without_a_memory_is_measured_with_the_default_one(write_pair:
 
 
 def test_a_single_network_is_refused(tmp_path: Path, write_classifier: Writer) -> None:
-    with pytest.raises(DataError, match="expected a cascade of two networks"):
+    with pytest.raises(DataError, match="no cascade of whole networks"):
         load_deployed(write_classifier(tmp_path, "single"))
 
 

@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
-from edge.cascade import CascadePolicy
+from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.combination import COMBINATIONS
-from edge.early_exit import EarlyExitClassifier
 from edge.loading import load_classifier
 from edge.probabilities import SCORES
 from edge.sidecar import read_sidecar
@@ -72,7 +71,7 @@ def test_what_may_be_lost_is_not_paid_for(helped: StageAnswers) -> None:
 def test_two_stages_are_a_cascade_bit_for_bit(score: str, combine: str) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.dirichlet(np.ones(5), 200).astype(np.float32) for _ in range(2))
-    policy = CascadePolicy(score=score, threshold=0.4, combine=combine)  # type: ignore[arg-type]
+    policy = CascadePolicy(score=score, thresholds=(0.4,), combine=combine)  # type: ignore[arg-type]
     expected, asked = run_cascade(a, b, policy)
     found, used = run_stages((a, b), policy)
     np.testing.assert_array_equal(found, expected)
@@ -138,8 +137,8 @@ def test_the_choice_is_written_as_a_model_that_answers_by_it(
     folder, results, path = measured
     assert path == folder / "model" / "noise_early_exit.bicameral.json"
     classifier = load_classifier(path)
-    assert isinstance(classifier, EarlyExitClassifier)
-    assert classifier.policy.threshold == results.choice.threshold
+    assert isinstance(classifier, CascadeClassifier)
+    assert classifier.policy.thresholds[0] == results.choice.threshold
     found = classifier.predict(dataset.test.images)
     right = found.probabilities.argmax(axis=1) == dataset.test.labels
     assert right.mean() == pytest.approx(results.choice.test_accuracy)

@@ -101,7 +101,7 @@ def test_a_sweep_says_what_the_runtime_then_does(
     sweep = sweep_thresholds(pair)
     for step in range(0, len(sweep.thresholds), 90):
         policy = CascadePolicy(
-            score=score, threshold=float(sweep.thresholds[step]), combine=combination
+            score=score, thresholds=(float(sweep.thresholds[step]),), combine=combination
         )
         runtime = CascadeClassifier(RecordedClassifier("a", a), RecordedClassifier("b", b), policy)
         found = runtime.predict(_numbered_images(len(labels)))
@@ -121,14 +121,14 @@ def test_every_seed_gets_the_threshold_for_the_same_usage(validation: Validation
     assert answer(validation, cascade).usage == pytest.approx([0.2, 0.2])
     for seed, policy in cascade.policies.items():
         scores = SCORES["margin"](validation.network("tiny").of_seed(seed))
-        assert (scores < policy.threshold).mean() == pytest.approx(0.2)
+        assert (scores < policy.thresholds[0]).mean() == pytest.approx(0.2)
 
 
 def test_a_threshold_that_never_asks_leaves_the_first_network_alone(
     validation: ValidationPool,
 ) -> None:
     never, always = (
-        CascadePolicy(score="margin", threshold=threshold, combine="replace")
+        CascadePolicy(score="margin", thresholds=(threshold,), combine="replace")
         for threshold in (NEVER, ALWAYS)
     )
     answers = answer(validation, System(a="tiny", b="middle", policies={0: never, 1: always}))

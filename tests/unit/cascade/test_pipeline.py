@@ -97,8 +97,8 @@ def test_the_files_of_a_cascade_say_where_they_come_from(settings: PipelineSetti
     folder = result.sidecar.parent
     reference = read_sidecar(folder / "bands_wide_residual32.onnx")
     assert sidecar.cost.macs < reference.cost.macs
-    for member in (sidecar.cascade.a, sidecar.cascade.b):
-        assert read_sidecar(folder / f"{member.name}.onnx").training.seed == 0
+    for stage in sidecar.cascade.stages:
+        assert read_sidecar(folder / f"{stage.name}.onnx").training.seed == 0
 
 
 def test_finalists_are_trained_with_further_seeds_and_repeating_trains_nothing(

@@ -11,7 +11,7 @@ import pytest
 
 from bicameral.cli.app import app
 from bicameral.errors import ConfigError
-from edge.early_exit import EarlyExitClassifier
+from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from models.cascade.early_exit import EARLY_EXIT_NAME, EarlyExitResults
 from models.cascade.report import EVALUATION_NAME, REPORT_NAME
@@ -97,6 +97,6 @@ def test_an_early_exit_is_made_from_a_classifier_with_stages(
     )
     assert results.max_loss == 0.5
     early = load_classifier(tmp_path / "out" / "model" / "noise_early_exit.bicameral.json")
-    assert isinstance(early, EarlyExitClassifier)
-    assert early.policy.threshold == results.choice.threshold
+    assert isinstance(early, CascadeClassifier)
+    assert early.policy.thresholds[0] == results.choice.threshold
     assert "all stop after a stage" in capsys.readouterr().out

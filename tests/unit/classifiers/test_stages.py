@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import ClassifierSession
-from edge.cascade import CascadePolicy
-from edge.early_exit import EarlyExitClassifier
+from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.export.pipeline import ExportSettings as TargetSettings
 from edge.export.pipeline import export_model
 from edge.loading import load_classifier, member_sha256
@@ -23,8 +22,9 @@ from edge.session import RunOptions
 from edge.sidecar import (
     SUFFIX,
     Calibration,
-    CascadeMember,
     CascadeSpec,
+    CascadeStage,
+    Sidecar,
     read_sidecar,
     write_sidecar,
 )
@@ -65,6 +65,10 @@ def images(synthetic_dataset: ImageDataset) -> NDArray[np.uint8]:
     return synthetic_dataset.test.images
 
 
+def _stage(sidecar: Sidecar, threshold: float | None) -> CascadeStage:
+    return CascadeStage(name=sidecar.name, sha256=member_sha256(sidecar), threshold=threshold)
+
+
 def early_exit(model: Path, threshold: float, name: str = "exit") -> Path:
     """Write the sidecar of an early exit beside its classifier."""
     sidecar = read_sidecar(model)
@@ -73,16 +77,15 @@ def early_exit(model: Path, threshold: float, name: str = "exit") -> Path:
         path,
         sidecar.model_copy(
             update={
+                "schema_version": 2,
                 "kind": "cascade",
                 "name": name,
                 "files": (),
                 "stages": (),
                 "calibration": Calibration(temperature=1.0, split="validation", n=1, ece=0.0),
                 "cascade": CascadeSpec(
-                    a=CascadeMember(name=sidecar.name, sha256=member_sha256(sidecar)),
-                    b=None,
+                    stages=(_stage(sidecar, threshold),),
                     score="max_probability",
-                    threshold=threshold,
                     combine="replace",
                 ),
             }
@@ -92,7 +95,7 @@ def early_exit(model: Path, threshold: float, name: str = "exit") -> Path:
 
 
 def policy(threshold: float) -> CascadePolicy:
-    return CascadePolicy(score="max_probability", threshold=threshold, combine="replace")
+    return CascadePolicy(score="max_probability", thresholds=(threshold,), combine="replace")
 
 
 def test_it_learns_a_simple_task_in_seconds(model: Path, synthetic_dataset: ImageDataset) -> None:
@@ -116,10 +119,11 @@ def test_a_stage_that_nobody_fetches_is_not_computed(
     staged: StagedClassifier, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    advance = staged.advance
-    monkeypatch.setattr(
-        staged, "advance", lambda state: computed.append(state.done) or advance(state)
-    )
+    for number, stage in enumerate(staged._stages):
+        run = stage.run
+        monkeypatch.setattr(
+            stage, "run", lambda feeds, n=number, run=run: computed.append(n) or run(feeds)
+        )
     answers = staged.predict_stages(images)
     next(answers)
     next(answers)
@@ -145,7 +149,7 @@ def test_no_images_have_no_answers(staged: StagedClassifier) -> None:
     nothing = np.empty((0, 16, 16, 1), np.uint8)
     for answer in staged.predict_stages(nothing):
         assert answer.probabilities.shape == (0, 3)
-    found = EarlyExitClassifier(staged, policy(0.9)).predict(nothing)
+    found = CascadeClassifier([staged], policy(0.9)).predict(nothing)
     assert found.probabilities.shape == (0, 3)
     assert found.trace == ()
 
@@ -156,7 +160,7 @@ def test_an_image_stops_at_the_first_stage_that_is_sure_enough(
 ) -> None:
     answers = [answer.probabilities for answer in staged.predict_stages(images)]
     expected, used = run_stages(answers, policy(threshold))
-    found = EarlyExitClassifier(staged, policy(threshold)).predict(images)
+    found = CascadeClassifier([staged], policy(threshold)).predict(images)
     assert found.trace is not None
     assert [trace.stage for trace in found.trace] == [f"block_{number}" for number in used]
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
@@ -170,7 +174,7 @@ def test_a_threshold_of_0_never_runs_the_second_stage_and_one_above_1_always_all
     staged: StagedClassifier, images: NDArray[np.uint8]
 ) -> None:
     for threshold, stage in ((0.0, "block_1"), (1.1, f"block_{BLOCKS}")):
-        found = EarlyExitClassifier(staged, policy(threshold)).predict(images)
+        found = CascadeClassifier([staged], policy(threshold)).predict(images)
         assert {trace.stage for trace in found.trace or ()} == {stage}
 
 
@@ -179,7 +183,7 @@ def test_an_early_exit_is_loaded_by_its_sidecar_and_remembers(
 ) -> None:
     memory = LocalMemory(MemorySettings(key="exact", store_min_confidence=0.0))
     classifier = load_classifier(early_exit(model, 0.9), memory=memory)
-    assert isinstance(classifier, EarlyExitClassifier)
+    assert isinstance(classifier, CascadeClassifier)
     first, second = classifier.predict(images[:4]), classifier.predict(images[:4])
     assert {trace.stage for trace in second.trace or ()} == {"memory"}
     np.testing.assert_array_equal(first.probabilities, second.probabilities)
@@ -191,10 +195,8 @@ def test_an_early_exit_is_a_member_of_a_cascade(
     path = early_exit(model, 0.9)
     member = read_sidecar(path)
     spec = CascadeSpec(
-        a=CascadeMember(name=member.name, sha256=member_sha256(member)),
-        b=CascadeMember(name=NAME, sha256=member_sha256(read_sidecar(model))),
+        stages=(_stage(member, 1.1), _stage(read_sidecar(model), None)),
         score="margin",
-        threshold=1.1,
         combine="replace",
     )
     pair = path.with_name("pair" + SUFFIX)

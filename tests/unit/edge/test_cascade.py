@@ -25,7 +25,7 @@ from edge.sidecar import read_model_bytes, read_sidecar
 pytestmark = pytest.mark.unit
 
 Writer = Callable[..., Path]
-HALF = CascadePolicy(score="margin", threshold=0.9, combine="average")
+HALF = CascadePolicy(score="margin", thresholds=(0.9,), combine="average")
 
 
 class Recorder(OnnxClassifier):
@@ -90,7 +90,7 @@ def _stages(prediction: Prediction) -> list[str]:
 
 
 def test_it_is_a_classifier_session_and_the_notebook_a_memory(a, b) -> None:
-    assert isinstance(CascadeClassifier(a, b, HALF), ClassifierSession)
+    assert isinstance(CascadeClassifier([a, b], HALF), ClassifierSession)
     assert isinstance(Notebook(), ResultMemory)
 
 
@@ -99,8 +99,8 @@ def test_it_answers_with_both_members_calibrated(a, b, pictures) -> None:
     for score in SCORES:
         scores_a, scores_b = SCORES[score](full_a), SCORES[score](full_b)
         for combination in COMBINATIONS:
-            policy = CascadePolicy(score=score, threshold=0.8, combine=combination)
-            prediction = CascadeClassifier(a, b, policy).predict(pictures)
+            policy = CascadePolicy(score=score, thresholds=(0.8,), combine=combination)
+            prediction = CascadeClassifier([a, b], policy).predict(pictures)
             below = scores_a < 0.8
             assert 5 < below.sum() < 43, "both ways are taken"
             both = combine(combination, full_a, full_b, scores_a, scores_b)
@@ -113,13 +113,48 @@ def test_it_answers_with_both_members_calibrated(a, b, pictures) -> None:
 
 def test_b_sees_only_the_images_of_which_a_is_unsure(a, b, pictures) -> None:
     scores = SCORES["margin"](a.predict(pictures).probabilities)
-    CascadeClassifier(a, b, HALF).predict(pictures)
+    CascadeClassifier([a, b], HALF).predict(pictures)
     (batch,) = b.batches
     assert (batch == pictures[scores < 0.9]).all()
 
 
+def test_the_third_network_is_asked_where_the_first_two_together_are_unsure(
+    a, b, pictures, tmp_path, write_classifier
+) -> None:
+    c = _recorder(write_classifier(tmp_path, "c", seed=4))
+    policy = CascadePolicy(score="margin", thresholds=(0.9, 0.3), combine="average")
+    cascade = CascadeClassifier([a, b, c], policy)
+    prediction = cascade.predict(pictures)
+    pa, pb, pc = (one.predict(pictures).probabilities for one in (a, b, c))
+    below_a = SCORES["margin"](pa) < 0.9
+    below_b = below_a & (SCORES["margin"]((pa + pb) / 2) < 0.3)
+    assert 5 < below_b.sum() < below_a.sum() < 43, "all three ways are taken"
+    expected = np.where(below_a[:, None], (pa + pb) / 2, pa)
+    expected = np.where(below_b[:, None], (expected + pc) / 2, expected)
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
+    stages = ["c" if third else "b" if second else "a"
+              for second, third in zip(below_a, below_b, strict=True)]  # fmt: skip
+    assert _stages(prediction) == stages
+    for entry in prediction.trace or ():
+        assert list(entry.stage_times_s) == list("abc")[: 1 + "abc".index(entry.stage)]
+    assert (b.batches[0] == pictures[below_a]).all()
+    assert (c.batches[0] == pictures[below_b]).all()
+
+
+def test_the_work_until_each_stage_is_known_if_that_of_all_before_is(a, b) -> None:
+    cascade = CascadeClassifier([a, b], HALF)
+    assert cascade.macs_by_stage() == {"a": a.info.macs, "b": a.info.macs + b.info.macs}
+
+
+@pytest.mark.parametrize(("networks", "thresholds"), [(2, ()), (2, (0.5, 0.5)), (1, (0.5, 0.5))])
+def test_thresholds_must_fit_the_networks(a, b, networks, thresholds) -> None:
+    policy = CascadePolicy(score="margin", thresholds=thresholds, combine="average")
+    with pytest.raises(DataError, match=f"{networks} networks with {len(thresholds)} thresholds"):
+        CascadeClassifier([a, b][:networks], policy)
+
+
 def test_the_trace_tells_the_compared_score_and_the_times(a, b, pictures) -> None:
-    trace = CascadeClassifier(a, b, HALF).predict(pictures).trace
+    trace = CascadeClassifier([a, b], HALF).predict(pictures).trace
     assert trace is not None
     assert len(trace) == len(pictures)
     for entry in trace:
@@ -131,8 +166,8 @@ def test_the_trace_tells_the_compared_score_and_the_times(a, b, pictures) -> Non
 
 @pytest.mark.parametrize(("threshold", "stage"), [(0.0, "a"), (1.01, "b")])
 def test_thresholds_at_the_ends_never_and_always_ask_b(a, b, pictures, threshold, stage) -> None:
-    policy = CascadePolicy(score="margin", threshold=threshold, combine="replace")
-    prediction = CascadeClassifier(a, b, policy).predict(pictures)
+    policy = CascadePolicy(score="margin", thresholds=(threshold,), combine="replace")
+    prediction = CascadeClassifier([a, b], policy).predict(pictures)
     assert set(_stages(prediction)) == {stage}
     assert len(getattr(b, "batches", [])) == (stage == "b")
     alone = (a if stage == "a" else b).predict(pictures)
@@ -142,7 +177,7 @@ def test_thresholds_at_the_ends_never_and_always_ask_b(a, b, pictures, threshold
 
 def test_no_images_run_no_network(a, b, pictures) -> None:
     for memory in (None, Notebook()):
-        prediction = CascadeClassifier(a, b, HALF, memory=memory).predict(pictures[:0])
+        prediction = CascadeClassifier([a, b], HALF, memory=memory).predict(pictures[:0])
         assert prediction.probabilities.shape == (0, 5)
         assert prediction.trace == ()
         assert memory is None or not memory.calls
@@ -150,7 +185,7 @@ def test_no_images_run_no_network(a, b, pictures) -> None:
 
 def test_a_batch_is_looked_up_then_computed_then_stored_in_order(a, b, pictures) -> None:
     memory = Notebook()
-    cascade = CascadeClassifier(a, b, HALF, memory=memory)
+    cascade = CascadeClassifier([a, b], HALF, memory=memory)
     first = cascade.predict(pictures[:10])
     second = cascade.predict(pictures[5:20])
     assert memory.calls == [("lookup", 10), ("store", 10), ("lookup", 15), ("store", 10)]
@@ -164,7 +199,7 @@ def test_a_batch_is_looked_up_then_computed_then_stored_in_order(a, b, pictures)
 
 
 def test_hits_say_so_and_run_no_network(a, b, pictures) -> None:
-    cascade = CascadeClassifier(a, b, HALF, memory=(memory := Notebook()))
+    cascade = CascadeClassifier([a, b], HALF, memory=(memory := Notebook()))
     computed = cascade.predict(pictures)
     runs = len(a.batches), len(b.batches)
     recalled = cascade.predict(pictures)
@@ -179,7 +214,7 @@ def test_hits_say_so_and_run_no_network(a, b, pictures) -> None:
 
 
 def test_hits_and_misses_keep_their_places(a, b, pictures) -> None:
-    cascade = CascadeClassifier(a, b, HALF, memory=Notebook(least_confidence=0.95))
+    cascade = CascadeClassifier([a, b], HALF, memory=Notebook(least_confidence=0.95))
     first = cascade.predict(pictures)
     second = cascade.predict(pictures)
     assert _stages(second) == [
@@ -192,17 +227,17 @@ def test_hits_and_misses_keep_their_places(a, b, pictures) -> None:
 
 def test_two_cascades_do_not_read_each_others_results(a, b, pictures) -> None:
     memory = Notebook()
-    CascadeClassifier(a, b, HALF, memory=memory).predict(pictures)
-    other = CascadePolicy(score="margin", threshold=0.91, combine="average")
-    stages = _stages(CascadeClassifier(a, b, other, memory=memory).predict(pictures))
+    CascadeClassifier([a, b], HALF, memory=memory).predict(pictures)
+    other = CascadePolicy(score="margin", thresholds=(0.91,), combine="average")
+    stages = _stages(CascadeClassifier([a, b], other, memory=memory).predict(pictures))
     assert "memory" not in stages
 
 
 def test_a_cascade_can_be_a_member(a, b, pictures, tmp_path, write_classifier) -> None:
     c = _recorder(write_classifier(tmp_path, "c", seed=4))
-    inner = CascadeClassifier(a, b, HALF)
+    inner = CascadeClassifier([a, b], HALF)
     outer = CascadeClassifier(
-        inner, c, CascadePolicy(score="max_probability", threshold=0.7, combine="replace")
+        [inner, c], CascadePolicy(score="max_probability", thresholds=(0.7,), combine="replace")
     )
     prediction = outer.predict(pictures)
     confidence = inner.predict(pictures).confidence
@@ -212,7 +247,7 @@ def test_a_cascade_can_be_a_member(a, b, pictures, tmp_path, write_classifier) -
 
 def test_wrong_images_are_refused_before_the_memory_sees_them(a, b) -> None:
     memory = Notebook()
-    cascade = CascadeClassifier(a, b, HALF, memory=memory)
+    cascade = CascadeClassifier([a, b], HALF, memory=memory)
     with pytest.raises(DataError, match=r"'a\+b' got shape \(1, 9, 8, 1\)"):
         cascade.predict(np.zeros((1, 9, 8, 1), np.uint8))
     assert not memory.calls
@@ -231,37 +266,37 @@ def test_members_that_see_or_name_other_things_are_refused(
 ) -> None:
     other = load_classifier(write_classifier(tmp_path, "other", **changes))
     with pytest.raises(DataError, match=f"'a' and 'other' cannot form a cascade: .*{message}"):
-        CascadeClassifier(a, other, HALF)
+        CascadeClassifier([a, other], HALF)
 
 
 def test_policies_that_mean_nothing_are_refused() -> None:
     with pytest.raises(UserError, match=r"unknown score .*Did you mean 'margin'"):
-        CascadePolicy(score="margins", threshold=0.5, combine="average")
+        CascadePolicy(score="margins", thresholds=(0.5,), combine="average")
     with pytest.raises(UserError, match="unknown combination"):
-        CascadePolicy(score="margin", threshold=0.5, combine="mean")
+        CascadePolicy(score="margin", thresholds=(0.5,), combine="mean")
     for threshold in (float("nan"), -0.1):
         with pytest.raises(ConfigError, match="expected a number from 0"):
-            CascadePolicy(score="margin", threshold=threshold, combine="average")
+            CascadePolicy(score="margin", thresholds=(threshold,), combine="average")
 
 
 def test_the_fingerprint_covers_members_order_and_policy(a, b) -> None:
     policies = [
         HALF,
-        CascadePolicy(score="max_probability", threshold=0.9, combine="average"),
-        CascadePolicy(score="margin", threshold=0.8, combine="average"),
-        CascadePolicy(score="margin", threshold=0.9, combine="replace"),
+        CascadePolicy(score="max_probability", thresholds=(0.9,), combine="average"),
+        CascadePolicy(score="margin", thresholds=(0.8,), combine="average"),
+        CascadePolicy(score="margin", thresholds=(0.9,), combine="replace"),
     ]
-    prints = {CascadeClassifier(a, b, policy).info.fingerprint for policy in policies}
-    prints.add(CascadeClassifier(b, a, HALF).info.fingerprint)
-    prints.add(CascadeClassifier(a, a, HALF).info.fingerprint)
+    prints = {CascadeClassifier([a, b], policy).info.fingerprint for policy in policies}
+    prints.add(CascadeClassifier([b, a], HALF).info.fingerprint)
+    prints.add(CascadeClassifier([a, a], HALF).info.fingerprint)
     assert len(prints) == 6
-    remembering = CascadeClassifier(a, b, HALF, memory=Notebook())
+    remembering = CascadeClassifier([a, b], HALF, memory=Notebook())
     assert remembering.info.fingerprint in prints, "the memory decides no answer"
     assert (remembering.info.name, remembering.info.version) == ("a+b", "1+1")
 
 
 def test_it_prepares_warms_up_and_closes_through_its_members(a, b, pictures) -> None:
-    cascade = CascadeClassifier(a, b, HALF, memory=(memory := Notebook()))
+    cascade = CascadeClassifier([a, b], HALF, memory=(memory := Notebook()))
     assert (cascade.prepare(list(pictures)) == pictures).all()
     cascade.warm_up((1, 2))
     assert [len(batch) for batch in a.batches] == [len(batch) for batch in b.batches] == [1, 2]
@@ -274,8 +309,8 @@ def test_it_prepares_warms_up_and_closes_through_its_members(a, b, pictures) -> 
 
 def test_two_threads_on_real_networks_and_memory_give_the_answers_of_one(a, b, pictures) -> None:
     memory = LocalMemory(MemorySettings(key="exact", store_min_confidence=0.0))
-    shared = CascadeClassifier(a, b, HALF, memory=memory)
-    alone = CascadeClassifier(a, b, HALF)
+    shared = CascadeClassifier([a, b], HALF, memory=memory)
+    alone = CascadeClassifier([a, b], HALF)
     batches = [pictures[at : at + 6] for at in range(0, 42, 2)]
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(shared.predict, batches * 3))

@@ -57,9 +57,10 @@ def test_a_cascade_is_loaded_with_its_members(tmp_path, a, b, write_cascade, pic
     cascade = load_classifier(path)
     assert isinstance(cascade, CascadeClassifier)
     assert (cascade.info.name, cascade.info.version, cascade.info.macs) == ("pair", "7", 1234)
-    assert (cascade.a.info.name, cascade.b.info.name, cascade.memory) == ("a", "b", None)
+    assert [member.info.name for member in cascade.members] == ["a", "b"]
+    assert cascade.memory is None
     direct = CascadeClassifier(
-        *(load_classifier(tmp_path / f"{name}.onnx") for name in "ab"), cascade.policy
+        [load_classifier(tmp_path / f"{name}.onnx") for name in "ab"], cascade.policy
     )
     assert cascade.info.fingerprint == direct.info.fingerprint
     assert (cascade.predict(pictures).probabilities == direct.predict(pictures).probabilities).all()
@@ -74,12 +75,53 @@ def test_cascades_nest(tmp_path, a, b, write_cascade, write_classifier, pictures
     c = _member(write_classifier(tmp_path, "c", seed=4))
     outer = load_classifier(write_cascade(tmp_path, "outer", _member(inner), c))
     assert isinstance(outer, CascadeClassifier)
-    assert isinstance(outer.a, CascadeClassifier)
-    assert outer.a.memory is None, "only the outermost cascade has a memory"
+    assert isinstance(outer.members[0], CascadeClassifier)
+    assert outer.members[0].memory is None, "only the outermost cascade has a memory"
     assert len(outer.predict(pictures).probabilities) == len(pictures)
     write_cascade(tmp_path, "inner", a, b, cascade={"threshold": 0.6})
     with pytest.raises(DataError, match=r"inner.* is not the member"):
         load_classifier(tmp_path / "outer.bicameral.json")
+
+
+def test_a_cascade_of_schema_1_is_read_and_is_the_same_member_as_before(
+    tmp_path, a, b, write_cascade, pictures
+) -> None:
+    path = write_cascade(tmp_path, "pair", a, b)
+    new, content = load_classifier(path), json.loads(path.read_text())
+    first, second = content["cascade"].pop("stages")
+    block = {
+        "a": {"name": first["name"], "sha256": first["sha256"]},
+        "b": {"name": second["name"], "sha256": second["sha256"]},
+        "score": "margin",
+        "threshold": first["threshold"],
+        "combine": "average",
+        "memory": None,
+    }
+    path.write_text(json.dumps(content | {"schema": 1, "cascade": block}))
+    old = load_classifier(path)
+    assert old.info == new.info
+    assert (old.predict(pictures).probabilities == new.predict(pictures).probabilities).all()
+    compact = json.dumps(block, separators=(",", ":"))
+    assert member_sha256(read_sidecar(path)) == hashlib.sha256(compact.encode()).hexdigest()
+
+
+def test_three_networks_and_a_single_one_are_cascades_too(
+    tmp_path, a, b, write_cascade, write_classifier, pictures
+) -> None:
+    c = _member(write_classifier(tmp_path, "c", seed=4))
+    three = load_classifier(write_cascade(tmp_path, "three", a, b, c, cascade={"threshold": 0.9}))
+    assert [entry.stage for entry in three.predict(pictures).trace or ()].count("c") > 5
+    single = load_classifier(write_cascade(tmp_path, "single", a, cascade={"memory": {}}))
+    alone = load_classifier(tmp_path / "a.onnx").predict(pictures)
+    assert (single.predict(pictures).probabilities == alone.probabilities).all()
+    assert {entry.stage for entry in single.predict(pictures).trace or ()} == {"memory"}
+
+
+def test_a_stage_in_the_middle_without_a_threshold_is_refused(
+    tmp_path, a, b, write_cascade
+) -> None:
+    with pytest.raises(ValueError, match=r"every stage needs a threshold .*\['a', 'b'\]"):
+        write_cascade(tmp_path, "pair", a, b, cascade={"threshold": None})
 
 
 def test_the_memory_is_the_sidecars_or_none_or_the_given_one(
@@ -160,10 +202,11 @@ def test_a_cascade_that_contradicts_its_members_is_refused(
 @pytest.mark.parametrize(
     ("block", "field"),
     [
-        ({"threshold": -0.1}, "threshold"),
+        ({"stages": []}, "stages"),
+        ({"stages": [{"name": "a", "sha256": "0", "threshold": -0.1}]}, "threshold"),
+        ({"stages": [{"name": "../a", "sha256": "0"}]}, "name"),
         ({"score": "entropy"}, "score"),
         ({"combine": "mean"}, "combine"),
-        ({"a": {"name": "../a", "sha256": "0"}}, "name"),
         ({"memory": {"max_entries": 0}}, "max_entries"),
         ({"memory": {"store_min_confidence": 1.1}}, "store_min_confidence"),
         ({"memory": {"key": "dhash"}}, "key"),

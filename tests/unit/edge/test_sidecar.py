@@ -118,8 +118,8 @@ def test_wrong_fields_are_named(tmp_path: Path, changes: dict[str, Any], message
 
 
 def test_another_schema_is_a_version_mismatch(tmp_path: Path) -> None:
-    with pytest.raises(VersionMismatchError, match="schema 2"):
-        read_sidecar(_write(tmp_path, schema=2))
+    with pytest.raises(VersionMismatchError, match="schema 3"):
+        read_sidecar(_write(tmp_path, schema=3))
 
 
 def test_a_missing_or_broken_sidecar_is_named(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_the_members_of_an_exported_cascade_are_those_that_its_sidecar_names(
     result = export(CASCADE, tmp_path / "out", "jetson-nano", "fp16")
     cascade = read_sidecar(result.sidecar).cascade
     assert cascade is not None
-    for member in (cascade.a, cascade.b):
+    for member in cascade.stages:
         sidecar = read_sidecar(result.sidecar.with_name(f"{member.name}.onnx"))
         assert member.sha256 == sidecar.files[0].sha256
         assert (sidecar.files[0].target, sidecar.files[0].precision) == ("jetson-nano", "fp16")

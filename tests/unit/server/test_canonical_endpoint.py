@@ -103,7 +103,7 @@ async def test_models_tell_what_they_are(serve, folder, agent):
     pair = read_sidecar(folder / "pair.bicameral.json")
     assert cards["pair"]["kind"] == "cascade"
     assert cards["pair"]["cascade"]["a"] == "a"
-    assert cards["pair"]["cascade"]["threshold"] == pair.cascade.threshold
+    assert cards["pair"]["cascade"]["threshold"] == pair.cascade.thresholds[0]
     assert cards["pair"]["labels"] == list(pair.labels)
     assert cards["pair"]["image"] == {
         "height": pair.input.image.height,

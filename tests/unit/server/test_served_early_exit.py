@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge.early_exit import EarlyExitClassifier
+from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
 from server.serving.cascade_model import CascadeModel
@@ -19,15 +19,15 @@ NAME = "fashion_mnist_noprop_early_exit"
 
 
 @pytest.fixture(scope="module")
-def plain() -> EarlyExitClassifier:
+def plain() -> CascadeClassifier:
     """The same without a server."""
     classifier = load_classifier(NAME, memory="none")
-    assert isinstance(classifier, EarlyExitClassifier)
+    assert isinstance(classifier, CascadeClassifier)
     return classifier
 
 
 @pytest.fixture(scope="module")
-def images(plain: EarlyExitClassifier) -> np.ndarray:
+def images(plain: CascadeClassifier) -> np.ndarray:
     """Noise of different strength, so that images stop after different blocks."""
     rng = np.random.default_rng(0)
     levels = np.linspace(10, 256, 24).astype(int)
@@ -35,7 +35,7 @@ def images(plain: EarlyExitClassifier) -> np.ndarray:
 
 
 def test_it_answers_and_traces_like_the_classifier_itself(
-    plain: EarlyExitClassifier, images: np.ndarray, make_parts: Callable[..., ServingParts]
+    plain: CascadeClassifier, images: np.ndarray, make_parts: Callable[..., ServingParts]
 ) -> None:
     served_as = ModelVersion(name=NAME, version="1")
     model = CascadeModel.load(shipped_model(NAME), served_as, make_parts())

@@ -80,9 +80,10 @@ function block(title, counts) {
   return element("div", { class: "share-block" }, element("h3", {}, title), bar, list);
 }
 
-/** The usual three; of early exits, which have blocks instead of networks, what has answered. */
+/** The usual three and further networks; of early exits, which have blocks instead, what has answered. */
 function stagesOf(counts) {
   const blocks = Object.keys(counts).filter(blockNumber).sort((one, other) => blockNumber(one) - blockNumber(other));
-  const usual = ["memory", "a", "b"];
+  const further = Object.keys(counts).filter((stage) => stage.length === 1 && stage > "b").sort();
+  const usual = ["memory", "a", "b", ...further];
   return [...(blocks.length ? usual.filter((stage) => counts[stage]) : usual), ...blocks];
 }

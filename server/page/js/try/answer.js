@@ -103,30 +103,36 @@ function answeredBy({ stage }) {
 
 /** @param {Trace | null} trace Null: nothing was asked yet, or the model is a single network. */
 function showStages({ name, cascade }, trace) {
-  byId("stages").classList.toggle("single", !cascade?.b);
-  byId("stages").replaceChildren(...(cascade?.b ? stageBoxes(cascade, trace) : [networkBox(name, cascade, trace)]));
+  const boxes = !cascade ? [box("a", { title: "One network", name, asked: true })]
+    : isEarlyExit(cascade) ? [blocksBox(cascade.stages[0].name, trace)] : stageBoxes(cascade, trace);
+  byId("stages").replaceChildren(...boxes);
   byId("stages-note").textContent = cascade ? stagesNote(cascade, trace) : "No second network and no memory stand behind it.";
 }
 
-/** Memory, network A, network B. */
-function stageBoxes(cascade, trace) {
-  const stages = cascade.memory ? ["memory", "a", "b"] : ["a", "b"];
-  return stages.flatMap((stage, place) => {
+/** One network with a threshold stops between blocks of its own. */
+function isEarlyExit({ stages: [first, ...others] }) {
+  return first.threshold !== null && !others.length;
+}
+
+/** Memory, network A, network B, ... */
+function stageBoxes({ stages, memory }, trace) {
+  const names = distinctParts(stages.map(({ name }) => name));
+  const shown = names.map((name, place) => ({ stage: letter(place).toLowerCase(), name }));
+  if (memory) shown.unshift({ stage: "memory", name: "" });
+  return shown.flatMap(({ stage, name }, place) => {
     const asked = trace !== null && (stage in trace.stage_times_s || trace.stage === stage);
     const time = !trace ? "" : asked ? duration(trace.stage_times_s[stage] ?? null) : "not asked";
-    const name = stage === "memory" ? "" : distinctPart(cascade[stage], cascade);
-    const shown = box(stage, { title: stageName(stage), name, time, asked, answered: trace?.stage === stage });
-    return place ? [element("span", { class: "stage-arrow", "aria-hidden": "true", "data-taken": asked }, "→"), shown] : [shown];
+    const drawn = box(stage, { title: stageName(stage), name, time, asked, answered: trace?.stage === stage });
+    return place ? [element("span", { class: "stage-arrow", "aria-hidden": "true", "data-taken": asked }, "→"), drawn] : [drawn];
   });
 }
 
-/** One network; an early exit stops after the first of its blocks that is sure enough. */
-function networkBox(name, cascade, trace) {
-  if (!cascade) return box("a", { title: "One network", name, asked: true });
+/** The network of an early exit, which stops after the first of its blocks that is sure enough. */
+function blocksBox(name, trace) {
   const block = trace ? blockNumber(trace.stage) : 0;
-  if (!block) return box("a", { title: "One network, block by block", name: cascade.a });
+  if (!block) return box("a", { title: "One network, block by block", name });
   const time = duration(timeOf(trace, blockNumber));
-  return box(trace.stage, { title: `Stopped after block ${block}`, name: cascade.a, time, asked: true, answered: true });
+  return box(trace.stage, { title: `Stopped after block ${block}`, name, time, asked: true, answered: true });
 }
 
 function box(stage, { title, name, time, asked, answered }) {
@@ -143,24 +149,37 @@ function timeOf(trace, counts = () => true) {
 }
 
 function stagesNote(cascade, trace) {
-  const threshold = percent(cascade.threshold);
+  const [first, ...further] = cascade.stages;
   if (trace?.memory_hit) return "The memory knew this picture, or one that looks the same.";
-  if (!cascade.b) return `The next block runs while the answer is less than ${threshold} sure.`;
-  if (!trace) return `B is asked when A is less than ${threshold} sure.`;
+  if (isEarlyExit(cascade)) return `The next block runs while the answer is less than ${percent(first.threshold)} sure.`;
+  if (!further.length) return "One network answers; no second one stands behind it.";
+  if (!trace) {
+    const asks = further.map((_, place) => {
+      const threshold = percent(cascade.stages[place].threshold);
+      return `${letter(place + 1)} is asked when ${place ? "they are" : "A is"} less than ${threshold} sure`;
+    });
+    return `${asks.join(", ")}.`;
+  }
   if (trace.confidence_a === null) return "\u00a0";
-  const sure = percent(trace.confidence_a);
-  return trace.stage === "b"
-    ? `A was ${sure} sure, less than ${threshold}: B was asked too.`
-    : `A was ${sure} sure, at least ${threshold}: B was not needed.`;
+  const sure = percent(trace.confidence_a), threshold = percent(first.threshold);
+  if (trace.stage === "a") return `A was ${sure} sure, at least ${threshold}: B was not needed.`;
+  const others = further.map((_, place) => letter(place + 1)).filter((name) => name <= trace.stage.toUpperCase());
+  return `A was ${sure} sure, less than ${threshold}: ${others.join(" and ")} ${others.length > 1 ? "were" : "was"} asked too.`;
+}
+
+function letter(place) {
+  return String.fromCharCode("A".charCodeAt(0) + place);
 }
 
 /** Names of networks often begin and end alike; what is between tells them apart. */
-function distinctPart(name, { a, b }) {
-  const left = a.split("_"), right = b.split("_");
-  const shorter = Math.min(left.length, right.length) - 1;
+function distinctParts(names) {
+  const split = names.map((name) => name.split("_"));
+  const shorter = Math.min(...split.map((parts) => parts.length)) - 1;
+  const alike = (place) => split.every((parts) => parts.at(place) === split[0].at(place));
   let begin = 0, end = 0;
-  while (begin < shorter && left[begin] === right[begin]) begin += 1;
-  while (end < shorter - begin && left.at(-1 - end) === right.at(-1 - end)) end += 1;
-  const parts = name.split("_");
-  return parts.slice(begin, parts.length - end).join("_");
+  if (names.length > 1) {
+    while (begin < shorter && alike(begin)) begin += 1;
+    while (end < shorter - begin && alike(-1 - end)) end += 1;
+  }
+  return split.map((parts) => parts.slice(begin, parts.length - end).join("_"));
 }

@@ -17,8 +17,8 @@ import { showTensorModels } from "./tensors.js";
  * @property {string[]} labels
  * @property {{height: number, width: number, color: "GRAY" | "RGB" | "BGR", invert: boolean} | null} image
  *   Null: it does not classify pictures. `invert`: it sees the negative.
- * @property {{a: string, b: string | null, threshold: number, memory: boolean} | null} cascade
- *   `threshold`: A's score below which B is asked; b null: an early exit, which asks A's own next block.
+ * @property {{stages: {name: string, threshold: number | null}[], memory: boolean} | null} cascade
+ *   `threshold`: below it the next network is asked; of a single network: its own next block.
  * @property {{metric: string, value: number, ci95: [number, number] | null, n: number, split: string}[]} claims
  * @property {string} limits
  * @property {boolean} learns Whether it can be taught classes.
@@ -214,7 +214,8 @@ class TryPanel {
 function aboutOf(model) {
   const accuracy = model.claims.find((claim) => claim.metric === "accuracy");
   const parts = [];
-  if (model.cascade) parts.push("Two networks, the second asked where the first is not sure.");
+  const networks = model.cascade?.stages.length ?? 1;
+  if (networks > 1) parts.push(`${networks === 2 ? "Two" : networks} networks, each asked where those before are not sure.`);
   if (accuracy) {
     const interval = accuracy.ci95 ? ` [${accuracy.ci95.map((bound) => (100 * bound).toFixed(1)).join(", ")}]` : "";
     parts.push(`Right for ${(100 * accuracy.value).toFixed(1)} %${interval} of ${accuracy.n.toLocaleString("en")} ${accuracy.split} images.`);
