@@ -31,16 +31,16 @@ def softmax(
 
 
 def calibrated_probabilities(
-    logits: NDArray[np.floating], temperature: float
+    logits: NDArray[np.floating], temperature: float | NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Return what a classifier answers for logits: `softmax(logits / temperature)` in float32.
 
     Args:
-        logits: (N, C).
+        logits: (..., C).
         temperature: The sidecar's, above 0.
 
     Returns:
-        (N, C) float32, rows sum to 1 within float32's rounding.
+        (..., C) float32, rows sum to 1 within float32's rounding.
     """
     return softmax(logits, temperature).astype(np.float32)
 

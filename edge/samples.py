@@ -84,7 +84,10 @@ class Samples:
 
 
 def random_samples(sidecar: Sidecar, count: int, seed: int = 0) -> Samples:
-    """Return noise of the model's size, with random speeds and commands where it takes them."""
+    """Return noise of the model's size, with random speeds and commands where it takes them.
+
+    Every second sample has a random lane intent, the others are told nothing.
+    """
     rng = np.random.default_rng(seed)
     image = sidecar.input.image
     extra: dict[str, NDArray[np.float32]] = {}
@@ -92,6 +95,11 @@ def random_samples(sidecar: Sidecar, count: int, seed: int = 0) -> Samples:
         if one.name == "command":
             columns = rng.integers(0, len(COMMANDS), count)
             extra[one.name] = np.eye(len(COMMANDS), dtype=np.float32)[columns]
+        elif one.name == "intent":
+            intent = rng.uniform(-2.0, 2.0, (count, *one.shape[1:])).astype(np.float32)
+            intent[:, -1] = 1.0
+            intent[::2] = 0.0
+            extra[one.name] = intent
         else:
             extra[one.name] = rng.uniform(*_RANDOM_SPEEDS_MPS, (count, 1)).astype(np.float32)
     return Samples(

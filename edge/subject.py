@@ -15,7 +15,14 @@ from edge.probabilities import calibrated_probabilities
 from edge.samples import Samples
 from edge.session import FixedBatchSession, RunOptions, open_model
 from edge.shipped import resolve_model
-from edge.sidecar import SUFFIX, Sidecar, read_networks, read_sidecar, sidecar_path
+from edge.sidecar import (
+    SUFFIX,
+    PathAgentSpec,
+    Sidecar,
+    read_networks,
+    read_sidecar,
+    sidecar_path,
+)
 from edge.targets import COARSENESS, Precision
 
 Answers = dict[str, NDArray[np.float32]]
@@ -53,14 +60,22 @@ class GraphSubject:
         found: Answers = {}
         for output in self.sidecar.outputs:
             found[output.name] = values = np.asarray(outputs[output.name], np.float32)
-            flat = values.reshape(len(values), -1)
             if output.meaning == "probabilities":
-                found[PROBABILITIES] = flat
+                found[PROBABILITIES] = values.reshape(len(values), -1)
             if output.meaning == "logits":
-                temperature = self.sidecar.calibration.temperature
                 with np.errstate(invalid="ignore"):  # a comparison must see an overflow, not end
-                    found[PROBABILITIES] = calibrated_probabilities(flat, temperature)
+                    found[PROBABILITIES] = self._calibrate(values)
         return found
+
+    def _calibrate(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities (N, K), or (N, C, K) of a path network's C distances."""
+        agent = self.sidecar.agent
+        if isinstance(agent, PathAgentSpec):
+            temperatures = np.array([[one.temperature] for one in agent.classes])
+            rows = logits.reshape(len(logits), len(temperatures), -1)
+            return calibrated_probabilities(rows, temperatures)
+        flat = logits.reshape(len(logits), -1)
+        return calibrated_probabilities(flat, self.sidecar.calibration.temperature)
 
     def close(self) -> None:
         """Release the graph."""

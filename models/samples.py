@@ -13,9 +13,10 @@ from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import canonical_from_picture
 from edge.samples import Samples
 from edge.sidecar import AgentSpec, Sidecar
-from models.caril.dataset import load_frames
+from models.caril.dataset import Frames, load_frames
 from models.data.dataset import Color
 from models.data.sources import NAMED_DATASETS, DatasetOptions, load_dataset
+from models.networks.path_classes import INTENT_COLUMNS, intent_input, intent_points
 
 Split = Literal["train", "validation", "test"]
 
@@ -74,18 +75,26 @@ def _of_dataset(sidecar: Sidecar, source: str, split: Split) -> Samples:
 
 
 def _of_drives(sidecar: Sidecar, folder: Path, split: Split) -> Samples:
-    agent = sidecar.agent
-    if not isinstance(agent, AgentSpec):
-        raise DataError(f"{sidecar.name!r} answers with a path; drives hold steering labels only")
     frames = load_frames(folder, split, spec=sidecar.input.image)
-    edges = np.asarray(agent.bin_edges)
-    classes = np.searchsorted(edges, frames.steer.astype(np.float64), "right") - 1
+    extra = _extra(sidecar, frames.speed_mps, frames.command)
+    if "intent" in extra:
+        known = np.asarray(np.isfinite(frames.ahead_m).all(axis=(1, 2)))
+        extra["intent"] = intent_input(intent_points(frames.ahead_m), known)
     return Samples(
         description=f"{len(frames)} {split} frames of {folder.name}",
         images=frames.gather(np.arange(len(frames))),
-        labels=np.clip(classes, 0, len(edges) - 2).astype(np.int64),
-        extra=_extra(sidecar, frames.speed_mps, frames.command),
+        labels=_classes(sidecar, frames),
+        extra=extra,
     )
+
+
+def _classes(sidecar: Sidecar, frames: Frames) -> NDArray[np.int64] | None:
+    """Return the classes (N,) of the expert's steering; None for a network that does not steer."""
+    if not isinstance(sidecar.agent, AgentSpec):
+        return None
+    edges = np.asarray(sidecar.agent.bin_edges)
+    classes = np.searchsorted(edges, frames.steer.astype(np.float64), "right") - 1
+    return np.clip(classes, 0, len(edges) - 2).astype(np.int64)
 
 
 def _of_archive(sidecar: Sidecar, path: Path) -> Samples:
@@ -114,5 +123,6 @@ def _extra(
     known = {
         "speed_mps": np.asarray(speed_mps, np.float32).reshape(-1, 1),
         "command": one_hot_from_commands(command),
+        "intent": np.zeros((len(command), INTENT_COLUMNS), np.float32),
     }
     return {one.name: known[one.name] for one in sidecar.extra_inputs if one.name in known}

@@ -31,6 +31,7 @@ from edge.preprocessing import canonical_from_picture
 from edge.shipped import resolve_model, shipped_models
 from models.caril.askew_camera import Askew, homographies
 from models.caril.dataset import Frames, find_episodes, load_frames
+from models.caril.path_metrics import WIDEST, predict_paths
 from models.networks.path_classes import (
     DECIDING_BINS,
     OFFSET_BINS,
@@ -62,8 +63,6 @@ HOME, ABROAD, EVERY = "home", "abroad", "all"
 AT = DECIDING_BINS.column
 CLASS_AT = OFFSET_BINS.index(DECIDING_BINS)
 
-#: Squared errors count at most so many variances, as in the calibration.
-_WIDEST = 9.0
 #: Ticks between two frames that follow each other.
 _TICKS_APART = 2
 _QUICK_EPISODES = 2
@@ -165,7 +164,7 @@ def score_episode(frames: Frames, a: PathModel, b: PathModel) -> list[Scored]:
     found = []
     for condition in (episode.weather, *(CAMERA_FAULTS if episode.weather == "clear" else ())):
         shown = images if condition == episode.weather else faulty(images, condition, cluster)
-        answers = [ask(one, shown, frames) for one in (a, b)]
+        answers = [predict_paths(one, frames, shown) for one in (a, b)]
         truth_m = path_offsets(frames.ahead_m)
         count = len(frames)
         whole = Scored(
@@ -182,20 +181,6 @@ def score_episode(frames: Frames, a: PathModel, b: PathModel) -> list[Scored]:
         # What has no frame before it cannot have changed: left out for all candidates alike.
         found.append(whole.select(follows))
     return found
-
-
-def ask(model: PathModel, images: NDArray[np.uint8], frames: Frames) -> PathOutput:
-    """Return a network's answers to all frames, shown as these images."""
-    parts = [
-        model.predict_batch(images[index], frames.speed_mps[index], frames.command[index])
-        for index in frames.batches()
-    ]
-    return PathOutput(
-        **{
-            one.name: np.concatenate([getattr(part, one.name) for part in parts])
-            for one in fields(PathOutput)
-        }
-    )
 
 
 def candidates(a: PathOutput, b: PathOutput) -> NDArray[np.float64]:
@@ -280,7 +265,7 @@ def _errors(group: Scored) -> dict[str, Estimate]:
         name = f"class right {bins.distance_m:.0f} m"
         right = group.right_class[:, column].astype(np.float64)
         found[name] = clustered_mean(right, group.cluster, "1", seed=0, name=name)
-    squared = np.minimum((group.error_m[:, AT, None] / group.std_m) ** 2, _WIDEST)
+    squared = np.minimum((group.error_m[:, AT, None] / group.std_m) ** 2, WIDEST)
     for column, name in enumerate((SHIPPED, "Laplace std")):
         found[f"rms error / {name}"] = single(np.sqrt(squared[:, column].mean()), n=len(squared))
     return found

@@ -41,7 +41,8 @@ def assess(
 ) -> int:
     """Score a model on recorded data; its sidecar says what is measured.
 
-    A driver: steering error, class accuracy beside its baselines, recall and calibration. A
+    A driver: the error of its steering or of its path, class accuracy beside its baselines, and
+    calibration. A
     cascade: accuracy and calibration beside its networks and the costliest network of the same task
     that lies beside it, paired on the same images. Any other classifier: accuracy and calibration.
     `bicameral measure` says what they cost.
@@ -55,7 +56,7 @@ def assess(
         output: What to write the figures to: a JSON file for a driver, else a folder.
     """
     from edge.shipped import resolve_model
-    from edge.sidecar import read_sidecar
+    from edge.sidecar import PathAgentSpec, read_sidecar
 
     path = resolve_model(model)
     sidecar = read_sidecar(path)
@@ -64,7 +65,8 @@ def assess(
             raise ConfigError(
                 f"{model} is a driver; give the folder of drives that `bicameral collect` wrote"
             )
-        return _assess_driver(path, Path(data), split, output)
+        judge = _assess_path if isinstance(sidecar.agent, PathAgentSpec) else _assess_driver
+        return judge(path, Path(data), split, output)
     source = data or "fashion-mnist"
     if sidecar.cascade is not None and not sidecar.cascade.early_exit:
         return _assess_cascade(model, source, output)
@@ -94,6 +96,54 @@ def _assess_driver(
     )
     print_table(_class_table(groups["all"]))
     print_table(_branch_table(evaluation))
+    return 0
+
+
+def _assess_path(
+    model: Path, data: Path, split: Literal["validation", "test"], output: Path | None
+) -> int:
+    from bicameral.files import write_json_atomic
+    from bicameral.tables import DASH, Table, columns, print_table, row
+    from models.caril.path_metrics import evaluate_path
+    from models.networks.path_classes import OFFSET_BINS, PATH_DISTANCES_M
+
+    evaluation = evaluate_path(model, data, split)
+    if output is not None:
+        write_json_atomic(output, evaluation.record(split))
+
+    def figures(values: tuple[float, ...] | None, digits: int) -> str:
+        return DASH if values is None else " / ".join(f"{one:.{digits}f}" for one in values)
+
+    distances, classes = (
+        " / ".join(f"{one:.0f}" for one in places)
+        for places in (PATH_DISTANCES_M, [bins.distance_m for bins in OFFSET_BINS])
+    )
+    groups = evaluation.metrics
+    shown = {
+        "frames": [str(one.frames) for one in groups.values()],
+        f"error {distances} m ahead, m": [figures(one.error_m, 2) for one in groups.values()],
+        "  always straight": [figures(one.straight_error_m, 2) for one in groups.values()],
+        "  in junctions": [figures(one.junction_error_m, 2) for one in groups.values()],
+        "  elsewhere": [figures(one.road_error_m, 2) for one in groups.values()],
+        f"class accuracy {classes} m ahead": [
+            figures(one.class_accuracy, 3) for one in groups.values()
+        ],
+        "  always the commonest class": [
+            figures(one.majority_accuracy, 3) for one in groups.values()
+        ],
+        "error / std of regression, classes 10 m ahead": [
+            figures(one.error_by_std, 2) for one in groups.values()
+        ],
+    }
+    print_table(
+        Table(
+            title=f"{model.stem} on {data} ({split})",
+            columns=columns("figure", *groups),
+            rows=tuple(row(label, *cells) for label, cells in shown.items()),
+            note="Means of absolute errors, without the lane intent; the last row is a root mean "
+            "square, 1 where the network is as sure as it may be.",
+        )
+    )
     return 0
 
 

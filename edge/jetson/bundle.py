@@ -28,6 +28,7 @@ from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
     ModelFile,
+    PathAgentSpec,
     Sidecar,
     read_model_bytes,
     read_networks,
@@ -153,6 +154,11 @@ def _require_fitting(request: BundleRequest, sidecars: list[Sidecar]) -> Correct
                 "driving agents"
             )
         return "none"
+    if any(isinstance(one.agent, PathAgentSpec) for one in sidecars):
+        raise ConfigError(
+            f"{first.name!r} answers with a path, which the runtime of a bundle cannot steer by; "
+            "export its graph alone, without --bundle"
+        )
     correction = request.correction or ("second_opinion" if len(sidecars) > 1 else "none")
     if (correction == "second_opinion") != (len(sidecars) > 1):
         raise ConfigError(

@@ -251,7 +251,7 @@ def _describe_path(fit: PathFit) -> _Answers:
         calibration=Calibration(
             temperature=fit.agent.classes[deciding].temperature,
             split="validation",
-            n=fit.validation_frames,
+            n=fit.uninformed.frames,
             ece=fit.ece_after,
         ),
         agent=fit.agent,

@@ -29,6 +29,7 @@ from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
 from models.caril.fitting import ASKED_SHARE, FIT_NAME, input_range, store_fit
 from models.caril.lessons import draw_intent
+from models.caril.path_metrics import WIDEST, PathMetrics, score_paths
 from models.networks.dual_head import PathNetwork
 from models.networks.path_classes import (
     DECIDING_BINS,
@@ -36,16 +37,12 @@ from models.networks.path_classes import (
     INTENT_SCALE_M,
     OFFSET_BINS,
     PATH_DISTANCES_M,
-    class_labels,
     intent_points,
     path_offsets,
 )
 from models.networks.steering_classes import NETWORK_IMAGE
 from models.records import read_record
 
-#: A squared error counts at most this many variances, so that a few gross ones, such as a wrong
-#: fork, do not widen all others.
-_WIDEST = 9.0
 #: Factors are looked for between exp of these.
 _LOG_FACTORS = (-7.0, 7.0)
 
@@ -54,41 +51,35 @@ _LOG_FACTORS = (-7.0, 7.0)
 class PathFit:
     """A path network's agent block, and how good it is on held-out frames.
 
-    Errors are means of absolute ones in metres at `PATH_DISTANCES_M`; the baseline of a network
-    that always answers straight ahead stands beside them.
-
     Attributes:
         agent: For the sidecar.
-        validation_frames: Number of held-out frames.
         ece_before: Expected calibration error of the classes 10 m ahead at temperature 1.
         ece_after: The same at their temperature.
-        straight_mae_m: Error of always answering 0.
-        offset_mae_m: Error of the regression head without the lane intent.
-        intent_mae_m: The same with it.
-        junction_mae_m: Without it, on frames in junctions; 0 if there are none.
-        class_accuracy: Share of right classes without it, at the distances of `OFFSET_BINS`.
+        uninformed: Figures of answers without the lane intent.
+        informed: The same with it.
     """
 
     agent: PathAgentSpec
-    validation_frames: int
     ece_before: float
     ece_after: float
-    straight_mae_m: tuple[float, ...]
-    offset_mae_m: tuple[float, ...]
-    intent_mae_m: tuple[float, ...]
-    junction_mae_m: tuple[float, ...]
-    class_accuracy: tuple[float, ...]
+    uninformed: PathMetrics
+    informed: PathMetrics
 
     def describe(self) -> str:
         """Say in one sentence how good the network is."""
-        at = PATH_DISTANCES_M.index(DECIDING_BINS.distance_m)
+        at, found = DECIDING_BINS.column, self.uninformed
+        inside = (
+            ""
+            if found.junction_error_m is None
+            else (f", in junctions {found.junction_error_m[at]:.3f} m")
+        )
+        right = found.class_accuracy[OFFSET_BINS.index(DECIDING_BINS)]
         return (
-            f"validation ({self.validation_frames} frames): {DECIDING_BINS.distance_m:.0f} m "
-            f"ahead the path is off by {self.offset_mae_m[at]:.3f} m, with the lane intent by "
-            f"{self.intent_mae_m[at]:.3f} m, in junctions by {self.junction_mae_m[at]:.3f} m "
-            f"(always straight: {self.straight_mae_m[at]:.3f} m); its class is right in "
-            f"{100 * self.class_accuracy[OFFSET_BINS.index(DECIDING_BINS)]:.0f} % with a "
-            f"calibration error of {self.ece_before:.3f} -> {self.ece_after:.3f}"
+            f"validation ({found.frames} frames): {DECIDING_BINS.distance_m:.0f} m ahead the path "
+            f"is off by {found.error_m[at]:.3f} m{inside}, with the lane intent "
+            f"{self.informed.error_m[at]:.3f} m (always straight: "
+            f"{found.straight_error_m[at]:.3f} m); its class is right in {100 * right:.0f} % with "
+            f"a calibration error of {self.ece_before:.3f} -> {self.ece_after:.3f}"
         )
 
 
@@ -118,26 +109,30 @@ def fit_path(network: PathNetwork, training: Frames, validation: Frames) -> Path
         logits=np.concatenate([without.logits, informed.logits]),
     )
     truth_m = path_offsets(validation.ahead_m)
-    labels = class_labels(truth_m)
     agent = _fit_agent(network, training, both, np.concatenate([truth_m, truth_m]))
     deciding = OFFSET_BINS.index(DECIDING_BINS)
+    labels = DECIDING_BINS.labels(truth_m[:, DECIDING_BINS.column])
     before, after = calibration_errors(
         both.logits[:, deciding],
-        np.concatenate([labels, labels])[:, deciding],
+        np.concatenate([labels, labels]),
         agent.classes[deciding].temperature,
     )
-    error_m = np.abs(without.offsets - truth_m)
-    inside = validation.in_junction
+    calibration = PathCalibration(agent)
+    everything = np.ones(len(validation), bool)
+    uninformed, told_so = (
+        score_paths(
+            calibration(one.offsets, one.scales, one.logits),
+            validation,
+            everything,
+        )
+        for one in (without, informed)
+    )
     return PathFit(
         agent=agent,
-        validation_frames=len(validation),
         ece_before=before,
         ece_after=after,
-        straight_mae_m=_means(np.abs(truth_m)),
-        offset_mae_m=_means(error_m),
-        intent_mae_m=_means(np.abs(informed.offsets - truth_m)),
-        junction_mae_m=_means(error_m[inside] if inside.any() else np.zeros((1, error_m.shape[1]))),
-        class_accuracy=_means(without.logits.argmax(axis=2) == labels),
+        uninformed=uninformed,
+        informed=told_so,
     )
 
 
@@ -287,13 +282,9 @@ def _factor(error_m: NDArray[np.floating], std_m: NDArray[np.floating]) -> float
     squared = (error_m / np.maximum(std_m, 1e-6)) ** 2
 
     def excess(log_factor: float) -> float:
-        return float(np.minimum(squared * np.exp(-2.0 * log_factor), _WIDEST).mean()) - 1.0
+        return float(np.minimum(squared * np.exp(-2.0 * log_factor), WIDEST).mean()) - 1.0
 
     low, high = _LOG_FACTORS
     if excess(low) <= 0.0 or excess(high) >= 0.0:
         return 1.0
     return float(np.exp(brentq(excess, low, high)))
-
-
-def _means(values: NDArray[np.floating] | NDArray[np.bool_]) -> tuple[float, ...]:
-    return tuple(float(mean) for mean in values.mean(axis=0))

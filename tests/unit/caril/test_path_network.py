@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import pytest
 import torch
 
+from bicameral.cli.assess import assess
 from bicameral.errors import ConfigError, DataError
 from bicameral.types import RoadOption
 from edge.path_model import PathModel
@@ -30,6 +32,7 @@ from models.networks.path_classes import (
     path_offsets,
 )
 from models.networks.steering_classes import NETWORK_IMAGE
+from models.samples import load_samples
 from models.trainer import CHECKPOINT_NAME, TrainingProgress
 from tests.recorded_drives import write_episode
 
@@ -57,7 +60,7 @@ def _weights(output: Path) -> dict[str, torch.Tensor]:
 def exported(data: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     folder = tmp_path_factory.mktemp("path")
     settings = _settings(
-        data, folder / "run", steps=100, batch_size=32, checkpoint_every=200, augmentation="none"
+        data, folder / "run", steps=80, batch_size=32, checkpoint_every=200, augmentation="none"
     )
     train(settings)
     return export(
@@ -115,8 +118,9 @@ def test_it_learns_the_road_and_how_sure_it_is(exported: ExportResult, data: Pat
         < 0.5 * np.abs(truth[:, middle]).mean()
     )
     fit = read_path_fit(exported.model.parent)
-    assert fit.offset_mae_m[middle] < fit.straight_mae_m[middle]
-    assert fit.junction_mae_m[middle] > 0.0
+    assert fit.uninformed.error_m[middle] < fit.uninformed.straight_error_m[middle]
+    assert fit.uninformed.junction_error_m is not None
+    assert fit.uninformed.junction_error_m[middle] > 0.0
 
 
 def test_calibrated_deviations_fit_the_errors_of_held_out_episodes(
@@ -163,6 +167,29 @@ def test_the_sidecar_says_everything_about_the_path(exported: ExportResult) -> N
         model.predict(image, 5.0, option) for option in (RoadOption.LEFT, RoadOption.RIGHT)
     )
     assert (left.offsets_m != right.offsets_m).any()
+
+
+def test_the_command_scores_it_beside_its_baselines(
+    exported: ExportResult, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert assess(str(exported.model), str(data), output=tmp_path / "figures.json") == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("always straight", "in junctions", "class accuracy"))
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["split"], figures["towns"]) == ("test", ["Ridgeway"])
+    found = figures["metrics"]["all"]
+    assert found["frames"] == len(load_frames(data, "test"))
+    assert found["error_m"][2] < 0.5 * found["straight_error_m"][2]
+    assert f"{found['error_m'][2]:.2f}" in printed
+
+
+def test_recorded_frames_tell_it_where_the_lane_leads(exported: ExportResult, data: Path) -> None:
+    samples = load_samples(read_sidecar(exported.model), str(data), "test")
+    assert samples.labels is None
+    frames = load_frames(data, "test")
+    np.testing.assert_allclose(
+        samples.extra["intent"][:, :2] * 20.0, frames.ahead_m[:, 4], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:

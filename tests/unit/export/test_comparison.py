@@ -22,6 +22,7 @@ from edge.subject import GraphSubject, answer_all, load_subject
 from models.networks.dual_head import DualHeadNetwork, NetworkSettings
 from models.onnx_export import onnx_from_network
 from models.torch_subject import TorchSession
+from tests.path_network import peaked_logits, write_path_network
 
 VGG = "fashion_mnist_vgg24_distilled"
 
@@ -131,6 +132,21 @@ def test_a_torch_network_and_its_export_agree() -> None:
     found = compare(a, b, samples, TOLERANCES["fp32"])
     assert {one.output for one in found.outputs} == {"steer", "logits", "probabilities"}
     assert found.passed, found.failures
+
+
+def test_path_networks_are_compared_at_every_distance(tmp_path: Path) -> None:
+    subjects = [
+        load_subject(write_path_network(tmp_path, name, logits=peaked_logits(winner)))
+        for name, winner in (("a", 6), ("b", 7))
+    ]
+    samples = random_samples(subjects[0].sidecar, 4)
+    assert not samples.extra["intent"][::2].any()
+    assert (samples.extra["intent"][1::2, -1] == 1.0).all()
+    same = compare(subjects[0], subjects[0], samples, TOLERANCES["fp32"])
+    assert same.passed
+    assert {one.output for one in same.outputs} == {"offsets", "scales", "logits", "probabilities"}
+    assert answer_all(subjects[0], samples)["probabilities"].shape == (4, 3, 13)
+    assert compare(*subjects, samples, TOLERANCES["fp32"]).agreement == 0.0
 
 
 def test_a_graph_of_fixed_batch_fills_the_last_batch_up() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from edge.jetson.bundle import Bundle, BundleRequest, check_feeds, write_bundle
 from edge.session import OnnxSession
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
+from tests.path_network import write_path_network
 
 pytestmark = pytest.mark.unit
 
@@ -141,6 +143,12 @@ def test_parts_that_do_not_fit_are_refused(
     with pytest.raises(ConfigError, match=message):
         write_bundle(_request(model, **others), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_sees_the_path_is_refused(tmp_path: Path):
+    request = replace(_request("caril_a"), model=write_path_network(tmp_path, "road"))
+    with pytest.raises(ConfigError, match=r"answers with a path.*without --bundle"):
+        write_bundle(request, tmp_path / "bundle")
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
