@@ -252,7 +252,8 @@ def measure(scored: Scored, subject: str) -> Measured:
 
 
 def _errors(group: Scored) -> dict[str, Estimate]:
-    found: dict[str, Estimate] = {}
+    episodes = len(np.unique(group.cluster))
+    found = {"episodes": single(episodes, n=len(group.cluster))}
     absolute_m = np.abs(group.error_m)
     inside = group.in_junction
     for column, distance_m in enumerate(PATH_DISTANCES_M):
@@ -307,10 +308,11 @@ def print_tables(measured: Measured, subject: str) -> None:
         print_table(
             Table(
                 title=f"{subject}: {title}",
-                columns=columns("place / condition", "frames", *heads),
+                columns=columns("place / condition", "episodes", "frames", *heads),
                 rows=tuple(
                     row(
                         name,
+                        estimate_cell(measured[subject, name, "episodes"], 0),
                         measured[subject, name, "wrong"].n,
                         *(
                             estimate_cell(measured[subject, name, one], digits)
@@ -319,7 +321,7 @@ def print_tables(measured: Measured, subject: str) -> None:
                     )
                     for name in shown
                 ),
-                note="Brackets: 95 % intervals, bootstrap over episodes.",
+                note="Brackets: 95 % intervals, bootstrap over episodes; of a few they say little.",
             )
         )
 
