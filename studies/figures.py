@@ -144,6 +144,13 @@ def _coverage() -> str:
     return markdown_table(coverage_table(rows))
 
 
+def _path(name: str) -> str:
+    """Show what the study of corrections on the path recorded."""
+    from studies.path_tables import PATH_TABLES  # it needs the carla wheel
+
+    return PATH_TABLES[name]()
+
+
 def _pairs() -> str:
     """Compare agents within pairs."""
     name = "driving/ridgeway_pairs.csv"
@@ -212,6 +219,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "drive.gain.against_a": partial(_gain, "caril_a"),
     "drive.gain.against_b": partial(_gain, "caril_b"),
     "drive.asked": _asked,
+    "path.claim": partial(_path, "claim"),
     "cascade.accuracy": partial(_accuracy, "cascade"),
     "reference.accuracy": partial(_accuracy, "wide_residual32"),
     "cascade.macs": _macs_share,
@@ -222,6 +230,12 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
+    "path.rules": partial(_path, "rules"),
+    "path.systems": partial(_path, "systems"),
+    "path.main": partial(_path, "main"),
+    "path.navigation": partial(_path, "navigation"),
+    "path.comparisons": partial(_path, "comparisons"),
+    "path.conditions": partial(_path, "conditions"),
     "pocket/coverage": _coverage,
     **choice_tables.TABLES,
     **cost_tables.TABLES,

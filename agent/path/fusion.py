@@ -96,7 +96,7 @@ class FusionRule:
                 branch=MAP_ONLY,
                 diagnostics={"map_weight_10m": 1.0},
             )
-        seen = join_vision(answers, self._settings.variance)
+        seen = self.see(answers)
         map_variance = told.std_m**2
         variance = self._settings.factor * seen.variances_m2
         if self._settings.innovation_sigmas is not None:
@@ -104,6 +104,10 @@ class FusionRule:
             allowed = self._settings.innovation_sigmas**2 * map_variance
             variance = np.maximum(variance, apart - allowed)
         return weigh(seen.offsets_m, variance, opinions)
+
+    def see(self, answers: list[PathOutput]) -> Vision:
+        """Return what the networks say together."""
+        return join_vision(answers, self._settings.variance)
 
 
 def join_vision(answers: list[PathOutput], source: VarianceSource) -> Vision:
