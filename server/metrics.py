@@ -20,6 +20,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Summary,
     disable_created_metrics,
     generate_latest,
 )
@@ -27,7 +28,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from bicameral.types import MemoryCounters
 from server.serving.cascade_model import CascadeModel
-from server.serving.computation import BatchRecord
+from server.serving.computation import BatchRecord, RequestTimes
 from server.serving.served_model import ModelVersion, ServedModel
 
 #: Media type of `Metrics.exposition`.
@@ -65,6 +66,9 @@ class ModelTotals:
         durations: Requests in each bucket of `DURATION_BOUNDS_S`, then those above all bounds;
             empty if there were none.
         request_s: Time from a request's head to its answer, summed.
+        computed: Successful requests for which something was computed.
+        input_s: Time that it took to make tensors of their bodies, summed.
+        output_s: Time that it took to make answers of what was computed for them, summed.
         queue_s: Time that requests waited for their run, summed.
         queued: Requests whose wait is in `queue_s`.
         rows: Rows that were computed.
@@ -81,6 +85,9 @@ class ModelTotals:
     batches: Mapping[int, tuple[int, float]] = field(default_factory=dict)
     durations: tuple[int, ...] = ()
     request_s: float = 0.0
+    computed: int = 0
+    input_s: float = 0.0
+    output_s: float = 0.0
     queue_s: float = 0.0
     queued: int = 0
     rows: int = 0
@@ -120,6 +127,18 @@ class Metrics:
             "inference_request_seconds_total",
             "Time from requests' heads to their answers.",
             (*_MODEL, "outcome"),
+            registry=own,
+        )
+        self._input_seconds = Summary(
+            "inference_input_seconds",
+            "Time from successful requests' bodies to their tensors.",
+            _MODEL,
+            registry=own,
+        )
+        self._output_seconds = Counter(
+            "inference_output_seconds_total",
+            "Time from computed tensors to the answers of successful requests.",
+            _MODEL,
             registry=own,
         )
         self._batches = Counter(
@@ -176,13 +195,16 @@ class Metrics:
         self._models: dict[ModelVersion, _ModelMetrics] = {}
         self._counted: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
 
-    def count_request(self, model: ModelVersion, status: int | None, duration_s: float) -> None:
+    def count_request(
+        self, model: ModelVersion, status: int | None, duration_s: float, times: RequestTimes
+    ) -> None:
         """Count an answered request.
 
         Args:
             model: Which model answered; it must be one that is served, for labels never go away.
             status: HTTP status; None: the client did not wait for it.
             duration_s: From the request's head to its answer.
+            times: What it spent its time on, as far as something was computed.
         """
         known = self._of(model)
         known.request_duration.observe(duration_s)
@@ -194,6 +216,10 @@ class Metrics:
             known.requests[outcome] = counters
         counters[0].inc()
         counters[1].inc(duration_s)
+        input_s = times.input_s
+        if input_s is not None and outcome == "success":
+            known.input_seconds.observe(input_s)
+            known.output_seconds.inc(times.output_s)
 
     def count_batch(self, model: ModelVersion, record: BatchRecord) -> None:
         """Count a run; a `server.serving.parts.BatchObserver`."""
@@ -281,6 +307,8 @@ class Metrics:
                 queue_duration=self._queue_duration.labels(*labels),
                 compute_duration=self._compute_duration.labels(*labels),
                 batch_size=self._batch_size.labels(*labels),
+                input_seconds=self._input_seconds.labels(*labels),
+                output_seconds=self._output_seconds.labels(*labels),
                 requests={},
                 batches={},
             )
@@ -295,6 +323,8 @@ class _ModelMetrics:
     queue_duration: Histogram
     compute_duration: Histogram
     batch_size: Histogram
+    input_seconds: Summary
+    output_seconds: Counter
     requests: dict[str, tuple[Counter, Counter]]
     batches: dict[int, tuple[Counter, Counter]]
 
@@ -325,6 +355,7 @@ def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
     )
     counts = [count for _, count in cumulative]
     queued, queue_s = count_and_sum("inference_queue_duration_seconds")
+    computed, input_s = count_and_sum("inference_input_seconds")
     runs, rows = count_and_sum("inference_batch_size")
     lookups, memory = by_label("result_memory_lookups_total"), None
     shared = values.get(("result_memory_shared_entries", ""))
@@ -350,6 +381,9 @@ def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:
         },
         durations=tuple(map(sub, counts, [0, *counts])),
         request_s=count_and_sum(duration)[1],
+        computed=computed,
+        input_s=input_s,
+        output_s=values.get(("inference_output_seconds_total", ""), 0.0),
         queue_s=queue_s,
         queued=queued,
         rows=int(rows),

@@ -40,6 +40,7 @@ from server.limits import RequestLimits, StreamLimits
 from server.live_board import LiveBoard, LiveEpisode
 from server.metrics import Metrics
 from server.serving.agent_model import AgentModel, DrivingEpisode, DrivingOptions
+from server.serving.computation import RequestTimes, current_times
 from server.serving.repository import ModelRepository
 from server.serving.served_model import RequestContext
 
@@ -185,12 +186,15 @@ class _Stream:
         text = await self._receive("text")
         began_s = time.perf_counter()
         status: int | None = None
+        times = RequestTimes()
+        current_times.set(times)
         try:
             if len(text) > _PARSE_IN_PLACE_CHARACTERS:
                 raise RequestError(413, f"the tick has {len(text):,} characters, expected few")
             tick = read_message(TickMessage, text)
             data = await self._receive("bytes")
             received_s = time.perf_counter()
+            times.read_s = time.monotonic()
             image = await self._picture(agent, data, begin)
             decoded_s = time.perf_counter()
             context = RequestContext(
@@ -203,6 +207,7 @@ class _Stream:
                 decode_s=decoded_s - received_s,
                 decide_s=time.perf_counter() - decoded_s,
             )
+            times.encoded_s = time.monotonic()
             await self._answer(answer)
             status = 200
             live.show(image, {"time_s": tick.time_s, "speed_mps": tick.speed_mps, **answer})
@@ -211,7 +216,7 @@ class _Stream:
             raise
         finally:
             self._parts.metrics.count_request(
-                agent.served_as, status, time.perf_counter() - began_s
+                agent.served_as, status, time.perf_counter() - began_s, times
             )
 
     async def _picture(self, agent: AgentModel, data: bytes, begin: BeginMessage) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from server.errors import RequestError, shown
 from server.http.compression import inflate
 from server.http.large_bodies import IN_PLACE_BYTES, read_aside, require_few_values
 from server.limits import RequestLimits
+from server.serving.computation import RequestTimes
 from server.serving.served_model import ModelVersion, RequestContext
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Request:
         path: What stands in the path's placeholders.
         query: Its parameters, as the endpoint's model of them; None: it has no such model.
         namespace: Of what is remembered for its sender.
+        times: When it went from one hand to the next.
         model: The model that it is counted for.
     """
 
@@ -75,6 +77,7 @@ class Request:
         "query",
         "receive",
         "scope",
+        "times",
     )
 
     def __init__(
@@ -97,6 +100,7 @@ class Request:
         self.query: Any = None
         self.namespace = ""
         self.model: ModelVersion | None = None
+        self.times = RequestTimes()
         self._limits = limits
         self._held = held
         self.held_bytes = 0
@@ -169,6 +173,7 @@ class Request:
             raise
         finally:
             timer.cancel()
+        self.times.read_s = time.monotonic()
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         encoding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
         if encoding.strip().lower() == "identity":
@@ -276,5 +281,5 @@ def _too_much_held(max_bytes: int) -> RequestError:
         429,
         f"this server holds bodies of more than {max_bytes:,} bytes at the moment, which is all "
         "that it may; try again",
-        {"Retry-After": "1", "Connection": "close"},
+        {"Retry-After": "1"},
     )

@@ -72,10 +72,12 @@ def model_statistics(
 ) -> dict[str, Any]:
     """Return what a model did since the server started.
 
-    Of Triton's durations there are only those that are measured: ``compute_infer`` is that of runs,
-    and what decoding and encoding take is only in the whole. ``requests`` counts by outcome, of
-    which ``success`` and all others together are Triton's ``success`` and ``fail``. For a model
-    that is loaded, ``concurrency`` and ``memory`` are those of the process that answers.
+    ``compute_infer`` counts runs, which several requests may share. ``compute_input`` and
+    ``compute_output`` count the successful requests for which something was computed: from the body
+    to tensors, pictures and any wait for their decoder included, and from what was computed to the
+    answer. ``requests`` counts by outcome, of which ``success`` and all others together are
+    Triton's ``success`` and ``fail``. For a model that is loaded, ``concurrency`` and ``memory``
+    are those of the process that answers.
 
     Args:
         version: Name and version.
@@ -118,7 +120,9 @@ def _counted(totals: ModelTotals) -> dict[str, Any]:
         "success": _duration(success, succeeded_s),
         "fail": _duration(sum(totals.requests.values()) - success, failed_s),
         "queue": _duration(totals.queued, totals.queue_s),
+        "compute_input": _duration(totals.computed, totals.input_s),
         "compute_infer": _duration(totals.runs, totals.compute_s),
+        "compute_output": _duration(totals.computed, totals.output_s),
     }
     statistics: dict[str, Any] = {
         "inference_count": totals.rows,

@@ -32,6 +32,7 @@ from server.http.origins import Origins
 from server.limits import ServerSettings
 from server.logs import current_request_id
 from server.metrics import Metrics
+from server.serving.computation import current_times
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class HttpStack:
         request.id = header.decode("ascii")
         scope.setdefault("state", {})["request_id"] = request.id
         outside = current_request_id.set(request.id)
+        current_times.set(request.times)
         status: int | None = None
         try:
             if scope["type"] == "websocket":
@@ -118,6 +120,7 @@ class HttpStack:
                     status = socket.status
                 return
             answer = await self._answer(request)
+            request.times.encoded_s = time.monotonic()
             if answer is not None:
                 status = answer.status_code
                 answer.raw_headers += [(_ID_HEADER, header), _NO_SNIFFING]
@@ -226,7 +229,7 @@ class HttpStack:
         scope = request.scope
         if request.model is not None:
             scope["state"]["model"] = request.model
-            self._parts.metrics.count_request(request.model, status, duration_s)
+            self._parts.metrics.count_request(request.model, status, duration_s, request.times)
         if self._parts.log_requests:
             fields = {
                 "method": scope.get("method", "WS"),

@@ -61,6 +61,8 @@ class HttpProtocol(HttpToolsProtocol):
     config: ConnectionConfig
     _head_timer: asyncio.TimerHandle | None = None
     _upgraded = False
+    #: Whether a request was read to its end, and no other one has begun.
+    _between_requests = False
     #: Bytes since the parser last told of a head or of a piece of a body: it keeps them.
     _kept_bytes = 0
     #: How many of them are in the sum over all connections.
@@ -75,15 +77,32 @@ class HttpProtocol(HttpToolsProtocol):
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what was begun has to become a whole head in time, and a small one."""
+        """Read on; a head, or the rest of a body that was refused, has to come in time."""
         self._kept_bytes += len(data)
         super().data_received(data)
         if self._kept_bytes != self._counted_bytes:
             self._count_kept()
         if self._upgraded or (self.cycle is not None and not self.cycle.response_complete):
             self._stop_timer()
+        elif self._between_requests:
+            # The body ended after its answer, so uvicorn does not wait for another request.
+            self._stop_timer()
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         elif self._head_timer is None:
             self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._between_requests = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """End a body; whatever comes next is a head."""
+        self._between_requests = True
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """Begin to answer, if the head is one."""

@@ -30,6 +30,7 @@ from server.serving.computation import (
     Computation,
     RequestRecord,
     current_record,
+    current_times,
 )
 
 _log = logging.getLogger(__name__)
@@ -147,12 +148,18 @@ class MicroBatcher:
             raise self._unloaded()
         if deadline_s is not None and deadline_s < now_s:
             raise self._too_late()
+        times = current_times.get()
+        if times is not None and not times.submitted_s:
+            times.submitted_s = now_s
         cost_s = computation.cost.seconds(rows)
         if self._idle and self._in_place(computation, cost_s):
             # Whatever else arrives in this turn of the loop is run together at the end of it.
             self._idle = False
             loop.call_soon(self._continue)
-            return self._run_at_once(computation, payload, rows)
+            answer = self._run_at_once(computation, payload, rows)
+            if times is not None:
+                times.computed_s = time.monotonic()
+            return answer
         self._require_room(deadline_s, now_s)
         request = _Request(
             computation=computation,
@@ -171,10 +178,13 @@ class MicroBatcher:
             self._idle = False
             self._continue()
         try:
-            return await request.future  # type: ignore[no-any-return]
+            answer = await request.future
         except asyncio.CancelledError:
             self._withdraw(request)
             raise
+        if times is not None:
+            times.computed_s = time.monotonic()
+        return answer
 
     def close(self) -> None:
         """Refuse what waits and whatever comes; a run that goes on is finished."""

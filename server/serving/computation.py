@@ -134,6 +134,37 @@ class RequestRecord:
 current_record: ContextVar[RequestRecord | None] = ContextVar("current_record", default=None)
 
 
+@dataclass(slots=True, eq=False)
+class RequestTimes:
+    """When a request went from one hand to the next, on `time.monotonic`'s clock; 0.0: not yet.
+
+    Attributes:
+        read_s: Its body was there.
+        submitted_s: Its tensors, for the first time, went to a queue.
+        computed_s: Their answer, for the last time, came back.
+        encoded_s: Its answer was made.
+    """
+
+    read_s: float = 0.0
+    submitted_s: float = 0.0
+    computed_s: float = 0.0
+    encoded_s: float = 0.0
+
+    @property
+    def input_s(self) -> float | None:
+        """Time to make tensors of the body; None: nothing was computed."""
+        return self.submitted_s - self.read_s if self.computed_s else None
+
+    @property
+    def output_s(self) -> float:
+        """Time to make an answer of what was computed."""
+        return self.encoded_s - self.computed_s
+
+
+#: The times of the request that is being answered; None: nobody counts them.
+current_times: ContextVar[RequestTimes | None] = ContextVar("current_times", default=None)
+
+
 def measure_run_cost(run: Callable[[int], object]) -> RunCost:
     """Time a run of one row and one of eight.
 

@@ -219,6 +219,14 @@ def test_calls_are_counted_where_requests_are(client: Client, ports: tuple[int, 
     (statistics,) = json.loads(connection.getresponse().read())["model_stats"]
     connection.close()
     assert statistics["inference_count"] == before + len(PIXELS)
+    told = client.get_inference_statistics("net").model_stats[0].inference_stats
+    for part in ("success", "compute_input", "compute_infer", "compute_output"):
+        counted_there, counted_here = statistics["inference_stats"][part], getattr(told, part)
+        assert (counted_here.count, counted_here.ns) == (
+            counted_there["count"],
+            counted_there["ns"],
+        )
+        assert counted_here.ns > 0
 
 
 def test_models_come_and_go(client: Client) -> None:

@@ -28,9 +28,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"done"})
 
 
-def limited(config: Any, connections: ConnectionLimits) -> None:
+def limited(config: Any, connections: ConnectionLimits, head_timeout_s: float = 10.0) -> None:
     """Give uvicorn's configuration what `WorkerConfig` has beside it."""
-    config.head_timeout_s = 10.0
+    config.head_timeout_s = head_timeout_s
     config.connections = connections
     config.most_connections = connections.max_connections
     config.kept_bytes = 0
@@ -43,10 +43,12 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 @asynccontextmanager
-async def serve(app: Any = application, **limits: int) -> AsyncIterator[Callable[[], Any]]:
+async def serve(
+    app: Any = application, head_timeout_s: float = 10.0, **limits: int
+) -> AsyncIterator[Callable[[], Any]]:
     """Run a server while a context is open, which gives what connects to it."""
     config: Any = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=60)
-    limited(config, ConnectionLimits(**limits))
+    limited(config, ConnectionLimits(**limits), head_timeout_s)
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
@@ -129,6 +131,48 @@ async def test_a_head_that_is_none_is_told_so_in_json(head: bytes) -> None:
         assert answer.startswith(b"HTTP/1.1 400")
         assert b"content-type: application/json" in answer
         assert b'{"error":' in answer
+
+
+async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers without a look at the body."""
+    headers = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+async def answered(reader: asyncio.StreamReader) -> bytes:
+    """Return one answer of two bytes."""
+    return await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(2)
+
+
+@pytest.mark.parametrize("rest", [b"a" * 20000, b"a" * 20000 + b"\r\n"])
+async def test_a_connection_lives_on_when_a_body_ends_after_its_refusal(rest: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n"
+    async with serve(refusing, head_timeout_s=0.2) as connect:
+        reader, writer = await connect()
+        writer.write(head)
+        assert (await answered(reader)).startswith(b"HTTP/1.1 413")
+        writer.write(rest)
+        await writer.drain()
+        # As long as a head may take: whoever has begun none is not cut off.
+        late, begun = await connect()
+        begun.write(HEAD)
+        assert await late.read() == b""
+        writer.write(head + b"a" * 20000)
+        assert (await answered(reader)).startswith(b"HTTP/1.1 413")
+        for one in (writer, begun):
+            one.close()
+
+
+async def test_the_rest_of_a_refused_body_has_to_come_in_time() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n"
+    async with serve(refusing, head_timeout_s=0.2) as connect:
+        reader, writer = await connect()
+        writer.write(head)
+        assert (await answered(reader)).startswith(b"HTTP/1.1 413")
+        writer.write(b"a" * 100)
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_heads_of_all_connections_are_limited_together() -> None:

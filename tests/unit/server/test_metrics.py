@@ -16,7 +16,7 @@ from bicameral.types import MemoryCounters
 from server.metrics import COUNTS_FOLDER, Metrics, ModelTotals, outcome_of
 from server.processes.run_folder import RunFolder
 from server.serving.cascade_model import CascadeModel
-from server.serving.computation import BatchRecord
+from server.serving.computation import BatchRecord, RequestTimes
 from server.serving.served_model import ModelVersion, RequestContext
 
 NET = ModelVersion(name="net", version="1")
@@ -74,15 +74,16 @@ def test_outcomes_follow_from_the_status(status, outcome):
 WORKER = """
 import sys
 from server.metrics import Metrics
-from server.serving.computation import BatchRecord
+from server.serving.computation import BatchRecord, RequestTimes
 from server.serving.served_model import ModelVersion
 
 net = ModelVersion(name="net", version="1")
 metrics = Metrics()
 with metrics.counted_stream(net):
     if sys.argv[1] == "count":
-        metrics.count_request(net, 200, 0.25)
-        metrics.count_request(net, 429, 0.5)
+        times = RequestTimes(read_s=1.0, submitted_s=1.25, computed_s=2.0, encoded_s=2.5)
+        metrics.count_request(net, 200, 0.25, times)
+        metrics.count_request(net, 429, 0.5, times)
         metrics.count_batch(
             net,
             BatchRecord(computation="run", rows=4, waits_s=(0.0, 0.5), run_s=0.125, in_place=True),
@@ -126,6 +127,9 @@ def test_whoever_is_asked_tells_the_sums_and_a_killed_worker_loses_no_count(tmp_
         batches={4: (2, 0.25)},
         durations=(*[0] * 8, 2, 2, *[0] * 5),
         request_s=1.5,
+        computed=2,
+        input_s=0.5,
+        output_s=1.0,
         queue_s=1.0,
         queued=4,
         rows=8,
@@ -144,7 +148,7 @@ def test_whoever_is_asked_tells_the_sums_and_a_killed_worker_loses_no_count(tmp_
 
 def test_prometheus_reads_the_names_and_labels_of_the_conventions():
     metrics = Metrics()
-    metrics.count_request(NET, 200, 0.0007)
+    metrics.count_request(NET, 200, 0.0007, RequestTimes())
     metrics.count_batch(NET, batch(3, run_s=100.0))
     found = samples(metrics)
     net = ("model=net", "version=1")

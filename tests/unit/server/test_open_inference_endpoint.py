@@ -295,6 +295,9 @@ async def test_statistics_count_rows_runs_and_outcomes(client: Client) -> None:
     ]
     in_batches = sum(one["compute_infer"]["ns"] for one in net["batch_stats"])
     assert abs(in_batches - net["inference_stats"]["compute_infer"]["ns"]) <= 2
+    for part in ("compute_input", "compute_output"):
+        assert net["inference_stats"][part]["count"] == 2, "of those that were answered"
+        assert 0 < net["inference_stats"][part]["ns"] < net["inference_stats"]["success"]["ns"]
     assert net["requests"] == {"success": 2, "client_error": 1}
     assert net["memory"]["file_bytes"] > 0
     assert net["concurrency"]["queued_requests"] == 0
