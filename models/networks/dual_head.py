@@ -34,7 +34,8 @@ Contrast = Literal["none", "standardise"]
 
 #: (output channels, kernel, stride) of each convolution; the product of the strides is 16.
 _CONVOLUTIONS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (96, 3, 2), (96, 3, 1))
-_REDUCED_CHANNELS = 48
+#: After the 1x1 convolution. The path network's 32 keep its file below 2 MB.
+_REDUCED_CHANNELS: dict[Variant, int] = {"paper": 48, "conditional": 48, "path": 32}
 _FEATURES = 192
 _SHARED = 128
 _HEAD = 64
@@ -77,9 +78,10 @@ class _TrunkNetwork(nn.Module):
             ]
             channels = width
         self.convolutions = nn.Sequential(*layers)
-        self.reduce = nn.Sequential(nn.Conv2d(channels, _REDUCED_CHANNELS, 1), nn.ReLU())
+        reduced = _REDUCED_CHANNELS[settings.variant]
+        self.reduce = nn.Sequential(nn.Conv2d(channels, reduced, 1), nn.ReLU())
         cells = (NETWORK_IMAGE.height // 16) * (NETWORK_IMAGE.width // 16)
-        self.read = nn.Linear(_REDUCED_CHANNELS * cells, _FEATURES)
+        self.read = nn.Linear(reduced * cells, _FEATURES)
         self.condition: nn.Module | None = None
         if settings.variant != "paper":
             self.condition = _modulation(_COMMANDS + 1)

@@ -71,7 +71,7 @@ class Disturbances:
     burst_min_s: float = 0.4
     burst_max_s: float = 1.0
     burst_steer: float = 0.35
-    lane_share: float = 0.15
+    lane_share: float = 0.4
     speed_factor_min: float = 0.6
     speed_factor_max: float = 1.1
 
