@@ -73,15 +73,11 @@ class RouteDriver:
         assert self._guide is not None  # noqa: S101 - update has checked it
         target_mps = self._guide.target_speed_ahead(speed_mps)
         throttle, brake = self._speed.control(speed_mps, target_mps, speed_factor)
-        bounded = self._bound(steer)
-        self._pending.append(Control(throttle=throttle, steer=bounded, brake=brake))
-        return self._pending.popleft()
-
-    def _bound(self, steer: float) -> float:
         bounded = min(max(steer, -1.0), 1.0) if math.isfinite(steer) else self._last_steer
         self.output_errors += bounded != steer
         self._last_steer = bounded
-        return bounded
+        self._pending.append(Control(throttle=throttle, steer=bounded, brake=brake))
+        return self._pending.popleft()
 
 
 def shared_camera(names: Sequence[str], cameras: Sequence[CameraBlock]) -> CameraSpec:

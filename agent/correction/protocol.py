@@ -2,17 +2,106 @@
 
 from __future__ import annotations
 
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.answers import Answers
 from agent.confidence import Confidence
+from bicameral.errors import ConfigError
 from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel, DualHeadOutput
+from edge.sidecar import ImageSpec
+
+
+class _Network(Protocol):
+    """What is needed of a network to show it a picture."""
+
+    @property
+    def image(self) -> ImageSpec:
+        """How it sees pictures."""
+
+    def prepare(self, picture: NDArray[np.uint8], /) -> NDArray[np.uint8]:
+        """Crop and resize a picture to what it sees."""
+
+
+Network = TypeVar("Network", bound=_Network)
+Answer = TypeVar("Answer")
+
+
+class Answers(ABC, Generic[Network, Answer]):
+    """The answers of network A, and of B if there is one, about one picture.
+
+    Attributes:
+        inference_s: CPU time of the networks so far.
+    """
+
+    def __init__(self, models: tuple[Network, Network | None], picture: NDArray[np.uint8]) -> None:
+        """Hold what the networks may be asked about.
+
+        Args:
+            models: Network A, and network B if there is one.
+            picture: (H, W, 3) uint8 RGB, the camera's picture.
+        """
+        self._models = models
+        self._picture = picture
+        self._answers: list[Answer | None] = [None, None]
+        self._image: NDArray[np.uint8] | None = None
+        self.inference_s = 0.0
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The picture as network A sees it, (h, w, 3) uint8."""
+        if self._image is None:
+            self._image = self._models[0].prepare(self._picture)
+        return self._image
+
+    @property
+    def asked_a(self) -> bool:
+        """Whether network A has answered."""
+        return self._answers[0] is not None
+
+    @property
+    def asked_b(self) -> bool:
+        """Whether network B has answered."""
+        return self._answers[1] is not None
+
+    def ask_a(self) -> Answer:
+        """Return the answer of network A."""
+        return self._ask(0)
+
+    def ask_b(self) -> Answer:
+        """Return the answer of network B.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        return self._ask(1)
+
+    @abstractmethod
+    def _predict(self, model: Network, image: NDArray[np.uint8]) -> Answer:
+        """Ask a network about the picture as it sees it."""
+
+    def _ask(self, which: int) -> Answer:
+        answer = self._answers[which]
+        if answer is None:
+            began_s = time.thread_time()
+            answer = self._compute(which)
+            self._answers[which] = answer
+            self.inference_s += time.thread_time() - began_s
+        return answer
+
+    def _compute(self, which: int) -> Answer:
+        model = self._models[which]
+        if model is None:
+            raise ConfigError("this correction needs a second network and none was given")
+        same_view = self._models[0].image == model.image
+        image = self.image if same_view else model.prepare(self._picture)
+        return self._predict(model, image)
 
 
 class Opinions(Answers[DualHeadModel, DualHeadOutput]):

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.answers import Answers
+from agent.correction.protocol import Answers
 from agent.path.navigation import MapPath, Navigator
 from bicameral.types import RoadOption
 from edge.path_model import PathModel, PathOutput
