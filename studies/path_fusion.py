@@ -178,5 +178,5 @@ STUDY = Study(
         "the episode; about 2 seconds of one processor a drive, in stages"
     ),
     run=run,
-    needs="the networks path_a and path_b; for Town01 CARLA's maps: CARLA_ROOT",
+    needs="the networks path_a and path_b",
 )

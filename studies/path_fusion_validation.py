@@ -139,8 +139,8 @@ def _episodes(folder: Path, staged: StagedPlan, system: str) -> list[Path]:
 STUDY = Study(
     claim="On the validation town some constant weight of a noisy map route drives nearer to the "
     "lane centre than vision alone.",
-    setting="Town10HD, 4 routes of 100 to 180 m, six conditions, seed 0 of the episode, seven "
+    setting="Town01, 4 routes of 100 to 180 m, six conditions, seed 0 of the episode, seven "
     "systems: 168 drives; about 2 seconds of one processor a drive",
     run=run,
-    needs="the networks path_a and path_b, and CARLA's Town10HD: CARLA_ROOT",
+    needs="the networks path_a and path_b, and CARLA's Town01: CARLA_ROOT",
 )
