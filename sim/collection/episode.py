@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bicameral
-from bicameral.progress import RoutePosition, RouteProgress
+from bicameral.progress import RoutePosition, RouteProgress, points_ahead
 from bicameral.protocols import DrivingAgent
 from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import AGENT_CAMERA, Control, Observation, Pose, Route
@@ -257,31 +257,8 @@ class _LegDrive:
             "in_junction": route.in_junction[nearest],
             "route": self._number,
             "expert_in_charge": self._expert_in_charge,
-            "ahead_m": route_ahead(route, position.s_m, seen.pose),
+            "ahead_m": points_ahead(route, position.s_m, seen.pose, AHEAD_M),
         }
-
-
-def route_ahead(route: Route, s_m: float, pose: Pose) -> NDArray[np.float32]:
-    """Return the points of a route `AHEAD_M` ahead of a place on it, as seen from a car.
-
-    Args:
-        route: Beyond its end it goes straight on.
-        s_m: Arc length of the place.
-        pose: Of the car.
-
-    Returns:
-        (6, 2) float32, metres in the car's frame: x forward, y right.
-    """
-    wanted_m = s_m + np.array(AHEAD_M)
-    inside_m = np.minimum(wanted_m, route.length_m)
-    beyond_m = wanted_m - inside_m
-    end_rad = float(route.yaw_rad[-1])
-    x_m = np.interp(inside_m, route.s_m, route.xyz_m[:, 0]) + beyond_m * math.cos(end_rad)
-    y_m = np.interp(inside_m, route.s_m, route.xyz_m[:, 1]) + beyond_m * math.sin(end_rad)
-    cosine, sine = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
-    x_m, y_m = x_m - pose.x_m, y_m - pose.y_m
-    seen_m = [cosine * x_m + sine * y_m, cosine * y_m - sine * x_m]
-    return np.stack(seen_m, axis=1).astype(np.float32)
 
 
 def _patience_ticks(route: Route) -> int:

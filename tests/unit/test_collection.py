@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, DataError, UserError
+from bicameral.progress import points_ahead
 from bicameral.types import AGENT_CAMERA, Pose, RoadOption, Route
 from bicameral.units import wrap_rad
 from sim.collection.contact_sheet import write_contact_sheet
-from sim.collection.episode import AHEAD_M, route_ahead
+from sim.collection.episode import AHEAD_M
 from sim.collection.legs import bursts, draw_legs
 from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
 from sim.collection.storage import (
@@ -166,7 +167,7 @@ def test_the_path_is_stored_as_the_car_sees_it_and_goes_straight_on_at_its_end()
         target_speed_mps=still + 10.0,
     )
     # The car is 1 m right of the route and points to the right: the route lies to its left.
-    seen_m = route_ahead(route, 2.0, Pose(x_m=2.0, y_m=1.0, yaw_rad=np.pi / 2))
+    seen_m = points_ahead(route, 2.0, Pose(x_m=2.0, y_m=1.0, yaw_rad=np.pi / 2), AHEAD_M)
     assert np.allclose(seen_m[:, 0], -1.0, atol=1e-6)
     assert np.allclose(seen_m[:, 1], [-ahead for ahead in AHEAD_M], atol=1e-5)
 
