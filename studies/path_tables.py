@@ -16,6 +16,7 @@ from studies.path_analysis import (
 )
 from studies.path_drives import read_drives
 from studies.path_plan import FOLDER, StudyPlan, read_plan
+from studies.path_towns import recorded_tables
 
 _RECORD = FOLDER / "path_fusion.csv"
 
@@ -29,6 +30,11 @@ def _recorded() -> tuple[Drives, StudyPlan]:
 def _systems(stage: int) -> str:
     drives, plan = _recorded()
     return _shown(system_table(drives, plan.stages[stage].systems, ""))
+
+
+def _towns(number: int) -> str:
+    tables = recorded_tables()
+    return _shown(tables[number] if number < len(tables) else None)
 
 
 def _comparisons() -> str:
@@ -55,8 +61,11 @@ def _shown(table: Table | None) -> str:
 
 PATH_TABLES: dict[str, Callable[[], str]] = {
     "systems": lambda: _systems(0),
-    "main": lambda: _systems(1),
-    "navigation": lambda: _systems(-1),
+    "more": lambda: _systems(1),
+    "main": lambda: _systems(2),
+    "navigation": lambda: _systems(3),
+    "towns": lambda: _towns(0),
+    "hard": lambda: _towns(1),
     "comparisons": _comparisons,
     "conditions": _conditions,
     "claim": _claim,
