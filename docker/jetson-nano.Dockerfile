@@ -6,6 +6,11 @@
 # NVIDIA's container runtime mounts CUDA, cuDNN and TensorRT from the device, so they are not in the
 # image. Where TensorRT's Python module is not among what it mounts, add
 #   --volume /usr/lib/python3.6/dist-packages/tensorrt:/usr/lib/python3.6/dist-packages/tensorrt:ro
+#
+# A camera: the image has OpenCV with GStreamer from Ubuntu (3.2; JetPack's own is not in it).
+#   USB:  docker run ... --device /dev/video0 bicameral-nano classify --camera 0
+#   CSI:  docker run ... --volume /tmp/argus_socket:/tmp/argus_socket bicameral-nano classify --camera csi
+# The second needs nvargus-daemon on the device, which owns the camera; its socket is handed in.
 # Not verified on hardware.
 
 FROM nvcr.io/nvidia/l4t-base:r32.7.1
@@ -14,7 +19,7 @@ LABEL org.opencontainers.image.title="bicameral-jetson-nano" \
 # Ubuntu 18.04 gets no new versions; a pinned one would only vanish from the mirrors.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3-numpy python3-pil \
+    && apt-get install --yes --no-install-recommends gstreamer1.0-plugins-good python3-numpy python3-opencv \
     && rm -rf /var/lib/apt/lists/* \
     && install --directory --owner 10001 --group 44 /engines
 COPY . /opt/bicameral

@@ -4,6 +4,11 @@
 #   docker run --rm --runtime nvidia --volume engines:/engines bicameral-orin build
 #   docker run --rm --runtime nvidia --volume engines:/engines --publish 127.0.0.1:8080:8080 bicameral-orin
 # Since JetPack 5, CUDA and TensorRT are in the image, and engines are of the image's TensorRT.
+#
+# A camera: the image has OpenCV with GStreamer from Ubuntu.
+#   USB:  docker run ... --device /dev/video0 bicameral-orin classify --camera 0
+#   CSI:  docker run ... --volume /tmp/argus_socket:/tmp/argus_socket bicameral-orin classify --camera csi
+# The second needs nvargus-daemon on the device, which owns the camera; its socket is handed in.
 # Not verified on hardware.
 
 FROM nvcr.io/nvidia/l4t-tensorrt:r10.3.0-devel
@@ -12,7 +17,7 @@ LABEL org.opencontainers.image.title="bicameral-jetson-orin" \
 # The versions are those of the image's Ubuntu release.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3-numpy python3-pil \
+    && apt-get install --yes --no-install-recommends gstreamer1.0-plugins-good python3-numpy python3-opencv \
     && rm -rf /var/lib/apt/lists/* \
     && install --directory --owner 10001 --group 44 /engines
 COPY . /opt/bicameral

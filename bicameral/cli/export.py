@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError
+from bicameral.errors import FINDINGS_EXIT_CODE, BicameralError, ConfigError
 from edge.jetson.bundle import CorrectionName
 from edge.targets import Precision, TargetName
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.export.pipeline import ExportResult
-    from edge.jetson.bundle import Bundle
+    from edge.jetson.bundle import Bundle, BundleRequest
     from edge.preflight import Finding
+    from edge.samples import Samples
 
 #: Images that an export is compared with its original on, evenly spaced.
 _COMPARED = 5000
+#: Random images that a bundle's graphs are compared on where their data set is not to be had.
+_COMPARED_RANDOM = 256
 
 
 def export(
@@ -61,8 +64,8 @@ def export(
         second: With --bundle: a second driving agent, for the correction second_opinion.
         correction: With --bundle: none, paper or second_opinion; by default second_opinion with
             --second.
-        precision: fp32, fp16 (TensorRT) or int8 (not on the Nano); by default fp32, of a bundle
-            fp16, which its engines are built in.
+        precision: fp32, fp16 (TensorRT) or int8 (not on the Nano); by default fp32. Of a bundle it
+            is what its engines are built in: by default int8 if its graphs are, else fp16.
         batch: Images per run, or dynamic.
         in_graph: Let the graph take uint8 pictures (N, height, width, channels) and scale them.
         data: What to compare on and calibrate with: data set, driving data or .npz of frames; by
@@ -82,7 +85,7 @@ def export(
         )
     (model,) = models
     if bundle:
-        _bundle(model, target, output, second, correction, precision or "fp16")
+        _bundle(model, target, output, (second, correction, precision), data)
         return 0
     from bicameral.cli.extras import require_extra
     from bicameral.cli.model_samples import calibration_samples, read_samples
@@ -136,12 +139,14 @@ def _bundle(
     model: str,
     target: TargetName,
     output: Path,
-    second: str | None,
-    correction: CorrectionName | None,
-    precision: Precision,
+    wanted: tuple[str | None, CorrectionName | None, Precision | None],
+    data: str | None,
 ) -> None:
-    """Write a Jetson's folder and say what is in it."""
-    from edge.jetson.bundle import BundleRequest, write_bundle
+    """Write a Jetson's folder and say what is in it; `wanted`: second, correction, precision."""
+    import tempfile
+
+    from bicameral.cli.extras import require_extra
+    from edge.jetson.bundle import BundleRequest, check_request, write_bundle
     from edge.shipped import resolve_model
 
     if target == "onnxruntime" or target == "tensorrt":
@@ -149,16 +154,42 @@ def _bundle(
             f"--bundle is for jetson-nano or jetson-orin, not for {target}; leave it out to write "
             "the files alone"
         )
-    if precision == "int8":
-        raise ConfigError("a bundle's engines are built in fp16 or fp32, not in int8")
+    require_extra("export")
+    from edge.jetson.judged import judge_models, needs_judgement, packed_precision
+
+    second, correction, precision = wanted
+    path = resolve_model(model)
     request = BundleRequest(
-        model=resolve_model(model),
+        model=path,
         target=target,
         second=None if second is None else resolve_model(second),
         correction=correction,
-        precision=precision,
+        precision=precision or packed_precision(path, target),
     )
-    _print_bundle(write_bundle(request, output))
+    check_request(request, output)
+    with tempfile.TemporaryDirectory() as folder:
+        if needs_judgement(request):
+            request = judge_models(request, *_bundle_samples(request, data), Path(folder))
+        _print_bundle(write_bundle(request, output))
+
+
+def _bundle_samples(request: BundleRequest, data: str | None) -> tuple[Samples, Samples | None]:
+    """Load what a bundle's models are compared on, and what int8 is calibrated with."""
+    from bicameral.cli.model_samples import calibration_samples, read_samples
+    from edge.samples import random_samples
+    from edge.sidecar import read_sidecar, sidecar_path
+
+    sidecar = read_sidecar(sidecar_path(request.model))
+    if request.precision == "int8":
+        calibration = calibration_samples(sidecar, data)
+        return read_samples(sidecar, data, "validation", _COMPARED), calibration
+    try:
+        return read_samples(sidecar, data, "validation", _COMPARED), None
+    except BicameralError as error:
+        if data is not None:
+            raise
+        sys.stderr.write(f"compared on random images only, for the data set is not here: {error}\n")
+        return random_samples(sidecar, _COMPARED_RANDOM), None
 
 
 def _print_result(result: ExportResult) -> None:

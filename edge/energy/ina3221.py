@@ -116,11 +116,11 @@ def find_ina3221(root: Path = Path("/")) -> Ina3221 | NoMeter:
     """Return the meter of the module's whole input, or why there is none.
 
     Args:
-        root: Folder that holds ``sys``.
+        root: Folder that holds ``sys`` and ``proc``.
     """
     rails = find_rails(root)
     if not rails:
-        return NoMeter(name=NAME, reason="no INA3221 power monitor (this is no Jetson)")
+        return NoMeter(name=NAME, reason=_why_none(root))
     by_name = {rail.name: rail for rail in reversed(rails)}
     total = next((by_name[name] for name in TOTAL_RAILS if name in by_name), None)
     if total is None:
@@ -136,6 +136,18 @@ def find_ina3221(root: Path = Path("/")) -> Ina3221 | NoMeter:
         return Ina3221(total)
     except MeterError as error:
         return NoMeter(name=NAME, reason=str(error))
+
+
+def _why_none(root: Path) -> str:
+    """Tell why a board has no INA3221: it is no Jetson, or one with another monitor or none."""
+    board = read_text(root / "proc/device-tree/model") or ""
+    if "2GB" in board and "Nano" in board:
+        return f"{board} has no power monitor; use an external meter"
+    if "Thor" in board:
+        return f"{board} has INA238 power monitors, which are not read; use an external meter"
+    if "jetson" in board.lower():
+        return f"no INA3221 power monitor is visible on {board}; in a container, hand in /sys"
+    return "no INA3221 power monitor (this is no Jetson)"
 
 
 def find_rails(root: Path = Path("/")) -> list[Rail]:

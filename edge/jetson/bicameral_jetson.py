@@ -66,6 +66,12 @@ class MachineError(JetsonError):
     exit_code = 3
 
 
+class EngineError(MachineError):
+    """There is no engine that can be used; trying again changes nothing, building does."""
+
+    exit_code = 4
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, then rename it: whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.")
@@ -966,7 +972,7 @@ class TensorRtEngine:
         self._runtime = runtime = tensorrt.Runtime(self._logger)
         self._engine = engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise MachineError("TensorRT cannot load the engine; build it again: build --again")
+            raise EngineError("TensorRT cannot load the engine; build it again: build --again")
         self._context = context = engine.create_execution_context()
         if hasattr(engine, "num_io_tensors"):
             names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
@@ -1012,6 +1018,12 @@ def device_identity() -> Json:
     """Return what an engine depends on besides its graph; engines cannot be carried elsewhere."""
     gpu, capability = Cuda().device()
     tensorrt = import_tensorrt()
+    release = [int(part) for part in re.findall(r"\d+", tensorrt.__version__)[:2]]
+    if release < [8, 2]:
+        raise MachineError(
+            f"TensorRT is {tensorrt.__version__}, graphs are checked for 8.2 or later. JetPack "
+            "4.6.0 has 8.0.1; update to 4.6.1 or later: README.md, JetPack 4.6.0"
+        )
     return {"tensorrt": tensorrt.__version__, "gpu": gpu, "compute_capability": capability}
 
 
@@ -1060,11 +1072,11 @@ class EngineStore:
     def check(self, stem: Optional[str], identity: Json) -> Json:
         """Return the record of an engine that this device and this graph can use."""
         if stem is None:
-            raise MachineError(f"there is no engine for {self._name} yet; make it with: build")
+            raise EngineError(f"there is no engine for {self._name} yet; make it: sudo ./build.sh")
         record = read_json(self.folder / f"{stem}.json", "engine's record")
         for field, expected in dict(identity, graph_sha256=self._graph).items():
             if record.get(field) != expected:
-                raise MachineError(
+                raise EngineError(
                     f"the engine {stem} was built for {field} {record.get(field)!r}, here it is "
                     f"{expected!r}; engines cannot be carried over, make one here with: build"
                 )
@@ -1076,14 +1088,14 @@ class EngineStore:
         record = self.check(stem, identity)
         plan = read_file(self.folder / f"{stem}.engine", "engine")
         if hashlib.sha256(plan).hexdigest() != record["sha256"]:
-            raise MachineError(f"the engine {stem} is damaged; make it again: build --again")
+            raise EngineError(f"the engine {stem} is damaged; make it again: build --again")
         return plan
 
 
 # ------------------------------------------------------------------------------------- 11 building
 
 #: Largest difference between engine and ONNX Runtime that passes, of the largest output.
-TOLERANCES = {"fp32": 0.01, "fp16": 0.05}
+TOLERANCES = {"fp32": 0.01, "fp16": 0.05, "int8": 0.1}
 
 
 def memory_mib() -> Tuple[int, int]:
@@ -1091,6 +1103,13 @@ def memory_mib() -> Tuple[int, int]:
     text = read_file(Path("/proc/meminfo"), "memory state").decode()
     found = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.M))
     return int(found["MemAvailable"]) // 1024, int(found["SwapFree"]) // 1024
+
+
+def has_little_memory() -> bool:
+    """Return whether CPU and GPU share 4 GB or less, as on a Nano."""
+    text = read_file(Path("/proc/meminfo"), "memory state").decode()
+    found = re.search(r"^MemTotal:\s+(\d+) kB", text, re.M)
+    return found is not None and int(found.group(1)) < 5 * MIB
 
 
 def build_plan(sidecar: Sidecar, precision: str, workspace: int, timings: Path) -> bytes:
@@ -1115,13 +1134,24 @@ def build_plan(sidecar: Sidecar, precision: str, workspace: int, timings: Path) 
         if not hasattr(tensorrt.BuilderFlag, "FP16"):  # from 11
             raise MachineError("this TensorRT takes the precision of the graph: --precision fp32")
         config.set_flag(tensorrt.BuilderFlag.FP16)
+    if hasattr(tensorrt.BuilderFlag, "INT8"):  # from 11 the graph says it
+        set_or_clear = config.set_flag if precision == "int8" else config.clear_flag
+        set_or_clear(tensorrt.BuilderFlag.INT8)
     profile = builder.create_optimization_profile()
     for name, shape in sidecar.input_shapes.items():
         profile.set_shape(name, shape, shape, shape)
     config.add_optimization_profile(profile)
     cache = config.create_timing_cache(timings.read_bytes() if timings.exists() else b"")
     config.set_timing_cache(cache, False)
-    plan = builder.build_serialized_network(network, config)
+    plan = None
+    if hasattr(config, "set_tactic_sources"):
+        sources = config.get_tactic_sources()
+        if has_little_memory():
+            config.set_tactic_sources(0)  # cuDNN and cuBLAS alone take 0.6 GB while building
+            plan = builder.build_serialized_network(network, config)
+            config.set_tactic_sources(sources)
+    if plan is None:
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise MachineError(f"TensorRT could not build {sidecar.name}; its messages say why")
     write_whole(timings, bytes(cache.serialize()))
@@ -1185,23 +1215,70 @@ def run_watched(command: Sequence[str], name: str, every_s: float = 15.0) -> Non
 
 #: What `--camera csi` stands for: a CSI camera through NVIDIA's pipeline.
 CSI_PIPELINE = (
-    "nvarguscamerasrc ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 ! "
-    "nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! "
-    "appsink drop=true max-buffers=1"
+    "nvarguscamerasrc sensor-id={sensor} ! "
+    "video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 ! "
+    "nvvidconv flip-method={flip} ! video/x-raw,format=BGRx ! videoconvert ! "
+    "video/x-raw,format=BGR ! appsink drop=true max-buffers=1"
 )
 
 
-def shots_from_camera(source: str, image: ImageSpec, wait: Any = time.sleep) -> Iterator[Shot]:
-    """Yield frames for ever; a camera that fails is opened again, after 0.5 s to 15 s."""
+class NewestFrame:
+    """Reads a camera as fast as frames come and keeps the last one.
+
+    The kernel's driver queues frames: whoever computes longer than a frame takes would see ever
+    older ones. It ends when the camera does.
+    """
+
+    def __init__(self, capture: Any) -> None:
+        self._capture, self._changed = capture, threading.Condition()
+        self._frame, self._ended = None, False  # type: Any, bool
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def read(self) -> Tuple[bool, Any]:
+        """Wait for a frame that was not handed out yet; (False, None) when there is none more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._ended)
+            frame, self._frame = self._frame, None
+        return frame is not None, frame
+
+    def release(self) -> None:
+        """Close the camera; called after its end."""
+        self._capture.release()
+
+    def _run(self) -> None:
+        arrived = True
+        while arrived:
+            frame = None
+            try:
+                arrived, frame = self._capture.read()
+                frame = frame if arrived else None
+            finally:
+                with self._changed:
+                    self._frame, self._ended = frame, frame is None
+                    self._changed.notify()
+
+
+def shots_from_camera(
+    source: str, image: ImageSpec, wait: Any = time.sleep, sensor: int = 0, flip: int = 0
+) -> Iterator[Shot]:
+    """Yield frames for ever; a camera that fails is opened again, after 0.5 s to 15 s.
+
+    `sensor` and `flip` are those of `csi`: which camera, and NVIDIA's number of the turn.
+    """
     try:
         import cv2
     except ImportError as error:
-        raise MachineError(f"a camera needs OpenCV (JetPack's python3-opencv): {error}") from error
-    where = CSI_PIPELINE if source == "csi" else source
+        raise MachineError(
+            "a camera needs OpenCV (JetPack's python3-opencv; of a container: docs/jetson.md, "
+            f"Containers): {error}"
+        ) from error
+    where = CSI_PIPELINE.format(sensor=sensor, flip=flip) if source == "csi" else source
+    is_live = where.isdigit() or where.startswith("/dev/") or "://" in where
     delay_s, number = 0.5, 0
     while True:
         kind = cv2.CAP_GSTREAMER if "!" in where else cv2.CAP_ANY
-        capture = cv2.VideoCapture(int(where) if where.isdigit() else where, kind)
+        camera = cv2.VideoCapture(int(where) if where.isdigit() else where, kind)
+        capture = NewestFrame(camera) if is_live else camera  # type: Any
         arrived, frame = capture.read()
         while arrived:
             delay_s, number = 0.5, number + 1
@@ -1327,7 +1404,10 @@ class PowerRail:
             files[path.read_text().strip()] = both
         found = [name for name in TOTAL_RAILS if name in files]
         if not found:
-            raise MachineError(f"no INA3221 with a total rail under {root}; rails: {sorted(files)}")
+            raise MachineError(
+                f"no INA3221 with a total rail under {root}; rails: {sorted(files)}. A Nano 2GB "
+                "has no power monitor, an AGX Thor another one: use an external meter there"
+            )
         self.name, self._files = found[0], files[found[0]]
 
     def power_w(self) -> float:
@@ -1362,6 +1442,7 @@ def measure_window(read: Callable[[], float], work: Callable[[], Any], seconds: 
     ]
     reason = next((reason for fails, reason in checks if fails), None)
     window = {"energy_j": energy_j, "duration_s": times_s[-1] - times_s[0], "inferences": count}
+    window["timing_j"] = 1.96 * timing_j  # the error is within it, 95 %
     return dict(window, reads=len(powers_w), valid=reason is None, reason=reason)
 
 
@@ -1455,7 +1536,8 @@ def answer_pictures(bundle: Bundle, options: argparse.Namespace) -> int:
     query = {"speed_mps": options.speed_mps, "command": options.navigation}
     sources = [(one, shots_from_file(Path(one), model.image)) for one in options.pictures]
     if options.camera:
-        sources = [("camera", shots_from_camera(options.camera, model.image))]
+        turned = {"sensor": options.sensor_id, "flip": options.flip}
+        sources = [("camera", shots_from_camera(options.camera, model.image, **turned))]
     failed = 0
     notify_systemd("READY=1")
     for name, shots in sources:
@@ -1484,6 +1566,11 @@ def serve(bundle: Bundle, options: argparse.Namespace) -> int:
 def build(bundle: Bundle, options: argparse.Namespace) -> int:
     """`build`: make the engines that are not there; each in a process of its own."""
     precision = options.precision or bundle.precision
+    if "int8" in (precision, bundle.precision) and precision != bundle.precision:
+        raise JetsonError(
+            f"the graphs are made for {bundle.precision} engines; int8 needs other graphs than "
+            f"fp16 and fp32: bicameral export --bundle --precision {precision}"
+        )
     device_identity()  # without a device nothing begins
     bundle.engines.mkdir(parents=True, exist_ok=True)
     for number, sidecar in enumerate(bundle.networks, 1):
@@ -1595,6 +1682,8 @@ def parse_arguments(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         one = command(name, answer_pictures)
         one.add_argument("pictures", nargs="*", help="PGM, PPM, PNG, JPEG, .npy or .npz")
         one.add_argument("--camera", help="number, csi, URL, or GStreamer pipeline to an appsink")
+        one.add_argument("--sensor-id", type=int, default=0, help="which camera, for csi")
+        one.add_argument("--flip", type=int, choices=range(8), default=0, help="2: by 180, for csi")
         one.add_argument("--speed-mps", help="forward speed, for drive")
         one.add_argument("--navigation", help=f"for drive: {', '.join(COMMANDS)}")
     one = command("serve", serve)
@@ -1618,13 +1707,14 @@ def utf8(stream: Any) -> Any:
 
 
 def main(words: Optional[Sequence[str]] = None, open_engine: Optional[OpenEngine] = None) -> int:
-    """Run a command and return its exit code: 0, 1 some failed, 2 wrong input, 3 device."""
+    """Run a command and return its exit code: 0, 1 some, 2 input, 3 device, 4 no engine."""
     sys.stdout, sys.stderr = utf8(sys.stdout), utf8(sys.stderr)
     options = parse_arguments(words)
     try:
         return int(options.run(Bundle(options, open_engine), options))
     except JetsonError as error:
         print(f"error: {error}", file=sys.stderr)
+        notify_systemd(f"STATUS={error}")
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -35,9 +35,9 @@ from edge.sidecar import (
     read_sidecar,
     sidecar_path,
 )
+from edge.targets import TARGETS, Precision
 
 JetsonName = Literal["jetson-nano", "jetson-orin"]
-JetsonPrecision = Literal["fp32", "fp16"]
 CorrectionName = Literal["none", "paper", "second_opinion"]
 
 #: The runtime's file, in this package and in a bundle.
@@ -49,6 +49,7 @@ CHECK_PICTURES = 16
 _TEMPLATES = {
     "README.md.template": ("README.md", False),
     "bicameral.service.template": ("bicameral.service", False),
+    "bicameral-camera.service.template": ("bicameral-camera.service", False),
     "build.sh.template": ("build.sh", True),
     "run.sh.template": ("run.sh", True),
 }
@@ -83,14 +84,15 @@ class BundleRequest:
         second: A second driving agent's sidecar, for the correction ``second_opinion``.
         correction: What a driving agent does with its answers; None: ``second_opinion`` with a
             second network, else ``none``.
-        precision: What engines compute in.
+        precision: What engines compute in. int8 wants graphs that are int8 already
+            (`edge.jetson.judged.judge_models` makes them); others may be packed in fp32 or fp16.
     """
 
     model: Path
     target: JetsonName
     second: Path | None = None
     correction: CorrectionName | None = None
-    precision: JetsonPrecision = "fp16"
+    precision: Precision = "fp16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +122,10 @@ def write_bundle(request: BundleRequest, folder: Path) -> Bundle:
         DataError: If a file is absent or damaged, or a graph is not for this device.
         MissingExtraError: If the package ``onnx`` is absent, which the check of the graphs needs.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is there and not empty; name a new folder for the bundle")
-    paths = [sidecar_path(path) for path in (request.model, request.second) if path is not None]
-    sidecars = [read_sidecar(path) for path in paths]
-    correction = _require_fitting(request, sidecars)
+    correction = check_request(request, folder)
+    paths = _sidecar_paths(request)
     networks = {key: one for path in paths for key, one in read_networks(path, whole=True).items()}
-    warnings = {path: _checked(path, one, request.target) for path, one in networks.items()}
+    warnings = {path: _checked(path, one, request) for path, one in networks.items()}
     with hidden_folder_beside(folder) as partial:
         models = partial / "models"
         models.mkdir()
@@ -135,13 +134,32 @@ def write_bundle(request: BundleRequest, folder: Path) -> Bundle:
         for path, sidecar in networks.items():
             _copy_network(path, sidecar, request.target, models)
         _write_description(partial, request, paths, correction)
-        _write_texts(partial, request, sidecars[0], networks)
+        _write_texts(partial, request, read_sidecar(paths[0]), networks)
         _write_checksums(partial)
         partial.chmod(0o755)
         partial.replace(folder)
     files = {str(path.relative_to(folder)): path.stat().st_size for path in _files(folder)}
     found = {networks[path].name: findings for path, findings in warnings.items() if findings}
     return Bundle(folder=folder, files=files, warnings=found)
+
+
+def check_request(request: BundleRequest, folder: Path) -> CorrectionName:
+    """Refuse what makes no bundle, before anything is computed; return the correction.
+
+    Raises:
+        ConfigError: If the parts do not fit together, or the folder holds something.
+        DataError: If a sidecar is absent or damaged.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there and not empty; name a new folder for the bundle")
+    target = TARGETS[request.target]
+    if request.precision not in target.precisions:
+        raise ConfigError(f"{target.title} runs no {request.precision}: {target.no_int8_reason}")
+    return _require_fitting(request, [read_sidecar(path) for path in _sidecar_paths(request)])
+
+
+def _sidecar_paths(request: BundleRequest) -> list[Path]:
+    return [sidecar_path(path) for path in (request.model, request.second) if path is not None]
 
 
 def _require_fitting(request: BundleRequest, sidecars: list[Sidecar]) -> CorrectionName:
@@ -173,8 +191,12 @@ def _require_fitting(request: BundleRequest, sidecars: list[Sidecar]) -> Correct
     return correction
 
 
-def _graph_file(sidecar: Sidecar, target: JetsonName) -> ModelFile:
-    """Return the sidecar's file for the device, else the one for ONNX Runtime."""
+def graph_file(sidecar: Sidecar, target: JetsonName) -> ModelFile:
+    """Return the sidecar's file for the device, else the one for ONNX Runtime.
+
+    Raises:
+        DataError: If it has neither.
+    """
     for wanted in (target, "onnxruntime"):
         for file in sidecar.files:
             if file.target == wanted:
@@ -185,8 +207,9 @@ def _graph_file(sidecar: Sidecar, target: JetsonName) -> ModelFile:
     )
 
 
-def _checked(path: Path, sidecar: Sidecar, target: JetsonName) -> tuple[Finding, ...]:
+def _checked(path: Path, sidecar: Sidecar, request: BundleRequest) -> tuple[Finding, ...]:
     """Check a graph against the rules of the device; return the warnings."""
+    target = request.target
     if sidecar.state.kind != "none":
         raise DataError(
             f"{sidecar.name!r} has a memory, which the device's runtime does not read. Freeze it "
@@ -199,9 +222,13 @@ def _checked(path: Path, sidecar: Sidecar, target: JetsonName) -> tuple[Finding,
             f"{sidecar.name!r} takes {rows} pictures at a time, the device's runtime gives one; "
             f"export it first: bicameral export {sidecar.name} --target {target} --batch 1"
         )
-    file = _graph_file(sidecar, target)
-    if file.precision == "int8":
-        raise DataError(f"{file.path} is int8, expected float; engines are made in fp16 or fp32")
+    file = graph_file(sidecar, target)
+    if (file.precision == "int8") != (request.precision == "int8"):
+        raise DataError(
+            f"{file.path} is {file.precision}, and its engine cannot be {request.precision}: "
+            "whether an engine is int8, the graph decides. Give --precision "
+            + ("int8" if file.precision == "int8" else "fp16, or export it in int8 first")
+        )
     findings = preflight(path.with_name(file.path), target)
     if has_errors(findings):
         raise DataError(
@@ -214,7 +241,7 @@ def _checked(path: Path, sidecar: Sidecar, target: JetsonName) -> tuple[Finding,
 
 def _copy_network(path: Path, sidecar: Sidecar, target: JetsonName, models: Path) -> None:
     """Copy a graph and record what ONNX Runtime answers for it."""
-    file = _graph_file(sidecar, target)
+    file = graph_file(sidecar, target)
     graph = read_model_bytes(path, sidecar, file.target)
     (models / file.path).write_bytes(graph)
     session = OnnxSession(graph, name=sidecar.name)

@@ -27,6 +27,7 @@ import pytest
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
+from studies.tensorrt_builds import export_graphs
 
 pytestmark = pytest.mark.contract
 
@@ -170,7 +171,7 @@ def test_an_engine_of_another_tensorrt_is_refused_before_tensorrt_sees_it(
 ):
     updated = Device(libraries=libraries, release="8.5.2")
     done = updated.run(built, "run.sh", "classify", str(picture))
-    assert done.returncode == 3
+    assert done.returncode == 4
     assert "8.2.1.8" in done.stderr
     assert "8.5.2" in done.stderr
     assert "build" in done.stderr
@@ -180,7 +181,7 @@ def test_a_damaged_engine_is_refused(nano: Device, built: Path, picture: Path):
     (engine,) = (built / "engines").glob("*.engine")
     engine.write_bytes(engine.read_bytes()[:-1])
     done = nano.run(built, "run.sh", "classify", str(picture))
-    assert done.returncode == 3
+    assert done.returncode == 4
     assert "build --again" in done.stderr
 
 
@@ -190,8 +191,47 @@ def test_an_engine_of_other_weights_is_refused(nano: Device, built: Path, pictur
     content["files"][0]["sha256"] = "0" * 64
     sidecar.write_text(json.dumps(content))
     done = nano.run(built, "run.sh", "classify", str(picture))
-    assert done.returncode == 3
+    assert done.returncode == 4
     assert "graph_sha256" in done.stderr
+
+
+def test_a_service_without_an_engine_stops_and_says_what_to_do(
+    nano: Device, bundle: Path, tmp_path: Path
+):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(tmp_path / "notify"))
+        notified.settimeout(60)
+        done = subprocess.run(
+            ["sh", "run.sh", "serve", "--port", "0"],
+            cwd=bundle,
+            env={**nano.environment, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+        told = notified.recv(1000).decode()
+    assert done.returncode == 4
+    assert "sudo ./build.sh" in done.stderr
+    assert told.startswith("STATUS=there is no engine")
+    for unit in ("bicameral.service", "bicameral-camera.service"):
+        assert "RestartPreventExitStatus=2 4" in (bundle / unit).read_text()
+
+
+def test_the_tensorrt_of_jetpack_4_6_0_is_too_old_and_the_way_out_is_told(
+    libraries: Path, bundle: Path
+):
+    done = Device(libraries=libraries, release="8.0.1.6").run(bundle, "build.sh")
+    assert done.returncode == 3
+    assert "JetPack 4.6.0" in done.stderr
+    assert "JetPack 4.6.0" in (bundle / "README.md").read_text()
+
+
+def test_kernels_of_other_libraries_are_asked_where_tensorrts_own_do_not_suffice(
+    libraries: Path, bundle: Path
+):
+    done = Device(libraries=libraries, fault="tactics").run(bundle, "build.sh")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_engine_before_the_last_build_comes_back_with_rollback(nano: Device, built: Path):
@@ -231,6 +271,25 @@ def test_a_build_that_fails_says_why_and_leaves_the_engine_that_was_there(
     assert "Traceback" not in failing.stderr
     assert sorted(path.name for path in (built / "engines").iterdir()) == before
     assert nano.run(built, "run.sh", "classify", str(picture)).returncode == 0
+
+
+@pytest.mark.parametrize("release", [_ORIN, _ELEVEN])
+def test_an_int8_bundle_is_built_in_int8_and_in_nothing_else(
+    release: str, libraries: Path, picture: Path, tmp_path: Path
+):
+    device = Device(libraries=libraries, release=release)
+    (graph,) = export_graphs(
+        "fashion_mnist_wide_residual32", "jetson-orin", "int8", tmp_path
+    )  # calibrated with noise
+    request = BundleRequest(model=graph, target="jetson-orin", precision="int8")
+    folder = write_bundle(request, tmp_path / "orin").folder
+    built = device.run(folder, "build.sh")
+    assert built.returncode == 0, built.stderr
+    assert "int8" in built.stdout
+    assert len(_answers(device.run(folder, "run.sh", "classify", str(picture)))) == 1
+    refused = device.run(folder, "build.sh", "--precision", "fp16")
+    assert refused.returncode == 2
+    assert "made for int8" in refused.stderr
 
 
 def test_fp16_where_tensorrt_has_no_flag_for_it_says_what_to_do(libraries: Path, bundle: Path):

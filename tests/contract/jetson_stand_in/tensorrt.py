@@ -81,9 +81,20 @@ class ITimingCache:
 class IBuilderConfig:
     def __init__(self):
         self.flags, self.profiles, self.workspace = [], [], 0
+        self.tactic_sources = 7
 
     def set_flag(self, flag):
         self.flags.append(flag)
+
+    def clear_flag(self, flag):
+        if flag in self.flags:
+            self.flags.remove(flag)
+
+    def get_tactic_sources(self):
+        return self.tactic_sources
+
+    def set_tactic_sources(self, tactic_sources):
+        self.tactic_sources = tactic_sources
 
     def add_optimization_profile(self, profile):
         self.profiles.append(profile)
@@ -128,12 +139,15 @@ class Builder:
     def build_serialized_network(self, network, config):
         if _FAULT == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        if _FAULT == "build":
+        if _FAULT == "build" or (_FAULT == "tactics" and not config.tactic_sources):
             return None
         assert 64 << 20 <= config.workspace <= 256 << 20
+        flags = [flag.name for flag in config.flags]
+        # Weakly typed networks with Q/DQ are refused without the flag, and others warn with it.
+        assert ("INT8" in flags) == (b"QuantizeLinear" in network.graph and _MAJOR < 11)
         head = {
             "release": __version__,
-            "half": "FP16" in [flag.name for flag in config.flags],
+            "half": "FP16" in flags,
             "shapes": config.profiles[0].shapes,
         }
         return memoryview(_MAGIC + json.dumps(head).encode() + b"\n" + network.graph)

@@ -92,6 +92,26 @@ def test_no_monitor_is_a_reason_not_an_error(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("board", "message"),
+    [
+        ("NVIDIA Jetson Nano 2GB Developer Kit", "no power monitor; use an external meter"),
+        ("NVIDIA Jetson AGX Thor Developer Kit", "INA238"),
+        ("NVIDIA Jetson Nano Developer Kit", "in a container, hand in /sys"),
+    ],
+)
+def test_a_jetson_without_a_monitor_that_is_read_is_called_by_its_name(
+    board: str, message: str, tmp_path: Path
+) -> None:
+    model = tmp_path / "proc/device-tree/model"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(board.encode() + b"\0")
+    found = find_ina3221(tmp_path)
+    assert isinstance(found, NoMeter)
+    assert board in found.reason
+    assert message in found.reason
+
+
 def test_rails_without_a_total_are_named_and_not_summed(tmp_path: Path) -> None:
     """An AGX module: its VIN_SYS_5V0 lies beside the processor's rails and is no total."""
     sensor = SimulatedIna3221(tmp_path, "hwmon")

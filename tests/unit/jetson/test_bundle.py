@@ -42,6 +42,7 @@ def test_a_bundle_of_a_cascade_holds_its_members_and_all_that_the_device_needs(c
         "README.md",
         "SHA256SUMS",
         "bicameral.service",
+        "bicameral-camera.service",
         "bicameral_jetson.py",
         "build.sh",
         "bundle.json",
@@ -210,3 +211,47 @@ def test_the_command_writes_a_bundle_and_says_what_is_in_it(
         main([*words, "-o", str(tmp_path / "orin")])
     assert ended.value.code == 2
     assert "not empty" in capsys.readouterr().err
+
+
+def _pack(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "--bundle", *words])
+    return int(ended.value.code or 0)
+
+
+def test_a_bundle_in_int8_holds_what_the_export_makes(tmp_path: Path):
+    model, orin = "fashion_mnist_vgg24_distilled", ["--target", "jetson-orin"]
+    assert _pack([model, *orin, "--precision", "int8", "-o", str(tmp_path / "one")]) == 0
+    description = json.loads((tmp_path / "one" / "bundle.json").read_text())
+    assert description["precision"] == "int8"
+    packed = tmp_path / "one" / "models" / f"{model}.onnx"
+    assert b"QuantizeLinear" in packed.read_bytes()
+    # What an export wrote is packed as it is, and its precision need not be said again.
+    assert _pack([str(packed), *orin, "-o", str(tmp_path / "two")]) == 0
+    again = tmp_path / "two" / "models" / packed.name
+    assert again.read_bytes() == packed.read_bytes()
+    assert json.loads((tmp_path / "two" / "bundle.json").read_text())["precision"] == "int8"
+    with pytest.raises(DataError, match="Give --precision int8"):
+        write_bundle(BundleRequest(model=packed, target="jetson-orin"), tmp_path / "three")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["fashion_mnist_vgg24_distilled", "--precision", "int8"], 2, "no int8 instructions"),
+        (["fashion_mnist_spiking"], 2, "mean difference of probabilities"),
+    ],
+)
+def test_what_the_export_refuses_is_not_packed(
+    words: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = ["--target", "jetson-nano", "-o", str(tmp_path / "nano")]
+    assert _pack([*words, *output]) == status
+    refused = " ".join(capsys.readouterr().err.split())
+    assert message in refused
+    assert not (tmp_path / "nano").exists()
+
+
+def test_what_loses_too_much_in_half_precision_is_packed_in_float32(tmp_path: Path):
+    words = ["fashion_mnist_spiking", "--target", "jetson-nano", "--precision", "fp32"]
+    assert _pack([*words, "-o", str(tmp_path / "nano")]) == 0

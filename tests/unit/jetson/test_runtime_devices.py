@@ -66,6 +66,80 @@ def test_the_time_between_attempts_doubles_up_to_a_quarter_of_a_minute(
     assert "trying again in 15.0 s" in capsys.readouterr().err
 
 
+class QueuedCamera:
+    """A camera whose driver has queued ten frames, of levels 1 to 10, and which ends then."""
+
+    def __init__(self) -> None:
+        self.level = 0
+        self.all_read = threading.Event()
+
+    def read(self) -> tuple[bool, Any]:
+        if self.level == 10:
+            self.all_read.set()
+            assert self.may_end.wait(60)
+            return False, None
+        self.level += 1
+        return True, np.full((8, 8, 3), self.level, np.uint8)
+
+    may_end = threading.Event()
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+def test_of_frames_that_a_driver_queued_the_newest_is_taken():
+    camera = QueuedCamera()
+    newest = runtime.NewestFrame(camera)
+    assert camera.all_read.wait(60)
+    arrived, frame = newest.read()
+    assert arrived
+    assert int(frame[0, 0, 0]) == 10
+    camera.may_end.set()
+    assert newest.read() == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "is_live"),
+    [
+        ("0", 0, True),
+        ("/dev/video1", "/dev/video1", True),
+        ("rtsp://gate/1", "rtsp://gate/1", True),
+        ("csi", "sensor-id=1 !", False),
+        ("csi", "flip-method=2 !", False),
+        ("videotestsrc ! appsink", "videotestsrc ! appsink", False),
+    ],
+)
+def test_a_camera_is_opened_as_asked_for(
+    source: str, expected: object, is_live: bool, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[Any] = []
+
+    class Camera:
+        def __init__(self, where: object, kind: int) -> None:
+            opened.append(where)
+
+        def read(self) -> tuple[bool, Any]:
+            return True, np.zeros((8, 8, 3), np.uint8)
+
+    class Newest(runtime.NewestFrame):
+        def __init__(self, capture: Any) -> None:
+            opened.append("newest")
+            self.read = capture.read
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(runtime, "NewestFrame", Newest)
+    shot = next(runtime.shots_from_camera(source, _IMAGE, sensor=1, flip=2))
+    assert shot.picture.shape == (8, 8, 1)
+    assert opened[0] == expected or str(expected) in str(opened[0])
+    assert ("newest" in opened) == is_live
+
+
+def test_an_upside_down_second_camera_is_asked_for_on_the_command_line():
+    words = ["classify", "--camera", "csi", "--sensor-id", "1", "--flip", "2"]
+    options = runtime.parse_arguments(words)
+    assert (options.sensor_id, options.flip) == (1, 2)
+
+
 def test_an_answer_that_is_stuck_starves_the_watchdog(monkeypatch: pytest.MonkeyPatch):
     begun, release = threading.Event(), threading.Event()
 
