@@ -15,6 +15,11 @@ _EXPERT = "agent.expert:ExpertAgent"
 _NETWORK = "agent.loading:load_agent"
 _SERVED = "agent.remote:RemoteAgent"
 
+#: What is compared where nothing is asked for: of networks that steer, and of those that see the
+#: path.
+_STEERING_MODES: tuple[CorrectionName, ...] = ("none", "paper", "second_opinion")
+_PATH_MODES: tuple[CorrectionName, ...] = ("none", "fusion")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFlags:
@@ -44,7 +49,8 @@ class AgentFlags:
             return self._served(self.agent)
         if self.agent == "caril":
             return tuple(
-                self._network(self.model, mode, self._second_in(mode)) for mode in self.modes
+                self._network(self.model, mode, self._second_in(mode))
+                for mode in self.modes or _usual_modes(self.model)
             )
         if ":" not in self.agent:
             raise ConfigError(
@@ -66,7 +72,8 @@ class AgentFlags:
 
         driver = describe_remote(url)
         specs = []
-        for mode in self.modes:
+        usual = _PATH_MODES if "fusion" in driver.corrections else _STEERING_MODES
+        for mode in self.modes or usual:
             second = self._second_in(mode)
             driver.require(mode, second)
             specs.append(
@@ -118,6 +125,14 @@ class AgentFlags:
                 kwargs=kwargs | (fusion_record() if correction == "fusion" else {}),
                 trained_on=agent.trained_on,
             )
+
+
+def _usual_modes(model: str) -> tuple[CorrectionName, ...]:
+    from edge.shipped import resolve_model
+    from edge.sidecar import PathAgentSpec, read_sidecar
+
+    described = read_sidecar(resolve_model(model)).agent
+    return _PATH_MODES if isinstance(described, PathAgentSpec) else _STEERING_MODES
 
 
 def expert_agent() -> AgentSpec:

@@ -19,16 +19,16 @@ def evaluate(
     *,
     output: Path = Path("runs/evaluate"),
     agent: str = "caril",
-    modes: tuple[CorrectionName, ...] = ("none", "paper", "second_opinion"),
+    modes: tuple[CorrectionName, ...] = (),
     model: str = "caril_a",
     second: str = "caril_b",
     also: tuple[str, ...] = (),
-    town: str = "Ridgeway",
+    town: str = "Millbrook",
     maps: tuple[Path, ...] = (),
-    suite: str = "standard",
+    suite: str = "short",
     routes: Path | None = None,
     routes_subset: str = "",
-    weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("clear",),
+    weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("clear", "patch"),
     repetitions: int = 1,
     seed: int = 0,
     jobs: int | None = None,
@@ -47,8 +47,9 @@ def evaluate(
         output: Folder of the run: episodes, results.json, report.html.
         agent: caril, expert, module:Class of your own DrivingAgent, or the address of an agent that
             'bicameral serve' runs, http://HOST:PORT/v1/drive/NAME.
-        modes: Corrections to compare (only for caril and served agents); fusion, with a noisy map
-            route, needs networks that see the path.
+        modes: Corrections to compare (only for caril and served agents). Without: none and fusion,
+            with a noisy map route, of networks that see the path; none, paper and second_opinion of
+            others.
         model: Network A: a shipped name or an .onnx file.
         second: Network B of the second opinion and of fusion, likewise; of a served agent: the
             server's name.
@@ -56,7 +57,7 @@ def evaluate(
             ask B for a second opinion.
         town: Map to drive on: a town's name or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files for the pocket simulator.
-        suite: Named set of routes: standard, study, validation or no_choice.
+        suite: Named set of routes: short, standard, study, validation or no_choice.
         routes: Leaderboard routes XML to use instead of a suite.
         routes_subset: Positions of the routes to drive, e.g. 0-4,7.
         weathers: clear, low_sun, fog, dense_fog, night; or, by clear day, what is wrong with the

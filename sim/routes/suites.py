@@ -25,9 +25,16 @@ def _request(
     )
 
 
-#: `standard`: one route of every kind, for a first look. `study`: enough of each to compare
+#: `short`: through junctions, for a first screen within minutes. `standard`: one route of every
+#: kind. `study`: enough of each to compare
 #: agents. `validation`: for choosing between trained networks, never for a final figure.
 SUITES: dict[str, tuple[RouteRequest, ...]] = {
+    "short": (
+        _request("left", 2, 120.0, 200.0),
+        _request("right", 2, 120.0, 200.0),
+        _request("straight", 1, 120.0, 200.0),
+        _request("mixed", 1, 160.0, 280.0),
+    ),
     "standard": (
         _request("curves", 1),
         _request("highway", 1, 400.0, 700.0),

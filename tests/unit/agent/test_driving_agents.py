@@ -39,3 +39,10 @@ def test_what_an_agent_cannot_do_is_told_before_anything_is_driven(tmp_path: Pat
         flags("caril_a", "caril_b", "fusion").specs()
     with pytest.raises(UserError, match="expected an agent that sees the path"):
         flags(path, "caril_b", "second_opinion").specs()
+
+
+def test_without_modes_those_are_compared_that_suit_the_network(tmp_path: Path) -> None:
+    path = str(write_path_network(tmp_path, "first"))
+    assert [spec.correction for spec in flags(path, path).specs()] == ["none", "fusion"]
+    steering = [spec.correction for spec in flags("caril_a", "caril_b").specs()]
+    assert steering == ["none", "paper", "second_opinion"]
