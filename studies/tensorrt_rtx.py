@@ -100,7 +100,8 @@ def _configuration(
     """Say for which card to build, and which shapes of the inputs."""
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
-    config.set_compute_capability(tensorrt.ComputeCapability.SM86, 0)
+    for place in range(config.num_compute_capabilities):
+        config.set_compute_capability(tensorrt.ComputeCapability.SM86, place)
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
