@@ -2,10 +2,10 @@
 
 Run it to record anew, after the shipped weights changed:
 
-    python tests/golden/agent_drive.py DATA
+    python tests/golden/agent_drive.py [DATA]
 
-takes pictures from every weather of the data set DATA and writes `agent_observations.npz` and
-`agent_controls.json` beside this file.
+takes pictures from every weather of the data set DATA, or those that were recorded last, and writes
+`agent_observations.npz` and `agent_controls.json` beside this file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.caril import CarilAgent
+from agent.correction.names import MAY_ASK_B
+from agent.loading import corrections_of, load_agent, network_of
 from bicameral.types import Observation, Pose, Route
-from edge.dual_head import DualHeadModel
+from edge.session import open_model
 from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
 
@@ -35,14 +36,20 @@ def agent_names() -> list[str]:
     return [name for name in shipped_models() if read_sidecar(shipped_model(name)).kind == "agent"]
 
 
+def others_of_its_kind(name: str) -> list[str]:
+    """Names of the shipped agents that an agent may ask."""
+    kind = type(read_sidecar(shipped_model(name)).agent)
+    others = [other for other in agent_names() if other != name]
+    return [other for other in others if isinstance(read_sidecar(shipped_model(other)).agent, kind)]
+
+
 def drive_recorded(name: str, correction: str) -> list[dict[str, Any]]:
     """Show the recorded pictures to a shipped agent and return what it decided."""
     with np.load(OBSERVATIONS, allow_pickle=False) as archive:
         pictures, speeds = archive["pictures"], archive["speed_mps"]
         commands = archive["command"]
-    others = [other for other in agent_names() if other != name]
-    second = others[0] if correction == "second_opinion" else None
-    agent = CarilAgent.load(name, correction, second)
+    second = others_of_its_kind(name)[0] if correction in MAY_ASK_B else None
+    agent = load_agent(name, correction, second)
     agent.begin(_route(commands), seed=1)
     rows = []
     for index, picture in enumerate(pictures):
@@ -69,7 +76,16 @@ def drive_recorded(name: str, correction: str) -> list[dict[str, Any]]:
 
 def fingerprint(name: str) -> str:
     """Hash of a shipped model's graph."""
-    return DualHeadModel.load(shipped_model(name)).fingerprint
+    path = shipped_model(name)
+    return open_model(path, read_sidecar(path)).fingerprint
+
+
+def corrections_to_record(name: str) -> list[str]:
+    """Names of the corrections that a shipped agent can do with the agents that ship."""
+    path = shipped_model(name)
+    sidecar = read_sidecar(path)
+    known = corrections_of(network_of(sidecar, open_model(path, sidecar)))
+    return [one for one in known if one not in MAY_ASK_B or others_of_its_kind(name)]
 
 
 def _route(commands: NDArray[np.int8]) -> Route:
@@ -92,7 +108,7 @@ def _route(commands: NDArray[np.int8]) -> Route:
     )
 
 
-def _record(data: Path) -> None:
+def _record_pictures(data: Path) -> None:
     by_weather: dict[str, Path] = {}
     for path in sorted(data.glob("*/*/episode.json")):
         weather = json.loads(path.read_text(encoding="utf-8"))["weather"]
@@ -111,11 +127,13 @@ def _record(data: Path) -> None:
         speed_mps=np.array(speeds, np.float32),
         command=np.array(commands, np.int8),
     )
-    corrections = ["none", "paper"] + (["second_opinion"] if len(agent_names()) > 1 else [])
+
+
+def _record_controls() -> None:
     record = {
         name: {
             "fingerprint": fingerprint(name),
-            "controls": {rule: drive_recorded(name, rule) for rule in corrections},
+            "controls": {rule: drive_recorded(name, rule) for rule in corrections_to_record(name)},
         }
         for name in agent_names()
     }
@@ -123,4 +141,6 @@ def _record(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    _record(Path(sys.argv[1]))
+    if len(sys.argv) > 1:
+        _record_pictures(Path(sys.argv[1]))
+    _record_controls()

@@ -30,7 +30,7 @@ def test_every_shipped_agent_is_recorded() -> None:
     assert DRIVE.agent_names(), "agents ship in models/weights"
     assert {name: RECORD.get(name, {}).get("fingerprint") for name in DRIVE.agent_names()} == {
         name: DRIVE.fingerprint(name) for name in DRIVE.agent_names()
-    }, "weights changed: run python tests/golden/agent_drive.py DATA"
+    }, "weights changed: run python tests/golden/agent_drive.py"
 
 
 @pytest.mark.parametrize(
