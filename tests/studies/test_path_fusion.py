@@ -12,14 +12,22 @@ import pytest
 from agent.path.fusion import FusionSettings
 from bicameral.errors import DataError
 from bicameral.types import RoadOption, Route
-from sim.evaluation.records import COLUMNS, Trajectory
+from sim.evaluation.limits import Status
+from sim.evaluation.records import COLUMNS, EpisodeRecord, Trajectory, write_episode
 from sim.pocket.map_store import MapStore
+from studies import path_fusion_validation
 from studies.lane_choice import ends_one_lane_off
 from studies.path_analysis import ALL, Drives, beaten, comparison_table, describe_claim
 from studies.path_drives import Drive, read_drives, write_drives
 from studies.path_fusion import prepare, quick_plan, study
-from studies.path_plan import StudyPlan, check_untouched, read_plan
-from studies.path_rules import Constants, ShuffledConfidence, make_driver
+from studies.path_plan import StagedPlan, StudyPlan, check_untouched, read_constants, read_plan
+from studies.path_rules import (
+    Constants,
+    ShuffledConfidence,
+    make_driver,
+    pool_columns,
+    read_pool,
+)
 from tests.path_network import replayed_path_model, write_path_network
 
 pytestmark = pytest.mark.studies
@@ -250,3 +258,49 @@ def test_only_the_lane_beside_it_with_its_own_direction_is_one_lane_off(
     place = {"x_m": [x_m], "y_m": [y_m], "z_m": [street.xyz_m[0, 2]], "progress_m": [0.0]}
     end = Trajectory(**({name: [0.0] for name in COLUMNS} | place))
     assert ends_one_lane_off(end, street, town) is expected
+
+
+# Validation ---------------------------------------------------------------------------------------
+
+
+def test_the_constants_are_those_of_the_validation_drives(
+    plan: StudyPlan,
+    networks: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_m = {"vision": 0.5, "second_opinion": 0.4, "recorded_fusion": 0.1}
+    own_m |= {"constant_0.15": 0.4, "constant_0.3": 0.2, "constant_0.5": 0.3, "constant_0.7": 0.6}
+    std_m = np.linspace(0.0, 2.0, 300)
+
+    def pretend(staged: StagedPlan, folder: Path) -> list[Drive]:
+        rows = []
+        for spec in staged.episodes():
+            columns = {name: np.zeros(300) for name in COLUMNS}
+            columns |= {"branch": np.arange(300) % 10 == 0}
+            told = dict.fromkeys(pool_columns(), std_m) if "recorded" in spec.agent.name else {}
+            record = EpisodeRecord(
+                **{name: getattr(spec, name) for name in ("episode_id", "role", "weather", "seed")},
+                **{"agent": spec.agent.name, "correction": "none", "repetition": 0, "start": {}},
+                **{"route": spec.route.name, "town": spec.route.town, "versions": {}},
+                **{"trained_on": "pocket", "driven_on": "pocket", "weather_parameters": {}},
+                status=Status.COMPLETED,
+                branches=("second_opinion_a", "second_opinion_b_surer"),
+                trajectory=Trajectory(**columns, diagnostics=told),
+            )
+            path = folder / "drives" / "episodes" / spec.episode_id
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_episode(path, record)
+            where = {"town": spec.route.town, "route": spec.route.name, "condition": spec.weather}
+            rows.append(drive(**where, system=spec.agent.name, whole_m=own_m[spec.agent.name]))
+        return rows
+
+    monkeypatch.setattr(path_fusion_validation, "drive", pretend)
+    valley = plan.validation.model_copy(update={"town": "Valley", "routes": 1})
+    mine = plan.model_copy(update={"networks": networks, "validation": valley})
+    assert path_fusion_validation.choose(mine, tmp_path) == 0
+    chosen = read_constants(tmp_path / "path_fusion_constants.json")
+    assert chosen == Constants(map_weight=0.3, share_b=0.1, share_map=0.2)
+    pool = read_pool(tmp_path / "path_fusion_pool.csv")
+    assert pool.shape == (6 * 125, 5)
+    assert pool[:125, 0] == pytest.approx(std_m[100:225], abs=6e-4)
