@@ -11,7 +11,7 @@ from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.report_tables import choice_table, comparison_table
 from models.cascade.results import CascadeEvaluation, Spread
-from models.cascade.selection import MaxCost
+from models.cascade.search import MaxCost
 from models.cascade.wording import system_title
 from models.classifiers.logits import PoolLogits, read_pool_logits
 from studies.measurements import Measured, single, write_measurements
@@ -20,7 +20,7 @@ from studies.study import DATA, Study
 LOGITS = DATA / "fashion_mnist" / "logits"
 SETTINGS = EvaluationSettings(
     references=("wide_residual32", "wide_residual40"),
-    requirement=MaxCost(cost=16.5e6),
+    requirement=MaxCost(cost=6.6e6),
     max_usage=0.3,
     selection_seeds=(0,),
 )
@@ -36,12 +36,12 @@ def run(folder: Path, quick: bool) -> int:
         resampling = Resampling(replicates=REPLICATES)
         settings = replace(settings, splits=SPLITS, resampling=resampling)
     evaluation = evaluate_cascade(pool, settings)
-    write_measurements(folder / "choice.csv", measured(evaluation))
+    write_measurements(folder / "systems.csv", measured(evaluation))
     print_table(choice_table(evaluation))
     print_table(comparison_table(evaluation, evaluation.shipped))
-    alone, reference = evaluation.shipped.against("a"), evaluation.shipped.against("reference")
-    gain = None if alone is None else alone.accuracy_difference.low
-    return int(gain is None or reference is None or gain <= 0.0 or reference.macs_ratio > 0.1)
+    against = [evaluation.shipped.against(name) for name in ("best_single_at_cost", "paper_choice")]
+    better = [one is not None and (one.accuracy_difference.low or 0.0) > 0.0 for one in against]
+    return int(not all(better))
 
 
 def _few(pool: PoolLogits) -> PoolLogits:
@@ -70,7 +70,11 @@ def measured(evaluation: CascadeEvaluation) -> Measured:
         by = choice.against("reference")
         if choice.system is not None and by is not None:
             key, test = (choice.name, system_title(choice.system)), choice.system.test
-            found |= _over_seeds(*key, "usage", test.usage)
+            for letter, usage in zip("bc", test.usage, strict=False):
+                name = "usage" if letter == "b" else f"usage_{letter}"
+                found |= _over_seeds(*key, name, usage)
+            found[*key, "stable"] = single(choice.stability.same_networks)
+            found[*key, "optimism"] = single(choice.stability.expected)
             found |= _over_seeds(*key, "test_accuracy", test.accuracy)
             found[*key, "macs"] = single(test.expected_macs)
             found[*key, "macs_ratio"] = single(by.macs_ratio)
@@ -108,14 +112,14 @@ def _over_seeds(subject: str, condition: str, quantity: str, of: Spread) -> Meas
 
 STUDY = Study(
     claim=(
-        "The pair that the stored answers choose at a quarter of the reference's cost is more "
-        "accurate than its first network alone, at less than a tenth of the reference's "
-        "multiply-accumulates."
+        "What the stored answers choose at a tenth of the reference's multiply-accumulates is more "
+        "accurate than the best single network of no more cost, and than what the paper's search "
+        "finds among all pairs."
     ),
     setting=(
         "any processor (the CPU times were measured when the networks were trained, on an AMD "
-        "EPYC); 10,000 validation and 10,000 test images of FashionMNIST; seed 0 decides, the pair "
-        "has three; half a minute"
+        "EPYC); 10,000 validation and 10,000 test images of FashionMNIST; seed 0 decides; two "
+        "minutes"
     ),
     run=run,
 )

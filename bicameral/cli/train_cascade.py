@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.cascade.pipeline import PipelineSettings
     from models.cascade.plan import EvaluationSettings
     from models.cascade.results import CascadeEvaluation
-    from models.cascade.selection import Requirement
+    from models.cascade.search import Requirement
     from models.classifiers.pool_training import PoolProgress, PoolSettings
 
 #: Largest share of the images that the second network may see.
@@ -46,9 +46,9 @@ def train_cascade(
     name: str | None = None,
     jobs: int = 2,
 ) -> int:
-    """Train a pool of small networks, choose the best pair, export it and explain the choice.
+    """Train a pool of networks, choose one, a pair or three stages, export and explain the choice.
 
-    A run that was killed goes on when the same command is given again. Pairs, thresholds and
+    A run that was killed goes on when the same command is given again. Networks, thresholds and
     calibration are chosen on validation images; test images only judge what was chosen.
 
     With --from-logits nothing is trained: the choice is made from stored answers and reported. With
@@ -61,8 +61,7 @@ def train_cascade(
         from_logits: Folders logits/ of earlier runs or of the zoo's study; several are one pool,
             and a network that is in two of them is taken from the first.
         from_stages: Classifier with stages, by name or path, that is to stop early.
-        networks: Small architectures; the pool of small CNNs if none is named. With one of the zoo
-            the report says whether a pair with it beats the best one without.
+        networks: Small architectures; the pool of small CNNs if none is named.
         references: Large single architectures to compare with; all if none is named.
         epochs: Passes over the training images, for every network.
         seed: Seed of the first training of each network.
@@ -71,8 +70,8 @@ def train_cascade(
         students: Small networks to distil; all if none is named.
         mirror: Train on mirrored images too, if the data set allows it.
         precision: Arithmetic of the trainings; bf16 pays only on a processor that has it.
-        min_accuracy: Choose the cheapest cascade of at least this validation accuracy, 0..1.
-        max_cost: Choose the most accurate cascade of at most this expected cost: millions of
+        min_accuracy: Choose the cheapest system of at least this validation accuracy, 0..1.
+        max_cost: Choose the most accurate system of at most this expected cost: millions of
             multiply-accumulates, or microseconds with --cost cpu_us.
         cost: What a network's cost is: multiply-accumulates, or measured CPU time.
         max_loss: With --from-stages: accuracy that the choice may lose on validation images, 0..1.
@@ -96,17 +95,12 @@ def train_cascade(
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
     from models.networks.architectures import POOL, REFERENCES
-    from models.zoo.catalogue import newcomers
 
     small = networks or tuple(POOL)
     settings = PipelineSettings(
         pool=_pool_settings(data, output, epochs, precision, jobs, mirror=mirror),
         small=small,
-        evaluation=replace(
-            choice,
-            references=references or tuple(REFERENCES),
-            zoo=newcomers((*small, *(f"{name}_distilled" for name in small))),
-        ),
+        evaluation=replace(choice, references=references or tuple(REFERENCES)),
         seed=seed,
         finalist_seeds=finalist_seeds,
         distil=distil,
@@ -120,7 +114,7 @@ def _requirement(
     min_accuracy: float | None, max_cost: float | None, cost: Literal["macs", "cpu_us"]
 ) -> Requirement | None:
     """Return the point of the Pareto front that the user asked for, or None for the default."""
-    from models.cascade.selection import MaxCost, MinAccuracy
+    from models.cascade.search import MaxCost, MinAccuracy
 
     if min_accuracy is not None and max_cost is not None:
         raise ConfigError("give --min-accuracy or --max-cost, not both")
@@ -181,12 +175,11 @@ def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: Evaluat
     from models.classifiers.logits import read_pools
     from models.data.sources import load_dataset
     from models.host import Provenance
-    from models.zoo.catalogue import newcomers
 
     pool = read_pools(logits)
     names = tuple(dict.fromkeys(network.architecture for network in pool.networks))
     large = tuple(name for name in names if name.startswith("wide_residual"))
-    settings = replace(settings, references=settings.references or large, zoo=newcomers(names))
+    settings = replace(settings, references=settings.references or large)
     evaluation = evaluate_cascade(pool, settings)
     images = load_dataset(data).test
     report = write_results(output, evaluation, images, Provenance.here(_command()))
@@ -226,14 +219,19 @@ def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int)
 
 
 def _print(evaluation: CascadeEvaluation) -> None:
-    """Print pool and choices, as far as a terminal has room, and the notes."""
+    """Print the verdict, pool and choices, as far as a terminal has room, and the notes."""
     from rich.console import Console
 
     from bicameral.tables import narrowed, print_table
+    from models.cascade.report import verdict_text
     from models.cascade.report_tables import choice_table, pool_table
 
+    Console().print(f"{verdict_text(evaluation)}.", highlight=False)
     pool = ("network", "parameters", "MACs", "CPU µs", "test %", "ECE before %", "ECE after %")
-    choices = ("choice", "cascade", "test %", "B asked %", "MACs", "CPU µs", "minus reference")
+    choices = (
+        "choice", "system", "test %", "asked %", "MACs", "CPU µs", "minus reference",
+        "minus best single", "stable %",
+    )  # fmt: skip
     print_table(narrowed(pool_table(evaluation), *pool))
     print_table(narrowed(choice_table(evaluation), *choices))
     for note in evaluation.notes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bicameral.statistics import Estimate, Resampling
 from edge.probabilities import SCORES
 from models.calibration import reliability_bins
-from models.cascade.complementarity import oracle_accuracy, paper_complementarity
+from models.cascade.complementarity import paper_complementarity
 from models.cascade.judging import Bench, calibration_errors
 from models.cascade.operating_points import Answers, PairAnswers, System, answer, sweep_thresholds
 from models.cascade.plan import Plan
@@ -25,36 +25,40 @@ from models.cascade.results import (
     spread,
 )
 from models.cascade.risk_coverage import estimate_areas, risk_coverage_curve
+from models.cascade.search import SCORE
 
 _CURVE_POINTS = 200
 
 
 def detail_record(bench: Bench) -> DetailRecord:
     """Look closely at the finished choice on the test images."""
-    plan, test = bench.plan, bench.calibrated.test
+    plan, test, validation = bench.plan, bench.calibrated.test, bench.calibrated.validation
     seeds = test.common_seeds(plan.system.networks)
-    correct = [test.network(name).correct(test.labels, seeds) for name in plan.system.networks]
+    right = [test.network(name).correct(test.labels, seeds) for name in plan.system.networks]
+    several = len(right) > 1
     return DetailRecord(
         choice=plan.chosen.record.name,
         shipped_seed=plan.selection_seeds[0],
         parts=_parts(bench),
         changes=_changes(plan, test),
-        complementarity_test=spread(seeds, map(paper_complementarity, *correct)),
-        oracle_accuracy_test=spread(seeds, map(oracle_accuracy, *correct)),
-        accuracy_over_usage_validation=_accuracy_over_usage(plan, bench.calibrated.validation),
-        accuracy_over_usage_test=_accuracy_over_usage(plan, test),
+        complementarity_test=spread(seeds, map(paper_complementarity, *right[:2]))
+        if several
+        else None,
+        oracle_accuracy_test=spread(seeds, np.any(right, axis=0).mean(axis=1)),
+        accuracy_over_usage_validation=_accuracy_over_usage(plan, validation) if several else None,
+        accuracy_over_usage_test=_accuracy_over_usage(plan, test) if several else None,
     )
 
 
 def _parts(bench: Bench) -> tuple[PartRecord, ...]:
     plan, test = bench.plan, bench.calibrated.test
     labels, seed = test.labels, plan.selection_seeds[0]
-    systems: dict[PartName, System] = {
-        "cascade": plan.system,
-        "a": System(a=plan.system.a),
-        "b": System(a=str(plan.system.b)),
-        "reference": System(a=plan.reference),
-    }
+    systems: dict[PartName, System] = {"cascade": plan.system}
+    letters: tuple[PartName, ...] = ("a", "b", "c")
+    if len(plan.system.networks) > 1:
+        single = (System(networks=(name,)) for name in plan.system.networks)
+        systems |= zip(letters, single, strict=False)
+    systems["reference"] = System(networks=(plan.reference,))
     answers = {name: answer(test, system) for name, system in systems.items()}
     raw = {
         name: answer(bench.raw.test, plan.uncalibrated if name == "cascade" else system)
@@ -111,14 +115,15 @@ def _areas(
 
 
 def _changes(plan: Plan, pool: CalibratedPool) -> ChangeRecord:
-    """Compare the cascade's answers with A's."""
+    """Compare the system's answers with A's."""
     labels, seed = pool.labels, plan.selection_seeds[0]
     answers = answer(pool, plan.system)
     right = answers.correct == 1.0
-    right_a = pool.network(plan.system.a).correct(labels, answers.seeds)
+    right_a = pool.network(plan.system.networks[0]).correct(labels, answers.seeds)
     rescued, broken = right & ~right_a, right_a & ~right
-    a, b = (pool.network(name).of_seed(seed) for name in plan.system.networks)
-    scores = SCORES[plan.system.policies[seed].score](a)
+    a = pool.network(plan.system.networks[0]).of_seed(seed)
+    b = pool.network(plan.system.networks[:2][-1]).of_seed(seed)
+    scores = SCORES[SCORE](a)
     cascade = answers.of_seed(seed).argmax(axis=1)
 
     def images(changed: NDArray[np.bool_]) -> tuple[ChangedImage, ...]:
@@ -135,7 +140,7 @@ def _changes(plan: Plan, pool: CalibratedPool) -> ChangeRecord:
         )
 
     return ChangeRecord(
-        asked=spread(answers.seeds, np.rint(answers.usage * len(labels))),
+        asked=spread(answers.seeds, np.rint(answers.usage[:, :1].sum(axis=1) * len(labels))),
         rescued=spread(answers.seeds, rescued.sum(axis=1)),
         broken=spread(answers.seeds, broken.sum(axis=1)),
         rescued_images=images(rescued),
@@ -145,7 +150,7 @@ def _changes(plan: Plan, pool: CalibratedPool) -> ChangeRecord:
 
 def _accuracy_over_usage(plan: Plan, pool: CalibratedPool) -> CurveRecord:
     seed = plan.selection_seeds[0]
-    a, b = (pool.network(name).of_seed(seed) for name in plan.system.networks)
+    a, b = (pool.network(name).of_seed(seed) for name in plan.system.networks[:2])
     policy = plan.system.policies[seed]
     sweep = sweep_thresholds(
         PairAnswers(a=a, b=b, labels=pool.labels, score=policy.score, combination=policy.combine)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bicameral.tables import points_cell
 from models.cascade.complementarity import complementarity
 from models.cascade.detail import detail_record
 from models.cascade.judging import Bench, Splits, calibration_errors, judge_choice
@@ -66,24 +65,23 @@ def evaluate_cascade(pool: PoolLogits, settings: EvaluationSettings) -> CascadeE
         cost=settings.cost,
         max_usage=settings.max_usage,
         selection_seeds=plan.selection_seeds,
-        policies=plan.policies,
+        systems=plan.systems,
         replicates=settings.resampling.replicates,
         reference=plan.reference,
+        undertrained=plan.undertrained,
         networks=tuple(
             _network(bench, name, _role(name, plan, settings)) for name in validation.architectures
         ),
         complementarity=complementarity(validation, validation.architectures),
-        front=tuple(map(describe, plan.front)),
-        big_little_front=tuple(map(describe, plan.big_little_front)),
-        single_front=tuple(map(describe, plan.single_front)),
+        fronts=tuple(tuple(map(describe, front)) for front in plan.fronts),
         choices=choices,
         detail=detail_record(bench),
-        notes=(*_notes(plan, choices), *_zoo_notes(plan, choices)),
+        notes=tuple(_notes(bench, choices)),
     )
 
 
 def _network(bench: Bench, architecture: str, role: NetworkRole) -> NetworkRecord:
-    splits, system = bench.calibrated, System(a=architecture)
+    splits, system = bench.calibrated, System(networks=(architecture,))
     network, labels = splits.test.network(architecture), splits.test.labels
     validated, found = answer(splits.validation, system), answer(splits.test, system)
     raw, seeds = bench.raw.test.network(architecture), network.seeds
@@ -111,34 +109,28 @@ def _role(architecture: str, plan: Plan, settings: EvaluationSettings) -> Networ
     return "reference_candidate" if architecture in settings.references else "small"
 
 
-def _zoo_notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
-    """Say, of what ships, whether a pair with a network of the zoo beats the pool without it."""
-    for choice in choices:
-        for against in choice.comparisons if choice.name == plan.chosen.record.name else ():
-            if against.against not in ("best_with_zoo", "best_without_zoo"):
-                continue
-            ships_zoo = against.against == "best_without_zoo"
-            gap = points_cell(against.accuracy_difference)
-            beats = ships_zoo and (against.accuracy_difference.low or 0.0) > 0.0
-            sides = ("with", "without") if ships_zoo else ("without", "with")
-            yield (
-                f"A pair with a network of the zoo {'beats' if beats else 'does not beat'} the "
-                f"best pair without one: the chosen pair ({sides[0]} one) minus the best pair "
-                f"{sides[1]} one is {gap.text} points {gap.small} for "
-                f"{against.macs_ratio:.2f} times its multiply-accumulates."
-            )
-
-
-def _notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
+def _notes(bench: Bench, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
     """Yield what a reader must know before believing the numbers."""
-    if len(plan.system.policies) == 1:
+    plan = bench.plan
+    if plan.undertrained is not None:
+        better, worse = (
+            answer(bench.calibrated.validation, System(networks=(name,))).correct.mean()
+            for name in (plan.undertrained, plan.reference)
+        )
         yield (
-            f"{plan.system.a} and {plan.system.b} were trained together with one seed only: the "
+            f"The reference {plan.reference} is undertrained: {plan.undertrained}, which costs "
+            f"less, reaches {100 * better:.2f} % of the validation images, the reference "
+            f"{100 * worse:.2f} %. Train for more epochs before you believe what is said about it; "
+            f"choices that should come near it come near {plan.undertrained} instead."
+        )
+    if len(answer(bench.calibrated.test, plan.system).seeds) == 1:
+        yield (
+            f"{' and '.join(plan.system.networks)} were trained together with one seed only: the "
             "intervals cover the draw of the test images, not how training varies."
         )
     if len(plan.selection_seeds) == 1:
         yield (
-            "Policies were chosen by the accuracy of one seed of every network; the optimism of "
+            "Systems were chosen by the accuracy of one seed of every network; the optimism of "
             "choosing covers the images, not the seed."
         )
     if plan.left_out:
@@ -149,10 +141,3 @@ def _notes(plan: Plan, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
     for choice in choices:
         if choice.unmet is not None:
             yield f"{choice.name}: {choice.unmet}."
-        for against in choice.comparisons:
-            cheaper = against.macs_ratio > 1.0
-            if against.against == "big_little_at_accuracy" and cheaper:
-                yield (
-                    f"{choice.name}: a big-little cascade of the same validation accuracy costs "
-                    f"fewer multiply-accumulates (this one {against.macs_ratio:.2f} times as many)."
-                )

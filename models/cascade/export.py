@@ -1,4 +1,4 @@
-"""The chosen cascade as files: its sidecar, its two networks and the reference."""
+"""The chosen cascade as files: its sidecar, its networks and the reference."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from edge.sidecar import (
     write_sidecar,
 )
 from models.calibration import expected_calibration_error
-from models.cascade.operating_points import run_cascade
+from models.cascade.operating_points import run_stages
 from models.cascade.pool import fit_temperatures, validation_pool
 from models.cascade.results import CascadeEvaluation, SystemRecord
+from models.cascade.search import COMBINATION, SCORE
 from models.classifiers.export import copy_classifier
 from models.classifiers.logits import PoolLogits
 
 _LIMITS = (
     "Knows the classes of its data set only and answers with one of them for any picture; the "
-    "share of pictures that B sees, and with it the cost, is that of pictures like the training's."
+    "shares of pictures that further networks see, and with them the cost, are those of pictures "
+    "like the training's."
 )
 
 
@@ -70,37 +72,37 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
         DataError: If a network is missing or is not the one that was evaluated.
     """
     system, seed = evaluation.shipped_system, evaluation.detail.shipped_seed
-    a, b, _ = (
-        _copy_network(name, evaluation, export)
-        for name in (system.a, str(system.b), evaluation.reference)
-    )
-    policy = _policy(system, seed)
-    usage, ece = system.validation.usage.of_seed(seed), _validation_ece(system, seed, policy, pool)
+    networks = [_copy_network(name, evaluation, export) for name in system.networks]
+    if evaluation.reference not in system.networks:
+        _copy_network(evaluation.reference, evaluation, export)
+    thresholds = [one.of_seed(seed) for one in system.thresholds]
+    shares = [1.0, *(one.of_seed(seed) for one in system.validation.usage)]
+    ran = list(zip(networks, shares, strict=True))
     sidecar = describe_gated(
-        a,
+        networks[0],
         name=f"{export.prefix}_cascade",
         cascade=CascadeSpec(
-            stages=(
+            stages=tuple(
                 CascadeStage(
-                    name=a.name,
-                    sha256=member_sha256(a),
-                    threshold=policy.thresholds[0],
-                    share=1.0,
-                ),
-                CascadeStage(name=b.name, sha256=member_sha256(b), share=usage),
+                    name=network.name,
+                    sha256=member_sha256(network),
+                    threshold=threshold,
+                    share=share,
+                )
+                for (network, share), threshold in zip(ran, (*thresholds, None), strict=True)
             ),
-            score=policy.score,
-            combine=policy.combine,
+            score=system.score or SCORE,
+            combine=system.combine or COMBINATION,
             memory=export.memory,
         ),
-        ece=(ece, evaluation.n_validation),
+        ece=(_validation_ece(system, seed, pool), evaluation.n_validation),
         cost=Cost(
-            macs=round(a.cost.macs + usage * b.cost.macs),
-            parameters=a.cost.parameters + b.cost.parameters,
-            cpu_us=round(a.cost.cpu_us + usage * b.cost.cpu_us, 1),
-            host=a.cost.host,
+            macs=round(sum(share * one.cost.macs for one, share in ran)),
+            parameters=sum(one.cost.parameters for one in networks),
+            cpu_us=round(sum(share * one.cost.cpu_us for one, share in ran), 1),
+            host=networks[0].cost.host,
         ),
-        training=a.training.model_copy(update={"command": export.command}),
+        training=networks[0].training.model_copy(update={"command": export.command}),
         claims=_claims(evaluation, export.command),
         limits=_LIMITS,
     )
@@ -194,21 +196,16 @@ def _copy_network(
     return copy
 
 
-def _policy(system: SystemRecord, seed: int) -> CascadePolicy:
-    assert system.threshold is not None  # noqa: S101 - a cascade has a policy
-    assert system.score is not None  # noqa: S101
-    assert system.combine is not None  # noqa: S101
-    threshold = system.threshold.of_seed(seed)
-    return CascadePolicy(score=system.score, thresholds=(threshold,), combine=system.combine)
-
-
-def _validation_ece(
-    system: SystemRecord, seed: int, policy: CascadePolicy, pool: PoolLogits
-) -> float:
+def _validation_ece(system: SystemRecord, seed: int, pool: PoolLogits) -> float:
     """Return the calibration error of the shipped seed's answers on the validation images."""
     calibrated = validation_pool(pool, fit_temperatures(pool))
-    a, b = (calibrated.network(name).of_seed(seed) for name in (system.a, str(system.b)))
-    return expected_calibration_error(run_cascade(a, b, policy)[0], calibrated.labels)
+    answers = [calibrated.network(name).of_seed(seed) for name in system.networks]
+    policy = CascadePolicy(
+        score=system.score or SCORE,
+        thresholds=tuple(one.of_seed(seed) for one in system.thresholds),
+        combine=system.combine or COMBINATION,
+    )
+    return expected_calibration_error(run_stages(answers, policy)[0], calibrated.labels)
 
 
 def _claims(evaluation: CascadeEvaluation, command: str) -> tuple[Claim, ...]:
@@ -220,7 +217,10 @@ def _claims(evaluation: CascadeEvaluation, command: str) -> tuple[Claim, ...]:
     figures = (
         ("accuracy", shipped.value or 0.0, shipped, of_one),
         ("accuracy, mean over seeds", test.accuracy.mean, choice.test_accuracy, of_all),
-        ("share of images that B sees", test.usage.mean, None, of_all),
+        *(
+            (f"share of images that {letter} sees", one.mean, None, of_all)
+            for letter, one in zip("BC", test.usage, strict=False)
+        ),
         ("ece", part.ece_after.values[0], None, of_one),
     )
     return tuple(claim_on_test(*figure, command) for figure in figures)

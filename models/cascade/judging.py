@@ -33,16 +33,14 @@ class Splits:
     calibrated: bool
 
     def record(self, system: System) -> SystemRecord:
-        """Describe a system by its accuracy, its usage of B and its cost on both splits."""
-        policies = tuple(system.policies.values())
+        """Describe a system by its accuracy, its usage of networks and its cost on both splits."""
+        seeds, policies = tuple(system.policies), tuple(system.policies.values())
+        gates = zip(*(one.thresholds for one in policies), strict=True)
         return SystemRecord(
-            a=system.a,
-            b=system.b,
+            networks=system.networks,
             score=policies[0].score if policies else None,
             combine=policies[0].combine if policies else None,
-            threshold=spread(tuple(system.policies), [one.thresholds[0] for one in policies])
-            if policies
-            else None,
+            thresholds=tuple(spread(seeds, of_gate) for of_gate in gates),
             calibrated=self.calibrated,
             validation=_split_record(self.validation, system),
             test=_split_record(self.test, system),
@@ -61,10 +59,10 @@ class Bench:
 
 def _split_record(pool: CalibratedPool, system: System) -> SplitRecord:
     answers = answer(pool, system)
-    usage = spread(answers.seeds, answers.usage)
+    usage = tuple(spread(answers.seeds, of_stage) for of_stage in answers.usage.T)
     # Of a mixture the cheaper network sees only what the dearer one does not.
-    shares = (1.0 if system.share is None else 1.0 - usage.mean, usage.mean)
-    ran = [(pool.network(n), share) for n, share in zip(system.networks, shares, strict=False)]
+    shares = (1.0 if system.share is None else 1.0 - system.share, *(one.mean for one in usage))
+    ran = [(pool.network(n), share) for n, share in zip(system.networks, shares, strict=True)]
     measured = all(network.cpu_us > 0.0 for network, _ in ran)
     return SplitRecord(
         accuracy=spread(answers.seeds, answers.correct.mean(axis=1)),

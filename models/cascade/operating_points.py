@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.cascade import CascadePolicy
 from edge.combination import CombinationName, combine
 from edge.probabilities import SCORES, ScoreName
-from models.cascade.pool import CalibratedPool, ValidationPool
+from models.cascade.pool import CalibratedPool
 
 #: Scores lie in 0..1, so below this threshold is none of them ...
 NEVER = 0.0
@@ -28,28 +28,22 @@ ALWAYS = math.nextafter(1.0, 2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """A network, a cascade of two, or two networks of which one is drawn for every image.
+    """A network, a cascade of several, or two networks of which one is drawn for every image.
 
     The last one nobody would ship. It is the straight line between two networks, so it says what a
     single network of exactly a cascade's cost could be expected to reach.
 
     Attributes:
-        a: Architecture that runs on every image; of a mixture, the cheaper one.
-        b: Architecture that runs where A is not sure; of a mixture, the dearer one; or None.
-        policies: Of a cascade: the runtime's policy for every seed that A and B have in common.
-            Thresholds differ between seeds because every seed's A asks B for the same share.
-        share: Of a mixture: share of the images that `b` sees, 0..1.
+        networks: Architectures, in the order in which they are asked; of a mixture, the cheaper one
+            first.
+        policies: Of a cascade: the runtime's policy for every seed that its networks have in
+            common. Thresholds differ between seeds because on every seed the same share goes on.
+        share: Of a mixture: share of the images that the dearer one sees, 0..1.
     """
 
-    a: str
-    b: str | None = None
+    networks: tuple[str, ...]
     policies: Mapping[int, CascadePolicy] = field(default_factory=dict)
     share: float | None = None
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """Architectures of its one or two networks."""
-        return (self.a,) if self.b is None else (self.a, self.b)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +53,7 @@ class Answers:
     Attributes:
         seeds: The S seeds.
         correct: (S, N) float64, probability that the answer is right; 0 or 1 but for a mixture.
-        usage: (S,) float64, share of the images that B sees.
+        usage: (S, K - 1) float64, share of the images that each of K networks but the first sees.
         probabilities: (S, N, C) float32; None for a mixture.
     """
 
@@ -88,34 +82,23 @@ def answer(pool: CalibratedPool, system: System) -> Answers:
         return Answers(
             seeds=seeds,
             correct=(1.0 - system.share) * right_a + system.share * right_b,
-            usage=np.full(len(seeds), system.share),
+            usage=np.full((len(seeds), 1), system.share),
         )
-    usage = np.zeros(len(seeds))
-    probabilities = pool.network(system.a).probabilities
-    if system.b is not None:
+    further = len(system.networks) - 1
+    usage = np.zeros((len(seeds), further))
+    probabilities = pool.network(system.networks[0]).probabilities
+    if further:
         found = []
         for row, seed in enumerate(seeds):
-            a, b = (pool.network(name).of_seed(seed) for name in system.networks)
-            answered, asked = run_cascade(a, b, system.policies[seed])
+            of_seed = [pool.network(name).of_seed(seed) for name in system.networks]
+            answered, used = run_stages(of_seed, system.policies[seed])
             found.append(answered)
-            usage[row] = asked.mean()
+            usage[row] = [(used > stage).mean() for stage in range(1, further + 1)]
         probabilities = np.stack(found)
     right = probabilities.argmax(axis=2) == pool.labels
     return Answers(
         seeds=seeds, correct=right.astype(np.float64), usage=usage, probabilities=probabilities
     )
-
-
-def run_cascade(
-    a: NDArray[np.float32], b: NDArray[np.float32], policy: CascadePolicy
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Answer as the runtime does, from both networks' probabilities (N, C).
-
-    Returns:
-        The cascade's probabilities (N, C) float32, and where B ran, (N,) bool.
-    """
-    probabilities, used = run_stages((a, b), policy)
-    return probabilities, used > 1
 
 
 def run_stages(
@@ -229,22 +212,29 @@ def threshold_for_usage(order: ScoreOrder, usage: NDArray[np.float64]) -> NDArra
     return np.maximum(index, 1)
 
 
-def cascade_for_usage(
-    pool: ValidationPool,
-    pair: tuple[str, str],
-    *,
+def policy_for_shares(
+    answers: Sequence[NDArray[np.float32]],
     score: ScoreName,
     combination: CombinationName,
-    usage: float,
-) -> System:
-    """Return the cascade of a pair (A, B) that asks B for this share of the images."""
-    policies = {}
-    for seed in pool.common_seeds(pair):
-        order = order_by_score(SCORES[score](pool.network(pair[0]).of_seed(seed)))
-        index = threshold_for_usage(order, np.array([usage]))[0]
-        threshold = float(order.thresholds[index])
-        policies[seed] = CascadePolicy(score=score, thresholds=(threshold,), combine=combination)
-    return System(a=pair[0], b=pair[1], policies=policies)
+    shares: Sequence[float] | NDArray[np.float64],
+) -> CascadePolicy:
+    """Return the policy whose gates let these shares of the images go on.
+
+    Args:
+        answers: Probabilities (N, C) of every network, in the order in which they are asked.
+        score: Of how sure an answer is.
+        combination: How two answers become one.
+        shares: For each network but the last: of all images, if all of them came as far.
+    """
+    thresholds = []
+    answer, scored = answers[0], SCORES[score]
+    for further, share in zip(answers[1:], shares, strict=True):
+        scores = scored(answer)
+        order = order_by_score(scores)
+        index = threshold_for_usage(order, np.array([share]))[0]
+        thresholds.append(float(order.thresholds[index]))
+        answer = combine(combination, answer, further, scores, scored(further))
+    return CascadePolicy(score=score, thresholds=tuple(thresholds), combine=combination)
 
 
 def correct_if_asked(pair: PairAnswers) -> NDArray[np.bool_]:

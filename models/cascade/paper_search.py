@@ -9,6 +9,7 @@ list is searched from its high end); with the scores here, high = sure, both ord
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from models.cascade.operating_points import (
     answer,
     correct_by_count,
     order_by_score,
+    run_stages,
 )
 from models.cascade.pool import ValidationPool
 
@@ -43,7 +45,7 @@ def search_threshold(pair: PairAnswers) -> float:
     return float(_GRID[correct_by_count(pair, order)[below].argmax()])
 
 
-def paper_cascade(pool: ValidationPool, names: tuple[str, str]) -> System:
+def paper_cascade(pool: ValidationPool, names: Sequence[str]) -> System:
     """Return the cascade that the paper's search finds for a pair (A, B).
 
     Every seed gets a threshold of its own; of the scores and combinations the most accurate one.
@@ -64,7 +66,7 @@ def paper_cascade(pool: ValidationPool, names: tuple[str, str]) -> System:
                 policies[seed] = CascadePolicy(
                     score=score, thresholds=(search_threshold(pair),), combine=combination
                 )
-            found.append(System(a=names[0], b=names[1], policies=policies))
+            found.append(System(networks=(names[0], names[1]), policies=policies))
     return max(found, key=lambda system: answer(pool, system).correct.mean())
 
 
@@ -78,3 +80,27 @@ def paper_pair(pool: ValidationPool, architectures: Sequence[str]) -> tuple[str,
     i, j = divmod(int(matrix.argmax()), len(architectures))
     pair = sorted((architectures[i], architectures[j]), key=lambda name: pool.network(name).macs)
     return pair[0], pair[1]
+
+
+def paper_choice(pool: ValidationPool, architectures: Sequence[str]) -> System:
+    """Return the most accurate cascade that the paper's search finds among all pairs.
+
+    Where the paper's code compares: difference of the two highest probabilities, the surer answer.
+    """
+    best, most = System(networks=(architectures[0],)), -1.0
+    for names in permutations(architectures, 2):
+        policies, right = {}, 0
+        for seed in pool.common_seeds(names):
+            a, b = (pool.network(name).of_seed(seed) for name in names)
+            pair = PairAnswers(
+                a=a, b=b, labels=pool.labels, score="margin", combination="post_check"
+            )
+            threshold = search_threshold(pair)
+            policies[seed] = CascadePolicy(
+                score="margin", thresholds=(threshold,), combine="post_check"
+            )
+            answered, _ = run_stages((a, b), policies[seed])
+            right += int((answered.argmax(axis=1) == pool.labels).sum())
+        if right / len(policies) > most:
+            best, most = System(networks=names, policies=policies), right / len(policies)
+    return best

@@ -45,7 +45,7 @@ class PipelineSettings:
         evaluation: References, requirement and statistics.
         seed: Seed of the first training of every network; it decides what is chosen.
         finalist_seeds: Trainings, with seeds counting up from `seed`, of the networks that matter
-            in the end: A, B, the reference, and the best single network at the cascade's cost.
+            in the end: those of the system, the reference, and the best single network at its cost.
         distil: Also train small networks from the answers of this reference's first training;
             None: do not.
         students: Which small networks to distil; all if none is named.
@@ -157,7 +157,7 @@ def _finalists(settings: PipelineSettings, members: Sequence[PoolMember]) -> lis
     )
     wanted = {*plan.system.networks, plan.reference}
     if single := plan.chosen.opponents.get("best_single_at_cost"):
-        wanted.add(single.a)
+        wanted.update(single.networks)
     chosen = [member for member in members if member.network in wanted]
     return [
         replace(member, seed=settings.seed + step)

@@ -1,4 +1,4 @@
-"""Everything that is chosen before a test image is touched: reference, cascades, opponents."""
+"""Everything that is chosen before a test image is touched: reference, systems, opponents."""
 
 from __future__ import annotations
 
@@ -6,35 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bicameral.errors import DataError, UserError
 from bicameral.statistics import Resampling
-from models.cascade.baselines import Singles
-from models.cascade.operating_points import System, answer, cascade_for_usage
-from models.cascade.optimism import SplitHalves, selection_optimism, split_halves
-from models.cascade.paper_search import paper_cascade, paper_pair
-from models.cascade.policy_grid import (
-    CostName,
-    PolicyAxes,
-    PolicyGrid,
-    expected_cost,
-    network_cost,
-    sweep_policies,
-)
+from models.cascade.operating_points import System, answer, policy_for_shares
+from models.cascade.paper_search import paper_cascade, paper_choice, paper_pair
 from models.cascade.pool import ValidationPool
-from models.cascade.results import ChoiceRecord, Family, OpponentName
-from models.cascade.selection import (
+from models.cascade.results import ChoiceRecord, OpponentName
+from models.cascade.search import (
+    Candidates,
+    CostName,
     MaxCost,
-    MinAccuracy,
     NearReference,
     Requirement,
-    find,
-    front_systems,
+    SearchAxes,
+    choose,
+    list_candidates,
+    network_cost,
+    pareto_front,
+    stability,
+    system_at,
     unmet,
 )
 
 #: Opponents without temperature scaling, as in the paper.
-UNCALIBRATED: tuple[OpponentName, ...] = ("paper_pair", "paper_threshold")
+UNCALIBRATED: tuple[OpponentName, ...] = ("paper_pair", "paper_threshold", "paper_choice")
 
 #: Largest gap to the reference, 0..1, that the default choice allows.
 _GAP = 0.005
@@ -45,18 +42,15 @@ class EvaluationSettings:
     """How to choose and to judge.
 
     Attributes:
-        references: Architectures of the large single networks, e.g. a sweep of widths; all other
-            networks are small ones, of which pairs are made.
-        requirement: What the chosen cascade must reach; None: at most 0.5 points less than the
+        references: Architectures of the large single networks, e.g. a sweep of widths.
+        requirement: What the chosen system must reach; None: at most 0.5 points less than the
             reference, at the least cost.
         cost: Measure of cost.
-        max_usage: Largest share of the images that B may see.
+        max_usage: Largest share of the images that may go on after the first network.
         selection_seeds: Seeds whose mean accuracy decides; None: those that all networks have.
             Networks that lack one of them stand in the tables but are not chosen.
         reference_tolerance: The reference is the cheapest within this (0..1) of the best.
-        zoo: Small networks that are new to the pool: the best pair with one of them is compared
-            with the best pair without.
-        splits: Random halves for the optimism of choosing.
+        splits: Random halves for the standard errors and the stability of choosing.
         resampling: Of the intervals; its seed also draws the halves.
     """
 
@@ -66,7 +60,6 @@ class EvaluationSettings:
     max_usage: float = 1.0
     selection_seeds: tuple[int, ...] | None = None
     reference_tolerance: float = 0.003
-    zoo: tuple[str, ...] = ()
     splits: int = 50
     resampling: Resampling = field(default_factory=Resampling)
 
@@ -77,7 +70,7 @@ class Choice:
 
     Attributes:
         record: What was asked for, and why it cannot be had; nothing of the test images yet.
-        system: The cascade; None: none meets the requirement.
+        system: What meets it; None: nothing does.
         opponents: What it is compared with, chosen by validation accuracy.
     """
 
@@ -92,38 +85,28 @@ class Plan:
 
     Attributes:
         reference: Architecture of the reference.
+        undertrained: The cheaper network that is as accurate as the reference, which then learned
+            too little; None: there is none.
         left_out: Architectures without all selection seeds.
         selection_seeds: Seeds whose mean decided.
-        policies: Number of policies that were compared (pairs of small networks).
-        front: Pareto front of the pairs of small networks.
-        big_little_front: Pareto front of small network + reference.
-        single_front: Pareto front of the single networks.
+        systems: Number of systems that were compared.
+        fronts: Pareto fronts of single networks, pairs and three stages, in this order.
         choices: The presets, after ``requested`` if there is one.
         chosen: The first choice that can be met: what ships.
-        system: Its cascade.
-        uncalibrated: The chosen pair at the same usage of B, without temperature scaling.
+        system: Its networks and policies.
+        uncalibrated: The same networks with the same shares, without temperature scaling.
     """
 
     reference: str
+    undertrained: str | None
     left_out: tuple[str, ...]
     selection_seeds: tuple[int, ...]
-    policies: int
-    front: tuple[System, ...]
-    big_little_front: tuple[System, ...]
-    single_front: tuple[System, ...]
+    systems: int
+    fronts: tuple[tuple[System, ...], ...]
     choices: tuple[Choice, ...]
     chosen: Choice
     system: System
     uncalibrated: System
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidates:
-    """The policies of one family, with their random halves."""
-
-    family: Family
-    grid: PolicyGrid
-    halves: SplitHalves
 
 
 def make_plan(pool: ValidationPool, raw: ValidationPool, settings: EvaluationSettings) -> Plan:
@@ -135,39 +118,44 @@ def make_plan(pool: ValidationPool, raw: ValidationPool, settings: EvaluationSet
         settings: How to choose.
 
     Raises:
-        DataError: If fewer than two small networks or no reference have the selection seeds.
-        UserError: If no policy meets the requirement, or an unknown architecture is named.
+        DataError: If fewer than two networks or no reference have the selection seeds.
+        UserError: If nothing meets the requirement, or an unknown architecture is named.
     """
     planner = _Planner(pool, settings)
     choices = planner.choices()
     place, system = _chosen(choices, settings)
-    pair = (system.a, str(system.b))
-    paper: dict[OpponentName, System] = {
-        "paper_pair": paper_cascade(raw, paper_pair(raw, planner.small)),
-        "paper_threshold": paper_cascade(raw, pair),
-    }
-    chosen = replace(choices[place], opponents={**choices[place].opponents, **paper})
-    choices[place] = chosen
-    policy = next(iter(system.policies.values()))
+    opponents = dict(choices[place].opponents)
+    opponents["paper_pair"] = paper_cascade(raw, paper_pair(raw, planner.small))
+    opponents["paper_choice"] = paper_choice(raw, planner.small)
+    if len(system.networks) == 2:
+        opponents["paper_threshold"] = paper_cascade(raw, system.networks)
+    choices[place] = replace(choices[place], opponents=opponents)
     return Plan(
         reference=planner.reference,
-        left_out=tuple(name for name in pool.architectures if name not in planner.singles.names),
+        undertrained=planner.undertrained,
+        left_out=tuple(name for name in pool.architectures if name not in planner.eligible),
         selection_seeds=planner.seeds,
-        policies=int(np.isfinite(planner.pairs.grid.accuracy[0]).sum()),
-        front=front_systems(pool, planner.pairs.grid),
-        big_little_front=front_systems(pool, planner.big_little.grid),
-        single_front=tuple(System(a=name) for name in planner.singles.front()),
+        systems=len(planner.found.cost),
+        fronts=planner.fronts(),
         choices=tuple(choices),
-        chosen=chosen,
+        chosen=choices[place],
         system=system,
-        uncalibrated=cascade_for_usage(
-            raw,
-            pair,
-            score=policy.score,
-            combination=policy.combine,
-            usage=float(answer(pool, system).usage.mean()),
-        ),
+        uncalibrated=_uncalibrated(pool, raw, system),
     )
+
+
+def _uncalibrated(pool: ValidationPool, raw: ValidationPool, system: System) -> System:
+    """Return the system with the same shares of images for each network, without temperatures."""
+    answers = answer(pool, system)
+    policies = {}
+    for seed, usage in zip(answers.seeds, answers.usage, strict=True):
+        if seed in system.policies:
+            of, plain = (
+                system.policies[seed],
+                [raw.network(n).of_seed(seed) for n in system.networks],
+            )
+            policies[seed] = policy_for_shares(plain, of.score, of.combine, usage)
+    return replace(system, policies=policies)
 
 
 def _chosen(choices: Sequence[Choice], settings: EvaluationSettings) -> tuple[int, System]:
@@ -179,15 +167,15 @@ def _chosen(choices: Sequence[Choice], settings: EvaluationSettings) -> tuple[in
 
 
 class _Planner:
-    """Who may stand where, and the policies that are left.
+    """Who may stand where, and all systems that can be made.
 
     Attributes:
         seeds: Seeds whose mean decides.
-        singles: All networks that have these seeds.
-        small: Those that pairs are made of.
+        eligible: All networks that have these seeds.
+        small: Those that are no reference.
         reference: The large one to compare with.
-        pairs: Cascades of two small networks.
-        big_little: Cascades of a small network and the reference.
+        undertrained: The most accurate small network, if the reference is no better.
+        found: All systems.
     """
 
     def __init__(self, pool: ValidationPool, settings: EvaluationSettings) -> None:
@@ -200,102 +188,129 @@ class _Planner:
                 "cost to choose by; measure it, or choose by MACs"
             )
         large = [pool.network(name).architecture for name in settings.references]
-        eligible = [n.architecture for n in pool.networks if set(self.seeds) <= set(n.seeds)]
-        self.small = tuple(name for name in eligible if name not in large)
-        references = [name for name in eligible if name in large]
+        self.eligible = [n.architecture for n in pool.networks if set(self.seeds) <= set(n.seeds)]
+        self.small = tuple(name for name in self.eligible if name not in large)
+        references = [name for name in self.eligible if name in large]
         if len(self.small) < 2 or not references:
             raise DataError(
                 f"with the seeds {list(self.seeds)} there are the small networks "
                 f"{list(self.small)} and the references {references}; at least two small ones and "
                 "one reference are needed"
             )
-        self.singles = Singles.of(pool, eligible, self.seeds, settings.cost)
-        by_macs = Singles.of(pool, references, self.seeds, "macs")
-        self.reference = by_macs.cheapest_within(settings.reference_tolerance)
-        self.pairs = self._candidates("pair", self.small)
-        self.big_little = self._candidates("big_little", (self.reference,))
-
-    def _candidates(self, family: Family, seconds: tuple[str, ...]) -> _Candidates:
-        settings = self._settings
-        axes = PolicyAxes(
-            firsts=self.small,
-            seconds=seconds,
+        axes = SearchAxes(
+            networks=tuple(self.eligible),
             seeds=self.seeds,
             cost=settings.cost,
             max_usage=settings.max_usage,
+            splits=settings.splits,
+            seed=settings.resampling.seed,
         )
-        seed = settings.resampling.seed
-        return _Candidates(
-            family=family,
-            grid=sweep_policies(self._pool, axes),
-            halves=split_halves(self._pool, axes, splits=settings.splits, seed=seed),
-        )
+        self.found = list_candidates(pool, axes)
+        self._accuracy = {
+            name: float(self.found.accuracy[self.found.single(name)]) for name in self.eligible
+        }
+        enough = max(map(self._accuracy.__getitem__, references)) - settings.reference_tolerance
+        # The pool ascends in MACs.
+        self.reference = next(name for name in references if self._accuracy[name] >= enough)
+        best = max(self.small, key=self._accuracy.__getitem__)
+        behind = self._accuracy[best] >= self._accuracy[self.reference]
+        self.undertrained = best if behind else None
 
     def choices(self) -> list[Choice]:
-        """Meet the user's requirement and every preset."""
-        near = NearReference(architecture=self.reference, gap=_GAP)
-        equal = NearReference(architecture=self.reference, gap=0.0)
-        full = network_cost(self._pool.network(self.reference), self._settings.cost)
-        dearest = float(self.pairs.grid.cost.max())
-        wanted: list[tuple[str, _Candidates, Requirement]] = [
-            ("near_reference", self.pairs, near),
-            ("equal_reference", self.pairs, equal),
-            ("quarter_cost", self.pairs, MaxCost(cost=full / 4.0)),
-            ("tenth_cost", self.pairs, MaxCost(cost=full / 10.0)),
-            ("most_accurate", self.pairs, MaxCost(cost=dearest)),
-            ("big_little_near_reference", self.big_little, near),
-            ("big_little_equal_reference", self.big_little, equal),
-        ]
-        if self._settings.requirement is not None:
-            wanted.insert(0, ("requested", self.pairs, self._settings.requirement))
-        return [self._choice(*one) for one in wanted]
+        """Meet the user's requirement and every preset.
 
-    def _choice(self, name: str, candidates: _Candidates, requirement: Requirement) -> Choice:
-        """Meet one requirement, with an allowance for the optimism of choosing where possible."""
-        pool, grid = self._pool, candidates.grid
-        optimism = selection_optimism(pool, grid, candidates.halves, requirement)
+        Where the reference learned too little, the best network is what others must come near.
+        """
+        anchor = self.undertrained or self.reference
+        full = network_cost(self._pool.network(self.reference), self._settings.cost)
+        wanted: dict[str, Requirement] = {
+            "near_reference": NearReference(architecture=anchor, gap=_GAP),
+            "equal_reference": NearReference(architecture=anchor, gap=0.0),
+            "quarter_cost": MaxCost(cost=full / 4.0),
+            "tenth_cost": MaxCost(cost=full / 10.0),
+            "most_accurate": MaxCost(cost=float(self.found.cost.max())),
+        }
+        if self._settings.requirement is not None:
+            wanted = {"requested": self._settings.requirement, **wanted}
+        return [self._choice(*one) for one in wanted.items()]
+
+    def fronts(self) -> tuple[tuple[System, ...], ...]:
+        """Return the Pareto fronts of the systems of one, two and three networks."""
+        stages = self.found.stages()
+        fronts = []
+        for size in range(1, self.found.axes.stages + 1):
+            rows = np.flatnonzero(stages == size)
+            front = rows[pareto_front(self.found.cost[rows], self.found.accuracy[rows])]
+            fronts.append(tuple(system_at(self._pool, self.found, int(row)) for row in front))
+        return tuple(fronts)
+
+    def _choice(self, name: str, requirement: Requirement) -> Choice:
         record = ChoiceRecord(
-            name=name, family=candidates.family, requirement=requirement, optimism=optimism
+            name=name, requirement=requirement, stability=stability(self.found, requirement)
         )
-        for allowance in (max(0.0, optimism.expected), 0.0):
-            system = find(pool, grid, requirement, allowance)
-            if system is not None:
-                record = replace(record, allowance=allowance)
-                opponents = {
-                    name: other
-                    for name, other in self._opponents(record, system, grid)
-                    if other is not None
-                }
-                return Choice(record=record, system=system, opponents=opponents)
-        return Choice(record=replace(record, unmet=unmet(pool, grid, requirement)))
+        index = choose(self.found, requirement)
+        if index is None:
+            return Choice(record=replace(record, unmet=unmet(self.found, requirement)))
+        system = system_at(self._pool, self.found, index)
+        opponents = {
+            name: other for name, other in self._opponents(system, index) if other is not None
+        }
+        return Choice(record=record, system=system, opponents=opponents)
 
     def _opponents(
-        self, record: ChoiceRecord, system: System, grid: PolicyGrid
+        self, system: System, index: int
     ) -> Iterator[tuple[OpponentName, System | None]]:
-        """Yield whatever there is to compare a cascade with, but for the paper's."""
-        pool, cost = self._pool, self._settings.cost
-        answers = answer(pool, system)
-        rows = [answers.seeds.index(seed) for seed in self.seeds]
-        limit = expected_cost(pool, system.a, system.b, float(answers.usage[rows].mean()), cost)
-        yield "a", System(a=system.a)
-        yield "b", System(a=str(system.b))
-        yield "reference", System(a=self.reference)
-        yield "best_single_at_cost", self.singles.best_at(limit)
-        yield "mixture_at_cost", self.singles.mixture_at(limit)
-        if record.family == "big_little":
-            return
-        same = MinAccuracy(accuracy=float(answers.correct[rows].mean()))
-        yield "big_little_at_cost", find(pool, self.big_little.grid, MaxCost(cost=limit))
-        yield "big_little_at_accuracy", find(pool, self.big_little.grid, same)
-        zoo = [name for name in self.small if name in self._settings.zoo]
-        if not zoo:
-            return
-        # The best on the other side: with a network of the zoo, or without.
-        of_zoo = np.isin(self.small, zoo)
-        holds = of_zoo[:, None] | of_zoo[None, :]
-        is_of_zoo = not {system.a, system.b}.isdisjoint(zoo)
-        others = (~holds if is_of_zoo else holds)[..., None, None, None]
-        # What is no number is never found.
-        masked = replace(grid, accuracy=np.where(others, grid.accuracy, np.nan))
-        other = find(pool, masked, record.requirement, record.allowance or 0.0)
-        yield "best_without_zoo" if is_of_zoo else "best_with_zoo", other
+        """Yield whatever there is to compare a system with, but for the paper's."""
+        names: tuple[OpponentName, ...] = ("a", "b", "c")
+        yield "reference", System(networks=(self.reference,))
+        limit = float(self.found.cost[index])
+        yield "best_single_at_cost", self._best_at(limit, 1)
+        if len(system.networks) > 1:
+            yield "mixture_at_cost", _mixture_at(self.found, limit)
+            yield from zip(
+                names, (System(networks=(one,)) for one in system.networks), strict=False
+            )
+        if len(system.networks) > 2:
+            yield "best_pair_at_cost", self._best_at(limit, 2)
+
+    def _best_at(self, limit: float, size: int) -> System | None:
+        """Return the most accurate system of so many networks at no more than this cost."""
+        found = self.found
+        rows = np.flatnonzero((found.stages() == size) & (found.cost <= limit))
+        if not len(rows):
+            return None
+        return system_at(self._pool, found, int(rows[found.accuracy[rows].argmax()]))
+
+
+def _mixture_at(found: Candidates, limit: float) -> System | None:
+    """Return the best random mixture of two networks at this expected cost, or None.
+
+    It lies on the upper concave hull of the networks' costs and accuracies.
+    """
+    rows = np.flatnonzero(found.stages() == 1)
+    hull = _upper_hull(found, rows)
+    costs = found.cost[hull]
+    if costs[0] > limit:
+        return None
+    at = int(np.searchsorted(costs, limit, side="right")) - 1
+    after = min(at + 1, len(hull) - 1)
+    span = costs[after] - costs[at]
+    (first,), (second,) = (found.networks[found.member[hull[one]]] for one in (at, after))
+    share = float((limit - costs[at]) / span) if span > 0.0 else 0.0
+    return System(networks=(first, second), share=share)
+
+
+def _upper_hull(found: Candidates, rows: NDArray[np.int64]) -> list[int]:
+    """Return the systems that lie on no line between two others, or below it."""
+    cost, accuracy = found.cost, found.accuracy
+    hull: list[int] = []
+    for index in rows[pareto_front(cost[rows], accuracy[rows])].tolist():
+        while len(hull) > 1:
+            first, last = hull[-2], hull[-1]
+            before = (accuracy[last] - accuracy[first]) * (cost[index] - cost[last])
+            after = (accuracy[index] - accuracy[last]) * (cost[last] - cost[first])
+            if before > after:
+                break
+            hull.pop()
+        hull.append(index)
+    return hull

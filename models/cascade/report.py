@@ -32,7 +32,7 @@ from models.cascade.report_figures import (
     pareto_figure,
     reliability_figure,
     risk_coverage_figure,
-    usage_figure,
+    usage_figures,
 )
 from models.cascade.report_tables import (
     calibration_table,
@@ -51,9 +51,9 @@ from models.cascade.thumbnails import check_images, gallery
 from models.cascade.wording import (
     COMBINATION_WORDS,
     COST_WORDS,
-    FAMILY_WORDS,
     LEVEL_WORDS,
     SCORE_WORDS,
+    SIZE_WORDS,
     comparison_sentence,
     cost_text,
     readable,
@@ -68,13 +68,12 @@ from models.host import Provenance
 EVALUATION_NAME = "evaluation.json"
 REPORT_NAME = "report.html"
 
-#: Comparisons that decide whether the cascade is worth having, in this order.
+#: Comparisons that decide whether it is worth having, the headline first.
 _DECISIVE: tuple[OpponentName, ...] = (
-    "reference",
     "best_single_at_cost",
-    "big_little_at_accuracy",
-    "best_with_zoo",
-    "best_without_zoo",
+    "reference",
+    "best_pair_at_cost",
+    "paper_choice",
 )
 
 #: With more classes a matrix is no longer readable: the most frequent confusions are listed.
@@ -113,10 +112,10 @@ def cascade_page(
     evaluation: CascadeEvaluation, images: LabelledImages, provenance: Provenance
 ) -> Page:
     """Lay out the report."""
-    detail = evaluation.detail
+    several = len(evaluation.shipped_system.networks) > 1
     decisive = (evaluation.shipped.against(name) for name in _DECISIVE)
     return Page(
-        title=f"Cascade {system_title(evaluation.shipped_system)} on {evaluation.dataset}",
+        title=f"{verdict_text(evaluation)} on {evaluation.dataset}",
         lead=_lead(evaluation),
         sentences=[comparison_sentence(one) for one in decisive if one is not None],
         tiles=_tiles(evaluation, provenance),
@@ -135,34 +134,66 @@ def cascade_page(
             Section(
                 title="Complementarity",
                 blocks=[
-                    "On the test images the chosen pair's complementarity is "
-                    f"{percent(detail.complementarity_test.mean)} % and its oracle accuracy "
-                    f"{percent(detail.oracle_accuracy_test.mean)} %.",
+                    *_complementarity(evaluation),
                     complementarity_figure(evaluation),
                 ],
             ),
             Section(title="Confidence", blocks=_confidence(evaluation)),
-            Section(title="What B changed", blocks=_changes(evaluation, images)),
+            *(
+                [Section(title="What asking further changed", blocks=_changes(evaluation, images))]
+                if several
+                else []
+            ),
             Section(title="Confusions", blocks=_confusions(evaluation)),
             Section(title="How it was made", blocks=_made(evaluation, provenance)),
         ),
     )
 
 
+def verdict_text(evaluation: CascadeEvaluation) -> str:
+    """Say in a line what came out: one network is enough, a pair, or three stages."""
+    system = evaluation.shipped_system
+    if len(system.networks) == 1:
+        return f"One network is enough: {system_title(system)}"
+    return f"{SIZE_WORDS[len(system.networks)].capitalize()}: {system_title(system)}"
+
+
 def _lead(evaluation: CascadeEvaluation) -> str:
-    choice, system = evaluation.shipped, evaluation.shipped_system
-    assert system.score is not None  # noqa: S101 - a cascade has a policy
-    assert system.combine is not None  # noqa: S101
-    return (
-        f"A = {system.a} answers every image. Where its {SCORE_WORDS[system.score]} is below "
-        f"{threshold_text(system, evaluation.detail.shipped_seed)}, B = {system.b} is asked too, "
-        f"and {COMBINATION_WORDS[system.combine]}. Chosen as “{readable(choice.name)}” "
-        f"({FAMILY_WORDS[choice.family]}: "
-        f"{requirement_text(choice.requirement, evaluation.cost)}) among "
-        f"{integer(evaluation.policies)} policies on {integer(evaluation.n_validation)} validation "
-        f"images; figures are of the {integer(evaluation.n_test)} test images unless they say "
-        "otherwise."
+    choice, system, seed = evaluation.shipped, evaluation.shipped_system, _shipped_seed(evaluation)
+    parts = [f"A = {system.networks[0]} answers every image."]
+    for letter, name, threshold in zip("BC", system.networks[1:], system.thresholds, strict=False):
+        assert system.score is not None  # noqa: S101 - a cascade has a policy
+        assert system.combine is not None  # noqa: S101
+        parts.append(
+            f"Where its {SCORE_WORDS[system.score]} is below {threshold_text(threshold, seed)}, "
+            f"{letter} = {name} is asked too, and {COMBINATION_WORDS[system.combine]}."
+            if letter == "B"
+            else f"Where that one's is below {threshold_text(threshold, seed)}, {letter} = {name} "
+            "is asked as well."
+        )
+    parts.append(
+        f"Chosen as “{readable(choice.name)}” "
+        f"({requirement_text(choice.requirement, evaluation.cost)}) among "
+        f"{integer(evaluation.systems)} systems of one to three networks on "
+        f"{integer(evaluation.n_validation)} validation images; figures are of the "
+        f"{integer(evaluation.n_test)} test images unless they say otherwise."
     )
+    return " ".join(parts)
+
+
+def _shipped_seed(evaluation: CascadeEvaluation) -> int:
+    return evaluation.detail.shipped_seed
+
+
+def _complementarity(evaluation: CascadeEvaluation) -> list[Block]:
+    detail = evaluation.detail
+    if detail.complementarity_test is None:
+        return []
+    return [
+        "On the test images the complementarity of A and B is "
+        f"{percent(detail.complementarity_test.mean)} % and the oracle accuracy of all networks "
+        f"{percent(detail.oracle_accuracy_test.mean)} %."
+    ]
 
 
 def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile, ...]:
@@ -195,11 +226,15 @@ def _tiles(evaluation: CascadeEvaluation, provenance: Provenance) -> tuple[Tile,
             f"{evaluation.reference}: {cost_text(of.expected_macs, 'macs')}",
         ),
         Tile(value=ratio(reference.cpu_ratio), label="of the reference's CPU time", note=cpu_note),
-        Tile(
-            value=f"{percent(test.usage.mean, 1)} %",
-            label="of the images ask B",
-            note=f"{percent(evaluation.shipped_system.validation.usage.mean, 1)} % of the "
-            "validation images",
+        *(
+            Tile(
+                value=f"{percent(on_test.mean, 1)} %",
+                label=f"of the images ask {letter}",
+                note=f"{percent(on_validation.mean, 1)} % of the validation images",
+            )
+            for letter, on_test, on_validation in zip(
+                "BC", test.usage, evaluation.shipped_system.validation.usage, strict=False
+            )
         ),
         Tile(
             value=f"{integer(evaluation.n_test)} × {seeds}",
@@ -233,7 +268,7 @@ def _confidence(evaluation: CascadeEvaluation) -> list[Block]:
         "images; on the dashed diagonal, confidence means what it says.",
         SideBySide(blocks=[reliability_figure(evaluation, p) for p in evaluation.detail.parts]),
         calibration_table(evaluation),
-        SideBySide(blocks=[risk_coverage_figure(evaluation), usage_figure(evaluation)]),
+        SideBySide(blocks=[risk_coverage_figure(evaluation), *usage_figures(evaluation)]),
     ]
 
 
@@ -241,12 +276,12 @@ def _changes(evaluation: CascadeEvaluation, images: LabelledImages) -> list[Bloc
     changes = evaluation.detail.changes
     return [
         f"Of {integer(evaluation.n_test)} test images B was asked about {_counted(changes.asked)}; "
-        f"it rescued {_counted(changes.rescued)} and broke {_counted(changes.broken)} "
+        f"asking rescued {_counted(changes.rescued)} and broke {_counted(changes.broken)} "
         f"({seeds_text(len(changes.asked.seeds))}). What follows is of seed "
         f"{evaluation.detail.shipped_seed}.",
         change_table(evaluation),
-        *gallery("Rescued by B", changes.rescued_images, evaluation.labels, images),
-        *gallery("Broken by B", changes.broken_images, evaluation.labels, images),
+        *gallery("Rescued", changes.rescued_images, evaluation.labels, images),
+        *gallery("Broken", changes.broken_images, evaluation.labels, images),
     ]
 
 
@@ -273,7 +308,7 @@ def _confusions(evaluation: CascadeEvaluation) -> list[Block]:
 
 def _made(evaluation: CascadeEvaluation, provenance: Provenance) -> list[Block]:
     choice = evaluation.shipped
-    optimism, allowance = choice.optimism, choice.allowance
+    found = choice.stability
     facts = [
         ("data set", evaluation.dataset),
         ("sha256 of data set and split", evaluation.dataset_sha256),
@@ -281,17 +316,20 @@ def _made(evaluation: CascadeEvaluation, provenance: Provenance) -> list[Block]:
         ("test images", integer(evaluation.n_test)),
         ("classes", integer(len(evaluation.labels))),
         ("seeds that decided", ", ".join(map(str, evaluation.selection_seeds))),
-        ("policies compared", integer(evaluation.policies)),
+        ("systems compared", integer(evaluation.systems)),
         ("cost that decided", COST_WORDS[evaluation.cost]),
-        ("largest share for B", f"{percent(evaluation.max_usage, 0)} %"),
+        ("largest share after A", f"{percent(evaluation.max_usage, 0)} %"),
+        (
+            "stability of the choice",
+            f"random halves of the validation images choose the same networks in "
+            f"{percent(found.same_networks, 0)} % of {found.splits} splits "
+            f"({found.splits_tried} tried)",
+        ),
         (
             "optimism of choosing",
-            f"{points(optimism.expected)} points expected on the validation images "
-            f"({points(optimism.half_gap)} ± {percent(optimism.standard_error)} between halves, "
-            f"{optimism.splits} of {optimism.splits_tried} splits; the most frequent pair won "
-            f"{percent(optimism.same_pair, 0)} % of them)",
+            f"{points(found.expected)} points expected on the validation images "
+            f"({points(found.half_gap)} ± {percent(found.standard_error)} between halves)",
         ),
-        ("allowed for it", f"{points(allowance)} points" if allowance else "nothing"),
         (
             "intervals",
             f"{LEVEL_WORDS}, {integer(evaluation.replicates)} replicates of a paired bootstrap "

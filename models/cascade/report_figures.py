@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -20,12 +21,18 @@ from bicameral.charts import (
 from bicameral.statistics import Estimate
 from bicameral.tables import Table, integer, list_table, percent
 from models.calibration import ReliabilityBins
-from models.cascade.report_tables import complementarity_table, front_table, wrong_answers
+from models.cascade.report_tables import (
+    complementarity_table,
+    front_table,
+    usage_text,
+    wrong_answers,
+)
 from models.cascade.results import (
     CascadeEvaluation,
     CurveRecord,
     NetworkRole,
     OpponentName,
+    PartName,
     PartRecord,
     SystemRecord,
 )
@@ -40,6 +47,7 @@ from models.cascade.wording import (
 _PAPERS: dict[OpponentName, str] = {
     "paper_pair": "paper's pair",
     "paper_threshold": "paper's threshold",
+    "paper_choice": "paper's search",
 }
 
 #: Where risk-coverage curves begin in the plot.
@@ -115,7 +123,7 @@ def _layers(evaluation: CascadeEvaluation) -> list[tuple[str, Ink, str, str, lis
 
     def spot(system: SystemRecord, label: str = "", interval: Estimate | None = None) -> _Spot:
         return _Spot(
-            title=f"{system_title(system)}, B asked {percent(system.test.usage.mean, 1)} %",
+            title=f"{system_title(system)}, asked {usage_text(system.test)} %",
             label=label,
             cost=system.test.expected_cost(cost),
             accuracy=system.test.accuracy.mean,
@@ -134,14 +142,14 @@ def _layers(evaluation: CascadeEvaluation) -> list[tuple[str, Ink, str, str, lis
     ]
     system = evaluation.shipped_system
     chosen = spot(system, f"chosen: {system_title(system)}", shipped.test_accuracy)
-    little, pairs = (list(map(spot, f)) for f in (evaluation.big_little_front, evaluation.front))
+    _, pairs, three = (list(map(spot, front)) for front in evaluation.fronts)
     return [
         ("single network", "soft", "o", "", networks("small")),
         ("single network, not considered", "soft", "1", "", networks("left_out")),
         ("large single network", "soft", "s", "", networks("reference", "reference_candidate")),
-        ("front: small network → reference", "little", ".", "-", little),
-        ("front: pairs of small networks", "cascade", ".", "-", pairs),
-        ("the paper's search, uncalibrated", "published", "X", "", papers),
+        ("front: three stages", "little", ".", "-", three),
+        ("front: pairs", "cascade", ".", "-", pairs),
+        ("the paper's searches, uncalibrated", "published", "X", "", papers),
         ("preset", "ink", "D", "", presets),
         ("chosen", "a", "*", "", [chosen]),
     ]
@@ -172,13 +180,17 @@ def reliability_figure(evaluation: CascadeEvaluation, part: PartRecord) -> Figur
         series=[
             Series(name="", x=[0.0, 100.0], y=[0.0, 100.0], ink="soft", marker="", line="--"),
             _bins("before", part.reliability_before, "soft"),
-            _bins("after temperature scaling", part.reliability_after, part.part),
+            _bins("after temperature scaling", part.reliability_after, _ink(part.part)),
         ],
         size_px=(340.0, 330.0),
     )
     before, after = part.ece_before.of_seed(seed), part.ece_after.of_seed(seed)
     caption = f"ECE {percent(before)} % before, {percent(after)} % after (seed {seed})."
     return draw_chart(chart, caption=caption)
+
+
+def _ink(part: PartName) -> Ink:
+    return "little" if part == "c" else part
 
 
 def _bins(name: str, record: ReliabilityBins, ink: Ink) -> Series:
@@ -201,7 +213,7 @@ def risk_coverage_figure(evaluation: CascadeEvaluation) -> Figure:
         curve = part.risk_coverage
         kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if x >= _LEAST_COVERAGE]
         shown = CurveRecord(x=tuple(x for x, _ in kept), y=tuple(y for _, y in kept))
-        series.append(_line(title, shown, part.part))
+        series.append(_line(title, shown, _ink(part.part)))
     chart = Chart(
         title="Risk over coverage, test images",
         x=Axis(label="coverage: share of images answered, surest first, %", low=0.0, high=100.0),
@@ -218,18 +230,21 @@ def risk_coverage_figure(evaluation: CascadeEvaluation) -> Figure:
     return draw_chart(chart, caption=caption, table=_readings("Risk, %", "coverage, %", curves))
 
 
-def usage_figure(evaluation: CascadeEvaluation) -> Figure:
-    """Draw the accuracy of the chosen pair over the share of images that B sees."""
+def usage_figures(evaluation: CascadeEvaluation) -> list[Figure]:
+    """Draw the accuracy of a pair over the share of images that B sees; nothing for other systems.
+
+    Of three stages the second threshold would have to be drawn, too.
+    """
     detail, system = evaluation.detail, evaluation.shipped_system
     seed = detail.shipped_seed
-    curves = {
-        "validation images": detail.accuracy_over_usage_validation,
-        "test images": detail.accuracy_over_usage_test,
-    }
+    on_validation, on_test = detail.accuracy_over_usage_validation, detail.accuracy_over_usage_test
+    if len(system.networks) != 2 or on_validation is None or on_test is None:
+        return []
+    curves = {"validation images": on_validation, "test images": on_test}
     inks: tuple[Ink, Ink] = ("soft", "cascade")
     series = [_line(name, curve, ink) for (name, curve), ink in zip(curves.items(), inks)]  # noqa: B905
     for name, split, ink in zip(("", "chosen threshold"), (system.validation, system.test), inks):  # noqa: B905
-        x, y = (100.0 * of.of_seed(seed) for of in (split.usage, split.accuracy))
+        x, y = (100.0 * of.of_seed(seed) for of in (split.usage[0], split.accuracy))
         series.append(Series(name=name, x=[x], y=[y], ink=ink, marker="*"))
     chart = Chart(
         title="Accuracy over B's share",
@@ -242,9 +257,8 @@ def usage_figure(evaluation: CascadeEvaluation) -> Figure:
         f"Seed {seed}. A gate that knew which images B mends would reach {oracle} % on the test "
         "images with the same two networks."
     )
-    return draw_chart(
-        chart, caption=caption, table=_readings("Accuracy, %", "B's share, %", curves)
-    )
+    table = _readings("Accuracy, %", "B's share, %", curves)
+    return [draw_chart(chart, caption=caption, table=table)]
 
 
 def _line(name: str, curve: CurveRecord, ink: Ink) -> Series:
@@ -273,7 +287,7 @@ def complementarity_figure(evaluation: CascadeEvaluation) -> Figure:
         low, high = matrix[where].min(), matrix[where].max()
         tints[where] = (matrix[where] - low) / (high - low) if high > low else 0.0
     texts = np.where(below, paper, oracle)
-    a, b = names.index(system.a), names.index(str(system.b))
+    chosen = [names.index(name) for name in system.networks]
     figure = HeatMap(
         title="Complementarity and oracle accuracy",
         rows=names,
@@ -281,7 +295,7 @@ def complementarity_figure(evaluation: CascadeEvaluation) -> Figure:
         values=tints,
         texts=[[percent(float(value), 1) for value in line] for line in texts],
         limits=(0.0, 1.0),
-        framed=((a, b), (b, a)),
+        framed=tuple(permutations(chosen, 2)),
     )
     return draw_heat_map(
         figure,
@@ -289,7 +303,7 @@ def complementarity_figure(evaluation: CascadeEvaluation) -> Figure:
             f"On the {integer(record.n_images)} validation images, in percent. Below the diagonal: "
             "the paper's complementarity, twice the smaller of the two shares that only one of the "
             "networks gets right. Above it: oracle accuracy, what a perfect gate would reach. On "
-            "it: the network's own accuracy. Each half is tinted by itself, the chosen pair framed."
+            "it: the network's own accuracy. Each half is tinted by itself, what was chosen framed."
         ),
         table=complementarity_table(evaluation),
     )

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from bicameral.tables import (
+    DASH,
     Cell,
     Row,
     Table,
@@ -26,13 +27,14 @@ from models.cascade.results import (
     ChoiceRecord,
     NetworkRecord,
     PartRecord,
+    SplitRecord,
     Spread,
     SystemRecord,
 )
 from models.cascade.wording import (
-    FAMILY_WORDS,
     LEVEL_WORDS,
     OPPONENT_WORDS,
+    SIZE_WORDS,
     part_title,
     policy_text,
     readable,
@@ -51,28 +53,38 @@ def spread_cell(spread: Spread) -> Cell:
     return Cell(text=percent(spread.mean), small=deviation)
 
 
+def usage_text(split: SplitRecord) -> str:
+    """Write which share of the images each network but the first saw, in percent."""
+    return " / ".join(percent(one.mean, 1) for one in split.usage) or DASH
+
+
 def choice_table(evaluation: CascadeEvaluation) -> Table:
     """List what can be had: the request and the presets; the one that ships is marked."""
 
     def line(choice: ChoiceRecord) -> Row:
-        name = Cell(text=readable(choice.name), small=FAMILY_WORDS[choice.family])
+        size = len(choice.system.networks) if choice.system else 0
+        name = Cell(text=readable(choice.name), small=SIZE_WORDS.get(size, ""))
         asked = requirement_text(choice.requirement, evaluation.cost)
         system, by = choice.system, choice.against("reference")
         if system is None or by is None:
-            return row(name, asked, f"Not met: {choice.unmet}.", *[None] * 7)
+            return row(name, asked, f"Not met: {choice.unmet}.", *[None] * 8)
         cpu_ratio = "" if by.cpu_ratio is None else ratio(by.cpu_ratio)
-        allowed = f"allowed for {points(choice.allowance)}" if choice.allowance else ""
+        single = choice.against("best_single_at_cost")
         return row(
             name,
             asked,
             _system_cell(evaluation, system),
             spread_cell(system.validation.accuracy),
             percent_cell(choice.test_accuracy),
-            percent(system.test.usage.mean, 1),
+            usage_text(system.test),
             Cell(text=magnitude(system.test.expected_macs), small=ratio(by.macs_ratio)),
             Cell(text=microseconds(system.test.expected_cpu_us), small=cpu_ratio),
             points_cell(by.accuracy_difference),
-            Cell(text=points(choice.optimism.expected), small=allowed),
+            points_cell(single.accuracy_difference if single else None),
+            Cell(
+                text=percent(choice.stability.same_networks, 0),
+                small=f"optimism {points(choice.stability.expected)}",
+            ),
             marked=choice.name == evaluation.detail.choice,
         )
 
@@ -81,14 +93,15 @@ def choice_table(evaluation: CascadeEvaluation) -> Table:
         columns=columns(
             "choice|name of the preset, or the request",
             "asked for|on the validation images",
-            "cascade|A → B, and when B is asked",
+            "system|its networks, and when the next one is asked",
             "validation %|mean over the seeds; it was chosen by this figure",
             f"test %|mean over the seeds, {LEVEL_WORDS} interval",
-            "B asked %|share of the test images that B saw",
+            "asked %|share of the test images that each network but the first saw",
             "MACs|expected per test image, and by the reference's",
             "CPU µs|expected per test image, and by the reference's",
             "minus reference|points on the test images, paired",
-            "optimism|points by which choosing flatters the validation accuracy, by split halves",
+            "minus best single|points, against the best single network of no more cost",
+            "stable %|random halves of the validation images that choose the same networks",
             words=3,
         ),
         rows=tuple(map(line, evaluation.choices)),
@@ -126,9 +139,9 @@ def comparison_table(evaluation: CascadeEvaluation, choice: ChoiceRecord) -> Tab
 
 
 def pool_table(evaluation: CascadeEvaluation) -> Table:
-    """List all networks; A, B and the reference are marked."""
+    """List all networks; those of the system and the reference are marked."""
     system = evaluation.shipped_system
-    parts = {system.a: "A", system.b: "B"}
+    parts = dict(zip(system.networks, "ABC", strict=False))
 
     def role(network: NetworkRecord) -> str:
         part, words = parts.get(network.architecture), readable(network.role)
@@ -167,20 +180,18 @@ def pool_table(evaluation: CascadeEvaluation) -> Table:
 
 def front_table(evaluation: CascadeEvaluation) -> Table:
     """List the points of all fronts."""
-    kinds: dict[str, tuple[SystemRecord, ...]] = {
-        "single network": evaluation.single_front,
-        "pair": evaluation.front,
-        "big-little": evaluation.big_little_front,
-    }
+    kinds = dict(zip(SIZE_WORDS.values(), evaluation.fronts, strict=False))
     return list_table(
         "Points of the fronts",
         [(kind, system) for kind, systems in kinds.items() for system in systems],
         {
             "front": lambda point: point[0],
-            "networks|and when B is asked": lambda point: _system_cell(evaluation, point[1]),
+            "networks|and when the next one is asked": lambda point: _system_cell(
+                evaluation, point[1]
+            ),
             "validation %": lambda point: spread_cell(point[1].validation.accuracy),
             "test %": lambda point: spread_cell(point[1].test.accuracy),
-            "B asked, test %": lambda point: percent(point[1].test.usage.mean, 1),
+            "asked, test %": lambda point: usage_text(point[1].test),
             "MACs, validation": lambda point: magnitude(point[1].validation.expected_macs),
             "MACs, test": lambda point: magnitude(point[1].test.expected_macs),
             "CPU µs, test": lambda point: microseconds(point[1].test.expected_cpu_us),
@@ -241,7 +252,7 @@ def complementarity_table(evaluation: CascadeEvaluation) -> Table:
 
 
 def change_table(evaluation: CascadeEvaluation) -> Table:
-    """Count the images that B rescued and broke by their true class, the most changed first."""
+    """Count by their true class the images that asking further rescued and broke."""
     changes = evaluation.detail.changes
     rescued = Counter(image.label for image in changes.rescued_images)
     broken = Counter(image.label for image in changes.broken_images)

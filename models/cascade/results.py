@@ -16,32 +16,26 @@ from edge.combination import CombinationName
 from edge.probabilities import ScoreName
 from models.calibration import ReliabilityBins
 from models.cascade.complementarity import Complementarity
-from models.cascade.optimism import SelectionOptimism
-from models.cascade.policy_grid import CostName
-from models.cascade.selection import Requirement
+from models.cascade.search import CostName, Requirement, Stability
 
-SCHEMA: Literal[3] = 3
+SCHEMA: Literal[4] = 4
 
 NetworkRole = Literal["small", "reference", "reference_candidate", "left_out"]
 
-PartName = Literal["a", "b", "cascade", "reference"]
-
-#: ``pair``: two small networks; ``big_little``: a small network and the reference.
-Family = Literal["pair", "big_little"]
+PartName = Literal["a", "b", "c", "cascade", "reference"]
 
 #: What a cascade is compared with.
 OpponentName = Literal[
     "a",
     "b",
+    "c",
     "reference",
     "best_single_at_cost",
     "mixture_at_cost",
-    "big_little_at_cost",
-    "big_little_at_accuracy",
-    "best_with_zoo",
-    "best_without_zoo",
+    "best_pair_at_cost",
     "paper_pair",
     "paper_threshold",
+    "paper_choice",
 ]
 
 
@@ -92,13 +86,14 @@ class NetworkRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRecord:
-    """A system on one split; the expected cost is that of the usage of B on it.
+    """A system on one split; the expected cost is that of the usage of its networks on it.
 
-    CPU time is None where a network's was not measured.
+    `usage` is the share of the images that each network but the first sees. CPU time is None where
+    a network's was not measured.
     """
 
     accuracy: Spread
-    usage: Spread
+    usage: tuple[Spread, ...]
     expected_macs: float
     expected_cpu_us: float | None
 
@@ -109,17 +104,17 @@ class SplitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemRecord:
-    """A cascade; without `b` a single network, whose usage is 0.
+    """A single network or a cascade.
 
-    With `b` and without a policy two single networks are drawn at random per image, and the usage
-    is the share of `b`: a line to compare with, not a product.
+    Several without a policy are two single networks, drawn at random per image, and the usage is
+    the share of the second: a line to compare with, not a product. `thresholds` are those after
+    each network but the last.
     """
 
-    a: str
-    b: str | None
+    networks: tuple[str, ...]
     score: ScoreName | None
     combine: CombinationName | None
-    threshold: Spread | None
+    thresholds: tuple[Spread, ...]
     calibrated: bool
     validation: SplitRecord
     test: SplitRecord
@@ -143,16 +138,12 @@ class ComparisonRecord:
 class ChoiceRecord:
     """A preset or the request: either `system` with comparisons, or `unmet`.
 
-    `allowance` is what was added to a required accuracy for the optimism of choosing (0 if nothing
-    reaches that much), or how far below the most accurate policy a limit of cost lets the cheapest
-    one be. What is of the test images is filled in when the finished choice is judged.
+    What is of the test images is filled in when the finished choice is judged.
     """
 
     name: str
-    family: Family
     requirement: Requirement
-    optimism: SelectionOptimism
-    allowance: float | None = None
+    stability: Stability
     unmet: str | None = None
     system: SystemRecord | None = None
     test_accuracy: Estimate | None = None
@@ -194,7 +185,10 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedImage:
-    """A test image whose answer B turned right or wrong, for the shipped seed; classes by index."""
+    """A test image whose answer further networks turned right or wrong; classes by index.
+
+    `b` is what B alone would answer. Of the shipped seed.
+    """
 
     index: int
     label: int
@@ -222,11 +216,13 @@ class DetailRecord:
     Attributes:
         choice: Name of the choice.
         shipped_seed: Seed of the networks that ship.
-        parts: A, B, the cascade and the reference.
-        changes: What B rescued and broke.
-        complementarity_test: The paper's complementarity of A and B on the test images.
-        oracle_accuracy_test: What a perfect gate would reach with A and B.
-        accuracy_over_usage_validation: Cascade accuracy over B's usage, shipped seed.
+        parts: The networks, the cascade and the reference.
+        changes: What asking more than A rescued and broke.
+        complementarity_test: The paper's complementarity of A and B on the test images; None for a
+            single network.
+        oracle_accuracy_test: What a perfect gate would reach with all networks.
+        accuracy_over_usage_validation: Accuracy of A and B over B's usage, shipped seed; None for
+            a single network.
         accuracy_over_usage_test: The same on the test images; nothing was chosen by it.
     """
 
@@ -234,10 +230,10 @@ class DetailRecord:
     shipped_seed: int
     parts: tuple[PartRecord, ...]
     changes: ChangeRecord
-    complementarity_test: Spread
+    complementarity_test: Spread | None
     oracle_accuracy_test: Spread
-    accuracy_over_usage_validation: CurveRecord
-    accuracy_over_usage_test: CurveRecord
+    accuracy_over_usage_validation: CurveRecord | None
+    accuracy_over_usage_test: CurveRecord | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,22 +248,22 @@ class CascadeEvaluation:
         n_validation: Validation images, on which everything was chosen.
         n_test: Test images.
         cost: Measure of cost that choices were made by.
-        max_usage: Largest share of the images that B was allowed to see.
+        max_usage: Largest share of the images that may go on after the first network.
         selection_seeds: Seeds whose mean accuracy decided.
-        policies: Number of policies that were compared.
+        systems: Number of systems that were compared.
         replicates: Of the bootstrap that intervals come from.
         reference: Architecture of the reference.
+        undertrained: The cheaper network that is as accurate on the validation images as the
+            reference, which then learned too little; None: there is none.
         networks: Table of the pool, ascending by MACs.
         complementarity: Of all networks, on the validation images.
-        front: Pareto front of the pairs of small networks, on the validation images.
-        big_little_front: Pareto front of small network + reference.
-        single_front: Pareto front of the single networks.
+        fronts: Pareto fronts of single networks, pairs and three stages, on the validation images.
         choices: Presets, after ``requested`` if there is one.
         detail: The chosen cascade.
         notes: What a reader must know, in sentences.
     """
 
-    schema: Literal[3] = SCHEMA
+    schema: Literal[4] = SCHEMA
     dataset: str
     dataset_sha256: str
     labels: tuple[str, ...]
@@ -276,14 +272,13 @@ class CascadeEvaluation:
     cost: CostName
     max_usage: float
     selection_seeds: tuple[int, ...]
-    policies: int
+    systems: int
     replicates: int
     reference: str
+    undertrained: str | None
     networks: tuple[NetworkRecord, ...]
     complementarity: Complementarity
-    front: tuple[SystemRecord, ...]
-    big_little_front: tuple[SystemRecord, ...]
-    single_front: tuple[SystemRecord, ...]
+    fronts: tuple[tuple[SystemRecord, ...], ...]
     choices: tuple[ChoiceRecord, ...]
     detail: DetailRecord
     notes: tuple[str, ...]

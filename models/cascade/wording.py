@@ -6,16 +6,15 @@ from bicameral.statistics import LEVEL, Estimate
 from bicameral.tables import DASH, magnitude, microseconds, percent, points, points_cell, ratio
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
-from models.cascade.policy_grid import CostName
 from models.cascade.results import (
     CascadeEvaluation,
     ComparisonRecord,
-    Family,
     OpponentName,
     PartName,
+    Spread,
     SystemRecord,
 )
-from models.cascade.selection import MaxCost, MinAccuracy, Requirement
+from models.cascade.search import CostName, MaxCost, MinAccuracy, Requirement
 
 #: The two-sided level of every interval.
 LEVEL_WORDS = f"{100.0 * LEVEL:g} %"
@@ -29,33 +28,29 @@ SCORE_WORDS: dict[ScoreName, str] = {
 }
 
 COMBINATION_WORDS: dict[CombinationName, str] = {
-    "average": "the mean of both networks' probabilities is the answer",
+    "average": "the mean of both probabilities is the answer",
     "post_check": "the surer of the two answers counts",
     "replace": "B's answer replaces A's",
 }
 
-FAMILY_WORDS: dict[Family, str] = {
-    "pair": "two small networks",
-    "big_little": "small network + reference",
-}
+#: What a system of so many networks is called.
+SIZE_WORDS = {1: "one network", 2: "pair", 3: "three stages"}
 
 OPPONENT_WORDS: dict[OpponentName, str] = {
     "a": "A alone",
     "b": "B alone",
+    "c": "C alone",
     "reference": "the reference",
     "best_single_at_cost": "the best single network of at most its cost",
     "mixture_at_cost": "a random mixture of two single networks at its cost",
-    "big_little_at_cost": "the best big-little cascade of at most its cost",
-    "big_little_at_accuracy": "the cheapest big-little cascade of its accuracy",
-    "best_with_zoo": "the best pair with a network of the zoo",
-    "best_without_zoo": "the best pair without a network of the zoo",
+    "best_pair_at_cost": "the best pair of at most its cost",
     "paper_pair": "the paper's pair and threshold",
     "paper_threshold": "the paper's threshold for this pair",
+    "paper_choice": "what the paper's search finds among all pairs",
 }
 
 #: Names of the record that are more than words with spaces between them.
 _SPOKEN = {
-    "big_little": "big-little",
     "post_check": "post-check",
     "left_out": "not considered",
 }
@@ -82,40 +77,33 @@ def cost_text(value: float | None, cost: CostName) -> str:
 
 def part_title(evaluation: CascadeEvaluation, part: PartName) -> str:
     """Name a part with its architecture."""
-    system = evaluation.shipped_system
-    names = {"a": f"A: {system.a}", "b": f"B: {system.b}", "cascade": "cascade"}
-    return names.get(part, f"reference: {evaluation.reference}")
+    if part == "reference":
+        return f"reference: {evaluation.reference}"
+    if part == "cascade":
+        return "cascade"
+    network = evaluation.shipped_system.networks["abc".index(part)]
+    return f"{part.upper()}: {network}"
 
 
 def system_title(system: SystemRecord) -> str:
     """Name the networks of a system."""
-    if system.b is None:
-        return system.a
-    if system.score is None:
-        return f"{system.a} or {system.b} ({percent(system.test.usage.mean, 0)} %)"
-    return f"{system.a} → {system.b}"
+    if system.score is None and len(system.networks) > 1:
+        return f"{' or '.join(system.networks)} ({percent(system.test.usage[0].mean, 0)} %)"
+    return " → ".join(system.networks)
 
 
-def threshold_text(system: SystemRecord, seed: int) -> str:
-    """Write the threshold of a seed, or the mean over the seeds where that one has none.
-
-    Without a policy it is a dash.
-    """
-    threshold = system.threshold
-    if threshold is None:
-        return DASH
+def threshold_text(threshold: Spread, seed: int) -> str:
+    """Write the threshold of a seed, or the mean over the seeds where that one has none."""
     return f"{threshold.of_seed(seed) if seed in threshold.seeds else threshold.mean:.3f}"
 
 
 def policy_text(system: SystemRecord, seed: int) -> str:
-    """Say when B is asked and how two answers become one; empty without a policy."""
+    """Say when the next network is asked and how answers become one; empty without a policy."""
     if system.score is None or system.combine is None:
         return ""
     scaled = "" if system.calibrated else ", uncalibrated"
-    return (
-        f"{readable(system.score)} < {threshold_text(system, seed)}, "
-        f"{readable(system.combine)}{scaled}"
-    )
+    thresholds = ", ".join(threshold_text(one, seed) for one in system.thresholds)
+    return f"{readable(system.score)} < {thresholds}, {readable(system.combine)}{scaled}"
 
 
 def requirement_text(requirement: Requirement, cost: CostName) -> str:
@@ -140,7 +128,7 @@ def verdict(difference: Estimate) -> str:
 
 
 def comparison_sentence(comparison: ComparisonRecord) -> str:
-    """Say how a cascade compares with an opponent."""
+    """Say how a system compares with an opponent."""
     difference = comparison.accuracy_difference
     gap, cpu = points_cell(difference), ""
     if comparison.cpu_ratio is not None:

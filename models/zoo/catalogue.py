@@ -6,7 +6,6 @@ file it wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -186,13 +185,3 @@ def entry(name: str) -> ZooEntry:
     if name not in CATALOGUE:
         raise unknown_name("entry of the zoo", name, CATALOGUE)
     return CATALOGUE[name]
-
-
-def newcomers(architectures: Iterable[str]) -> tuple[str, ...]:
-    """Return those architectures that the zoo adds to the cascade's pool, distilled or not."""
-    return tuple(
-        name
-        for name in dict.fromkeys(architectures)
-        if (listed := CATALOGUE.get(name.removesuffix("_distilled")))
-        and listed.kind in ("network", "head", "variant")
-    )

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from bicameral.protocols import ClassifierSession
-from edge.cascade import CascadeClassifier
+from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.loading import load_classifier
 from edge.shipped import shipped_models, weights_folder
 from edge.sidecar import Sidecar, read_sidecar
-from models.cascade.evaluation import evaluate_cascade
-from models.cascade.plan import EvaluationSettings
-from models.cascade.selection import MaxCost
+from models.cascade.operating_points import run_stages
+from models.cascade.pool import fit_temperatures, held_out_pool
 from models.classifiers.logits import read_pool_logits
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
@@ -76,23 +75,14 @@ def test_the_reference_ships_and_answers(test_images: LabelledImages) -> None:
     assert reached == pytest.approx(claim(described, "accuracy"), abs=0.03)
 
 
-def test_what_ships_is_what_the_stored_logits_choose(sidecar: Sidecar) -> None:
+def test_what_ships_answers_as_the_stored_logits_say(sidecar: Sidecar) -> None:
     pool = read_pool_logits(LOGITS)
     assert pool.dataset_sha256 == sidecar.training.data.sha256
-    large = tuple({n.architecture for n in pool.networks if n.architecture.startswith("wide_")})
-    evaluation = evaluate_cascade(
-        pool,
-        EvaluationSettings(
-            references=large,
-            requirement=MaxCost(cost=16.5e6),
-            max_usage=0.3,
-            selection_seeds=(0,),
-        ),
-    )
-    system = evaluation.shipped_system
-    assert sidecar.cascade is not None
-    assert sidecar.cascade.stages[0].name == f"fashion_mnist_{system.a}"
-    assert sidecar.cascade.stages[1].name == f"fashion_mnist_{system.b}"
-    assert system.threshold is not None
-    assert sidecar.cascade.thresholds[0] == pytest.approx(system.threshold.values[0])
-    assert claim(sidecar, "accuracy") == pytest.approx(system.test.accuracy.values[0], abs=1e-4)
+    test = held_out_pool(pool, fit_temperatures(pool))
+    spec = sidecar.cascade
+    assert spec is not None
+    policy = CascadePolicy(score=spec.score, thresholds=spec.thresholds, combine=spec.combine)
+    networks = [one.name.removeprefix("fashion_mnist_") for one in spec.stages]
+    answers, _ = run_stages([test.network(name).of_seed(0) for name in networks], policy)
+    right = float((answers.argmax(axis=1) == test.labels).mean())
+    assert claim(sidecar, "accuracy") == pytest.approx(right, abs=1e-4)

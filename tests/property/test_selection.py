@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.cascade import CascadePolicy
-from edge.probabilities import softmax
+from edge.combination import COMBINATIONS
+from edge.probabilities import SCORES, softmax
 from models.cascade.complementarity import (
     oracle_accuracy,
     paper_complementarity,
     released_code_complementarity,
 )
-from models.cascade.operating_points import PairAnswers, run_cascade, sweep_thresholds
-from models.cascade.policy_grid import COMBINATION_NAMES, SCORE_NAMES
-from models.cascade.selection import cheapest_reaching, most_accurate_under, pareto_front
+from models.cascade.operating_points import PairAnswers, run_stages, sweep_thresholds
+from models.cascade.search import pareto_front
 
 pytestmark = pytest.mark.property
 
@@ -40,8 +40,8 @@ def pairs(draw: st.DrawFn) -> PairAnswers:
         a=answers(),
         b=answers(),
         labels=rng.integers(classes, size=n),
-        score=draw(st.sampled_from(SCORE_NAMES)),
-        combination=draw(st.sampled_from(COMBINATION_NAMES)),
+        score=draw(st.sampled_from(tuple(SCORES))),
+        combination=draw(st.sampled_from(tuple(COMBINATIONS))),
     )
 
 
@@ -55,11 +55,10 @@ def correctness(draw: st.DrawFn) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 @st.composite
 def points(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw costs and accuracies of few distinct values, some of them missing."""
+    """Draw costs and accuracies of few distinct values."""
     n = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(SEEDS))
     cost, accuracy = rng.integers(1, 20, n).astype(np.float64), rng.integers(0, 10, n) / 10.0
-    accuracy[1:][rng.random(n - 1) < 0.1] = np.nan
     return cost, accuracy
 
 
@@ -69,11 +68,11 @@ def test_the_sweep_equals_running_the_cascade_at_any_threshold(
     pair: PairAnswers, threshold: float
 ) -> None:
     policy = CascadePolicy(score=pair.score, thresholds=(threshold,), combine=pair.combination)
-    probabilities, asked = run_cascade(pair.a, pair.b, policy)
+    probabilities, used = run_stages((pair.a, pair.b), policy)
     accuracy = (probabilities.argmax(axis=1) == pair.labels).mean()
     sweep = sweep_thresholds(pair)
     # Thresholds that ask B for the same images are one step of the sweep.
-    step = int(np.flatnonzero(sweep.usage == asked.mean())[0])
+    step = int(np.flatnonzero(sweep.usage == (used > 1).mean())[0])
     assert sweep.accuracy[step] == accuracy
 
 
@@ -89,8 +88,8 @@ def test_every_step_of_the_sweep_is_a_threshold_that_does_what_it_says(pair: Pai
         policy = CascadePolicy(
             score=pair.score, thresholds=(float(threshold),), combine=pair.combination
         )
-        probabilities, asked = run_cascade(pair.a, pair.b, policy)
-        assert asked.mean() == usage
+        probabilities, used = run_stages((pair.a, pair.b), policy)
+        assert (used > 1).mean() == usage
         assert (probabilities.argmax(axis=1) == pair.labels).mean() == accuracy
 
 
@@ -119,39 +118,5 @@ def test_the_front_is_complete_and_nothing_on_it_is_beaten(
     on_front = set(zip(cost[front], accuracy[front], strict=True))
     assert len(on_front) == len(front)
     for c, a in zip(cost, accuracy, strict=True):
-        if np.isnan(a):
-            assert (c, a) not in on_front
-            continue
         beaten = ((cost <= c) & (accuracy >= a) & ((cost < c) | (accuracy > a))).any()
         assert ((c, a) in on_front) == (not beaten)
-
-
-@given(points(), st.integers(0, 11))
-def test_no_qualifying_point_is_cheaper_than_the_chosen_one(
-    cloud: tuple[NDArray[np.float64], NDArray[np.float64]], tenths: int
-) -> None:
-    cost, accuracy = cloud
-    target = tenths / 10.0
-    chosen = cheapest_reaching(cost, accuracy, target)
-    qualifying = np.flatnonzero(accuracy >= target)
-    assert (chosen is None) == (len(qualifying) == 0)
-    if chosen is not None:
-        assert accuracy[chosen] >= target
-        assert cost[chosen] == cost[qualifying].min()
-        assert chosen in pareto_front(cost, accuracy) or (
-            (cost[chosen], accuracy[chosen])
-            in set(zip(*(values[pareto_front(cost, accuracy)] for values in cloud), strict=True))
-        )
-
-
-@given(points(), st.integers(0, 20))
-def test_no_affordable_point_is_more_accurate_than_the_chosen_one(
-    cloud: tuple[NDArray[np.float64], NDArray[np.float64]], limit: int
-) -> None:
-    cost, accuracy = cloud
-    chosen = most_accurate_under(cost, accuracy, float(limit))
-    affordable = np.flatnonzero((cost <= limit) & ~np.isnan(accuracy))
-    assert (chosen is None) == (len(affordable) == 0)
-    if chosen is not None:
-        assert cost[chosen] <= limit
-        assert accuracy[chosen] == accuracy[affordable].max()

@@ -19,9 +19,8 @@ from models.cascade.results import (
     CascadeEvaluation,
     ChoiceRecord,
     ComparisonRecord,
-    SystemRecord,
 )
-from models.cascade.selection import MaxCost, MinAccuracy
+from models.cascade.search import MaxCost, MinAccuracy
 from models.classifiers.logits import PoolLogits
 from models.records import read_record
 
@@ -65,17 +64,17 @@ def test_other_test_images_choose_nothing_else(
     shuffled = replace(pool, test_labels=rng.permutation(pool.test_labels))
     other = evaluate_cascade(shuffled, SETTINGS)
     assert other.reference == evaluation.reference
-    for front in ("front", "big_little_front", "single_front"):
-        chosen, again = (
-            [(s.a, s.b, s.score, s.combine, s.threshold, s.validation) for s in getattr(e, front)]
-            for e in (evaluation, other)
+    for front, again in zip(evaluation.fronts, other.fronts, strict=True):
+        chosen, same = (
+            [(s.networks, s.score, s.combine, s.thresholds, s.validation) for s in systems]
+            for systems in (front, again)
         )
-        assert chosen == again
+        assert chosen == same
     for choice, again in zip(evaluation.choices, other.choices, strict=True):
-        assert (choice.optimism, choice.allowance) == (again.optimism, again.allowance)
+        assert choice.stability == again.stability
         assert (choice.system is None) == (again.system is None)
         if choice.system and again.system:
-            assert choice.system.threshold == again.system.threshold
+            assert choice.system.thresholds == again.system.thresholds
             assert choice.system.test.accuracy != again.system.test.accuracy
 
 
@@ -83,22 +82,17 @@ def test_the_request_comes_first_and_is_what_ships(evaluation: CascadeEvaluation
     first = evaluation.choices[0]
     assert first.name == evaluation.detail.choice == "requested"
     assert first.system is not None
-    assert first.allowance is not None
-    assert first.system.validation.accuracy.mean >= 0.86 + first.allowance - 1e-9
+    assert first.system.validation.accuracy.mean >= 0.86 - 1e-6
 
 
 def test_without_a_request_the_first_preset_that_can_be_met_ships(pool: PoolLogits) -> None:
     default = evaluate_cascade(pool, replace(SETTINGS, requirement=None))
     met = [choice.name for choice in default.choices if choice.system is not None]
-    assert default.detail.choice == met[0]
-    # pairs of the small networks do not come near the large one; the record says why
-    assert "near_reference" not in met
-    assert "no cascade reaches" in (_choice(default, "near_reference").unmet or "")
-    assert any(note.startswith("near_reference: no cascade reaches") for note in default.notes)
+    assert default.detail.choice == met[0] == "near_reference"
 
 
 def test_a_request_that_cannot_be_met_is_an_error_with_what_can(pool: PoolLogits) -> None:
-    with pytest.raises(UserError, match="no cascade costs at most 5 MACs"):
+    with pytest.raises(UserError, match="nothing costs at most 5 MACs"):
         evaluate_cascade(pool, replace(SETTINGS, requirement=MaxCost(cost=5.0)))
 
 
@@ -107,8 +101,7 @@ def test_roles_follow_from_the_references(evaluation: CascadeEvaluation) -> None
     assert roles["tiny"] == roles["middle"] == "small"
     assert evaluation.reference == "large"
     assert (roles["large"], roles["huge"]) == ("reference", "reference_candidate")
-    assert not {"large", "huge"} & {s.b for s in evaluation.front}
-    assert {s.b for s in evaluation.big_little_front} == {"large"}
+    assert [{len(s.networks) for s in front} for front in evaluation.fronts] == [{1}, {2}, {3}]
 
 
 def test_every_number_says_on_how_many_seeds_it_stands(evaluation: CascadeEvaluation) -> None:
@@ -121,7 +114,7 @@ def test_every_number_says_on_how_many_seeds_it_stands(evaluation: CascadeEvalua
     assert (choice.test_accuracy.seeds, choice.test_accuracy.n) == (2, 500)
     assert choice.shipped_seed_accuracy.seeds == 1
     assert all(c.accuracy_difference.seeds == 2 for c in choice.comparisons)
-    assert choice.optimism.n_seeds == 2
+    assert choice.stability.n_seeds == 2
 
 
 def test_one_seed_is_said_aloud(pool: PoolLogits) -> None:
@@ -138,7 +131,7 @@ def test_a_network_without_the_selection_seeds_stands_in_the_table_only(pool: Po
     evaluation = evaluate_cascade(partial, replace(SETTINGS, selection_seeds=(0, 1)))
     roles = {network.architecture: network.role for network in evaluation.networks}
     assert roles["small"] == "left_out"
-    assert not any("small" in (s.a, s.b) for s in evaluation.front)
+    assert not any("small" in s.networks for front in evaluation.fronts for s in front)
     assert any(
         "Not considered, for want of the seeds [0, 1]: small." in n for n in evaluation.notes
     )
@@ -168,9 +161,10 @@ def test_unmeasured_cpu_time_cannot_be_the_cost_but_may_be_missing(pool: PoolLog
 
 def test_costs_are_those_of_the_usage_on_the_split(evaluation: CascadeEvaluation) -> None:
     macs = {network.architecture: network.macs for network in evaluation.networks}
-    for system in (*evaluation.front, *evaluation.big_little_front):
-        assert system.b is not None
-        expected = macs[system.a] + system.test.usage.mean * macs[system.b]
+    for system in (one for front in evaluation.fronts for one in front):
+        first, *further = (macs[name] for name in system.networks)
+        usage = (one.mean for one in system.test.usage)
+        expected = first + sum(u * of for u, of in zip(usage, further, strict=True))
         assert system.test.expected_macs == pytest.approx(expected)
         assert system.test.expected_cpu_us == pytest.approx(expected / 20.0)
 
@@ -180,7 +174,7 @@ def test_the_opponents_at_a_cost_cost_no_more(evaluation: CascadeEvaluation) -> 
         if choice.system is None:
             continue
         limit = choice.system.validation.expected_macs + 1e-6
-        for name in ("best_single_at_cost", "big_little_at_cost"):
+        for name in ("best_single_at_cost", "best_pair_at_cost"):
             for comparison in choice.comparisons:
                 if comparison.against == name:
                     assert comparison.opponent.validation.expected_macs <= limit
@@ -197,11 +191,10 @@ def test_a_comparison_is_the_difference_of_the_accuracies(evaluation: CascadeEva
 
 def test_the_paper_is_compared_uncalibrated(evaluation: CascadeEvaluation) -> None:
     choice = evaluation.choices[0]
-    for name in ("paper_pair", "paper_threshold"):
-        assert not _comparison(choice, name).opponent.calibrated
-    assert choice.system is not None
-    paper = _comparison(choice, "paper_threshold").opponent
-    assert (paper.a, paper.b) == (choice.system.a, choice.system.b)
+    for name in ("paper_pair", "paper_choice"):
+        paper = _comparison(choice, name).opponent
+        assert not paper.calibrated
+        assert len(paper.networks) == 2
 
 
 def test_rescued_and_broken_images_make_the_difference_to_a(
@@ -217,8 +210,7 @@ def test_rescued_and_broken_images_make_the_difference_to_a(
     assert all(i.a == i.label != i.cascade for i in changes.broken_images)
     system = evaluation.choices[0].system
     assert system is not None
-    assert system.threshold is not None
-    threshold = system.threshold.values[0]
+    threshold = system.thresholds[0].values[0]
     changed = (*changes.rescued_images, *changes.broken_images)
     assert all(image.score_a < threshold for image in changed)
     assert [image.label for image in changed] == [pool.test_labels[i.index] for i in changed]
@@ -228,7 +220,7 @@ def test_the_parts_describe_the_shipped_seed(
     evaluation: CascadeEvaluation, pool: PoolLogits
 ) -> None:
     parts = {part.part: part for part in evaluation.detail.parts}
-    assert set(parts) == {"a", "b", "cascade", "reference"}
+    assert set(parts) - {"c"} == {"a", "b", "cascade", "reference"}
     choice = evaluation.choices[0]
     assert choice.system is not None
     confusion = np.array(parts["cascade"].confusion)
@@ -254,39 +246,3 @@ def test_the_same_logits_give_the_same_record(
 def test_no_torch_is_needed() -> None:
     code = "import sys; import models.cascade.evaluation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def with_zoo(pool: PoolLogits) -> CascadeEvaluation:
-    return evaluate_cascade(pool, replace(SETTINGS, zoo=("middle", "not trained")))
-
-
-def test_every_pair_is_compared_with_the_best_on_the_other_side_of_the_zoo(
-    with_zoo: CascadeEvaluation,
-) -> None:
-    for choice in with_zoo.choices:
-        compared = {one.against: one for one in choice.comparisons}
-        if choice.system is None or choice.family == "big_little":
-            assert not {"best_with_zoo", "best_without_zoo"} & set(compared)
-            continue
-        of_zoo = "middle" in (choice.system.a, choice.system.b)
-        other = compared["best_without_zoo" if of_zoo else "best_with_zoo"].opponent
-        assert isinstance(other, SystemRecord)
-        assert ("middle" in (other.a, other.b)) is not of_zoo
-
-
-def test_the_verdict_on_the_zoo_is_that_of_the_interval(with_zoo: CascadeEvaluation) -> None:
-    [note] = [note for note in with_zoo.notes if "network of the zoo" in note]
-    choice = _choice(with_zoo, with_zoo.detail.choice)
-    [against] = [one for one in choice.comparisons if one.against.endswith("_zoo")]
-    beats = against.against == "best_without_zoo" and against.accuracy_difference.low > 0.0
-    assert ("does not beat" not in note) is beats
-    assert f"{100 * against.accuracy_difference.value:+.2f} points" in note
-
-
-def test_without_networks_of_the_zoo_nothing_is_said_of_it(
-    evaluation: CascadeEvaluation, with_zoo: CascadeEvaluation
-) -> None:
-    assert not any("zoo" in note for note in evaluation.notes)
-    systems = [choice.system for choice in evaluation.choices]
-    assert systems == [choice.system for choice in with_zoo.choices]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bicameral.protocols import ModelInfo
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier, CascadePolicy
+from edge.combination import COMBINATIONS
 from edge.probabilities import SCORES
 from edge.sidecar import ImageSpec
 from models.cascade.operating_points import (
@@ -19,13 +20,12 @@ from models.cascade.operating_points import (
     PairAnswers,
     System,
     answer,
-    cascade_for_usage,
     order_by_score,
-    run_cascade,
+    policy_for_shares,
+    run_stages,
     sweep_thresholds,
     threshold_for_usage,
 )
-from models.cascade.policy_grid import COMBINATION_NAMES, SCORE_NAMES
 from models.cascade.pool import ValidationPool
 
 pytestmark = pytest.mark.unit
@@ -90,8 +90,8 @@ def test_a_usage_is_met_as_far_as_ties_allow_but_never_with_nobody() -> None:
     assert order.below[index].tolist() == [3, 3, 5, 10]
 
 
-@pytest.mark.parametrize("combination", COMBINATION_NAMES)
-@pytest.mark.parametrize("score", SCORE_NAMES)
+@pytest.mark.parametrize("combination", COMBINATIONS)
+@pytest.mark.parametrize("score", SCORES)
 def test_a_sweep_says_what_the_runtime_then_does(
     validation: ValidationPool, score: str, combination: str
 ) -> None:
@@ -103,25 +103,40 @@ def test_a_sweep_says_what_the_runtime_then_does(
         policy = CascadePolicy(
             score=score, thresholds=(float(sweep.thresholds[step]),), combine=combination
         )
-        runtime = CascadeClassifier(RecordedClassifier("a", a), RecordedClassifier("b", b), policy)
+        members = [RecordedClassifier("a", a), RecordedClassifier("b", b)]
+        runtime = CascadeClassifier(members, policy)
         found = runtime.predict(_numbered_images(len(labels)))
-        offline, asked = run_cascade(a, b, policy)
+        offline, used = run_stages((a, b), policy)
+        asked = used > 1
         assert (found.probabilities == offline).all()
         assert [trace.stage == "b" for trace in found.trace or ()] == asked.tolist()
         assert asked.mean() == sweep.usage[step]
         assert (offline.argmax(axis=1) == labels).mean() == sweep.accuracy[step]
 
 
-def test_every_seed_gets_the_threshold_for_the_same_usage(validation: ValidationPool) -> None:
-    cascade = cascade_for_usage(
-        validation, ("tiny", "middle"), score="margin", combination="average", usage=0.2
-    )
-    assert list(cascade.policies) == [0, 1]
-    assert cascade.policies[0].threshold != cascade.policies[1].threshold
-    assert answer(validation, cascade).usage == pytest.approx([0.2, 0.2])
-    for seed, policy in cascade.policies.items():
-        scores = SCORES["margin"](validation.network("tiny").of_seed(seed))
-        assert (scores < policy.thresholds[0]).mean() == pytest.approx(0.2)
+def test_the_shares_of_a_policy_are_those_of_the_images_that_go_on(
+    validation: ValidationPool,
+) -> None:
+    answers = [validation.network(name).of_seed(1) for name in ("tiny", "small", "middle")]
+    policy = policy_for_shares(answers, "margin", "average", (0.5, 0.1))
+    _, used = run_stages(answers, policy)
+    assert (used > 1).mean() == pytest.approx(0.5)
+    assert 0.0 < (used > 2).mean() <= 0.1
+    assert (SCORES["margin"](answers[0]) < policy.thresholds[0]).mean() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS)
+def test_three_stages_offline_are_those_of_the_runtime(
+    validation: ValidationPool, combination: str
+) -> None:
+    answers = [validation.network(name).of_seed(0) for name in ("tiny", "small", "middle")]
+    policy = policy_for_shares(answers, "margin", combination, (0.4, 0.3))
+    members = [RecordedClassifier(name, of) for name, of in zip("abc", answers, strict=True)]
+    found = CascadeClassifier(members, policy).predict(_numbered_images(len(validation.labels)))
+    offline, used = run_stages(answers, policy)
+    assert (found.probabilities == offline).all()
+    assert [" abc".index(trace.stage) for trace in found.trace or ()] == used.tolist()
+    assert set(used) == {1, 2, 3}
 
 
 def test_a_threshold_that_never_asks_leaves_the_first_network_alone(
@@ -131,8 +146,10 @@ def test_a_threshold_that_never_asks_leaves_the_first_network_alone(
         CascadePolicy(score="margin", thresholds=(threshold,), combine="replace")
         for threshold in (NEVER, ALWAYS)
     )
-    answers = answer(validation, System(a="tiny", b="middle", policies={0: never, 1: always}))
-    assert answers.usage.tolist() == [0.0, 1.0]
+    answers = answer(
+        validation, System(networks=("tiny", "middle"), policies={0: never, 1: always})
+    )
+    assert answers.usage[:, 0].tolist() == [0.0, 1.0]
     assert (answers.of_seed(0) == validation.network("tiny").of_seed(0)).all()
     assert (answers.of_seed(1) == validation.network("middle").of_seed(1)).all()
 
@@ -141,10 +158,10 @@ def test_a_mixture_is_as_good_as_the_line_between_its_networks(validation: Valid
     mixed, a, b = (
         answer(validation, system)
         for system in (
-            System(a="tiny", b="huge", share=0.25),
-            System(a="tiny"),
-            System(a="huge"),
+            System(networks=("tiny", "huge"), share=0.25),
+            System(networks=("tiny",)),
+            System(networks=("huge",)),
         )
     )
-    assert mixed.usage.tolist() == [0.25, 0.25]
+    assert mixed.usage[:, 0].tolist() == [0.25, 0.25]
     assert mixed.correct == pytest.approx(0.75 * a.correct + 0.25 * b.correct)

@@ -9,7 +9,7 @@ import pytest
 
 from edge.probabilities import SCORES
 from models.cascade.operating_points import PairAnswers, answer
-from models.cascade.paper_search import paper_cascade, paper_pair, search_threshold
+from models.cascade.paper_search import paper_cascade, paper_choice, paper_pair, search_threshold
 from models.cascade.pool import ValidationPool, unit_temperatures, validation_pool
 from models.classifiers.logits import PoolLogits
 
@@ -79,3 +79,13 @@ def test_the_cascade_has_a_threshold_for_every_seed_and_does_not_average(
     assert {policy.combine for policy in cascade.policies.values()} <= {"post_check", "replace"}
     alone = raw.network("middle").correct(raw.labels, (0, 1)).mean(axis=1)
     assert (answer(raw, cascade).correct.mean(axis=1) >= alone).all()
+
+
+def test_the_papers_search_over_all_pairs_finds_the_most_accurate(raw: ValidationPool) -> None:
+    names = ("tiny", "small", "middle")
+    best = answer(raw, paper_choice(raw, names)).correct.mean()
+    for a in names:
+        for b in names:
+            if a != b:
+                pair = paper_choice(raw, (a, b))
+                assert answer(raw, pair).correct.mean() <= best + 1e-12

@@ -19,7 +19,7 @@ from models.cascade.pipeline import PipelineSettings, train_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.report import EVALUATION_NAME
 from models.cascade.results import CascadeEvaluation
-from models.cascade.selection import MaxCost
+from models.cascade.search import MaxCost
 from models.classifiers.pool_training import PoolSettings
 from models.classifiers.training import Recipe
 from models.data.sources import load_dataset

@@ -22,7 +22,7 @@ from bicameral.statistics import Resampling
 from bicameral.tables import percent, points
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.plan import EvaluationSettings
-from models.cascade.report import REPORT_NAME, cascade_page, write_results
+from models.cascade.report import REPORT_NAME, cascade_page, verdict_text, write_results
 from models.cascade.report_tables import (
     choice_table,
     comparison_table,
@@ -30,7 +30,7 @@ from models.cascade.report_tables import (
     pool_table,
 )
 from models.cascade.results import CascadeEvaluation
-from models.cascade.selection import MaxCost
+from models.cascade.search import MaxCost
 from models.cascade.thumbnails import MAX_SIDE, MAX_THUMBNAILS, gallery
 from models.classifiers.logits import PoolLogits
 from models.data.dataset import LabelledImages
@@ -122,7 +122,7 @@ def test_the_headline_says_what_the_record_says(
     choice = next(c for c in evaluation.choices if c.name == evaluation.detail.choice)
     assert choice.system is not None
     assert choice.test_accuracy is not None
-    assert f"Cascade {choice.system.a} → {choice.system.b} on made up" in text
+    assert f"{verdict_text(evaluation)} on made up" in text
     interval = choice.test_accuracy
     assert f"{percent(interval.value)} % accuracy [{percent(interval.low)}, " in text
     for note in evaluation.notes:
