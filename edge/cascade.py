@@ -306,7 +306,7 @@ def _traces(
 ) -> tuple[Trace, ...]:
     """Return one trace per image; images that got equally far share their times."""
     times = [dict(zip(names, shares_s[: k + 1], strict=False)) for k in range(len(shares_s))]
-    return tuple(
+    traces = [
         Trace(
             stage=names[stage],
             memory_hit=False,
@@ -314,7 +314,8 @@ def _traces(
             stage_times_s=times[stage],
         )
         for stage, score in zip(reached, first_scores, strict=True)
-    )
+    ]
+    return tuple(traces)
 
 
 def _fingerprint(members: Sequence[ModelInfo], policy: CascadePolicy) -> str:

@@ -67,7 +67,7 @@ class OnnxClassifier:
         Raises:
             DataError: If dtype or shape are others.
         """
-        return self._prediction(self._run(images, self._answer)[0])
+        return self._prediction(self._run(images)[self._answer.name])
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes, so that the first real one is not the slow one."""
@@ -78,14 +78,14 @@ class OnnxClassifier:
         """Release the graph; the classifier must not be used afterwards."""
         self._session.close()
 
-    def _run(self, images: NDArray[np.uint8], *outputs: OutputSpec) -> list[NDArray[np.float32]]:
-        """Run the graph once; return some of its outputs."""
+    def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Run the graph once; return its outputs by name."""
         require_canonical(images, self._shape, self._sidecar.name)
         if not len(images):
-            return [np.empty((0, *output.shape[1:]), np.float32) for output in outputs]
+            outputs = self._sidecar.outputs
+            return {one.name: np.empty((0, *one.shape[1:]), np.float32) for one in outputs}
         feed = feed_from_canonical(images, self._input)
-        values = self._session.run({self._input.name: feed})
-        return [values[output.name] for output in outputs]
+        return self._session.run({self._input.name: feed})
 
     def _prediction(self, answer: NDArray[np.float32]) -> Prediction:
         """Calibrate what the graph answers."""
@@ -126,7 +126,7 @@ class FeatureClassifier(OnnxClassifier):
         Raises:
             DataError: If dtype or shape are others.
         """
-        return self._run(images, self._features)[0]
+        return self._run(images)[self._features.name]
 
     def predict_with_features(
         self, images: NDArray[np.uint8]
@@ -136,7 +136,8 @@ class FeatureClassifier(OnnxClassifier):
         Raises:
             DataError: If dtype or shape are others.
         """
-        answer, features = self._run(images, self._answer, self._features)
+        values = self._run(images)
+        answer, features = values[self._answer.name], values[self._features.name]
         return self._prediction(answer), features
 
 

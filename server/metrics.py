@@ -216,10 +216,9 @@ class Metrics:
             known.requests[outcome] = counters
         counters[0].inc()
         counters[1].inc(duration_s)
-        input_s = times.input_s
-        if input_s is not None and outcome == "success":
-            known.input_seconds.observe(input_s)
-            known.output_seconds.inc(times.output_s)
+        if times.computed_s and outcome == "success":
+            known.input_seconds.observe(times.submitted_s - times.read_s)
+            known.output_seconds.inc(times.encoded_s - times.computed_s)
 
     def count_batch(self, model: ModelVersion, record: BatchRecord) -> None:
         """Count a run; a `server.serving.parts.BatchObserver`."""

@@ -27,7 +27,6 @@ def train_driver(
     start: Path | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     seed: int = 0,
-    threads: int = 1,
 ) -> int:
     """Train a driver's network on collected data, calibrate it and export it to ONNX.
 
@@ -49,7 +48,6 @@ def train_driver(
         start: Checkpoint of another training of the same variant to take the weights from.
         precision: Arithmetic of the training; bf16 pays only on a processor that has it.
         seed: Seed of weights, samples and augmentation.
-        threads: Threads of torch.
     """
     from rich.console import Console
 
@@ -73,7 +71,6 @@ def train_driver(
         start=start,
         precision=precision,
         seed=seed,
-        threads=threads,
     )
     with ProgressBar(f"train {name}") as bar:
 

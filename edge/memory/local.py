@@ -68,8 +68,7 @@ class LocalMemory:
         with self._lock:
             self._forget_old()
             self._counts["lookups"] += len(images)
-            found = self._recall_same(namespace, images)
-        missed = [index for index, answer in enumerate(found) if answer is None]
+            found, missed = self._recall_same(namespace, images)
         if not missed:
             return found
         probes = self._scheme.probes(images if len(missed) == len(images) else images[missed])
@@ -110,19 +109,28 @@ class LocalMemory:
             self._forget_old()
             return MemoryCounters(**self._counts, entries=len(self._entries))
 
-    def _recall_same(self, namespace: str, images: NDArray[np.uint8]) -> list[Prediction | None]:
-        """Look for images that are stored as they are; the caller holds the lock."""
+    def _recall_same(
+        self, namespace: str, images: NDArray[np.uint8]
+    ) -> tuple[list[Prediction | None], list[int]]:
+        """Look for images that are stored as they are; the caller holds the lock.
+
+        Returns:
+            For each image its answer or None, and the places of those without.
+        """
         found: list[Prediction | None] = [None] * len(images)
         if not self._scheme.verified:
-            return found  # the key itself says that they are equal
+            return found, list(range(len(images)))  # the key itself says that they are equal
+        missed: list[int] = []
         for index, image in enumerate(images):
             entry = self._entries.same(namespace, image)
-            if entry is not None:
-                self._counts["verified"] += 1
-                self._counts["hits"] += 1
-                self._entries.touch(entry)
-                found[index] = entry.filed.answer
-        return found
+            if entry is None:
+                missed.append(index)
+                continue
+            self._counts["verified"] += 1
+            self._counts["hits"] += 1
+            self._entries.touch(entry)
+            found[index] = entry.filed.answer
+        return found, missed
 
     def _recall(
         self, namespace: str, keys: Sequence[bytes], image: NDArray[np.uint8]

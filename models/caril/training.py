@@ -72,8 +72,6 @@ class TrainingSettings:
         batch_size: Pictures per step.
         learning_rate: Peak of the cosine schedule; None: 1e-3, from another's weights 5e-4.
         checkpoint_every: Steps between checkpoints.
-        threads: Threads of torch; two trainings side by side use two cores better than one
-            training with two threads.
     """
 
     data: tuple[Path, ...]
@@ -90,7 +88,6 @@ class TrainingSettings:
     batch_size: int = 128
     learning_rate: float | None = None
     checkpoint_every: int = 200
-    threads: int = 1
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -139,7 +136,8 @@ def train(settings: TrainingSettings, progress: ProgressCallback | None = None) 
         ConfigError: If the output folder holds another training.
         DataError: If the data are damaged or hold no frames to train or validate on.
     """
-    torch.set_num_threads(settings.threads)
+    # Two trainings side by side use two cores better than one training with two threads.
+    torch.set_num_threads(1)
     frames = _load(settings, "train")
     validation = _load(settings, "validation")
     if not len(frames) or not len(validation):
@@ -270,7 +268,7 @@ def _identity(settings: TrainingSettings, frames: Frames) -> str:
     record = {
         key: value
         for key, value in asdict(settings).items()
-        if key not in ("data", "output", "start", "checkpoint_every", "threads")
+        if key not in ("data", "output", "start", "checkpoint_every")
     }
     if settings.start is not None:
         record["start"] = _hash_weights(settings.start)

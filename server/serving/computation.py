@@ -150,16 +150,6 @@ class RequestTimes:
     computed_s: float = 0.0
     encoded_s: float = 0.0
 
-    @property
-    def input_s(self) -> float | None:
-        """Time to make tensors of the body; None: nothing was computed."""
-        return self.submitted_s - self.read_s if self.computed_s else None
-
-    @property
-    def output_s(self) -> float:
-        """Time to make an answer of what was computed."""
-        return self.encoded_s - self.computed_s
-
 
 #: The times of the request that is being answered; None: nobody counts them.
 current_times: ContextVar[RequestTimes | None] = ContextVar("current_times", default=None)

@@ -9,10 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
-from edge.cascade import CascadeClassifier, CascadePolicy
-from edge.combination import COMBINATIONS
+from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
-from edge.probabilities import SCORES
 from edge.sidecar import read_sidecar
 from models.cascade.early_exit import (
     EARLY_EXIT_NAME,
@@ -26,7 +24,7 @@ from models.cascade.early_exit import (
     stage_table,
     write_early_exit,
 )
-from models.cascade.operating_points import ALWAYS, NEVER, run_cascade, run_stages
+from models.cascade.operating_points import ALWAYS, NEVER
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import image_shape
 from models.data.dataset import ImageDataset, LabelledImages
@@ -64,20 +62,6 @@ def test_only_the_images_that_need_it_go_on(helped: StageAnswers) -> None:
 
 def test_what_may_be_lost_is_not_paid_for(helped: StageAnswers) -> None:
     assert helped.run(choose_policy(helped, max_loss=0.25)).macs == 10
-
-
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("combine", COMBINATIONS)
-def test_two_stages_are_a_cascade_bit_for_bit(score: str, combine: str) -> None:
-    rng = np.random.default_rng(0)
-    a, b = (rng.dirichlet(np.ones(5), 200).astype(np.float32) for _ in range(2))
-    policy = CascadePolicy(score=score, thresholds=(0.4,), combine=combine)  # type: ignore[arg-type]
-    expected, asked = run_cascade(a, b, policy)
-    found, used = run_stages((a, b), policy)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(used > 1, asked)
-    assert asked.any()
-    assert not asked.all()
 
 
 @pytest.fixture(scope="module")
