@@ -19,6 +19,9 @@ _SERVED = "agent.remote:RemoteAgent"
 #: path.
 _STEERING_MODES: tuple[CorrectionName, ...] = ("none", "paper", "second_opinion")
 _PATH_MODES: tuple[CorrectionName, ...] = ("none", "fusion")
+#: And which second network is asked then.
+_STEERING_SECOND = "caril_b"
+_PATH_SECOND = "path_b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class AgentFlags:
     agent: str
     modes: tuple[CorrectionName, ...]
     model: str
-    second: str
+    second: str | None
     also: tuple[str, ...]
     delay_ticks: int
 
@@ -48,9 +51,10 @@ class AgentFlags:
         if "://" in self.agent:
             return self._served(self.agent)
         if self.agent == "caril":
+            path = _sees_path(self.model)
             return tuple(
-                self._network(self.model, mode, self._second_in(mode))
-                for mode in self.modes or _usual_modes(self.model)
+                self._network(self.model, mode, self._second_in(mode, path=path))
+                for mode in self.modes or _usual_modes(path=path)
             )
         if ":" not in self.agent:
             raise ConfigError(
@@ -60,8 +64,10 @@ class AgentFlags:
         name = self.agent.partition(":")[2]
         return (AgentSpec(name=name, correction="none", target=self.agent),)
 
-    def _second_in(self, mode: CorrectionName) -> str | None:
-        return self.second if mode in MAY_ASK_B else None
+    def _second_in(self, mode: CorrectionName, *, path: bool) -> str | None:
+        if mode not in MAY_ASK_B:
+            return None
+        return self.second or (_PATH_SECOND if path else _STEERING_SECOND)
 
     def _served(self, url: str) -> tuple[AgentSpec, ...]:
         """Describe an agent of a server in every mode, if the server has it."""
@@ -72,9 +78,11 @@ class AgentFlags:
 
         driver = describe_remote(url)
         specs = []
-        usual = _PATH_MODES if "fusion" in driver.corrections else _STEERING_MODES
-        for mode in self.modes or usual:
-            second = self._second_in(mode)
+        path = "fusion" in driver.corrections
+        for mode in self.modes or _usual_modes(path=path):
+            second = self._second_in(mode, path=path)
+            if mode == "fusion" and self.second is None and second not in driver.second:
+                second = None  # it works with one network, too
             driver.require(mode, second)
             specs.append(
                 AgentSpec(
@@ -127,12 +135,15 @@ class AgentFlags:
             )
 
 
-def _usual_modes(model: str) -> tuple[CorrectionName, ...]:
+def _sees_path(model: str) -> bool:
     from edge.shipped import resolve_model
     from edge.sidecar import PathAgentSpec, read_sidecar
 
-    described = read_sidecar(resolve_model(model)).agent
-    return _PATH_MODES if isinstance(described, PathAgentSpec) else _STEERING_MODES
+    return isinstance(read_sidecar(resolve_model(model)).agent, PathAgentSpec)
+
+
+def _usual_modes(*, path: bool) -> tuple[CorrectionName, ...]:
+    return _PATH_MODES if path else _STEERING_MODES
 
 
 def expert_agent() -> AgentSpec:

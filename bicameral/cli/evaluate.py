@@ -21,7 +21,7 @@ def evaluate(
     agent: str = "caril",
     modes: tuple[CorrectionName, ...] = (),
     model: str = "path_a",
-    second: str = "path_b",
+    second: str | None = None,
     also: tuple[str, ...] = (),
     town: str = "Millbrook",
     maps: tuple[Path, ...] = (),
@@ -52,7 +52,7 @@ def evaluate(
             others.
         model: Network A: a shipped name or an .onnx file.
         second: Network B of the second opinion and of fusion, likewise; of a served agent: the
-            server's name.
+            server's name. Without: path_b of networks that see the path, caril_b of others.
         also: Further agents for comparison: NAME drives a network without correction, A+B lets A
             ask B for a second opinion.
         town: Map to drive on: a town's name or an OpenDRIVE file.

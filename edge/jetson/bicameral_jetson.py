@@ -1442,7 +1442,7 @@ def measure_window(read: Callable[[], float], work: Callable[[], Any], seconds: 
     ]
     reason = next((reason for fails, reason in checks if fails), None)
     window = {"energy_j": energy_j, "duration_s": times_s[-1] - times_s[0], "inferences": count}
-    window["timing_j"] = 1.96 * timing_j  # the error is within it, 95 %
+    window["timing_j"] = 2.0 * timing_j  # the expanded uncertainty, k = 2: about 95 %
     return dict(window, reads=len(powers_w), valid=reason is None, reason=reason)
 
 

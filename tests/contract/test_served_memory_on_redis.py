@@ -31,7 +31,7 @@ def load(
 ) -> Callable[[str], tuple[CascadeModel, list[BatchRecord]]]:
     """Load a cascade as one more server process would."""
     memory = {"key": "dhash_verified"}
-    members = read_sidecar(write_pair(tmp_path, threshold=0.9, memory=memory)).cascade.members
+    members = read_sidecar(write_pair(tmp_path, threshold=0.9, memory=memory)).cascade.stages
     hashes = [(member.name, member.sha256) for member in members]
     write_cascade(tmp_path, "other", *hashes, cascade={"threshold": 0.8, "memory": memory})
     settings = ServerSettings(redis_url=redis.url)

@@ -32,10 +32,9 @@ def authorise(scope: Scope, right: Right) -> str:
 @pytest.fixture
 def serve(models: Path, write_pair: Writer, write_cascade: Writer, serving_folder: Serve) -> Serve:
     """Serve "pair" with a memory, "plain" without one, and the single networks "a" and "b"."""
-    members = read_sidecar(write_pair(models)).cascade
-    assert members is not None
-    assert members.b is not None
-    names = [(member.name, member.sha256) for member in (members.a, members.b)]
+    cascade = read_sidecar(write_pair(models)).cascade
+    assert cascade is not None
+    names = [(stage.name, stage.sha256) for stage in cascade.stages]
     write_cascade(models, "plain", *names)
     return partial(serving_folder, models, authorise=authorise)
 
