@@ -174,26 +174,6 @@ def _pairs() -> str:
     return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
 
 
-def _success(correction: str) -> str:
-    wanted = {"agent": "caril_a", "correction": correction, "weather": "all", "metric": "success"}
-    return f"{_only('driving/ridgeway.csv', **wanted)['value']} %"
-
-
-def _gain(minus_agent: str) -> str:
-    record = _only(
-        "driving/ridgeway_pairs.csv",
-        correction="second_opinion",
-        minus_agent=minus_agent,
-        metric="success",
-    )
-    return f"{record['value']} points [{record['low']}, {record['high']}]"
-
-
-def _asked() -> str:
-    wanted = {"correction": "second_opinion", "weather": "all", "metric": "share_asked_b"}
-    return f"{float(_only('driving/ridgeway.csv', **wanted)['value']):.0f} %"
-
-
 # The classifiers ----------------------------------------------------------------------------------
 
 
@@ -214,12 +194,17 @@ def _macs_share() -> str:
 
 
 FIGURES: dict[str, Callable[[], str]] = {
-    "drive.success.none": partial(_success, "none"),
-    "drive.success.second_opinion": partial(_success, "second_opinion"),
-    "drive.gain.against_a": partial(_gain, "caril_a"),
-    "drive.gain.against_b": partial(_gain, "caril_b"),
-    "drive.asked": _asked,
-    "path.claim": partial(_path, "claim"),
+    **{
+        f"path.{name}": partial(_path, name)
+        for name in (
+            "claim",
+            "success.vision",
+            "success.fusion",
+            "distance.vision",
+            "distance.fusion",
+            "distance.constant",
+        )
+    },
     "cascade.accuracy": partial(_accuracy, "cascade"),
     "reference.accuracy": partial(_accuracy, "wide_residual32"),
     "cascade.macs": _macs_share,
@@ -230,6 +215,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
+    "path.confidence": partial(_path, "confidence"),
     "path.rules": partial(_path, "rules"),
     "path.systems": partial(_path, "systems"),
     "path.more": partial(_path, "more"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from bicameral.tables import Table, markdown_table
+from bicameral.tables import Table, columns, estimate_cell, markdown_table, row
+from studies.measurements import read_measurements
 from studies.path_analysis import (
     NOTHING_YET,
     Drives,
@@ -13,8 +14,10 @@ from studies.path_analysis import (
     condition_table,
     describe_claim,
     system_table,
+    whole_m,
 )
-from studies.path_drives import read_drives
+from studies.path_confidence import CANDIDATES
+from studies.path_drives import Drive, read_drives
 from studies.path_plan import FOLDER, StudyPlan, read_plan
 from studies.path_towns import recorded_tables
 
@@ -59,6 +62,47 @@ def _shown(table: Table | None) -> str:
     return f"{markdown_table(table)}\n{table.note}".strip()
 
 
+def _confidence() -> str:
+    """Show which number knows that the path of the first network is wrong."""
+    measured = read_measurements(FOLDER / "path_confidence.csv")
+    subject = read_plan().networks[0]
+    shown = ("wrong", *(f"AUROC {candidate}" for candidate in CANDIDATES))
+    conditions = dict.fromkeys(key[1] for key in measured if key[0] == subject)
+    table = Table(
+        title="",
+        columns=columns("place / condition", "frames", "wrong", *CANDIDATES),
+        rows=tuple(
+            row(
+                condition,
+                measured[subject, condition, shown[0]].n,
+                *(estimate_cell(measured[subject, condition, name], 2) for name in shown),
+            )
+            for condition in conditions
+        ),
+    )
+    return markdown_table(table)
+
+
+def _success(system: str) -> str:
+    """Say on how many drives a system succeeded, where all of the first stage have driven."""
+    mine = _first_stage(system)
+    if not mine:
+        return NOTHING_YET
+    return f"{sum(drive.success for drive in mine)} of {len(mine)}"
+
+
+def _distance(system: str) -> str:
+    """Say how far from the lane centre a system was there."""
+    mine = _first_stage(system)
+    return f"{whole_m(mine).value or 0.0:.2f} m" if mine else NOTHING_YET
+
+
+def _first_stage(system: str) -> list[Drive]:
+    drives, plan = _recorded()
+    present = drives.systems(plan.stages[0].systems)
+    return drives.of(system, drives.common(present)) if system in present else []
+
+
 PATH_TABLES: dict[str, Callable[[], str]] = {
     "systems": lambda: _systems(0),
     "more": lambda: _systems(1),
@@ -69,5 +113,11 @@ PATH_TABLES: dict[str, Callable[[], str]] = {
     "comparisons": _comparisons,
     "conditions": _conditions,
     "claim": _claim,
+    "confidence": _confidence,
+    "success.vision": lambda: _success("vision"),
+    "success.fusion": lambda: _success("fusion"),
+    "distance.vision": lambda: _distance("vision"),
+    "distance.fusion": lambda: _distance("fusion"),
+    "distance.constant": lambda: _distance("constant_weight"),
     "rules": _rules,
 }

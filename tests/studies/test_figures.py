@@ -21,8 +21,8 @@ def test_the_readme_and_the_docs_are_looked_at() -> None:
 
 
 def test_a_figure_that_was_typed_in_is_replaced() -> None:
-    text = "It succeeds in <!-- figure: drive.success.none -->99 %<!-- end --> of the drives."
-    assert filled(text) == text.replace("99 %", FIGURES["drive.success.none"]())
+    text = "It is right in <!-- figure: cascade.accuracy -->99 %<!-- end --> of the cases."
+    assert filled(text) == text.replace("99 %", FIGURES["cascade.accuracy"]())
     table = "<!-- figures: drives.pairs -->\n| typed |\n<!-- end of figures -->"
     assert TABLES["drives.pairs"]() in filled(table)
 
