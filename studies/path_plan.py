@@ -181,7 +181,7 @@ class ChosenConstants(_Part):
 
 def is_blind(agent: AgentSpec) -> bool:
     """Return whether a system follows the map alone, which looks the same in all conditions."""
-    return bool(agent.kwargs["rule"] == "map")
+    return bool(agent.kwargs.get("rule") == "map")
 
 
 def missing_networks(plan: StudyPlan) -> dict[str, str]:

@@ -19,7 +19,7 @@ from edge.sidecar import read_sidecar
 from sim.evaluation.agents import AgentSpec
 from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner
-from sim.routes.suites import routes_of_suite
+from sim.routes.sampling import RouteRequest, sample_routes
 from studies.path_drives import Drive, read_drives, write_drives
 from studies.path_fusion import drive
 from studies.path_plan import FOLDER, Stage, StagedPlan
@@ -29,11 +29,13 @@ RECORD = "path_towns.csv"
 TOWNS = ("Millbrook", "Ridgeway", "Town01", "Town04", "Town10HD")
 #: The CARLA town that the claim is about.
 _FOREIGN = "Town01"
-#: Routes of `sim.routes.suites`: 20 a town.
-SUITE = "study"
-#: A few routes of each kind, by number in the suite, that are also driven in every condition.
-_SOME = (0, 5, 10, 13, 16, 18)
-_HARD = ("night", "fog", "dense_fog", "patch", "pitch_down", "pitch_up", "yaw_right")
+#: 20 routes a town, of kinds that all of them have.
+_ROUTES = {"left": 6, "right": 6, "straight": 4, "mixed": 4}
+_LENGTH_M = (100.0, 250.0)
+_SEED = 7
+#: Two of each kind of turn and one of the others, by number, are also driven in every condition.
+_SOME = (0, 1, 6, 7, 12, 16)
+HARD = ("night", "fog", "dense_fog", "patch", "pitch_down", "pitch_up", "yaw_right")
 
 _LOAD = "agent.loading:load_agent"
 _MODELS = {"model": "path_a", "second": "path_b"}
@@ -55,7 +57,7 @@ _AGENTS = (
 def run(folder: Path, quick: bool) -> int:
     """Drive, write the record and print the tables."""
     towns = ("Millbrook",) if quick else TOWNS
-    plan = _plan(towns, quick=quick)
+    plan = drive_plan(towns, quick=quick)
     drives = drive(plan, folder)
     write_drives(folder / RECORD, drives)
     for table in town_tables(drives):
@@ -76,7 +78,8 @@ def recorded_tables() -> tuple[Table, ...]:
     return town_tables(read_drives(path)) if path.exists() else ()
 
 
-def _plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
+def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
+    """Plan the drives in some towns; one that is not there is named and left out."""
     routes: list[Route] = []
     store = MapStore()
     for town in towns:
@@ -85,7 +88,7 @@ def _plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
         except UserError as error:
             sys.stdout.write(f"left out {town}: {error}\n")
             continue
-        drawn = routes_of_suite(planner, SUITE)
+        drawn = _draw(planner)
         # The routes that are driven more often come first: a stage takes routes by their numbers.
         routes += [drawn[number] for number in _SOME]
         routes += [route for number, route in enumerate(drawn) if number not in _SOME]
@@ -98,15 +101,29 @@ def _plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
         conditions=("clear",),
     )
     hard = some.model_copy(
-        update={"why": "hard to see", "systems": ("vision", "fusion"), "conditions": _HARD}
+        update={"why": "hard to see", "systems": ("vision", "fusion"), "conditions": HARD}
     )
     others = some.model_copy(update={"why": "the other routes", "routes": (len(_SOME), 20)})
     stages: tuple[Stage, ...] = (some, others, hard)
     if quick:
         stages = (some.model_copy(update={"routes": (0, 1), "systems": ("vision", "fusion")}),)
     return StagedPlan(
-        routes=tuple(routes), agents=_AGENTS, weathers=("clear", *_HARD), stages=stages
+        routes=tuple(routes), agents=_AGENTS, weathers=("clear", *HARD), stages=stages
     )
+
+
+def _draw(planner: RoutePlanner) -> list[Route]:
+    low_m, high_m = _LENGTH_M
+    return [
+        route
+        for kind, count in _ROUTES.items()
+        for route in sample_routes(
+            planner,
+            RouteRequest(
+                kind=kind, count=count, seed=_SEED, min_length_m=low_m, max_length_m=high_m
+            ),
+        )
+    ]
 
 
 def town_tables(drives: Sequence[Drive]) -> tuple[Table, ...]:

@@ -15,7 +15,7 @@ from bicameral.types import RoadOption, Route
 from sim.evaluation.limits import Status
 from sim.evaluation.records import COLUMNS, EpisodeRecord, Trajectory, write_episode
 from sim.pocket.map_store import MapStore
-from studies import path_fusion_validation
+from studies import path_fusion_validation, path_towns
 from studies.lane_choice import ends_one_lane_off
 from studies.path_analysis import ALL, Drives, beaten, comparison_table, describe_claim
 from studies.path_drives import Drive, read_drives, write_drives
@@ -306,3 +306,11 @@ def test_the_constants_are_those_of_the_validation_drives(
     pool = read_pool(tmp_path / "path_fusion_pool.csv")
     assert pool.shape == (6 * 125, 5)
     assert pool[:125, 0] == pytest.approx(std_m[100:225], abs=6e-4)
+
+
+def test_every_town_is_driven_in_every_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARLA_ROOT", raising=False)
+    specs = path_towns.drive_plan(("Millbrook",), quick=False).episodes()
+    assert {spec.weather for spec in specs} == {"clear", *path_towns.HARD}
+    clear = [spec for spec in specs if spec.weather == "clear"]
+    assert len({spec.route.name for spec in clear}) == 20
