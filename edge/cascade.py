@@ -260,8 +260,12 @@ def same_canonical_image(first: ImageFormat, second: ImageFormat) -> bool:
         return False
     if not (isinstance(first, ImageSpec) and isinstance(second, ImageSpec)):
         return True
-    same_crop = (first.crop, first.resize) == (second.crop, second.resize)
-    return same_crop and first.invert == second.invert
+    return (first.crop, first.resize, first.aspect, first.invert) == (
+        second.crop,
+        second.resize,
+        second.aspect,
+        second.invert,
+    )
 
 
 def _require_same_task(a: ModelInfo, b: ModelInfo) -> None:

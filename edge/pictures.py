@@ -16,17 +16,15 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat
 from edge.encoded_pictures import EncodedPicture, picture_format, read_encoded_picture
+from edge.local_pictures import LOCAL_SUFFIXES, decode_local_picture, require_pixels
 
 #: Pictures with more pixels are refused before they are decoded: 8,000 x 8,000.
 MAX_PIXELS = 64_000_000
 
-#: Endings of formats that only OpenCV knows: they are read from files of one's own, not served.
-_LOCAL_SUFFIXES = (".tif", ".tiff", ".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm")
-
 #: File names that end so are pictures (compared in lower case).
 PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib"),
-    *_LOCAL_SUFFIXES,
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp"),
+    *LOCAL_SUFFIXES,
 )
 
 #: Pixels that are turned into colours at a time: what that needs beside them stays small.
@@ -46,7 +44,7 @@ def read_picture(
 ) -> NDArray[np.uint8]:
     """Decode a file of one's own with `decode_picture`; errors name the file.
 
-    TIFF, GIF, AVIF, PPM, PGM and PBM, which `decode_picture` does not know, are left to OpenCV.
+    Formats that `decode_picture` does not know are left to `edge.local_pictures`.
 
     Raises:
         DataError: If the file cannot be read or decoded.
@@ -56,8 +54,10 @@ def read_picture(
     except OSError as error:
         raise DataError(f"cannot read the picture {path}: {error.strerror or error}") from error
     try:
-        if picture_format(data) is None and path.suffix.lower() in _LOCAL_SUFFIXES:
-            return _opaque(_decode_other_format(path, data, max_pixels), None, spec)
+        if data and picture_format(data) is None:
+            stored = decode_local_picture(path, data, max_pixels)
+            if stored is not None:
+                return _opaque(stored, None, spec)
         return decode_picture(data, spec, max_pixels=max_pixels)
     except DataError as error:
         raise DataError(f"cannot use the picture {path}: {error}") from error
@@ -92,11 +92,7 @@ def decode_encoded_picture(
     encoded: EncodedPicture, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
     """Do the second half of `decode_picture`, for those who want to know the size in between."""
-    if encoded.pixels > max_pixels:
-        raise DataError(
-            f"the {encoded.format} has {encoded.width} x {encoded.height} pixels, allowed are "
-            f"{max_pixels:,}; reduce it"
-        )
+    require_pixels(encoded.format, encoded.width, encoded.height, max_pixels)
     stored = _decode(encoded.content, encoded.format)
     if encoded.format == "JPEG" and _may_be_filled(stored):
         _require_whole(stored, encoded.content)
@@ -159,24 +155,6 @@ def _require_whole(pixels: NDArray[Any], jpeg: bytes) -> None:
     end = jpeg.rfind(b"\xff\xd9")
     if not np.array_equal(pixels, _decode(jpeg[:end] + _MORE + jpeg[end:], "JPEG")):
         raise DataError("the JPEG's data ends before its last row; it is cut off")
-
-
-def _decode_other_format(path: Path, data: bytes, max_pixels: int) -> NDArray[Any]:
-    """Decode a format whose frame is not read here first; it must be one picture of integers."""
-    kind = path.suffix[1:].upper()
-    if not data:
-        raise DataError("the file is empty")
-    pixels = _decode(data, kind)
-    if (pictures := cv2.imcount(str(path))) > 1:
-        raise DataError(f"it holds {pictures} pictures (frames or pages), expected one")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"its pixels are {pixels.dtype}, expected 8 or 16 bits per channel")
-    if pixels.shape[0] * pixels.shape[1] > max_pixels:
-        raise DataError(
-            f"the {kind} has {pixels.shape[1]} x {pixels.shape[0]} pixels, allowed are "
-            f"{max_pixels:,}; reduce it"
-        )
-    return pixels
 
 
 def _transparent_grey(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:

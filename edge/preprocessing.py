@@ -43,8 +43,19 @@ def canonical_from_picture(picture: NDArray[np.uint8], spec: ImageSpec) -> NDArr
                 f"model's crop (left {left}, top {top}, right {right}, bottom {bottom})"
             )
         picture = picture[..., top:bottom, left:right, :]
+    if spec.aspect == "crop":
+        picture = _middle(picture, spec.height, spec.width)
     canonical = resize_area_int(picture, spec.height, spec.width)
     return np.invert(canonical) if spec.invert else canonical
+
+
+def _middle(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return the largest part in the middle, in whole pixels, with these proportions."""
+    rows, columns = picture.shape[-3:-1]
+    kept_rows = min(rows, max(1, columns * height // width))
+    kept_columns = min(columns, max(1, rows * width // height))
+    top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
+    return picture[..., top : top + kept_rows, left : left + kept_columns, :]
 
 
 def tensor_from_canonical(images: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:

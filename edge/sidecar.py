@@ -16,8 +16,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -34,6 +36,9 @@ Pair = tuple[float, float]
 
 #: Arithmetic of a training, as the user asked for it.
 TrainingPrecision = Literal["fp32", "bf16"]
+
+#: What becomes of pictures whose proportions are not those of the network's image.
+Aspect = Literal["stretch", "crop"]
 
 #: A name in the sidecar's own folder, never a way out of it.
 _FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]+$")]
@@ -60,6 +65,8 @@ class ImageSpec(_Part):
     """How a camera picture becomes the tensor: crop, resize, then `(x * scale - mean) / std`.
 
     `crop` is (left, top, right, bottom) in pixels of the picture, right and bottom exclusive.
+    `aspect` says what becomes of what is then wider or higher than the network's image: all of it
+    is stretched, or the largest part in the middle that has the image's proportions is taken.
     """
 
     height: int = Field(gt=0)
@@ -67,6 +74,7 @@ class ImageSpec(_Part):
     color: Literal["GRAY", "RGB", "BGR"]
     crop: tuple[int, int, int, int] | None = None
     resize: Literal["area_int"] = "area_int"
+    aspect: Aspect = "stretch"
     invert: bool = False
     scale: float
     mean: tuple[float, ...]
@@ -76,6 +84,14 @@ class ImageSpec(_Part):
     def channels(self) -> int:
         """Number of colour channels."""
         return 1 if self.color == "GRAY" else 3
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `aspect` out where it is what files without it mean, so that hashes stay."""
+        content: dict[str, Any] = write(self)
+        if self.aspect == "stretch":
+            del content["aspect"]
+        return content
 
     @model_validator(mode="after")
     def _check_channels(self) -> ImageSpec:

@@ -4,12 +4,65 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from bicameral.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.data.sources import DatasetOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderFlags:
+    """How the pictures of an image folder become what networks see.
+
+    Attributes:
+        image_size: Height and width, or one number for both; 32 by 32 if not given.
+        color: Colours.
+        aspect: Of pictures with other proportions than that, stretch everything or crop to the
+            middle.
+    """
+
+    image_size: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = ()
+    color: Literal["RGB", "GRAY"] | None = None
+    aspect: Literal["stretch", "crop"] | None = None
+
+    def options(self, data: str, *, mirror: bool) -> DatasetOptions:
+        """Return how to read a data set.
+
+        Args:
+            data: Its name or place.
+            mirror: Whether the user wants mirrored images too, and so says of pictures of their own
+                that a mirrored one keeps its class.
+
+        Raises:
+            ConfigError: If the flags do not fit, or the data set's images have a size of their own.
+        """
+        from models.data.sources import DatasetOptions, is_image_folder
+
+        own = is_image_folder(data)
+        if not own and self != FolderFlags():
+            raise ConfigError(
+                f"{data} is no folder of pictures, so its images keep their size and colours; "
+                "leave out --image-size, --color and --aspect"
+            )
+        if len(self.image_size) > 2:
+            raise ConfigError(f"--image-size is {self.image_size}, expected height and width")
+        size = self.image_size * (2 // len(self.image_size)) if self.image_size else (32, 32)
+        return DatasetOptions(
+            image_size=(size[0], size[1]),
+            color=self.color or "RGB",
+            aspect=self.aspect or "stretch",
+            mirror_allowed=True if own and mirror else None,
+        )
+
+
+#: Pictures as they come when nothing is said.
+AS_THEY_COME = FolderFlags()
 
 
 def train_driver(
@@ -106,6 +159,7 @@ def train_classifier(
     mirror: bool = False,
     precision: Literal["fp32", "bf16"] = "fp32",
     name: str | None = None,
+    pictures: Annotated[FolderFlags, Parameter(name="*")] = AS_THEY_COME,
 ) -> int:
     """Train one classifier, calibrate it on validation images and export it to ONNX.
 
@@ -120,9 +174,11 @@ def train_classifier(
         seed: Seed of weights, order and augmentation.
         epochs: Passes over the training images; as the architecture needs if not given.
         base: For a head: the classifier whose features it uses, a shipped name or a path.
-        mirror: Train on mirrored images too, if the data set allows it.
+        mirror: Train on mirrored images too, if the data set allows it; of a folder of your own
+            pictures you say so.
         precision: Arithmetic of a network's training; bf16 pays only on a processor that has it.
         name: The model's name begins with it; the data set's name if not given.
+        pictures: How the pictures of a folder become images.
     """
     from bicameral.cli.extras import require_extra
     from bicameral.cli.progress import ProgressBar
@@ -139,6 +195,7 @@ def train_classifier(
         source=data,
         output=output,
         prefix=model_prefix(data, name),
+        options=pictures.options(data, mirror=mirror),
         augmentation=Augmentation(mirror=mirror),
         seed=seed,
         epochs=epochs,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bicameral.cli.train import AS_THEY_COME, FolderFlags, model_prefix
 from bicameral.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from models.cascade.plan import EvaluationSettings
     from models.cascade.results import CascadeEvaluation
     from models.cascade.search import Requirement
-    from models.classifiers.pool_training import PoolProgress, PoolSettings
+    from models.classifiers.pool_training import PoolProgress
+    from models.data.sources import DatasetOptions
 
 #: Largest share of the images that the second network may see.
 _MAX_USAGE = 0.3
@@ -45,6 +47,7 @@ def train_cascade(
     max_loss: float = 0.001,
     name: str | None = None,
     jobs: int = 2,
+    pictures: Annotated[FolderFlags, Parameter(name="*")] = AS_THEY_COME,
 ) -> int:
     """Train a pool of networks, choose one, a pair or three stages, export and explain the choice.
 
@@ -68,7 +71,8 @@ def train_cascade(
         finalist_seeds: Trainings of the networks that matter in the end.
         distil: Reference whose answers train small networks a second time.
         students: Small networks to distil; all if none is named.
-        mirror: Train on mirrored images too, if the data set allows it.
+        mirror: Train on mirrored images too, if the data set allows it; of a folder of your own
+            pictures you say so.
         precision: Arithmetic of the trainings; bf16 pays only on a processor that has it.
         min_accuracy: Choose the cheapest system of at least this validation accuracy, 0..1.
         max_cost: Choose the most accurate system of at most this expected cost: millions of
@@ -77,9 +81,9 @@ def train_cascade(
         max_loss: With --from-stages: accuracy that the choice may lose on validation images, 0..1.
         name: The models' names begin with it; the data set's name if not given.
         jobs: Trainings at a time, one thread each.
+        pictures: How the pictures of a folder become images.
     """
     from bicameral.cli.extras import require_extra
-    from bicameral.cli.train import model_prefix
     from models.cascade.plan import EvaluationSettings
 
     if from_stages is not None:
@@ -91,14 +95,30 @@ def train_cascade(
         references=references, requirement=requirement, cost=cost, max_usage=_MAX_USAGE
     )
     if from_logits:
-        return _choose(from_logits, data, output, replace(choice, selection_seeds=(seed,)))
+        options = pictures.options(data, mirror=mirror)
+        judged = replace(choice, selection_seeds=(seed,))
+        return _choose(from_logits, (data, options), output, judged)
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
+    from models.classifiers.augmentation import Augmentation
+    from models.classifiers.export import LIMITS
+    from models.classifiers.pool_training import PoolSettings
+    from models.classifiers.training import Recipe
     from models.networks.architectures import POOL, REFERENCES
 
     small = networks or tuple(POOL)
     settings = PipelineSettings(
-        pool=_pool_settings(data, output, epochs, precision, jobs, mirror=mirror),
+        pool=PoolSettings(
+            source=data,
+            output=output,
+            options=pictures.options(data, mirror=mirror),
+            recipe=Recipe(
+                epochs=epochs, augmentation=Augmentation(mirror=mirror), precision=precision
+            ),
+            jobs=jobs,
+            command=_command(),
+            limits=LIMITS,
+        ),
         small=small,
         evaluation=replace(choice, references=references or tuple(REFERENCES)),
         seed=seed,
@@ -129,27 +149,6 @@ def _requirement(
     return None
 
 
-def _pool_settings(
-    data: str,
-    output: Path,
-    epochs: int,
-    precision: Literal["fp32", "bf16"],
-    jobs: int,
-    *,
-    mirror: bool,
-) -> PoolSettings:
-    """Return how every network of a pool is trained."""
-    from models.classifiers.augmentation import Augmentation
-    from models.classifiers.export import LIMITS
-    from models.classifiers.pool_training import PoolSettings
-    from models.classifiers.training import Recipe
-
-    recipe = Recipe(epochs=epochs, augmentation=Augmentation(mirror=mirror), precision=precision)
-    return PoolSettings(
-        source=data, output=output, recipe=recipe, jobs=jobs, command=_command(), limits=LIMITS
-    )
-
-
 def _train(settings: PipelineSettings) -> int:
     """Train the pool, and say what came of it."""
     from bicameral.cli.progress import ProgressBar
@@ -168,8 +167,13 @@ def _train(settings: PipelineSettings) -> int:
     return 0
 
 
-def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: EvaluationSettings) -> int:
-    """Choose and judge a cascade from stored answers."""
+def _choose(
+    logits: tuple[Path, ...],
+    source: tuple[str, DatasetOptions],
+    output: Path,
+    settings: EvaluationSettings,
+) -> int:
+    """Choose and judge a cascade from stored answers about a data set."""
     from models.cascade.evaluation import evaluate_cascade
     from models.cascade.report import write_results
     from models.classifiers.logits import read_pools
@@ -181,7 +185,7 @@ def _choose(logits: tuple[Path, ...], data: str, output: Path, settings: Evaluat
     large = tuple(name for name in names if name.startswith("wide_residual"))
     settings = replace(settings, references=settings.references or large)
     evaluation = evaluate_cascade(pool, settings)
-    images = load_dataset(data).test
+    images = load_dataset(*source).test
     report = write_results(output, evaluation, images, Provenance.here(_command()))
     _print(evaluation)
     sys.stdout.write(f"wrote {report}\n")

@@ -106,7 +106,9 @@ def read_json(path: Path, what: str) -> Json:
 # -------------------------------------------------------------------------------------- 2 sidecars
 
 #: How a picture becomes the tensor: crop, resize, then `(x * scale - mean) / std`.
-ImageSpec = collections.namedtuple("ImageSpec", "height width color crop invert scale mean std")
+ImageSpec = collections.namedtuple(
+    "ImageSpec", "height width color crop invert scale mean std aspect"
+)
 
 
 class Sidecar:
@@ -131,7 +133,7 @@ class Sidecar:
             self.colours_last = content["input"]["layout"] == "NHWC"
             inputs = [content["input"]] + content["extra_inputs"]
             self.input_shapes = {one["name"]: [1] + one["shape"][1:] for one in inputs}
-            image = content["input"]["image"]
+            image = dict({"aspect": "stretch"}, **content["input"]["image"])
             values = (image[field] for field in ImageSpec._fields)
             self.image = ImageSpec(*(tuple(v) if isinstance(v, list) else v for v in values))
         except (KeyError, TypeError, ValueError) as error:
@@ -377,8 +379,19 @@ def canonical_from_picture(picture: Array, image: ImageSpec) -> Array:
             size = f"{picture.shape[1]}x{picture.shape[0]}"
             raise JetsonError(f"a picture of {size} pixels is smaller than the crop {image.crop}")
         picture = picture[top:bottom, left:right]
+    if image.aspect == "crop":
+        picture = middle(picture, image.height, image.width)
     canonical = resize_area_int(picture, image.height, image.width)
     return np.invert(canonical) if image.invert else canonical
+
+
+def middle(picture: Array, height: int, width: int) -> Array:
+    """Return the largest part in the middle with the proportions height : width."""
+    rows, columns = picture.shape[:2]
+    kept_rows = min(rows, max(1, columns * height // width))
+    kept_columns = min(columns, max(1, rows * width // height))
+    top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
+    return picture[top : top + kept_rows, left : left + kept_columns]
 
 
 def resize_area_int(picture: Array, height: int, width: int) -> Array:

@@ -158,6 +158,7 @@ def image_spec(dataset: ImageDataset) -> ImageSpec:
         height=height,
         width=width,
         color=dataset.color,
+        aspect=dataset.aspect,
         scale=1.0 / 255.0,
         mean=tuple(round(mean, 4) for mean in means),
         std=tuple(max(round(math.sqrt(variance), 4), 1e-3) for variance in variances),

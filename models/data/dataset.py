@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
+from edge.sidecar import Aspect
 
 Color = Literal["GRAY", "RGB"]
 
@@ -62,6 +63,7 @@ class SourceImages:
         labels: Class names; the index is the label.
         color: ``GRAY`` (one channel) or ``RGB``.
         mirror_allowed: Whether an image mirrored left to right keeps its label.
+        aspect: How pictures of other proportions became images.
         train: Images to train on.
         validation: The source's own validation images, or None.
         test: The source's own test images, or None.
@@ -71,6 +73,7 @@ class SourceImages:
     labels: tuple[str, ...]
     color: Color
     mirror_allowed: bool
+    aspect: Aspect = "stretch"
     train: LabelledImages
     validation: LabelledImages | None = None
     test: LabelledImages | None = None
@@ -91,6 +94,7 @@ class ImageDataset:
         validation: Validation images, at least one.
         test: Test images, at least one.
         mirror_allowed: Whether an image mirrored left to right keeps its label.
+        aspect: How pictures of other proportions became images.
         fingerprint: SHA-256 over all pixels, labels, class names and the split.
     """
 
@@ -101,6 +105,7 @@ class ImageDataset:
     validation: LabelledImages
     test: LabelledImages
     mirror_allowed: bool
+    aspect: Aspect = "stretch"
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from edge.pictures import PICTURE_SUFFIXES, read_picture
 from edge.preprocessing import canonical_from_picture
-from edge.sidecar import ImageSpec
+from edge.sidecar import Aspect, ImageSpec
 from models.data.dataset import CHANNELS, Color, LabelledImages, SourceImages
 from models.data.splits import content_keys
 
@@ -43,6 +45,9 @@ _PARTS = {
 
 #: What desktops leave in folders; nobody misses it.
 _DESKTOP_FILES = (".ds_store", "thumbs.db", "desktop.ini")
+
+#: A usual photograph, 4 : 3, as a square is not worth a warning yet.
+_MUCH_STRETCHED = 1.4
 
 #: As many faults of one kind are named; the others are counted.
 _NAMED = 50
@@ -63,16 +68,28 @@ class _Part:
     faults: list[str] = field(default_factory=list)
 
 
+class _Reduced(NamedTuple):
+    """A canonical image, and how much wider or higher than it the picture was, at least 1."""
+
+    image: NDArray[np.uint8]
+    askew: float
+
+
 def read_image_folder(
-    folder: Path, *, image_size: tuple[int, int], color: Color, mirror_allowed: bool
+    folder: Path,
+    *,
+    image_size: tuple[int, int],
+    color: Color,
+    aspect: Aspect = "stretch",
+    mirror_allowed: bool,
 ) -> SourceImages:
     """Decode and reduce all pictures of a folder.
 
     Args:
         folder: Folder of class folders, or of ``train``, ``validation`` and ``test``.
-        image_size: Height and width that the pictures are reduced to (area average; the aspect
-            ratio is not kept).
+        image_size: Height and width that the pictures are reduced to (area average).
         color: Colours that the pictures are turned into.
+        aspect: What becomes of pictures of other proportions, see `edge.sidecar.ImageSpec`.
         mirror_allowed: Whether a mirrored picture keeps its label.
 
     Raises:
@@ -83,6 +100,7 @@ def read_image_folder(
         height=image_size[0],
         width=image_size[1],
         color=color,
+        aspect=aspect,
         # Pictures are only decoded and reduced here; scaling comes with the network.
         scale=1.0,
         mean=(0.0,) * CHANNELS[color],
@@ -101,17 +119,20 @@ def read_image_folder(
         _LOGGER.warning("%s: %s", folder, left_out)
     images = {
         name: LabelledImages(
-            images=np.stack(read[name]),
+            images=np.stack([one.image for one in read[name]]),
             labels=np.asarray([label for _, label in part.pictures], np.int64),
         )
         for name, part in parts.items()
     }
+    if aspect == "stretch":
+        _warn_of_stretching(folder, [one.askew for every in read.values() for one in every])
     _warn_of_contradictions(folder, parts.values(), images.values())
     return SourceImages(
         name=folder.resolve().name,
         labels=labels,
         color=color,
         mirror_allowed=mirror_allowed,
+        aspect=aspect,
         train=images["train"],
         validation=images.get("validation"),
         test=images.get("test"),
@@ -188,7 +209,7 @@ def _list_class(folder: Path, label: int, part: _Part) -> None:
         )
 
 
-def _read_part(part: _Part, spec: ImageSpec) -> list[NDArray[np.uint8]]:
+def _read_part(part: _Part, spec: ImageSpec) -> list[_Reduced]:
     """Decode and reduce the pictures of a part; those that cannot be read become one fault."""
     with _quiet_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:  # without Python's lock
         read = list(pool.map(lambda one: _read_one(one[0], spec), part.pictures))
@@ -209,6 +230,18 @@ def _quiet_opencv() -> Iterator[None]:
         yield
     finally:
         cv2.utils.logging.setLogLevel(level)
+
+
+def _warn_of_stretching(folder: Path, askew: list[float]) -> None:
+    """Say that most pictures are distorted much, because a network learns better from others."""
+    if (usual := statistics.median(askew)) > _MUCH_STRETCHED:
+        _LOGGER.warning(
+            "%s: half of the pictures are stretched by a factor of %.2f or more to the images' "
+            "height and width; choose other ones, or crop pictures to their proportions "
+            "(--image-size, --aspect crop)",
+            folder,
+            usual,
+        )
 
 
 def _warn_of_contradictions(
@@ -236,7 +269,7 @@ def _describe_left_out(paths: list[Path]) -> str:
     """Say how many files of which kind are left out; empty if none is."""
     if not paths:
         return ""
-    kinds = Counter((path.suffix.lower() or path.name, path.parent) for path in paths)
+    kinds = Counter((path.suffix.lower() or "without a suffix", path.parent) for path in paths)
     counts = (f"{count} {kind} in {place}" for (kind, place), count in kinds.most_common())
     return (
         f"{len(paths)} files are left out: {_listed(counts)}; read are "
@@ -255,11 +288,14 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
-def _read_one(path: Path, spec: ImageSpec) -> NDArray[np.uint8] | DataError:
+def _read_one(path: Path, spec: ImageSpec) -> _Reduced | DataError:
     try:
-        return canonical_from_picture(read_picture(path, spec), spec)
+        picture = read_picture(path, spec)
+        image = canonical_from_picture(picture, spec)
     except DataError as error:
         return error
+    by = picture.shape[1] * spec.height / (picture.shape[0] * spec.width)
+    return _Reduced(image, max(by, 1.0 / by))
 
 
 def _other_files(folder: Path) -> list[Path]:

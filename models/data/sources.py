@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from bicameral.errors import ConfigError, DataError
+from edge.sidecar import Aspect
 from models.data.cifar import is_cifar10_folder, read_cifar10_folder
 from models.data.dataset import CHANNELS, Color, ImageDataset, SourceImages
 from models.data.download import default_cache, download, read_download_list
@@ -49,6 +51,7 @@ class DatasetOptions:
         seed: Seed of the split.
         image_size: Height and width that the pictures of an image folder are reduced to.
         color: Colours that the pictures of an image folder are turned into.
+        aspect: What becomes of those whose proportions are not those of `image_size`.
         mirror_allowed: Whether a mirrored image keeps its label; None: as known of the source, and
             False where nothing is known (digits, arrows and writing do not).
         cache: Folder for downloaded data sets; None: the user's cache.
@@ -59,6 +62,7 @@ class DatasetOptions:
     seed: int = 0
     image_size: tuple[int, int] = (32, 32)
     color: Color = "RGB"
+    aspect: Aspect = "stretch"
     mirror_allowed: bool | None = None
     cache: Path | None = None
 
@@ -68,8 +72,11 @@ class DatasetOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected between 0 and 1")
         if min(self.image_size) < 1:
             raise ConfigError(f"image_size is {self.image_size}, expected height and width >= 1")
-        if self.color not in CHANNELS:
-            raise ConfigError(f"color is {self.color!r}, expected one of {', '.join(CHANNELS)}")
+        for name, known in (("color", tuple(CHANNELS)), ("aspect", get_args(Aspect))):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}"
+                )
 
 
 def load_dataset(source: str, options: DatasetOptions = DatasetOptions()) -> ImageDataset:
@@ -96,6 +103,12 @@ def load_dataset(source: str, options: DatasetOptions = DatasetOptions()) -> Ima
     )
 
 
+def is_image_folder(source: str) -> bool:
+    """Return whether a source is a folder of pictures, the only kind whose images are made here."""
+    path = Path(source)
+    return path.is_dir() and not has_idx_files(path) and not is_cifar10_folder(path)
+
+
 def _read_source(source: str, options: DatasetOptions) -> SourceImages:
     if source in NAMED_DATASETS:
         return NAMED_DATASETS[source]()
@@ -112,7 +125,11 @@ def _read_source(source: str, options: DatasetOptions) -> SourceImages:
     if is_cifar10_folder(path):
         return read_cifar10_folder(path)
     return read_image_folder(
-        path, image_size=options.image_size, color=options.color, mirror_allowed=False
+        path,
+        image_size=options.image_size,
+        color=options.color,
+        aspect=options.aspect,
+        mirror_allowed=False,
     )
 
 

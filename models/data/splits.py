@@ -56,6 +56,7 @@ def split_source(
         validation=validation,
         test=test,
         mirror_allowed=source.mirror_allowed,
+        aspect=source.aspect,
     )
 
 
@@ -92,13 +93,20 @@ def _choose_by_content(
     label_of_picture = np.full(len(pictures), len(source.labels), np.int64)
     np.minimum.at(label_of_picture, picture_of_image, labels)
     chosen = np.zeros(len(pictures), np.bool_)
-    for label, name in enumerate(source.labels):
-        of_class = np.flatnonzero(label_of_picture == label)  # ascending keys
-        if len(of_class) < 2:
-            raise DataError(
-                f"class {name!r} of {source.name!r} has {len(of_class)} different pictures left to "
-                "split; training, validation and test need at least one each: add pictures"
-            )
+    by_class = [  # ascending keys
+        np.flatnonzero(label_of_picture == label) for label in range(len(source.labels))
+    ]
+    small = [
+        f"class {name!r} has {len(of_class)}"
+        for name, of_class in zip(source.labels, by_class, strict=True)
+        if len(of_class) < 2
+    ]
+    if small:
+        raise DataError(
+            f"too few different pictures are left to split in {source.name!r}: {', '.join(small)}; "
+            "training, validation and test need at least one each: add pictures"
+        )
+    for of_class in by_class:
         images_until = np.cumsum(copies[of_class])
         wanted = round(share * int(images_until[-1]))
         count = int(np.searchsorted(images_until, wanted, side="right"))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession
+from edge.sidecar import ImageSpec
 from models.data.dataset import ImageDataset
 from models.data.sources import DatasetOptions
 
@@ -23,7 +24,11 @@ def dataset_options(classifier: ClassifierSession) -> DatasetOptions:
             "measure a model that takes one of these"
         )
     color: Literal["GRAY", "RGB"] = "GRAY" if image.color == "GRAY" else "RGB"
-    return DatasetOptions(image_size=(image.height, image.width), color=color)
+    return DatasetOptions(
+        image_size=(image.height, image.width),
+        color=color,
+        aspect=image.aspect if isinstance(image, ImageSpec) else "stretch",
+    )
 
 
 def require_same_task(classifier: ClassifierSession, dataset: ImageDataset) -> None:

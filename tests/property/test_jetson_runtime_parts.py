@@ -59,15 +59,23 @@ def _theirs(spec: ImageSpec) -> object:
     width=st.integers(1, 40),
     color=st.sampled_from(["GRAY", "RGB"]),
     invert=st.booleans(),
+    aspect=st.sampled_from(["stretch", "crop"]),
 )
 def test_cropping_resizing_and_scaling(
-    seed: int, rows: int, columns: int, height: int, width: int, color: str, invert: bool
+    seed: int,
+    rows: int,
+    columns: int,
+    height: int,
+    width: int,
+    color: str,
+    invert: bool,
+    aspect: str,
 ):
     rng = np.random.default_rng(seed)
     if seed % 3 == 0:  # halving has a way of its own
         rows, columns = 2 * height, 2 * width
     crop = (columns // 4, rows // 4, columns, rows) if seed % 2 and seed % 3 else None
-    spec = _spec(color, height, width, invert=invert, crop=crop)
+    spec = _spec(color, height, width, invert=invert, crop=crop, aspect=aspect)
     picture = rng.integers(0, 256, (rows, columns, spec.channels), np.uint8)
     canonical = canonical_from_picture(picture, spec)
     theirs = runtime.canonical_from_picture(picture, _theirs(spec))

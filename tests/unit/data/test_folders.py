@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from bicameral.errors import DataError
 from edge.preprocessing import resize_area_int
@@ -175,18 +176,56 @@ def test_what_is_left_out_is_counted_and_named(
     assert f"1 .png in {tmp_path / 'b'}" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "suffix", ["tif", "TIFF", "gif", "ppm", "pnm", "dib", "jpe", "jfif", "avif"]
-)
-def test_formats_that_opencv_reads_are_read(tmp_path: Path, suffix: str) -> None:
+def test_files_without_a_suffix_are_counted_together(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     _fill(tmp_path)
-    pixels = np.full((8, 10, 3), (10, 120, 230), np.uint8)
-    kind = {"jfif": "jpg"}.get(suffix, suffix.lower())
-    encoded = cv2.imencode(f".{kind}", pixels[..., ::-1])[1]
-    (tmp_path / "a" / f"2.{suffix}").write_bytes(encoded.tobytes())
+    for number in range(3):
+        (tmp_path / "a" / f"image{number}").write_bytes(b"?")
+    _read(tmp_path)
+    assert f"3 without a suffix in {tmp_path / 'a'}" in caplog.text
+
+
+#: Suffix of a file -> Pillow's name of the format, for formats of every kind that it reads.
+FORMATS = {
+    **{"tif": "TIFF", "TIFF": "TIFF", "gif": "GIF", "ppm": "PPM", "pnm": "PPM", "dib": "DIB"},
+    **{"jpe": "JPEG", "jfif": "JPEG", "avif": "AVIF", "jp2": "JPEG2000", "J2K": "JPEG2000"},
+    **{"tga": "TGA", "ico": "ICO", "pcx": "PCX", "sgi": "SGI", "qoi": "QOI", "dds": "DDS"},
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_formats_that_pillow_reads_are_read(tmp_path: Path, suffix: str) -> None:
+    _fill(tmp_path)
+    pixels = np.full((16, 20, 3), (10, 120, 230), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a" / f"2.{suffix}", format=FORMATS[suffix])
     source = _read(tmp_path)
     assert len(source.train) == 5
     assert np.abs(source.train.images[2].astype(int) - pixels[:4, :5]).max() < 24
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "AVIF", "JPEG2000", "PNG"])
+def test_a_picture_may_bear_the_suffix_of_another_format(tmp_path: Path, kind: str) -> None:
+    _fill(tmp_path)
+    Image.new("RGB", (20, 16), (10, 120, 230)).save(tmp_path / "a" / "2.jpg", format=kind)
+    assert np.abs(_read(tmp_path).train.images[2].astype(int) - (10, 120, 230)).max() < 24
+
+
+@pytest.mark.parametrize(("aspect", "expected"), [("stretch", [85, 255]), ("crop", [255, 255])])
+def test_pictures_of_other_proportions_are_stretched_or_cropped(
+    tmp_path: Path, aspect: str, expected: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    wide = np.zeros((8, 24, 3), np.uint8)
+    wide[:, 4:20] = 255
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        assert cv2.imwrite(str(tmp_path / label / "0.png"), wide)
+    source = read_image_folder(
+        tmp_path, image_size=(4, 4), color="GRAY", aspect=aspect, mirror_allowed=False
+    )
+    assert source.aspect == aspect
+    assert source.train.images[0, 0, :2, 0].tolist() == expected
+    assert ("stretched by a factor of 3.00" in caplog.text) == (aspect == "stretch")
 
 
 def test_an_animation_is_not_read_as_its_first_frame(tmp_path: Path) -> None:

@@ -118,9 +118,16 @@ def test_even_a_tiny_class_is_in_every_part() -> None:
         assert (part.labels == 1).sum() == 1
 
 
-def test_a_class_too_small_to_split_is_named() -> None:
-    with pytest.raises(DataError, match="'square' of 'shapes' has 1 different picture"):
-        _split(_source(_labelled(_images(22), [0] * 20 + [1] * 2)))
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0] * 20 + [1] * 2, "in 'shapes': class 'square' has 1;"),
+        ([0, 1], "in 'shapes': class 'round' has 1, class 'square' has 1;"),
+    ],
+)
+def test_all_classes_too_small_to_split_are_named(labels: list[int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        _split(_source(_labelled(_images(len(labels)), labels)))
 
 
 def test_keys_tell_pictures_apart_and_copies_not() -> None:

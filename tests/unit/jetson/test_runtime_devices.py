@@ -23,7 +23,7 @@ from studies.simulated_sensor import Layout, Ramp, SimulatedIna3221, SquareWave,
 pytestmark = pytest.mark.unit
 
 _RAIL = runtime.PowerRail
-_IMAGE = runtime.ImageSpec(8, 8, "GRAY", None, False, 1 / 255, (0.0,), (1.0,))
+_IMAGE = runtime.ImageSpec(8, 8, "GRAY", None, False, 1 / 255, (0.0,), (1.0,), "stretch")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bicameral.cli.app import app
 from bicameral.errors import ConfigError, UserError
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
@@ -52,6 +53,31 @@ def test_one_call_trains_and_writes_a_model_that_classifies(pictures: Path, tmp_
     images = np.stack([np.full((16, 16, 1), level, np.uint8) for level in (70, 210)])
     found = classifier.predict(images).probabilities.argmax(axis=1)
     assert [classifier.info.labels[index] for index in found] == ["dark", "light"]
+
+
+def test_the_command_trains_on_a_users_pictures_in_their_own_size_and_proportions(
+    pictures: Path, tmp_path: Path
+) -> None:
+    words = ["train", "classifier", "squeeze16", str(pictures), "--output", str(tmp_path)]
+    looks = ["--image-size", "12", "16", "--color", "GRAY", "--aspect", "crop", "--mirror"]
+    assert app([*words, *looks, "--epochs", "1", "--name", "easy"]) == 0
+    image = read_sidecar(tmp_path / "model" / "easy_squeeze16.onnx").input.image
+    assert (image.height, image.width, image.color, image.aspect) == (12, 16, "GRAY", "crop")
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "message"),
+    [
+        ("fashion-mnist", ["--image-size", "64"], "no folder of pictures"),
+        ("pictures", ["--image-size", "1", "2", "3"], "expected height and width"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(
+    source: str, flags: list[str], message: str, pictures: Path, tmp_path: Path
+) -> None:
+    place = str(pictures) if source == "pictures" else source
+    with pytest.raises(ConfigError, match=message):
+        app(["train", "classifier", "squeeze16", place, "--output", str(tmp_path), *flags])
 
 
 @pytest.mark.parametrize(
