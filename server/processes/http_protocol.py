@@ -31,6 +31,9 @@ _LARGEST_COPY_BYTES = 64 << 10
 #: A head of a few bytes a header would hold fifty times its size.
 _MOST_HEADERS: Final = 256
 
+#: What a client still sends when it has got its last answer is thrown away, as far as this.
+_MOST_DROPPED_BYTES: Final = 64 << 20
+
 #: Of the idle connections so many are closed at a time, or a flood would look for each anew.
 _CLOSED_SHARE: Final = 16
 
@@ -61,6 +64,10 @@ class HttpProtocol(HttpToolsProtocol):
     config: ConnectionConfig
     _head_timer: asyncio.TimerHandle | None = None
     _upgraded = False
+    transport: _OnePiece  # type: ignore[assignment]
+    #: Whether nothing more is answered, only thrown away; and how much of it so far.
+    hanging_up = False
+    _dropped_bytes = 0
     #: Whether a request was read to its end, and no other one has begun.
     _between_requests = False
     #: Bytes since the parser last told of a head or of a piece of a body: it keeps them.
@@ -71,15 +78,22 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, if there is room; the first head has to arrive in time."""
-        super().connection_made(_OnePiece(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(_OnePiece(transport, self))  # type: ignore[arg-type]
         self._expect_head()
         if len(self.connections) > self.config.most_connections:
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head, or the rest of a body that was refused, has to come in time."""
+        if self.hanging_up:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > _MOST_DROPPED_BYTES:
+                self.transport.pause_reading()
+            return
         self._kept_bytes += len(data)
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         if self._kept_bytes != self._counted_bytes:
             self._count_kept()
         if self._upgraded or (self.cycle is not None and not self.cycle.response_complete):
@@ -137,11 +151,29 @@ class HttpProtocol(HttpToolsProtocol):
         self._upgraded = True
         super().handle_websocket_upgrade()
 
+    def hang_up(self) -> bool:
+        """Take no more requests of a connection that has got its last answer.
+
+        A client that still sends would be told that its connection was reset, and might never read
+        the answer. So it is told that nothing more comes, and what it sends is thrown away until it
+        closes, for as long as a head may take (RFC 9112, section 9.6).
+
+        Returns:
+            Whether the client may still be sending; otherwise the connection can be closed.
+        """
+        if self.hanging_up or self._between_requests or self._upgraded:
+            return self.hanging_up
+        self.hanging_up = True
+        self._forget_head()
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self._expect_head()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_timer()
-        self.config.kept_bytes -= self._counted_bytes
-        self._counted_bytes = 0
+        self._forget_head()
         super().connection_lost(exc)
         # uvicorn forgets it if the client has reset the connection, and so keeps 7 kB for as long
         # as an idle connection may last.
@@ -150,14 +182,17 @@ class HttpProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Finish what was begun; the server ends."""
         ENDING.set()
-        super().shutdown()
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close_at_once()
+        else:
+            super().shutdown()
 
     def _count_kept(self) -> None:
         """Refuse more than one connection, or all of them together, may have the parser keep."""
         config = self.config
         config.kept_bytes += self._kept_bytes - self._counted_bytes
         self._counted_bytes = self._kept_bytes
-        if self._kept_bytes == 0 or self.transport.is_closing():
+        if self._kept_bytes == 0:
             return
         limits = config.connections
         if self._kept_bytes > limits.max_head_bytes or len(self.headers or ()) > _MOST_HEADERS:
@@ -166,6 +201,11 @@ class HttpProtocol(HttpToolsProtocol):
             text = "too many requests have begun that do not go on; try again"
             self._refuse(RequestError(503, text))
 
+    def _forget_head(self) -> None:
+        self.config.kept_bytes -= self._counted_bytes
+        self._kept_bytes = self._counted_bytes = 0
+        self.parser = None  # type: ignore[assignment]
+
     def _refuse_head(self) -> None:
         self._refusal = _too_large_head(self.config.connections)
         raise _RefusedHeadError
@@ -173,7 +213,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, error: RequestError) -> None:
         """Answer, where an answer may come now, and close the connection."""
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        if cycle is not None and cycle.response_complete and cycle.scope is self.scope:
+            pass  # it has its answer; this is the rest of its body
+        elif cycle is None or cycle.response_complete or not cycle.response_started:
             if cycle is not None and not cycle.response_complete:
                 if not cycle.more_body:  # an answer to the request before this one comes first
                     self.transport.close()
@@ -199,15 +241,16 @@ class HttpProtocol(HttpToolsProtocol):
         if not idle:
             text = "this server has as many connections as it may; try again"
             self._refuse(RequestError(503, text))
+            self.transport.close_at_once()
             return
         for *_, other in sorted(idle)[: 1 + len(idle) // _CLOSED_SHARE]:
             self.connections.discard(other)
-            other.transport.close()
+            other.transport.close_at_once()
 
     @property
     def idle_since_s(self) -> float | None:
         """Since when it waits for a head, on the event loop's clock; None: it does not."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle is not None and not self.cycle.response_complete and not self.hanging_up:
             return None
         if self._head_timer is not None:
             return self._head_timer.when() - self.config.head_timeout_s
@@ -217,7 +260,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         timeout_s = self.config.head_timeout_s
-        self._head_timer = self.loop.call_later(timeout_s, self.transport.close)
+        self._head_timer = self.loop.call_later(timeout_s, self.transport.close_at_once)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -248,34 +291,43 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 class _OnePiece:
     """A transport that sends what is written in one turn of the event loop together."""
 
-    __slots__ = ("_loop", "_parts", "_transport")
+    __slots__ = ("_parts", "_protocol", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: HttpProtocol) -> None:
         self._transport = transport
-        self._loop = loop
+        self._protocol = protocol
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         """Send this, together with what comes next."""
         if not self._parts:
-            self._loop.call_soon(self._send)
+            self._protocol.loop.call_soon(self._send)
         self._parts.append(data)
 
     def close(self) -> None:
+        """Send what was written; close, as soon as the client does if it may still be sending."""
+        self._send()
+        if self._transport.is_closing() or not self._protocol.hang_up():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+
+    def close_at_once(self) -> None:
         """Send what was written, then close."""
         self._send()
         self._transport.close()
 
     def is_closing(self) -> bool:
         """Whether nothing more can be sent."""
-        return self._transport.is_closing()
+        return self._protocol.hanging_up or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def _send(self) -> None:
         parts, self._parts = self._parts, []
-        if not parts or self._transport.is_closing():
+        if not parts or self.is_closing():
             return
         if sum(map(len, parts)) <= _LARGEST_COPY_BYTES:
             self._transport.write(b"".join(parts))

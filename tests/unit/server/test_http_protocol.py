@@ -9,7 +9,7 @@ import socket
 import struct
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -138,6 +138,50 @@ async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-length", b"2")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": b"no"})
+
+
+def sent_before_reading(address: tuple[str, int], request: bytes) -> bytes:
+    """Send all of a request, only then read, and return all that was answered."""
+    answer = b""
+    with socket.create_connection(address, timeout=30) as client:
+        client.sendall(request)
+        while data := client.recv(65536):
+            answer += data
+    return answer
+
+
+#: More than the system holds between two processes.
+MUCH = b"a" * (16 << 20)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (HEAD + b"A: " + MUCH, 431),
+        (HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(MUCH) + MUCH, 413),
+        (CHUNKS + b"A: " + MUCH, 413),
+        (b"nonsense" + MUCH, 400),
+    ],
+)
+async def test_who_sends_on_hears_one_answer_and_no_reset(request_: bytes, status: int) -> None:
+    async with serve(refusing) as connect:
+        _, writer = await connect()
+        address = writer.get_extra_info("peername")
+        answer = await asyncio.to_thread(sent_before_reading, address, request_)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_who_sends_on_for_ever_is_cut_off() -> None:
+    async with serve(refusing, head_timeout_s=0.2) as connect:
+        reader, writer = await connect()
+        writer.write(HEAD + b"A: " + MUCH)
+        assert (await reader.read()).startswith(b"HTTP/1.1 431")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(MUCH)
+                await writer.drain()
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
