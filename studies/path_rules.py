@@ -94,7 +94,7 @@ def make_driver(
         made = _CONTROLS[rule](Constants(**constants), parts)
     else:
         raise unknown_name("rule", rule, [*PATH_CORRECTIONS, *_CONTROLS, "map"])
-    return PathAgent((first, second), made, navigation=told)
+    return PathAgent((first, second), made, navigator=Navigator(told))
 
 
 class MapDriver:

@@ -42,7 +42,7 @@ class PathAgent:
         models: tuple[PathModel, PathModel | None],
         rule: PathRule,
         *,
-        navigation: NavigationSettings | None = None,
+        navigator: Navigator | None = None,
         delay_ticks: int = 0,
     ) -> None:
         """Join networks and rule.
@@ -50,7 +50,7 @@ class PathAgent:
         Args:
             models: Network A, and network B or None.
             rule: What becomes of their paths and of the map's.
-            navigation: How good the map's path is; None for the defaults.
+            navigator: Knows the map's path; None for one with the default settings.
             delay_ticks: Further ticks between a picture and its control; until the first one
                 arrives the vehicle rolls without pedals.
 
@@ -69,7 +69,7 @@ class PathAgent:
         at_m = np.array([one.distance_m for one in models[0].agent.classes])
         self._class_row = int(np.abs(at_m - RECORDED_M).argmin())
         self._rule = rule
-        self._navigator = Navigator(navigation or NavigationSettings())
+        self._navigator = navigator or Navigator(NavigationSettings())
         self._driver = RouteDriver(delay_ticks)
 
     @classmethod
@@ -98,7 +98,7 @@ class PathAgent:
         if unknown := set(settings) - {"navigation", "fusion"}:
             raise unknown_name("setting of a path agent", min(unknown), ("navigation", "fusion"))
         try:
-            navigation = NavigationSettings(**settings.get("navigation", {}))
+            navigator = Navigator(NavigationSettings(**settings.get("navigation", {})))
             fusion = FusionSettings(**settings.get("fusion", {}))
         except TypeError as error:
             raise ConfigError(f"settings of the path agent: {error}") from error
@@ -108,7 +108,7 @@ class PathAgent:
             other = PathModel.load(resolve_model(second))
         parts = PathParts(first=first, second=other, fusion=fusion)
         rule = make_path_rule(correction, parts)
-        return cls((first, other), rule, navigation=navigation, delay_ticks=delay_ticks)
+        return cls((first, other), rule, navigator=navigator, delay_ticks=delay_ticks)
 
     @property
     def name(self) -> str:

@@ -27,6 +27,11 @@ COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("maps get", "maps:get_maps", "Fetch CARLA's towns for it, once."),
         ("evaluate", "evaluate:evaluate", "Drive routes and write a report."),
         ("collect", "collect:collect", "Record training data."),
+        (
+            "leaderboard-entry",
+            "leaderboard_entry:leaderboard_entry",
+            "Write the agent for CARLA's leaderboard and Bench2Drive.",
+        ),
     ),
     "Train": (
         ("train driver", "train:train_driver", "Train a dual-head driver."),

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import RouteError
+from bicameral.speed_profile import ProfileLimits, target_speed_mps
 from bicameral.types import RoadOption, Route
 from sim.routes.junctions import JunctionTable
 from sim.routes.network import DEFAULT_SPEED_LIMIT_MPS, Lane, LaneKey, RoadNetwork
-from sim.routes.profile import ProfileLimits, target_speed_mps
 
 #: Arc length before a junction at which its command begins.
 COMMAND_DISTANCE_M = 15.0

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bicameral.errors import RouteError, UserError
+from bicameral.speed_profile import ProfileLimits, target_speed_mps
 from bicameral.types import RoadOption
 from sim.routes.planner import COMMAND_DISTANCE_M, RoutePlanner
-from sim.routes.profile import ProfileLimits, target_speed_mps
 from sim.routes.sampling import ROUTE_KINDS, RouteRequest, sample_routes
 from sim.routes.xml import plan_definition, read_routes
 

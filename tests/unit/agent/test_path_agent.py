@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agent.caril import CarilAgent
 from agent.loading import load_agent
 from agent.path.agent import PathAgent
-from agent.path.navigation import NavigationSettings
+from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.opinions import VisionAlone
 from agent.path.pursuit import look_ahead_m, pursue
 from agent.vehicle_model import steer_from_curvature
@@ -105,7 +105,7 @@ def test_the_lane_ahead_reaches_the_network_if_so_set(
 ) -> None:
     model, session = replayed_path_model()
     exact = NavigationSettings(sigma_m=0.0, heading_deg=0.0, intent=told)
-    agent = PathAgent((model, None), VisionAlone(), navigation=exact)
+    agent = PathAgent((model, None), VisionAlone(), navigator=Navigator(exact))
     agent.begin(route, seed=0)
     agent.act(observe(picture))
     expected = [1.25, 0.0, 2.0, 0.0, 1.0] if told else [0.0] * 5

@@ -13,7 +13,7 @@ from agent.correction.second_opinion import KEPT_A, TAKEN_B, TRUST_A
 from agent.path.agent import PathAgent
 from agent.path.corrections import PathParts, make_path_rule
 from agent.path.fusion import FUSED, MAP_ONLY, FusionSettings
-from agent.path.navigation import NavigationSettings
+from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.pursuit import pursue
 from bicameral.errors import ConfigError
 from bicameral.types import Decision, Observation, Pose, Route
@@ -36,7 +36,9 @@ class Pair:
         # Deviations that are believed, and errors that are none: the map's path is exact.
         navigation = NavigationSettings(sigma_m=0.0, heading_deg=0.0, believed_sigma_m=1.0)
         self.agent = PathAgent(
-            (first, parts.second), make_path_rule(correction, parts), navigation=navigation
+            (first, parts.second),
+            make_path_rule(correction, parts),
+            navigator=Navigator(navigation),
         )
 
     def decide(self, route: Route, picture: NDArray[np.uint8], y_m: float = 0.0) -> Decision:
