@@ -15,10 +15,11 @@ from agent.path.fusion import FusionSettings
 from agent.path.navigation import NavigationSettings
 from bicameral.errors import ConfigError
 from bicameral.protocols import Session
+from edge.agent_sidecar import PathAgentSpec
 from edge.dual_head import DualHeadModel
 from edge.path_model import PathModel
 from edge.shipped import resolve_model
-from edge.sidecar import PathAgentSpec, Sidecar, read_sidecar
+from edge.sidecar import Sidecar, read_sidecar
 
 DrivingNetwork: TypeAlias = DualHeadModel | PathModel
 NetworkAgent: TypeAlias = CarilAgent | PathAgent

@@ -10,7 +10,6 @@ from agent.longitudinal import SpeedController
 from agent.progress import RouteGuide
 from bicameral.errors import ConfigError
 from bicameral.types import CameraSpec, Control, Pose, RoadOption, Route
-from edge.sidecar import CameraBlock
 
 
 class RouteDriver:
@@ -80,7 +79,7 @@ class RouteDriver:
         return self._pending.popleft()
 
 
-def shared_camera(names: Sequence[str], cameras: Sequence[CameraBlock]) -> CameraSpec:
+def shared_camera(names: Sequence[str], cameras: Sequence[CameraSpec]) -> CameraSpec:
     """Return the camera that all of an agent's networks were trained with.
 
     Args:
@@ -92,4 +91,4 @@ def shared_camera(names: Sequence[str], cameras: Sequence[CameraBlock]) -> Camer
     """
     if any(camera != cameras[0] for camera in cameras):
         raise ConfigError(f"{' and '.join(map(repr, names))} were trained with different cameras")
-    return CameraSpec(**cameras[0].model_dump())
+    return cameras[0]

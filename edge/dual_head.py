@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import RoadOption
+from edge.agent_sidecar import AgentSpec
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import softmax
 from edge.session import PLAIN_RUN, RunOptions, open_model
-from edge.sidecar import AgentSpec, ImageSpec, Sidecar, read_sidecar
+from edge.sidecar import ImageSpec, Sidecar, read_sidecar
 
 #: Columns of the one-hot input `command`. A lane change is driven like following a lane: where the
 #: new lane lies is in the picture, and training data hold too few to learn more.

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from edge.cascade import CascadeClassifier, CascadePolicy, same_canonical_image
+from edge.cascade_sidecar import CascadeSpec, CascadeStage
 from edge.classifier import FeatureClassifier, OnnxClassifier
 from edge.learning.dual_memory import (
     DualMemoryClassifier,
@@ -21,15 +22,7 @@ from edge.learning.dual_memory import (
 from edge.learning.state import read_state
 from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
 from edge.shipped import resolve_model
-from edge.sidecar import (
-    SUFFIX,
-    CascadeSpec,
-    CascadeStage,
-    Sidecar,
-    read_described_bytes,
-    read_sidecar,
-    sidecar_path,
-)
+from edge.sidecar import SUFFIX, Sidecar, read_described_bytes, read_sidecar, sidecar_path
 from edge.stages import StagedClassifier
 
 MemoryChoice = ResultMemory | Literal["sidecar", "none"]

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import RoadOption
+from edge.agent_sidecar import OffsetClasses, PathAgentSpec
 from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.probabilities import softmax
 from edge.session import PLAIN_RUN, RunOptions, open_model
-from edge.sidecar import ImageSpec, OffsetClasses, PathAgentSpec, Sidecar, read_sidecar
+from edge.sidecar import ImageSpec, Sidecar, read_sidecar
 
 _OUTPUTS = ("offsets", "scales", "logits")
 

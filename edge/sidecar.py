@@ -7,32 +7,27 @@ written by a newer version is never half understood.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    StringConstraints,
     ValidationError,
     model_serializer,
     model_validator,
 )
 
-from bicameral.errors import ConfigError, DataError, VersionMismatchError
+from bicameral.errors import DataError, VersionMismatchError
 from bicameral.files import write_text_atomic
-from edge.combination import CombinationName
-from edge.probabilities import ScoreName
+from edge.agent_sidecar import AnyAgentSpec
+from edge.cascade_sidecar import CascadeSpec
+from edge.sidecar_part import FileName, Pair, Part
 
 #: Of networks and driving agents, and of cascades; cascades of schema 1 are read, too.
 SCHEMA, CASCADE_SCHEMA = 1, 2
 SUFFIX = ".bicameral.json"
-
-Pair = tuple[float, float]
 
 #: Arithmetic of a training, as the user asked for it.
 TrainingPrecision = Literal["fp32", "bf16"]
@@ -40,20 +35,11 @@ TrainingPrecision = Literal["fp32", "bf16"]
 #: What becomes of pictures whose proportions are not those of the network's image.
 Aspect = Literal["stretch", "crop"]
 
-#: A name in the sidecar's own folder, never a way out of it.
-_FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]+$")]
 
-
-class _Part(BaseModel):
-    """Base of all parts: frozen, and strict about unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ModelFile(_Part):
+class ModelFile(Part):
     """One file that belongs to the model; `path` is its name beside the sidecar."""
 
-    path: _FileName
+    path: FileName
     sha256: str
     bytes: int
     target: str
@@ -61,7 +47,7 @@ class ModelFile(_Part):
     opset: int
 
 
-class ImageSpec(_Part):
+class ImageSpec(Part):
     """How a camera picture becomes the tensor: crop, resize, then `(x * scale - mean) / std`.
 
     `crop` is (left, top, right, bottom) in pixels of the picture, right and bottom exclusive.
@@ -103,7 +89,7 @@ class ImageSpec(_Part):
         return self
 
 
-class InputSpec(_Part):
+class InputSpec(Part):
     """The image tensor that the graph takes.
 
     `shape` is complete but for the first size, also where the graph takes any height and width.
@@ -118,7 +104,7 @@ class InputSpec(_Part):
     image: ImageSpec
 
 
-class ExtraInput(_Part):
+class ExtraInput(Part):
     """A further input tensor, e.g. ``speed_mps``."""
 
     name: str
@@ -132,7 +118,7 @@ OutputMeaning = Literal[
 ]
 
 
-class OutputSpec(_Part):
+class OutputSpec(Part):
     """An output tensor; further axes of size 1 say nothing."""
 
     name: str
@@ -140,13 +126,13 @@ class OutputSpec(_Part):
     shape: tuple[int, ...]
 
 
-class TaskSpec(_Part):
+class TaskSpec(Part):
     """Properties of the task that forbid some transformations of the input."""
 
     orientation_sensitive: bool = False
 
 
-class Calibration(_Part):
+class Calibration(Part):
     """How logits become honest probabilities: `softmax(logits / temperature)`."""
 
     method: Literal["temperature"] = "temperature"
@@ -156,7 +142,7 @@ class Calibration(_Part):
     ece: float
 
 
-class Cost(_Part):
+class Cost(Part):
     """What one inference costs, 0 where nobody knows; `cpu_us` on `host`, one thread."""
 
     macs: int
@@ -165,277 +151,7 @@ class Cost(_Part):
     host: str
 
 
-class CascadeStage(_Part):
-    """A network of a cascade: its sidecar lies beside the cascade's and bears its name.
-
-    Attributes:
-        name: Of that sidecar.
-        sha256: `edge.loading.member_sha256` of it: for a network the hash of its ONNX file.
-        threshold: The next stage runs if and only if the score of the answer so far is below it: 0
-            never, above 1 always. None for the last one.
-        share: Share of the images that got this far, on the split of the cascade's calibration;
-            None where that was not recorded.
-    """
-
-    name: _FileName
-    sha256: str
-    threshold: float | None = Field(default=None, ge=0)
-    share: float | None = Field(default=None, ge=0, le=1)
-
-
-class CascadeMemory(_Part):
-    """The result memory in front of a cascade.
-
-    Attributes:
-        key: ``exact`` by content, ``dhash_verified`` also near duplicates whose stored thumbnail
-            differs by at most the tolerance.
-        tolerance_mae_u8: Mean absolute difference per pixel, grey levels 0..255.
-        max_entries: Entries held at most.
-        max_age_s: Older entries are forgotten; None: never.
-        store_min_confidence: Only results at least this confident are stored, 0..1.
-    """
-
-    key: Literal["exact", "dhash_verified"]
-    tolerance_mae_u8: float = Field(ge=0, le=255)
-    max_entries: int = Field(gt=0)
-    max_age_s: float | None = Field(gt=0)
-    store_min_confidence: float = Field(ge=0, le=1)
-
-
-class CascadeSpec(_Part):
-    """Networks that are asked in turn, each about the images of which those before are not sure.
-
-    A single one with a threshold is an early exit: a classifier with `stages` of its own, between
-    all of which the threshold stands. Without a threshold it answers alone.
-    """
-
-    stages: tuple[CascadeStage, ...] = Field(min_length=1, max_length=26)
-    score: ScoreName
-    combine: CombinationName
-    memory: CascadeMemory | None = None
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """What the answer after each stage is compared with."""
-        return tuple(one.threshold for one in self.stages if one.threshold is not None)
-
-    @property
-    def early_exit(self) -> bool:
-        """Whether it stops between the stages of a single network."""
-        return len(self.stages) == len(self.thresholds) == 1
-
-    def require_whole(self) -> None:
-        """Refuse an early exit, for whoever can run whole networks only.
-
-        Raises:
-            ConfigError: If it is one.
-        """
-        if self.early_exit:
-            name = self.stages[0].name
-            raise ConfigError(
-                f"an early exit runs {name!r} stage by stage, which is possible on ONNX Runtime "
-                f"only; give {name!r} itself, which answers after its last stage"
-            )
-
-    @model_validator(mode="after")
-    def _check_thresholds(self) -> CascadeSpec:
-        open_ended = [one.name for one in self.stages[:-1] if one.threshold is None]
-        if open_ended or (len(self.stages) > 1 and self.stages[-1].threshold is not None):
-            raise ValueError(
-                "every stage needs a threshold but the last of several, which has none; without "
-                f"one: {[one.name for one in self.stages if one.threshold is None]}"
-            )
-        return self
-
-
-class CameraBlock(_Part):
-    """The camera that the agent was trained with (`bicameral.types.CameraSpec`)."""
-
-    width: int
-    height: int
-    fov_deg: float
-    x_m: float
-    z_m: float
-    pitch_deg: float
-
-
-class InputRange(_Part):
-    """Picture statistics of the training frames, as uint8 units (low, high).
-
-    `brightness` is the mean over all pixels and channels of the cropped and resized picture,
-    `contrast` the standard deviation. Outside of them the network's confidence means little.
-    """
-
-    brightness: Pair
-    contrast: Pair
-
-
-class ConfidenceThreshold(_Part):
-    """Below `threshold` the network counts as unsure.
-
-    `asked_share` is the share of validation frames below it, which is how it was chosen.
-    """
-
-    score: Literal["max_probability"] = "max_probability"
-    threshold: float = Field(ge=0, le=1)
-    asked_share: float = Field(ge=0, le=1)
-    split: str
-    n: int
-
-
-class _CameraAgentSpec(_Part):
-    """What every driving agent needs to know about its network.
-
-    Attributes:
-        contrast: ``standardise`` if the graph itself subtracts each picture's mean and divides by
-            its standard deviation.
-        commands: Meaning of the columns of the one-hot input ``command``; empty for ``paper``.
-        camera: Camera of the training data.
-        trained_on: Simulator of the training data, ``pocket`` or ``carla``.
-        towns: Training towns.
-        weathers: Training weathers.
-        input_range: Picture statistics of the training data.
-    """
-
-    contrast: Literal["none", "standardise"]
-    commands: tuple[str, ...]
-    camera: CameraBlock
-    trained_on: str
-    towns: tuple[str, ...]
-    weathers: tuple[str, ...]
-    input_range: InputRange
-
-
-class AgentSpec(_CameraAgentSpec):
-    """An agent whose network answers with a steering value and a steering class.
-
-    Attributes:
-        variant: ``paper`` sees only the image; ``conditional`` also command and speed.
-        bin_edges: 12 ascending edges of the 11 steering classes, raw steer -1..1. Class k is
-            [edge k, edge k+1), the last one closed.
-        class_means: Mean training label of each class, raw steer.
-        steering_scale: Raw steer times this is the unit of the regression loss and of the paper's
-            correction rule (4: a label of 1 is a raw steer of 0.25).
-        confidence: When this network counts as unsure.
-    """
-
-    variant: Literal["paper", "conditional"]
-    bin_edges: tuple[float, ...]
-    class_means: tuple[float, ...]
-    steering_scale: float = Field(gt=0)
-    confidence: ConfidenceThreshold
-
-    @model_validator(mode="after")
-    def _check_bins(self) -> AgentSpec:
-        edges = self.bin_edges
-        if any(right <= left for left, right in itertools.pairwise(edges)):
-            raise ValueError(f"bin_edges must ascend, got {edges}")
-        if len(self.class_means) != len(edges) - 1:
-            raise ValueError(
-                f"{len(edges)} edges need {len(edges) - 1} class means, got {len(self.class_means)}"
-            )
-        return self
-
-
-class OffsetClasses(_Part):
-    """The classes of the path's lateral offset at one distance ahead.
-
-    Attributes:
-        distance_m: How far ahead, along the path.
-        bin_edges_m: K - 1 ascending inner edges of K classes, metres, positive right. Class k is
-            [edge k - 1, edge k); the outer classes are open.
-        bin_means_m: Mean training label of each class.
-        bin_variances_m2: Variance of the training labels within each class.
-        temperature: What this distance's logits are divided by.
-    """
-
-    distance_m: float = Field(gt=0)
-    bin_edges_m: tuple[float, ...]
-    bin_means_m: tuple[float, ...]
-    bin_variances_m2: tuple[float, ...]
-    temperature: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _check_bins(self) -> OffsetClasses:
-        if any(right <= left for left, right in itertools.pairwise(self.bin_edges_m)):
-            raise ValueError(f"bin_edges_m must ascend, got {self.bin_edges_m}")
-        count = len(self.bin_edges_m) + 1
-        if {len(self.bin_means_m), len(self.bin_variances_m2)} != {count}:
-            raise ValueError(
-                f"{count - 1} inner edges make {count} classes, got {len(self.bin_means_m)} means "
-                f"and {len(self.bin_variances_m2)} variances"
-            )
-        return self
-
-
-class LaneIntent(_Part):
-    """The optional input that says where the wanted lane lies.
-
-    The tensor is (x, y) of the route at each distance ahead, in the car's frame, divided by
-    `scale_m`, and a last column that is 1, or 0 where all others are 0 and nothing is known.
-    """
-
-    distances_m: tuple[float, ...]
-    scale_m: float = Field(gt=0)
-
-
-class SpreadThreshold(_Part):
-    """Above `threshold_m` the network counts as unsure.
-
-    The score is the calibrated standard deviation of the path's offset `distance_m` ahead.
-    `asked_share` is the share of validation frames above it, which is how it was chosen.
-    """
-
-    distance_m: float = Field(gt=0)
-    threshold_m: float = Field(gt=0)
-    asked_share: float = Field(ge=0, le=1)
-    split: str
-    n: int
-
-
-class PathAgentSpec(_CameraAgentSpec):
-    """An agent whose network answers with the path ahead, twice.
-
-    The regression head gives the lateral offset of the path at each of `distances_m` and a scale of
-    its error (Laplace), the classification head a distribution over offsets at some of them.
-
-    Attributes:
-        variant: ``path``.
-        distances_m: Ascending distances ahead along the path.
-        scale_factors: Standard deviation of the regression head's error at each distance, as a
-            multiple of sqrt(2) times the scale that the graph gives: fitted on held-out episodes.
-        spread_factors: The same for the classification head's standard deviation, at each distance;
-            between and beyond the distances of its classes it is interpolated in proportion.
-        classes: The classification head, by distance.
-        intent: The optional input ``intent``; None: the graph has none.
-        confidence: When this network counts as unsure.
-    """
-
-    variant: Literal["path"]
-    distances_m: tuple[float, ...]
-    scale_factors: tuple[float, ...]
-    spread_factors: tuple[float, ...]
-    classes: tuple[OffsetClasses, ...]
-    intent: LaneIntent | None
-    confidence: SpreadThreshold
-
-    @model_validator(mode="after")
-    def _check_distances(self) -> PathAgentSpec:
-        ahead = self.distances_m
-        if any(right <= left for left, right in itertools.pairwise(ahead)):
-            raise ValueError(f"distances_m must ascend, got {ahead}")
-        if {len(self.scale_factors), len(self.spread_factors)} != {len(ahead)}:
-            raise ValueError(
-                f"{len(ahead)} distances need as many scale_factors and spread_factors, got "
-                f"{len(self.scale_factors)} and {len(self.spread_factors)}"
-            )
-        strange = [one.distance_m for one in self.classes if one.distance_m not in ahead]
-        if strange or not self.classes:
-            raise ValueError(f"classes at {strange}: each must be at one of distances_m, {ahead}")
-        return self
-
-
-class StateSpec(_Part):
+class StateSpec(Part):
     """What the model knows beside its graph.
 
     Attributes:
@@ -447,7 +163,7 @@ class StateSpec(_Part):
     """
 
     kind: Literal["none", "memory_head"] = "none"
-    path: _FileName | None = None
+    path: FileName | None = None
     sha256: str | None = None
     online: bool = False
 
@@ -462,7 +178,7 @@ class StateSpec(_Part):
         return self
 
 
-class Stage(_Part):
+class Stage(Part):
     """One stage of a classifier that answers after each: a graph of its own, and its calibration.
 
     The first stage's graph takes the image, every further one also ``carried``, which is what the
@@ -478,7 +194,7 @@ class Stage(_Part):
         ece: Calibration error with it, on the split of the model's own calibration.
     """
 
-    path: _FileName
+    path: FileName
     sha256: str
     bytes: int
     macs: int
@@ -486,14 +202,14 @@ class Stage(_Part):
     ece: float
 
 
-class TrainingData(_Part):
+class TrainingData(Part):
     """Name and fingerprint of the training data."""
 
     name: str
     sha256: str
 
 
-class TrainingRecord(_Part):
+class TrainingRecord(Part):
     """Where the weights come from.
 
     `precision` is the arithmetic of the training; None if that was not recorded, as in files
@@ -507,7 +223,7 @@ class TrainingRecord(_Part):
     precision: TrainingPrecision | None = None
 
 
-class Claim(_Part):
+class Claim(Part):
     """A measured figure with everything needed to doubt it."""
 
     metric: str
@@ -519,7 +235,7 @@ class Claim(_Part):
     command: str
 
 
-class Sidecar(_Part):
+class Sidecar(Part):
     """The whole file."""
 
     schema_version: Literal[1, 2] = Field(default=1, alias="schema")
@@ -535,7 +251,7 @@ class Sidecar(_Part):
     calibration: Calibration
     cost: Cost
     cascade: CascadeSpec | None = None
-    agent: Annotated[AgentSpec | PathAgentSpec, Field(discriminator="variant")] | None = None
+    agent: AnyAgentSpec | None = None
     state: StateSpec = StateSpec()
     stages: tuple[Stage, ...] = ()
     training: TrainingRecord

@@ -10,19 +10,13 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession, Session
+from edge.agent_sidecar import PathAgentSpec
 from edge.loading import load_classifier
 from edge.probabilities import calibrated_probabilities
 from edge.samples import Samples
 from edge.session import FixedBatchSession, RunOptions, open_model
 from edge.shipped import resolve_model
-from edge.sidecar import (
-    SUFFIX,
-    PathAgentSpec,
-    Sidecar,
-    read_networks,
-    read_sidecar,
-    sidecar_path,
-)
+from edge.sidecar import SUFFIX, Sidecar, read_networks, read_sidecar, sidecar_path
 from edge.targets import COARSENESS, Precision
 
 Answers = dict[str, NDArray[np.float32]]

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
+from edge.agent_sidecar import AgentSpec
 from edge.dual_head import one_hot_from_commands
 from edge.preprocessing import canonical_from_picture
 from edge.samples import Samples
-from edge.sidecar import AgentSpec, Sidecar
+from edge.sidecar import Sidecar
 from models.caril.dataset import Frames, load_frames
 from models.data.dataset import Color
 from models.data.sources import NAMED_DATASETS, DatasetOptions, load_dataset

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from agent.confidence import Confidence, confidence_from_probabilities
 from agent.correction.protocol import Correction, Opinions
 from bicameral.errors import ConfigError
+from edge.agent_sidecar import InputRange
 from edge.dual_head import DualHeadOutput
 from edge.preprocessing import picture_statistics
-from edge.sidecar import InputRange
 
 TRUST_A = "second_opinion_a"
 OUT_OF_RANGE = "second_opinion_b_out_of_range"

@@ -19,7 +19,7 @@ from bicameral.errors import ConfigError
 from bicameral.progress import RouteProgress, points_ahead
 from bicameral.simulation import TICK_S
 from bicameral.types import Pose, Route
-from edge.sidecar import LaneIntent
+from edge.agent_sidecar import LaneIntent
 
 #: Keeps the draws apart from those of others who use the episode's seed.
 _STREAM = 5

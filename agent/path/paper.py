@@ -9,9 +9,9 @@ import numpy as np
 from agent.correction.paper import LOST, PaperRule
 from agent.path.opinions import RECORDED_M, FusedPath, PathOpinions
 from agent.vehicle_model import MAX_STEER_RAD, WHEELBASE_M
+from edge.agent_sidecar import OffsetClasses
 from edge.path_model import PathModel
 from edge.probabilities import softmax
-from edge.sidecar import OffsetClasses
 
 #: The paper's unit, in which a raw steer of 0.25 is 1.
 _PER_STEER: Final = 4.0

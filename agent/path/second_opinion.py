@@ -8,8 +8,8 @@ import numpy as np
 
 from agent.correction.second_opinion import KEPT_A, TAKEN_B, TRUST_A
 from agent.path.opinions import FusedPath, PathOpinions
+from edge.agent_sidecar import SpreadThreshold
 from edge.path_model import PathOutput
-from edge.sidecar import SpreadThreshold
 
 
 class SecondPathRule:

@@ -55,8 +55,9 @@ def assess(
         split: Which part of the data; cascades are assessed on test images only.
         output: What to write the figures to: a JSON file for a driver, else a folder.
     """
+    from edge.agent_sidecar import PathAgentSpec
     from edge.shipped import resolve_model
-    from edge.sidecar import PathAgentSpec, read_sidecar
+    from edge.sidecar import read_sidecar
 
     path = resolve_model(model)
     sidecar = read_sidecar(path)

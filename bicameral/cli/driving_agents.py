@@ -136,8 +136,9 @@ class AgentFlags:
 
 
 def _sees_path(model: str) -> bool:
+    from edge.agent_sidecar import PathAgentSpec
     from edge.shipped import resolve_model
-    from edge.sidecar import PathAgentSpec, read_sidecar
+    from edge.sidecar import read_sidecar
 
     return isinstance(read_sidecar(resolve_model(model)).agent, PathAgentSpec)
 

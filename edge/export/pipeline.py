@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bicameral.errors import ConfigError, DataError, MachineError
 from bicameral.files import hidden_folder_beside, write_bytes_atomic
+from edge.cascade_sidecar import CascadeStage
 from edge.comparison import Comparison, Tolerance, compare, tolerance_for
 from edge.export import graphs
 from edge.export.frozen_memory import with_frozen_memory
@@ -34,7 +35,6 @@ from edge.samples import Samples
 from edge.shipped import resolve_model
 from edge.sidecar import (
     SUFFIX,
-    CascadeStage,
     ModelFile,
     OutputSpec,
     Sidecar,

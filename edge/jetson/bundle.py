@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 import bicameral
 from bicameral.errors import ConfigError, DataError
 from bicameral.files import hidden_folder_beside
+from edge.agent_sidecar import PathAgentSpec
 from edge.preflight import Finding, has_errors, preflight
 from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
     ModelFile,
-    PathAgentSpec,
     Sidecar,
     read_model_bytes,
     read_networks,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bicameral.protocols import ResultMemory
+from edge.cascade_sidecar import CascadeMemory
 from edge.memory.local import LocalMemory
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.settings import MemorySettings
-from edge.sidecar import CascadeMemory
 
 
 def settings_from_spec(spec: CascadeMemory) -> MemorySettings:

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,21 +18,17 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
 from bicameral.types import AGENT_CAMERA
+from edge.agent_sidecar import AgentSpec, ConfidenceThreshold, InputRange, PathAgentSpec
 from edge.dual_head import COMMANDS, one_hot_from_commands
 from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
     SUFFIX,
-    AgentSpec,
     Calibration,
-    CameraBlock,
-    ConfidenceThreshold,
     Cost,
     ExtraInput,
-    InputRange,
     InputSpec,
     OutputSpec,
-    PathAgentSpec,
     Sidecar,
     TaskSpec,
     TrainingData,
@@ -214,7 +210,7 @@ def _describe_steering(network: DualHeadNetwork, fit: Fit) -> _Answers:
             steering_scale=STEERING_SCALE,
             contrast=network.settings.contrast,
             commands=COMMANDS if network.variant == "conditional" else (),
-            camera=CameraBlock(**asdict(AGENT_CAMERA)),
+            camera=AGENT_CAMERA,
             trained_on="pocket",
             towns=fit.towns,
             weathers=fit.weathers,

@@ -15,16 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from bicameral.types import AGENT_CAMERA
+from edge.agent_sidecar import LaneIntent, OffsetClasses, PathAgentSpec, SpreadThreshold
 from edge.dual_head import COMMANDS, one_hot_from_commands
 from edge.path_model import PathCalibration
 from edge.preprocessing import tensor_from_canonical
-from edge.sidecar import (
-    CameraBlock,
-    LaneIntent,
-    OffsetClasses,
-    PathAgentSpec,
-    SpreadThreshold,
-)
 from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
 from models.caril.fitting import ASKED_SHARE, FIT_NAME, input_range, store_fit
@@ -208,7 +202,7 @@ def _fit_agent(
         variant="path",
         contrast=network.settings.contrast,
         commands=COMMANDS,
-        camera=CameraBlock(**asdict(AGENT_CAMERA)),
+        camera=AGENT_CAMERA,
         trained_on="pocket",
         towns=training.towns,
         weathers=training.weathers,

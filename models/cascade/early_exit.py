@@ -20,10 +20,11 @@ from bicameral.files import write_json_atomic
 from bicameral.statistics import share
 from bicameral.tables import Table, integer, list_table, magnitude, microseconds, percent, ratio
 from edge.cascade import CascadeClassifier, CascadePolicy
+from edge.cascade_sidecar import CascadeSpec, CascadeStage
 from edge.combination import COMBINATIONS, CombinationName
 from edge.loading import load_classifier, member_sha256
 from edge.probabilities import SCORES, ScoreName
-from edge.sidecar import SUFFIX, CascadeSpec, CascadeStage, Cost, write_sidecar
+from edge.sidecar import SUFFIX, Cost, write_sidecar
 from edge.stages import StagedClassifier
 from models.calibration import expected_calibration_error
 from models.cascade.export import claim_on_test, describe_gated

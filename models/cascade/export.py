@@ -8,14 +8,12 @@ from pathlib import Path
 from bicameral.errors import DataError
 from bicameral.statistics import Estimate
 from edge.cascade import CascadePolicy
+from edge.cascade_sidecar import CascadeMemory, CascadeSpec, CascadeStage
 from edge.loading import load_classifier, member_sha256
 from edge.sidecar import (
     CASCADE_SCHEMA,
     SUFFIX,
     Calibration,
-    CascadeMemory,
-    CascadeSpec,
-    CascadeStage,
     Claim,
     Cost,
     OutputSpec,

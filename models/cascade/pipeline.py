@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bicameral.errors import ConfigError, unknown_name
-from edge.sidecar import CascadeMemory
+from edge.cascade_sidecar import CascadeMemory
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.export import CascadeExport, export_cascade
 from models.cascade.plan import EvaluationSettings, make_plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from edge.sidecar import CascadeSpec
+from edge.cascade_sidecar import CascadeSpec
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.repository import ModelRepository

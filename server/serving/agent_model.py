@@ -93,7 +93,7 @@ class AgentModel(GraphTensorModel):
     @property
     def camera(self) -> CameraSpec:
         """The camera whose pictures the network understands."""
-        return CameraSpec(**self._network.agent.camera.model_dump())
+        return self._network.agent.camera
 
     @property
     def trained_on(self) -> str:

@@ -16,11 +16,12 @@ from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.types import MemoryCounters, Prediction
 from edge.cascade import CascadeClassifier
+from edge.cascade_sidecar import CascadeMemory
 from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
-from edge.sidecar import CascadeMemory, Sidecar
+from edge.sidecar import Sidecar
 from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts

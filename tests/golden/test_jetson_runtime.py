@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from agent.caril import CarilAgent
 from bicameral.types import Observation, Pose
+from edge.cascade_sidecar import CascadeStage
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.loading import load_classifier, member_sha256
 from edge.session import OnnxSession
 from edge.shipped import shipped_model
-from edge.sidecar import CascadeStage, read_sidecar, write_sidecar
+from edge.sidecar import read_sidecar, write_sidecar
 
 pytestmark = pytest.mark.golden
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,8 @@ def test_what_cannot_work_is_refused(make_model: MakeModel, route: Route) -> Non
         agent.act(_observe(None))
     with pytest.raises(ConfigError, match="delay_ticks"):
         CarilAgent((model, None), NoCorrection(), delay_ticks=-1)
-    camera = model.agent.camera.model_copy(update={"width": 640})
-    other, _ = make_model(0.0, camera=camera.model_dump())
+    camera = asdict(model.agent.camera) | {"width": 640}
+    other, _ = make_model(0.0, camera=camera)
     with pytest.raises(ConfigError, match="different cameras"):
         CarilAgent((model, other), NoCorrection())
 

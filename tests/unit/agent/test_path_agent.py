@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +131,8 @@ def test_what_cannot_work_is_refused(route: Route, tmp_path: Path) -> None:
     agent.begin(route, seed=0)
     with pytest.raises(DataError, match="no picture"):
         agent.act(observe(None))
-    camera = model.agent.camera.model_copy(update={"width": 640})
-    other, _ = replayed_path_model("other", camera=camera.model_dump())
+    camera = asdict(model.agent.camera) | {"width": 640}
+    other, _ = replayed_path_model("other", camera=camera)
     with pytest.raises(ConfigError, match="different cameras"):
         PathAgent((model, other), VisionAlone())
     other, _ = replayed_path_model("other", distances_m=[4.0, 6.0, 10.0, 15.0, 30.0])

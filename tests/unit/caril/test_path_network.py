@@ -14,8 +14,9 @@ import torch
 from bicameral.cli.assess import assess
 from bicameral.errors import ConfigError, DataError
 from bicameral.types import RoadOption
+from edge.agent_sidecar import PathAgentSpec
 from edge.path_model import PathModel
-from edge.sidecar import PathAgentSpec, read_sidecar
+from edge.sidecar import read_sidecar
 from models.caril.dataset import load_frames
 from models.caril.export import ExportResult, ExportSettings, export
 from models.caril.lessons import draw_intent

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import ClassifierSession
 from edge.cascade import CascadeClassifier, CascadePolicy
+from edge.cascade_sidecar import CascadeSpec, CascadeStage
 from edge.export.pipeline import ExportSettings as TargetSettings
 from edge.export.pipeline import export_model
 from edge.loading import load_classifier, member_sha256
@@ -19,15 +20,7 @@ from edge.memory.local import LocalMemory, MemorySettings
 from edge.preflight import preflight
 from edge.samples import random_samples
 from edge.session import RunOptions
-from edge.sidecar import (
-    SUFFIX,
-    Calibration,
-    CascadeSpec,
-    CascadeStage,
-    Sidecar,
-    read_sidecar,
-    write_sidecar,
-)
+from edge.sidecar import SUFFIX, Calibration, Sidecar, read_sidecar, write_sidecar
 from edge.stages import StagedClassifier
 from models.calibration import fit_temperature
 from models.cascade.operating_points import run_stages

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, DataError
+from edge.cascade_sidecar import CascadeMemory
 from edge.memory.local import LocalMemory
 from edge.memory.registry import memory_from_spec
 from edge.memory.settings import MemorySettings
-from edge.sidecar import CascadeMemory
 from tests.remembered import MODEL, Clock, answers, blobs, greys, labels_of
 
 pytestmark = pytest.mark.unit

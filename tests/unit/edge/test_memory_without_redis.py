@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from bicameral.errors import MissingExtraError
+from edge.cascade_sidecar import CascadeMemory
 from edge.memory.local import LocalMemory
 from edge.memory.redis_memory import RedisServer
 from edge.memory.registry import memory_from_spec
-from edge.sidecar import CascadeMemory
 
 pytestmark = pytest.mark.unit
 

@@ -9,10 +9,11 @@ import pytest
 
 from bicameral.errors import DataError
 from bicameral.types import RoadOption
+from edge.agent_sidecar import PathAgentSpec
 from edge.dual_head import DualHeadModel
 from edge.path_model import PathModel, spread_shares
 from edge.shipped import shipped_model
-from edge.sidecar import PathAgentSpec, read_sidecar
+from edge.sidecar import read_sidecar
 from tests.path_network import (
     DISTANCES_M,
     offset_classes,
