@@ -31,12 +31,12 @@ from sim.pocket.map_store import MapStore
 from sim.pocket.protocol.values import ActorDescription, AttributeValue
 from sim.pocket.scene.models import vehicle_mesh
 from sim.pocket.scene.textures import make_textures
-from sim.pocket.sensors.instrument import Moment
+from sim.pocket.sensors.instrument import Instrument, Moment
+from sim.pocket.sensors.pictures import Camera
 from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.silent_world import Silence
 from sim.pocket.vehicles import vehicle_model
 from sim.pocket.world import spawning, tick
-from sim.pocket.world.actors import Sensor
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
 from studies.study import Study
@@ -181,16 +181,16 @@ class _Garage:
         description = ActorDescription(0, kind, attributes)
         return spawning.spawn(self.world.episode, description, pose, parent_id)
 
-    def sensor(self, kind: str, attributes: dict[str, str]) -> Sensor:
+    def sensor(self, kind: str, attributes: dict[str, str]) -> Camera | Instrument:
         """Return a new sensor on the roof."""
         pose = Transform(Vector3(0.0, 0.0, _ROOF_M))
-        sensor: Sensor = self._spawn(kind, pose, self._vehicle.id, **attributes)
+        sensor: Camera | Instrument = self._spawn(kind, pose, self._vehicle.id, **attributes)
         return sensor
 
-    def message(self, sensor: Sensor) -> None:
+    def message(self, sensor: Camera | Instrument) -> None:
         """Make one message of a sensor."""
         world = self.world
-        if sensor.instrument is None:
+        if isinstance(sensor, Camera):
             world.cameras.publish(
                 world.episode,
                 [sensor],
@@ -206,8 +206,8 @@ class _Garage:
             surroundings=Surroundings(world.episode),
             publisher=world.publisher,
         )
-        sensor.instrument.follow(sensor, moment)
-        sensor.instrument.measure(sensor, moment)
+        sensor.follow(moment)
+        sensor.measure(moment)
 
 
 def message_costs(place: Place, count: int) -> dict[str, list[float]]:

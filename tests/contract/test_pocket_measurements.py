@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sim.pocket.blueprints import BLUEPRINTS
+from sim.pocket.sensors.instrument import Instrument
 from sim.pocket.sensors.offer import OFFER, Delivered, Refused
 
 SENSORS = [blueprint.id for blueprint in BLUEPRINTS if blueprint.id.startswith("sensor.")]
@@ -16,7 +17,9 @@ REFUSED = [name for name, offer in OFFER.items() if isinstance(offer, Refused)]
 MEASURED = [
     name
     for name, offer in OFFER.items()
-    if isinstance(offer, Delivered) and offer.instrument and name != "sensor.other.obstacle"
+    if isinstance(offer, Delivered)
+    and issubclass(offer.kind, Instrument)
+    and name != "sensor.other.obstacle"
 ]
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "pocket-simulator.md"
 ROOF = carla.Transform(carla.Location(z=2.4))

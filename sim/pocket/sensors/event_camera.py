@@ -9,8 +9,8 @@ from sim.pocket.camera.view import Channels
 from sim.pocket.sensors.event_kernels import PixelMemory, find_events
 from sim.pocket.sensors.instrument import number_within
 from sim.pocket.sensors.lens import curve_of
-from sim.pocket.sensors.pictures import PictureMaker, Shot
-from sim.pocket.world.actors import Sensor, flag_attribute
+from sim.pocket.sensors.pictures import Camera, Shot
+from sim.pocket.world.actors import flag_attribute
 
 _NS_PER_S = 1e9
 #: Weights of red, green and blue in the brightness (ITU-R BT.601).
@@ -20,7 +20,7 @@ _EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t_ns", "<i8"), ("brighter", "?"
 _LEAST_THRESHOLD = 0.01
 
 
-class EventPicture(PictureMaker):
+class EventCamera(Camera):
     """``sensor.camera.dvs``: the events between two pictures, which see time as a straight line.
 
     The brightness of a pixel crosses thresholds above and below the one where it told last, and
@@ -30,25 +30,26 @@ class EventPicture(PictureMaker):
 
     channels = Channels.RGB
 
-    def __init__(self, sensor: Sensor) -> None:
-        self._curve = curve_of(sensor)
+    _memory: PixelMemory | None = None
+    _last_ns = 0
+
+    def _read_attributes(self) -> None:
+        self._curve = curve_of(self)
         self._thresholds = np.array(
             [
-                number_within(sensor, f"{sign}_threshold", 0.3, _LEAST_THRESHOLD, 1e6)
+                number_within(self, f"{sign}_threshold", 0.3, _LEAST_THRESHOLD, 1e6)
                 for sign in ("positive", "negative")
             ]
         )
         self._deviations = np.array(
             [
-                number_within(sensor, f"sigma_{sign}_threshold", 0.0, 0.0, 1e6)
+                number_within(self, f"sigma_{sign}_threshold", 0.0, 0.0, 1e6)
                 for sign in ("positive", "negative")
             ]
         )
-        self._refractory_ns = int(number_within(sensor, "refractory_period_ns", 0.0, 0.0, 1e9))
-        self._use_log = flag_attribute(sensor, "use_log")
-        self._log_eps = number_within(sensor, "log_eps", 1e-3, 1e-9, 1e3)
-        self._memory: PixelMemory | None = None
-        self._last_ns = 0
+        self._refractory_ns = int(number_within(self, "refractory_period_ns", 0.0, 0.0, 1e9))
+        self._use_log = flag_attribute(self, "use_log")
+        self._log_eps = number_within(self, "log_eps", 1e-3, 1e-9, 1e3)
 
     def picture(self, shot: Shot) -> bytes:
         """Return column, row, time in ns and sign of each event, in the order of the times."""

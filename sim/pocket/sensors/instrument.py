@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bicameral.errors import UserError
+from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.world.actors import Sensor, number_attribute
-
-if TYPE_CHECKING:
-    from sim.pocket.sensors.surroundings import Surroundings
-    from sim.pocket.world.episode import Episode
-    from sim.pocket.world.publisher import Publisher
+from sim.pocket.world.episode import Episode
+from sim.pocket.world.publisher import Publisher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +34,14 @@ class Moment:
     publisher: Publisher
 
 
-class Instrument(ABC):
-    """Makes the messages of one sensor; made, and the attributes read, when that is spawned."""
+class Instrument(Sensor, ABC):
+    """A sensor that makes its messages by itself."""
 
-    def follow(self, sensor: Sensor, moment: Moment) -> None:  # noqa: B027
+    def follow(self, moment: Moment) -> None:
         """Look at a tick, whether a message is due or not; most sensors have no memory."""
 
     @abstractmethod
-    def measure(self, sensor: Sensor, moment: Moment) -> Sequence[bytes]:
+    def measure(self, moment: Moment) -> Sequence[bytes]:
         """Return the parts of a message that follow the sensor header; none for no message."""
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.pocket.sensors.instrument import Instrument, Moment, noise_from_seed, number_within
 from sim.pocket.sensors.surroundings import Hits
-from sim.pocket.world.actors import Sensor, number_attribute
+from sim.pocket.world.actors import number_attribute
 
 #: Most beams of one message: what five million points per second are in the longest step.
 _MOST_BEAMS = 5_000_000
@@ -23,22 +23,22 @@ _SEMANTIC_POINT = np.dtype(
 class _RotatingLidar(Instrument):
     """What both lidars share: where the beams go, and the layout of the message."""
 
-    def __init__(self, sensor: Sensor) -> None:
-        self._channels = int(number_within(sensor, "channels", 32.0, 1.0, 1024.0))
-        self._points_per_s = number_within(sensor, "points_per_second", 56000.0, 0.0, 5e6)
-        self._turns_per_s = number_within(sensor, "rotation_frequency", 10.0, 0.0, 1e4)
-        self._range_m = number_within(sensor, "range", 10.0, 0.001, 1e5)
-        self._width_deg = number_within(sensor, "horizontal_fov", 360.0, 0.001, 360.0)
-        upper = number_within(sensor, "upper_fov", 10.0, -90.0, 90.0)
-        lower = number_within(sensor, "lower_fov", -30.0, -90.0, 90.0)
+    def _read_attributes(self) -> None:
+        self._channels = int(number_within(self, "channels", 32.0, 1.0, 1024.0))
+        self._points_per_s = number_within(self, "points_per_second", 56000.0, 0.0, 5e6)
+        self._turns_per_s = number_within(self, "rotation_frequency", 10.0, 0.0, 1e4)
+        self._range_m = number_within(self, "range", 10.0, 0.001, 1e5)
+        self._width_deg = number_within(self, "horizontal_fov", 360.0, 0.001, 360.0)
+        upper = number_within(self, "upper_fov", 10.0, -90.0, 90.0)
+        lower = number_within(self, "lower_fov", -30.0, -90.0, 90.0)
         self._elevations = np.radians(np.linspace(upper, lower, self._channels))
         self._angle_deg = 0.0
 
-    def measure(self, sensor: Sensor, moment: Moment) -> Sequence[bytes]:
+    def measure(self, moment: Moment) -> Sequence[bytes]:
         """Return angle, channels, points per channel; then the points, channel by channel."""
-        directions = self._sweep(sensor.elapsed_s or moment.delta_s)
+        directions = self._sweep(self.elapsed_s or moment.delta_s)
         limit_m = np.full(len(directions), self._range_m)
-        hits = moment.surroundings.cast_from(sensor, directions, limit_m)
+        hits = moment.surroundings.cast_from(self, directions, limit_m)
         kept, points = self._points(directions, hits)
         counts = kept.reshape(self._channels, -1).sum(axis=1).astype("<u4")
         angle = np.array([math.radians(self._angle_deg)], "<f4")
@@ -73,14 +73,14 @@ class _RotatingLidar(Instrument):
 class Lidar(_RotatingLidar):
     """``sensor.lidar.ray_cast``: places and intensities, with CARLA's drop-off and noise."""
 
-    def __init__(self, sensor: Sensor) -> None:
-        super().__init__(sensor)
-        self._attenuation = number_attribute(sensor, "atmosphere_attenuation_rate", 0.004)
-        self._lost_share = number_attribute(sensor, "dropoff_general_rate", 0.45)
-        self._bright = number_attribute(sensor, "dropoff_intensity_limit", 0.8)
-        self._lost_at_zero = number_attribute(sensor, "dropoff_zero_intensity", 0.4)
-        self._deviation_m = number_attribute(sensor, "noise_stddev", 0.0)
-        self._noise = noise_from_seed(number_attribute(sensor, "noise_seed", 0.0))
+    def _read_attributes(self) -> None:
+        super()._read_attributes()
+        self._attenuation = number_attribute(self, "atmosphere_attenuation_rate", 0.004)
+        self._lost_share = number_attribute(self, "dropoff_general_rate", 0.45)
+        self._bright = number_attribute(self, "dropoff_intensity_limit", 0.8)
+        self._lost_at_zero = number_attribute(self, "dropoff_zero_intensity", 0.4)
+        self._deviation_m = number_attribute(self, "noise_stddev", 0.0)
+        self._noise = noise_from_seed(number_attribute(self, "noise_seed", 0.0))
 
     def _points(
         self, directions: NDArray[np.float64], hits: Hits

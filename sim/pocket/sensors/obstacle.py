@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sim.pocket.protocol.framing import pack_value
 from sim.pocket.sensors.instrument import Instrument, Moment, number_within
 from sim.pocket.world.actors import (
-    Sensor,
     flag_attribute,
     wire_from_actor,
     wire_from_scenery,
@@ -22,20 +21,20 @@ class ObstacleDetector(Instrument):
     no effect here.
     """
 
-    def __init__(self, sensor: Sensor) -> None:
-        self._distance_m = number_within(sensor, "distance", 5.0, 0.0, 1e5)
-        self._radius_m = number_within(sensor, "hit_radius", 0.5, 0.001, 1e3)
-        self._only_dynamics = flag_attribute(sensor, "only_dynamics")
+    def _read_attributes(self) -> None:
+        self._distance_m = number_within(self, "distance", 5.0, 0.0, 1e5)
+        self._radius_m = number_within(self, "hit_radius", 0.5, 0.001, 1e3)
+        self._only_dynamics = flag_attribute(self, "only_dynamics")
 
-    def measure(self, sensor: Sensor, moment: Moment) -> Sequence[bytes]:
+    def measure(self, moment: Moment) -> Sequence[bytes]:
         """Return ``[what carries the sensor, what is met, distance in m]``; nothing if none is."""
         found = moment.surroundings.sweep_from(
-            sensor, self._radius_m, self._distance_m, only_actors=self._only_dynamics
+            self, self._radius_m, self._distance_m, only_actors=self._only_dynamics
         )
         if found is None:
             return ()
         thing, moved_m, label = found
-        carrier = moment.episode.actors.find(sensor.identity.parent_id) or sensor
+        carrier = moment.episode.actors.find(self.identity.parent_id) or self
         other = (
             wire_from_scenery(label)
             if thing.actor is None

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from bicameral.errors import UserError
-from sim.pocket.sensors.event_camera import EventPicture
+from sim.pocket.sensors.event_camera import EventCamera
 from sim.pocket.sensors.gnss import Gnss
 from sim.pocket.sensors.imu import Imu
-from sim.pocket.sensors.instrument import Instrument
 from sim.pocket.sensors.lidar import Lidar, SemanticLidar
 from sim.pocket.sensors.obstacle import ObstacleDetector
 from sim.pocket.sensors.pictures import (
-    ColourPicture,
-    DepthPicture,
-    FlowPicture,
-    InstancePicture,
-    NormalsPicture,
-    PictureMaker,
-    SemanticPicture,
+    ColourCamera,
+    DepthCamera,
+    FlowCamera,
+    InstanceCamera,
+    NormalsCamera,
+    SemanticCamera,
 )
 from sim.pocket.sensors.radar import Radar
 from sim.pocket.world.actors import Sensor
@@ -29,13 +26,11 @@ class Delivered(NamedTuple):
     """A sensor that sends.
 
     Attributes:
-        instrument: Makes its messages; None where cameras, collisions or the client do.
-        pictures: Makes the pictures of a camera; None for other sensors.
+        kind: Its class; a plain `Sensor` where collisions or the client make its messages.
         has_stream: False when the client computes the data.
     """
 
-    instrument: Callable[[Sensor], Instrument] | None = None
-    pictures: Callable[[Sensor], PictureMaker] | None = None
+    kind: type[Sensor] = Sensor
     has_stream: bool = True
 
 
@@ -53,13 +48,13 @@ _NO_RADIO = "there is no vehicle-to-everything radio; read the other actors' sta
 
 #: Every sensor of the library.
 OFFER: dict[str, Delivered | Refused] = {
-    "sensor.camera.rgb": Delivered(pictures=ColourPicture),
-    "sensor.camera.depth": Delivered(pictures=DepthPicture),
-    "sensor.camera.semantic_segmentation": Delivered(pictures=SemanticPicture),
-    "sensor.camera.instance_segmentation": Delivered(pictures=InstancePicture),
-    "sensor.camera.normals": Delivered(pictures=NormalsPicture),
-    "sensor.camera.optical_flow": Delivered(pictures=FlowPicture),
-    "sensor.camera.dvs": Delivered(pictures=EventPicture),
+    "sensor.camera.rgb": Delivered(ColourCamera),
+    "sensor.camera.depth": Delivered(DepthCamera),
+    "sensor.camera.semantic_segmentation": Delivered(SemanticCamera),
+    "sensor.camera.instance_segmentation": Delivered(InstanceCamera),
+    "sensor.camera.normals": Delivered(NormalsCamera),
+    "sensor.camera.optical_flow": Delivered(FlowCamera),
+    "sensor.camera.dvs": Delivered(EventCamera),
     "sensor.other.collision": Delivered(),
     "sensor.other.lane_invasion": Delivered(has_stream=False),
     "sensor.other.gnss": Delivered(Gnss),

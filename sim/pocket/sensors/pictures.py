@@ -34,8 +34,8 @@ class Shot:
     noise_seed: int
 
 
-class PictureMaker(ABC):
-    """Makes the pictures of one camera; made, and the attributes read, when that is spawned.
+class Camera(Sensor, ABC):
+    """A sensor that makes pictures of what is rendered for it.
 
     Attributes:
         channels: What it needs of a frame.
@@ -43,22 +43,18 @@ class PictureMaker(ABC):
 
     channels: Channels
 
-    def __init__(self, sensor: Sensor) -> None:
-        """Read the attributes of a camera; most have none but those of the view."""
-        del sensor
-
     @abstractmethod
     def picture(self, shot: Shot) -> bytes:
         """Return what follows the header of the image; nobody writes to it later."""
 
 
-class ColourPicture(PictureMaker):
+class ColourCamera(Camera):
     """``sensor.camera.rgb``: colours, exposed as the attributes say."""
 
     channels = Channels.RGB
 
-    def __init__(self, sensor: Sensor) -> None:
-        self._curve = curve_of(sensor)
+    def _read_attributes(self) -> None:
+        self._curve = curve_of(self)
 
     def picture(self, shot: Shot) -> bytes:
         """Return B, G, R, A of each pixel."""
@@ -67,7 +63,7 @@ class ColourPicture(PictureMaker):
         return self._curve[shot.frame.bgra].tobytes()
 
 
-class DepthPicture(PictureMaker):
+class DepthCamera(Camera):
     """``sensor.camera.depth``: distances along the camera's axis."""
 
     channels = Channels.DEPTH
@@ -77,7 +73,7 @@ class DepthPicture(PictureMaker):
         return depth_bgra(shot.frame.depth_m).tobytes()
 
 
-class SemanticPicture(PictureMaker):
+class SemanticCamera(Camera):
     """``sensor.camera.semantic_segmentation``: classes."""
 
     channels = Channels.SEMANTIC
@@ -87,7 +83,7 @@ class SemanticPicture(PictureMaker):
         return semantic_bgra(shot.frame.semantic).tobytes()
 
 
-class InstancePicture(PictureMaker):
+class InstanceCamera(Camera):
     """``sensor.camera.instance_segmentation``: classes and actors.
 
     Real CARLA numbers things by the engine's own ids; these are the ids of the actors, and 0 for
@@ -102,7 +98,7 @@ class InstancePicture(PictureMaker):
         return instance_bgra(shot.frame.semantic, ids[shot.frame.instance]).tobytes()
 
 
-class NormalsPicture(PictureMaker):
+class NormalsCamera(Camera):
     """``sensor.camera.normals``: where surfaces face, world frame."""
 
     channels = Channels.NORMALS
@@ -112,7 +108,7 @@ class NormalsPicture(PictureMaker):
         return normals_bgra(shot.frame.normals).tobytes()
 
 
-class FlowPicture(PictureMaker):
+class FlowCamera(Camera):
     """``sensor.camera.optical_flow``: motion since the camera's last picture.
 
     As in CARLA, it is measured in halves of the picture, to the right and upwards.
@@ -120,8 +116,7 @@ class FlowPicture(PictureMaker):
 
     channels = Channels.DEPTH | Channels.INSTANCE
 
-    def __init__(self, sensor: Sensor) -> None:
-        self._before: Arrangement | None = None
+    _before: Arrangement | None = None
 
     def picture(self, shot: Shot) -> bytes:
         """Return two float32 of each pixel; nothing moves in the first picture."""

@@ -20,24 +20,24 @@ _MOST_RAYS = 1_000_000
 class Radar(Instrument):
     """``sensor.other.radar``: rays that are uniform in radius and angle of the cone's base."""
 
-    def __init__(self, sensor: Sensor) -> None:
-        self._points_per_s = number_within(sensor, "points_per_second", 1500.0, 0.0, 1e6)
-        self._range_m = number_within(sensor, "range", 100.0, 0.001, 1e5)
+    def _read_attributes(self) -> None:
+        self._points_per_s = number_within(self, "points_per_second", 1500.0, 0.0, 1e6)
+        self._range_m = number_within(self, "range", 100.0, 0.001, 1e5)
         self._slopes = tuple(
-            math.tan(math.radians(number_within(sensor, f"{way}_fov", 30.0, 0.0, 179.0) / 2.0))
+            math.tan(math.radians(number_within(self, f"{way}_fov", 30.0, 0.0, 179.0) / 2.0))
             for way in ("horizontal", "vertical")
         )
-        self._noise = noise_from_seed(number_attribute(sensor, "noise_seed", 0.0))
+        self._noise = noise_from_seed(number_attribute(self, "noise_seed", 0.0))
 
-    def measure(self, sensor: Sensor, moment: Moment) -> Sequence[bytes]:
+    def measure(self, moment: Moment) -> Sequence[bytes]:
         """Return velocity (m/s, negative when nearing), azimuth, altitude (rad) and depth (m)."""
-        elapsed_s = sensor.elapsed_s or moment.delta_s
+        elapsed_s = self.elapsed_s or moment.delta_s
         slants = self._slants(min(int(self._points_per_s * elapsed_s + 1e-9), _MOST_RAYS))
         lengths = np.linalg.norm(slants, axis=1)
         directions = slants / lengths[:, None]
-        hits = moment.surroundings.cast_from(sensor, directions, self._range_m * lengths)
-        rays = directions @ rotation_matrix(sensor.transform.rotation).T
-        relative = hits.velocities() - _velocity(sensor, moment.episode)
+        hits = moment.surroundings.cast_from(self, directions, self._range_m * lengths)
+        rays = directions @ rotation_matrix(self.transform.rotation).T
+        relative = hits.velocities() - _velocity(self, moment.episode)
         flat = np.hypot(directions[:, 0], directions[:, 1])
         found = np.empty((len(rays), 4), "<f4")
         found[:, 0] = (relative * rays).sum(axis=1)

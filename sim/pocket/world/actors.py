@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannController, AckermannGains, AckermannTarget
@@ -25,10 +25,6 @@ from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.vehicles import VehicleModel
 from sim.pocket.walker_pose import PoseOfClient, stride_pose
 from sim.pocket.world.publisher import Publisher
-
-if TYPE_CHECKING:
-    from sim.pocket.sensors.instrument import Instrument
-    from sim.pocket.sensors.pictures import PictureMaker
 
 #: How many boxes of destroyed actors are remembered: clients ask for them a little later.
 _REMEMBERED_BOXES = 10_000
@@ -199,14 +195,12 @@ class Walker(Actor):
 
 
 class Sensor(Actor):
-    """A sensor.
+    """A sensor; one that measures or takes pictures is of a class in `sim.pocket.sensors`.
 
     Attributes:
         ordinal: The how-manieth sensor of its episode it is; seeds its noise.
         spawned_tick: Ticks since the episode began when it was spawned; its noise counts from
             there.
-        instrument: Makes its messages; None where cameras, collisions or the client do.
-        pictures: Makes the pictures of a camera; None for other sensors.
         interval_s: Least simulated time between two messages; 0 for every tick.
         next_due_s: Simulated time from which on the next message is due.
         ignored_ids: Actors that its rays pass through.
@@ -219,13 +213,19 @@ class Sensor(Actor):
         super().__init__(identity, transform)
         self.ordinal = ordinal
         self.spawned_tick = spawned_tick
-        self.instrument: Instrument | None = None
-        self.pictures: PictureMaker | None = None
         self.interval_s = number_attribute(self, "sensor_tick", 0.0)
         self.next_due_s = 0.0
         self.ignored_ids: frozenset[int] = frozenset()
         self.elapsed_s = 0.0
         self._last_turn_s: float | None = None
+        self._read_attributes()
+
+    def _read_attributes(self) -> None:
+        """Take what the attributes say, once and for all.
+
+        Raises:
+            UserError: One of them makes no sense.
+        """
 
     def take_turn(self, now_s: float) -> bool:
         """Say whether a message is due, and advance the clock of the sensor if so.
@@ -291,20 +291,21 @@ class ActorRegistry:
 
     def __init__(self) -> None:
         self._actors: dict[int, Actor] = {}
-        self._by_class: dict[type[Actor], dict[int, Actor]] = {}
+        self._by_class: dict[type, dict[int, Actor]] = {}
         self._boxes_of_the_dead: OrderedDict[int, BoundingBox] = OrderedDict()
 
     def __iter__(self) -> Iterator[Actor]:
         return iter(self._actors.values())
 
     def of_class(self, kind: type[AnyActor]) -> list[AnyActor]:
-        """Return the actors of exactly this class."""
+        """Return the actors of a class and of those that are made of it."""
         return cast("list[AnyActor]", list(self._by_class.get(kind, {}).values()))
 
     def add(self, actor: Actor) -> None:
         """Add a new actor."""
         self._actors[actor.id] = actor
-        self._by_class.setdefault(type(actor), {})[actor.id] = actor
+        for kind in type(actor).__mro__:
+            self._by_class.setdefault(kind, {})[actor.id] = actor
 
     def find(self, actor_id: int) -> Actor | None:
         """Return an actor, or None when it does not exist."""
@@ -327,7 +328,8 @@ class ActorRegistry:
         """Remove an actor and remember its box; None when it does not exist."""
         actor = self._actors.pop(actor_id, None)
         if actor is not None:
-            del self._by_class[type(actor)][actor_id]
+            for kind in type(actor).__mro__:
+                del self._by_class[kind][actor_id]
             self._boxes_of_the_dead[actor_id] = actor.identity.bounding_box
             while len(self._boxes_of_the_dead) > _REMEMBERED_BOXES:
                 self._boxes_of_the_dead.popitem(last=False)

@@ -13,8 +13,8 @@ from sim.pocket.camera.view import CameraView, Channels, Instance
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_image_header, pack_sensor_header
 from sim.pocket.sensors.lens import ignored_by
-from sim.pocket.sensors.pictures import PictureMaker, Shot
-from sim.pocket.world.actors import Actor, Sensor, number_attribute
+from sim.pocket.sensors.pictures import Camera, Shot
+from sim.pocket.world.actors import Actor, number_attribute
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
 from sim.pocket.world.visible import VisibleThing, visible_things
@@ -31,14 +31,7 @@ class _Optics(NamedTuple):
     fov_deg: float
 
 
-class _Job(NamedTuple):
-    """A camera whose image is due."""
-
-    sensor: Sensor
-    pictures: PictureMaker
-
-
-def check_camera(sensor: Sensor) -> None:
+def check_camera(sensor: Camera) -> None:
     """Refuse a camera that cannot be rendered.
 
     Raises:
@@ -59,7 +52,7 @@ def check_camera(sensor: Sensor) -> None:
         logger.warning("%s: %s have no effect here", sensor.type_id, ", ".join(ignored))
 
 
-def _optics(sensor: Sensor) -> _Optics:
+def _optics(sensor: Camera) -> _Optics:
     return _Optics(
         int(number_attribute(sensor, "image_size_x", 800.0)),
         int(number_attribute(sensor, "image_size_y", 600.0)),
@@ -85,7 +78,7 @@ class Cameras:
     def publish(
         self,
         episode: Episode,
-        due: Iterable[Sensor],
+        due: Iterable[Camera],
         *,
         frame: int,
         weather: tuple[float, ...],
@@ -100,53 +93,49 @@ class Cameras:
             weather: 14 numbers in the wire's order.
             publisher: Carries the messages.
         """
-        views: dict[tuple[_Optics, Transform], list[_Job]] = {}
-        for sensor in due:
-            if sensor.pictures is not None:
-                key = (_optics(sensor), sensor.transform)
-                views.setdefault(key, []).append(_Job(sensor, sensor.pictures))
-        if not views:
-            return
+        views: dict[tuple[_Optics, Transform], list[Camera]] = {}
+        for camera in due:
+            views.setdefault((_optics(camera), camera.transform), []).append(camera)
         rasteriser = self._prepared(episode, weather)
         instances = self._instances(rasteriser, episode)
-        for (optics, transform), jobs in views.items():
+        for (optics, transform), cameras in views.items():
             view = CameraView(
                 width=optics.width,
                 height=optics.height,
                 fov_deg=optics.fov_deg,
                 transform=transform,
             )
-            shot = self._render(rasteriser, view, instances, jobs, episode)
+            shot = self._render(rasteriser, view, instances, cameras, episode)
             header = pack_image_header(*optics)
-            for job in jobs:
+            for camera in cameras:
                 message = (
                     pack_sensor_header(
-                        SENSOR_TYPE_IDS[job.sensor.type_id],
+                        SENSOR_TYPE_IDS[camera.type_id],
                         frame,
                         episode.clock.now_s,
-                        job.sensor.transform,
+                        camera.transform,
                     ),
                     header,
-                    job.pictures.picture(shot),
+                    camera.picture(shot),
                 )
-                publisher.publish(job.sensor.identity.stream_id, message)
+                publisher.publish(camera.identity.stream_id, message)
 
     def _render(
         self,
         rasteriser: Rasteriser,
         view: CameraView,
         instances: Sequence[Instance],
-        jobs: Sequence[_Job],
+        cameras: Sequence[Camera],
         episode: Episode,
     ) -> Shot:
         channels = Channels(0)
-        for job in jobs:
-            channels |= job.pictures.channels
+        for camera in cameras:
+            channels |= camera.channels
         # Counted from when the sensor was spawned: how many ticks pass between the load of a map
         # and the first actor is up to the client's polling, and no run could be repeated.
-        sensor = jobs[0].sensor
-        age_ticks = episode.ticks - sensor.spawned_tick
-        noise_seed = (self._seed * 1_000_003 + age_ticks) * 1_009 + sensor.ordinal & 0x7FFFFFFF
+        first = cameras[0]
+        age_ticks = episode.ticks - first.spawned_tick
+        noise_seed = (self._seed * 1_000_003 + age_ticks) * 1_009 + first.ordinal & 0x7FFFFFFF
         frame = rasteriser.render(view, instances, noise_seed=noise_seed, want=channels)
         return Shot(
             frame=frame,

@@ -15,6 +15,7 @@ from sim.pocket.geometry import Rotation, Transform, Vector3, compose, rotation_
 from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.sensors.offer import delivered
+from sim.pocket.sensors.pictures import Camera
 from sim.pocket.vehicles import vehicle_model
 from sim.pocket.world.actors import (
     Actor,
@@ -110,11 +111,8 @@ def spawn(
         if not (is_replayed or is_free(episode, actor)):
             raise UserError(SPAWN_COLLISION)
     elif isinstance(actor, Sensor):
-        offer = delivered(actor.type_id)
-        actor.instrument = offer.instrument(actor) if offer.instrument is not None else None
-        if offer.pictures is not None:
+        if isinstance(actor, Camera):
             check_camera(actor)
-            actor.pictures = offer.pictures(actor)
         episode.sensors_spawned += 1
     episode.actors.add(actor)
     return actor
@@ -164,11 +162,10 @@ def _create(
         tag = CityObjectLabel.PEDESTRIANS
         return Walker(Identity(**common, bounding_box=_WALKER_BOX, semantic_tag=tag), pose)
     if kind == "sensor":
-        has_stream = delivered(blueprint.id).has_stream
-        identity = Identity(
-            **common, stream_id=episode.identifiers.new_stream_id() if has_stream else 0
-        )
-        return Sensor(identity, pose, episode.sensors_spawned, episode.ticks)
+        offer = delivered(blueprint.id)
+        stream_id = episode.identifiers.new_stream_id() if offer.has_stream else 0
+        identity = Identity(**common, stream_id=stream_id)
+        return offer.kind(identity, pose, episode.sensors_spawned, episode.ticks)
     if kind == "static" and rest.startswith("prop"):
         half = prop_half_extent(blueprint.id)
         box = BoundingBox(Vector3(0.0, 0.0, half.z), half)

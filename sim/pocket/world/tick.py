@@ -10,10 +10,11 @@ from sim.pocket.protocol.messages import (
     pack_episode_header,
     pack_sensor_header,
 )
-from sim.pocket.sensors.instrument import Moment
+from sim.pocket.sensors.instrument import Instrument, Moment
+from sim.pocket.sensors.pictures import Camera
 from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.world import movement
-from sim.pocket.world.actors import Sensor, Vehicle, Walker
+from sim.pocket.world.actors import Vehicle, Walker
 from sim.pocket.world.collisions import collide, publish_collisions
 from sim.pocket.world.world import World
 
@@ -82,11 +83,9 @@ def _publish_images(world: World) -> None:
     episode = world.episode
     now_s = episode.clock.now_s
     due = [
-        sensor
-        for sensor in episode.actors.of_class(Sensor)
-        if sensor.pictures is not None
-        and sensor.take_turn(now_s)
-        and world.publisher.has_subscribers(sensor.identity.stream_id)
+        camera
+        for camera in episode.actors.of_class(Camera)  # type: ignore[type-abstract]
+        if camera.take_turn(now_s) and world.publisher.has_subscribers(camera.identity.stream_id)
     ]
     if due and not world.settings.no_rendering_mode:
         world.cameras.publish(
@@ -105,14 +104,12 @@ def _publish_measurements(world: World) -> None:
         surroundings=Surroundings(episode),
         publisher=publisher,
     )
-    for sensor in episode.actors.of_class(Sensor):
-        if sensor.instrument is None:
-            continue
-        sensor.instrument.follow(sensor, moment)
+    for sensor in episode.actors.of_class(Instrument):  # type: ignore[type-abstract]
+        sensor.follow(moment)
         stream_id = sensor.identity.stream_id
         if not (sensor.take_turn(now_s) and publisher.has_subscribers(stream_id)):
             continue
-        parts = sensor.instrument.measure(sensor, moment)
+        parts = sensor.measure(moment)
         if parts:
             type_id = SENSOR_TYPE_IDS[sensor.type_id]
             header = pack_sensor_header(type_id, world.frame, now_s, sensor.transform)
