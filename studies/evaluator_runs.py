@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,21 +245,3 @@ def _complaints(log: str) -> tuple[str, ...]:
         match[1].strip() for line in log.splitlines() if (match := _COMPLAINT.match(line))
     )
     return tuple(found)[:_MOST_COMPLAINTS]
-
-
-def cpu_s(process_id: int) -> float:
-    """Return the CPU time that a process of this machine has used so far."""
-    fields = Path(f"/proc/{process_id}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-class Stopwatch:
-    """Wall time since it was made, and the CPU time of a process since then."""
-
-    def __init__(self, process_id: int) -> None:
-        self._process_id = process_id
-        self._begin_s, self._begin_cpu_s = time.monotonic(), cpu_s(process_id)
-
-    def read(self) -> tuple[float, float]:
-        """Return both in seconds."""
-        return time.monotonic() - self._begin_s, cpu_s(self._process_id) - self._begin_cpu_s

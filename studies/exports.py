@@ -13,8 +13,6 @@ from pathlib import Path
 
 from bicameral.cli.model_samples import Split, calibration_samples, read_samples
 from bicameral.errors import DataError
-from bicameral.files import write_text_atomic
-from bicameral.tables import Row, Table, columns, csv_text, points, print_table, row
 from edge.comparison import Comparison, OutputDifference
 from edge.export.pipeline import ExportResult, ExportSettings, export_model
 from edge.latency import USUAL_LATENCY, LatencySettings
@@ -22,6 +20,7 @@ from edge.shipped import resolve_model, shipped_model, shipped_models
 from edge.sidecar import read_sidecar
 from edge.subject import PROBABILITIES
 from edge.targets import TARGETS, Precision, TargetName
+from studies.measurements import write_rows
 from studies.study import Study
 
 #: A model that needs no data set: it drives, and is compared on random images without DRIVES.
@@ -71,29 +70,6 @@ class Exported:
             self.result,
         )
 
-    def row(self) -> Row:
-        """Return a row of the printed table."""
-        one = self.comparison
-        largest = (
-            ""
-            if one is None
-            else ", ".join(f"{each.output} {each.largest:.2g}" for each in answers(one))
-        )
-        agreement = None if one is None else one.agreement
-        accuracy = None if one is None else one.accuracy
-        return row(
-            self.model,
-            ", ".join(self.way.targets),
-            self.way.precision,
-            None if self.kib is None else f"{self.kib:.0f}",
-            None if self.cpu_us is None else f"{self.cpu_us:.0f}",
-            None if self.speed_up is None else f"{self.speed_up:.2f}",
-            largest,
-            None if agreement is None else f"{100 * agreement:.2f}",
-            None if accuracy is None else points(accuracy.delta),
-            self.result,
-        )
-
 
 def run(folder: Path, quick: bool) -> int:
     """Export everything and write the table; 1 if a file was refused."""
@@ -106,15 +82,7 @@ def run(folder: Path, quick: bool) -> int:
         for way in ways():
             found += export_one(name, way, drives, part, latency)
             # After every export, for the whole takes long.
-            write_text_atomic(
-                folder / "exports.csv", csv_text(_HEADER, (one.values() for one in found))
-            )
-    heads = columns(
-        "model", "target", "precision", "KiB", "CPU µs", "speed-up", "largest difference",
-        "same class %", "accuracy, points", "result", words=3,
-    )  # fmt: skip
-    rows = tuple(one.row() for one in found)
-    print_table(Table(title="exports against their originals", columns=heads, rows=rows))
+            write_rows(folder / "exports.csv", _HEADER, [one.values() for one in found], words=3)
     return int(any(one.result.startswith("refused") for one in found))
 
 

@@ -25,8 +25,6 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, csv_text, print_table, row
 from edge.description import PictureOptions, describe_classifier, describe_graph
 from edge.export.pipeline import ExportSettings, export_model
 from edge.jetson.bundle import BundleRequest, write_bundle
@@ -36,6 +34,7 @@ from edge.samples import random_samples
 from edge.session import OnnxSession
 from edge.sidecar import sidecar_path, write_sidecar
 from server.bench.running import ServerCommand, free_port, running_server
+from studies.measurements import write_rows
 from studies.study import Study
 
 _HEADER = ("package", "version", "graph", "measure", "value", "note")
@@ -158,17 +157,7 @@ def run(folder: Path, quick: bool) -> int:
         for one in here:
             if one.picture is not None:
                 records += _described(one, one.picture, work)
-    write_text_atomic(folder / "foreign_models.csv", csv_text(_HEADER, records))
-    print_table(
-        Table(
-            title="graphs that others made",
-            columns=columns("package", "graph", "measure", "value", "note", words=3),
-            rows=tuple(
-                row(package, graph, measure, f"{value:g}", note)
-                for package, _, graph, measure, value, note in records
-            ),
-        )
-    )
+    write_rows(folder / "foreign_models.csv", _HEADER, records, words=4)
     differs = any(record[3].startswith("difference") and record[4] != 0.0 for record in records)
     return int(differs or bool(missing))
 

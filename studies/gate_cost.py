@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from bicameral.protocols import ClassifierSession
 from bicameral.statistics import Estimate, median, share
-from bicameral.tables import Table, columns, estimate_cell, percent_cell, print_table, row
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier
 from models.cascade.deployed import load_deployed
 from models.data.sources import load_dataset
-from studies.measurements import write_measurements
+from studies.measurements import Measured, print_measurements, write_measurements
 from studies.study import Study
 
 BATCHES = (1, 32)
@@ -86,30 +85,13 @@ def run(folder: Path, quick: bool) -> int:
     images = load_dataset("fashion-mnist").test.images[: 64 if quick else IMAGES]
     found = {size: measure_gate(deployed.cascade, images, size) for size in BATCHES}
     deployed.close()
-    print_table(
-        Table(
-            title="CPU µs per image",
-            columns=columns("batch", "B %", "gate", "networks", "gate / networks %"),
-            rows=tuple(
-                row(
-                    size,
-                    percent_cell(of["share_b"], 1).text,
-                    estimate_cell(of["gate_us"], 1),
-                    estimate_cell(of["networks_us"], 1),
-                    percent_cell(of["ratio"], 1),
-                )
-                for size, of in found.items()
-            ),
-        )
-    )
-    write_measurements(
-        folder / "gate_cost.csv",
-        {
-            ("fashion_mnist_cascade", f"batch {size}", quantity): one
-            for size, of in found.items()
-            for quantity, one in of.items()
-        },
-    )
+    measured: Measured = {
+        ("fashion_mnist_cascade", f"batch {size}", quantity): one
+        for size, of in found.items()
+        for quantity, one in of.items()
+    }
+    print_measurements(measured)
+    write_measurements(folder / "gate_cost.csv", measured)
     return int(any((of["ratio"].value or 1.0) > 0.15 for of in found.values()))
 
 

@@ -1,8 +1,9 @@
-"""The tidy table that studies write: a measurement a row, with its interval where it has one."""
+"""What studies write and print: tables with a measurement a row, with intervals where they are."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from bicameral.errors import DataError
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
-from bicameral.tables import csv_text
+from bicameral.tables import DASH, Cell, Table, columns, csv_text, print_table, row
 
 _HEADER = ("subject", "condition", "quantity", "unit", "value", "low", "high", "n", "seeds")
 
@@ -30,6 +31,43 @@ def write_measurements(path: Path, measured: Measured) -> None:
         for key, one in measured.items()
     ]
     write_text_atomic(path, csv_text(_HEADER, rows))
+
+
+def print_measurements(
+    measured: Measured, quantities: Sequence[str] = (), *, title: str = ""
+) -> None:
+    """Print a row for each subject and condition, and a column for each quantity, or for some."""
+    names = quantities or tuple(dict.fromkeys(quantity for _, _, quantity in measured))
+    places = dict.fromkeys((s, c) for s, c, quantity in measured if quantity in names)
+    units = {quantity: one.unit for (*_, quantity), one in measured.items()}
+    heads = [name if units[name] == "1" else f"{name}, {units[name]}" for name in names]
+    rows = tuple(
+        row(*place, *(_cell(measured.get((*place, name))) for name in names)) for place in places
+    )
+    print_table(Table(title=title, columns=columns("", "", *heads, words=2), rows=rows))
+
+
+def _cell(one: Estimate | None) -> Cell:
+    if one is None or one.value is None:
+        return Cell(text=DASH)
+    whole = one.low is not None and one.high is not None
+    return Cell(text=f"{one.value:.4g}", small=f"[{one.low:.4g}, {one.high:.4g}]" if whole else "")
+
+
+def write_rows(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[object]], *, words: int = 1
+) -> None:
+    """Write any other table as CSV, whole or not at all, and print it.
+
+    Args:
+        path: The file; the printed table has its name.
+        header: Names of the columns.
+        rows: Their values; None stands for nothing.
+        words: As many of the first columns hold words.
+    """
+    write_text_atomic(path, csv_text(header, rows))
+    shown = tuple(row(*(None if one is None else str(one) for one in each)) for each in rows)
+    print_table(Table(title=path.stem, columns=columns(*header, words=words), rows=shown))
 
 
 def read_measurements(path: Path) -> Measured:

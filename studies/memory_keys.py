@@ -7,7 +7,7 @@ on whether that one is of the same class. Costs stand beside network A, which a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from bicameral.protocols import ClassifierSession
 from bicameral.statistics import Estimate, median, share
-from bicameral.tables import Table, columns, microseconds, percent_cell, print_table, row
 from bicameral.types import Prediction
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
@@ -24,7 +23,7 @@ from models.cascade.deployed import load_deployed
 from models.data.dataset import LabelledImages
 from models.data.sources import load_dataset
 from studies.aligned_memory import AligningMemory
-from studies.measurements import Measured, write_measurements
+from studies.measurements import Measured, print_measurements, write_measurements
 from studies.paper_keys import any_scheme, open_memory
 from studies.study import Study
 
@@ -151,8 +150,8 @@ def run(folder: Path, quick: bool) -> int:
     deployed.close()
     found = {(key, on, quantity): of for key, on, quantity, of in rows}
     write_measurements(folder / "memory_keys.csv", found)
-    print_table(_hit_table(found))
-    print_table(_cost_table(found))
+    print_measurements(found, ("hits", "other_class"), title="answers for images never seen")
+    print_measurements(found, ("hit_us", "miss_us", "store_us", "network_a_us"))
     return int(not _holds(found))
 
 
@@ -169,37 +168,6 @@ def _holds(found: Measured) -> bool:
     )
     print(f"no verified hit of another class: {harmless}; lookups cheaper than A: {cheaper}")
     return harmless and cheaper
-
-
-def _hit_table(found: Measured) -> Table:
-    places = [(key, on) for key, on, quantity in found if quantity == "hits"]
-    return Table(
-        title="answers for images never seen",
-        columns=columns("key", "stream", "n", "hits %", "other class %", words=2),
-        rows=tuple(
-            row(
-                key,
-                on,
-                found[key, on, "hits"].n,
-                percent_cell(found[key, on, "hits"]),
-                percent_cell(found[key, on, "other_class"]),
-            )
-            for key, on in places
-        ),
-    )
-
-
-def _cost_table(found: Measured) -> Table:
-    quantities: Sequence[str] = ("hit_us", "miss_us", "store_us", "network_a_us")
-    places = [(key, on) for key, on, quantity in found if quantity == "hit_us"]
-    return Table(
-        title="CPU µs per image, one thread",
-        columns=columns("key", "batch", "hit", "miss", "store", "network A", words=2),
-        rows=tuple(
-            row(key, on, *(microseconds(found[key, on, name].value) for name in quantities))
-            for key, on in places
-        ),
-    )
 
 
 STUDY = Study(

@@ -16,18 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bicameral.files import write_text_atomic
-from bicameral.tables import Row, Table, columns, csv_text, print_table, row
 from sim.client.local_server import LocalServer, find_free_port_pair
 from studies.evaluator_runs import (
     FILES,
     Outcome,
     Ports,
     Sources,
-    Stopwatch,
     find_sources,
     run_route,
     run_scenario,
 )
+from studies.measurements import write_rows
+from studies.stopwatch import Stopwatch
 from studies.study import Study
 
 _SOURCES, _PYTHON, _MAPS = "EVALUATOR_SOURCES", "EVALUATOR_PYTHON", "EVALUATOR_MAPS"
@@ -96,7 +96,6 @@ def run(folder: Path, quick: bool) -> int:
     checkouts, python = Path(os.environ[_SOURCES]).resolve(), Path(os.environ[_PYTHON]).absolute()
     sources = find_sources(checkouts, python)
     maps = tuple(Path(name) for name in os.environ.get(_MAPS, "").split(os.pathsep) if name)
-    rows: list[Row] = []
     record: list[tuple[str, ...]] = []
     completed = 0
     runs = _RUNS[:1] if quick else _RUNS
@@ -108,21 +107,10 @@ def run(folder: Path, quick: bool) -> int:
         if outcome.note:
             print(f"  {outcome.note}")
         what = "completed" if outcome.completed else "failed"
-        entry = (one.name, one.town, what, f"{outcome.game_s:.1f}", outcome.verdict, missing)
-        record.append(entry)
-        rows.append(row(*entry[:4], f"{wall_s:.0f}", f"{cpu_s:.1f}", *entry[4:]))
-    print_table(
-        Table(
-            title="The official evaluators on the pocket simulator",
-            columns=columns(
-                "run", "town", "outcome", "simulated s", "wall s", "server CPU s", "verdict",
-                "what was missing", words=3,
-            ),
-            rows=tuple(rows),
-        )
-    )  # fmt: skip
+        record.append((one.name, one.town, what, f"{outcome.game_s:.1f}", outcome.verdict, missing))
+        print(f"  {what} in {wall_s:.0f} s; CPU time of the server {cpu_s:.1f} s")
     # Without wall and CPU time, which belong to the machine.
-    write_text_atomic(folder / "runs.csv", csv_text(_HEADER, record))
+    write_rows(folder / "runs.csv", _HEADER, record, words=3)
     print(f"logs and results lie in {folder}")
     return 0 if completed == len(runs) else 1
 

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError
 from bicameral.statistics import Estimate, clustered_auroc, clustered_mean
-from bicameral.tables import Table, columns, estimate_cell, print_table, row
 from bicameral.types import AGENT_CAMERA
 from edge.path_model import PathModel, PathOutput
 from edge.preprocessing import canonical_from_picture
@@ -41,7 +40,7 @@ from models.networks.path_classes import (
 )
 from models.networks.steering_classes import NETWORK_IMAGE
 from sim.evaluation.conditions import condition_by_name
-from studies.measurements import Measured, single, write_measurements
+from studies.measurements import Measured, print_measurements, single, write_measurements
 from studies.study import Study
 
 #: An error beyond this makes a frame wrong, metres.
@@ -62,6 +61,15 @@ HOME, ABROAD, EVERY = "home", "abroad", "all"
 #: Place of 10 m among the distances, and among those with classes.
 AT = DECIDING_BINS.column
 CLASS_AT = OFFSET_BINS.index(DECIDING_BINS)
+
+#: What is printed of the errors.
+ERRORS = (
+    *(f"error {one:.0f} m" for one in PATH_DISTANCES_M),
+    f"error {PATH_DISTANCES_M[AT]:.0f} m in junctions",
+    "class right 10 m",
+    f"rms error / {SHIPPED}",
+    "rms error / Laplace std",
+)
 
 #: Ticks between two frames that follow each other.
 _TICKS_APART = 2
@@ -126,7 +134,8 @@ def run(folder: Path, quick: bool) -> int:
     scored = Scored.join(parts)
     measured = measure(scored, a.name)
     write_measurements(folder / "path_confidence.csv", measured)
-    print_tables(measured, a.name)
+    for quantities in (ERRORS, ("wrong", *(f"AUROC {one}" for one in CANDIDATES))):
+        print_measurements(measured, quantities)
     found = measured.get((a.name, f"{ABROAD} / {EVERY}", f"AUROC {SHIPPED}"))
     return int(found is None or (found.value or 0.0) < WANTED)
 
@@ -282,48 +291,6 @@ def _areas(group: Scored) -> dict[str, Estimate]:
             group.candidates[:, column], wrong, group.cluster, seed=0, name=name
         )
     return found
-
-
-def print_tables(measured: Measured, subject: str) -> None:
-    """Print errors and areas under the curve: by condition at home and abroad, then by town."""
-    names = dict.fromkeys(condition for _, condition, _ in measured)
-    shown = [
-        name for name in names if name.startswith((HOME, ABROAD)) or name.endswith(f"/ {EVERY}")
-    ]
-    for title, quantities, digits in (
-        (
-            "mean absolute error of the path, m",
-            [f"error {one:.0f} m" for one in PATH_DISTANCES_M]
-            + [f"error {PATH_DISTANCES_M[AT]:.0f} m in junctions", "class right 10 m"]
-            + [f"rms error / {SHIPPED}", "rms error / Laplace std"],
-            2,
-        ),
-        (
-            f"area under the ROC curve for an error above {WRONG_M} m 10 m ahead",
-            ["wrong", *(f"AUROC {one}" for one in CANDIDATES)],
-            2,
-        ),
-    ):
-        heads = (one.removeprefix("AUROC ") for one in quantities)
-        print_table(
-            Table(
-                title=f"{subject}: {title}",
-                columns=columns("place / condition", "episodes", "frames", *heads),
-                rows=tuple(
-                    row(
-                        name,
-                        estimate_cell(measured[subject, name, "episodes"], 0),
-                        measured[subject, name, "wrong"].n,
-                        *(
-                            estimate_cell(measured[subject, name, one], digits)
-                            for one in quantities
-                        ),
-                    )
-                    for name in shown
-                ),
-                note="Brackets: 95 % intervals, bootstrap over episodes; of a few they say little.",
-            )
-        )
 
 
 STUDY = Study(

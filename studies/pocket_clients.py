@@ -1,8 +1,8 @@
 """Clients of the pocket simulator that used to die, to wait for ever, or to drive on the old map.
 
 Every run is a process of its own that uses the official client, so that an abort is counted and not
-suffered. ``TOWNS`` in the environment names a folder with Town01, Town04 and Town10HD of CARLA,
-``CASES`` one with foreign maps; without them the shipped towns and one deadly map stand in.
+suffered. ``CASES`` in the environment names a folder with foreign maps; without it, and without
+CARLA's towns, one deadly map and the shipped towns stand in.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, csv_text, print_table, row
 from sim.client.local_server import LocalServer
+from sim.pocket.map_store import MapStore
+from studies.measurements import write_rows
 from studies.study import Study
 
 #: CARLA's towns of the claim, and those that stand in where they are absent.
@@ -253,12 +254,12 @@ class Outcome:
 
 def run(folder: Path, quick: bool) -> int:
     """Run every case; 1 if one run was not good."""
-    maps = os.environ.get("TOWNS")
+    towns = TOWNS if set(TOWNS) <= set(MapStore().names()) else STAND_INS
     deadly = folder / "deadly.xodr"
     write_text_atomic(deadly, _DEADLY_MAP)
     outcomes = []
-    with LocalServer(map_folders=[Path(maps)] if maps else []) as server:
-        for case in cases(TOWNS if maps else STAND_INS, deadly, quick):
+    with LocalServer() as server:
+        for case in cases(towns, deadly, quick):
             outcome = Outcome(case=case)
             for number in range(case.runs):
                 fault = _fault(server, case, number)
@@ -268,13 +269,8 @@ def run(folder: Path, quick: bool) -> int:
                     server.restart()
             outcomes.append(outcome)
             # After every case, for the whole takes long.
-            rows = [one.values() for one in outcomes]
-            write_text_atomic(folder / "clients.csv", csv_text(_HEADER, rows))
-            print(f"{case.name}: {outcome.good} of {case.runs} runs", flush=True)
+            write_rows(folder / "clients.csv", _HEADER, [one.values() for one in outcomes])
     deadly.unlink()
-    heads = columns("case", "runs", "good", "first fault", words=1)
-    table = Table(title="clients that live", columns=heads, rows=tuple(row(*one) for one in rows))
-    print_table(table)
     return int(any(one.good < one.case.runs for one in outcomes))
 
 
@@ -344,5 +340,5 @@ STUDY = Study(
     setting="A process a run on two shared cores of an AMD EPYC; 40 loads with a Traffic Manager "
     "over three towns, 200 listens with 1 and 4 cameras, 100 runs of each other case; an hour.",
     run=run,
-    needs="TOWNS: a folder with CARLA's Town01, Town04, Town10HD; CASES: one with foreign maps",
+    needs="CARLA's Town01, Town04 and Town10HD: CARLA_ROOT; CASES: a folder with foreign maps",
 )

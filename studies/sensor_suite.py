@@ -2,13 +2,12 @@
 
 First through the official client: a car with a camera, a lidar, a radar, GNSS and IMU is driven
 among parked ones, and every tick waits for all five messages. Then without a client: what each
-sensor's message costs, sensor by sensor in turns. `CARLA_MAPS` in the environment names a folder
-with CARLA's Town04; without it, or with `--quick`, a shipped town takes its place.
+sensor's message costs, sensor by sensor in turns. Without CARLA's Town04, or with `--quick`, a
+shipped town takes its place.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import statistics
 import time
@@ -20,8 +19,7 @@ from typing import Any
 import carla
 import numpy as np
 
-from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, csv_text, print_table, row
+from bicameral.simulation import TICK_S
 from sim.client.local_server import LocalServer
 from sim.pocket.blueprints import blueprint_by_id
 from sim.pocket.camera.rasteriser import Rasteriser
@@ -39,10 +37,10 @@ from sim.pocket.vehicles import vehicle_model
 from sim.pocket.world import spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
+from studies.measurements import write_rows
+from studies.stopwatch import Stopwatch
 from studies.study import Study
-from studies.traffic_watch import process_cpu_s
 
-MAPS = "CARLA_MAPS"
 TICKS = 10_000
 PARKED = 30
 SEED = 0
@@ -79,19 +77,6 @@ LIMITS_MS = {
 _HEADER = ("what", "figure", "unit")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where to measure.
-
-    Attributes:
-        town: Its name.
-        maps: Folders with its map.
-    """
-
-    town: str
-    maps: tuple[Path, ...]
-
-
 @dataclass(slots=True)
 class Driven:
     """What came of driving through the client."""
@@ -111,14 +96,14 @@ class Driven:
         ]
 
 
-def drive(place: Place, ticks: int) -> Driven:
+def drive(town: str, ticks: int) -> Driven:
     """Drive with all sensors through the official client."""
     driven = Driven(ticks=ticks)
-    with LocalServer(map_folders=place.maps) as server:
-        world = server.connect(timeout_s=_WAIT_S).load_world(place.town)
+    with LocalServer() as server:
+        world = server.connect(timeout_s=_WAIT_S).load_world(town)
         settings = world.get_settings()
         settings.synchronous_mode = True
-        settings.fixed_delta_seconds = 0.05
+        settings.fixed_delta_seconds = TICK_S
         world.apply_settings(settings)
         library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
         order = np.random.default_rng(SEED).permutation(len(points)).tolist()
@@ -137,14 +122,13 @@ def drive(place: Place, ticks: int) -> Driven:
             sensors[-1].listen(inboxes[name].put)
         world.tick()
         _take(inboxes, world.get_snapshot().frame)
-        began_s, cpu_s = time.monotonic(), process_cpu_s(server.process_id)
+        stopwatch = Stopwatch(server.process_id or 0)
         for number in range(ticks):
             if number % _TICKS_PER_PLACE == 0:
                 ego.set_transform(points[free[number // _TICKS_PER_PLACE % len(free)]])
                 ego.apply_control(carla.VehicleControl(throttle=0.5))
             driven.missing += _take(inboxes, world.tick())
-        driven.wall_s = time.monotonic() - began_s
-        driven.server_cpu_s = process_cpu_s(server.process_id) - cpu_s
+        driven.wall_s, driven.server_cpu_s = stopwatch.read()
         for actor in (*sensors, ego, *filter(None, cars)):
             actor.destroy()
     return driven
@@ -164,9 +148,8 @@ def _take(inboxes: dict[str, queue.SimpleQueue[Any]], frame: int) -> int:
 class _Garage:
     """A world without clients, with parked cars and one that carries sensors."""
 
-    def __init__(self, place: Place) -> None:
-        shelf = TownShelf(MapStore(place.maps), SEED)
-        self.world = World(shelf, Silence(), town=place.town, seed=SEED)
+    def __init__(self, town: str) -> None:
+        self.world = World(TownShelf(MapStore(), SEED), Silence(), town=town, seed=SEED)
         points = self.world.episode.town.map.spawn_points
         order = np.random.default_rng(SEED).permutation(len(points)).tolist()
         self.parked = [points[number] for number in order[:PARKED]]
@@ -210,9 +193,9 @@ class _Garage:
         sensor.measure(moment)
 
 
-def message_costs(place: Place, count: int) -> dict[str, list[float]]:
+def message_costs(town: str, count: int) -> dict[str, list[float]]:
     """Return the CPU ms of each message by sensor; they take turns at every place."""
-    garage = _Garage(place)
+    garage = _Garage(town)
     kinds = {
         **SUITE,
         _SMALL_LIDAR_NAME: ("sensor.lidar.ray_cast", _SMALL_LIDAR),
@@ -235,9 +218,9 @@ def message_costs(place: Place, count: int) -> dict[str, list[float]]:
     return spent
 
 
-def thread_ratio(place: Place, count: int) -> float:
+def thread_ratio(town: str, count: int) -> float:
     """Return the wall time of a 448x448 picture on two threads by that on one, taking turns."""
-    garage = _Garage(place)
+    garage = _Garage(town)
     scene = garage.world.episode.town.scene
     mesh = vehicle_mesh(_VEHICLE, vehicle_model(_VEHICLE).half_extent)
     rasterisers = [Rasteriser(scene, make_textures(SEED), threads=number) for number in (1, 2)]
@@ -268,21 +251,17 @@ def _cpu_ms(work: Callable[[], None]) -> float:
 
 def run(folder: Path, quick: bool) -> int:
     """Drive, then measure each sensor; return whether a frame was missing or a limit broken."""
-    maps = "" if quick else os.environ.get(MAPS, "")
-    place = Place(town="Town04", maps=(Path(maps),)) if maps else Place(town="Harbour", maps=())
-    driven = drive(place, 20 if quick else TICKS)
-    costs = message_costs(place, 3 if quick else _MESSAGES_EACH)
+    town = "Town04" if not quick and "Town04" in MapStore().names() else "Harbour"
+    driven = drive(town, 20 if quick else TICKS)
+    costs = message_costs(town, 3 if quick else _MESSAGES_EACH)
     medians = {name: statistics.median(spent) for name, spent in costs.items()}
-    ratio = thread_ratio(place, 3 if quick else _MESSAGES_EACH)
+    ratio = thread_ratio(town, 3 if quick else _MESSAGES_EACH)
     rows: list[tuple[str, float, str]] = [
         *driven.rows(),
         *((name, round(median, 2), "CPU ms/message") for name, median in medians.items()),
         (f"{_CAMERA_448}, two threads by one", round(ratio, 2), "of the wall time"),
     ]
-    heads = columns(*_HEADER, words=1)
-    table = tuple(row(name, f"{value:g}", unit) for name, value, unit in rows)
-    print_table(Table(title=f"Sensors on {place.town}", columns=heads, rows=table))
-    write_text_atomic(folder / "sensor_suite.csv", csv_text(_HEADER, rows))
+    write_rows(folder / "sensor_suite.csv", _HEADER, rows)
     slow = [name for name, limit_ms in LIMITS_MS.items() if medians[name] > limit_ms]
     return int(driven.missing > 0 or (bool(slow) and not quick))
 
@@ -298,5 +277,5 @@ STUDY = Study(
         "in turns; about 6 minutes of two cores. --quick takes 20 ticks on a shipped town."
     ),
     run=run,
-    needs=f"{MAPS}: a folder with CARLA's Town04 as a .xodr file",
+    needs="CARLA's Town04: CARLA_ROOT",
 )

@@ -14,14 +14,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from bicameral.cli.bench_server import SERVE_COMMAND
-from bicameral.tables import Table, columns, print_table, row
 from edge.session import OnnxSession
 from edge.shipped import weights_folder
 from edge.sidecar import SUFFIX
 from server.bench.load import Load, LoadResult, drive, load_process
 from server.bench.requests import binary_request
 from server.bench.running import RunningServer, ServerCommand, running_server
-from studies.measurements import Measured, single, write_measurements
+from studies.measurements import Measured, print_measurements, single, write_measurements
 from studies.study import Study
 
 _OVERLOAD = 10.0
@@ -56,8 +55,9 @@ def run(folder: Path, quick: bool) -> int:
         for _ in range(passes):
             light = _load(server, loads, _LIGHT / run_s, light_s)
             results.append((light, _load(server, loads, _OVERLOAD / run_s, heavy_s)))
-    write_measurements(folder / "serve_overload.csv", _measured(results))
-    print_table(_pass_table(results, run_s))
+    measured = _measured(results)
+    write_measurements(folder / "serve_overload.csv", measured)
+    print_measurements(measured, title=f"a network of {1e3 * run_s:.1f} ms a run")
     ratio = median(heavy.latency_s(0.99) / light.latency_s(0.99) for light, heavy in results)
     refusal_s = median(heavy.latency_s(0.99, 429) for _, heavy in results)
     other = sum(_other(light, heavy) for light, heavy in results)
@@ -149,30 +149,6 @@ def _load(
 
 def _other(light: LoadResult, heavy: LoadResult) -> int:
     return sum(one.failed - one.statuses.get(429, 0) for one in (light, heavy))
-
-
-def _pass_table(results: list[tuple[LoadResult, LoadResult]], run_s: float) -> Table:
-    return Table(
-        title=f"a network of {1e3 * run_s:.1f} ms a run, asked {_OVERLOAD / run_s:.0f} times a "
-        "second; 99th percentiles in ms",
-        columns=columns(
-            *("pass", "light", "taken", "ratio", "refused", "slowest", "200", "429", "other")
-        ),
-        rows=tuple(
-            row(
-                str(number),
-                f"{1e3 * light.latency_s(0.99):.1f}",
-                f"{1e3 * heavy.latency_s(0.99):.1f}",
-                f"{heavy.latency_s(0.99) / light.latency_s(0.99):.2f}",
-                f"{1e3 * heavy.latency_s(0.99, 429):.1f}",
-                f"{1e3 * heavy.latency_s(1.0, 429):.1f}",
-                heavy.answered,
-                heavy.statuses.get(429, 0),
-                _other(light, heavy),
-            )
-            for number, (light, heavy) in enumerate(results, 1)
-        ),
-    )
 
 
 def _measured(results: list[tuple[LoadResult, LoadResult]]) -> Measured:

@@ -21,13 +21,12 @@ from typing import Any
 
 from bicameral.cli.bench_server import SERVE_COMMAND
 from bicameral.errors import MachineError
-from bicameral.tables import print_table
 from server.bench.load import AnswerReader
 from server.bench.running import RunningServer, ServerCommand, running_server
-from studies.measurements import write_measurements
+from studies.measurements import print_measurements, write_measurements
 from studies.memory_growth import growth_mib_h, private_bytes
 from studies.serve_questions import VISITOR, Question, copy_models, make_questions
-from studies.serve_soak_result import SoakResult, happenings, soak_measurements
+from studies.serve_soak_result import SoakResult, soak_measurements
 from studies.study import Study
 
 _WORKERS = 2
@@ -51,12 +50,11 @@ _CLIENTS, _LEAVERS = 6, 2
 def run(folder: Path, quick: bool) -> int:
     """Serve, ask, and let things happen."""
     result = soak(folder, 8.0 if quick else 600.0)
-    write_measurements(folder / "serve_soak.csv", soak_measurements(result))
-    print_table(happenings(result))
+    measured = soak_measurements(result)
+    write_measurements(folder / "serve_soak.csv", measured)
+    print_measurements(measured)
     for fault in (*result.wrong, *result.unexplained):
         print(f"fault: {fault}")
-    for pid, growth in result.growth.items():
-        print(f"process {pid}: {growth.value:+.1f} MiB/h [{growth.low:+.1f}, {growth.high:+.1f}]")
     grown = [one for one in result.growth.values() if one.low is not None and one.low > _FLAT_MIB_H]
     return 1 if result.wrong or result.unexplained or grown or result.exit_code else 0
 

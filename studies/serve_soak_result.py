@@ -1,4 +1,4 @@
-"""What happened in a soak of the server, as a table and as measurements."""
+"""What happened in a soak of the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from bicameral.statistics import Estimate
-from bicameral.tables import Table, columns, row
 from studies.measurements import Measured, single
 
 
@@ -45,28 +44,6 @@ class SoakResult:
     growth: dict[int, Estimate] = field(default_factory=dict)
 
 
-def happenings(result: SoakResult) -> Table:
-    """Lay out what happened."""
-    events = (
-        ("right answers", result.answered.total()),
-        ("wrong answers", len(result.wrong)),
-        ("connections that ended without a reason", len(result.unexplained)),
-        ("refusals of a busy server, asked again", result.refused),
-        ("clients that left before their answer", result.left),
-        ("times that a model was loaded and unloaded", result.visits),
-        ("answers that it is not there", result.absent),
-        ("connections that ended when a worker was killed", result.resets),
-        ("their requests, answered when asked again", result.repeated),
-        ("seconds until the worker was replaced", f"{result.replaced_s:.1f}"),
-        ("exit code of the server", result.exit_code),
-    )
-    return Table(
-        title="what happened",
-        columns=columns("event", "count"),
-        rows=tuple(row(event, count) for event, count in events),
-    )
-
-
 def soak_measurements(result: SoakResult) -> Measured:
     """Return what was counted and measured."""
     measured: Measured = {
@@ -77,10 +54,15 @@ def soak_measurements(result: SoakResult) -> Measured:
         ("wrong answers", len(result.wrong)),
         ("unexplained ends", len(result.unexplained)),
         ("resets by the killed worker", result.resets),
+        ("their requests, answered when asked again", result.repeated),
+        ("refusals, asked again", result.refused),
         ("clients that left", result.left),
         ("loads of the visitor", result.visits),
+        ("answers that it is not there", result.absent),
+        ("exit code of the server", result.exit_code),
     ):
         measured["all", "soak", quantity] = single(count, "1", result.answered.total())
+    measured["all", "soak", "time until the worker was replaced"] = single(result.replaced_s, "s")
     for number, growth in enumerate(result.growth.values(), 1):
         measured[f"worker {number}", "soak", "growth of private memory"] = growth
     return measured

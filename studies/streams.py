@@ -20,15 +20,6 @@ from bicameral.charts import Axis, Bars, Figure, draw_bars, standalone_svg
 from bicameral.files import write_text_atomic
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.statistics import Estimate, median, share
-from bicameral.tables import (
-    Table,
-    columns,
-    microseconds,
-    percent_cell,
-    print_table,
-    ratio,
-    row,
-)
 from bicameral.types import Prediction
 from edge.cascade import CascadeClassifier
 from edge.memory.local import LocalMemory
@@ -40,13 +31,12 @@ from models.measurement.streams import (
     PUBLISHED_SHARES,
     Stream,
     appended_stream,
-    published_cost,
     sample_images,
 )
 from models.measurement.workload import TimedSystem, time_systems
 from studies.aligned_memory import AligningMemory
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, Change, video_stream
-from studies.measurements import Measured, write_measurements
+from studies.measurements import Measured, print_measurements, write_measurements
 from studies.paper_keys import open_memory
 from studies.study import Study
 
@@ -59,6 +49,18 @@ REFERENCE_FRAMES = 1000
 #: and the same for every image.
 REFERENCE_EVERY = 10
 _BATCH = 100
+#: What is printed; the record holds more.
+SHOWN = (
+    "accuracy",
+    "share_b",
+    "macs_ratio",
+    "cpu_ratio",
+    "cpu_us",
+    "hit_rate",
+    "repeat_hit_rate",
+    "other_answer",
+    "other_class",
+)
 
 Row = tuple[str, str, str, Estimate]
 
@@ -264,8 +266,7 @@ def run(folder: Path, quick: bool) -> int:
     deployed.close()
     found = {(system, stream, quantity): of for stream, system, quantity, of in rows}
     write_measurements(folder / "streams.csv", found)
-    for stream, _ in streams:
-        print_table(_table(stream.name, stream.duplicates, found))
+    print_measurements(found, SHOWN)
     write_text_atomic(folder / "streams.svg", standalone_svg(_bars(found)))
     verified = ("pair+memory", "pair+aligned memory", "pair+exact memory")
     wrong = [of.value for (system, _, quantity), of in found.items()
@@ -275,40 +276,6 @@ def run(folder: Path, quick: bool) -> int:
     print(f"verified hits of another class: {sum(value or 0.0 for value in wrong)}")
     print(f"the pair's CPU time by the reference's: {min(dear):.3f} to {max(dear):.3f}")
     return int(any(wrong) or max(dear) > 0.25)
-
-
-def _table(stream: str, duplicates: float, found: Measured) -> Table:
-    rows = []
-    for system in dict.fromkeys(name for name, at, _ in found if at == stream):
-
-        def of(quantity: str, system: str = system) -> Estimate | None:
-            return found.get((system, stream, quantity))
-
-        macs, cpu, cpu_us = of("macs_ratio"), of("cpu_ratio"), of("cpu_us")
-        published = published_cost(system, duplicates) if "appended" in stream else None
-        rows.append(
-            row(
-                system,
-                percent_cell(of("accuracy")),
-                percent_cell(of("share_b"), 1).text,
-                ratio(macs.value if macs else None),
-                ratio(cpu.value if cpu else None),
-                ratio(published),
-                microseconds(cpu_us.value if cpu_us else None),
-                percent_cell(of("hit_rate"), 1).text,
-                percent_cell(of("repeat_hit_rate"), 1).text,
-                percent_cell(of("other_answer")).text,
-                percent_cell(of("other_class")).text,
-            )
-        )
-    return Table(
-        title=stream,
-        columns=columns(
-            "system", "accuracy %", "B %", "MACs", "CPU", "paper's", "CPU µs", "hits %",
-            "of repeats %", "other answer %", "other class %",
-        ),
-        rows=tuple(rows),
-    )  # fmt: skip
 
 
 def _bars(found: Measured) -> Figure:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import onnx
 
-from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, csv_text, print_table, row
 from edge.comparison import Tolerance
 from edge.export.pipeline import ExportSettings, export_model
 from edge.preflight import has_errors, preflight
@@ -27,6 +25,7 @@ from edge.sidecar import read_sidecar
 from edge.targets import TARGETS, Precision, TargetName
 from studies.exports import QUICK_LATENCY, QUICK_MODELS, whole_models
 from studies.foreign_models import GRAPHS as FOREIGN
+from studies.measurements import write_rows
 from studies.study import Study
 from studies.tensorrt_rtx import Built, build_engine, is_installed
 
@@ -87,14 +86,7 @@ def run(folder: Path, quick: bool) -> int:
         if not quick:
             found += _foreign()
             found += _cases(Path(temporary) / "case.onnx")
-    write_text_atomic(folder / "builds.csv", csv_text(_HEADER, (one.values() for one in found)))
-    print_table(
-        Table(
-            title="graphs and NVIDIA's builder",
-            columns=columns(*_HEADER, words=2),
-            rows=tuple(row(*map(str, one.values())) for one in found),
-        )
-    )
+    write_rows(folder / "builds.csv", _HEADER, [one.values() for one in found], words=2)
     ours = [one for one in found if one.group in ("shipped", "exported")]
     return int(any(one.passes and not one.built.engine_bytes for one in ours))
 

@@ -19,10 +19,10 @@ import carla
 import numpy as np
 
 from bicameral.errors import UserError
-from bicameral.files import write_text_atomic
-from bicameral.tables import DASH, Table, columns, csv_text, percent, print_table, row
+from bicameral.tables import DASH, percent
 from sim.pocket.map_store import MapStore
 from sim.pocket.town.recipe import TRAINING_RECIPES, VARIED_RECIPES
+from studies.measurements import write_rows
 from studies.study import Study
 
 #: May be looked at; the three that judge the driver are not among them.
@@ -46,6 +46,14 @@ _HEADER = (
     "approaches with edge lines %",
     "centre lines",
     "approaches with sidewalks %",
+)
+_COVERAGE = (
+    "town",
+    "training towns",
+    "junctions",
+    "within their range %",
+    "and as large %",
+    "outside in",
 )
 
 Numbers = Sequence[float]
@@ -242,36 +250,14 @@ def run(folder: Path, quick: bool) -> int:
         "Train and Varied": _range(towns, (*PLAIN_TOWNS, *VARIED_TOWNS)),
     }
     rows = [describe(name, junctions) for name, junctions in towns.items()]
-    print_table(
-        Table(
-            title="Roads",
-            columns=columns(*_HEADER),
-            rows=tuple(row(*map(str, entry)) for entry in rows),
-        )
-    )
     shares = [
         entry
         for name in wanted
         for training, known in ranges.items()
         for entry in [covered(name, training, towns[name], known)]
     ]
-    header = (
-        "town",
-        "training towns",
-        "junctions",
-        "within their range %",
-        "and as large %",
-        "outside in",
-    )
-    print_table(
-        Table(
-            title="Junctions within the range of the training towns",
-            columns=columns(*header),
-            rows=tuple(row(*map(str, entry)) for entry in shares),
-        )
-    )
-    write_text_atomic(folder / "town_styles.csv", csv_text(_HEADER, rows))
-    write_text_atomic(folder / "town_coverage.csv", csv_text(header, shares))
+    write_rows(folder / "town_styles.csv", _HEADER, rows)
+    write_rows(folder / "town_coverage.csv", _COVERAGE, shares)
     now = [entry for entry in shares if entry[1] == "Train and Varied"]
     return int(any(entry[3] != "100" for entry in now) and not quick)
 

@@ -1,25 +1,21 @@
 """Traffic Manager cars on the pocket simulator: contacts, lanes, red lights, ticks per second.
 
-The Traffic Manager is the official client's own. `CARLA_MAPS` in the environment names a folder
-with CARLA's OpenDRIVE files (they are not shipped); without it, or with `--quick`, the study drives
-on the shipped town only. Pairs of vehicles that touched are counted, never events: one jam makes
-thousands of those.
+The Traffic Manager is the official client's own. Without CARLA's towns, or with `--quick`, the
+study drives on the shipped town only. Pairs of vehicles that touched are counted, never events: one
+jam makes thousands of those.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, csv_text, print_table, row
 from sim.client.local_server import LocalServer
+from sim.pocket.map_store import MapStore
+from studies.measurements import write_rows
 from studies.study import Study
 from studies.traffic_watch import Drive, Watched, watch
 
-MAPS = "CARLA_MAPS"
 TOWNS = ("Town01", "Town04", "Town10HD")
 COUNTS = (30, 50)
 SECONDS = 300.0
@@ -83,30 +79,25 @@ class Outcome:
         )
 
 
-def drives(quick: bool) -> tuple[list[Drive], tuple[Path, ...]]:
-    """Return what to drive, and the folders with the maps."""
-    folder = os.environ.get(MAPS)
-    if quick or not folder:
-        count, seconds = (8, 5.0) if quick else (30, SECONDS)
-        kinds = ("all",) if quick else ("cars", "all")
-        found = [
-            Drive(town="Harbour", kind=kind, count=count, seconds=seconds, seed=SEED)
-            for kind in kinds
-        ]
-        return found, ()
-    found = [
-        Drive(town=town, kind=kind, count=count, seconds=SECONDS, seed=SEED)
-        for kind in ("cars", "all")
-        for town in TOWNS
-        for count in COUNTS
+def drives(quick: bool) -> list[Drive]:
+    """Return what to drive."""
+    towns: tuple[str, ...]
+    counts: tuple[int, ...]
+    towns, counts = ("Harbour",), (8,) if quick else (30,)
+    if not quick and set(TOWNS) <= set(MapStore().names()):
+        towns, counts = TOWNS, COUNTS
+    return [
+        Drive(town=town, kind=kind, count=count, seconds=5.0 if quick else SECONDS, seed=SEED)
+        for kind in (("all",) if quick else ("cars", "all"))
+        for town in towns
+        for count in counts
     ]
-    return found, (Path(folder),)
 
 
-def measure(drive: Drive, maps: Sequence[Path]) -> Outcome:
+def measure(drive: Drive) -> Outcome:
     """Drive on a server of its own, and print what was met."""
-    with LocalServer(map_folders=maps) as server:
-        outcome = Outcome(drive=drive, seen=watch(server.port, server.process_id, drive))
+    with LocalServer() as server:
+        outcome = Outcome(drive=drive, seen=watch(server.port, server.process_id or 0, drive))
     for note in outcome.seen.notes:
         print(f"{drive.town} {drive.kind} {drive.count}: {note}", flush=True)
     return outcome
@@ -114,12 +105,8 @@ def measure(drive: Drive, maps: Sequence[Path]) -> Outcome:
 
 def run(folder: Path, quick: bool) -> int:
     """Drive everything; return whether one drive broke the claim."""
-    wanted, maps = drives(quick)
-    outcomes = [measure(drive, maps) for drive in wanted]
-    rows = [one.values() for one in outcomes]
-    heads = columns(*_HEADER, words=2)
-    print_table(Table(title="Traffic Manager", columns=heads, rows=tuple(row(*r) for r in rows)))
-    write_text_atomic(folder / "traffic.csv", csv_text(_HEADER, rows))
+    outcomes = [measure(drive) for drive in drives(quick)]
+    write_rows(folder / "traffic.csv", _HEADER, [one.values() for one in outcomes], words=2)
     return int(not all(one.holds for one in outcomes))
 
 
@@ -134,5 +121,5 @@ STUDY = Study(
         "minute of two cores each. --quick drives 8 vehicles for 10 s on a shipped town."
     ),
     run=run,
-    needs=f"{MAPS}: a folder with CARLA's Town01, Town04 and Town10HD as .xodr files",
+    needs="CARLA's Town01, Town04 and Town10HD: CARLA_ROOT",
 )

@@ -10,20 +10,19 @@ import math
 import multiprocessing
 import os
 import random
-import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import cast
 
 import carla
 
 from bicameral.errors import SimulatorLostError
+from bicameral.simulation import TICK_S
 from sim.client.connection import connect
+from sim.client.local_server import find_free_port_pair
+from studies.stopwatch import Stopwatch
 
-TICK_S = 0.05
 #: Distance to the vehicle ahead that CARLA's own generate_traffic.py asks for, m.
 KEPT_DISTANCE_M = 2.5
 #: A vehicle further than this from the middle of every driving lane is off the road, m.
@@ -84,7 +83,7 @@ class Watched:
     notes: list[str] = field(default_factory=list)
 
 
-def watch(port: int, server_pid: int | None, drive: Drive) -> Watched:
+def watch(port: int, server_pid: int, drive: Drive) -> Watched:
     """Drive against a fresh server.
 
     Args:
@@ -110,7 +109,7 @@ def watch(port: int, server_pid: int | None, drive: Drive) -> Watched:
         process.join()
 
 
-def _watch_and_leave(answer: Connection, port: int, server_pid: int | None, drive: Drive) -> None:
+def _watch_and_leave(answer: Connection, port: int, server_pid: int, drive: Drive) -> None:
     answer.send(_Watch(port, drive).run(server_pid))
     answer.close()
     os._exit(0)
@@ -131,13 +130,13 @@ class _Watch:
         self.last_place: dict[int, carla.Location] = {}
         self.last_lane: dict[int, carla.Waypoint] = {}
 
-    def run(self, server_pid: int | None) -> Watched:
+    def run(self, server_pid: int) -> Watched:
         """Spawn, drive, and return the counts."""
         settings = self.world.get_settings()
         settings.synchronous_mode = True
         settings.fixed_delta_seconds = TICK_S
         self.world.apply_settings(settings)
-        manager = self.client.get_trafficmanager(_free_port())
+        manager = self.client.get_trafficmanager(find_free_port_pair())
         manager.set_synchronous_mode(True)
         manager.set_random_device_seed(self.drive.seed)
         manager.set_global_distance_to_leading_vehicle(KEPT_DISTANCE_M)
@@ -146,13 +145,12 @@ class _Watch:
         sensors = [self._collision_sensor(actor_id) for actor_id in self.types]
         self.seen.vehicles = len(self.types)
         self.seen.ticks = round(self.drive.seconds / TICK_S)
-        began_s, cpu_s = time.monotonic(), process_cpu_s(server_pid)
+        stopwatch = Stopwatch(server_pid)
         for tick in range(self.seen.ticks):
             self.world.tick()
             if tick % _PLACES_EVERY_TICKS == 0:
                 self._look(self.world.get_snapshot(), tick)
-        self.seen.wall_s = time.monotonic() - began_s
-        self.seen.server_cpu_s = process_cpu_s(server_pid) - cpu_s
+        self.seen.wall_s, self.seen.server_cpu_s = stopwatch.read()
         for sensor in sensors:
             sensor.stop()
         manager.set_synchronous_mode(False)
@@ -257,15 +255,3 @@ def _lights_by_lane(world: carla.World) -> Mapping[_LaneKey, carla.TrafficLight]
         for point in light.get_affected_lane_waypoints():
             found[point.road_id, point.lane_id] = light
     return found
-
-
-def process_cpu_s(process_id: int | None) -> float:
-    """Return the CPU time of a process so far."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -19,9 +19,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from bicameral.files import write_text_atomic
 from bicameral.simulation import TICK_S
-from bicameral.tables import Row, Table, columns, csv_text, print_table, row
 from sim.client.local_server import LocalServer
 from sim.pocket.navigation.walkable import (
     WalkableAreas,
@@ -30,6 +28,7 @@ from sim.pocket.navigation.walkable import (
 )
 from sim.pocket.scene.opendrive import read_roads
 from sim.pocket.scene.sampling import sample_sections
+from studies.measurements import write_rows
 from studies.study import Study
 
 SEED = 3
@@ -37,12 +36,18 @@ WALKERS, DURATION_S = 50, 300.0
 QUICK_WALKERS, QUICK_DURATION_S = 6, 20.0
 OWN_TOWNS = ("Harbour", "Ridgeway", "Valley", "Train01")
 CARLA_TOWNS = ("Town01", "Town04", "Town10HD")
-#: Where this project's tests find CARLA's towns, if they are there at all.
-_TOWN_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "towns"
 _SAMPLE_TICKS = 10
 _FAR_M = 20.0
 _MESH_TIMEOUT_S = 300.0
 _SPAWN_ATTEMPTS = 10
+_KINDS = ("sidewalk", "crosswalk", "crossing added", "elsewhere")
+_HEADER = (
+    "town",
+    "crosswalks of the map, leading to sidewalks",
+    f"further than {_FAR_M:.0f} m",
+    "median m",
+    *(f"{kind} %" for kind in _KINDS),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +111,10 @@ class Ground:
 def run(folder: Path, quick: bool) -> int:
     """Let them walk in every town; return whether too few walked, or too often elsewhere."""
     count, duration_s = (QUICK_WALKERS, QUICK_DURATION_S) if quick else (WALKERS, DURATION_S)
-    folders = [_TOWN_FOLDER] if _TOWN_FOLDER.is_dir() else []
     with (
         tempfile.TemporaryDirectory() as cache,
         patch.dict(os.environ, {"CARLA_CACHE_DIR": cache}),
-        LocalServer(map_folders=folders) as server,
+        LocalServer() as server,
     ):
         client = server.connect()
         known = {name.rsplit("/", 1)[-1] for name in client.get_available_maps()}
@@ -118,11 +122,7 @@ def run(folder: Path, quick: bool) -> int:
         walks = []
         for town in towns:
             walks.append(walk(client, town, count, duration_s))
-            table = _table(walks, count, duration_s)
-            headings = [column.label for column in table.columns]
-            rows = [[str(cell) for cell in one.cells] for one in table.rows]
-            write_text_atomic(folder / "walkers.csv", csv_text(headings, rows))
-    print_table(table)
+            write_rows(folder / "walkers.csv", _HEADER, list(map(_values, walks)))
     good = all(w.far >= 0.9 * count and w.in_place >= 0.98 for w in walks)
     return 0 if good else 1
 
@@ -195,29 +195,14 @@ def _spawn(
     return bodies, controllers
 
 
-def _table(walks: list[Walk], count: int, duration_s: float) -> Table:
-    kinds = ("sidewalk", "crosswalk", "crossing added", "elsewhere")
-    return Table(
-        title=f"{count} walkers for {duration_s:.0f} simulated seconds",
-        columns=columns(
-            "town",
-            "crosswalks of the map, leading to sidewalks",
-            f"further than {_FAR_M:.0f} m",
-            "median m",
-            *(f"{kind} %" for kind in kinds),
-        ),
-        rows=tuple(_row(walk, kinds) for walk in walks),
-    )
-
-
-def _row(walk: Walk, kinds: tuple[str, ...]) -> Row:
+def _values(walk: Walk) -> tuple[str, ...]:
     found, reached = walk.crosswalks
-    return row(
+    return (
         walk.town,
         f"{found}, {reached}",
         f"{walk.far} of {len(walk.lengths_m)}",
         f"{np.median(walk.lengths_m):.0f}",
-        *(f"{100.0 * walk.shares[kind]:.2f}" for kind in kinds),
+        *(f"{100.0 * walk.shares[kind]:.2f}" for kind in _KINDS),
     )
 
 
@@ -227,6 +212,6 @@ STUDY = Study(
     setting="The official client 0.9.16, one seed, 50 walkers, 6,000 ticks and 30,000 samples a "
     "town; about 4 minutes of CPU time. Two runs differ a little: a world that was just loaded "
     "runs by the clock until it is made synchronous.",
-    needs="CARLA's Town01, Town04 and Town10HD for their rows.",
+    needs="CARLA's Town01, Town04 and Town10HD for their rows: CARLA_ROOT",
     run=run,
 )

@@ -16,7 +16,6 @@ from pathlib import Path
 from bicameral.charts import standalone_svg
 from bicameral.errors import DataError
 from bicameral.files import write_json_atomic, write_text_atomic
-from bicameral.page import render_page
 from bicameral.protocols import ClassifierSession
 from bicameral.statistics import share
 from edge.loading import load_classifier
@@ -32,7 +31,7 @@ from models.zoo.results import EVALUATION_NAME, ZooEvaluation
 from studies.images import NEEDS, fashion_mnist, predict
 from studies.measurements import Measured, single, write_measurements
 from studies.study import Study
-from studies.zoo_page import front_figure, zoo_page
+from studies.zoo_front import front_figure
 from studies.zoo_summary import CLEAN, Training, judge, log_probabilities, summarise, winners
 
 _CORRUPTED = 2_500
@@ -52,7 +51,7 @@ class Contestant:
 
 
 def run(folder: Path, quick: bool) -> int:
-    """Measure all models, compare them, and write record, table, page and logits."""
+    """Measure all models, compare them, and write record, table, picture and logits."""
     dataset = fashion_mnist(60 if quick else None)
     models = shipped_for(dataset)
     if quick:
@@ -60,8 +59,7 @@ def run(folder: Path, quick: bool) -> int:
     else:
         models += sorted(_TRAININGS.glob(f"*/model/*{SUFFIX}"))
     evaluation = measure_zoo(models, dataset, folder, corrupted=20 if quick else _CORRUPTED)
-    write_text_atomic(folder / "zoo.html", render_page(zoo_page(evaluation, dataset.test)))
-    write_text_atomic(folder / "front.svg", standalone_svg(front_figure(evaluation, "macs")))
+    write_text_atomic(folder / "front.svg", standalone_svg(front_figure(evaluation)))
     found = winners(evaluation.entries)
     for measure, name in found.items():
         print(f"best {measure}: {name}")

@@ -28,7 +28,6 @@ from models.zoo.results import figure_table, shipped_evaluation
 from studies.measurements import read_measurements
 from studies.pairs import ON_TEST_IMAGES
 from studies.study import DATA
-from studies.zoo_page import use_table
 
 RECORDS = DATA / "fashion_mnist" / "zoo"
 
@@ -83,6 +82,15 @@ def _linked(name: str) -> str:
     card = PurePosixPath(CATALOGUE[name].card)
     link = card.name if card.parent == _FOLDER else f"../{card.relative_to(_FOLDER.parent)}"
     return f"[`{name}`]({link})"
+
+
+def _uses() -> str:
+    """List what each entry is good for."""
+    rows = [
+        (one.name, CATALOGUE[one.name].offers if one.name in CATALOGUE else None, one.good_for)
+        for one in shipped_evaluation().entries
+    ]
+    return markdown(("classifier", "what it offers", "what the figures say"), rows, words=3)
 
 
 def _published() -> str:
@@ -193,7 +201,7 @@ def _modes() -> str:
 #: By the name that stands in the mark of a page.
 TABLES: dict[str, Callable[[], str]] = {
     "zoo": _zoo,
-    "zoo.uses": lambda: markdown_table(use_table(shipped_evaluation())),
+    "zoo.uses": _uses,
     "zoo.published": _published,
     "zoo.corruptions": _corruptions,
     "zoo.attention": _attention,
