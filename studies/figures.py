@@ -26,6 +26,7 @@ from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import Cell, Table, columns, estimate_cell, markdown_table, row
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
+from studies.paper_variant import paper_variant_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -225,6 +226,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "path.navigation": partial(_path, "navigation"),
     "path.comparisons": partial(_path, "comparisons"),
     "path.conditions": partial(_path, "conditions"),
+    "paper_variant": paper_variant_table,
     "pocket/coverage": _coverage,
     **choice_tables.TABLES,
     **cost_tables.TABLES,
