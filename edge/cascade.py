@@ -113,9 +113,10 @@ class CascadeClassifier:
             _require_same_task(infos[0], other)
         staged = _require_gates(self.members, policy)
         self.stages, self._run = NETWORK_NAMES[: len(infos)], self._ask_in_turn
+        self._ask_one = self._ask_members
         if staged is not None:
             self.stages = tuple(f"block_{number}" for number in range(1, staged.stages + 1))
-            self._run = staged.run_stages
+            self._run, self._ask_one = staged.run_stages, staged.predict_stages
         # Whoever loads a sidecar knows better what the whole is called and costs.
         self.info = replace(
             infos[0],
@@ -199,6 +200,46 @@ class CascadeClassifier:
 
     def _compute(self, images: NDArray[np.uint8]) -> Prediction:
         """Answer for canonical images, checked and not remembered; N may be 0."""
+        return self._compute_one(images) if len(images) == 1 else self._compute_many(images)
+
+    def _compute_one(self, images: NDArray[np.uint8]) -> Prediction:
+        """Do for one image what `_compute_many` does, without arrays that tell images apart."""
+        begin_s = time.perf_counter()
+        answers = self._ask_one(images)
+        answer = next(answers)
+        first_score = score = self._sureness(answer)
+        times_s: dict[str, float] = {}
+        for name, gate in zip(self.stages, self._gates, strict=False):
+            if not score < gate:
+                break
+            gated_s = time.perf_counter()
+            times_s[name] = gated_s - begin_s
+            begin_s = gated_s
+            answer = self._combined(answer, next(answers))
+            score = self._sureness(answer)
+        stage = self.stages[len(times_s)]
+        times_s[stage] = time.perf_counter() - begin_s
+        trace = Trace(
+            stage=stage, memory_hit=False, confidence_a=first_score, stage_times_s=times_s
+        )
+        return Prediction(
+            probabilities=answer.probabilities, confidence=answer.confidence, trace=(trace,)
+        )
+
+    def _sureness(self, answer: Prediction) -> float:
+        """Return the score of the answer for one image."""
+        if self.policy.score == "max_probability":
+            return float(answer.confidence[0])
+        return float(self._score(answer.probabilities)[0])
+
+    def _combined(self, answer: Prediction, further: Prediction) -> Prediction:
+        """Make one answer of two for one image."""
+        pa, pb = answer.probabilities, further.probabilities
+        both = self._combine(pa, pb, self._score(pa), self._score(pb))
+        return Prediction(probabilities=both, confidence=np.maximum.reduce(both, axis=-1))
+
+    def _compute_many(self, images: NDArray[np.uint8]) -> Prediction:
+        """Answer for any number of images but one; each takes its own way through the stages."""
         begin_s = time.perf_counter()
         run = self._run(images)
         answer = probabilities = next(run)
@@ -236,6 +277,11 @@ class CascadeClassifier:
             confidence=np.maximum.reduce(probabilities, axis=-1),
             trace=_traces(self.stages, reached.tolist(), first_scores.tolist(), shares_s),
         )
+
+    def _ask_members(self, images: NDArray[np.uint8]) -> Iterator[Prediction]:
+        """Return what the members answer about a batch of one, as far as it is fetched."""
+        # Unlike a generator, a map costs nothing to leave half-way.
+        return map(lambda member: member.predict(images), self.members)  # noqa: C417
 
     def _ask_in_turn(
         self, images: NDArray[np.uint8]

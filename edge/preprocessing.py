@@ -68,10 +68,15 @@ def tensor_from_canonical(images: NDArray[np.uint8], spec: ImageSpec) -> NDArray
     Returns:
         (N, C, H, W) float32, C-contiguous.
     """
-    gain, offset = affine_from_spec(spec)
-    tensor = np.empty((images.shape[0], spec.channels, spec.height, spec.width), np.float32)
-    np.multiply(np.moveaxis(images, -1, 1), gain[:, None, None], out=tensor)
-    tensor += offset[:, None, None]
+    gain, offset, table = _scaling(spec)
+    if spec.channels > 1:
+        tensor = np.multiply(images.transpose(0, 3, 1, 2), gain, order="C")
+    elif len(images) == 1:
+        # What follows runs in less time, too: one call leaves more of the caches to it than two.
+        return table.take(images.reshape(1, 1, spec.height, spec.width))
+    else:
+        tensor = np.multiply(images.reshape(-1, 1, spec.height, spec.width), gain)
+    tensor += offset
     return tensor
 
 
@@ -98,6 +103,16 @@ def affine_from_spec(spec: ImageSpec) -> tuple[NDArray[np.float32], NDArray[np.f
     mean = np.asarray(spec.mean, np.float64)
     std = np.asarray(spec.std, np.float64)
     return (spec.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _scaling(
+    spec: ImageSpec,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return gain and offset (C, 1, 1), and what levels 0..255 of the first channel become."""
+    gain, offset = (values[:, None, None] for values in affine_from_spec(spec))
+    levels = np.arange(256, dtype=np.uint8) * gain[0, 0, 0]
+    return gain, offset, levels + offset[0, 0, 0]
 
 
 def resize_area_int(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

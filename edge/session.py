@@ -128,14 +128,16 @@ class OnnxSession(GraphSession):
         if self._session is None:
             raise DataError(f"the session of {self._name!r} is closed")
         try:
-            values = self._session.run(self._output_names, dict(feeds))
+            values = self._session.run(
+                self._output_names, feeds if isinstance(feeds, dict) else dict(feeds)
+            )
         except Exception as error:  # ONNX Runtime's errors have no public base class
             given = {key: (value.shape, str(value.dtype)) for key, value in feeds.items()}
             raise DataError(
                 f"{self._name!r} rejected its inputs {given}; it takes "
                 f"{[(spec.name, spec.shape, spec.dtype) for spec in self.inputs]}: {error}"
             ) from error
-        return dict(zip(self._output_names, map(np.asarray, values), strict=True))
+        return dict(zip(self._output_names, values, strict=True))
 
     def description(self) -> str:
         """Return what whoever made the graph says about it; often nothing."""

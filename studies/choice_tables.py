@@ -10,6 +10,7 @@ from bicameral.tables import (
     Row,
     Table,
     columns,
+    estimate_cell,
     integer,
     markdown_table,
     percent,
@@ -214,6 +215,11 @@ def _gate(batch: int) -> str:
     return f"{gate.value:.0f} µs at batch {batch} ({percent(ratio.value, 0)} %"
 
 
+def _call(batch: int) -> str:
+    measured = _read("gate_cost.csv")["fashion_mnist_cascade", f"batch {batch}", "call_by_hand"]
+    return estimate_cell(measured, 2).text
+
+
 def _repeats(system: str) -> str:
     return f"{percent(_read('streams.csv')[system, 'video', 'repeat_hit_rate'].value, 1)} %"
 
@@ -232,6 +238,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     **{f"ece.{part}": partial(_errors, part) for part in ("cascade", "a", "b")},
     "gate.1": partial(_gate, 1),
     "gate.32": partial(_gate, 32),
+    "call.1": partial(_call, 1),
+    "call.32": partial(_call, 32),
     **{
         f"memory.{short}.{name}": partial(_memory_us, key, f"{name}_us")
         for short, key in (("verified", "dhash_verified (tolerance 4)"), ("exact", "exact"))
