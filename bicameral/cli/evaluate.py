@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from agent.correction.names import CorrectionName
 
 if TYPE_CHECKING:
-    from bicameral.types import Route
-    from sim.client.simulator import ServerChoice
+    from sim.evaluation.plan import EvaluationPlan
+    from sim.evaluation.runner import Execution
 
 
 def evaluate(
@@ -28,10 +28,12 @@ def evaluate(
     suite: str = "short",
     routes: Path | None = None,
     routes_subset: str = "",
-    weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("clear", "patch"),
+    skip_unknown_towns: bool = False,
+    weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     repetitions: int = 1,
     seed: int = 0,
     jobs: int | None = None,
+    cluster: str | None = None,
     host: str | None = None,
     port: int = 2000,
     delay_ticks: int = 0,
@@ -58,52 +60,65 @@ def evaluate(
         town: Map to drive on: a town's name or an OpenDRIVE file.
         maps: Further folders with OpenDRIVE files for the pocket simulator.
         suite: Named set of routes: short, standard, study, validation or no_choice.
-        routes: Leaderboard routes XML to use instead of a suite.
-        routes_subset: Positions of the routes to drive, e.g. 0-4,7.
+        routes: Leaderboard routes XML to use instead of a suite; its scenarios are not driven.
+        routes_subset: Which of them to drive, e.g. 0-4,7: ids in a file, as the leaderboard takes
+            them, positions in a suite.
+        skip_unknown_towns: Leave out routes of the file in towns that the simulator does not have.
         weathers: clear, low_sun, fog, dense_fog, night; or, by clear day, what is wrong with the
             camera: pitch_up, pitch_down, yaw_right (by 3 degrees), sideways (0.2 m to the right),
-            patch (60 x 120 pixels covered, at a place drawn from the seed).
+            patch (60 x 120 pixels covered, at a place drawn from the seed); or route, the weather
+            of the file. Without: clear and patch of a suite, route of a file.
         repetitions: Drives of every combination, each with other seeded disturbances.
         seed: Base seed.
         jobs: Processes, each with its own pocket simulator; the number of CPUs by default.
+        cluster: Address of a Ray cluster whose nodes do the work (extra 'cluster'), or auto for the
+            one that this machine belongs to; all nodes have to share the output folder.
         host: A running server to drive on, real CARLA or another pocket simulator.
         port: Its port.
         delay_ticks: Ticks between a picture and the control that follows from it, beyond one.
         resume: Go on with an interrupted run.
         video: Record a video of the first repetition of each combination.
     """
-    from bicameral.cli.driving_agents import AgentFlags, expert_agent, training_towns
+    from bicameral.cli.driving_agents import AgentFlags, training_towns
+    from bicameral.cli.evaluated_routes import RouteFlags, choose_routes, driven_server
     from bicameral.cli.extras import require_extra
-    from bicameral.cli.progress import ProgressBar
 
     require_extra("sim")
-    from sim.client.simulator import ServerChoice
-    from sim.evaluation.plan import EvaluationPlan, select_routes
-    from sim.evaluation.runner import Execution, Progress
-    from sim.evaluation.runner import evaluate as run_evaluation
+    if cluster is not None:
+        require_extra("cluster")
+    from sim.evaluation.runner import Execution
 
-    town_file = Path(town) if town.endswith(".xodr") else None
-    name = town_file.stem if town_file else town
-    server = ServerChoice(
-        host=host,
-        port=port if host else 0,
-        seed=seed,
-        map_folders=maps,
-        town_files={name: town_file} if town_file else {},
-    )
+    server = driven_server(town, maps, seed, None if host is None else (host, port))
     agents = AgentFlags(
         agent=agent, modes=modes, model=model, second=second, also=also, delay_ticks=delay_ticks
     ).specs()
-    plan = EvaluationPlan(
-        routes=select_routes(_routes(server, name, routes, suite), routes_subset),
-        agents=agents,
-        weathers=weathers,
-        repetitions=repetitions,
-        seed=seed,
-        reference=expert_agent(),
+    flags = RouteFlags(
+        town=Path(town).stem if town.endswith(".xodr") else town,
+        suite=suite,
+        file=routes,
+        subset=routes_subset,
+        skip_unknown_towns=skip_unknown_towns,
     )
-    jobs = 1 if host else (jobs or len(os.sched_getaffinity(0)))
-    execution = Execution(server=server, jobs=jobs, resume=resume, videos=video)
+    plan = choose_routes(server, flags).plan(
+        agents=agents, weathers=weathers, repetitions=repetitions, seed=seed
+    )
+    everywhere = -1 if cluster else len(os.sched_getaffinity(0))
+    jobs = 1 if host else (jobs or everywhere)
+    _run(
+        plan,
+        output,
+        Execution(server=server, jobs=jobs, resume=resume, videos=video, cluster=cluster),
+    )
+    _write_report(output, training_towns(agents))
+    return 0
+
+
+def _run(plan: EvaluationPlan, output: Path, execution: Execution) -> None:
+    """Drive every episode and show how many are done."""
+    from bicameral.cli.progress import ProgressBar
+    from sim.evaluation.runner import Progress
+    from sim.evaluation.runner import evaluate as run_evaluation
+
     with ProgressBar("evaluate") as bar:
 
         def show(progress: Progress) -> None:
@@ -111,30 +126,6 @@ def evaluate(
             bar.update(progress.done, progress.total, f"{record.episode_id}: {record.status}")
 
         run_evaluation(plan, output, execution, show)
-    _write_report(output, training_towns(agents))
-    return 0
-
-
-def _routes(server: ServerChoice, town: str, file: Path | None, suite: str) -> list[Route]:
-    """Plan the routes on the map that the simulator itself reports."""
-    from contextlib import ExitStack, closing
-
-    from sim.client.simulator import Simulator
-    from sim.routes.planner import RoutePlanner
-    from sim.routes.suites import routes_of_suite
-    from sim.routes.xml import plan_definition, read_routes
-
-    with ExitStack() as stack:
-        simulator = stack.enter_context(closing(Simulator(server)))
-
-        def planner(name: str) -> RoutePlanner:
-            return RoutePlanner(stack.enter_context(simulator.town(name)).get_map(), name)
-
-        if file is None:
-            return routes_of_suite(planner(town), suite)
-        definitions = read_routes(file)
-        planners = {name: planner(name) for name in {d.town for d in definitions}}
-        return [plan_definition(planners[d.town], d, kind="mixed") for d in definitions]
 
 
 def _write_report(output: Path, training_towns: list[str] | None) -> None:
@@ -144,7 +135,7 @@ def _write_report(output: Path, training_towns: list[str] | None) -> None:
     from bicameral.tables import print_table
     from sim.evaluation.results import write_results
     from sim.report.build import read_results, write_report
-    from sim.report.outcome import describe_outcome
+    from sim.report.outcome import describe_omissions, describe_outcome
     from sim.report.tables import summary_table
 
     console = Console()
@@ -152,6 +143,8 @@ def _write_report(output: Path, training_towns: list[str] | None) -> None:
     report = write_report(output, training_towns)
     results = read_results(output)
     console.print(describe_outcome(results, training_towns), style="bold", highlight=False)
+    for sentence in describe_omissions(results["plan"]):
+        console.print(sentence, style="yellow", highlight=False)
     print_table(summary_table(results["groups"]), console)
     if results["domain_mismatch"]:
         console.print(

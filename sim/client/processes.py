@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import as_completed, get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from bicameral.errors import MachineError
 
 Result = TypeVar("Result")
 
@@ -64,6 +68,7 @@ def run_in_processes(
     *,
     jobs: int,
     on_abort: Callable[[], None],
+    cluster: str | None = None,
 ) -> Iterator[tuple[str, Result]]:
     """Yield every name with its result, as soon as it is there.
 
@@ -74,24 +79,64 @@ def run_in_processes(
         work: Gives the function and the arguments for a name; asked anew when the work has to be
             repeated. Both must be picklable.
         names: What to do.
-        jobs: Number of processes.
+        jobs: Number of processes; on a cluster -1 for one per processor.
         on_abort: Called after a process died, before its work is handed out again; raises to give
             up.
+        cluster: Address of a Ray cluster whose nodes have the processes; None: this machine.
+
+    Raises:
+        MachineError: If there is no such cluster.
     """
     left = dict.fromkeys(names)
     while left:
-        executor = get_reusable_executor(max_workers=jobs, timeout=None)
         try:
-            calls = [executor.submit(_call, name, *work(name)) for name in left]
-            for call in as_completed(calls):
-                name, result = call.result()
+            results = _on_this_machine if cluster is None else partial(_on_cluster, cluster)
+            for name, result in results([(name, *work(name)) for name in left], jobs):
                 del left[name]
                 yield name, result
-        except TerminatedWorkerError:
+        except _DiedError:
             _LOG.warning("a worker process died; its work is repeated: %s", sorted(left))
             on_abort()
-        finally:
-            executor.shutdown(wait=True, kill_workers=True)
+
+
+class _DiedError(Exception):
+    """A process died, and what it worked on is not done."""
+
+
+_Work: TypeAlias = Sequence[tuple[str, Callable[..., Any], tuple[Any, ...]]]
+
+
+def _on_this_machine(work: _Work, jobs: int) -> Iterator[tuple[str, Any]]:
+    executor = get_reusable_executor(max_workers=jobs, timeout=None)
+    try:
+        for call in as_completed([executor.submit(_call, *one) for one in work]):
+            yield call.result()
+    except TerminatedWorkerError as error:
+        raise _DiedError from error
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def _on_cluster(address: str, work: _Work, jobs: int) -> Iterator[tuple[str, Any]]:
+    import ray
+    from ray.exceptions import RayError
+    from ray.util.joblib import register_ray
+
+    try:
+        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise MachineError(
+            f"cannot join the Ray cluster {address!r}: {error}; start one with 'ray start --head' "
+            "and name its address"
+        ) from error
+    register_ray()
+    try:
+        with parallel_config(backend="ray", n_jobs=jobs):
+            # One at a time: what is done survives the death of a process.
+            calls = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+            yield from calls(delayed(_call)(*one) for one in work)
+    except RayError as error:
+        raise _DiedError from error
 
 
 def _call(

@@ -11,7 +11,13 @@ from pathlib import Path
 import carla
 
 from bicameral.errors import ConfigError, SimulatorLostError
-from sim.client.connection import DEFAULT_TIMEOUT_S, connect, driven_town, simulator_kind
+from sim.client.connection import (
+    DEFAULT_TIMEOUT_S,
+    connect,
+    driven_town,
+    simulator_errors,
+    simulator_kind,
+)
 from sim.client.local_server import LocalServer
 
 #: How long a simulator that somebody else runs has to come back after it was lost.
@@ -85,6 +91,12 @@ class Simulator:
     def town(self, name: str) -> AbstractContextManager[carla.World]:
         """Open a town afresh for the length of a ``with`` block; see `driven_town`."""
         return driven_town(self._client, self._choice.town_files.get(name, name))
+
+    def towns(self) -> set[str]:
+        """Return the names of all towns that can be opened."""
+        with simulator_errors("asking for the available maps"):
+            paths = self._client.get_available_maps()
+        return {path.rsplit("/", 1)[-1] for path in paths} | set(self._choice.town_files)
 
     def recover(self) -> None:
         """Get a working simulator after the last one was lost.

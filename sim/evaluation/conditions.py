@@ -114,6 +114,10 @@ CONDITIONS: Mapping[str, Condition] = MappingProxyType(
 )
 
 
+#: The name of the weather that a routes file gives its routes; the camera is as it should be.
+ROUTE_WEATHER = "route"
+
+
 def condition_by_name(name: str) -> Condition:
     """Return the condition.
 

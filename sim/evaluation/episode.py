@@ -21,12 +21,13 @@ from bicameral.types import Control, Decision, Observation
 from sim.client.connection import simulator_errors
 from sim.client.ego import CHASE_CAMERA, CameraSetup, Collision, Ego
 from sim.client.weather import apply_weather
-from sim.evaluation.conditions import CameraFault, condition_by_name
+from sim.evaluation.conditions import CameraFault
 from sim.evaluation.limits import Limits, Referee, Status
 from sim.evaluation.perturbation import Disturbance, draw_disturbance, steering_noise
 from sim.evaluation.plan import EpisodeSpec
 from sim.evaluation.records import COLUMNS, CollisionRecord, EpisodeRecord, Trajectory
 from sim.evaluation.video import VideoWriter
+from sim.routes.weathers import weather_along
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ class _Drive:
         self._video = video
         self._columns: dict[str, Any] = {name: [] for name in COLUMNS}
         self._diagnostics: dict[str, list[float]] = {}
+        self._percentage = 0
         self.branches: list[str] = []
         self.first_frame = 0
 
@@ -166,6 +168,7 @@ class _Drive:
                 self._record(observation, decision, sent, position)
                 if self._video is not None and self._video.wants_next():
                     self._video.add(self._ego.chase_image(), observation, decision)
+                self._change_weather(position.s_m)
                 status = referee.judge(observation.time_s, position, observation.speed_mps)
                 if status is not None:
                     return status, ""
@@ -207,6 +210,14 @@ class _Drive:
         while True:
             yield self._observe(frame)
             frame = int(world.tick())
+
+    def _change_weather(self, s_m: float) -> None:
+        """Set the weather that the route has here, in steps of a hundredth of the route."""
+        percentage = math.floor(100.0 * s_m / self._spec.route.length_m)
+        if len(self._spec.sky) < 2 or percentage == self._percentage:
+            return
+        self._percentage = percentage
+        apply_weather(self._stage.world, weather_along(self._spec.sky, percentage))
 
     def _observe(self, frame: int) -> Observation:
         seen = self._ego.observe(frame, (frame - self.first_frame) * TICK_S)
@@ -313,12 +324,13 @@ def _disturb(control: Control, noise: float) -> Control:
 
 
 def _disturbance(spec: EpisodeSpec) -> Disturbance:
-    weather = condition_by_name(spec.weather).weather
-    return draw_disturbance(spec.route, weather, spec.perturbation, spec.seed)
+    # A routes file says exactly which weather is to be driven.
+    perturbation = replace(spec.perturbation, weather=0.0) if spec.sky else spec.perturbation
+    return draw_disturbance(spec.route, spec.condition.weather, perturbation, spec.seed)
 
 
 def _camera_fault(spec: EpisodeSpec) -> CameraFault:
-    return condition_by_name(spec.weather).draw_fault(spec.seed)
+    return spec.condition.draw_fault(spec.seed)
 
 
 def _identity(spec: EpisodeSpec, disturbance: Disturbance, driven_on: str) -> dict[str, Any]:

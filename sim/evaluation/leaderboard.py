@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bicameral.simulation import TICK_S
@@ -54,12 +54,16 @@ _LABEL_KEYS = (
 )
 
 _SCORES = ("score_composed", "score_route", "score_penalty")
+_PERFECT = "Perfect"
 _SCORE_DIGITS = 6
 _DIGITS = 3
 
 
 def leaderboard_document(
-    records: Sequence[EpisodeRecord], routes: Mapping[str, Route], scoring: str
+    records: Sequence[EpisodeRecord],
+    routes: Mapping[str, Route],
+    scoring: str,
+    dropped: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the leaderboard's JSON for the drives of one agent.
 
@@ -67,6 +71,8 @@ def leaderboard_document(
         records: Its drives in order, one or more.
         routes: Every route by name.
         scoring: A key of `SCORING`.
+        dropped: Names of routes that were driven without their scenarios: whatever was met,
+            ``"Perfect"`` is not said of them.
     """
     repetitions: dict[str, int] = {}
     entries, outside_km = [], []
@@ -74,6 +80,8 @@ def leaderboard_document(
         repetition = repetitions.get(record.route, 0)
         repetitions[record.route] = repetition + 1
         entry, outside_m = _route_record(record, routes[record.route], scoring)
+        if entry["status"] == _PERFECT and record.route in dropped:
+            entry["status"] = str(Status.COMPLETED)
         prefix = "" if record.route.startswith("RouteScenario_") else "RouteScenario_"
         entries.append(
             {"index": index, "route_id": f"{prefix}{record.route}_rep{repetition}", **entry}
@@ -105,7 +113,7 @@ def _route_record(
     completion, penalty = route_score(record, route), SCORING[scoring](infractions)
     status = str(record.status)
     if record.status is Status.COMPLETED and count == 0:
-        status = "Perfect"
+        status = _PERFECT
     entry = {
         "status": status,
         "num_infractions": count,
@@ -138,7 +146,7 @@ def _global_record(
     }
     infractions["outside_route_lanes"] = math.fsum(outside_km)
     statuses = [entry["status"] for entry in entries]
-    status = "Perfect" if all(s == "Perfect" for s in statuses) else "Completed"
+    status = _PERFECT if all(s == _PERFECT for s in statuses) else str(Status.COMPLETED)
     exceptions = [
         [entry["route_id"], entry["index"], entry["status"]]
         for entry in entries

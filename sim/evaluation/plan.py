@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from bicameral.errors import ConfigError
 from bicameral.simulation import CARLA_VERSION
 from bicameral.types import Route
 from sim.evaluation.agents import AgentSpec
-from sim.evaluation.conditions import condition_by_name
+from sim.evaluation.conditions import ROUTE_WEATHER, Condition, condition_by_name
 from sim.evaluation.limits import STANDARD_LIMITS, Limits
 from sim.evaluation.perturbation import PERTURBED, UNPERTURBED, Perturbation
+from sim.routes.weathers import RouteWeather
 
 #: Version of the layout of plan.json, episode.json and trajectory.npz.
 SCHEMA = 1
@@ -33,6 +34,7 @@ class EpisodeSpec:
         agent: Who drives.
         route: What it drives.
         weather: Name of the condition, see `sim.evaluation.conditions`.
+        sky: The weathers along the route if the condition is `ROUTE_WEATHER`, else empty.
         repetition: 0, 1, ...
         seed: Seed of the episode; depends on the plan's seed, the route and the repetition only.
         perturbation: How much is disturbed.
@@ -46,6 +48,14 @@ class EpisodeSpec:
     repetition: int
     seed: int
     perturbation: Perturbation
+    sky: tuple[RouteWeather, ...] = ()
+
+    @property
+    def condition(self) -> Condition:
+        """What the drive has to cope with at its beginning."""
+        if self.sky:
+            return Condition(weather=self.sky[0].weather)
+        return condition_by_name(self.weather)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +65,18 @@ class EvaluationPlan:
     Attributes:
         routes: Routes in driving order, with unique names; they may lie in several towns.
         agents: Who drives; unique labels.
-        weathers: Names of conditions: weathers, or what is wrong with the camera.
+        weathers: Names of conditions: weathers, what is wrong with the camera, or
+            `sim.evaluation.conditions.ROUTE_WEATHER`.
         repetitions: How often each combination is driven, each time with another seed.
         seed: Base seed.
         perturbation: Size of the seeded disturbances.
         limits: Rules that end an episode.
         reference: Agent whose undisturbed drive of each route, in the first weather, the
             trajectory metrics compare with; None leaves those metrics without a value.
+        skies: Weathers along a route by the route's name, where a routes file gives them.
+        dropped_scenarios: Types of the scenarios that a routes file puts on a route, by the route's
+            name; they are not driven.
+        skipped_towns: Routes of the file that are left out, by the town that is not here.
     """
 
     routes: tuple[Route, ...]
@@ -72,6 +87,9 @@ class EvaluationPlan:
     perturbation: Perturbation = PERTURBED
     limits: Limits = STANDARD_LIMITS
     reference: AgentSpec | None = None
+    skies: Mapping[str, tuple[RouteWeather, ...]] = field(default_factory=dict)
+    dropped_scenarios: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    skipped_towns: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -87,7 +105,13 @@ class EvaluationPlan:
         if self.repetitions < 1:
             raise ConfigError(f"repetitions must be 1 or more, got {self.repetitions}")
         for weather in self.weathers:
-            condition_by_name(weather)
+            if weather != ROUTE_WEATHER:
+                condition_by_name(weather)
+            elif not all(route.name in self.skies for route in self.routes):
+                raise ConfigError(
+                    f"the weather {ROUTE_WEATHER!r} is that of a leaderboard's file; name one "
+                    "with --routes, or another weather"
+                )
 
     def episodes(self) -> list[EpisodeSpec]:
         """Return every episode in driving order: town by town, the reference first."""
@@ -112,7 +136,13 @@ class EvaluationPlan:
             "bicameral": bicameral.__version__,
             "carla": CARLA_VERSION,
             "routes": [
-                {"name": r.name, "town": r.town, "kind": r.kind, "sha256": digest_route(r)}
+                {
+                    "name": r.name,
+                    "town": r.town,
+                    "kind": r.kind,
+                    "sha256": digest_route(r),
+                    **self._from_file(r.name),
+                }
                 for r in self.routes
             ],
             "agents": [asdict(agent) for agent in self.agents],
@@ -122,7 +152,14 @@ class EvaluationPlan:
             "seed": self.seed,
             "perturbation": asdict(self.perturbation),
             "limits": asdict(self.limits),
+            **({"skipped_towns": dict(self.skipped_towns)} if self.skipped_towns else {}),
         }
+
+    def _from_file(self, route: str) -> dict[str, Any]:
+        """Return what a routes file says of a route beyond its way; only what there is."""
+        sky, dropped = self.skies.get(route, ()), self.dropped_scenarios.get(route, ())
+        weathers = {"weathers": [asdict(one) for one in sky]} if sky else {}
+        return weathers | ({"dropped_scenarios": list(dropped)} if dropped else {})
 
     def _episode(
         self, agent: AgentSpec, route: Route, weather: str, repetition: int, reference: bool
@@ -137,6 +174,7 @@ class EvaluationPlan:
             repetition=repetition,
             seed=episode_seed(self.seed, route.name, repetition),
             perturbation=UNPERTURBED if reference else self.perturbation,
+            sky=self.skies[route.name] if weather == ROUTE_WEATHER else (),
         )
 
 

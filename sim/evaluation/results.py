@@ -106,13 +106,21 @@ def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
     if not driven:
         raise ConfigError(f"{folder} has no complete episode yet; run 'bicameral evaluate'")
     references = [record for record in records if record.role == "reference"]
+    dropped = {
+        r["name"]: r["dropped_scenarios"] for r in plan["routes"] if "dropped_scenarios" in r
+    }
     documents = {}
     for label in labels:
         mine = [r for r in driven if label_of(r.agent, r.correction) == label]
         if mine:
-            documents[label] = leaderboard_document(mine, routes, scoring)
+            documents[label] = leaderboard_document(mine, routes, scoring, dropped)
     for label, document in documents.items():
-        block = {"schema": SCHEMA, "scoring_version": scoring, "agent": label}
+        block = {
+            "schema": SCHEMA,
+            "scoring_version": scoring,
+            "agent": label,
+            **({"dropped_scenarios": dropped} if dropped else {}),
+        }
         path = folder / "leaderboard" / f"{file_name(label)}.json"
         write_json_atomic(path, {**document, "bicameral": block})
     first = next(iter(documents))

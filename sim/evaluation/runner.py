@@ -40,12 +40,15 @@ class Execution:
         jobs: Number of processes, each with its own pocket simulator.
         resume: Keep complete episodes of an earlier run of the same plan.
         videos: Record a video of the first repetition of every combination.
+        cluster: Address of a Ray cluster that has the processes, or None for this machine. Its
+            nodes have to share the folder of the evaluation.
     """
 
     server: ServerChoice
     jobs: int = 1
     resume: bool = False
     videos: bool = False
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ def evaluate(
         AgentLostError: If an agent elsewhere does not come back, or is lost again and again.
     """
     execution.server.check_jobs(execution.jobs)
+    folder = folder.absolute()  # every process's
     specs = plan.episodes()
     _prepare_folder(plan, folder, resume=execution.resume)
     finished = _complete_episodes(folder, specs)
@@ -157,7 +161,11 @@ def _run_all(
 
     try:
         for _, record in run_in_processes(
-            work, list(specs), jobs=execution.jobs, on_abort=count_losses
+            work,
+            list(specs),
+            jobs=execution.jobs,
+            on_abort=count_losses,
+            cluster=execution.cluster,
         ):
             yield record
     finally:

@@ -21,7 +21,7 @@ from bicameral.types import Route
 from sim.evaluation.records import EpisodeRecord
 from sim.evaluation.results import read_run
 from sim.evaluation.video import VIDEO_SUFFIX
-from sim.report.outcome import describe_outcome
+from sim.report.outcome import describe_omissions, describe_outcome
 from sim.report.tables import branch_table, group_table, pair_table
 
 #: Episodes whose curves are embedded; beyond that the failed ones come first.
@@ -55,7 +55,7 @@ def write_report(folder: Path, training_towns: Sequence[str] | None = None) -> P
         lead=_lead(results, plan),
         sentences=[describe_outcome(results, training_towns)],
         tiles=_tiles(results),
-        notes=_warnings(results, driven),
+        notes=[*describe_omissions(plan), *_warnings(results, driven)],
         sections=[
             *_table_sections(results),
             Section(title="Look at an episode", blocks=_viewer(folder, driven, routes)),

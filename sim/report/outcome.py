@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,35 @@ def describe_outcome(
     ]
     pairs = [pair for pair in results["paired"] if pair["weather"] == whole and pair["pairs"]]
     return f"{_driven(plan, training_towns)} {_compared(plan['agents'][0]['name'], groups, pairs)}"
+
+
+def describe_omissions(plan: Mapping[str, Any]) -> list[str]:
+    """Say what of a routes file was not driven, a sentence a kind; nothing if nothing was.
+
+    Args:
+        plan: The content of plan.json.
+    """
+    told = []
+    dropped = [
+        route["dropped_scenarios"] for route in plan["routes"] if "dropped_scenarios" in route
+    ]
+    if dropped:
+        kinds = Counter(kind for scenarios in dropped for kind in scenarios)
+        named = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+        told.append(
+            f"{_count(kinds.total(), 'scenario')} on {len(dropped)} of {len(plan['routes'])} "
+            f"routes dropped, since there is no traffic here: {named}. The word 'Perfect' is "
+            "withheld from these routes. The leaderboard's own program drives them, with what "
+            "'bicameral leaderboard-entry' writes."
+        )
+    if skipped := plan.get("skipped_towns"):
+        towns = ", ".join(f"{count} on {town}" for town, count in sorted(skipped.items()))
+        told.append(
+            f"{_count(sum(skipped.values()), 'route')} of the file left out, since their town "
+            f"is not here: {towns}. 'bicameral maps get' fetches what can be fetched; of others, "
+            "name the folder with their .xodr file by --maps, or set CARLA_ROOT."
+        )
+    return told
 
 
 def _driven(plan: Mapping[str, Any], training_towns: Sequence[str] | None) -> str:

@@ -7,33 +7,42 @@
       </route>
     </routes>
 
-`<scenarios>` are traffic, `<weathers>` are chosen by the evaluation; both are skipped with a note.
+`<scenarios>` are traffic, which is not driven here: their types are kept, to be named.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import carla
 
-from bicameral.errors import RouteError
+from bicameral.errors import ConfigError, RouteError
 from bicameral.types import Route
 from sim.routes.planner import RoutePlanner
-
-_logger = logging.getLogger(__name__)
+from sim.routes.weathers import RouteWeather, read_weathers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteDefinition:
-    """A route as a file gives it: sparse waypoints, (x, y, z) in metres in CARLA's world frame."""
+    """A route as a file gives it.
+
+    Attributes:
+        route_id: Its id.
+        town: Its map, as the leaderboard names it.
+        positions_m: Sparse waypoints, (x, y, z) in CARLA's world frame.
+        weathers: In the order of the route; at least one.
+        scenarios: Type of every scenario on it, e.g. ``"DynamicObjectCrossing"``.
+    """
 
     route_id: str
     town: str
     positions_m: tuple[tuple[float, float, float], ...]
+    weathers: tuple[RouteWeather, ...]
+    scenarios: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -79,6 +88,45 @@ def read_routes(path: Path) -> list[RouteDefinition]:
     return definitions
 
 
+def select_definitions(
+    definitions: Sequence[RouteDefinition], subset: str
+) -> list[RouteDefinition]:
+    """Pick routes by id with the leaderboard's grammar, e.g. ``"24211,24240-24340"``.
+
+    Args:
+        definitions: The routes in the order of the file.
+        subset: Ids, and ranges from one id to another in the order of the file; empty picks all.
+
+    Returns:
+        The picked ones in the order of the file.
+
+    Raises:
+        ConfigError: If there is no route of such an id, or a range ends before it begins.
+    """
+    ids = [definition.route_id for definition in definitions]
+    if not subset.strip():
+        return list(definitions)
+    picked: set[int] = set()
+    for group in subset.replace(" ", "").split(","):
+        # An id may hold a dash itself; the leaderboard's do not.
+        first, _, last = (group, "", group) if group in ids else group.partition("-")
+        missing = next((one for one in (first, last) if one not in ids), None)
+        if missing is not None:
+            raise ConfigError(
+                f"route subset {subset!r}: there is no route with the id {missing!r}; the file has "
+                f"{', '.join(ids[:8])}{' and so on' if len(ids) > 8 else ''}; write for example "
+                f"{ids[0]!r}, or {ids[0] + '-' + ids[-1]!r} for all from one to the other"
+            )
+        begin, end = ids.index(first), ids.index(last)
+        if end < begin:
+            raise ConfigError(
+                f"route subset {subset!r}: in the file {last!r} comes before {first!r}; write "
+                f"'{last}-{first}'"
+            )
+        picked.update(range(begin, end + 1))
+    return [definitions[i] for i in sorted(picked)]
+
+
 def plan_definition(planner: RoutePlanner, definition: RouteDefinition, kind: str) -> Route:
     """Turn sparse waypoints into a dense route.
 
@@ -110,16 +158,14 @@ def _read_route(element: ElementTree.Element, path: Path, index: int) -> RouteDe
         raise RouteError(
             f"{where}: has {len(positions)} <position> in <waypoints>; at least two are needed"
         )
-    for skipped, why in (
-        ("scenarios/scenario", "no traffic"),
-        ("weathers/weather", "see --weathers"),
-    ):
-        if count := len(element.findall(skipped)):
-            _logger.info("%s: %d %s are skipped (%s)", where, count, skipped, why)
     return RouteDefinition(
         route_id=element.get("id", ""),
         town=element.get("town", ""),
         positions_m=tuple((x, y, z) for x, y, z in positions),
+        weathers=read_weathers(element, where),
+        scenarios=tuple(
+            one.get("type") or "of no type" for one in element.iterfind("scenarios/scenario")
+        ),
     )
 
 

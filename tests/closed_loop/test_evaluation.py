@@ -10,6 +10,7 @@ import pytest
 from bicameral.errors import ConfigError
 from bicameral.types import Route
 from sim.client.simulator import ServerChoice
+from sim.client.weather import Weather
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import Status
 from sim.evaluation.plan import EvaluationPlan
@@ -20,6 +21,7 @@ from sim.metrics.episode import VOLATILE_METRICS
 from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes
+from sim.routes.weathers import RouteWeather
 
 #: Several simulators start here, one after the other, perhaps on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -40,7 +42,8 @@ AGENTS = """
 
         def act(self, observation):
             seen = zlib.crc32(observation.image.tobytes()) % 2**20
-            return replace(super().act(observation), diagnostics={"image_crc": float(seen)})
+            told = {"image_crc": float(seen), "brightness": float(observation.image.mean())}
+            return replace(super().act(observation), diagnostics=told)
 
 
     class Once(ExpertAgent):
@@ -180,6 +183,29 @@ def test_all_agents_meet_the_same_patch_and_it_is_recorded(routes, agents, tmp_p
     assert clear.camera_fault == {}
     assert patched.camera_fault == patched_too.camera_fault
     assert patched.camera_fault["patch"]["width"] == 120 / 320
+
+
+def test_the_weather_of_a_routes_file_changes_on_the_way(routes, agents, tmp_path):
+    sky = tuple(
+        RouteWeather(percentage=percentage, weather=Weather(sun_altitude_angle=altitude_deg))
+        for percentage, altitude_deg in ((0.0, 60.0), (60.0, -90.0))
+    )
+    (route,) = routes[:1]
+    plan = plan_for(
+        (route,),
+        agents("Watching"),
+        weathers=("route",),
+        skies={route.name: sky},
+        dropped_scenarios={route.name: ("Accident",)},
+    )
+    (record,) = run(plan, tmp_path / "run")
+    assert record.weather == "route"
+    assert record.weather_parameters["sun_altitude_angle"] == 60.0
+    brightness = record.trajectory.diagnostics["brightness"]
+    assert brightness[-1] < 0.5 * brightness[0]
+    results = content(tmp_path / "run")["results"]
+    assert results["_checkpoint"]["records"][0]["status"] == "Completed"
+    assert results["bicameral"]["plan"]["routes"][0]["dropped_scenarios"] == ["Accident"]
 
 
 def test_a_finished_run_is_neither_repeated_nor_mixed_with_another(routes, agents, tmp_path):

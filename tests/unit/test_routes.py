@@ -1,17 +1,20 @@
 """Routes on a hand-made map: a crossroads with four arms of 100 m, lanes 3.5 m wide."""
 
 import math
+import re
+from dataclasses import fields
 
 import carla
 import numpy as np
 import pytest
 
-from bicameral.errors import RouteError, UserError
+from bicameral.errors import ConfigError, RouteError, UserError
 from bicameral.speed_profile import ProfileLimits, target_speed_mps
 from bicameral.types import RoadOption
 from sim.routes.planner import COMMAND_DISTANCE_M, RoutePlanner
 from sim.routes.sampling import ROUTE_KINDS, RouteRequest, sample_routes
-from sim.routes.xml import plan_definition, read_routes
+from sim.routes.weathers import weather_along
+from sim.routes.xml import RouteDefinition, plan_definition, read_routes, select_definitions
 
 pytestmark = pytest.mark.unit
 
@@ -205,17 +208,82 @@ LEADERBOARD_ROUTE = """
 """
 
 
-def test_a_leaderboards_route_is_planned_and_what_is_skipped_is_said(planner, tmp_path, caplog):
+def test_a_leaderboards_route_is_planned_and_its_scenarios_are_known(planner, tmp_path):
     path = tmp_path / "routes.xml"
     path.write_text(LEADERBOARD_ROUTE)
-    with caplog.at_level("INFO"):
-        (read,) = read_routes(path)
+    (read,) = read_routes(path)
     assert read.name == "RouteScenario_7"
-    assert "1 scenarios/scenario are skipped" in caplog.text
-    assert "1 weathers/weather are skipped" in caplog.text
+    assert read.scenarios == ("DynamicObjectCrossing",)
     planned, expected = plan_definition(planner, read, "right"), _plan(planner, -1.75, 80.0)
     assert planned.length_m == pytest.approx(expected.length_m)
     assert np.array_equal(planned.command, expected.command)
+
+
+def weathers_of(text, tmp_path):
+    path = tmp_path / "routes.xml"
+    path.write_text(re.sub("<weathers>.*</weathers>", text, LEADERBOARD_ROUTE))
+    (read,) = read_routes(path)
+    return read.weathers
+
+
+def test_a_weather_is_the_leaderboards_base_but_for_what_the_file_says(tmp_path, caplog):
+    (told,) = weathers_of(
+        '<weathers><weather route_percentage="0" cloudiness="5.0" snow="1"/></weathers>', tmp_path
+    )
+    base = carla.WeatherParameters(sun_altitude_angle=70.0, cloudiness=5.0)
+    for field in fields(told.weather):
+        assert getattr(told.weather, field.name) == pytest.approx(getattr(base, field.name))
+    assert "snow" in caplog.text
+    (without,) = weathers_of("", tmp_path)
+    assert (without.weather.sun_altitude_angle, without.weather.cloudiness) == (70.0, 50.0)
+
+
+def test_the_weather_changes_linearly_along_the_route(tmp_path):
+    weathers = weathers_of(
+        '<weathers><weather route_percentage="80" sun_altitude_angle="-10"/>'
+        '<weather route_percentage="20" sun_altitude_angle="50"/></weathers>',
+        tmp_path,
+    )
+    sun = [weather_along(weathers, at).sun_altitude_angle for at in (0, 20, 35, 50, 80, 100)]
+    assert sun == pytest.approx([50, 50, 35, 20, -10, -10])
+    assert weather_along(weathers, 50).cloudiness == 50.0
+
+
+MANY = [
+    RouteDefinition(route_id=name, town="T", positions_m=(), weathers=(), scenarios=())
+    for name in ("24211", "7", "24240", "a-b", "3")
+]
+
+
+@pytest.mark.parametrize(
+    ("subset", "picked"),
+    [
+        ("", "24211 7 24240 a-b 3"),
+        ("7", "7"),
+        ("3, 24211", "24211 3"),
+        ("a-b", "a-b"),
+        ("7-24240", "7 24240"),
+        ("24211-7,7-24240", "24211 7 24240"),
+    ],
+)
+def test_routes_are_picked_by_id_and_ranges_follow_the_file(subset, picked):
+    assert " ".join(one.route_id for one in select_definitions(MANY, subset)) == picked
+
+
+@pytest.mark.parametrize(
+    ("subset", "reason"),
+    [
+        ("0", "no route with the id '0'; the file has 24211, 7, 24240"),
+        ("7-", "no route with the id ''"),
+        ("7-99", "no route with the id '99'"),
+        ("24240-7", "'7' comes before '24240'; write '7-24240'"),
+        ("7,,3", "no route with the id ''"),
+        ("7-a-c", "no route with the id 'a-c'"),
+    ],
+)
+def test_an_id_that_no_route_has_is_answered_with_those_there_are(subset, reason):
+    with pytest.raises(ConfigError, match=reason):
+        select_definitions(MANY, subset)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +298,20 @@ def test_a_leaderboards_route_is_planned_and_what_is_skipped_is_said(planner, tm
             '<routes><route id="3" town="T"><waypoints><position x="a" y="0" z="0"/></waypoints>'
             "</route></routes>",
             "route 3.*x='a'",
+        ),
+        *(
+            (
+                '<routes><route id="3" town="T"><waypoints><position x="1" y="0" z="0"/>'
+                f'<position x="9" y="0" z="0"/></waypoints><weathers><weather {weather}/>'
+                "</weathers></route></routes>",
+                f"route 3.*{message}",
+            )
+            for weather, message in (
+                ("", "route_percentage=None"),
+                ('route_percentage="101"', "route_percentage='101'"),
+                ('route_percentage="0" cloudiness="much"', "cloudiness='much'"),
+                ('route_percentage="0" wetness="nan"', "wetness='nan'"),
+            )
         ),
     ],
 )

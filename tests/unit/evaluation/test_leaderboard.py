@@ -17,8 +17,8 @@ WALKER = CollisionRecord(frame=1, last_frame=2, other="walker.pedestrian.0001", 
 
 @pytest.fixture
 def document(straight_route):
-    return lambda *records, scoring="2.1": leaderboard_document(
-        records, {"straight": straight_route}, scoring
+    return lambda *records, scoring="2.1", dropped=(): leaderboard_document(
+        records, {"straight": straight_route}, scoring, dropped
     )
 
 
@@ -31,6 +31,15 @@ def test_a_perfect_drive_scores_100_in_every_version(record, drive, document):
             "score_route": 100.0,
             "score_penalty": 1.0,
         }
+
+
+def test_a_route_without_its_scenarios_is_never_perfect(record, drive, document):
+    checkpoint = document(record(drive()), dropped={"straight": ["Accident"]})["_checkpoint"]
+    assert checkpoint["records"][0]["status"] == "Completed"
+    assert checkpoint["global_record"]["status"] == "Completed"
+    assert document(record(drive()), dropped={"other"})["_checkpoint"]["records"][0]["status"] == (
+        "Perfect"
+    )
 
 
 def test_the_fields_are_exactly_the_leaderboards(record, drive, document):

@@ -7,7 +7,7 @@ import pytest
 from sim.evaluation.limits import Status
 from sim.evaluation.results import entries_of
 from sim.metrics.summary import score_episodes
-from sim.report.outcome import describe_outcome
+from sim.report.outcome import describe_omissions, describe_outcome
 
 ROUTES = "abcdef"
 
@@ -80,3 +80,20 @@ def test_a_known_town_and_several_conditions_are_named(results):
         "Driven: 6 routes of Ridgeway, Ridgeway being known from training, 3 times each, "
         "in the conditions clear and night, by a. Succeeded: 12 of 12 by a."
     )
+
+
+def test_scenarios_and_routes_that_were_not_driven_are_counted_and_named():
+    routes = [
+        {"name": "a", "dropped_scenarios": ["ControlLoss", "Accident", "ControlLoss"]},
+        {"name": "b"},
+    ]
+    assert describe_omissions({"routes": routes[1:]}) == []
+    dropped, left_out = describe_omissions({"routes": routes, "skipped_towns": {"Town12": 3}})
+    assert dropped.startswith(
+        "3 scenarios on 1 of 2 routes dropped, since there is no traffic here: Accident 1, "
+        "ControlLoss 2. The word 'Perfect' is withheld"
+    )
+    assert "bicameral leaderboard-entry" in dropped
+    assert left_out.startswith("3 routes of the file left out")
+    assert "3 on Town12" in left_out
+    assert "bicameral maps get" in left_out

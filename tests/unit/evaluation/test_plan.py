@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bicameral.errors import ConfigError, UserError
 from bicameral.progress import RoutePosition
 from bicameral.types import Route
-from sim.client.weather import WEATHERS, weather_by_name
+from sim.client.weather import WEATHERS, Weather, weather_by_name
 from sim.evaluation.agents import AgentSpec, make_agent
 from sim.evaluation.limits import STANDARD_LIMITS, Referee, Status
 from sim.evaluation.perturbation import (
@@ -21,6 +21,7 @@ from sim.evaluation.perturbation import (
     steering_noise,
 )
 from sim.evaluation.plan import EvaluationPlan, plan_differences, select_routes
+from sim.routes.weathers import RouteWeather
 
 
 def route(name, town="Harbour"):
@@ -115,7 +116,7 @@ def test_no_disturbance_turns_one_weather_into_another(seed):
     ("subset", "expected"),
     [("", "abcd"), ("0", "a"), ("1-2", "bc"), ("3,0-1", "abd"), ("0-3", "abcd"), ("1,1", "b")],
 )
-def test_the_subset_grammar_is_the_leaderboards(subset, expected):
+def test_routes_of_a_suite_are_picked_by_position(subset, expected):
     routes = [route(name) for name in "abcd"]
     assert "".join(r.name for r in select_routes(routes, subset)) == expected
 
@@ -184,3 +185,34 @@ def test_five_metres_before_the_end_is_the_goal_unless_the_vehicle_is_off_the_ro
     assert judge([RoutePosition(94.9, 0.0, 0.0)])[0] is None
     assert judge([RoutePosition(95.1, 0.0, 0.0)])[0] is Status.COMPLETED
     assert judge([RoutePosition(100.0, 8.0, 0.0)])[0] is None
+
+
+SKY = (
+    RouteWeather(percentage=0.0, weather=Weather(sun_altitude_angle=60.0)),
+    RouteWeather(percentage=100.0, weather=Weather(sun_altitude_angle=10.0)),
+)
+
+
+def test_the_weather_of_a_routes_file_is_driven_as_it_stands_there():
+    changes = {"routes": (route("a"),), "weathers": ("route", "night"), "skies": {"a": SKY}}
+    plan = replace(PLAN, **changes)
+    skies = {spec.weather: spec.sky for spec in plan.episodes()}
+    assert skies == {"route": SKY, "night": ()}
+    assert {s.condition.weather.sun_altitude_angle for s in plan.episodes() if s.sky} == {60.0}
+    (told,) = plan.describe()["routes"]
+    assert [one["percentage"] for one in told["weathers"]] == [0.0, 100.0]
+
+
+def test_a_suite_has_no_weather_of_its_own():
+    with pytest.raises(ConfigError, match="name one with --routes"):
+        replace(PLAN, weathers=("route",))
+
+
+def test_what_is_not_driven_stands_in_the_plan_and_only_then():
+    told = replace(PLAN, dropped_scenarios={"a": ("Accident",)}, skipped_towns={"Town12": 3})
+    described = told.describe()
+    assert [route.get("dropped_scenarios") for route in described["routes"]].count(None) == 2
+    assert described["skipped_towns"] == {"Town12": 3}
+    # Or no run from before could be resumed.
+    assert set(PLAN.describe()) == set(described) - {"skipped_towns"}
+    assert set(PLAN.describe()["routes"][0]) == {"name", "town", "kind", "sha256"}
