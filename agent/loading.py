@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from agent.caril import CarilAgent
-from agent.correction.registry import CORRECTIONS, CorrectionParts, make_correction
+from agent.correction.names import MAY_ASK_B
+from agent.correction.registry import (
+    CORRECTIONS,
+    PATH_CORRECTIONS,
+    make_correction,
+    make_path_rule,
+)
 from agent.path.agent import PathAgent
-from agent.path.corrections import PATH_CORRECTIONS, PathParts, make_path_rule
 from agent.path.fusion import FusionSettings
-from agent.path.navigation import NavigationSettings
-from bicameral.errors import ConfigError
+from agent.path.navigation import NavigationSettings, Navigator
+from bicameral.errors import ConfigError, unknown_name
 from bicameral.protocols import Session
 from edge.agent_sidecar import PathAgentSpec
 from edge.dual_head import DualHeadModel
 from edge.path_model import PathModel
+from edge.session import open_model
 from edge.shipped import resolve_model
 from edge.sidecar import Sidecar, read_sidecar
 
 DrivingNetwork: TypeAlias = DualHeadModel | PathModel
-NetworkAgent: TypeAlias = CarilAgent | PathAgent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSettings:
+    """Settings of an agent that sees the path: of the map's path, and of what is made of it."""
+
+    navigation: NavigationSettings = field(default_factory=NavigationSettings)
+    fusion: FusionSettings = field(default_factory=FusionSettings)
 
 
 def load_agent(
@@ -31,23 +44,27 @@ def load_agent(
     second: str | Path | None = None,
     *,
     delay_ticks: int = 0,
-    **settings: Any,
-) -> NetworkAgent:
+    **settings: Mapping[str, Any],
+) -> CarilAgent | PathAgent:
     """Load an agent from model files.
 
     Args:
         model: Path of network A's ``.onnx`` or sidecar, or the name of a shipped model.
         correction: Name of one of the agent's corrections.
         second: Network B, likewise; loaded only if the correction may ask it.
-        delay_ticks: See `agent.route_driver.RouteDriver`.
-        settings: Further arguments of `CarilAgent.load` or `PathAgent.load`.
+        delay_ticks: See `agent.network_agent.NetworkAgent`.
+        settings: Of an agent that sees the path, under ``navigation`` and ``fusion`` the fields of
+            `NavigationSettings` and `FusionSettings` that differ from their defaults.
 
     Raises:
         UserError: If a model, a correction or a setting is unknown or damaged.
     """
-    described = read_sidecar(resolve_model(model)).agent
-    kind = PathAgent if isinstance(described, PathAgentSpec) else CarilAgent
-    return kind.load(model, correction, second, delay_ticks=delay_ticks, **settings)
+    told = _path_settings(settings) if settings else None
+    first = _load_network(model)
+    other = None
+    if second is not None and correction in MAY_ASK_B:
+        other = _load_network(second)
+    return agent_of(first, other, correction, delay_ticks=delay_ticks, settings=told)
 
 
 def network_of(sidecar: Sidecar, session: Session) -> DrivingNetwork:
@@ -66,27 +83,37 @@ def agent_of(
     correction: str,
     *,
     delay_ticks: int = 0,
-) -> NetworkAgent:
-    """Make an agent of networks that are loaded already, with all settings at their defaults.
+    settings: PathSettings | None = None,
+) -> CarilAgent | PathAgent:
+    """Make an agent of networks that are loaded already.
 
     Args:
         first: Network A.
         second: Network B, if the correction may ask one.
         correction: Name of one of the agent's corrections.
-        delay_ticks: See `agent.route_driver.RouteDriver`.
+        delay_ticks: See `agent.network_agent.NetworkAgent`.
+        settings: Of an agent that sees the path; None: the defaults.
 
     Raises:
         UserError: If there is no such correction.
         ConfigError: If the networks are for different kinds of agents, or do not fit otherwise.
     """
     if isinstance(first, PathModel) and (second is None or isinstance(second, PathModel)):
-        rule = make_path_rule(correction, PathParts(first=first, second=second))
-        return PathAgent((first, second), rule, delay_ticks=delay_ticks)
-    if isinstance(first, DualHeadModel) and (second is None or isinstance(second, DualHeadModel)):
-        parts = CorrectionParts(first=first, second=second)
-        return CarilAgent(
-            (first, second), make_correction(correction, parts), delay_ticks=delay_ticks
+        told = settings or PathSettings()
+        return PathAgent(
+            (first, second),
+            make_path_rule(correction, first.agent, second, told.fusion),
+            navigator=Navigator(told.navigation),
+            delay_ticks=delay_ticks,
         )
+    if isinstance(first, DualHeadModel) and (second is None or isinstance(second, DualHeadModel)):
+        if settings is not None:
+            raise ConfigError(
+                f"{first.name!r} is {first.agent.title}; settings of navigation and fusion are for "
+                f"{PathAgentSpec.title}"
+            )
+        rule = make_correction(correction, first.agent, None if second is None else second.agent)
+        return CarilAgent((first, second), rule, delay_ticks=delay_ticks)
     assert second is not None  # noqa: S101 - a network alone is of one of the two kinds
     raise ConfigError(
         f"{first.name!r} and {second.name!r} cannot drive together: one answers with a path, the "
@@ -99,9 +126,28 @@ def fusion_record() -> dict[str, dict[str, Any]]:
 
     They say that the map's route was used, how noisy it was, and how it was weighed.
     """
-    return {"navigation": asdict(NavigationSettings()), "fusion": asdict(FusionSettings())}
+    return asdict(PathSettings())
 
 
-def corrections_of(network: DrivingNetwork) -> Iterable[str]:
+def corrections_of(network: DrivingNetwork) -> Collection[str]:
     """Return the names of the corrections of a network's agent."""
     return PATH_CORRECTIONS if isinstance(network, PathModel) else CORRECTIONS
+
+
+def _load_network(model: str | Path) -> DrivingNetwork:
+    path = resolve_model(model)
+    sidecar = read_sidecar(path)
+    return network_of(sidecar, open_model(path, sidecar))
+
+
+def _path_settings(given: Mapping[str, Mapping[str, Any]]) -> PathSettings:
+    known = [one.name for one in fields(PathSettings)]
+    if unknown := set(given) - set(known):
+        raise unknown_name("setting of a path agent", min(unknown), known)
+    try:
+        return PathSettings(
+            navigation=NavigationSettings(**given.get("navigation", {})),
+            fusion=FusionSettings(**given.get("fusion", {})),
+        )
+    except TypeError as error:
+        raise ConfigError(f"settings of the path agent: {error}") from error

@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
-from agent.correction.names import MAY_ASK_B
+from agent.correction.names import MAY_ASK_B, require_correction
 from bicameral.errors import (
     AgentLostError,
     BicameralError,
@@ -87,15 +87,8 @@ class RemoteDriver:
             UserError: If it has no such correction, or cannot ask that agent.
             ConfigError: If there is nobody to ask.
         """
-        if correction not in self.corrections:
-            raise unknown_name("correction", correction, self.corrections)
-        if correction not in MAY_ASK_B:
-            return
-        if second is None:
-            if correction == "fusion":
-                return
-            raise ConfigError("the correction 'second_opinion' needs a second network; give one")
-        if second not in self.second:
+        require_correction(correction, self.corrections, second)
+        if correction in MAY_ASK_B and second is not None and second not in self.second:
             raise unknown_name(f"second agent for {self.model!r}", second, self.second)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 
 from agent.longitudinal import SpeedController
 from agent.progress import RouteGuide
 from bicameral.errors import ConfigError
-from bicameral.types import CameraSpec, Control, Pose, RoadOption, Route
+from bicameral.types import Control, Pose, RoadOption, Route
 
 
 class RouteDriver:
@@ -77,18 +76,3 @@ class RouteDriver:
         self._last_steer = bounded
         self._pending.append(Control(throttle=throttle, steer=bounded, brake=brake))
         return self._pending.popleft()
-
-
-def shared_camera(names: Sequence[str], cameras: Sequence[CameraSpec]) -> CameraSpec:
-    """Return the camera that all of an agent's networks were trained with.
-
-    Args:
-        names: Of the networks.
-        cameras: Of their training data.
-
-    Raises:
-        ConfigError: If they differ.
-    """
-    if any(camera != cameras[0] for camera in cameras):
-        raise ConfigError(f"{' and '.join(map(repr, names))} were trained with different cameras")
-    return cameras[0]

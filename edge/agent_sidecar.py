@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,7 +36,7 @@ class ConfidenceThreshold(Part):
     n: int
 
 
-class _DriverSpec(Part):
+class DriverSpec(Part):
     """What every driving agent needs to know about its network.
 
     Attributes:
@@ -50,6 +50,9 @@ class _DriverSpec(Part):
         input_range: Picture statistics of the training data.
     """
 
+    #: How messages call such an agent.
+    title: ClassVar[str]
+
     contrast: Literal["none", "standardise"]
     commands: tuple[str, ...]
     camera: CameraSpec
@@ -59,7 +62,7 @@ class _DriverSpec(Part):
     input_range: InputRange
 
 
-class AgentSpec(_DriverSpec):
+class AgentSpec(DriverSpec):
     """An agent whose network answers with a steering value and a steering class.
 
     Attributes:
@@ -71,6 +74,8 @@ class AgentSpec(_DriverSpec):
             correction rule (4: a label of 1 is a raw steer of 0.25).
         confidence: When this network counts as unsure.
     """
+
+    title = "an agent that steers itself"
 
     variant: Literal["paper", "conditional"]
     bin_edges: tuple[float, ...]
@@ -144,7 +149,7 @@ class SpreadThreshold(Part):
     n: int
 
 
-class PathAgentSpec(_DriverSpec):
+class PathAgentSpec(DriverSpec):
     """An agent whose network answers with the path ahead, twice.
 
     The regression head gives the lateral offset of the path at each of `distances_m` and a scale of
@@ -161,6 +166,8 @@ class PathAgentSpec(_DriverSpec):
         intent: The optional input ``intent``; None: the graph has none.
         confidence: When this network counts as unsure.
     """
+
+    title = "an agent that sees the path"
 
     variant: Literal["path"]
     distances_m: tuple[float, ...]

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
 from bicameral.protocols import Session
 from bicameral.types import RoadOption
 from edge.agent_sidecar import OffsetClasses, PathAgentSpec
-from edge.dual_head import one_hot_from_commands
-from edge.preprocessing import canonical_from_picture, feed_from_canonical
+from edge.driver_model import DriverModel, state_inputs
 from edge.probabilities import softmax
-from edge.session import PLAIN_RUN, RunOptions, open_model
-from edge.sidecar import ImageSpec, Sidecar, read_sidecar
-
-_OUTPUTS = ("offsets", "scales", "logits")
+from edge.sidecar import Sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,64 +53,18 @@ class PathOutput:
         return math.isfinite(whole)
 
 
-class PathModel:
-    """A sidecar and the session that answers for it."""
+class PathModel(DriverModel):
+    """A `DriverModel` that answers with the path ahead."""
+
+    agent: PathAgentSpec
+    _spec = PathAgentSpec
+    _outputs = ("offsets", "scales", "logits")
 
     def __init__(self, sidecar: Sidecar, session: Session) -> None:
-        """Join a sidecar of a path agent with a session of its graph.
-
-        Raises:
-            DataError: If the sidecar is of another kind, or the graph's inputs or outputs are
-                others.
-        """
-        if not isinstance(sidecar.agent, PathAgentSpec):
-            found = f"a {sidecar.kind}" if sidecar.agent is None else "an agent that steers itself"
-            raise DataError(
-                f"model {sidecar.name!r} is {found}, expected an agent that sees the path"
-            )
-        expected = [sidecar.input.name, *(extra.name for extra in sidecar.extra_inputs)]
-        names = [spec.name for spec in session.inputs]
-        if sorted(names) != sorted(expected):
-            raise DataError(
-                f"the graph of {sidecar.name!r} takes {names}, its sidecar says {expected}"
-            )
-        given = [spec.name for spec in session.outputs]
-        if not set(_OUTPUTS) <= set(given):
-            raise DataError(f"the graph of {sidecar.name!r} gives {given}, expected {_OUTPUTS}")
-        self.sidecar = sidecar
-        self.agent: PathAgentSpec = sidecar.agent
-        self.image: ImageSpec = sidecar.input.image
+        """Join a sidecar with a session of its graph, as `DriverModel`."""
+        super().__init__(sidecar, session)
         self.distances_m = np.array(self.agent.distances_m)
-        self._session = session
         self._calibration = PathCalibration(self.agent)
-
-    @classmethod
-    def load(cls, model: Path, run_on: RunOptions = PLAIN_RUN) -> PathModel:
-        """Load ``NAME.onnx`` with its sidecar (either path will do), checking the file's hash.
-
-        Args:
-            model: Path of the graph or of its sidecar.
-            run_on: Which of the sidecar's files, and how many threads.
-
-        Raises:
-            DataError: If a file is absent, damaged, or does not fit the other.
-        """
-        sidecar = read_sidecar(model)
-        return cls(sidecar, open_model(model, sidecar, run_on))
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.sidecar.name
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the graph."""
-        return self._session.fingerprint
-
-    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Crop and resize camera pictures (..., H, W, 3) to the canonical size."""
-        return canonical_from_picture(picture, self.image)
 
     def predict(
         self,
@@ -149,22 +97,13 @@ class PathModel:
         intent: NDArray[np.floating] | None = None,
     ) -> PathOutput:
         """Answer for N pictures: images (N, h, w, 3) uint8, the rest with N rows, too."""
-        known: dict[str, NDArray[np.generic]] = {
-            self.sidecar.input.name: feed_from_canonical(images, self.sidecar.input),
-            "speed_mps": np.asarray(speed_mps, np.float32).reshape(-1, 1),
-            "command": one_hot_from_commands(commands),
-        }
+        more = state_inputs(speed_mps, commands)
         if self.agent.intent is not None:
             width = 2 * len(self.agent.intent.distances_m) + 1
             told = np.zeros((len(images), width)) if intent is None else intent
-            known["intent"] = np.asarray(told, np.float32)
-        feeds = {spec.name: known[spec.name] for spec in self._session.inputs}
-        outputs = self._session.run(feeds)
+            more["intent"] = np.asarray(told, np.float32)
+        outputs = self._run(images, more)
         return self._calibration(outputs["offsets"], outputs["scales"], outputs["logits"])
-
-    def close(self) -> None:
-        """Release the session."""
-        self._session.close()
 
 
 class PathCalibration:

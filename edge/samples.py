@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from edge.classifier import require_canonical
-from edge.dual_head import COMMANDS
+from edge.driver_model import COMMANDS
 from edge.preprocessing import feed_from_canonical
 from edge.sidecar import Sidecar
 

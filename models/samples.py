@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError, DataError
 from edge.agent_sidecar import AgentSpec
-from edge.dual_head import one_hot_from_commands
+from edge.driver_model import state_inputs
 from edge.preprocessing import canonical_from_picture
 from edge.samples import Samples
 from edge.sidecar import Sidecar
@@ -122,8 +122,7 @@ def _extra(
     sidecar: Sidecar, speed_mps: NDArray[np.floating], command: NDArray[np.integer]
 ) -> dict[str, NDArray[np.float32]]:
     known = {
-        "speed_mps": np.asarray(speed_mps, np.float32).reshape(-1, 1),
-        "command": one_hot_from_commands(command),
+        **state_inputs(speed_mps, command),
         "intent": np.zeros((len(command), INTENT_COLUMNS), np.float32),
     }
     return {one.name: known[one.name] for one in sidecar.extra_inputs if one.name in known}

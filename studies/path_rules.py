@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.correction.registry import PATH_CORRECTIONS, make_path_rule
 from agent.path.agent import PathAgent
-from agent.path.corrections import PATH_CORRECTIONS, PathParts, make_path_rule
 from agent.path.fusion import FusionRule, FusionSettings, Vision
 from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.opinions import FusedPath, PathOpinions, PathRule
@@ -87,11 +87,11 @@ def make_driver(
         None if one is None else PathModel.load(resolve_model(one)) for one in networks
     )
     assert first is not None  # noqa: S101 - the plan names it
-    parts = PathParts(first=first, second=second, fusion=FusionSettings(**settings))
+    fusion = FusionSettings(**settings)
     if rule in PATH_CORRECTIONS:
-        made = make_path_rule(rule, parts)
+        made = make_path_rule(rule, first.agent, second, fusion)
     elif rule in _CONTROLS:
-        made = _CONTROLS[rule](Constants(**constants), parts)
+        made = _CONTROLS[rule](Constants(**constants), fusion)
     else:
         raise unknown_name("rule", rule, [*PATH_CORRECTIONS, *_CONTROLS, "map"])
     return PathAgent((first, second), made, navigator=Navigator(told))
@@ -258,12 +258,12 @@ def _led(path: Vector, branch: str, map_weight: float) -> FusedPath:
     )
 
 
-#: Controls, from the constants and what a rule may be built from.
-_CONTROLS: dict[str, Callable[[Constants, PathParts], PathRule]] = {
+#: Controls, from the constants and the settings of the fusion.
+_CONTROLS: dict[str, Callable[[Constants, FusionSettings], PathRule]] = {
     "mean": lambda _, __: ConstantWeight(0.0),
     "constant_weight": lambda chosen, _: ConstantWeight(chosen.map_weight),
-    "shuffled_confidence": lambda _, parts: ShuffledConfidence(parts.fusion, read_pool()),
+    "shuffled_confidence": lambda _, fusion: ShuffledConfidence(fusion, read_pool()),
     "random_map": lambda chosen, _: RandomHandOver(chosen.share_map, mean_path, _path_of_map),
     "random_b": lambda chosen, _: RandomHandOver(chosen.share_b, _path_of_a, _path_of_b),
-    "recorded_fusion": lambda _, parts: RecordedConfidence(parts.fusion),
+    "recorded_fusion": lambda _, fusion: RecordedConfidence(fusion),
 }

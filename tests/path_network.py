@@ -14,7 +14,7 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 from bicameral.protocols import TensorSpec
 from bicameral.types import AGENT_CAMERA
-from edge.dual_head import COMMANDS
+from edge.driver_model import COMMANDS
 from edge.path_model import PathModel
 from edge.sidecar import Sidecar, write_sidecar
 

@@ -9,10 +9,7 @@ from agent.correction.protocol import Correction, Opinions
 class NoCorrection:
     """Uses the regression head as it is."""
 
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        return "none"
+    name = "none"
 
     def begin(self, seed: int) -> None:
         """Nothing to forget."""
@@ -21,9 +18,11 @@ class NoCorrection:
     def correct(self, opinions: Opinions) -> Correction:
         """Return network A's steering."""
         answer = opinions.ask_a()
+        sure = confidence_from_probabilities(answer.probabilities)
         return Correction(
             steer=answer.steer,
             steer_raw=answer.steer,
-            confidence=confidence_from_probabilities(answer.probabilities),
+            confidence=sure.max_probability,
+            entropy=sure.entropy,
             branch="none",
         )

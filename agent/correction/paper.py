@@ -79,31 +79,39 @@ class PaperRule:
         return min(max(index, 0), len(self.bin_edges) - 2)
 
 
-class PaperCorrection:
-    """`PaperRule` on network A, with a generator per episode."""
+class SeededPaperRule:
+    """`PaperRule` with a generator per episode."""
+
+    name = "paper"
 
     def __init__(self, rule: PaperRule) -> None:
+        """Take the rule."""
         self._rule = rule
         self._rng = np.random.default_rng(0)
-
-    @property
-    def name(self) -> str:
-        """Name in the registry."""
-        return "paper"
 
     def begin(self, seed: int) -> None:
         """Seed the draws of this episode."""
         self._rng = np.random.default_rng(seed)
+
+    def _apply(self, value: float, logits: NDArray[np.floating]) -> tuple[float, str]:
+        """Return the corrected value and the branch, with uncalibrated probabilities."""
+        return self._rule.correct(value, softmax(logits), self._rng)
+
+
+class PaperCorrection(SeededPaperRule):
+    """The rule on network A's steering."""
 
     def correct(self, opinions: Opinions) -> Correction:
         """Apply the rule to network A's answer."""
         answer = opinions.ask_a()
         steer, branch = answer.steer, LOST
         if np.isfinite(answer.steer):
-            steer, branch = self._rule.correct(answer.steer, softmax(answer.logits), self._rng)
+            steer, branch = self._apply(answer.steer, answer.logits)
+        sure = confidence_from_probabilities(answer.probabilities)
         return Correction(
             steer=steer,
             steer_raw=answer.steer,
-            confidence=confidence_from_probabilities(answer.probabilities),
+            confidence=sure.max_probability,
+            entropy=sure.entropy,
             branch=branch,
         )

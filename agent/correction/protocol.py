@@ -11,44 +11,45 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.confidence import Confidence
 from bicameral.errors import ConfigError
 from bicameral.types import RoadOption
+from edge.driver_model import DriverModel
 from edge.dual_head import DualHeadModel, DualHeadOutput
-from edge.sidecar import ImageSpec
 
-
-class _Network(Protocol):
-    """What is needed of a network to show it a picture."""
-
-    @property
-    def image(self) -> ImageSpec:
-        """How it sees pictures."""
-
-    def prepare(self, picture: NDArray[np.uint8], /) -> NDArray[np.uint8]:
-        """Crop and resize a picture to what it sees."""
-
-
-Network = TypeVar("Network", bound=_Network)
+Network = TypeVar("Network", bound=DriverModel)
 Answer = TypeVar("Answer")
 
 
 class Answers(ABC, Generic[Network, Answer]):
     """The answers of network A, and of B if there is one, about one picture.
 
+    Each is computed when it is first asked for.
+
     Attributes:
+        speed_mps: Forward speed.
+        command: Navigation command.
         inference_s: CPU time of the networks so far.
     """
 
-    def __init__(self, models: tuple[Network, Network | None], picture: NDArray[np.uint8]) -> None:
+    def __init__(
+        self,
+        models: tuple[Network, Network | None],
+        picture: NDArray[np.uint8],
+        speed_mps: float,
+        command: RoadOption,
+    ) -> None:
         """Hold what the networks may be asked about.
 
         Args:
             models: Network A, and network B if there is one.
             picture: (H, W, 3) uint8 RGB, the camera's picture.
+            speed_mps: Forward speed.
+            command: Navigation command.
         """
         self._models = models
         self._picture = picture
+        self.speed_mps = speed_mps
+        self.command = command
         self._answers: list[Answer | None] = [None, None]
         self._image: NDArray[np.uint8] | None = None
         self.inference_s = 0.0
@@ -105,29 +106,10 @@ class Answers(ABC, Generic[Network, Answer]):
 
 
 class Opinions(Answers[DualHeadModel, DualHeadOutput]):
-    """The answers of one or two networks about one tick; each is computed when first asked for."""
-
-    def __init__(
-        self,
-        models: tuple[DualHeadModel, DualHeadModel | None],
-        picture: NDArray[np.uint8],
-        speed_mps: float,
-        command: RoadOption,
-    ) -> None:
-        """Hold what the networks may be asked about.
-
-        Args:
-            models: Network A, and network B if there is one.
-            picture: (H, W, 3) uint8 RGB, the camera's picture.
-            speed_mps: Forward speed.
-            command: Navigation command.
-        """
-        super().__init__(models, picture)
-        self._speed_mps = speed_mps
-        self._command = command
+    """What one or two networks that steer say about one tick."""
 
     def _predict(self, model: DualHeadModel, image: NDArray[np.uint8]) -> DualHeadOutput:
-        return model.predict(image, self._speed_mps, self._command)
+        return model.predict(image, self.speed_mps, self.command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,30 +118,37 @@ class Correction:
 
     Attributes:
         steer: Raw steer; the agent clips it.
-        steer_raw: Regression head before the correction, of the first network that was asked.
-        confidence: Calibrated confidence of the network whose answer counts.
+        steer_raw: Regression head before the correction, of the first network that was asked; None
+            if the rule asked none.
+        confidence: Calibrated probability that what counts is right; None if that is not known.
+        entropy: Of the class probabilities of the network that it belongs to, in nats; likewise.
         branch: Name of the branch that was taken.
         speed_factor: Factor 0..1 on the wanted speed.
         diagnostics: Further numbers to record.
     """
 
     steer: float
-    steer_raw: float
-    confidence: Confidence
+    steer_raw: float | None
+    confidence: float | None
+    entropy: float | None
     branch: str
     speed_factor: float = 1.0
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
-class CorrectionRule(Protocol):
-    """Turns opinions into one steering value."""
+class Rule(Protocol):
+    """What becomes of the networks' answers."""
 
     @property
     def name(self) -> str:
-        """Name in the registry."""
+        """Name of the correction."""
 
     def begin(self, seed: int) -> None:
         """Forget the last episode."""
+
+
+class CorrectionRule(Rule, Protocol):
+    """Turns opinions into one steering value."""
 
     def correct(self, opinions: Opinions) -> Correction:
         """Decide one tick; called once per tick, in order."""

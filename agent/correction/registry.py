@@ -1,65 +1,65 @@
-"""The corrections by name."""
+"""The corrections by name, of agents that steer and of those that see the path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from agent.correction.names import require_correction
 from agent.correction.none import NoCorrection
 from agent.correction.paper import PaperCorrection, PaperRule
 from agent.correction.protocol import CorrectionRule
-from agent.correction.second_opinion import SecondOpinionCorrection, SecondOpinionSettings
-from bicameral.errors import ConfigError, unknown_name
-from edge.dual_head import DualHeadModel
+from agent.correction.second_opinion import SecondOpinionCorrection
+from agent.path.fusion import FusionRule, FusionSettings
+from agent.path.opinions import PathRule, VisionAlone
+from agent.path.paper import PaperPathRule
+from agent.path.second_opinion import SecondPathRule
+from edge.agent_sidecar import AgentSpec, PathAgentSpec
+
+CORRECTIONS: dict[str, Callable[[AgentSpec, AgentSpec], CorrectionRule]] = {
+    "none": lambda _, __: NoCorrection(),
+    "paper": lambda a, _: PaperCorrection(PaperRule(bin_edges=a.bin_edges, scale=a.steering_scale)),
+    "second_opinion": SecondOpinionCorrection,
+}
+
+PATH_CORRECTIONS: dict[str, Callable[[PathAgentSpec, FusionSettings], PathRule]] = {
+    "none": lambda _, __: VisionAlone(),
+    "paper": lambda a, _: PaperPathRule(a),
+    "second_opinion": lambda a, _: SecondPathRule(a.confidence),
+    "fusion": lambda _, settings: FusionRule(settings),
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorrectionParts:
-    """What a correction may be built from: network A, network B if given, settings."""
+def make_correction(name: str, first: AgentSpec, second: AgentSpec | None) -> CorrectionRule:
+    """Build a correction of an agent that steers.
 
-    first: DualHeadModel
-    second: DualHeadModel | None
-    second_opinion: SecondOpinionSettings = field(default_factory=SecondOpinionSettings)
-
-
-def make_correction(name: str, parts: CorrectionParts) -> CorrectionRule:
-    """Build a correction.
+    Args:
+        name: One of `CORRECTIONS`.
+        first: Network A.
+        second: Network B, if there is one.
 
     Raises:
         UserError: If the name is unknown.
         ConfigError: If the correction needs a second network and none is given.
     """
-    if name not in CORRECTIONS:
-        raise unknown_name("correction", name, CORRECTIONS)
-    return CORRECTIONS[name](parts)
+    require_correction(name, CORRECTIONS, second)
+    # Those that do without a second network do not look at it.
+    return CORRECTIONS[name](first, second or first)
 
 
-def _make_none(parts: CorrectionParts) -> CorrectionRule:
-    del parts
-    return NoCorrection()
+def make_path_rule(
+    name: str, first: PathAgentSpec, second: object | None, fusion: FusionSettings
+) -> PathRule:
+    """Build a correction of an agent that sees the path.
 
+    Args:
+        name: One of `PATH_CORRECTIONS`.
+        first: Network A.
+        second: Network B, if there is one.
+        fusion: Settings of the fusion.
 
-def _make_paper(parts: CorrectionParts) -> CorrectionRule:
-    agent = parts.first.agent
-    return PaperCorrection(PaperRule(bin_edges=agent.bin_edges, scale=agent.steering_scale))
-
-
-def _make_second_opinion(parts: CorrectionParts) -> CorrectionRule:
-    if parts.second is None:
-        raise ConfigError("the correction 'second_opinion' needs a second network; give one")
-    settings = parts.second_opinion
-    first, second = parts.first.agent, parts.second.agent
-    chosen_a, chosen_b = settings.threshold_a, settings.threshold_b
-    return SecondOpinionCorrection(
-        settings,
-        threshold_a=first.confidence.threshold if chosen_a is None else chosen_a,
-        threshold_b=second.confidence.threshold if chosen_b is None else chosen_b,
-        input_range=first.input_range,
-    )
-
-
-CORRECTIONS: dict[str, Callable[[CorrectionParts], CorrectionRule]] = {
-    "none": _make_none,
-    "paper": _make_paper,
-    "second_opinion": _make_second_opinion,
-}
+    Raises:
+        UserError: If the name is unknown.
+        ConfigError: If the correction needs a second network and none is given.
+    """
+    require_correction(name, PATH_CORRECTIONS, second)
+    return PATH_CORRECTIONS[name](first, fusion)

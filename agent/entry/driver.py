@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.correction.names import MAY_ASK_B, CorrectionName
+from agent.correction.registry import make_path_rule
 from agent.entry.navigator import BendCaution, PlanNavigator
 from agent.entry.plan import route_from_plan
 from agent.entry.positioning import GeoFrame, Positioning
 from agent.path.agent import PathAgent
-from agent.path.corrections import PathParts, make_path_rule
+from agent.path.fusion import FusionSettings
 from bicameral.errors import ConfigError
 from bicameral.types import Control, Observation
 from bicameral.units import mps_from_kmh
@@ -66,7 +67,6 @@ class EntryDriver:
         self._second: PathModel | None = None
         if config.second is not None and config.correction in MAY_ASK_B:
             self._second = PathModel.load(resolve_model(config.second))
-        self._parts = PathParts(first=self._first, second=self._second)
         self._agent: PathAgent | None = None
         self._positioning: Positioning | None = None
 
@@ -130,8 +130,12 @@ class EntryDriver:
         limit_mps = mps_from_kmh(self._config.speed_limit_kmh)
         planned = route_from_plan(points_m, [option for _, _, option in plan], limit_mps)
         navigator = PlanNavigator(planned)
-        rule = BendCaution(make_path_rule(self._config.correction, self._parts), navigator)
-        agent = PathAgent((self._first, self._second), rule, navigator=navigator)
+        rule = make_path_rule(
+            self._config.correction, self._first.agent, self._second, FusionSettings()
+        )
+        agent = PathAgent(
+            (self._first, self._second), BendCaution(rule, navigator), navigator=navigator
+        )
         agent.begin(planned.route, seed=0)
         return agent, Positioning(frame)
 

@@ -71,14 +71,11 @@ class Vision:
 class FusionRule:
     """Joins the networks' path with the map's, at every distance ahead."""
 
+    name = "fusion"
+
     def __init__(self, settings: FusionSettings) -> None:
         """Take the settings."""
         self._settings = settings
-
-    @property
-    def name(self) -> str:
-        """Name of the correction."""
-        return "fusion"
 
     def begin(self, seed: int) -> None:
         """Nothing to forget."""

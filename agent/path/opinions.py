@@ -10,13 +10,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.correction.protocol import Answers
+from agent.correction.protocol import Answers, Rule
 from agent.path.navigation import MapPath, Navigator
 from bicameral.types import RoadOption
+from edge.agent_sidecar import PathAgentSpec
 from edge.path_model import PathModel, PathOutput
 
 #: Where records look at the path.
 RECORDED_M = 10.0
+
+
+def recorded_row(agent: PathAgentSpec) -> int:
+    """Return the row of a network's classes that are nearest to `RECORDED_M`."""
+    at_m = np.array([one.distance_m for one in agent.classes])
+    return int(np.abs(at_m - RECORDED_M).argmin())
 
 
 class PathOpinions(Answers[PathModel, PathOutput]):
@@ -26,7 +33,9 @@ class PathOpinions(Answers[PathModel, PathOutput]):
         self,
         models: tuple[PathModel, PathModel | None],
         picture: NDArray[np.uint8],
-        driving: tuple[float, RoadOption],
+        speed_mps: float,
+        command: RoadOption,
+        *,
         navigator: Navigator,
     ) -> None:
         """Hold what the networks may be asked about.
@@ -34,11 +43,11 @@ class PathOpinions(Answers[PathModel, PathOutput]):
         Args:
             models: Network A, and network B if there is one.
             picture: (H, W, 3) uint8 RGB, the camera's picture.
-            driving: Forward speed in m/s, and the navigation command.
+            speed_mps: Forward speed.
+            command: Navigation command.
             navigator: Already updated to this tick.
         """
-        super().__init__(models, picture)
-        self._driving = driving
+        super().__init__(models, picture, speed_mps, command)
         self._navigator = navigator
         self.distances_m = models[0].distances_m
         self.has_b = models[1] is not None
@@ -60,7 +69,7 @@ class PathOpinions(Answers[PathModel, PathOutput]):
     def _predict(self, model: PathModel, image: NDArray[np.uint8]) -> PathOutput:
         spec = model.agent.intent if self._navigator.settings.intent else None
         intent = None if spec is None else self._navigator.intent(spec)
-        return model.predict(image, *self._driving, intent)
+        return model.predict(image, self.speed_mps, self.command, intent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +91,8 @@ class FusedPath:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
-class PathRule(Protocol):
+class PathRule(Rule, Protocol):
     """Turns opinions into one path."""
-
-    @property
-    def name(self) -> str:
-        """Name of the correction."""
-
-    def begin(self, seed: int) -> None:
-        """Forget the last episode."""
 
     def fuse(self, opinions: PathOpinions) -> FusedPath:
         """Decide one tick; called once per tick, in order."""
@@ -99,10 +101,7 @@ class PathRule(Protocol):
 class VisionAlone:
     """No correction: the regression head of network A leads, the class head only watches."""
 
-    @property
-    def name(self) -> str:
-        """Name of the correction."""
-        return "none"
+    name = "none"
 
     def begin(self, seed: int) -> None:
         """Nothing to forget."""

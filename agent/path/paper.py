@@ -6,53 +6,40 @@ from typing import Final
 
 import numpy as np
 
-from agent.correction.paper import LOST, PaperRule
-from agent.path.opinions import RECORDED_M, FusedPath, PathOpinions
+from agent.correction.paper import LOST, PaperRule, SeededPaperRule
+from agent.path.opinions import FusedPath, PathOpinions, recorded_row
 from agent.vehicle_model import MAX_STEER_RAD, WHEELBASE_M
-from edge.agent_sidecar import OffsetClasses
-from edge.path_model import PathModel
-from edge.probabilities import softmax
+from edge.agent_sidecar import OffsetClasses, PathAgentSpec
 
 #: The paper's unit, in which a raw steer of 0.25 is 1.
 _PER_STEER: Final = 4.0
 
 
-class PaperPathRule:
+class PaperPathRule(SeededPaperRule):
     """`agent.correction.paper.PaperRule` on the offset that network A gives at 10 m.
 
     A change of that offset changes the offsets at all distances by its square, which is the same
     change of curvature everywhere: what a change of the steering is in the paper.
     """
 
-    def __init__(self, model: PathModel) -> None:
+    def __init__(self, agent: PathAgentSpec) -> None:
         """Build the rule for network A, on its classes nearest to 10 m."""
-        at_m = np.array([one.distance_m for one in model.agent.classes])
-        self._row = int(np.abs(at_m - RECORDED_M).argmin())
-        classes = model.agent.classes[self._row]
-        self._column = model.agent.distances_m.index(classes.distance_m)
-        self._shares = (model.distances_m / classes.distance_m) ** 2
+        self._row = recorded_row(agent)
+        classes = agent.classes[self._row]
+        self._column = agent.distances_m.index(classes.distance_m)
+        self._shares = (np.array(agent.distances_m) / classes.distance_m) ** 2
         # A small raw steer s drives the arc of curvature s * MAX_STEER / WHEELBASE; y = k d^2 / 2.
         steer_per_m = 2.0 / classes.distance_m**2 * WHEELBASE_M / MAX_STEER_RAD
-        self._rule = PaperRule(bin_edges=_closed_edges(classes), scale=_PER_STEER * steer_per_m)
-        self._rng = np.random.default_rng(0)
-
-    @property
-    def name(self) -> str:
-        """Name of the correction."""
-        return "paper"
-
-    def begin(self, seed: int) -> None:
-        """Seed the draws of this episode."""
-        self._rng = np.random.default_rng(seed)
+        scale = _PER_STEER * steer_per_m
+        super().__init__(PaperRule(bin_edges=_closed_edges(classes), scale=scale))
 
     def fuse(self, opinions: PathOpinions) -> FusedPath:
-        """Apply the rule to network A's path, with uncalibrated probabilities as in the paper."""
+        """Apply the rule to network A's path."""
         answer = opinions.ask_a()
         offsets_m, branch = answer.offsets_m, LOST
         if answer.is_finite:
             value_m = float(offsets_m[self._column])
-            probabilities = softmax(answer.logits[self._row])
-            corrected_m, branch = self._rule.correct(value_m, probabilities, self._rng)
+            corrected_m, branch = self._apply(value_m, answer.logits[self._row])
             offsets_m = offsets_m + (corrected_m - value_m) * self._shares
         return FusedPath(offsets_m=offsets_m, std_m=answer.spread_m, branch=branch)
 

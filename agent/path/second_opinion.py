@@ -15,14 +15,11 @@ from edge.path_model import PathOutput
 class SecondPathRule:
     """Asks B if A's calibrated spread is above its threshold, which its sidecar holds."""
 
+    name = "second_opinion"
+
     def __init__(self, unsure: SpreadThreshold) -> None:
         """Take A's threshold."""
         self._unsure = unsure
-
-    @property
-    def name(self) -> str:
-        """Name of the correction."""
-        return "second_opinion"
 
     def begin(self, seed: int) -> None:
         """Nothing to forget."""

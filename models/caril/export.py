@@ -19,7 +19,7 @@ from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
 from bicameral.types import AGENT_CAMERA
 from edge.agent_sidecar import AgentSpec, ConfidenceThreshold, InputRange, PathAgentSpec
-from edge.dual_head import COMMANDS, one_hot_from_commands
+from edge.driver_model import COMMANDS, state_inputs
 from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
 from edge.sidecar import (
@@ -307,8 +307,7 @@ def _feeds(inputs: Mapping[str, NDArray[Any]], variant: Variant) -> dict[str, ND
         "image": feed_from_canonical(inputs["images"], _IMAGE_INPUT)
     }
     if variant != "paper":
-        feeds["speed_mps"] = np.asarray(inputs["speed_mps"], np.float32).reshape(-1, 1)
-        feeds["command"] = one_hot_from_commands(inputs["command"])
+        feeds |= state_inputs(inputs["speed_mps"], inputs["command"])
     if variant == "path":
         feeds["intent"] = inputs["intent"]
     return feeds

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bicameral.files import write_bytes_atomic, write_json_atomic
 from edge.agent_sidecar import InputRange
-from edge.dual_head import one_hot_from_commands
+from edge.driver_model import one_hot_from_commands
 from edge.preprocessing import picture_statistics, tensor_from_canonical
 from edge.probabilities import softmax
 from models.calibration import calibration_errors, fit_temperature

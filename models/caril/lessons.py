@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edge.dual_head import one_hot_from_commands
+from edge.driver_model import one_hot_from_commands
 from edge.sidecar import TrainingPrecision
 from models.caril.augmentation import AugmentationSettings, augment_batch
 from models.caril.dataset import Frames

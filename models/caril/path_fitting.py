@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from bicameral.types import AGENT_CAMERA
 from edge.agent_sidecar import LaneIntent, OffsetClasses, PathAgentSpec, SpreadThreshold
-from edge.dual_head import COMMANDS, one_hot_from_commands
+from edge.driver_model import COMMANDS, one_hot_from_commands
 from edge.path_model import PathCalibration
 from edge.preprocessing import tensor_from_canonical
 from models.calibration import calibration_errors, fit_temperature

@@ -127,7 +127,8 @@ class DualHeadNetwork(_TrunkNetwork):
         Args:
             image: (N, 3, 64, 160) float32, scaled as `NETWORK_IMAGE` says.
             speed_mps: (N, 1) float32; None for ``paper``.
-            command: (N, 4) float32 one-hot, columns `edge.dual_head.COMMANDS`; None for ``paper``.
+            command: (N, 4) float32 one-hot, columns `edge.driver_model.COMMANDS`; None for
+                ``paper``.
 
         Returns:
             Raw steer (N, 1), not bounded, and class logits (N, 11).
@@ -169,7 +170,7 @@ class PathNetwork(_TrunkNetwork):
         Args:
             image: (N, 3, 64, 160) float32, scaled as `NETWORK_IMAGE` says.
             speed_mps: (N, 1) float32.
-            command: (N, 4) float32 one-hot, columns `edge.dual_head.COMMANDS`.
+            command: (N, 4) float32 one-hot, columns `edge.driver_model.COMMANDS`.
             intent: (N, 5) float32, as `models.networks.path_classes.intent_input` makes it.
 
         Returns:

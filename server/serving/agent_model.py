@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.loading import DrivingNetwork, NetworkAgent, agent_of, network_of
+from agent.loading import DrivingNetwork, agent_of, network_of
+from agent.network_agent import NetworkAgent
 from bicameral.errors import ConfigError, DataError
 from bicameral.protocols import Session
 from bicameral.types import CameraSpec, Decision, Observation, Pose, RoadOption, Route
@@ -179,7 +181,11 @@ class AgentModel(GraphTensorModel):
             )
 
     async def decide(
-        self, agent: NetworkAgent, observation: Observation, networks: int, context: RequestContext
+        self,
+        agent: NetworkAgent[Any],
+        observation: Observation,
+        networks: int,
+        context: RequestContext,
     ) -> Decision:
         """Let an agent on this model's network act, in the model's queue and alone."""
         act: Callable[[], Decision] = partial(agent.act, observation)
@@ -214,7 +220,7 @@ class AgentModel(GraphTensorModel):
 class DrivingEpisode:
     """An agent on its way along a route. Ask it once per tick, in order."""
 
-    def __init__(self, model: AgentModel, agent: NetworkAgent, *, networks: int) -> None:
+    def __init__(self, model: AgentModel, agent: NetworkAgent[Any], *, networks: int) -> None:
         """Join an agent that has begun its route with the model that runs its network.
 
         Args:
@@ -227,7 +233,7 @@ class DrivingEpisode:
         self._networks = networks
 
     @property
-    def agent(self) -> NetworkAgent:
+    def agent(self) -> NetworkAgent[Any]:
         """The agent; its networks belong to the served models, so it must not be closed."""
         return self._agent
 

@@ -20,8 +20,8 @@ class AgentSpec:
         name: Name in tables and files, e.g. ``"caril"``.
         correction: Correction mode, ``"none"`` for an agent without one. Name and correction
             together are unique in a plan.
-        target: ``"module:callable"``; the callable may be dotted, as in
-            ``"agent.caril:CarilAgent.load"``.
+        target: ``"module:callable"``, such as ``"agent.loading:load_agent"``; the callable may be
+            dotted.
         kwargs: Keyword arguments of the callable; JSON values only.
         trained_on: Simulator that the agent's data came from, ``"pocket"`` or ``"carla"``; None if
             nothing was trained.

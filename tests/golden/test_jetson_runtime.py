@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.caril import CarilAgent
+from agent.loading import load_agent
 from bicameral.types import Observation, Pose
 from edge.cascade_sidecar import CascadeStage
 from edge.jetson.bundle import BundleRequest, write_bundle
@@ -271,7 +271,7 @@ def _driven(
 ) -> list[dict[str, Any]]:
     """Let the project's agent decide; the route gives each picture its command."""
     route = _module(Path(__file__).with_name("agent_drive.py"))._route
-    agent = CarilAgent.load("caril_a", correction, second)
+    agent = load_agent("caril_a", correction, second)
     agent.begin(route(drive["command"].astype(np.int8)), seed=0)
     rows = []
     for index, picture in enumerate(drive["pictures"]):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agent.caril import CarilAgent
 from agent.correction.none import NoCorrection
+from agent.loading import load_agent
 from bicameral.errors import ConfigError, DataError, UserError
 from bicameral.protocols import DrivingAgent
 from bicameral.types import AGENT_CAMERA, Observation, Pose, Route
@@ -132,8 +133,8 @@ def test_what_cannot_work_is_refused(make_model: MakeModel, route: Route) -> Non
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.bicameral\.json"):
-        CarilAgent.load(tmp_path / "absent.onnx")
+        load_agent(tmp_path / "absent.onnx")
     with pytest.raises(UserError, match="unknown shipped model 'no-such-model'"):
-        CarilAgent.load("no-such-model")
-    with pytest.raises(ConfigError, match="second_opinion settings"):
-        CarilAgent.load("a", second_opinion={"treshold": 1.0})
+        load_agent("no-such-model")
+    with pytest.raises(ConfigError, match="'caril_a' is an agent that steers itself; settings"):
+        load_agent("caril_a", fusion={"factor": 2.0})

@@ -37,7 +37,7 @@ def test_what_an_agent_cannot_do_is_told_before_anything_is_driven(tmp_path: Pat
     path = str(write_path_network(tmp_path, "first"))
     with pytest.raises(UserError, match="unknown correction 'fusion'"):
         flags("caril_a", "caril_b", "fusion").specs()
-    with pytest.raises(UserError, match="expected an agent that sees the path"):
+    with pytest.raises(UserError, match="cannot drive together: one answers with a path"):
         flags(path, "caril_b", "second_opinion").specs()
 
 

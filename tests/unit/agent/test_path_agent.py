@@ -140,11 +140,11 @@ def test_what_cannot_work_is_refused(route: Route, tmp_path: Path) -> None:
         PathAgent((model, other), VisionAlone())
     network = write_path_network(tmp_path, "path")
     with pytest.raises(UserError, match="unknown correction 'guess'"):
-        PathAgent.load(network, "guess")
+        load_agent(network, "guess")
     with pytest.raises(ConfigError, match=r"settings of the path agent: .*sigma"):
-        PathAgent.load(network, navigation={"sigma": 1.0})
+        load_agent(network, navigation={"sigma": 1.0})
     with pytest.raises(UserError, match="unknown setting of a path agent 'navigatoin'"):
-        PathAgent.load(network, navigatoin={"sigma_m": 1.0})
+        load_agent(network, navigatoin={"sigma_m": 1.0})
 
 
 def test_the_sidecar_decides_which_agent_is_loaded(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from agent.correction.paper import AGREE, CLASS, JITTER, LOST
 from agent.correction.second_opinion import KEPT_A, TAKEN_B, TRUST_A
-from agent.path.agent import PathAgent
-from agent.path.corrections import PathParts, make_path_rule
+from agent.loading import PathSettings, agent_of
 from agent.path.fusion import FUSED, MAP_ONLY, FusionSettings
-from agent.path.navigation import NavigationSettings, Navigator
+from agent.path.navigation import NavigationSettings
 from agent.path.pursuit import pursue
 from bicameral.errors import ConfigError
 from bicameral.types import Decision, Observation, Pose, Route
@@ -32,13 +31,11 @@ class Pair:
         first, self.a = replayed_path_model("first")
         second, self.b = replayed_path_model("second")
         fusion = FusionSettings(**settings.pop("fusion", {}))
-        parts = PathParts(first=first, second=second if with_b else None, fusion=fusion)
+        asked = second if with_b else None
         # Deviations that are believed, and errors that are none: the map's path is exact.
         navigation = NavigationSettings(sigma_m=0.0, heading_deg=0.0, believed_sigma_m=1.0)
-        self.agent = PathAgent(
-            (first, parts.second),
-            make_path_rule(correction, parts),
-            navigator=Navigator(navigation),
+        self.agent = agent_of(
+            first, asked, correction, settings=PathSettings(navigation=navigation, fusion=fusion)
         )
 
     def decide(self, route: Route, picture: NDArray[np.uint8], y_m: float = 0.0) -> Decision:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from agent.correction import second_opinion as rule
 from agent.correction.protocol import Correction, Opinions
-from agent.correction.registry import CorrectionParts, make_correction
-from agent.correction.second_opinion import SecondOpinionSettings
+from agent.correction.registry import make_correction
 from bicameral.errors import ConfigError, UserError
 from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel
@@ -25,12 +24,9 @@ MakeModel = Callable[..., Any]
 class _Driver:
     """One correction and the two models it asks."""
 
-    def __init__(self, a: DualHeadModel, b: DualHeadModel, **settings: Any) -> None:
+    def __init__(self, a: DualHeadModel, b: DualHeadModel) -> None:
         self._models = (a, b)
-        self._rule = make_correction(
-            "second_opinion",
-            CorrectionParts(first=a, second=b, second_opinion=SecondOpinionSettings(**settings)),
-        )
+        self._rule = make_correction("second_opinion", a.agent, b.agent)
         self._rule.begin(0)
 
     def tick(self, picture: NDArray[np.uint8]) -> Correction:
@@ -67,14 +63,14 @@ def test_a_sure_b_takes_over_from_an_unsure_a(
     decided = _Driver(a, b).tick(picture)
     assert decided.branch == rule.TAKEN_B
     assert decided.steer == pytest.approx(-0.1)
-    assert decided.confidence.max_probability == pytest.approx(0.9)
+    assert decided.confidence == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(
     ("sure_a", "sure_b", "branch", "steer"),
     [(0.5, 0.4, rule.KEPT_A, 0.3), (0.4, 0.5, rule.BOTH_UNSURE, -0.1)],
 )
-def test_of_two_unsure_networks_the_surer_one_steers_and_speed_falls_if_so_set(
+def test_of_two_unsure_networks_the_surer_one_steers(
     make_model: MakeModel,
     picture: NDArray[np.uint8],
     sure_a: float,
@@ -83,11 +79,9 @@ def test_of_two_unsure_networks_the_surer_one_steers_and_speed_falls_if_so_set(
     steer: float,
 ) -> None:
     (a, _), (b, _) = make_model(0.3, probability=sure_a), make_model(-0.1, probability=sure_b)
-    assert _Driver(a, b).tick(picture).speed_factor == 1.0
-    decided = _Driver(a, b, unsure_speed_factor=0.6).tick(picture)
+    decided = _Driver(a, b).tick(picture)
     assert decided.branch == branch
     assert decided.steer == pytest.approx(steer)
-    assert decided.speed_factor == 0.6
 
 
 @pytest.mark.parametrize("level", [20, 230])
@@ -113,19 +107,17 @@ def test_a_flat_picture_counts_as_out_of_range(
 def test_the_range_has_a_margin(make_model: MakeModel, picture: NDArray[np.uint8]) -> None:
     (a, _), (b, _) = make_model(0.3), make_model(-0.1)
     assert _Driver(a, b).tick(np.full_like(picture, 73)).branch == rule.TRUST_A
-    assert (
-        _Driver(a, b, range_margin=0.0).tick(np.full_like(picture, 73)).branch == rule.OUT_OF_RANGE
-    )
+    assert _Driver(a, b).tick(np.full_like(picture, 71)).branch == rule.OUT_OF_RANGE
 
 
 def test_b_keeps_the_wheel_for_some_ticks_and_a_new_episode_forgets_it(
     make_model: MakeModel, picture: NDArray[np.uint8]
 ) -> None:
     (a, _), (b, _) = make_model(0.3), make_model(-0.1)
-    driver = _Driver(a, b, hold_ticks=2)
+    driver = _Driver(a, b)
     dark = np.full_like(picture, 10)
-    branches = [driver.tick(image).branch for image in (dark, picture, picture, picture)]
-    assert branches == [rule.OUT_OF_RANGE, rule.HELD, rule.HELD, rule.TRUST_A]
+    branches = [driver.tick(image).branch for image in (dark, *[picture] * 11)]
+    assert branches == [rule.OUT_OF_RANGE, *[rule.HELD] * 10, rule.TRUST_A]
     driver.tick(dark)
     driver._rule.begin(0)
     assert driver.tick(picture).branch == rule.TRUST_A
@@ -140,20 +132,19 @@ def test_a_network_a_that_answers_no_number_is_never_kept(
     assert decided.steer == pytest.approx(-0.1)
 
 
-def test_thresholds_come_from_the_sidecars_unless_given(
+def test_thresholds_come_from_the_sidecars(
     make_model: MakeModel, picture: NDArray[np.uint8]
 ) -> None:
     (a, _), (b, _) = make_model(0.3, probability=0.65), make_model(-0.1)
     assert _Driver(a, b).tick(picture).branch == rule.TRUST_A
-    assert _Driver(a, b, threshold_a=0.7).tick(picture).branch == rule.TAKEN_B
+    confidence = {"threshold": 0.7, "asked_share": 0.15, "split": "validation", "n": 9}
+    (strict, _) = make_model(0.3, probability=0.65, confidence=confidence)
+    assert _Driver(strict, b).tick(picture).branch == rule.TAKEN_B
 
 
-def test_wrong_settings_and_names_are_refused(make_model: MakeModel) -> None:
+def test_wrong_names_are_refused(make_model: MakeModel) -> None:
     a, _ = make_model(0.0)
-    parts = CorrectionParts(first=a, second=None, second_opinion=SecondOpinionSettings())
     with pytest.raises(ConfigError, match="second network"):
-        make_correction("second_opinion", parts)
+        make_correction("second_opinion", a.agent, None)
     with pytest.raises(UserError, match="Did you mean 'paper'"):
-        make_correction("papr", parts)
-    with pytest.raises(ConfigError, match="unsure_speed_factor"):
-        SecondOpinionSettings(unsure_speed_factor=1.5)
+        make_correction("papr", a.agent, None)

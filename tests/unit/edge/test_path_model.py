@@ -81,6 +81,8 @@ def test_the_intent_is_told_or_all_zeros() -> None:
 def test_kinds_of_agents_are_not_confused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="an agent that steers itself, expected an agent that sees"):
         PathModel.load(shipped_model("caril_a"))
-    with pytest.raises(DataError, match="path agent"):
+    with pytest.raises(
+        DataError, match="an agent that sees the path, expected an agent that steers"
+    ):
         DualHeadModel.load(write_path_network(tmp_path, "path"))
     assert read_sidecar(tmp_path / "path.onnx").agent.distances_m == DISTANCES_M

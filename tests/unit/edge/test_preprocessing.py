@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from edge.dual_head import one_hot_from_commands
+from edge.driver_model import one_hot_from_commands
 from edge.preprocessing import (
     canonical_from_picture,
     picture_statistics,

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from agent.caril import CarilAgent
+from agent.loading import load_agent
 from bicameral.types import AGENT_CAMERA, Observation, Pose, RoadOption, Route
 from edge.dual_head import DualHeadModel
 from edge.shipped import shipped_model, weights_folder
@@ -74,7 +74,7 @@ async def test_it_decides_as_the_first_tick_of_an_episode_in_process_does(
     async with serve() as client:
         path = f"{PATH}?speed_mps=6&command=left&target_speed_mps=8&{query}"
         found = [await client.post(path, content=png(view)) for view in views]
-    local = CarilAgent.load("caril_a", correction, second)
+    local = load_agent("caril_a", correction, second)
     branches = set()
     for view, answer in zip(views, (answer.json() for answer in found), strict=True):
         left = np.full(301, int(RoadOption.LEFT), np.int8)

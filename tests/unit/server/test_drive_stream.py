@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp, Message, Scope
 
-from agent.caril import CarilAgent
+from agent.loading import load_agent
 from bicameral.types import AGENT_CAMERA, Decision, Observation, Pose, RoadOption, Route
 from edge.dual_head import DualHeadModel
 from edge.shipped import shipped_model, weights_folder
@@ -176,7 +176,7 @@ def tick_message(tick: int) -> dict[str, Any]:
 def decisions_in_process(
     views: Sequence[np.ndarray], correction: str, second: str | None, seed: int, delay_ticks: int
 ) -> list[Decision]:
-    agent = CarilAgent.load("caril_a", correction, second, delay_ticks=delay_ticks)
+    agent = load_agent("caril_a", correction, second, delay_ticks=delay_ticks)
     agent.begin(bend(), seed)
     decisions = []
     for tick, view in enumerate(views):

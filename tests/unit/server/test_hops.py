@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import bicameral
-from agent.caril import CarilAgent
+from agent.loading import load_agent
 from bicameral.types import Observation, Pose, Route
 from edge.shipped import weights_folder
 from server.app import create_app
@@ -103,7 +103,7 @@ def test_a_picture_becomes_a_control_in_13_files_and_62_calls(
     straight_route: Callable[..., Route],
 ) -> None:
     hops = Hops()
-    agent = CarilAgent.load("caril_a", "second_opinion", "caril_b")
+    agent = load_agent("caril_a", "second_opinion", "caril_b")
     agent.begin(straight_route(), 0)
     image = np.full((160, 320, 3), 120, np.uint8)
     image[::2] = 60

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.path.agent import PathAgent
+from agent.loading import load_agent
 from bicameral.types import AGENT_CAMERA, Observation, Pose
 from edge.shipped import weights_folder
 from server.app import create_app
@@ -50,7 +50,7 @@ async def test_a_fused_episode_is_the_same_as_in_process(
             found = [await socket.ask(tick_message(tick), VIEW.tobytes()) for tick in range(5)]
     assert (begun["correction"], begun["second"]) == ("fusion", second)
     paths = [None if one is None else folder / f"{one}.onnx" for one in ("bend", second)]
-    agent = PathAgent.load(paths[0], "fusion", paths[1])
+    agent = load_agent(paths[0], "fusion", paths[1])
     agent.begin(bend(), seed=7)
     for tick, answer in enumerate(found):
         message = tick_message(tick)

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.caril import CarilAgent
+from agent.loading import load_agent
 from bicameral.errors import ConfigError, DataError, UserError
 from bicameral.types import AGENT_CAMERA, Observation, Pose, RoadOption, Route
-from edge.dual_head import DualHeadModel, one_hot_from_commands
+from edge.driver_model import one_hot_from_commands
+from edge.dual_head import DualHeadModel
 from edge.preprocessing import tensor_from_canonical
 from edge.shipped import shipped_model
 from server.errors import RequestError
@@ -183,7 +184,7 @@ def test_an_episode_is_the_same_as_in_process(
     options = DrivingOptions(
         correction=correction, second=second if correction == "second_opinion" else None, seed=7
     )
-    local = CarilAgent.load("caril_a", correction, "caril_b", delay_ticks=2)
+    local = load_agent("caril_a", correction, "caril_b", delay_ticks=2)
     local.begin(route, 7)
 
     async def body() -> list[Any]:

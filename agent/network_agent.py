@@ -1,0 +1,134 @@
+"""What every agent with a driver's network does alike, from a camera picture to a control.
+
+Only the steering is learned. Throttle and brake follow the speed profile of the planned route,
+which a navigation system knows: limited by curvature and speed limit. The command comes from the
+route, too. The agent sees no obstacles and no traffic lights.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.correction.protocol import Answers, Correction, Rule
+from agent.route_driver import RouteDriver
+from bicameral.errors import ConfigError, DataError
+from bicameral.types import CameraSpec, Decision, Observation, RoadOption, Route
+from edge.driver_model import DriverModel
+
+Asked = TypeVar("Asked", bound=Answers[Any, Any])
+
+
+class NetworkAgent(ABC, Generic[Asked]):
+    """A `bicameral.protocols.DrivingAgent` with one or two networks.
+
+    The control for tick t+1 comes from the picture of tick t, or of tick t - `delay_ticks`.
+    """
+
+    _kind: ClassVar[str]
+
+    def __init__(
+        self, models: Sequence[DriverModel | None], rule: Rule, *, delay_ticks: int
+    ) -> None:
+        """Join networks and rule.
+
+        Args:
+            models: Network A, and network B or None.
+            rule: What becomes of their answers.
+            delay_ticks: Further ticks between a picture and its control; until the first one
+                arrives the vehicle rolls without pedals.
+
+        Raises:
+            ConfigError: If the delay is negative, or the two networks want different cameras.
+        """
+        self._networks = [model for model in models if model is not None]
+        if any(one.agent.camera != self._network.agent.camera for one in self._networks):
+            names = " and ".join(repr(one.name) for one in self._networks)
+            raise ConfigError(f"{names} were trained with different cameras")
+        self._rule = rule
+        self._driver = RouteDriver(delay_ticks)
+
+    @property
+    def name(self) -> str:
+        """Kind of the agent and name of network A."""
+        return f"{self._kind}-{self._network.name}"
+
+    @property
+    def correction(self) -> str:
+        """Name of the correction."""
+        return self._rule.name
+
+    @property
+    def trained_on(self) -> str:
+        """Simulator of network A's training data."""
+        return self._network.agent.trained_on
+
+    @property
+    def privileged(self) -> bool:
+        """False: a camera, a speedometer, and a navigator; where the map counts, a noisy one."""
+        return False
+
+    @property
+    def camera(self) -> CameraSpec | None:
+        """The camera of the training data."""
+        return self._network.agent.camera
+
+    def begin(self, route: Route, seed: int) -> None:
+        """Forget the last episode and prepare for this route."""
+        self._driver.begin(route)
+        self._rule.begin(seed)
+
+    def act(self, observation: Observation) -> Decision:
+        """Decide the control for the next tick.
+
+        Confidence, branch and diagnostics belong to this tick's picture, also when the control is
+        delayed. The diagnostic ``output_errors`` counts the ticks so far in this episode in which
+        an answer or the steering was no number, or the steering lay outside -1..1.
+
+        Raises:
+            RuntimeError: If `begin` was not called.
+            DataError: If the observation has no picture.
+        """
+        command = self._driver.update(observation.pose)
+        if observation.image is None:
+            raise DataError(f"frame {observation.frame} has no picture; mount the agent's camera")
+        answers = self._look(observation, observation.image, command)
+        correction = self._correct(answers)
+        control = self._driver.control(
+            observation.speed_mps, correction.steer, correction.speed_factor
+        )
+        return Decision(
+            control=control,
+            confidence=correction.confidence,
+            entropy=correction.entropy,
+            branch=correction.branch,
+            steer_raw=correction.steer_raw,
+            diagnostics={
+                **correction.diagnostics,
+                "output_errors": float(self._driver.output_errors),
+            },
+            inference_s=answers.inference_s,
+        )
+
+    def close(self) -> None:
+        """Release the networks."""
+        for network in self._networks:
+            network.close()
+
+    @property
+    def _network(self) -> DriverModel:
+        return self._networks[0]
+
+    @abstractmethod
+    def _look(
+        self, observation: Observation, picture: NDArray[np.uint8], command: RoadOption
+    ) -> Asked:
+        """Return what can be asked about this tick."""
+
+    @abstractmethod
+    def _correct(self, answers: Asked) -> Correction:
+        """Return what the rule makes of it."""
