@@ -155,6 +155,7 @@ def train_classifier(
     output: Path,
     seed: int = 0,
     epochs: int | None = None,
+    teachers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     base: str | None = None,
     mirror: bool = False,
     precision: Literal["fp32", "bf16"] = "fp32",
@@ -173,6 +174,7 @@ def train_classifier(
         output: Folder of the run; the model is written to its sub-folder model/.
         seed: Seed of weights, order and augmentation.
         epochs: Passes over the training images; as the architecture needs if not given.
+        teachers: Classifiers whose answers a network learns from, too: shipped names or paths.
         base: For a head: the classifier whose features it uses, a shipped name or a path.
         mirror: Train on mirrored images too, if the data set allows it; of a folder of your own
             pictures you say so.
@@ -200,6 +202,7 @@ def train_classifier(
         seed=seed,
         epochs=epochs,
         precision=precision,
+        teachers=teachers,
         base=base,
         command=shlex.join(["bicameral", *sys.argv[1:]]),
         limits=LIMITS,

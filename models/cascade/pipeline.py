@@ -34,6 +34,9 @@ MODEL_FOLDER = "model"
 _MEMORY_ENTRIES = 10_000
 _STORE_MIN_CONFIDENCE = 0.9
 
+#: Students train this many times as long as others: they gain from it, and it costs little.
+_STUDENT_EPOCHS = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSettings:
@@ -136,13 +139,10 @@ def _members(settings: PipelineSettings) -> list[PoolMember]:
     ]
     if settings.distil is None:
         return plain
+    teacher = settings.pool.model(PoolMember(architecture=settings.distil, seed=settings.seed))
+    epochs = _STUDENT_EPOCHS * settings.pool.recipe.epochs
     return plain + [
-        PoolMember(
-            architecture=name,
-            seed=settings.seed,
-            teacher=settings.distil,
-            teacher_seed=settings.seed,
-        )
+        PoolMember(architecture=name, seed=settings.seed, teachers=(teacher,), epochs=epochs)
         for name in settings.students or settings.small
     ]
 

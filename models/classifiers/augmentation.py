@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Augmentation:
 
 def augment_batch(
     images: NDArray[np.uint8], augmentation: Augmentation, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Shift and mirror each image by an amount of its own.
 
     Args:
@@ -33,16 +34,33 @@ def augment_batch(
         rng: Draws the same numbers for every augmentation, so settings stay comparable.
 
     Returns:
-        The new images, and (N,) which of them are mirrored.
+        The new images, and (N,) which of `all_views` each of them is.
     """
     count, rows, columns, _ = images.shape
-    shift = augmentation.shift_px
-    offsets = rng.integers(0, 2 * shift + 1, (2, count))
+    span = 2 * augmentation.shift_px + 1
+    offsets = rng.integers(0, span, (2, count))
     mirrored: NDArray[np.bool_] = np.logical_and(rng.random(count) < 0.5, augmentation.mirror)
-    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (rows, columns), axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        _padded(images, augmentation), (rows, columns), axis=(1, 2)
+    )
     # The window axes come last: (N, C, rows, columns) after picking one place per image.
     picked = windows[np.arange(count), offsets[0], offsets[1]]
     shifted = np.moveaxis(picked, 1, -1).copy()
     shifted[mirrored] = shifted[mirrored, :, ::-1]
-    return shifted, mirrored
+    return shifted, (mirrored * span + offsets[0]) * span + offsets[1]
+
+
+def all_views(images: NDArray[np.uint8], augmentation: Augmentation) -> Iterator[NDArray[np.uint8]]:
+    """Yield images (N, H, W, C) as `augment_batch` may return them: by mirroring, row, column."""
+    _, rows, columns, _ = images.shape
+    padded = _padded(images, augmentation)
+    for mirrored in range(1 + augmentation.mirror):
+        for row in range(2 * augmentation.shift_px + 1):
+            for column in range(2 * augmentation.shift_px + 1):
+                view = padded[:, row : row + rows, column : column + columns]
+                yield np.ascontiguousarray(view[:, :, ::-1] if mirrored else view)
+
+
+def _padded(images: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
+    shift = augmentation.shift_px
+    return np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))

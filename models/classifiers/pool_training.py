@@ -6,11 +6,12 @@ import multiprocessing
 import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edge.loading import load_classifier
+from bicameral.errors import ConfigError
+from edge.loading import load_classifier, member_sha256
 from edge.sidecar import read_sidecar, sidecar_path, write_sidecar
 from models.classifiers.distillation import Teacher
 from models.classifiers.export import ExportSettings, export_classifier
@@ -24,13 +25,11 @@ from models.classifiers.timing import measure_cpu_us
 from models.classifiers.training import (
     Recipe,
     TrainingSettings,
-    image_spec,
-    load_network,
     train,
 )
 from models.data.dataset import ImageDataset
 from models.data.sources import DatasetOptions, load_dataset
-from models.trainer import TrainingProgress
+from models.trainer import TrainingProgress, identity_of
 
 _POLL_S = 0.5
 _DISTILLED = "_distilled"
@@ -43,19 +42,19 @@ class PoolMember:
     Attributes:
         architecture: Name in `models.networks.architectures.ARCHITECTURES`.
         seed: Seed of its training.
-        teacher: Architecture of the same pool to distil from, or None.
-        teacher_seed: Seed of the teacher's training: one teacher may have students of many seeds.
+        teachers: Exported classifiers from whose answers it learns, of the same pool or not.
+        epochs: Passes over the training images; None: as the recipe says.
     """
 
     architecture: str
     seed: int = 0
-    teacher: str | None = None
-    teacher_seed: int = 0
+    teachers: tuple[Path, ...] = ()
+    epochs: int | None = None
 
     @property
     def network(self) -> str:
         """Name of what is trained, the same for all seeds."""
-        return self.architecture + (_DISTILLED if self.teacher else "")
+        return self.architecture + (_DISTILLED if self.teachers else "")
 
     @property
     def name(self) -> str:
@@ -82,7 +81,7 @@ class PoolSettings:
     output: Path
     options: DatasetOptions = field(default_factory=DatasetOptions)
     recipe: Recipe = field(default_factory=Recipe)
-    distillation: float = 0.7
+    distillation: float = 0.9
     jobs: int = 1
     command: str
     limits: str
@@ -95,6 +94,10 @@ class PoolSettings:
     def folder(self, member: PoolMember) -> Path:
         """Return the folder of one network."""
         return self.output / "networks" / member.name
+
+    def model(self, member: PoolMember) -> Path:
+        """Return the exported graph of one network."""
+        return self.folder(member) / f"{member.name}.onnx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +132,8 @@ def train_pool(
     dataset = load_dataset(settings.source, settings.options)
     write_targets(settings.logits, dataset)
     report = _Report(len(members), progress)
-    teachers = [member for member in members if member.teacher is None]
-    students = [member for member in members if member.teacher is not None]
+    teachers = [member for member in members if not member.teachers]
+    students = [member for member in members if member.teachers]
     for group in (teachers, students):
         if settings.jobs == 1:
             for member in group:
@@ -152,7 +155,7 @@ def _measure_times(
     }
     if all(network.cpu_us > 0.0 for network in logits.values()):
         return
-    paths = [settings.folder(member) / f"{member.name}.onnx" for member in members]
+    paths = [settings.model(member) for member in members]
     classifiers = [load_classifier(path) for path in paths]
     times_us = measure_cpu_us(classifiers, dataset.test.images)
     for member, path, cpu_us in zip(members, paths, times_us, strict=True):
@@ -173,6 +176,8 @@ def train_member(
     folder = settings.folder(member)
     teacher = _teacher(settings, member, dataset)
     recipe = settings.recipe
+    if member.epochs is not None:
+        recipe = replace(recipe, epochs=member.epochs)
     network = train(
         TrainingSettings(
             architecture=member.architecture,
@@ -205,14 +210,23 @@ def train_member(
 
 
 def _teacher(settings: PoolSettings, member: PoolMember, dataset: ImageDataset) -> Teacher | None:
-    if member.teacher is None:
+    """Return what a member learns from; its answers are kept beside the networks."""
+    if not member.teachers:
         return None
-    source = PoolMember(architecture=member.teacher, seed=member.teacher_seed)
-    cache = settings.folder(source) / "answers.npy"
+    hashes = [member_sha256(read_sidecar(path)) for path in member.teachers]
+    recipe = settings.recipe.augmentation
+    name = identity_of({"teachers": hashes, "views": asdict(recipe), "data": dataset.fingerprint})
+    cache = settings.output / "answers" / f"{name[:16]}.npy"
     if cache.exists():
         return Teacher.read(cache)
-    network = load_network(settings.folder(source))
-    teacher = Teacher.from_network(network, dataset.train, image_spec(dataset))
+    classifiers = [load_classifier(path, memory="none") for path in member.teachers]
+    for classifier in classifiers:
+        if classifier.info.labels != dataset.labels:
+            raise ConfigError(
+                f"{classifier.info.name!r} cannot teach {dataset.name!r}: it answers with "
+                f"{', '.join(classifier.info.labels)}, expected {', '.join(dataset.labels)}"
+            )
+    teacher = Teacher.of_classifiers(classifiers, dataset.train, recipe)
     teacher.write(cache)
     return teacher
 

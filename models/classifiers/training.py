@@ -228,7 +228,7 @@ class _Labels:
             draws = np.random.default_rng((self._settings.seed, epoch))
             self._order = draws.permutation(len(self._images))
         index = self._order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        pixels, mirrored = augment_batch(self._images.images[index], recipe.augmentation, rng)
+        pixels, views = augment_batch(self._images.images[index], recipe.augmentation, rng)
         images = torch.from_numpy(tensor_from_canonical(pixels, self._spec))
         images = images.to(memory_format=torch.channels_last)
         labels = torch.from_numpy(self._images.labels[index])
@@ -239,7 +239,7 @@ class _Labels:
         loss = functional.cross_entropy(logits.float(), labels)
         if self._teacher is not None:
             weight = self._settings.distillation
-            distilled = self._teacher.loss(logits.float(), index, mirrored)
+            distilled = self._teacher.loss(logits.float(), index, views)
             loss = (1.0 - weight) * loss + weight * distilled
         return {"loss": loss}
 

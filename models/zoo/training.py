@@ -43,6 +43,7 @@ class ClassifierTraining:
         seed: Decides weights, order and augmentation.
         epochs: Passes of a network over the training images; None: as its architecture says.
         precision: Arithmetic of a network's training.
+        teachers: Classifiers from whose answers a network learns, too: shipped names or paths.
         base: Of a head: the classifier whose features it uses, a shipped name or a path.
         command: Command line, for the sidecar.
         limits: What it must not be used for, for the sidecar.
@@ -57,6 +58,7 @@ class ClassifierTraining:
     seed: int = 0
     epochs: int | None = None
     precision: TrainingPrecision = "fp32"
+    teachers: tuple[str, ...] = ()
     base: str | None = None
     command: str
     limits: str
@@ -64,7 +66,13 @@ class ClassifierTraining:
     @property
     def name(self) -> str:
         """Name of the model."""
-        return f"{self.prefix}_{self.entry}"
+        return f"{self.prefix}_{self.member.network}"
+
+    @property
+    def member(self) -> PoolMember:
+        """The network as one of a pool."""
+        teachers = tuple(map(resolve_model, self.teachers))
+        return PoolMember(architecture=self.entry, seed=self.seed, teachers=teachers)
 
     def __post_init__(self) -> None:
         if self.entry not in ARCHITECTURES | HEADS:
@@ -76,6 +84,8 @@ class ClassifierTraining:
             )
         if self.entry in HEADS and self.epochs is not None:
             raise ConfigError(f"{self.entry!r} is not trained in epochs; leave out --epochs")
+        if self.entry in HEADS and self.teachers:
+            raise ConfigError(f"{self.entry!r} learns from the labels alone; leave out --teachers")
         if self.entry in ARCHITECTURES and self.base is not None:
             raise ConfigError(f"{self.entry!r} is a whole network; leave out --base")
 
@@ -111,15 +121,14 @@ def _train_network(settings: ClassifierTraining, progress: HeadProgress) -> Path
         command=settings.command,
         limits=settings.limits,
     )
-    member = PoolMember(architecture=settings.entry, seed=settings.seed)
+    member = settings.member
 
     def show(step: PoolProgress) -> None:
         progress(step.step, step.steps, f"loss {step.loss:.3f}")
 
     train_pool(pool, [member], show)
-    trained = pool.folder(member) / f"{member.name}.onnx"
     model = settings.output / MODEL_FOLDER
-    copy_classifier(trained, model, settings.name)
+    copy_classifier(pool.model(member), model, settings.name)
     return model / (settings.name + SUFFIX)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bicameral.errors import ConfigError
 from edge.loading import load_classifier
 from edge.probabilities import softmax
+from edge.shipped import resolve_model
 from edge.sidecar import read_sidecar
 from models.classifiers.logits import PoolLogits, read_pool_logits
 from models.classifiers.pool_training import PoolMember, PoolProgress, PoolSettings, train_pool
@@ -109,27 +111,27 @@ def test_every_member_is_exported_with_a_sidecar_and_answers_as_its_logits_say(
 def test_a_student_waits_for_its_teacher_and_is_reported_under_its_own_name(
     idx_folder: Path, tmp_path: Path
 ) -> None:
-    student = PoolMember(architecture="residual8", teacher="vgg12")
-    pool = settings(idx_folder, tmp_path)
-    finished: list[str] = []
+    pool, teacher = settings(idx_folder, tmp_path), PoolMember(architecture="vgg12")
+    student = PoolMember(
+        architecture="residual8", seed=1, teachers=(pool.model(teacher),), epochs=3
+    )
+    finished: dict[str, int] = {}
 
     def record(progress: PoolProgress) -> None:
         if progress.step == progress.steps:
-            finished.append(progress.name)
+            finished[progress.name] = progress.steps
 
-    train_pool(pool, [student, PoolMember(architecture="vgg12")], record)
-    assert finished == ["vgg12-s0", "residual8_distilled-s0"]
-    architectures = {network.architecture for network in read_pool_logits(pool.logits).networks}
-    assert architectures == {"vgg12", "residual8_distilled"}
-
-
-def test_students_of_other_seeds_learn_from_the_one_teacher(
-    idx_folder: Path, tmp_path: Path
-) -> None:
-    pool = settings(idx_folder, tmp_path)
-    student = PoolMember(architecture="residual8", seed=1, teacher="vgg12", teacher_seed=0)
-    train_pool(pool, [PoolMember(architecture="vgg12"), student])
+    train_pool(pool, [student, teacher], record)
+    assert list(finished) == ["vgg12-s0", "residual8_distilled-s1"]
+    assert 2 * finished["residual8_distilled-s1"] == 3 * finished["vgg12-s0"]
     trained = {
         (network.architecture, network.seed) for network in read_pool_logits(pool.logits).networks
     }
     assert trained == {("vgg12", 0), ("residual8_distilled", 1)}
+
+
+def test_a_teacher_of_other_classes_is_refused(idx_folder: Path, tmp_path: Path) -> None:
+    shipped = resolve_model("fashion_mnist_dual_branch")
+    student = PoolMember(architecture="residual8", teachers=(shipped,))
+    with pytest.raises(ConfigError, match="'fashion_mnist_dual_branch' cannot teach"):
+        train_pool(settings(idx_folder, tmp_path), [student])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from bicameral.errors import ConfigError, DataError, UserError
+from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
-from models.classifiers.augmentation import Augmentation, augment_batch
+from models.classifiers.augmentation import Augmentation, all_views, augment_batch
 from models.classifiers.distillation import Teacher, predict_logits
 from models.classifiers.export import ExportSettings, export_classifier
 from models.classifiers.training import (
@@ -134,7 +137,12 @@ def test_a_student_learns_from_its_teacher_alone(
     synthetic_dataset: ImageDataset, tmp_path: Path
 ) -> None:
     teaching = train(settings(tmp_path / "teacher", architecture="vgg12"), synthetic_dataset)
-    teacher = Teacher.from_network(teaching, synthetic_dataset.train, image_spec(synthetic_dataset))
+    named = ExportSettings(
+        output=tmp_path, name="teacher", architecture="vgg12", seed=0, command="-", limits="-"
+    )
+    export_classifier(teaching, synthetic_dataset, named)
+    exported = load_classifier(tmp_path / "teacher.onnx")
+    teacher = Teacher.of_classifiers([exported], synthetic_dataset.train, RECIPE.augmentation)
     student = train(
         settings(tmp_path / "student", distillation=1.0), synthetic_dataset, teacher=teacher
     )
@@ -159,21 +167,36 @@ def test_a_teachers_answers_survive_a_file(tmp_path: Path) -> None:
 
 def test_shifted_images_move_by_at_most_the_shift_and_fill_with_black() -> None:
     images = np.full((200, 6, 6, 1), 9, np.uint8)
-    shifted, mirrored = augment_batch(images, Augmentation(shift_px=1), np.random.default_rng(0))
-    assert not mirrored.any()
+    shifted, _ = augment_batch(images, Augmentation(shift_px=1), np.random.default_rng(0))
     counts = set((shifted > 0).sum(axis=(1, 2, 3)).tolist())
     assert counts == {36, 30, 25}
     assert (images == 9).all()
 
 
-def test_mirrored_images_are_reported_and_mirrored() -> None:
-    images = np.random.default_rng(1).integers(0, 256, (50, 5, 4, 3), np.uint8)
-    augmented, mirrored = augment_batch(
-        images, Augmentation(shift_px=0, mirror=True), np.random.default_rng(0)
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_teacher_is_asked_about_the_very_view_that_its_student_sees(mirror: bool) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (200, 5, 4, 3), np.uint8)
+    augmentation = Augmentation(shift_px=1, mirror=mirror)
+    augmented, views = augment_batch(images, augmentation, np.random.default_rng(0))
+    every = np.stack(list(all_views(images, augmentation)))
+    assert set(views) == set(range(len(every))) == set(range(18 if mirror else 9))
+    np.testing.assert_array_equal(augmented, every[views, np.arange(200)])
+
+
+def test_several_teachers_teach_the_mean_of_their_probabilities() -> None:
+    answers = np.array([[0.8, 0.2], [0.4, 0.6]], np.float32)
+    images = LabelledImages(images=np.zeros((1, 2, 2, 1), np.uint8), labels=np.zeros(1, np.int64))
+    sessions = [SimpleNamespace(predict=_always(answer)) for answer in answers]
+    teacher = Teacher.of_classifiers(sessions, images, Augmentation(shift_px=0))  # type: ignore[arg-type]
+    expected = Teacher(np.log(np.array([[[0.6, 0.4]]], np.float32)))
+    student, index = torch.tensor([[1.0, 0.0]]), np.zeros(1, np.int64)
+    assert teacher.loss(student, index, index).item() == pytest.approx(
+        expected.loss(student, index, index).item(), rel=1e-6
     )
-    assert 10 < mirrored.sum() < 40
-    np.testing.assert_array_equal(augmented[mirrored], images[mirrored][:, :, ::-1])
-    np.testing.assert_array_equal(augmented[~mirrored], images[~mirrored])
+
+
+def _always(answer: np.ndarray) -> Callable[[np.ndarray], SimpleNamespace]:
+    return lambda images: SimpleNamespace(probabilities=np.tile(answer, (len(images), 1)))
 
 
 def test_training_is_in_float32_unless_the_user_says_otherwise() -> None:
