@@ -73,7 +73,10 @@ def measured(evaluation: CascadeEvaluation) -> Measured:
             for letter, usage in zip("bc", test.usage, strict=False):
                 name = "usage" if letter == "b" else f"usage_{letter}"
                 found |= _over_seeds(*key, name, usage)
-            found[*key, "stable"] = single(choice.stability.same_networks)
+            for name in ("halves_agree", "same_networks", "regret"):
+                found[*key, name] = single(
+                    getattr(choice.stability, name), n=choice.stability.splits
+                )
             found[*key, "optimism"] = single(choice.stability.expected)
             found |= _over_seeds(*key, "test_accuracy", test.accuracy)
             found[*key, "macs"] = single(test.expected_macs)

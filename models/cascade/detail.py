@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bicameral.statistics import Estimate, Resampling
 from edge.probabilities import SCORES
 from models.calibration import reliability_bins
+from models.cascade.candidates import SCORE
 from models.cascade.complementarity import paper_complementarity
 from models.cascade.judging import Bench, calibration_errors
 from models.cascade.operating_points import Answers, PairAnswers, System, answer, sweep_thresholds
@@ -25,7 +26,6 @@ from models.cascade.results import (
     spread,
 )
 from models.cascade.risk_coverage import estimate_areas, risk_coverage_curve
-from models.cascade.search import SCORE
 
 _CURVE_POINTS = 200
 

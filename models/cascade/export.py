@@ -22,10 +22,10 @@ from edge.sidecar import (
     write_sidecar,
 )
 from models.calibration import expected_calibration_error
+from models.cascade.candidates import COMBINATION, SCORE
 from models.cascade.operating_points import run_stages
 from models.cascade.pool import fit_temperatures, validation_pool
 from models.cascade.results import CascadeEvaluation, SystemRecord
-from models.cascade.search import COMBINATION, SCORE
 from models.classifiers.export import copy_classifier
 from models.classifiers.logits import PoolLogits
 

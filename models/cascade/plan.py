@@ -10,25 +10,20 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError, UserError
 from bicameral.statistics import Resampling
+from models.cascade.candidates import (
+    Candidates,
+    CostName,
+    SearchAxes,
+    list_candidates,
+    network_cost,
+    pareto_front,
+    system_at,
+)
 from models.cascade.operating_points import System, answer, policy_for_shares
 from models.cascade.paper_search import paper_cascade, paper_choice, paper_pair
 from models.cascade.pool import ValidationPool
 from models.cascade.results import ChoiceRecord, OpponentName
-from models.cascade.search import (
-    Candidates,
-    CostName,
-    MaxCost,
-    NearReference,
-    Requirement,
-    SearchAxes,
-    choose,
-    list_candidates,
-    network_cost,
-    pareto_front,
-    stability,
-    system_at,
-    unmet,
-)
+from models.cascade.search import MaxCost, NearReference, Requirement, choose, stability, unmet
 
 #: Opponents without temperature scaling, as in the paper.
 UNCALIBRATED: tuple[OpponentName, ...] = ("paper_pair", "paper_threshold", "paper_choice")

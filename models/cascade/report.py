@@ -321,9 +321,15 @@ def _made(evaluation: CascadeEvaluation, provenance: Provenance) -> list[Block]:
         ("largest share after A", f"{percent(evaluation.max_usage, 0)} %"),
         (
             "stability of the choice",
-            f"random halves of the validation images choose the same networks in "
-            f"{percent(found.same_networks, 0)} % of {found.splits} splits "
-            f"({found.splits_tried} tried)",
+            f"both halves of the validation images choose the same networks in "
+            f"{percent(found.halves_agree, 0)} % of {found.splits} random splits "
+            f"({found.splits_tried} tried); a half chooses what all images choose in "
+            f"{percent(found.same_networks, 0)} %",
+        ),
+        (
+            "what another choice would have cost",
+            f"{points(found.regret)} points: what all images choose minus what a half chooses, "
+            "on the other half",
         ),
         (
             "optimism of choosing",

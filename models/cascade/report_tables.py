@@ -82,7 +82,7 @@ def choice_table(evaluation: CascadeEvaluation) -> Table:
             points_cell(by.accuracy_difference),
             points_cell(single.accuracy_difference if single else None),
             Cell(
-                text=percent(choice.stability.same_networks, 0),
+                text=percent(choice.stability.halves_agree, 0),
                 small=f"optimism {points(choice.stability.expected)}",
             ),
             marked=choice.name == evaluation.detail.choice,
@@ -101,7 +101,7 @@ def choice_table(evaluation: CascadeEvaluation) -> Table:
             "CPU µs|expected per test image, and by the reference's",
             "minus reference|points on the test images, paired",
             "minus best single|points, against the best single network of no more cost",
-            "stable %|random halves of the validation images that choose the same networks",
+            "stable %|splits of the validation images whose halves choose the same networks",
             words=3,
         ),
         rows=tuple(map(line, evaluation.choices)),

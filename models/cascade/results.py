@@ -15,10 +15,11 @@ from bicameral.statistics import Estimate
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
 from models.calibration import ReliabilityBins
+from models.cascade.candidates import CostName
 from models.cascade.complementarity import Complementarity
-from models.cascade.search import CostName, Requirement, Stability
+from models.cascade.search import Requirement, Stability
 
-SCHEMA: Literal[4] = 4
+SCHEMA: Literal[5] = 5
 
 NetworkRole = Literal["small", "reference", "reference_candidate", "left_out"]
 
@@ -263,7 +264,7 @@ class CascadeEvaluation:
         notes: What a reader must know, in sentences.
     """
 
-    schema: Literal[4] = SCHEMA
+    schema: Literal[5] = SCHEMA
     dataset: str
     dataset_sha256: str
     labels: tuple[str, ...]

@@ -6,6 +6,7 @@ from bicameral.statistics import LEVEL, Estimate
 from bicameral.tables import DASH, magnitude, microseconds, percent, points, points_cell, ratio
 from edge.combination import CombinationName
 from edge.probabilities import ScoreName
+from models.cascade.candidates import CostName
 from models.cascade.results import (
     CascadeEvaluation,
     ComparisonRecord,
@@ -14,7 +15,7 @@ from models.cascade.results import (
     Spread,
     SystemRecord,
 )
-from models.cascade.search import CostName, MaxCost, MinAccuracy, Requirement
+from models.cascade.search import MaxCost, MinAccuracy, Requirement
 
 #: The two-sided level of every interval.
 LEVEL_WORDS = f"{100.0 * LEVEL:g} %"

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from edge.cascade import CascadePolicy
 from edge.combination import COMBINATIONS
 from edge.probabilities import SCORES, softmax
+from models.cascade.candidates import pareto_front
 from models.cascade.complementarity import (
     oracle_accuracy,
     paper_complementarity,
     released_code_complementarity,
 )
 from models.cascade.operating_points import PairAnswers, run_stages, sweep_thresholds
-from models.cascade.search import pareto_front
 
 pytestmark = pytest.mark.property
 

@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 
 from bicameral.statistics import Resampling
+from models.cascade.candidates import (
+    Candidates,
+    SearchAxes,
+    list_candidates,
+    pareto_front,
+    system_at,
+)
 from models.cascade.evaluation import evaluate_cascade
 from models.cascade.operating_points import System, answer
 from models.cascade.plan import EvaluationSettings, _mixture_at
 from models.cascade.pool import ValidationPool, unit_temperatures, validation_pool
 from models.cascade.search import (
-    Candidates,
     MaxCost,
     MinAccuracy,
     NearReference,
-    SearchAxes,
     choose,
-    list_candidates,
-    pareto_front,
     stability,
-    system_at,
     target_accuracy,
     unmet,
 )
@@ -96,18 +98,45 @@ def test_what_reaches_an_accuracy_costs_no_more_than_exceeding_it_by_a_standard_
     assert found.cost[index] <= found.cost[safe].min()
 
 
-def test_under_a_cost_the_simplest_that_cannot_be_told_from_the_best_is_taken(
+def test_networks_are_compared_by_their_operating_points_near_the_limit_together(
     found: Candidates,
 ) -> None:
     index = choose(found, MaxCost(cost=900.0))
     assert index is not None
-    under = np.flatnonzero(found.cost <= 900.0)
-    best = under[found.accuracy[under].argmax()]
-    rows = under[
-        found.accuracy[under] >= found.accuracy[best] - found.standard_errors(under, int(best))
-    ]
-    assert index in rows
-    assert found.stages()[index] == found.stages()[rows].min()
+    size = found.stages()[index]
+    means = {}
+    for member in set(found.member[(found.stages() == size) & (found.cost <= 900.0)]):
+        rows = np.flatnonzero((found.member == member) & (found.cost <= 900.0))
+        near = (found.cost[rows] >= 675.0) | (found.cost[rows] == found.cost[rows].max())
+        means[member] = found.accuracy[rows[near]].mean()
+    chosen = found.member[index]
+    assert means[chosen] == pytest.approx(max(means.values()))
+    rows = np.flatnonzero((found.member == chosen) & (found.cost <= 900.0))
+    assert found.accuracy[index] == found.accuracy[rows].max()
+
+
+def test_the_third_network_sees_a_quarter_of_the_share_of_the_second(found: Candidates) -> None:
+    three = found.shares[found.stages() == 3]
+    np.testing.assert_allclose(three[:, 1], three[:, 0] / 4.0)
+    assert (found.shares[found.stages() == 1] == 0.0).all()
+
+
+def test_one_lucky_operating_point_does_not_choose_a_pair(found: Candidates) -> None:
+    """A single threshold of a poor pair is made the best of all; its neighbours stay poor."""
+    limit = MaxCost(cost=900.0)
+    index = choose(found, limit)
+    assert index is not None
+    other = np.flatnonzero(
+        (found.stages() == found.stages()[index])
+        & (found.member != found.member[index])
+        & (found.cost <= 900.0)
+        & (found.accuracy < found.accuracy[index] - 0.02)
+    )[0]
+    accuracy, halves = found.accuracy.copy(), found.halves.copy()
+    accuracy[other] = halves[:, other] = found.accuracy.max() + 0.01
+    again = choose(replace(found, accuracy=accuracy, halves=halves), limit)
+    assert again is not None
+    assert found.member[again] == found.member[index]
 
 
 def test_one_network_is_enough_where_others_add_nothing(make_pool) -> None:
@@ -143,8 +172,9 @@ def test_what_cannot_be_met_says_what_can(found: Candidates) -> None:
 
 def test_a_choice_without_a_rival_is_the_same_on_all_halves(found: Candidates) -> None:
     seen = stability(found, MaxCost(cost=100.0))
-    assert (seen.splits, seen.same_networks) == (20, 1.0)
-    assert abs(seen.half_gap) < 4 * seen.standard_error
+    assert (seen.splits, seen.same_networks, seen.halves_agree) == (20, 1.0, 1.0)
+    assert seen.regret == pytest.approx(0.0, abs=1e-6)
+    assert seen.half_gap == pytest.approx(0.0, abs=1e-6)
     assert (seen.n_images, seen.n_seeds) == (400, 2)
 
 
@@ -152,6 +182,7 @@ def test_choosing_the_luckiest_of_many_flatters_it(found: Candidates) -> None:
     seen = stability(found, MaxCost(cost=1e9))
     assert seen.expected == pytest.approx(seen.half_gap / np.sqrt(2))
     assert seen.half_gap > -2 * seen.standard_error
+    assert 0.0 <= seen.halves_agree <= seen.same_networks <= 1.0
 
 
 def test_the_front_ascends_in_cost_and_accuracy(found: Candidates) -> None:
