@@ -220,7 +220,9 @@ def stability(found: Candidates, requirement: Requirement) -> Stability:
     if isinstance(requirement, NearReference):
         base = found.single(requirement.architecture)
     agree, same, gaps, regrets = [], [], [], []
-    for halves in found.both_halves() if whole is not None else ():
+    for halves in found.both_halves():
+        if whole is None:
+            break
         one, other = (_choose_again(found, requirement, half, whole) for half in halves)
         if one is None or other is None:
             continue
