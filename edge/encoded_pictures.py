@@ -12,8 +12,6 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from bicameral.errors import DataError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -25,6 +23,9 @@ _SHORT = 3
 #: from the decoder, which would inflate them, or complain about them on standard error.
 _PNG_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _PNG_GREY = 0
+#: Channels that OpenCV gives, by the colour type.
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
+_PNG_READ_CHUNKS = frozenset({b"IHDR", b"tRNS", b"eXIf"})
 _ADAM7_PASSES = 7
 
 #: JPEG markers without a length: TEM and the restart markers.
@@ -34,6 +35,11 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN, _JPEG_EXIF = 0xDA, 0xE1
 _JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_COEFFICIENTS = 64
+#: Of a scan's header: four components and three bytes.
+_SCAN_HEADER_BYTES = 12
+
+#: Rows and tables of decoders, for each pixel of a picture that is not small.
+_MORE_PIXEL_BYTES = 0.2
 
 #: A JPEG's cost grows with its scans, which may be empty. Encoders make up to 18 of them.
 _MOST_SCANS = 64
@@ -44,7 +50,7 @@ _MOST_PARTS, _PART_BYTES = 256, 1024
 #: Entries of an EXIF block that are looked at; cameras write some 15 into the first directory.
 _MOST_EXIF_ENTRIES = 256
 
-_WEBP_ANIMATION = 0x02
+_WEBP_ANIMATION, _WEBP_ALPHA = 0x02, 0x10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class EncodedPicture:
             units of its own bit depth; None if there is none.
         bit_depth: Bits per channel where the format says so in front (PNG), else 8.
         scans: How often a decoder goes over the pixels.
+        pixel_bytes: Memory that decoding takes at its peak for each pixel: OpenCV holds the decoded
+            picture twice, and JPEGs of several scans with all coefficients (measured with 5.0).
         content: What a decoder needs of the file.
     """
 
@@ -70,6 +78,7 @@ class EncodedPicture:
     transparent_grey: int | None = None
     bit_depth: int = 8
     scans: int = 1
+    pixel_bytes: float
     content: bytes
 
     @property
@@ -117,6 +126,8 @@ def read_encoded_picture(data: bytes) -> EncodedPicture:
 def _read_jpeg(data: bytes) -> EncodedPicture:
     size: tuple[int, int] | None = None
     orientation, components, progressive = 1, 0, False
+    sampling: list[tuple[int, int]] = []
+    pixel_bytes = 0.0
     position = 2
     parts = 0
     while True:
@@ -136,6 +147,9 @@ def _read_jpeg(data: bytes) -> EncodedPicture:
             height, width = struct.unpack_from(">HH", body, 1)
             size = (width, height)
             components, progressive = body[5], marker in _JPEG_PROGRESSIVE
+            sampling = [
+                (body[7 + 3 * one] >> 4, body[7 + 3 * one] & 15) for one in range(components)
+            ]
         elif marker == _JPEG_EXIF and body.startswith(_EXIF_PREFIX) and orientation == 1:
             orientation = _orientation_from_exif(body)
         elif marker == _JPEG_SCAN:
@@ -146,16 +160,25 @@ def _read_jpeg(data: bytes) -> EncodedPicture:
     if data.rfind(b"\xff\xd9") < position:
         raise DataError("the JPEG has no end marker; it is cut off")
     scans = 1
+    stored_bytes = 1 if components == 1 else 3
     if progressive or data[position + 2] < components:  # else a decoder stops after the first one
         scans = _count_scans(data, position - 2, progressive=progressive)
+        pixel_bytes = stored_bytes + _coefficient_bytes(sampling)
     return EncodedPicture(
         format="JPEG",
         width=size[0],
         height=size[1],
         orientation=orientation,
         scans=scans,
+        pixel_bytes=max(pixel_bytes, 2 * stored_bytes) + _MORE_PIXEL_BYTES,
         content=data,
     )
+
+
+def _coefficient_bytes(sampling: list[tuple[int, int]]) -> float:
+    """Return what the coefficients of all components take for each pixel."""
+    most = max([1, *(across for across, _ in sampling)]) * max([1, *(down for _, down in sampling)])
+    return 2 * sum(across * down for across, down in sampling) / most
 
 
 def _count_scans(data: bytes, first: int, *, progressive: bool) -> int:
@@ -169,16 +192,18 @@ def _count_scans(data: bytes, first: int, *, progressive: bool) -> int:
     Raises:
         DataError: If there are too many of them, or the last ones are missing.
     """
-    values = np.frombuffer(data, np.uint8)[first:]
-    found = np.flatnonzero((values[:-1] == 0xFF) & (values[1:] == _JPEG_SCAN))
-    if len(found) > _MOST_SCANS:
+    marker = bytes((0xFF, _JPEG_SCAN))
+    count = data.count(marker, first)
+    if count > _MOST_SCANS:
         raise DataError(
-            f"the JPEG has {len(found)} scans, allowed are {_MOST_SCANS}; save it with fewer"
+            f"the JPEG has {count} scans, allowed are {_MOST_SCANS}; save it with fewer"
         )
     # Bits of each coefficient that are still to come, by the component.
     missing: dict[int, list[int]] = {}
-    for start in found.tolist() if progressive else ():
-        header = data[first + start + 4 :]
+    start = first - 1
+    for _ in range(count if progressive else 0):
+        start = data.index(marker, start + 1)
+        header = data[start + 4 : start + 4 + _SCAN_HEADER_BYTES]
         components = header[1 : 1 + 2 * header[0] : 2] if header[0] <= 4 else b""
         begin, end, bits = header[1 + 2 * header[0] : 4 + 2 * header[0]]
         for component in components:
@@ -187,7 +212,7 @@ def _count_scans(data: bytes, first: int, *, progressive: bool) -> int:
                 left[index] = bits & 0x0F
     if any(any(left) for left in missing.values()):
         raise DataError("the JPEG ends before its last scan; it is cut off")
-    return len(found)
+    return count
 
 
 def _counted(parts: int, data: bytes) -> int:
@@ -202,16 +227,18 @@ def _counted(parts: int, data: bytes) -> int:
 
 
 def _read_png(data: bytes) -> EncodedPicture:
-    kept = [_PNG_SIGNATURE]
+    view = memoryview(data)
+    kept = [view[: len(_PNG_SIGNATURE)]]
     width = height = bit_depth = color_type = 0
     orientation, transparent_grey = 1, None
+    channels = 0
     position = len(_PNG_SIGNATURE)
     kind = b""
     parts = interlaced = 0
     while kind != b"IEND":
         parts = _counted(parts, data)
         length, kind = struct.unpack_from(">I4s", data, position)
-        chunk = data[position : position + 12 + length]
+        chunk = view[position : position + 12 + length]
         if len(chunk) < 12 + length:
             raise DataError("the PNG ends inside a chunk; it is cut off or damaged")
         if kind in _PNG_PIXEL_CHUNKS:
@@ -221,14 +248,17 @@ def _read_png(data: bytes) -> EncodedPicture:
                     f"the PNG's chunk {kind.decode()} has a wrong checksum; it is damaged"
                 )
             kept.append(chunk)
-        body = chunk[8:-4]
+        body = bytes(chunk[8 : -4 if kind in _PNG_READ_CHUNKS else 8])
         if position == len(_PNG_SIGNATURE):
             if kind != b"IHDR":
                 raise DataError("the PNG does not begin with its header chunk; it is damaged")
             width, height, bit_depth, color_type = struct.unpack_from(">IIBB", body)
             interlaced = body[12]
+            channels = _PNG_CHANNELS.get(color_type, 4)
         elif kind == b"tRNS" and color_type == _PNG_GREY:
             (transparent_grey,) = struct.unpack_from(">H", body)
+        elif kind == b"tRNS":
+            channels = 4
         elif kind == b"eXIf":
             orientation = _orientation_from_exif(body)
         position += len(chunk)
@@ -240,7 +270,8 @@ def _read_png(data: bytes) -> EncodedPicture:
         transparent_grey=transparent_grey,
         bit_depth=bit_depth,
         scans=_ADAM7_PASSES if interlaced else 1,
-        content=b"".join(kept),
+        pixel_bytes=2 * channels * max(1, bit_depth // 8) + _MORE_PIXEL_BYTES,
+        content=data if sum(map(len, kept)) == len(data) else b"".join(kept),
     )
 
 
@@ -249,7 +280,7 @@ def _read_webp(data: bytes) -> EncodedPicture:
     if 8 + size > len(data):
         raise DataError(f"the WebP announces {8 + size} bytes and has {len(data)}; it is cut off")
     width = height = 0
-    orientation = 1
+    orientation, transparent = 1, False
     position = 12
     parts = 0
     while position + 8 <= 8 + size:
@@ -259,6 +290,7 @@ def _read_webp(data: bytes) -> EncodedPicture:
         if kind == b"VP8X":
             if body[0] & _WEBP_ANIMATION:
                 raise DataError("the WebP is an animation; give a still picture")
+            transparent |= bool(body[0] & _WEBP_ALPHA)
             width = 1 + int.from_bytes(body[4:7], "little")
             height = 1 + int.from_bytes(body[7:10], "little")
         elif kind == b"VP8 " and not width:  # RFC 6386, 9.1: 14 bits each, then 2 bits of scale
@@ -266,11 +298,17 @@ def _read_webp(data: bytes) -> EncodedPicture:
         elif kind == b"VP8L" and not width:
             (bits,) = struct.unpack_from("<I", body, 1)
             width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+            transparent = bool(bits >> 28 & 1)
         elif kind == b"EXIF":
             orientation = _orientation_from_exif(body)
         position += 8 + length + length % 2
     return EncodedPicture(
-        format="WebP", width=width, height=height, orientation=orientation, content=data
+        format="WebP",
+        width=width,
+        height=height,
+        orientation=orientation,
+        pixel_bytes=2 * (4 if transparent else 3) + _MORE_PIXEL_BYTES,
+        content=data,
     )
 
 
@@ -281,7 +319,15 @@ def _read_bmp(data: bytes) -> EncodedPicture:
     else:
         width, height = struct.unpack_from("<ii", data, 18)
     # A negative height means that the rows run from top to bottom.
-    return EncodedPicture(format="BMP", width=width, height=abs(height), content=data)
+    (bits,) = struct.unpack_from("<H", data, 24 if header_size == 12 else 28)
+    channels = 4 if bits == 32 else 3
+    return EncodedPicture(
+        format="BMP",
+        width=width,
+        height=abs(height),
+        pixel_bytes=2 * channels + _MORE_PIXEL_BYTES,
+        content=data,
+    )
 
 
 def _orientation_from_exif(exif: bytes) -> int:

@@ -6,6 +6,8 @@ applied, 16 bits become 8, transparency gets a background, and colours become th
 
 from __future__ import annotations
 
+import math
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ PICTURE_SUFFIXES = (
 )
 
 #: Pixels that are turned into colours at a time: what that needs beside them stays small.
-_BAND_PIXELS = 1 << 20
+_BAND_PIXELS = 1 << 17
 
 #: Levels that coefficients of 0 become: grey, and of CMYK its half of half.
 _FILLED = frozenset({64, 65, 127, 128})
@@ -95,13 +97,17 @@ def decode_encoded_picture(
     require_pixels(encoded.format, encoded.width, encoded.height, max_pixels)
     stored = _decode(encoded.content, encoded.format)
     if encoded.format == "JPEG" and _may_be_filled(stored):
-        _require_whole(stored, encoded.content)
+        digest = blake2b(stored.data).digest()
+        del stored  # one at a time is enough
+        stored = _decode_with_more(encoded.content)
+        if blake2b(stored.data).digest() != digest:
+            raise DataError("the JPEG's data ends before its last row; it is cut off")
     height, width = stored.shape[:2]
     rows = max(1, _BAND_PIXELS // width)
     if height <= rows:
         pixels = _opaque(stored, _transparent_grey(stored, encoded), spec)
     else:
-        pixels = np.empty((height, width, 1 if spec.color == "GRAY" else 3), np.uint8)
+        pixels = _place_for((height, width, 1 if spec.color == "GRAY" else 3), stored)
         for row in range(0, height, rows):
             band = stored[row : row + rows]
             pixels[row : row + rows] = _opaque(band, _transparent_grey(band, encoded), spec)
@@ -109,6 +115,17 @@ def decode_encoded_picture(
     if encoded.orientation != 1:
         pixels = np.ascontiguousarray(_upright(pixels, encoded.orientation))
     return pixels
+
+
+def _place_for(shape: tuple[int, int, int], stored: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an array for pixels: the memory of the stored ones, if they are at least as large.
+
+    Who goes through the rows in order has read each one before it is overwritten.
+    """
+    size = math.prod(shape)
+    if stored.nbytes < size or not stored.flags.c_contiguous:
+        return np.empty(shape, np.uint8)
+    return stored.reshape(-1).view(np.uint8)[:size].reshape(shape)
 
 
 def _opaque(
@@ -146,15 +163,14 @@ def _may_be_filled(pixels: NDArray[Any]) -> bool:
     return int(last.flat[0]) in _FILLED and bool((last == last.flat[0]).all())
 
 
-def _require_whole(pixels: NDArray[Any], jpeg: bytes) -> None:
-    """Refuse a JPEG whose data ends too early, whatever comes behind it.
+def _decode_with_more(jpeg: bytes) -> NDArray[Any]:
+    """Decode a JPEG with more bytes before its end; one that is whole stays as it is.
 
-    libjpeg fills up with grey what is missing, and tells nobody. A picture that is whole stays as
-    it is when more bytes come before its end.
+    Of one whose data ends too early, whatever comes behind it, libjpeg fills up with grey what is
+    missing, and tells nobody.
     """
     end = jpeg.rfind(b"\xff\xd9")
-    if not np.array_equal(pixels, _decode(jpeg[:end] + _MORE + jpeg[end:], "JPEG")):
-        raise DataError("the JPEG's data ends before its last row; it is cut off")
+    return _decode(jpeg[:end] + _MORE + jpeg[end:], "JPEG")
 
 
 def _transparent_grey(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from edge.sidecar import ImageSpec, InputSpec
 
+#: Rows are summed first unless that leaves so many times more than columns first.
+_MUCH_WIDER = 8
+
 
 def canonical_from_picture(picture: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
     """Crop and resize pictures to the size that the network sees.
@@ -135,8 +138,11 @@ def resize_area_int(image: NDArray[np.uint8], height: int, width: int) -> NDArra
         return np.ascontiguousarray(image)
     if rows == 2 * height and columns == 2 * width:
         return _halve(image)
-    by_rows = _sum_rows(image, height)
-    sums = _sum_rows(by_rows.swapaxes(-3, -2), width).swapaxes(-3, -2)
+    # Rows lie together in memory; but of a picture of few long rows their sums are many.
+    if height * columns > _MUCH_WIDER * rows * width:
+        sums = _sum_rows(_sum_rows(image.swapaxes(-3, -2), width).swapaxes(-3, -2), height)
+    else:
+        sums = _sum_rows(_sum_rows(image, height).swapaxes(-3, -2), width).swapaxes(-3, -2)
     total = rows * columns  # sums stay below 255 * H * W, far inside int64
     return np.ascontiguousarray(((sums + total // 2) // total).astype(np.uint8))
 

@@ -61,9 +61,10 @@ def create_app(
     """
     app: ASGIApp
     metrics = Metrics()
+    serving = ServingParts.from_settings(settings, metrics.count_batch)
     repository = ModelRepository(
         folders,
-        ServingParts.from_settings(settings, metrics.count_batch),
+        serving,
         drain_s=settings.drain_s,
         notes=run_folder.notes,
         learning=settings.learning,
@@ -117,6 +118,7 @@ def create_app(
     parts = StackParts(
         settings=settings,
         metrics=metrics,
+        work=serving.decoder.work,
         lifespan=Router(lifespan=lifespan),
         authorise=authorise,
         log_requests=settings.log_requests,

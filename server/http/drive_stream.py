@@ -34,7 +34,7 @@ from server.http.drive_messages import (
 from server.http.drive_query import audience_of, lease_second, require_agent
 from server.http.endpoint import SocketEndpoint
 from server.http.exchange import ClientGoneError, Request
-from server.http.large_bodies import read_aside, require_few_values
+from server.http.large_bodies import require_few_values
 from server.http.seats import Seats
 from server.limits import RequestLimits, StreamLimits
 from server.live_board import LiveBoard, LiveEpisode
@@ -156,7 +156,7 @@ class _Stream:
             begin = read_message(BeginMessage, text)
         else:
             most = self._parts.streams.max_route_points * _VALUES_OF_A_POINT
-            begin = await read_aside(partial(_read_large, text, most))
+            begin = await self._request.work.do_alone(partial(_read_large, text, most))
         with ExitStack() as leases:
             repository = self._parts.repository
             agent = require_agent(leases.enter_context(repository.lease(model)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope
 
 from server.errors import RequestError, shown
 from server.http.compression import inflate
-from server.http.large_bodies import IN_PLACE_BYTES, read_aside, require_few_values
+from server.http.large_bodies import IN_PLACE_BYTES, LARGE_BYTES, require_few_values
 from server.limits import RequestLimits
 from server.serving.computation import RequestTimes
+from server.serving.long_work import LongWork
 from server.serving.served_model import ModelVersion, RequestContext
 
 T = TypeVar("T")
@@ -62,9 +63,11 @@ class Request:
         namespace: Of what is remembered for its sender.
         times: When it went from one hand to the next.
         model: The model that it is counted for.
+        work: Does for it what takes long.
     """
 
     __slots__ = (
+        "_has_turn",
         "_held",
         "_limits",
         "arrived_s",
@@ -78,10 +81,16 @@ class Request:
         "receive",
         "scope",
         "times",
+        "work",
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, limits: RequestLimits, held: HeldBodies
+        self,
+        scope: Scope,
+        receive: Receive,
+        limits: RequestLimits,
+        held: HeldBodies,
+        work: LongWork,
     ) -> None:
         """Begin to answer; the stack fills in what it finds out on the way.
 
@@ -90,6 +99,7 @@ class Request:
             receive: ASGI's.
             limits: Of a single request.
             held: All bodies of this worker.
+            work: What takes long in this worker.
         """
         self.scope = scope
         self.receive = receive
@@ -104,6 +114,8 @@ class Request:
         self._limits = limits
         self._held = held
         self.held_bytes = 0
+        self.work = work
+        self._has_turn = False
 
     def context(self, *, no_store: bool = False, timeout_s: float | None = None) -> RequestContext:
         """Return what a model must know of it beside its tensors.
@@ -180,12 +192,44 @@ class Request:
             return body
         if len(body) <= _INFLATE_IN_PLACE_BYTES:
             return inflate(body, encoding, limits.max_body_bytes)
-        inflated = await read_aside(partial(inflate, body, encoding, limits.max_body_bytes))
+        inflated = await self._inflated(body, encoding)
         self.held_bytes += len(inflated) - len(body)
         self._held.size += len(inflated) - len(body)
         if self._held.size > limits.max_held_bytes:
             raise _too_much_held(limits.max_held_bytes)
         return inflated
+
+    async def _inflated(self, body: bytes, encoding: str) -> bytes:
+        most = self._limits.max_body_bytes
+        few = min(LARGE_BYTES, most)
+        try:
+            return await self.work.do(partial(inflate, body, encoding, few))
+        except RequestError as error:
+            if error.status != 413 or few == most:
+                raise
+        return await self.aside(most, partial(inflate, body, encoding, most))
+
+    async def aside(self, size: int, work: Callable[[], T]) -> T:
+        """Do what takes long with so many bytes of the body, which must have been read.
+
+        If they are many the request waits until no other one has a large body or picture, and then
+        has the turn until it is answered.
+
+        Raises:
+            RequestError: As `LongWork.do` and `LongWork.begin_turn`.
+            ClientGoneError: As `while_connected`.
+        """
+        if size <= LARGE_BYTES:
+            return await self.work.do(work)
+        if await self.while_connected(self.work.begin_turn()):
+            self._has_turn = True
+        return await self.work.do_alone(work)
+
+    def end_turn(self) -> None:
+        """Hold nothing large any more."""
+        if self._has_turn:
+            self._has_turn = False
+            self.work.end_turn()
 
     async def json_object(self) -> dict[str, Any]:
         """Read a JSON object; an empty body is an empty one.
@@ -195,12 +239,13 @@ class Request:
                 `body`.
         """
         body = await self.body()
-        require_few_values(body, _MOST_FIELDS)
+
+        def read() -> Any:
+            require_few_values(body, _MOST_FIELDS)
+            return orjson.loads(body) if body else {}
+
         try:
-            if len(body) > IN_PLACE_BYTES:
-                found = await read_aside(partial(orjson.loads, body))
-            else:
-                found = orjson.loads(body) if body else {}
+            found = read() if len(body) <= IN_PLACE_BYTES else await self.aside(len(body), read)
         except orjson.JSONDecodeError as error:
             raise RequestError(400, f"the request is no JSON: {error}") from None
         if type(found) is not dict:

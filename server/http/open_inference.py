@@ -15,7 +15,7 @@ from starlette.responses import Response
 from server.errors import RequestError, shown
 from server.http.endpoint import ANY_METHOD, Endpoint
 from server.http.exchange import Request, json_answer
-from server.http.large_bodies import IN_PLACE_BYTES, read_aside, require_few_values
+from server.http.large_bodies import IN_PLACE_BYTES, require_few_values
 from server.http.metadata import (
     EXTENSIONS,
     model_configuration,
@@ -189,7 +189,7 @@ class OpenInference:
         name, version = request.path["model"], request.path.get("version")
         model = self.repository.get(name, version)
         request.model = model.served_as
-        decoded = await _decoded(await request.body(), _header_length(request), model)
+        decoded = await _decoded(request, model)
         context = request.context(timeout_s=decoded.timeout_s)
         # The version that was looked at may have been replaced while the body arrived.
         with self.repository.lease(name, version) as model:
@@ -236,7 +236,8 @@ def _header_length(request: Request) -> int | None:
     return int(value)
 
 
-async def _decoded(body: bytes, header_length: int | None, model: ServedModel) -> InferRequest:
+async def _decoded(request: Request, model: ServedModel) -> InferRequest:
+    body, header_length = await request.body(), _header_length(request)
     if header_length == 0:
         return decode_raw_request(body, model.inputs)
     if _quickly_decoded(body, header_length):
@@ -247,7 +248,7 @@ async def _decoded(body: bytes, header_length: int | None, model: ServedModel) -
         require_few_values(memoryview(body)[:header_length], most)
         return decode_infer_request(body, header_length)
 
-    return await read_aside(decode)
+    return await request.aside(len(body), decode)
 
 
 def _quickly_decoded(body: bytes, header_length: int | None) -> bool:

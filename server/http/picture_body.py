@@ -13,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 
 from server.errors import RequestError, shown
 from server.http.exchange import Request
-from server.http.large_bodies import read_aside, require_few_values
+from server.http.large_bodies import require_few_values
 from server.open_inference.datatypes import bytes_from_base64
 
 _JSON: Final = b"application/json"
@@ -81,7 +81,7 @@ async def read_pictures(request: Request, max_pictures: int) -> list[bytes]:
         parse = partial(_from_form, body, options.get(b"boundary", b""), max_pictures)
     else:
         return [body]
-    return parse() if len(body) <= _PARSE_IN_PLACE_BYTES else await read_aside(parse)
+    return parse() if len(body) <= _PARSE_IN_PLACE_BYTES else await request.aside(len(body), parse)
 
 
 def _from_json(body: bytes, max_pictures: int) -> list[bytes]:
@@ -96,8 +96,11 @@ def _from_json(body: bytes, max_pictures: int) -> list[bytes]:
             f'the request is {shown(found)}, expected {{"{_IMAGES}": [...]}} with pictures in '
             "base64",
         )
-    _require_few(len(found[_IMAGES]), max_pictures)
-    return [_from_base64(index, text) for index, text in enumerate(found[_IMAGES])]
+    pictures: list[Any] = found[_IMAGES]
+    _require_few(len(pictures), max_pictures)
+    for index, text in enumerate(pictures):  # in place, so that none is held in both forms
+        pictures[index] = _from_base64(index, text)
+    return pictures
 
 
 def _from_base64(index: int, text: Any) -> bytes:

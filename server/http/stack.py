@@ -33,6 +33,7 @@ from server.limits import ServerSettings
 from server.logs import current_request_id
 from server.metrics import Metrics
 from server.serving.computation import current_times
+from server.serving.long_work import LongWork
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class StackParts:
     Attributes:
         settings: Limits of a request, and which pages may use the server.
         metrics: Counts the requests for models.
+        work: Does what takes long for a request.
         lifespan: Answers ASGI's messages about start and end.
         authorise: Who may do what; None: everybody may do everything.
         log_requests: Log every request, not only those in which the server fails.
@@ -60,6 +62,7 @@ class StackParts:
 
     settings: ServerSettings
     metrics: Metrics
+    work: LongWork
     lifespan: ASGIApp
     authorise: Authorise | None = None
     log_requests: bool = False
@@ -102,7 +105,7 @@ class HttpStack:
         if scope["type"] == "lifespan":
             await self._parts.lifespan(scope, receive, send)
             return
-        request = Request(scope, receive, self._limits, self._held)
+        request = Request(scope, receive, self._limits, self._held, self._parts.work)
         header = request.headers.get(_ID_HEADER, b"")
         if not _ID.fullmatch(header):
             header = b"%s-%x" % (self._prefix, next(self._numbers))
@@ -164,6 +167,8 @@ class HttpStack:
             _log.exception("%s %s failed", scope["method"], scope["path"])
             text = f"the server failed; its log tells more about {request.id}"
             return error_answer(RequestError(500, text))
+        finally:
+            request.end_turn()
 
     async def _serve(self, request: Request, socket: _Socket) -> None:
         scope = request.scope

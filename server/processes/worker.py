@@ -20,6 +20,7 @@ from server.limits import ConnectionLimits
 from server.logs import LogFormat, configure_logging
 from server.processes.http_protocol import ConnectionConfig, HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
+from server.serving.footprint import keep_large_blocks_apart
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -123,6 +124,7 @@ def _make_app(
         SystemExit: If it cannot be made; the log says why.
     """
     configure_logging(log_format, f"worker-{os.getpid()}")
+    keep_large_blocks_apart()
     try:
         return factory(folder)
     except BicameralError as error:

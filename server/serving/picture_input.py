@@ -1,15 +1,15 @@
 """Encoded pictures of a request, on their way to canonical images.
 
 Small ones are decoded on the event loop, where that is cheaper than going to a thread and back;
-large ones in a thread, so that nobody waits for them.
+others in a thread, and large ones one at a time, so that nobody waits for them.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from edge.encoded_pictures import EncodedPicture, read_encoded_picture
 from edge.pictures import decode_encoded_picture
 from server.errors import RequestError
 from server.limits import BatchLimits, RequestLimits
+from server.serving.long_work import LongWork
 
 # Rough upper bounds, on one AVX-512 core of 2 GHz: reading a picture's header and checksums,
 # decoding noise as PNG, and the area resize of three channels, for pixels before and after.
@@ -27,7 +28,15 @@ _HEADER_S, _BYTE_S = 5e-6, 1e-9
 _DECODE_PIXEL_S = 25e-9
 # Going over the pixels once more, and 16 bits with transparency.
 _SCAN_PIXEL_S, _DEEP_PIXEL_S = 10e-9, 130e-9
-_RESIZE_PIXEL_S = 150e-9
+_RESIZE_PIXEL_S, _RESIZE_LINE_S = 10e-9, 20e-6
+
+#: Requests whose pictures take longer, or one of them more memory, are decoded one at a time.
+_LARGE_S: Final = 0.04
+_LARGE_BYTES: Final = 16 << 20
+
+#: Memory that decoding may take for each pixel that is allowed: 100 MB for 16 megapixels, which is
+#: what a JPEG of that size takes.
+_MOST_PIXEL_BYTES: Final = 6.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +53,23 @@ class PictureTarget:
 
 
 class PictureDecoder:
-    """Decodes the pictures of all models of a process."""
+    """Decodes the pictures of all models of a process.
+
+    Attributes:
+        work: Where it does so, if it takes long.
+    """
 
     def __init__(self, requests: RequestLimits, batching: BatchLimits) -> None:
-        """Begin without a thread; the first large picture starts it.
+        """Begin.
 
         Args:
             requests: Limits on pictures and pixels.
             batching: How long something may take on the event loop, and how many requests may wait
-                for the thread.
+                for a thread.
         """
         self._requests = requests
         self._batching = batching
-        self._thread: ThreadPoolExecutor | None = None
-        self._waiting = 0
+        self.work = LongWork(requests, batching)
 
     async def canonical(
         self, pictures: Sequence[bytes], target: PictureTarget
@@ -70,32 +82,33 @@ class PictureDecoder:
 
         Raises:
             RequestError: 415 if one cannot be decoded, and which; 413 if there are too many, or too
-                many pixels; 429 if too many requests wait for the thread.
+                many pixels, or one takes too much memory; 429 and 503 as `LongWork`.
         """
         if not 0 < len(pictures) <= self._requests.max_rows:
             raise RequestError(
                 413 if pictures else 400,
                 f"the request has {len(pictures)} pictures, expected 1..{self._requests.max_rows}",
             )
-        encoded: Sequence[EncodedPicture] | None = None
         cost_s = _HEADER_S * len(pictures) + _BYTE_S * sum(map(len, pictures))
         if cost_s <= self._batching.in_place_s:
             encoded = self._encoded(pictures)
-            for picture in encoded:
-                cost_s += _decoding_s(picture, target.image)
-            if cost_s <= self._batching.in_place_s:
-                return self._decoded(encoded, target)
-        return await self._in_thread(
-            lambda: self._decoded(encoded or self._encoded(pictures), target)
-        )
-
-    def close(self) -> None:
-        """Stop the thread when it has finished what it began."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+        else:
+            encoded = await self.work.do(partial(self._encoded, pictures))
+        needed_bytes = 0.0
+        for picture in encoded:
+            cost_s += _decoding_s(picture, target.image)
+            # Turning it upright takes it twice, too.
+            pixel_bytes = max(picture.pixel_bytes, 2.0 * target.image.channels)
+            needed_bytes = max(needed_bytes, pixel_bytes * picture.pixels)
+        decode = partial(self._decoded, encoded, target)
+        if cost_s <= self._batching.in_place_s:
+            return decode()
+        if cost_s <= _LARGE_S and needed_bytes <= _LARGE_BYTES:
+            return await self.work.do(decode)
+        return await self.work.do_alone(decode)
 
     def _encoded(self, pictures: Sequence[bytes]) -> list[EncodedPicture]:
-        """Read all headers, and refuse too many pixels before any is decoded."""
+        """Read all headers, and refuse too many pixels or bytes before any is decoded."""
         encoded, pixels = [], 0
         for index, data in enumerate(pictures):
             try:
@@ -110,7 +123,21 @@ class PictureDecoder:
                 f"the request's pictures have {pixels:,} pixels, allowed are "
                 f"{self._requests.max_pixels:,}; reduce them",
             )
+        for index, picture in enumerate(encoded):
+            self._require_room(index, picture)
         return encoded
+
+    def _require_room(self, index: int, picture: EncodedPicture) -> None:
+        """Refuse a picture of few enough pixels whose pixels are too large."""
+        needed_bytes = picture.pixel_bytes * picture.pixels
+        most_bytes = _MOST_PIXEL_BYTES * self._requests.max_pixels
+        if needed_bytes > most_bytes:
+            raise RequestError(
+                413,
+                f"picture {index}: decoding a {picture.format} of this kind with {picture.width} x "
+                f"{picture.height} pixels takes {needed_bytes / 1e6:.0f} MB of memory, allowed are "
+                f"{most_bytes / 1e6:.0f} MB; reduce it, or save it with 8 bits and no transparency",
+            )
 
     def _decoded(
         self, pictures: Sequence[EncodedPicture], target: PictureTarget
@@ -128,22 +155,6 @@ class PictureDecoder:
                 raise _named(index, error) from error
         return canonical
 
-    async def _in_thread(self, decode: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        if self._waiting >= self._batching.max_queued_requests:
-            raise RequestError(
-                429,
-                f"{self._waiting} requests wait for their pictures to be decoded, allowed are "
-                f"{self._batching.max_queued_requests}",
-                {"Retry-After": "1"},
-            )
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, decode)
-        finally:
-            self._waiting -= 1
-
 
 def _decoding_s(picture: EncodedPicture, image: ImageFormat) -> float:
     """Estimate the time for decoding and resizing."""
@@ -151,7 +162,8 @@ def _decoding_s(picture: EncodedPicture, image: ImageFormat) -> float:
     decoding_s = (pixel_s + _SCAN_PIXEL_S * (picture.scans - 1)) * picture.pixels
     if (picture.height, picture.width) == (image.height, image.width):
         return decoding_s
-    return decoding_s + _RESIZE_PIXEL_S * (picture.pixels + image.height * image.width)
+    lines = image.height + image.width
+    return decoding_s + _RESIZE_PIXEL_S * picture.pixels + _RESIZE_LINE_S * lines
 
 
 def _named(index: int, error: DataError) -> RequestError:

@@ -255,7 +255,7 @@ class ModelRepository:
     async def close(self) -> None:
         """Unload everything here; the other workers stay as they are."""
         await self._apart(self._unload_all)
-        self._parts.decoder.close()
+        self._parts.decoder.work.close()
 
     async def _apart(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Make a change in a task of its own, so that no disconnecting client breaks it off."""

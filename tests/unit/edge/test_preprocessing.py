@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -53,6 +55,17 @@ def test_batches_are_pictures_one_by_one() -> None:
     assert all(
         (batch[index] == canonical_from_picture(pictures[index], SPEC)).all() for index in range(3)
     )
+
+
+def test_a_picture_of_few_long_rows_takes_little_memory_and_gives_the_same_bits() -> None:
+    wide = np.random.default_rng(2).integers(0, 256, (3, 90_000, 1), np.uint8)
+    tracemalloc.start()
+    canonical = resize_area_int(wide, 28, 28)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 2 * wide.nbytes
+    upright = resize_area_int(wide.swapaxes(0, 1), 28, 28)
+    assert (canonical == upright.swapaxes(0, 1)).all()
 
 
 def test_a_ratio_that_is_no_integer_weighs_pixels_by_their_area() -> None:

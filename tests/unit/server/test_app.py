@@ -20,9 +20,10 @@ from server.errors import RequestError, request_error
 from server.http.endpoint import Endpoint
 from server.http.exchange import Request
 from server.http.stack import HttpStack, StackParts
-from server.limits import ServerSettings
+from server.limits import BatchLimits, RequestLimits, ServerSettings
 from server.logs import JsonFormatter, TextFormatter, current_request_id
 from server.metrics import Metrics
+from server.serving.long_work import LongWork
 
 Writer = Callable[..., Path]
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -221,7 +222,13 @@ def ask_directly(
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"x-request-id", b"id7")]}
-    parts = StackParts(settings=ServerSettings(), metrics=metrics, lifespan=failing, **options)
+    parts = StackParts(
+        settings=ServerSettings(),
+        metrics=metrics,
+        work=LongWork(RequestLimits(), BatchLimits()),
+        lifespan=failing,
+        **options,
+    )
     stack = HttpStack(parts, [Endpoint(method="GET", path="/x", handler=handler)], [])
     asyncio.run(stack(scope, receive, send))
     return sent

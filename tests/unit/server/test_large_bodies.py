@@ -80,7 +80,7 @@ async def test_large_json_is_read_in_a_thread_and_small_json_in_place(
             assert (await client.post("/v2/repository/index", content=body)).status_code == 200
     main = threading.main_thread().name
     assert threads[:2] == [main, main]
-    assert all(name.startswith("bodies") for name in threads[2:])
+    assert all(name.startswith("aside") for name in threads[2:])
     assert len(threads) == 4
 
 

@@ -24,10 +24,11 @@ from server.api_keys import Right
 from server.errors import RequestError
 from server.http.open_inference import OpenInference
 from server.http.stack import HttpStack, StackParts
-from server.limits import RequestLimits, ServerSettings
+from server.limits import BatchLimits, RequestLimits, ServerSettings
 from server.metrics import Metrics, outcome_of
 from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.loaded_models import LoadedModel, LoadedModels
+from server.serving.long_work import LongWork
 from server.serving.repository import ModelRepository
 from server.serving.served_model import (
     ConcurrencyFigures,
@@ -189,6 +190,7 @@ def client_of(repository: Any, limits: RequestLimits, metrics: Metrics, keys: Ke
     parts = StackParts(
         settings=ServerSettings(requests=limits),
         metrics=metrics,
+        work=LongWork(limits, BatchLimits()),
         lifespan=never,
         authorise=keys,
     )

@@ -16,8 +16,9 @@ from bicameral.errors import ConfigError
 from server.http.authorisation import chosen_protocol
 from server.http.endpoint import SocketEndpoint
 from server.http.stack import HttpStack, StackParts
-from server.limits import ServerSettings
+from server.limits import BatchLimits, RequestLimits, ServerSettings
 from server.metrics import Metrics
+from server.serving.long_work import LongWork
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
@@ -169,7 +170,12 @@ def test_a_socket_of_a_page_is_guarded_and_gets_the_protocol_that_it_insists_on(
         await socket.accept(chosen_protocol(socket.scope))
         await socket.close()
 
-    parts = StackParts(settings=ServerSettings(), metrics=Metrics(), lifespan=never)
+    parts = StackParts(
+        settings=ServerSettings(),
+        metrics=Metrics(),
+        work=LongWork(RequestLimits(), BatchLimits()),
+        lifespan=never,
+    )
     wrapped = HttpStack(parts, [], [SocketEndpoint(path="/socket", handler=serve)])
 
     def open_socket(*protocols: str, **headers: str) -> Any:
