@@ -52,8 +52,8 @@ class RequestLimits:
         max_pixels: Pixels of all encoded pictures of a request together, counted before they are
             decoded. Each picture may take 6.25 bytes for each of them while it is decoded, as 8
             bits of colour do: 100 MB; with 16 bits, or transparency, it must be smaller.
-        max_json_values: Numbers and texts of a request's JSON, if it has more than 128 KiB; it is
-            not read if that would take more than 64 MiB of memory, either.
+        max_json_values: Numbers and texts of a request's JSON, if it has more than a megabyte; it
+            is not read if that would take more than 64 MiB of memory, either.
         max_rows: Images, or rows of a tensor.
         timeout_s: A request that has not begun to run by then is refused.
         body_timeout_s: How long the body may take to arrive.

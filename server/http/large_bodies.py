@@ -33,7 +33,7 @@ def require_few_values(json: bytes | memoryview, most: int) -> None:
 
     Args:
         json: The JSON.
-        most: How many values it may have; a text with commas counts as several.
+        most: How many values large JSON may have; a text with commas counts as several.
 
     Raises:
         RequestError: 413.
@@ -45,7 +45,7 @@ def require_few_values(json: bytes | memoryview, most: int) -> None:
         piece = bytes(json[begin : begin + _PIECE_BYTES])
         values += piece.count(b",")
         needed_bytes += sum(each * piece.count(one) for one, each in _OBJECT_BYTES)
-        if values > most + 1:
+        if values > most + 1 and len(json) > LARGE_BYTES:
             raise RequestError(
                 413,
                 f"the JSON has {values:,} or more values, at most {most:,} are of use here; "
