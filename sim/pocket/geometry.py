@@ -6,7 +6,9 @@ x towards y (right), positive roll lowers the right side. The order is yaw, then
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -51,18 +53,28 @@ def rotation_matrix(rotation: Rotation) -> NDArray[np.float64]:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def known_rotation_matrix(rotation: Rotation) -> NDArray[np.float64]:
+    """Return the matrix of a rotation that is asked for again and again; it cannot be changed."""
+    # 0.0 and -0.0 are equal: which of them is asked for first must not decide what the other gets.
+    matrix = rotation_matrix(Rotation(*(angle + 0.0 for angle in rotation)))
+    matrix.setflags(write=False)
+    return matrix
+
+
 def rotation_from_matrix(matrix: NDArray[np.float64]) -> Rotation:
     """Invert `rotation_matrix`; pitch in [-90, 90], yaw and roll in (-180, 180]."""
-    pitch = math.degrees(math.asin(max(-1.0, min(1.0, float(matrix[2, 0])))))
-    yaw = math.degrees(math.atan2(float(matrix[1, 0]), float(matrix[0, 0])))
-    roll = math.degrees(math.atan2(-float(matrix[2, 1]), float(matrix[2, 2])))
+    (forward_x, _, _), (forward_y, _, _), (forward_z, right_z, up_z) = matrix.tolist()
+    pitch = math.degrees(math.asin(max(-1.0, min(1.0, forward_z))))
+    yaw = math.degrees(math.atan2(forward_y, forward_x))
+    roll = math.degrees(math.atan2(-right_z, up_z))
     return Rotation(pitch, yaw, roll)
 
 
 def compose(parent: Transform, relative: Transform) -> Transform:
     """Return the world transform of something mounted at `relative` on `parent`."""
-    turn = rotation_matrix(parent.rotation)
+    turn = known_rotation_matrix(parent.rotation)
     offset = turn @ np.asarray(relative.location)
-    location = Vector3(*(float(a + b) for a, b in zip(parent.location, offset, strict=True)))
-    rotation = rotation_from_matrix(turn @ rotation_matrix(relative.rotation))
+    location = Vector3(*map(operator.add, parent.location, offset.tolist()))
+    rotation = rotation_from_matrix(turn @ known_rotation_matrix(relative.rotation))
     return Transform(location, rotation)

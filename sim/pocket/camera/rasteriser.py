@@ -37,7 +37,7 @@ from sim.pocket.camera.shadows import bake_sun_shadows
 from sim.pocket.camera.sky import bake_sky, transmission_table
 from sim.pocket.camera.textures import texture_pyramid
 from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
-from sim.pocket.geometry import rotation_matrix
+from sim.pocket.geometry import known_rotation_matrix
 from sim.pocket.scene.mesh import Mesh
 
 #: Static tiles and instances farther than this are not drawn.
@@ -51,6 +51,7 @@ _FOOT_M = 0.4
 #: Boxes that throw shadows are at least this thick from the middle.
 _THINNEST_BOX_M = 0.02
 _FIRST_CAPACITY = 1 << 15
+_UNTURNED = np.eye(3)
 _NOISE_SEED = 20
 _NOISE_SAMPLES = 1 << 20
 
@@ -78,12 +79,15 @@ class FrameTimings:
 
 @dataclass(frozen=True, slots=True)
 class _MeshEntry:
-    """Where a registered mesh is in the triangle table, and its box in its own frame."""
+    """Where a registered mesh is in the triangle table, and its box in its own frame.
+
+    `shading_half_extent` is that of the box as it throws a shadow, which is never too thin to.
+    """
 
     first: int
     end: int
     centre: NDArray[np.float64]
-    half_extent: NDArray[np.float64]
+    shading_half_extent: NDArray[np.float64]
     radius_m: float
     stands_on_ground: bool
 
@@ -228,7 +232,7 @@ class Rasteriser:
         near = [instances[number] for number in numbers]
         entries = [self._entries[instance.mesh_key] for instance in near]
         turns = np.array(
-            [np.eye(3), *(rotation_matrix(instance.transform.rotation) for instance in near)]
+            [_UNTURNED, *(known_rotation_matrix(one.transform.rotation) for one in near)]
         )
         places = np.array([(0.0, 0.0, 0.0), *(instance.transform.location for instance in near)])
         poses = np.empty((len(turns), 3, 4))
@@ -290,7 +294,8 @@ class Rasteriser:
         towards_sun = baked.lighting.sun_direction if baked.shadows.active else (0.0, 0.0, 1.0)
         out = buffers.bgra.view("<u4").reshape(view.height, view.width)
         noise_levels = baked.lighting.noise_levels
-        starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
+        if noise_levels > 0.0:
+            starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
 
         def colour_rows(first: int, end: int) -> None:
             cast_box_shadows(
@@ -403,7 +408,7 @@ def _mesh_entry(mesh: Mesh, first: int) -> _MeshEntry:
         first=first,
         end=first + len(mesh.triangles),
         centre=0.5 * (low + high),
-        half_extent=0.5 * (high - low),
+        shading_half_extent=np.maximum(0.5 * (high - low), _THINNEST_BOX_M),
         radius_m=float(np.sqrt((points * points).sum(axis=1)).max()),
         stands_on_ground=bool(low[2] < _FOOT_M),
     )
@@ -411,14 +416,21 @@ def _mesh_entry(mesh: Mesh, first: int) -> _MeshEntry:
 
 def _shadow_boxes(scene: _VisibleScene, eye: NDArray[np.float64]) -> NDArray[np.float64]:
     """(B, 16) boxes of the instances whose shadows are worth drawing."""
-    rows = []
-    for row, entry in enumerate(scene.entries, start=1):
-        turn, place = scene.turns[row], scene.places[row]
-        if entry.stands_on_ground and math.dist(place, eye) < _SHADOW_RANGE_M:
-            centre = place + turn @ entry.centre
-            half_extent = np.maximum(entry.half_extent, _THINNEST_BOX_M)
-            rows.append(np.concatenate([[row], centre, turn.T.ravel(), half_extent]))
-    return np.array(rows).reshape(-1, 16)
+    near = [
+        (row, entry)
+        for row, (entry, place) in enumerate(
+            zip(scene.entries, scene.places[1:].tolist(), strict=True), start=1
+        )
+        if entry.stands_on_ground and math.dist(place, eye) < _SHADOW_RANGE_M
+    ]
+    boxes = np.empty((len(near), 16))
+    for box, (row, entry) in zip(boxes, near, strict=True):
+        turn = scene.turns[row]
+        box[0] = row
+        box[1:4] = scene.places[row] + turn @ entry.centre
+        box[4:13] = turn.T.ravel()
+        box[13:16] = entry.shading_half_extent
+    return boxes
 
 
 def _light(lighting: Lighting) -> Light:

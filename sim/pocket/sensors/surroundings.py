@@ -16,7 +16,6 @@ from sim.pocket.sensors.ray_tree import RayTree, build_tree
 from sim.pocket.sensors.sweep_kernels import sweep_sphere
 from sim.pocket.world.actors import Actor, Sensor
 from sim.pocket.world.episode import Episode
-from sim.pocket.world.visible import visible_things
 
 Array = NDArray[np.float64]
 
@@ -130,10 +129,11 @@ class Surroundings:
     def _moving(self) -> list[Thing]:
         trees = self._episode.town.ray_trees
         things = []
-        for seen in visible_things(self._episode):
-            if seen.mesh_key not in trees:
-                trees[seen.mesh_key] = build_tree(seen.make_mesh())
-            things.append(Thing(trees[seen.mesh_key], seen.transform, seen.actor))
+        for seen in self._episode.visible:
+            key = seen.instance.mesh_key
+            if key not in trees:
+                trees[key] = build_tree(seen.make_mesh())
+            things.append(Thing(trees[key], seen.instance.transform, seen.actor))
         return things
 
     def cast_from(self, sensor: Sensor, directions: Array, limit_m: Array) -> Hits:

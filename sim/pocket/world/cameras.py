@@ -14,13 +14,11 @@ from sim.pocket.geometry import Transform
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_image_header, pack_sensor_header
 from sim.pocket.sensors.lens import ignored_by
 from sim.pocket.sensors.pictures import Camera, Shot
-from sim.pocket.world.actors import Actor, number_attribute
+from sim.pocket.world.actors import number_attribute
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
-from sim.pocket.world.visible import VisibleThing, visible_things
 
 _LARGEST_SIDE_PX = 4096
-_UNPAINTED = (1.0, 1.0, 1.0)
 
 logger = logging.getLogger(__name__)
 
@@ -155,32 +153,12 @@ class Cameras:
         return rasteriser
 
     def _instances(self, rasteriser: Rasteriser, episode: Episode) -> list[Instance]:
+        registered = self._registered[1] if self._registered is not None else set()
         instances = []
-        for seen in visible_things(episode):
-            self._register(rasteriser, seen)
-            instances.append(
-                Instance(
-                    mesh_key=seen.mesh_key,
-                    transform=seen.transform,
-                    paint=_paint(seen.actor),
-                    actor_id=seen.actor.id,
-                )
-            )
+        for seen in episode.visible:
+            instance = seen.instance
+            if instance.mesh_key not in registered:
+                rasteriser.register_mesh(instance.mesh_key, seen.make_mesh())
+                registered.add(instance.mesh_key)
+            instances.append(instance)
         return instances
-
-    def _register(self, rasteriser: Rasteriser, seen: VisibleThing) -> None:
-        if self._registered is None or seen.mesh_key in self._registered[1]:
-            return
-        rasteriser.register_mesh(seen.mesh_key, seen.make_mesh())
-        self._registered[1].add(seen.mesh_key)
-
-
-def _paint(actor: Actor) -> tuple[float, float, float]:
-    """Read the colour attribute ``"r,g,b"``."""
-    try:
-        red, green, blue = (
-            min(255, max(0, int(part))) / 255.0 for part in actor.attributes["color"].split(",")
-        )
-    except (KeyError, ValueError):
-        return _UNPAINTED
-    return red, green, blue

@@ -6,6 +6,7 @@ from sim.pocket.dynamics import VehicleDynamics
 from sim.pocket.traffic_lights import TrafficLights
 from sim.pocket.world.actors import Actor, ActorRegistry
 from sim.pocket.world.town import Town
+from sim.pocket.world.visible import VisibleThings
 
 
 class EpisodeClock:
@@ -76,6 +77,7 @@ class Episode:
         clock: Simulated time.
         ticks: Ticks since the episode began.
         actors: All actors.
+        visible: Those that are seen, with their models.
         dynamics: The motion of the vehicles.
         lights: The states of the traffic lights.
         light_actor_ids: Actor id of a traffic light by its id in the OpenDRIVE text.
@@ -95,6 +97,7 @@ class Episode:
         self.clock = EpisodeClock()
         self.ticks = 0
         self.actors = ActorRegistry()
+        self.visible = VisibleThings(self)
         self.dynamics = VehicleDynamics(town.ground)
         self.lights = TrafficLights(town.map.carla_map)
         self.light_actor_ids: dict[str, int] = {}
