@@ -62,10 +62,14 @@ class Visibility(NamedTuple):
     Attributes:
         inverse_depth: (H, W) float32, 1/m; 0 where nothing is.
         triangle: (H, W) int32, row of `ScreenTriangles`; -1 where nothing is.
+        least: (H, W / 8) float32; while it is being filled, the least inverse depth of blocks.
+        scratch: (H, W) int32.
     """
 
     inverse_depth: NDArray[np.float32]
     triangle: NDArray[np.int32]
+    least: NDArray[np.float32]
+    scratch: NDArray[np.int32]
 
 
 def triangle_table(meshes: Sequence[Mesh]) -> TriangleTable:
@@ -88,6 +92,16 @@ def screen_triangles(capacity: int) -> ScreenTriangles:
         outline=np.zeros((capacity, 6)),
         source=np.zeros(capacity, np.int32),
         instance=np.zeros(capacity, np.int32),
+    )
+
+
+def visibility_buffer(height: int, width: int) -> Visibility:
+    """Make room for a picture."""
+    return Visibility(
+        inverse_depth=np.zeros((height, width), np.float32),
+        triangle=np.zeros((height, width), np.int32),
+        least=np.zeros((height, -(-width // 8)), np.float32),
+        scratch=np.zeros((height, width), np.int32),
     )
 
 

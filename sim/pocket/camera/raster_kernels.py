@@ -10,13 +10,21 @@ from numpy.typing import NDArray
 from sim.pocket.camera.buffers import ScreenTriangles, Visibility
 from sim.pocket.camera.geometry_kernels import LINE_TAG
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled, compiled_part
+from sim.pocket.compiled import compiled_lean, compiled_part, inlined_part
 
 #: Coverage (of 255) above which a texel of a cut-out texture is solid.
 _SOLID = 110
 #: A road line this wide, in pixels, is drawn one pixel wide: a line that a camera would show as
 #: a pale stroke must not fall apart into dots between the pixel centres.
 _THINNEST_LINE_PX = 0.25
+#: Blocks of this many pixels squared are known by the farthest thing that they show.
+_BLOCK_BITS = 3
+_BLOCK_PX = 1 << _BLOCK_BITS
+#: The blocks are looked at anew after so many triangles, which come from near to far.
+_LOOK_EVERY = 256
+_LARGEST_INT32 = 0x7FFFFFFF
+#: More than rounding does to a sum of three products, as a part of them.
+_ROUNDING = 1e-12
 
 
 @compiled_part
@@ -30,7 +38,7 @@ def mip_level(texels_per_pixel: float, coarsest: int) -> int:
     return max(0, min(coarsest, (exponent + 1) >> 1))
 
 
-@compiled
+@compiled_lean
 def rasterise(
     triangles: ScreenTriangles,
     count: int,
@@ -60,6 +68,8 @@ def rasterise(
     owner[first_row:end_row] = np.int32(-1)
     coarsest = pyramid.starts.shape[0] - 1
     for triangle in range(count):
+        if triangle > 0 and triangle % _LOOK_EVERY == 0:
+            _find_farthest(out, first_row, end_row)
         outline = triangles.outline[triangle]
         if outline[5] < first_row or outline[1] > end_row:
             continue
@@ -68,14 +78,22 @@ def rasterise(
         )  # fmt: skip
         plane = triangles.planes[triangle]
         q0, q1, q2 = plane[0], plane[1], plane[2]
+        first = max(first_row, math.ceil(ya - 0.5))
+        last = min(end_row, math.ceil(yc - 0.5))
+        left = max(0, math.floor(min(xa, xb, xc)) - 1)
+        right = min(width, math.ceil(max(xa, xb, xc)) + 1)
+        if first >= last or left >= right:
+            continue
+        if triangle >= _LOOK_EVERY and _is_hidden(
+            out.least, q0, q1, q2, left, right, first, last, first_row
+        ):
+            continue
         layer = texture[triangles.source[triangle]]
         cut_out = pyramid.cut_out[layer]
         is_line = tag[triangles.source[triangle]] == LINE_TAG
         slope_long = (xc - xa) / (yc - ya)
         slope_above = (xb - xa) / (yb - ya) if yb > ya else 0.0
         slope_below = (xc - xb) / (yc - yb) if yc > yb else 0.0
-        first = max(first_row, math.ceil(ya - 0.5))
-        last = min(end_row, math.ceil(yc - 0.5))
         for y in range(first, last):
             centre_y = y + 0.5
             one = xa + (centre_y - ya) * slope_long
@@ -113,7 +131,54 @@ def rasterise(
                         owner_row[x] = triangle
 
 
-@compiled_part
+@inlined_part
+def _find_farthest(out: Visibility, first_row: int, end_row: int) -> None:
+    """Write the least inverse depth of each block of pixels, counted from the first row."""
+    width = out.triangle.shape[1]
+    # Floats from 0 up are in the order of their bits, and the least integer is found faster.
+    smallest = out.scratch[first_row]
+    for first in range(first_row, end_row, _BLOCK_PX):
+        smallest[:] = np.int32(_LARGEST_INT32)
+        for y in range(first, min(end_row, first + _BLOCK_PX)):
+            row = out.inverse_depth[y].view(np.int32)
+            for x in range(width):
+                smallest[x] = min(smallest[x], row[x])
+        found = smallest.view(np.float32)
+        least = out.least[first_row + ((first - first_row) >> _BLOCK_BITS)]
+        for block in range(least.shape[0]):
+            start = block << _BLOCK_BITS
+            value = found[start]
+            for x in range(start + 1, min(width, start + _BLOCK_PX)):
+                value = min(value, found[x])
+            least[block] = value
+
+
+@inlined_part
+def _is_hidden(
+    least: NDArray[np.float32],
+    q0: float,
+    q1: float,
+    q2: float,
+    left: int,
+    right: int,
+    top: int,
+    bottom: int,
+    first_row: int,
+) -> bool:
+    """Tell whether a plane is nowhere in a rectangle nearer than what its blocks show already."""
+    across = max(q1 * (left + 0.5), q1 * (right - 0.5))
+    down = max(q2 * (top + 0.5), q2 * (bottom - 0.5))
+    rounding = _ROUNDING * (abs(q0) + abs(across) + abs(down))
+    nearest = np.float32(q0 + across + down + rounding)
+    top, bottom = top - first_row, bottom - 1 - first_row
+    for block_row in range(top >> _BLOCK_BITS, (bottom >> _BLOCK_BITS) + 1):
+        for block in range(left >> _BLOCK_BITS, ((right - 1) >> _BLOCK_BITS) + 1):
+            if nearest > least[first_row + block_row, block]:
+                return False
+    return True
+
+
+@inlined_part
 def is_solid(pyramid: TexturePyramid, layer: int, level: int, u: float, v: float) -> bool:
     """Tell whether a cut-out texture covers a place, by the nearest texel of a mip level."""
     size = pyramid.size >> level

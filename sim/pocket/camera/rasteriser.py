@@ -17,6 +17,7 @@ from sim.pocket.camera.buffers import (
     Visibility,
     screen_triangles,
     triangle_table,
+    visibility_buffer,
 )
 from sim.pocket.camera.geometry_kernels import cull_tiles, project_triangles
 from sim.pocket.camera.lighting import CLEAR_NOON, Lighting, lighting_from_weather
@@ -364,9 +365,7 @@ class _FrameBuffers:
     @classmethod
     def of_size(cls, height: int, width: int) -> _FrameBuffers:
         return cls(
-            visibility=Visibility(
-                np.zeros((height, width), np.float32), np.zeros((height, width), np.int32)
-            ),
+            visibility=visibility_buffer(height, width),
             occlusion=np.zeros((height, width), np.uint8),
             bgra=np.zeros((height, width, 4), np.uint8),
             semantic=np.zeros((height, width), np.uint8),

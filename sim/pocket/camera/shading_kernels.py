@@ -18,9 +18,9 @@ from sim.pocket.camera.buffers import (
     Visibility,
 )
 from sim.pocket.camera.raster_kernels import mip_level
-from sim.pocket.camera.shadow_kernels import SunShadows, shadow_place, sunlit_share
+from sim.pocket.camera.shadow_kernels import SunShadows, evenly_lit, shadow_place, sunlit_share
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled, compiled_part, inlined_part
+from sim.pocket.compiled import compiled_lean, inlined_part
 
 #: Entries per metre of the table of air transmission.
 TRANSMISSION_STEPS_PER_M = 4.0
@@ -84,16 +84,20 @@ class _Span(NamedTuple):
     """A few neighbouring pixels of one surface; exact at both ends and straight between.
 
     Attributes:
-        level: Of the texture.
+        size: Texels along the side of the texture at its mip level.
+        base: Where that level of it begins.
         air: Share of the light that passes the air.
-        u: Place in the texture at the first pixel, repeats; `v` likewise.
+        sunlit: How much of the sun reaches all pixels alike; -1 if that differs.
+        u: Place in the texture at the first pixel, texels; `v` likewise.
         across: Place in the map of shadows at the first pixel, texels; `down` likewise.
         height: Over the map of shadows at the first pixel, its steps.
         u_step: From a pixel to the next one; the others likewise.
     """
 
-    level: int
+    size: int
+    base: int
     air: float
+    sunlit: float
     u: float
     v: float
     across: float
@@ -106,7 +110,7 @@ class _Span(NamedTuple):
     height_step: float
 
 
-@compiled
+@compiled_lean
 def shade(
     visibility: Visibility,
     triangles: ScreenTriangles,
@@ -149,6 +153,9 @@ def shade(
             1.0 + ray_up * ray_up,
         )
         owner = visibility.triangle[y]
+        occluded = False
+        for x in range(width):
+            occluded |= occlusion[y, x] != 0
         start = 0
         while start < width:
             triangle = owner[start]
@@ -173,12 +180,19 @@ def shade(
                 last = min(start + _SPAN_PX, end) - 1
                 span = _begin_span(
                     visibility.inverse_depth[y], (row_u, plane[4], row_v, plane[7]), density,
-                    pyramid, row, camera, focal_px, width, light, shadows, surface.bias,
+                    pyramid, layer, row, camera, focal_px, width, light, shadows, surface,
                     start, last,
                 )  # fmt: skip
-                _shade_span(
-                    surface, span, pyramid, layer, light, shadows, occlusion[y], start, last, out[y]
-                )
+                covered = False
+                if occluded:
+                    for x in range(start, last + 1):
+                        covered |= occlusion[y, x] != 0
+                if covered or span.sunlit < 0.0:
+                    _shade_span(
+                        surface, span, pyramid, light, shadows, occlusion[y], start, last, out[y]
+                    )
+                else:
+                    _shade_even_span(surface, span, pyramid, light, start, last, out[y])
                 start = last + 1
 
 
@@ -188,18 +202,20 @@ def _begin_span(
     texture: tuple[float, float, float, float],
     density: float,
     pyramid: TexturePyramid,
+    layer: int,
     row: _Row,
     camera: NDArray[np.float64],
     focal_px: float,
     width: int,
     light: Light,
     shadows: SunShadows,
-    bias_m: float,
+    surface: _Surface,
     first: int,
     last: int,
 ) -> _Span:
     """Find out where both ends of a span lie; `texture` is u, v / depth at column 0 and slopes."""
-    depth, end_depth = 1.0 / inverse_depth[first], 1.0 / inverse_depth[last]
+    depth = 1.0 / inverse_depth[first]
+    end_depth = 1.0 / inverse_depth[last]
     right = (first + 0.5 - 0.5 * width) / focal_px
     end_right = (last + 0.5 - 0.5 * width) / focal_px
     middle_depth = 0.5 * (depth + end_depth)
@@ -211,36 +227,48 @@ def _begin_span(
     air = light.transmission[
         min(int(distance * TRANSMISSION_STEPS_PER_M), light.transmission.shape[0] - 1)
     ]
-    u = (texture[0] + texture[1] * (first + 0.5)) * depth
-    v = (texture[2] + texture[3] * (first + 0.5)) * depth
-    across, down, height = shadow_place(
-        shadows,
-        camera[0, 0] + depth * (row.x + right * camera[2, 0]),
-        camera[0, 1] + depth * (row.y + right * camera[2, 1]),
-        camera[0, 2] + depth * (row.z + right * camera[2, 2]),
-        bias_m,
-    )
-    end_across, end_down, end_height = shadow_place(
-        shadows,
-        camera[0, 0] + end_depth * (row.x + end_right * camera[2, 0]),
-        camera[0, 1] + end_depth * (row.y + end_right * camera[2, 1]),
-        camera[0, 2] + end_depth * (row.z + end_right * camera[2, 2]),
-        bias_m,
-    )
+    # The size is a power of two: to multiply by it early or late gives the same bits.
+    size = pyramid.size >> level
+    u = (texture[0] + texture[1] * (first + 0.5)) * depth * size
+    v = (texture[2] + texture[3] * (first + 0.5)) * depth * size
+    end_u = (texture[0] + texture[1] * (last + 0.5)) * end_depth * size
+    end_v = (texture[2] + texture[3] * (last + 0.5)) * end_depth * size
     part = 1.0 / max(1, last - first)
+    sunlit, across, down, height = 1.0, 0.0, 0.0, 0.0
+    across_step, down_step, height_step = 0.0, 0.0, 0.0
+    if surface.shadowed:
+        across, down, height = shadow_place(
+            shadows,
+            camera[0, 0] + depth * (row.x + right * camera[2, 0]),
+            camera[0, 1] + depth * (row.y + right * camera[2, 1]),
+            camera[0, 2] + depth * (row.z + right * camera[2, 2]),
+            surface.bias,
+        )
+        end_across, end_down, end_height = shadow_place(
+            shadows,
+            camera[0, 0] + end_depth * (row.x + end_right * camera[2, 0]),
+            camera[0, 1] + end_depth * (row.y + end_right * camera[2, 1]),
+            camera[0, 2] + end_depth * (row.z + end_right * camera[2, 2]),
+            surface.bias,
+        )
+        sunlit = evenly_lit(shadows, across, down, height, end_across, end_down, end_height)
+        across_step, down_step = (end_across - across) * part, (end_down - down) * part
+        height_step = (end_height - height) * part
     return _Span(
-        level,
+        size,
+        pyramid.starts[level] + layer * size * size,
         air,
+        sunlit,
         u,
         v,
         across,
         down,
         height,
-        ((texture[0] + texture[1] * (last + 0.5)) * end_depth - u) * part,
-        ((texture[2] + texture[3] * (last + 0.5)) * end_depth - v) * part,
-        (end_across - across) * part,
-        (end_down - down) * part,
-        (end_height - height) * part,
+        (end_u - u) * part,
+        (end_v - v) * part,
+        across_step,
+        down_step,
+        height_step,
     )
 
 
@@ -249,7 +277,6 @@ def _shade_span(
     surface: _Surface,
     span: _Span,
     pyramid: TexturePyramid,
-    layer: int,
     light: Light,
     shadows: SunShadows,
     occlusion: NDArray[np.uint8],
@@ -257,7 +284,7 @@ def _shade_span(
     last: int,
     out: NDArray[np.uint32],
 ) -> None:
-    """Colour the pixels of a span."""
+    """Colour the pixels of a span on which a shadow may fall."""
     # A lamp shines through fog farther than what it lights.
     seen = span.air + surface.glow * (math.sqrt(span.air) - span.air)
     veil = 1.0 - seen
@@ -269,7 +296,7 @@ def _shade_span(
     lamp_r, lamp_g, lamp_b = surface.lamp_r * seen, surface.lamp_g * seen, surface.lamp_b * seen
     u, v, across, down, height = span.u, span.v, span.across, span.down, span.height
     for x in range(first, last + 1):
-        colour = _texel_colour(pyramid, layer, span.level, u, v)
+        colour = _texel_colour(pyramid, span.base, span.size, u, v)
         shade_code = occlusion[x]
         open_sky = 1.0 - (shade_code & 127) * (1.0 / 127.0)
         sunlit = 1.0
@@ -281,12 +308,46 @@ def _shade_span(
         red = flat_r * open_sky + lit_r * sunlit + lamp_r
         green = flat_g * open_sky + lit_g * sunlit + lamp_g
         blue = flat_b * open_sky + lit_b * sunlit + lamp_b
-        out[x] = (
-            _OPAQUE
-            | int(min(red * (colour & _LANE) + fog_r, 255.0)) << 16
-            | int(min(green * (colour >> 16 & _LANE) + fog_g, 255.0)) << 8
-            | int(min(blue * (colour >> 32) + fog_b, 255.0))
-        )
+        out[x] = _pixel(colour, red, green, blue, fog_r, fog_g, fog_b)
+
+
+@inlined_part
+def _shade_even_span(
+    surface: _Surface,
+    span: _Span,
+    pyramid: TexturePyramid,
+    light: Light,
+    first: int,
+    last: int,
+    out: NDArray[np.uint32],
+) -> None:
+    """Colour the pixels of a span that all get the same light; as `_shade_span` does."""
+    seen = span.air + surface.glow * (math.sqrt(span.air) - span.air)
+    veil = 1.0 - seen
+    fog_r = light.colours[3, 0] * veil
+    fog_g = light.colours[3, 1] * veil
+    fog_b = light.colours[3, 2] * veil
+    red = surface.flat_r * seen + surface.lit_r * seen * span.sunlit + surface.lamp_r * seen
+    green = surface.flat_g * seen + surface.lit_g * seen * span.sunlit + surface.lamp_g * seen
+    blue = surface.flat_b * seen + surface.lit_b * seen * span.sunlit + surface.lamp_b * seen
+    u, v = span.u, span.v
+    for x in range(first, last + 1):
+        colour = _texel_colour(pyramid, span.base, span.size, u, v)
+        u, v = u + span.u_step, v + span.v_step
+        out[x] = _pixel(colour, red, green, blue, fog_r, fog_g, fog_b)
+
+
+@inlined_part
+def _pixel(
+    colour: int, red: float, green: float, blue: float, fog_r: float, fog_g: float, fog_b: float
+) -> int:
+    """Light a texel and veil it; packed B, G, R, A."""
+    return (
+        _OPAQUE
+        | int(min(red * (colour & _LANE) + fog_r, 255.0)) << 16
+        | int(min(green * (colour >> 16 & _LANE) + fog_g, 255.0)) << 8
+        | int(min(blue * (colour >> 32) + fog_b, 255.0))
+    )
 
 
 @inlined_part
@@ -370,19 +431,17 @@ def _light_surface(
     )
 
 
-@compiled_part
-def _texel_colour(pyramid: TexturePyramid, layer: int, level: int, u: float, v: float) -> int:
+@inlined_part
+def _texel_colour(pyramid: TexturePyramid, base: int, size: int, u: float, v: float) -> int:
     """Interpolate bilinearly; the result is 256 times the colour, in lanes of 16 bits."""
-    size = pyramid.size >> level
-    across = u * size - 0.5
-    down = v * size - 0.5
+    across = u - 0.5
+    down = v - 0.5
     column = math.floor(across)
     row = math.floor(down)
     right = int((across - column) * 16.0)
     below = int((down - row) * 16.0)
     left_column = column & (size - 1)
     right_column = (column + 1) & (size - 1)
-    base = pyramid.starts[level] + layer * size * size
     upper = base + (row & (size - 1)) * size
     lower = base + ((row + 1) & (size - 1)) * size
     texels = pyramid.texels
@@ -395,7 +454,7 @@ def _texel_colour(pyramid: TexturePyramid, layer: int, level: int, u: float, v: 
     )
 
 
-@compiled_part
+@inlined_part
 def _sky_place(sky: NDArray[np.int64], x: float, y: float, z: float) -> tuple[float, float]:
     """Return where in the picture of the sky a direction (not normalised) lies."""
     z = max(z, 0.0)
@@ -405,7 +464,7 @@ def _sky_place(sky: NDArray[np.int64], x: float, y: float, z: float) -> tuple[fl
     return across, down
 
 
-@compiled_part
+@inlined_part
 def _sky_colour(sky: NDArray[np.int64], across: float, down: float) -> int:
     """Interpolate the picture of the sky; packed B, G, R, A."""
     last = sky.shape[0] - 1
@@ -427,7 +486,7 @@ def _sky_colour(sky: NDArray[np.int64], across: float, down: float) -> int:
     return int(_OPAQUE | red << 16 | green << 8 | blue)
 
 
-@compiled
+@compiled_lean
 def write_semantic(
     visibility: Visibility,
     source: NDArray[np.int32],
@@ -442,7 +501,7 @@ def write_semantic(
             out[y, x] = tag[source[triangle]] if triangle >= 0 else _SKY_TAG
 
 
-@compiled
+@compiled_lean
 def write_depth(visibility: Visibility, out: NDArray[np.float32]) -> None:
     """Write each pixel's depth in metres, (H, W) float32, at most 1000."""
     height, width = out.shape
@@ -452,7 +511,7 @@ def write_depth(visibility: Visibility, out: NDArray[np.float32]) -> None:
             out[y, x] = min(1.0 / inverse, _FAR_M) if inverse > 0.0 else _FAR_M
 
 
-@compiled
+@compiled_lean
 def write_instances(
     visibility: Visibility,
     instance: NDArray[np.int32],
@@ -467,7 +526,7 @@ def write_instances(
             out[y, x] = numbers[instance[triangle]] if triangle >= 0 else -1
 
 
-@compiled
+@compiled_lean
 def write_normals(
     visibility: Visibility,
     triangles: ScreenTriangles,
@@ -503,7 +562,7 @@ def write_normals(
             out[y, x, 0], out[y, x, 1], out[y, x, 2] = nx, ny, nz
 
 
-@compiled
+@compiled_lean
 def add_noise(
     image: NDArray[np.uint8],
     noise: NDArray[np.float32],
@@ -533,7 +592,7 @@ def add_noise(
                 place += 1
 
 
-@compiled
+@compiled_lean
 def paint_sky(
     density: NDArray[np.float32],
     colours: NDArray[np.float64],

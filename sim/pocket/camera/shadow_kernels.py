@@ -16,12 +16,15 @@ from sim.pocket.camera.buffers import ScreenTriangles, TriangleTable, Visibility
 from sim.pocket.camera.geometry_kernels import NEAR_M
 from sim.pocket.camera.raster_kernels import is_solid
 from sim.pocket.camera.textures import TexturePyramid
-from sim.pocket.compiled import compiled, compiled_part
+from sim.pocket.compiled import compiled, compiled_part, inlined_part
 
 #: Heights are stored in steps of 5 cm above `SunShadows.base_m`; 0 is "nothing here".
 HEIGHT_STEPS_PER_M = 20.0
 #: Mip level at which cut-out textures are sampled for their shadows.
 _CUT_OUT_LEVEL = 2
+_BLOCK_BITS = 3
+#: Wider than what rounding does to a place over the map, in texels and in steps of height.
+_ROUNDING = 1e-6
 #: Spans are widened by this part of a texel, so that thin poles leave unbroken shadows.
 _WIDENING = 0.3
 #: Ground this close to a standing box is darkened, in metres beside it and above its foot.
@@ -39,6 +42,7 @@ class SunShadows(NamedTuple):
 
     Attributes:
         tops: (M, N) uint16; height of the highest occluder along a ray of the sun.
+        blocks: (2, M / 8, N / 8) uint16; the lowest and the highest of 8 x 8 of them.
         origin_x_m: World x of the first column on the base plane.
         origin_y_m: World y of the first row on the base plane.
         texels_per_m: Resolution.
@@ -51,6 +55,7 @@ class SunShadows(NamedTuple):
     """
 
     tops: NDArray[np.uint16]
+    blocks: NDArray[np.uint16]
     origin_x_m: float
     origin_y_m: float
     texels_per_m: float
@@ -126,7 +131,59 @@ def bake_tops(
                     shadows.tops[y, x] = code
 
 
-@compiled_part
+@compiled
+def find_block_bounds(tops: NDArray[np.uint16], blocks: NDArray[np.uint16]) -> None:
+    """Fill `SunShadows.blocks`."""
+    blocks[0] = np.uint16(0xFFFF)
+    blocks[1] = np.uint16(0)
+    for row in range(tops.shape[0]):
+        lowest, highest = blocks[0, row >> _BLOCK_BITS], blocks[1, row >> _BLOCK_BITS]
+        for column in range(tops.shape[1]):
+            block = column >> _BLOCK_BITS
+            lowest[block] = min(lowest[block], tops[row, column])
+            highest[block] = max(highest[block], tops[row, column])
+
+
+def block_bounds(tops: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return `SunShadows.blocks` of a map."""
+    rows, columns = (-(-side >> _BLOCK_BITS) for side in tops.shape)
+    blocks = np.empty((2, rows, columns), np.uint16)
+    find_block_bounds(tops, blocks)
+    return blocks
+
+
+@inlined_part
+def evenly_lit(
+    shadows: SunShadows,
+    across: float,
+    down: float,
+    height: float,
+    end_across: float,
+    end_down: float,
+    end_height: float,
+) -> float:
+    """Return what `sunlit_share` gives all along a straight line, 0 or 1; -1 if it may differ.
+
+    Where all four texels around a place agree, their mean is exactly 0 or 1.
+    """
+    left = math.floor(min(across, end_across) - _ROUNDING)
+    right = math.floor(max(across, end_across) + _ROUNDING) + 1
+    top = math.floor(min(down, end_down) - _ROUNDING)
+    bottom = math.floor(max(down, end_down) + _ROUNDING) + 1
+    if left < 0 or top < 0 or right >= shadows.tops.shape[1] or bottom >= shadows.tops.shape[0]:
+        return -1.0
+    least, most = min(height, end_height) - _ROUNDING, max(height, end_height) + _ROUNDING
+    lit, dark = 1, 1
+    for row in range(top >> _BLOCK_BITS, (bottom >> _BLOCK_BITS) + 1):
+        for column in range(left >> _BLOCK_BITS, (right >> _BLOCK_BITS) + 1):
+            lit &= shadows.blocks[1, row, column] <= least
+            dark &= shadows.blocks[0, row, column] > most
+            if lit + dark == 0:
+                return -1.0
+    return float(lit)
+
+
+@inlined_part
 def shadow_place(
     shadows: SunShadows, x: float, y: float, z: float, bias_m: float
 ) -> tuple[float, float, float]:
@@ -139,7 +196,7 @@ def shadow_place(
     )
 
 
-@compiled_part
+@inlined_part
 def sunlit_share(shadows: SunShadows, across: float, down: float, height: float) -> float:
     """Return how much of the sun reaches a `shadow_place`, 0..1, filtered over four texels."""
     column = math.floor(across)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.pocket.camera.buffers import TriangleTable
 from sim.pocket.camera.lighting import Lighting
-from sim.pocket.camera.shadow_kernels import SunShadows, bake_tops
+from sim.pocket.camera.shadow_kernels import SunShadows, bake_tops, block_bounds
 from sim.pocket.camera.textures import TexturePyramid
 from sim.pocket.scene.labels import CityObjectLabel
 
@@ -29,7 +29,10 @@ _FLAT_BIAS_M = 0.12
 
 def no_shadows() -> SunShadows:
     """Return the shadows of a sunless day."""
-    return SunShadows(np.zeros((1, 1), np.uint16), 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, False)
+    tops = np.zeros((1, 1), np.uint16)
+    return SunShadows(
+        tops, block_bounds(tops), 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, active=False
+    )
 
 
 def bake_sun_shadows(
@@ -47,8 +50,10 @@ def bake_sun_shadows(
     flat = math.hypot(x, y)
     altitude = max(math.atan2(z, flat), _LOWEST_SUN_RAD)
     per_height = 1.0 / math.tan(altitude) / flat if flat > 1e-9 else 0.0
+    tops = np.zeros((lines, columns), np.uint16)
     shadows = SunShadows(
-        tops=np.zeros((lines, columns), np.uint16),
+        tops=tops,
+        blocks=block_bounds(tops),
         origin_x_m=float(low[0]),
         origin_y_m=float(low[1]),
         texels_per_m=texels_per_m,
@@ -60,7 +65,7 @@ def bake_sun_shadows(
         active=True,
     )
     bake_tops(table, rows, pyramid, shadows)
-    return shadows
+    return shadows._replace(blocks=block_bounds(tops))
 
 
 def _bounds(
