@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,8 +46,11 @@ class RouteProgress:
 
     def __init__(self, route: Route, *, start_s_m: float = 0.0) -> None:
         """Begin at an arc length of the route."""
-        self._x = route.xyz_m[:, 0].tolist()
-        self._y = route.xyz_m[:, 1].tolist()
+        self._x, self._y = route.xyz_m[:, 0], route.xyz_m[:, 1]
+        self._dx, self._dy = np.diff(self._x), np.diff(self._y)
+        squared_m2 = self._dx * self._dx + self._dy * self._dy
+        # By infinity, the place along a segment without length becomes its beginning.
+        self._squared_m2 = np.where(squared_m2 > 0.0, squared_m2, np.inf)
         self._yaw = route.yaw_rad.tolist()
         self._s = route.s_m.tolist()
         self._segment = min(
@@ -64,35 +68,30 @@ class RouteProgress:
 
     def _find(self, x_m: float, y_m: float, yaw_rad: float) -> tuple[int, RoutePosition]:
         """Search around the last place; return the nearest segment and the position."""
-        x_m, y_m = float(x_m), float(y_m)  # numpy scalars are several times slower below
-        x, y, s = self._x, self._y, self._s
-        here = s[self._segment]
-        last = len(s) - 1
-        first = self._segment
-        while first > 0 and s[first] > here - SEARCH_BACK_M:
-            first -= 1
-        nearest, nearest_squared, nearest_fraction = self._segment, math.inf, 0.0
-        i = first
-        while i < last and s[i] < here + SEARCH_AHEAD_M:
-            dx, dy = x[i + 1] - x[i], y[i + 1] - y[i]
-            ex, ey = x_m - x[i], y_m - y[i]
-            squared_length = dx * dx + dy * dy
-            fraction = (ex * dx + ey * dy) / squared_length if squared_length > 0.0 else 0.0
-            clamped = 0.0 if fraction < 0.0 else 1.0 if fraction > 1.0 else fraction
-            fx, fy = ex - clamped * dx, ey - clamped * dy
-            squared = fx * fx + fy * fy
-            if squared < nearest_squared:
-                nearest, nearest_squared, nearest_fraction = i, squared, clamped
-            i += 1
-        found = self._position(nearest, nearest_fraction, nearest_squared, x_m, y_m, yaw_rad)
-        return nearest, found
+        here = self._s[self._segment]
+        first = max(bisect_right(self._s, here - SEARCH_BACK_M) - 1, 0)
+        end = min(bisect_left(self._s, here + SEARCH_AHEAD_M), len(self._s) - 1)
+        window = slice(first, end)
+        dx, dy = self._dx[window], self._dy[window]
+        ex, ey = x_m - self._x[window], y_m - self._y[window]
+        fraction = (ex * dx + ey * dy) / self._squared_m2[window]
+        np.maximum(fraction, 0.0, out=fraction)
+        np.minimum(fraction, 1.0, out=fraction)
+        ex -= fraction * dx
+        ey -= fraction * dy
+        squared = ex * ex + ey * ey
+        nearest = int(squared.argmin())
+        place = float(fraction[nearest]), float(squared[nearest])
+        found = self._position(first + nearest, *place, float(x_m), float(y_m), yaw_rad)
+        return first + nearest, found
 
     def _position(  # noqa: PLR0913 - the scalars of one inner loop
         self, i: int, fraction: float, squared: float, x_m: float, y_m: float, yaw_rad: float
     ) -> RoutePosition:
-        dx, dy = self._x[i + 1] - self._x[i], self._y[i + 1] - self._y[i]
+        dx, dy = float(self._dx[i]), float(self._dy[i])
         length = math.hypot(dx, dy)
-        side = (dx * (y_m - self._y[i]) - dy * (x_m - self._x[i])) / length if length > 0.0 else 0.0
+        x, y = float(self._x[i]), float(self._y[i])
+        side = (dx * (y_m - y) - dy * (x_m - x)) / length if length > 0.0 else 0.0
         beyond = (i == 0 and fraction == 0.0) or (i == len(self._s) - 2 and fraction == 1.0)
         cross_track_m = side if beyond else math.copysign(math.sqrt(squared), side)
         route_yaw = self._yaw[i] + fraction * (self._yaw[i + 1] - self._yaw[i])

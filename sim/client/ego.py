@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import carla
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -315,4 +316,4 @@ def _pose_from_transform(transform: carla.Transform) -> Pose:
 
 def _rgb_from_image(image: carla.Image) -> NDArray[np.uint8]:
     bgra = np.frombuffer(image.raw_data, dtype=np.uint8).reshape(image.height, image.width, 4)
-    return np.ascontiguousarray(bgra[:, :, 2::-1])
+    return np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), np.uint8)

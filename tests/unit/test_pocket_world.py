@@ -117,7 +117,8 @@ def test_the_messages_have_the_sizes_of_the_client():
     assert len(messages.pack_episode_header(1, 2.0, 0.05, 0)) == 36
     assert len(messages.pack_image_header(320, 160, 110.0)) == 12
     still = (Vector3(), Vector3(), Vector3())
-    assert len(messages.pack_actor(1, POSE, still, b"x" * 10)) == 119
+    place = messages.pack_actor_place(1, POSE, still)
+    assert len(messages.join_actor(place, b"x" * 10)) == 119
     control = (0.0, 0.0, 0.0, False, False, False, 0)
     assert len(messages.pack_vehicle_state(control, 50.0, (3, 0))) == 30
     light = messages.pack_traffic_light_state("12", (1.0, 2.0, 3.0, 4.0), 0, False, 2)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.camera.buffers import ScreenTriangles, TriangleTable
-from sim.pocket.compiled import compiled, compiled_part
+from sim.pocket.compiled import compiled_lean, compiled_part
 
 #: Nearest depth that is drawn, in metres.
 NEAR_M = 0.1
@@ -20,7 +21,36 @@ _SMALLEST_AREA_PX = 1e-9
 _BLOCK = 256
 
 
-@compiled
+class Workbench(NamedTuple):
+    """Room for a few triangles on their way to the screen.
+
+    Attributes:
+        corner: (3, 5): depth, right, up or 1/depth, x, y; u, v.
+        clipped: (4, 5) likewise.
+        block: (3, 3, N) corner, axis, triangle.
+        visible: (N,) whether a triangle of the block may be in the picture.
+        whole: (N,) whether it needs no clipping.
+    """
+
+    corner: NDArray[np.float64]
+    clipped: NDArray[np.float64]
+    block: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
+
+
+def make_workbench() -> Workbench:
+    """Make room for one block."""
+    return Workbench(
+        corner=np.empty((3, 5)),
+        clipped=np.empty((4, 5)),
+        block=np.empty((3, 3, _BLOCK)),
+        visible=np.empty(_BLOCK, np.bool_),
+        whole=np.empty(_BLOCK, np.bool_),
+    )
+
+
+@compiled_lean
 def cull_tiles(
     tiles: NDArray[np.float64],
     eye: NDArray[np.float64],
@@ -345,13 +375,14 @@ def _test_cover(
         visible[i] &= covers | (not whole[i])
 
 
-@compiled
+@compiled_lean
 def project_triangles(
     table: TriangleTable,
     ranges: NDArray[np.int64],
     poses: NDArray[np.float64],
     image: tuple[float, float, float],
     texels: float,
+    bench: Workbench,
     out: ScreenTriangles,
 ) -> int:
     """Project triangles to the screen, clip them at the near plane and set up their planes.
@@ -362,6 +393,7 @@ def project_triangles(
         poses: (I, 3, 4) per instance: camera forward, right, up from the mesh's own frame.
         image: Width, height and focal length in pixels.
         texels: Texels of one texture repeat, as an area.
+        bench: Room to work in.
         out: Filled from the start.
 
     Returns:
@@ -372,17 +404,13 @@ def project_triangles(
     slope_y = 0.5 * height / focal
     capacity = out.source.shape[0]
     count = int(np.int64(0))  # a plain 0 would be typed, and compiled for, twice
-    corner = np.empty((3, 5))
-    clipped = np.empty((4, 5))
-    block = np.empty((3, 3, _BLOCK))
-    visible_block = np.empty(_BLOCK, np.bool_)
-    whole_block = np.empty(_BLOCK, np.bool_)
+    corner, clipped, block = bench.corner, bench.clipped, bench.block
     for row in range(ranges.shape[0]):
         instance = ranges[row, 2]
         pose = poses[instance]
         for begin in range(ranges[row, 0], ranges[row, 1], _BLOCK):
             size = min(_BLOCK, ranges[row, 1] - begin)
-            visible, whole = visible_block[:size], whole_block[:size]
+            visible, whole = bench.visible[:size], bench.whole[:size]
             tag = table.tag[begin : begin + size]
             _place_block(table.corners, begin, size, pose, block)
             _test_block(block, size, slope_x, slope_y, visible, whole)

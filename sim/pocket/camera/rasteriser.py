@@ -19,7 +19,7 @@ from sim.pocket.camera.buffers import (
     triangle_table,
     visibility_buffer,
 )
-from sim.pocket.camera.geometry_kernels import cull_tiles, project_triangles
+from sim.pocket.camera.geometry_kernels import cull_tiles, make_workbench, project_triangles
 from sim.pocket.camera.lighting import CLEAR_NOON, Lighting, lighting_from_weather
 from sim.pocket.camera.raster_kernels import rasterise
 from sim.pocket.camera.row_bands import RowBands
@@ -113,6 +113,7 @@ class Rasteriser:
         self._entries: dict[str, _MeshEntry] = {}
         self._table = triangle_table([scene.static])
         self._triangles = screen_triangles(_FIRST_CAPACITY)
+        self._workbench = make_workbench()
         self._buffers: dict[tuple[int, int], _FrameBuffers] = {}
         self._wanted_lighting = lighting_from_weather(CLEAR_NOON)
         self._baked: _Baked | None = None
@@ -275,7 +276,13 @@ class Rasteriser:
         texels = float(self._pyramid.size**2)
         while True:
             count: int = project_triangles(
-                self._table, scene.ranges, scene.poses, image, texels, self._triangles
+                self._table,
+                scene.ranges,
+                scene.poses,
+                image,
+                texels,
+                self._workbench,
+                self._triangles,
             )
             if count >= 0:
                 return count

@@ -37,7 +37,8 @@ _ACTOR_STATE_ACTIVE = 1
 
 _sensor_header = struct.Struct("<QQd6f")
 _episode_header = struct.Struct("<Qdf3iI")
-_actor_record = struct.Struct("<IB6f3f3f3f54s")
+_actor_place = struct.Struct("<IB6f3f3f3f")
+_STATE_BYTES = 54
 _vehicle_state = struct.Struct("<fff???ifB?IB")
 _traffic_light_state = struct.Struct("<32s4fI?B")
 _walker_state = struct.Struct("<3ff?")
@@ -67,22 +68,18 @@ def pack_episode_header(
     return _episode_header.pack(episode_id, platform_timestamp_s, delta_s, 0, 0, 0, flags)
 
 
-def pack_actor(
-    actor_id: int,
-    transform: Transform,
-    motion: tuple[Vector3, Vector3, Vector3],
-    state: bytes = b"",
+def pack_actor_place(
+    actor_id: int, transform: Transform, motion: tuple[Vector3, Vector3, Vector3]
 ) -> bytes:
-    """Pack one actor record.
+    """Pack how an actor record begins.
 
     Args:
         actor_id: The actor.
         transform: World transform.
         motion: Velocity in m/s, angular velocity in degrees per second, acceleration in m/s^2.
-        state: The part that depends on the kind of actor, at most 54 bytes.
     """
     velocity, angular_velocity, acceleration = motion
-    return _actor_record.pack(
+    return _actor_place.pack(
         actor_id,
         _ACTOR_STATE_ACTIVE,
         *transform.location,
@@ -90,8 +87,12 @@ def pack_actor(
         *velocity,
         *angular_velocity,
         *acceleration,
-        state,
     )
+
+
+def join_actor(place: bytes, state: bytes = b"") -> bytes:
+    """Assemble an actor record; the part that depends on its kind has at most 54 bytes."""
+    return place + state[:_STATE_BYTES].ljust(_STATE_BYTES, b"\0")
 
 
 def pack_vehicle_state(

@@ -13,7 +13,8 @@ from sim.pocket.ackermann import AckermannController, AckermannGains, AckermannT
 from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.protocol.messages import (
-    pack_actor,
+    join_actor,
+    pack_actor_place,
     pack_sign_state,
     pack_traffic_light_state,
     pack_vehicle_state,
@@ -72,6 +73,7 @@ class Actor:
         self.collides = True
         self._transform = transform
         self._motion = STILL
+        self._place: bytes | None = None
         self._record: bytes | None = None
 
     @property
@@ -98,12 +100,14 @@ class Actor:
         """Set pose and motion."""
         self._transform = transform
         self._motion = motion
-        self._record = None
+        self._place = self._record = None
 
     def record(self) -> bytes:
         """Return the actor's part of the snapshot; kept until something changes."""
         if self._record is None:
-            self._record = pack_actor(self.id, self._transform, self._motion, self._state_bytes())
+            if self._place is None:
+                self._place = pack_actor_place(self.id, self._transform, self._motion)
+            self._record = join_actor(self._place, self._state_bytes())
         return self._record
 
     def _state_bytes(self) -> bytes:
