@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -274,3 +275,15 @@ def test_textures_of_another_shape_are_refused():
         texture_pyramid(np.zeros((1, 6, 6, 4), np.uint8))
     with pytest.raises(DataError, match="expected"):
         texture_pyramid(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def test_pixels_that_are_lit_alike_are_lit_as_if_each_were_looked_at(street, kerbside):
+    street.set_lighting(weather())
+    together = colours(street, kerbside, [BOX])
+    baked = street._baked
+    anything = np.zeros_like(baked.shadows.blocks)
+    anything[1] = np.iinfo(anything.dtype).max
+    street._baked = replace(baked, shadows=baked.shadows._replace(blocks=anything))
+    alone = colours(street, kerbside, [BOX])
+    street._baked = baked
+    assert np.array_equal(together, alone)

@@ -217,3 +217,26 @@ def test_any_shape_of_image_works(make):
     for width, height in ((1, 1), (7, 301), (333, 2)):
         view = make.view((0.0, 0.0, 2.0), (-5.0, 0.0, 0.0), width=width, height=height)
         assert rasteriser.render(view, []).bgra.shape == (height, width, 4)
+
+
+def test_a_picture_is_the_same_from_near_to_far_and_from_far_to_near(make):
+    """From near to far, most of what is hidden is passed over unseen."""
+    colours = np.random.default_rng(0).random((3, 12, 16, 3))
+    screens = [
+        make.facing(
+            10.0 * (layer + 1),
+            1.3 * (layer + 1) * (column - 7.5),
+            1.3 * (layer + 1) * (row - 5.5),
+            0.6 * (layer + 1),
+            colour=tuple(colours[layer, row, column]),
+        )
+        for layer in range(3)
+        for row in range(12)
+        for column in range(16)
+    ]
+    view = make.view((0.0, 0.3, 0.2))
+    near_first = make.rasteriser(*screens).render(view, [])
+    far_first = make.rasteriser(*reversed(screens)).render(view, [])
+    assert len(np.unique(near_first.depth_m)) > 3
+    assert np.array_equal(near_first.depth_m, far_first.depth_m)
+    assert np.array_equal(near_first.bgra, far_first.bgra)
