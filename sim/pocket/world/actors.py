@@ -73,7 +73,7 @@ class Actor:
         self.collides = True
         self._transform = transform
         self._motion = STILL
-        self._place: bytes | None = None
+        self._packed_place: bytes | None = None
         self._record: bytes | None = None
 
     @property
@@ -100,14 +100,14 @@ class Actor:
         """Set pose and motion."""
         self._transform = transform
         self._motion = motion
-        self._place = self._record = None
+        self._packed_place = self._record = None
 
     def record(self) -> bytes:
         """Return the actor's part of the snapshot; kept until something changes."""
         if self._record is None:
-            if self._place is None:
-                self._place = pack_actor_place(self.id, self._transform, self._motion)
-            self._record = join_actor(self._place, self._state_bytes())
+            if self._packed_place is None:
+                self._packed_place = pack_actor_place(self.id, self._transform, self._motion)
+            self._record = join_actor(self._packed_place, self._state_bytes())
         return self._record
 
     def _state_bytes(self) -> bytes:
