@@ -104,6 +104,64 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoadUser:
+    """Another vehicle or a walker.
+
+    Attributes:
+        walker: Whether it is a walker.
+        pose: Of its origin.
+        velocity_mps: Forward and to the right in the world frame: x and y.
+        yaw_rate_radps: How fast it turns, positive to the right.
+        half_length_m: Of its box, along its heading.
+        half_width_m: Of its box, across.
+        in_junction: Whether it is in a junction.
+    """
+
+    walker: bool
+    pose: Pose
+    velocity_mps: tuple[float, float]
+    yaw_rate_radps: float
+    half_length_m: float
+    half_width_m: float
+    in_junction: bool
+
+
+class LightState(IntEnum):
+    """What a traffic light shows, with the numbers of a stored trajectory."""
+
+    RED = 1
+    YELLOW = 2
+    GREEN = 3
+    OTHER = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopLine:
+    """A line on the route at which one may have to stop.
+
+    Attributes:
+        s_m: Where it is, as arc length of the route.
+        light: What its light shows; None for a stop sign.
+    """
+
+    s_m: float
+    light: LightState | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What only the simulator knows: who else is there, and what the lights of the route show.
+
+    Attributes:
+        others: Everybody but the vehicle itself.
+        stop_lines: All of the route, in order.
+    """
+
+    others: tuple[RoadUser, ...]
+    stop_lines: tuple[StopLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What an agent sees at one tick.
 
@@ -114,6 +172,8 @@ class Observation:
             has no camera.
         pose: Pose of the vehicle (what a positioning system knows).
         speed_mps: Forward speed.
+        surroundings: For a privileged agent among others: what the simulator knows of them;
+            otherwise None.
     """
 
     frame: int
@@ -121,6 +181,7 @@ class Observation:
     image: NDArray[np.uint8] | None
     pose: Pose
     speed_mps: float
+    surroundings: Surroundings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sim.evaluation.agents import AgentSpec
 
 _EXPERT = "agent.expert:ExpertAgent"
+_TRAFFIC_EXPERT = "agent.traffic_expert:TrafficExpert"
 _NETWORK = "agent.loading:load_agent"
 _SERVED = "agent.remote:RemoteAgent"
 
@@ -47,7 +48,7 @@ class AgentFlags:
         from sim.evaluation.agents import AgentSpec
 
         if self.agent == "expert":
-            return (expert_agent(),)
+            return (AgentSpec(name="expert", correction="none", target=_TRAFFIC_EXPERT),)
         if "://" in self.agent:
             return self._served(self.agent)
         if self.agent == "caril":
@@ -148,7 +149,7 @@ def _usual_modes(*, path: bool) -> tuple[CorrectionName, ...]:
 
 
 def expert_agent() -> AgentSpec:
-    """Describe the driver that knows the map."""
+    """Describe the driver that knows the route and nothing else."""
     from sim.evaluation.agents import AgentSpec
 
     return AgentSpec(name="expert", correction="none", target=_EXPERT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,8 @@ def evaluate(
     routes_subset: str = "",
     skip_unknown_towns: bool = False,
     weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    traffic: int = 0,
+    walkers: int = 0,
     repetitions: int = 1,
     seed: int = 0,
     jobs: int | None = None,
@@ -68,6 +71,9 @@ def evaluate(
             camera: pitch_up, pitch_down, yaw_right (by 3 degrees), sideways (0.2 m to the right),
             patch (60 x 120 pixels covered, at a place drawn from the seed); or route, the weather
             of the file. Without: clear and patch of a suite, route of a file.
+        traffic: Other cars, under CARLA's Traffic Manager. Among others red lights and stop signs
+            are infractions, and `--agent expert` minds them and the others.
+        walkers: Walkers on the sidewalks and crosswalks.
         repetitions: Drives of every combination, each with other seeded disturbances.
         seed: Base seed.
         jobs: Processes, each with its own pocket simulator; the number of CPUs by default.
@@ -86,6 +92,8 @@ def evaluate(
     require_extra("sim")
     if cluster is not None:
         require_extra("cluster")
+    from sim.client.traffic import TrafficDensity
+    from sim.evaluation.limits import TRAFFIC_LIMITS
     from sim.evaluation.runner import Execution
 
     server = driven_server(town, maps, seed, None if host is None else (host, port))
@@ -102,6 +110,8 @@ def evaluate(
     plan = choose_routes(server, flags).plan(
         agents=agents, weathers=weathers, repetitions=repetitions, seed=seed
     )
+    if others := TrafficDensity(vehicles=traffic, walkers=walkers):
+        plan = replace(plan, traffic=others, limits=TRAFFIC_LIMITS)
     everywhere = -1 if cluster else len(os.sched_getaffinity(0))
     jobs = 1 if host else (jobs or everywhere)
     _run(

@@ -65,6 +65,7 @@ class Simulator:
         choice: Which one.
 
     Attributes:
+        client: Connected to it; another one after `recover`.
         kind: ``"pocket"`` or ``"carla"``.
 
     Raises:
@@ -82,20 +83,20 @@ class Simulator:
         try:
             if self._server is not None:
                 self._server.start()
-            self._client = self._connect()
-            self.kind = simulator_kind(self._client)
+            self.client = self._connect()
+            self.kind = simulator_kind(self.client)
         except BaseException:
             self.close()
             raise
 
     def town(self, name: str) -> AbstractContextManager[carla.World]:
         """Open a town afresh for the length of a ``with`` block; see `driven_town`."""
-        return driven_town(self._client, self._choice.town_files.get(name, name))
+        return driven_town(self.client, self._choice.town_files.get(name, name))
 
     def towns(self) -> set[str]:
         """Return the names of all towns that can be opened."""
         with simulator_errors("asking for the available maps"):
-            paths = self._client.get_available_maps()
+            paths = self.client.get_available_maps()
         return {path.rsplit("/", 1)[-1] for path in paths} | set(self._choice.town_files)
 
     def recover(self) -> None:
@@ -106,12 +107,12 @@ class Simulator:
         """
         if self._server is not None:
             self._server.restart()
-            self._client = self._connect()
+            self.client = self._connect()
             return
         deadline = time.monotonic() + _RETURN_TIMEOUT_S
         while True:
             try:
-                self._client = self._connect()
+                self.client = self._connect()
             except SimulatorLostError:
                 if time.monotonic() > deadline:
                     raise

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,9 +21,11 @@ from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import Control, Decision, Observation
 from sim.client.connection import simulator_errors
 from sim.client.ego import CHASE_CAMERA, CameraSetup, Collision, Ego
+from sim.client.traffic import Traffic
 from sim.client.weather import apply_weather
 from sim.evaluation.conditions import CameraFault
 from sim.evaluation.limits import Limits, Referee, Status
+from sim.evaluation.others import Watch, find_stop_lines
 from sim.evaluation.perturbation import Disturbance, draw_disturbance, steering_noise
 from sim.evaluation.plan import EpisodeSpec
 from sim.evaluation.records import COLUMNS, CollisionRecord, EpisodeRecord, Trajectory
@@ -45,12 +48,14 @@ class Stage:
     """Where an episode takes place.
 
     Attributes:
+        client: Of the simulator.
         world: Freshly loaded world of the route's town, synchronous.
         town_map: Its map.
         driven_on: ``"pocket"`` or ``"carla"``.
         limits: Rules that end the episode.
     """
 
+    client: carla.Client
     world: carla.World
     town_map: carla.Map
     driven_on: str
@@ -80,14 +85,18 @@ def run_episode(
     with simulator_errors(f"driving episode {spec.episode_id!r}"):
         apply_weather(stage.world, disturbance.weather)
         chase = None if video is None else CHASE_CAMERA
-        with Ego(
-            stage.world,
-            disturbance.start,
-            camera=agent.camera,
-            camera_setup=CameraSetup(error=_camera_fault(spec).mount),
-            chase_camera=chase,
-        ) as ego:
-            drive = _Drive(stage, spec, agent, ego, video)
+        with (
+            Ego(
+                stage.world,
+                disturbance.start,
+                camera=agent.camera,
+                camera_setup=CameraSetup(error=_camera_fault(spec).mount),
+                chase_camera=chase,
+            ) as ego,
+            _traffic_of(stage, spec, disturbance) as traffic,
+        ):
+            watch = None if traffic is None else _watch(stage, spec, traffic)
+            drive = _Drive(stage, spec, agent, _Eyes(ego=ego, watch=watch, video=video))
             status, message = drive.run(disturbance)
             # Events of the last tick may still be on their way.
             for _ in range(2):
@@ -106,6 +115,7 @@ def run_episode(
         branches=tuple(drive.branches),
         wall_time_s=time.perf_counter() - began,
         trajectory=drive.trajectory(),
+        **({} if watch is None else watch.record(drive.ticks)),
     )
 
 
@@ -123,6 +133,15 @@ class _AgentCrashedError(Exception):
     """Whatever an agent raised; agents are anyone's code, so it may be anything."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Eyes:
+    """What an episode is seen through: the vehicle, who watches the others, and the video."""
+
+    ego: Ego
+    watch: Watch | None
+    video: VideoWriter | None
+
+
 class _Drive:
     """The loop of one episode and the rows it records."""
 
@@ -131,15 +150,15 @@ class _Drive:
         stage: Stage,
         spec: EpisodeSpec,
         agent: DrivingAgent,
-        ego: Ego,
-        video: VideoWriter | None,
+        eyes: _Eyes,
     ) -> None:
         self._stage = stage
         self._spec = spec
         self._agent = agent
-        self._ego = ego
+        self._ego = eyes.ego
+        self._watch = eyes.watch
         self._patch = _camera_fault(spec).patch
-        self._video = video
+        self._video = eyes.video
         self._columns: dict[str, Any] = {name: [] for name in COLUMNS}
         self._diagnostics: dict[str, list[float]] = {}
         self._percentage = 0
@@ -221,6 +240,11 @@ class _Drive:
 
     def _observe(self, frame: int) -> Observation:
         seen = self._ego.observe(frame, (frame - self.first_frame) * TICK_S)
+        if self._watch is not None:
+            snapshot = self._stage.world.get_snapshot()
+            self._watch.look(snapshot)
+            if self._agent.privileged:
+                seen = replace(seen, surroundings=self._watch.surroundings(snapshot))
         if self._patch is None or seen.image is None:
             return seen
         return replace(seen, image=self._patch.cover(seen.image))
@@ -287,6 +311,19 @@ class _Drive:
         if not vehicle.is_at_traffic_light():
             return 0
         return _TRAFFIC_LIGHT_CODES.get(str(vehicle.get_traffic_light_state()), 4)
+
+
+def _traffic_of(
+    stage: Stage, spec: EpisodeSpec, disturbance: Disturbance
+) -> AbstractContextManager[Traffic | None]:
+    if not spec.traffic:
+        return nullcontext()
+    return Traffic(stage.client, stage.world, spec.traffic, start=disturbance.start, seed=spec.seed)
+
+
+def _watch(stage: Stage, spec: EpisodeSpec, traffic: Traffic) -> Watch:
+    lines = find_stop_lines(stage.world, stage.town_map, spec.route)
+    return Watch(traffic, stage.town_map, lines)
 
 
 def merge_collisions(

@@ -28,8 +28,7 @@ class Limits:
     """Rules that end an episode; all times are simulated.
 
     They are stricter than the leaderboard's (30 m off the route, 180 s without motion, about ten
-    times the nominal time), because there is no traffic to wait for or to swerve around and
-    because this evaluation is about steering.
+    times the nominal time): a drive that has failed is to end soon.
 
     Attributes:
         goal_m: The route counts as completed this far before its end.
@@ -59,8 +58,11 @@ class Limits:
         return self.grace_s + self.time_factor * float(np.sum(step_m / speed_mps))
 
 
-#: The rules of every ordinary evaluation.
+#: The rules of an evaluation in an empty town.
 STANDARD_LIMITS = Limits()
+
+#: Among others: time to wait at red lights, which last up to 50 s, and behind others who wait.
+TRAFFIC_LIMITS = Limits(blocked_s=90.0, grace_s=180.0, time_factor=5.0)
 
 
 class Referee:

@@ -14,6 +14,7 @@ import bicameral
 from bicameral.errors import ConfigError
 from bicameral.simulation import CARLA_VERSION
 from bicameral.types import Route
+from sim.client.traffic import TrafficDensity
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.conditions import ROUTE_WEATHER, Condition, condition_by_name
 from sim.evaluation.limits import STANDARD_LIMITS, Limits
@@ -22,6 +23,9 @@ from sim.routes.weathers import RouteWeather
 
 #: Version of the layout of plan.json, episode.json and trajectory.npz.
 SCHEMA = 1
+
+#: An empty town.
+NO_TRAFFIC = TrafficDensity()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class EpisodeSpec:
         repetition: 0, 1, ...
         seed: Seed of the episode; depends on the plan's seed, the route and the repetition only.
         perturbation: How much is disturbed.
+        traffic: Who else is on the road.
     """
 
     episode_id: str
@@ -48,6 +53,7 @@ class EpisodeSpec:
     repetition: int
     seed: int
     perturbation: Perturbation
+    traffic: TrafficDensity = NO_TRAFFIC
     sky: tuple[RouteWeather, ...] = ()
 
     @property
@@ -77,6 +83,7 @@ class EvaluationPlan:
         dropped_scenarios: Types of the scenarios that a routes file puts on a route, by the route's
             name; they are not driven.
         skipped_towns: Routes of the file that are left out, by the town that is not here.
+        traffic: Who else is on the road; the reference drives alone.
     """
 
     routes: tuple[Route, ...]
@@ -90,6 +97,7 @@ class EvaluationPlan:
     skies: Mapping[str, tuple[RouteWeather, ...]] = field(default_factory=dict)
     dropped_scenarios: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skipped_towns: Mapping[str, int] = field(default_factory=dict)
+    traffic: TrafficDensity = NO_TRAFFIC
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -153,6 +161,8 @@ class EvaluationPlan:
             "perturbation": asdict(self.perturbation),
             "limits": asdict(self.limits),
             **({"skipped_towns": dict(self.skipped_towns)} if self.skipped_towns else {}),
+            # Left out where there is none, as in plans of before.
+            **({"traffic": asdict(self.traffic)} if self.traffic else {}),
         }
 
     def _from_file(self, route: str) -> dict[str, Any]:
@@ -175,6 +185,7 @@ class EvaluationPlan:
             seed=episode_seed(self.seed, route.name, repetition),
             perturbation=UNPERTURBED if reference else self.perturbation,
             sky=self.skies[route.name] if weather == ROUTE_WEATHER else (),
+            traffic=NO_TRAFFIC if reference else self.traffic,
         )
 
 

@@ -1,6 +1,7 @@
 """What an episode leaves behind, in memory and on disk.
 
-An episode is a folder with ``trajectory.npz`` (one row per tick) and ``episode.json`` (all else).
+An episode is a folder with ``trajectory.npz`` (one row per tick), in traffic ``others.npz`` (where
+everybody else was), and ``episode.json`` (all else).
 The folder is written under another name and renamed, so one that exists is complete.
 """
 
@@ -32,6 +33,9 @@ VOLATILE_FIELDS = ("wall_time_s", "restarts")
 
 #: Columns of trajectory.npz that differ between two equal runs.
 VOLATILE_COLUMNS = ("inference_s",)
+
+#: Where the others of a drive are kept.
+_OTHERS = "others.npz"
 
 
 def _convert_to(dtype: type[np.generic]) -> BeforeValidator:
@@ -164,7 +168,12 @@ class EpisodeRecord(Record):
         camera_fault: How the camera was mounted wrongly (``mount``), which part of the picture was
             covered (``patch``); empty if nothing was wrong.
         start: Start pose after the disturbance.
+        vehicles: How many other vehicles there were.
+        walkers: How many walkers.
+        stop_signs_m: Stop signs of the route, as arc length, where there were others.
         trajectory: The ticks.
+        others: (T, vehicles + walkers, 3) float32: x, y in metres and yaw in rad of every vehicle,
+            then of every walker, by tick; NaN once it has gone. None where there were none.
     """
 
     schema_version: int = SCHEMA
@@ -191,7 +200,16 @@ class EpisodeRecord(Record):
     weather_parameters: dict[str, float]
     camera_fault: dict[str, dict[str, float]] = {}
     start: dict[str, float]
+    vehicles: int = 0
+    walkers: int = 0
+    stop_signs_m: tuple[float, ...] = ()
     trajectory: Trajectory = Field(exclude=True)
+    others: Float32Column | None = Field(default=None, exclude=True)
+
+    @property
+    def in_traffic(self) -> bool:
+        """Whether anybody else was on the road."""
+        return self.vehicles + self.walkers > 0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -212,6 +230,8 @@ def write_episode(folder: Path, record: EpisodeRecord, video: Path | None = None
     try:
         temporary.chmod(0o755)
         np.savez(temporary / "trajectory.npz", **record.trajectory.columns())
+        if record.others is not None:
+            np.savez_compressed(temporary / _OTHERS, others=record.others)
         write_json_atomic(temporary / "episode.json", record.model_dump(mode="json"))
         if video is not None:
             shutil.move(video, temporary / f"video{video.suffix}")
@@ -239,11 +259,19 @@ def read_episode(folder: Path) -> EpisodeRecord:
         with np.load(folder / "trajectory.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         fixed = {name: arrays.pop(name) for name in COLUMNS}
-        return EpisodeRecord(**values, trajectory=Trajectory(**fixed, diagnostics=arrays))
+        trajectory = Trajectory(**fixed, diagnostics=arrays)
+        return EpisodeRecord(**values, trajectory=trajectory, others=_read_others(folder))
     except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
         raise DataError(
             f"{folder} is not a complete episode: {error}; delete it and resume the evaluation"
         ) from error
+
+
+def _read_others(folder: Path) -> NDArray[np.float32] | None:
+    if not (folder / _OTHERS).exists():
+        return None
+    with np.load(folder / _OTHERS, allow_pickle=False) as stored:
+        return np.asarray(stored["others"], np.float32)
 
 
 def write_route(path: Path, route: Route) -> None:

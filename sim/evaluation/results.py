@@ -47,6 +47,7 @@ _NOT_IN_RESULTS = {
     "weather_parameters",
     "camera_fault",
     "start",
+    "stop_signs_m",
 }
 
 
@@ -125,7 +126,7 @@ def write_results(folder: Path, scoring: str = DEFAULT_SCORING) -> Path:
         write_json_atomic(path, {**document, "bicameral": block})
     first = next(iter(documents))
     by_label = sorted(driven, key=lambda r: labels.index(label_of(r.agent, r.correction)))
-    episodes = score_episodes([*references, *by_label], routes)
+    episodes = score_episodes([*references, *by_label], routes, scoring)
     block = _block(plan, episodes, scoring, first)
     write_json_atomic(folder / "results.json", {**documents[first], "bicameral": block})
     return folder / "results.json"

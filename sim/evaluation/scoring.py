@@ -17,7 +17,12 @@ import numpy as np
 from bicameral.types import Route
 from sim.evaluation.limits import Status
 from sim.evaluation.records import EpisodeRecord
-from sim.metrics.episode import count_red_lights, route_completion
+from sim.metrics.episode import (
+    collision_kind,
+    count_red_lights,
+    count_stop_signs_passed,
+    route_completion,
+)
 
 #: Order of the leaderboard's files.
 INFRACTION_KEYS = (
@@ -35,6 +40,12 @@ INFRACTION_KEYS = (
     "route_timeout",
 )
 
+_COLLISION_KEYS = {
+    "vehicle": "collisions_vehicle",
+    "walker": "collisions_pedestrian",
+    "static": "collisions_layout",
+}
+
 #: Half a lane and this much beside it is still in the lane (OutsideRouteLanesTest,
 #: ``ALLOWED_OUT_DISTANCE``).
 ALLOWED_OUT_M = 1.3
@@ -46,6 +57,7 @@ _FACTORS_2_0: Mapping[str, float] = MappingProxyType(
         "collisions_vehicle": 0.6,
         "collisions_layout": 0.65,
         "red_light": 0.7,
+        "stop_infraction": 0.8,
     }
 )
 
@@ -56,6 +68,7 @@ _COEFFICIENTS_2_1: Mapping[str, float] = MappingProxyType(
         "collisions_vehicle": 0.7,
         "collisions_layout": 0.6,
         "red_light": 0.4,
+        "stop_infraction": 0.25,
     }
 )
 
@@ -79,26 +92,26 @@ class Infractions:
         return len(self.messages[key])
 
 
-def find_infractions(
-    record: EpisodeRecord, route: Route, *, count_lights: bool = False
-) -> Infractions:
+def find_infractions(record: EpisodeRecord, route: Route) -> Infractions:
     """Collect the infractions of a drive.
+
+    Red lights and stop signs count among others only. In an empty town, where the evaluation is
+    about steering, red lights are a metric of their own and no infraction.
 
     Args:
         record: The drive.
         route: Its route.
-        count_lights: Report red lights. Our agents cannot see lights, and the evaluation ignores
-            them, so that they are normally a metric of their own and no infraction.
     """
     messages: dict[str, list[str]] = {key: [] for key in INFRACTION_KEYS}
     for collision in record.collisions:
-        messages[_collision_key(collision.other)].append(
+        messages[_COLLISION_KEYS[collision_kind(collision)]].append(
             f"Agent collided against object with type={collision.other} "
             f"at tick {collision.frame} with impulse {round(collision.impulse_ns, 1)}"
         )
-    if count_lights:
-        passed = count_red_lights(record.trajectory)
+    if record.in_traffic:
+        passed = count_red_lights(record.trajectory).passed
         messages["red_light"] = ["Agent ran a red light"] * passed
+        messages["stop_infraction"] = ["Agent ran a stop"] * count_stop_signs_passed(record)
     outside_m, share = _outside_lanes(record, route)
     if outside_m > 0.0:
         # Readers take the metres from the ninth word, as the leaderboard itself does.
@@ -129,8 +142,8 @@ def penalty_2_1(infractions: Infractions) -> float:
     return (1.0 - infractions.outside_share) / (1.0 + total)
 
 
-#: Penalty by scoring version. Stop signs, minimum speed, emergency vehicles and scenario time-outs
-#: cannot happen here: there are no scenarios and no other traffic.
+#: Penalty by scoring version. Emergency vehicles and scenario time-outs belong to scenarios, which
+#: are not driven here. Minimum speed is not counted: the leaderboard compares with its own traffic.
 SCORING: Mapping[str, Callable[[Infractions], float]] = MappingProxyType(
     {"2.0": penalty_2_0, "2.1": penalty_2_1}
 )
@@ -143,10 +156,15 @@ def route_score(record: EpisodeRecord, route: Route) -> float:
     return 100.0 * route_completion(record.trajectory, route, record.status)
 
 
-def _collision_key(other: str) -> str:
-    if other.startswith("vehicle."):
-        return "collisions_vehicle"
-    return "collisions_pedestrian" if other.startswith("walker.") else "collisions_layout"
+def driving_score(record: EpisodeRecord, route: Route, scoring: str) -> float:
+    """Return the leaderboard's score of one drive, 0..100: route completion times penalty.
+
+    Args:
+        record: The drive.
+        route: Its route.
+        scoring: A key of `SCORING`.
+    """
+    return max(route_score(record, route) * SCORING[scoring](find_infractions(record, route)), 0.0)
 
 
 def _outside_lanes(record: EpisodeRecord, route: Route) -> tuple[float, float]:

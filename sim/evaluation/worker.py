@@ -8,6 +8,7 @@ import carla
 
 from bicameral.protocols import DrivingAgent
 from sim.client.simulator import ServerChoice, Simulator
+from sim.client.traffic import prepare_walkers
 from sim.evaluation.agents import AgentSpec, make_agent
 from sim.evaluation.episode import Stage, run_episode
 from sim.evaluation.limits import Limits
@@ -24,6 +25,7 @@ class Driver:
         self._limits = limits
         self._agents: dict[str, DrivingAgent] = {}
         self._maps: dict[str, carla.Map] = {}
+        self._walked: set[str] = set()
         self.simulator = Simulator(choice)
 
     def run(
@@ -47,10 +49,15 @@ class Driver:
         if video_folder is not None:
             video = VideoWriter(video_folder / f".video-{spec.episode_id}{VIDEO_SUFFIX}")
         try:
+            if spec.traffic.walkers and town not in self._walked:
+                with self.simulator.town(town) as world:
+                    prepare_walkers(self.simulator.client, world)
+                self._walked.add(town)
             with self.simulator.town(town) as world:
                 if town not in self._maps:
                     self._maps[town] = world.get_map()
                 stage = Stage(
+                    client=self.simulator.client,
                     world=world,
                     town_map=self._maps[town],
                     driven_on=self.simulator.kind,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.curves import curvature_from_yaw
 from bicameral.simulation import TICK_S
-from bicameral.types import Metric, Route
+from bicameral.types import LightState, Metric, Route
 from sim.evaluation.limits import Status
-from sim.evaluation.records import EpisodeRecord, Trajectory
+from sim.evaluation.records import CollisionRecord, EpisodeRecord, Trajectory
 from sim.metrics.curves import compare_curves
 
 #: A completed drive that ever was farther from its route than this is no success.
@@ -33,7 +34,15 @@ UNDRIVEN_CROSS_TRACK_M = 5.0
 #: Metrics that differ between two equal runs.
 VOLATILE_METRICS = ("inference_mean_s", "inference_p95_s")
 
-_RED = 1
+_RED = int(LightState.RED)
+
+#: Slower than this is standing, as at the leaderboard's stop signs (RunningStopTest,
+#: ``SPEED_THRESHOLD``).
+STANDING_MPS = 0.1
+#: Where a vehicle's middle may stand to have stopped at a line: from this far before to this far
+#: behind it.
+STOP_BEFORE_M = 8.0
+STOP_BEHIND_M = 2.0
 
 
 def episode_metrics(
@@ -90,24 +99,65 @@ def _outcome(record: EpisodeRecord, route: Route) -> dict[str, Metric]:
     trajectory = record.trajectory
     in_junction = _at_route(trajectory, route, route.in_junction)
     outside = sum(1 for event in record.lane_invasions if not in_junction[event.frame])
+    kinds = [collision_kind(collision) for collision in record.collisions]
+    lights = count_red_lights(trajectory)
     return {
         "success": Metric(value=float(is_success(record)), unit="1"),
         "route_completion": Metric(
             value=route_completion(trajectory, route, record.status), unit="1"
         ),
         "collisions": Metric(value=float(len(record.collisions)), unit="1"),
+        "collisions_vehicle": Metric(value=float(kinds.count("vehicle")), unit="1"),
+        "collisions_walker": Metric(value=float(kinds.count("walker")), unit="1"),
+        "collisions_static": Metric(value=float(kinds.count("static")), unit="1"),
         "lane_invasions": Metric(value=float(len(record.lane_invasions)), unit="1"),
         "lane_invasions_outside_junctions": Metric(value=float(outside), unit="1"),
         "off_road_time": Metric(value=float(np.sum(trajectory.off_road)) * TICK_S, unit="s"),
-        "red_lights_passed": Metric(value=float(count_red_lights(trajectory)), unit="1"),
+        "red_lights_met": Metric(value=float(lights.met), unit="1"),
+        "red_lights_passed": Metric(value=float(lights.passed), unit="1"),
+        "stop_signs_passed": Metric(value=float(count_stop_signs_passed(record)), unit="1"),
         "duration": Metric(value=len(trajectory) * TICK_S, unit="s"),
     }
 
 
-def count_red_lights(trajectory: Trajectory) -> int:
-    """Return how often the vehicle drove out of a traffic light's area while it was red."""
+class RedLights(NamedTuple):
+    """Red lights of a drive: how many were met, and how many of those were passed."""
+
+    met: int
+    passed: int
+
+
+def count_red_lights(trajectory: Trajectory) -> RedLights:
+    """Count by the areas before the stop lines, in which a vehicle has to obey a light.
+
+    A red light is met if it was red at any time while the vehicle was in its area, and passed if
+    the vehicle left the area while it was red.
+    """
     light = trajectory.traffic_light
-    return int(np.sum((light[:-1] == _RED) & (light[1:] == 0)))
+    passed = (light[:-1] == _RED) & (light[1:] == 0)
+    turns_red = (light[1:] == _RED) & (light[:-1] != _RED)
+    # A light that turns red over a waiting vehicle was met once, whatever it showed before.
+    met = int(np.sum(turns_red)) + int(len(light) > 0 and light[0] == _RED)
+    return RedLights(met=met, passed=int(np.sum(passed)))
+
+
+def count_stop_signs_passed(record: EpisodeRecord) -> int:
+    """Return how many of the route's stop signs were driven past without standing at the line."""
+    trajectory = record.trajectory
+    passed = 0
+    for line_m in record.stop_signs_m:
+        before = line_m - trajectory.progress_m
+        if not len(before) or float(np.min(before)) > -STOP_BEHIND_M:
+            continue
+        at_line = (before < STOP_BEFORE_M) & (before > -STOP_BEHIND_M)
+        passed += not np.any(np.abs(trajectory.speed_mps[at_line]) < STANDING_MPS)
+    return passed
+
+
+def collision_kind(collision: CollisionRecord) -> str:
+    """Return ``"vehicle"``, ``"walker"`` or ``"static"``."""
+    first = collision.other.partition(".")[0]
+    return first if first in ("vehicle", "walker") else "static"
 
 
 def _tracking(record: EpisodeRecord, route: Route) -> dict[str, Metric]:

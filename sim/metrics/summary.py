@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from bicameral.statistics import Estimate, clustered_mean, share
 from bicameral.types import Metric, Route
 from sim.evaluation.records import EpisodeRecord
+from sim.evaluation.scoring import DEFAULT_SCORING, driving_score
 from sim.metrics.episode import branch_shares, episode_metrics
 
 #: Stands for all weathers together.
@@ -38,6 +39,8 @@ class GroupSummary:
         episodes: Number of drives.
         success: Rate with Wilson's interval.
         collisions_per_km: All collisions by all kilometres driven; NaN if none was driven.
+        red_lights_met: Of all drives.
+        red_lights_passed: How many of those.
         metrics: Mean of each metric with its interval.
         branches: Share of all ticks in which each branch was taken.
     """
@@ -48,6 +51,8 @@ class GroupSummary:
     episodes: int
     success: Estimate
     collisions_per_km: float
+    red_lights_met: int
+    red_lights_passed: int
     metrics: Mapping[str, Estimate]
     branches: Mapping[str, float]
 
@@ -78,19 +83,25 @@ class PairedSummary:
 
 
 def score_episodes(
-    records: Sequence[EpisodeRecord], routes: Mapping[str, Route]
+    records: Sequence[EpisodeRecord], routes: Mapping[str, Route], scoring: str = DEFAULT_SCORING
 ) -> list[ScoredEpisode]:
     """Compute the metrics of every evaluation drive; reference drives are only compared with.
 
     Args:
         records: All drives, the references among them.
         routes: Every route by name.
+        scoring: Version of the leaderboard's scoring, for the driving score.
     """
     references = {record.route: record for record in records if record.role == "reference"}
     return [
         ScoredEpisode(
             record=record,
-            metrics=episode_metrics(record, routes[record.route], references.get(record.route)),
+            metrics={
+                **episode_metrics(record, routes[record.route], references.get(record.route)),
+                "driving_score": Metric(
+                    value=driving_score(record, routes[record.route], scoring), unit="%"
+                ),
+            },
             branches=branch_shares(record),
         )
         for record in records
@@ -160,6 +171,8 @@ def _summarise(
         episodes=len(members),
         success=share(sum(_succeeded(e) for e in members), len(members)),
         collisions_per_km=collisions / driven_km if driven_km > 0.0 else math.nan,
+        red_lights_met=_total("red_lights_met", members),
+        red_lights_passed=_total("red_lights_passed", members),
         metrics={name: _estimate(name, members, seed) for name in names},
         branches=dict(sorted(branches.items())),
     )
@@ -218,6 +231,10 @@ def _compare(
 
 def _succeeded(episode: ScoredEpisode) -> bool:
     return episode.metrics["success"].value == 1.0
+
+
+def _total(name: str, members: Sequence[ScoredEpisode]) -> int:
+    return round(sum(episode.metrics[name].value for episode in members))
 
 
 def _driven_m(episode: ScoredEpisode) -> float:

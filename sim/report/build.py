@@ -132,8 +132,20 @@ def _lead(results: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
         f"{plan['repetitions']} repetition(s), base seed {plan['seed']}. "
         + (f"Trained on: {trained}. " if trained else "")
         + f"Driven on: {_join(e['driven_on'] for e in results['episodes'])}. "
-        "Steering is learned; speed follows the planned route's profile. There is no traffic, and "
-        "red lights are ignored but counted, so no figure here speaks of driving competence."
+        + _competence(plan)
+    )
+
+
+def _competence(plan: Mapping[str, Any]) -> str:
+    """Say what the figures can speak of."""
+    if "traffic" not in plan:
+        return (
+            "Steering is learned; speed follows the planned route's profile. There is no traffic, "
+            "and red lights are ignored but counted: no figure here speaks of driving competence."
+        )
+    return (
+        "Steering is learned; unless an agent says otherwise, speed follows the planned route's "
+        "profile, which knows neither the others nor the lights."
     )
 
 
@@ -157,11 +169,18 @@ def _tiles(results: Mapping[str, Any]) -> list[Tile]:
     episodes = results["episodes"]
     succeeded = sum(episode["metrics"]["success"]["value"] == 1.0 for episode in episodes)
     collisions = sum(len(episode["collisions"]) for episode in episodes)
-    red_lights = sum(episode["metrics"]["red_lights_passed"]["value"] for episode in episodes)
+    red_lights, met = (
+        sum(episode["metrics"][name]["value"] for episode in episodes)
+        for name in ("red_lights_passed", "red_lights_met")
+    )
     return [
         Tile(value=f"{succeeded} / {len(episodes)}", label="episodes succeeded"),
         Tile(value=f"{collisions}", label="collisions"),
-        Tile(value=f"{red_lights:.0f}", label="red lights passed (ignored by design)"),
+        Tile(
+            value=f"{red_lights:.0f} of {met:.0f}",
+            label="red lights passed"
+            + ("" if "traffic" in results["plan"] else " (ignored by design)"),
+        ),
         Tile(value=results["scoring_version"], label="leaderboard scoring version"),
     ]
 

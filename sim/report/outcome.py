@@ -51,7 +51,7 @@ def describe_omissions(plan: Mapping[str, Any]) -> list[str]:
         named = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
         told.append(
             f"{_count(kinds.total(), 'scenario')} on {len(dropped)} of {len(plan['routes'])} "
-            f"routes dropped, since there is no traffic here: {named}. The word 'Perfect' is "
+            f"routes dropped, since scenarios are not driven here: {named}. The word 'Perfect' is "
             "withheld from these routes. The leaderboard's own program drives them, with what "
             "'bicameral leaderboard-entry' writes."
         )
@@ -81,6 +81,10 @@ def _driven(plan: Mapping[str, Any], training_towns: Sequence[str] | None) -> st
     if plan["weathers"] != ["clear"]:
         word = "condition" if len(plan["weathers"]) == 1 else "conditions"
         parts.append(f"in the {word} {_listed(plan['weathers'])}")
+    if "traffic" in plan:
+        density = plan["traffic"]
+        others = [_count(density[kind], kind[:-1]) for kind in density if density[kind]]
+        parts.append(f"among {_listed(others)}")
     agents = list(dict.fromkeys(agent["name"] for agent in plan["agents"]))
     return f"Driven: {', '.join(parts)}, by {_listed(agents)}."
 

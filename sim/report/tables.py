@@ -28,6 +28,11 @@ def _figure(metric: str, heading: str, *, factor: float = 1.0, digits: int = 2) 
 
 _FIGURES = (
     _figure(
+        "driving_score",
+        "driving score|completion % times the leaderboard's penalty for infractions",
+        digits=1,
+    ),
+    _figure(
         "route_completion",
         "completion %|part of the route that was driven",
         factor=100.0,
@@ -64,12 +69,20 @@ _FIGURES = (
 _SHORT = tuple(
     figure
     for figure in _FIGURES
-    if figure.metric in ("route_completion", "cross_track_mean", "speed_share_on_straights")
+    if figure.metric
+    in ("driving_score", "route_completion", "cross_track_mean", "speed_share_on_straights")
 )
 
 _AGENT = Column(label="agent", help="agent and correction", words=True)
 _CONDITION = Column(
     label="condition", help="weather, or what was wrong with the camera on a clear day", words=True
+)
+
+
+#: What is counted over all drives of a group.
+_COUNTED = (
+    Column(label="collisions / km", help="all collisions by all kilometres"),
+    Column(label="reds passed", help="red lights passed, of those met"),
 )
 
 
@@ -83,13 +96,13 @@ def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
         ),
         columns=(
             *_group_columns(),
-            Column(label="collisions / km", help="all collisions by all kilometres"),
+            *_COUNTED,
             *(figure.column for figure in _FIGURES),
         ),
         rows=tuple(
             row(
                 *_group_cells(group),
-                _two_digits(group["collisions_per_km"]),
+                *_counted_cells(group),
                 *(_cell(group["metrics"], figure) for figure in _FIGURES),
             )
             for group in groups
@@ -101,9 +114,13 @@ def summary_table(groups: Sequence[Mapping[str, Any]]) -> Table:
     """Compare agents, corrections and conditions by few figures, for a terminal."""
     return Table(
         title="Results",
-        columns=(*_group_columns(), *(figure.column for figure in _SHORT)),
+        columns=(*_group_columns(), *_COUNTED, *(figure.column for figure in _SHORT)),
         rows=tuple(
-            row(*_group_cells(group), *(_cell(group["metrics"], figure) for figure in _SHORT))
+            row(
+                *_group_cells(group),
+                *_counted_cells(group),
+                *(_cell(group["metrics"], figure) for figure in _SHORT),
+            )
             for group in groups
         ),
     )
@@ -183,6 +200,13 @@ def _group_columns() -> tuple[Column, ...]:
 def _group_cells(group: Mapping[str, Any]) -> tuple[str | Cell, ...]:
     success = percent_cell(estimate_from_entry(group["success"]), 0)
     return _name(group), group["weather"], str(group["episodes"]), success
+
+
+def _counted_cells(group: Mapping[str, Any]) -> tuple[str | None, str]:
+    return (
+        _two_digits(group["collisions_per_km"]),
+        f"{group['red_lights_passed']} of {group['red_lights_met']}",
+    )
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from bicameral.errors import ConfigError
 from bicameral.types import Route
 from sim.client.simulator import ServerChoice
+from sim.client.traffic import TrafficDensity
 from sim.client.weather import Weather
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import Status
@@ -251,3 +252,19 @@ def test_another_server_runs_one_episode_at_a_time(routes, agents, tmp_path):
     execution = Execution(server=ServerChoice(host="localhost", port=2000), jobs=2)
     with pytest.raises(ConfigError, match="--jobs 1"):
         evaluate(plan_for(routes, agents("Watching")), tmp_path / "run", execution)
+
+
+def test_the_same_others_drive_and_walk_again_whatever_was_driven_before(routes, agents, tmp_path):
+    crowd = TrafficDensity(vehicles=5, walkers=6)
+    both = plan_for(routes, agents("Watching"), weathers=("night",), traffic=crowd)
+    first, second = run(both, tmp_path / "both")
+    (again,) = run(replace(both, routes=routes[1:]), tmp_path / "one")
+    assert (first.vehicles, first.walkers) == (5, 6)
+    for name, column in second.trajectory.columns().items():
+        if name not in VOLATILE_COLUMNS:
+            assert column.tobytes() == again.trajectory.columns()[name].tobytes(), name
+    assert second.others.tobytes() == again.others.tobytes()
+    moved_m = np.abs(first.others[-1] - first.others[0]).max(axis=1)
+    assert (moved_m > 0.5).sum() >= 6
+    start = np.array([first.trajectory.x_m[0], first.trajectory.y_m[0]])
+    assert np.hypot(*(first.others[0, :, :2] - start).T).min() > 5.0

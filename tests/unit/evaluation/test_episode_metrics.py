@@ -90,7 +90,33 @@ def test_a_red_light_counts_once_when_its_area_is_left(metrics, record, drive):
     light[50:60] = 1  # left while red
     light[100:110] = 1
     light[110:120] = 3  # waited until green
-    assert metrics(record(drive(traffic_light=light)))["red_lights_passed"].value == 1
+    light[200:210] = 3  # never red
+    light[300:310] = 2
+    light[310:320] = 1  # turned red over the vehicle, which then left
+    found = metrics(record(drive(traffic_light=light)))
+    assert (found["red_lights_met"].value, found["red_lights_passed"].value) == (3, 2)
+
+
+def test_a_stop_sign_is_passed_by_who_never_stands_at_its_line(metrics, record, drive):
+    def passed(standing_at_m):
+        moving = drive()
+        speed = np.where(np.abs(moving.progress_m - standing_at_m) < 1.0, 0.0, 10.0)
+        episode = record(drive(speed_mps=speed), stop_signs_m=(100.0,))
+        return metrics(episode)["stop_signs_passed"].value
+
+    assert (passed(standing_at_m=96.0), passed(standing_at_m=80.0)) == (0, 1)
+    unreached = record(drive(ticks=150), Status.TIMED_OUT, stop_signs_m=(100.0,))
+    assert metrics(unreached)["stop_signs_passed"].value == 0
+
+
+def test_collisions_are_told_by_what_was_hit(metrics, record, drive):
+    others = ("vehicle.audi.a2", "walker.pedestrian.0001", "static.wall", "traffic.stop")
+    hits = tuple(
+        CollisionRecord(frame=9, last_frame=9, other=other, impulse_ns=1.0) for other in others
+    )
+    found = metrics(record(drive(), collisions=hits))
+    kinds = ("collisions_vehicle", "collisions_walker", "collisions_static", "collisions")
+    assert [found[kind].value for kind in kinds] == [1, 1, 2, 4]
 
 
 def test_half_the_time_off_the_road_is_ten_seconds(metrics, record, drive):

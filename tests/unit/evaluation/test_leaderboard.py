@@ -93,6 +93,21 @@ def test_collisions_cost_what_the_version_says(
     assert entry["scores"]["score_composed"] == pytest.approx(100 * penalty, abs=1e-4)
 
 
+@pytest.mark.parametrize(("version", "penalty"), [("2.0", 0.7 * 0.8), ("2.1", 1 / 1.65)])
+def test_red_lights_and_stop_signs_cost_among_others_only(
+    record, drive, document, version, penalty
+):
+    light = np.where(np.arange(400) // 10 == 5, 1, 0)
+    drives = drive(traffic_light=light)
+    alone = record(drives, stop_signs_m=(100.0,))
+    among = record(drives, stop_signs_m=(100.0,), vehicles=3, walkers=1)
+    scores = [
+        entry["scores"]["score_penalty"]
+        for entry in document(alone, among, scoring=version)["_checkpoint"]["records"]
+    ]
+    assert scores == pytest.approx([1.0, penalty], abs=1e-6)
+
+
 def test_leaving_the_lane_costs_its_share_and_readers_find_the_metres(
     record, drive, straight_route
 ):

@@ -90,10 +90,19 @@ def test_scenarios_and_routes_that_were_not_driven_are_counted_and_named():
     assert describe_omissions({"routes": routes[1:]}) == []
     dropped, left_out = describe_omissions({"routes": routes, "skipped_towns": {"Town12": 3}})
     assert dropped.startswith(
-        "3 scenarios on 1 of 2 routes dropped, since there is no traffic here: Accident 1, "
+        "3 scenarios on 1 of 2 routes dropped, since scenarios are not driven here: Accident 1, "
         "ControlLoss 2. The word 'Perfect' is withheld"
     )
     assert "bicameral leaderboard-entry" in dropped
     assert left_out.startswith("3 routes of the file left out")
     assert "3 on Town12" in left_out
     assert "bicameral maps get" in left_out
+
+
+def test_who_else_was_on_the_road_is_said(results):
+    busy = results({("a", "none"): ""})
+    busy["plan"]["traffic"] = {"vehicles": 30, "walkers": 1}
+    said = describe_outcome(busy)
+    assert said.startswith("Driven: 6 routes of Ridgeway, among 30 vehicles and 1 walker, by a.")
+    busy["plan"]["traffic"] = {"vehicles": 0, "walkers": 20}
+    assert "among 20 walkers, by a." in describe_outcome(busy)

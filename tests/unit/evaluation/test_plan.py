@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bicameral.errors import ConfigError, UserError
 from bicameral.progress import RoutePosition
 from bicameral.types import Route
+from sim.client.traffic import TrafficDensity
 from sim.client.weather import WEATHERS, Weather, weather_by_name
 from sim.evaluation.agents import AgentSpec, make_agent
 from sim.evaluation.limits import STANDARD_LIMITS, Referee, Status
@@ -138,6 +139,17 @@ def test_a_changed_plan_says_what_changed():
     other = replace(PLAN, seed=1, routes=PLAN.routes[:2])
     assert plan_differences(PLAN.describe(), other.describe()) == ["routes", "seed"]
     assert plan_differences(PLAN.describe(), PLAN.describe()) == []
+
+
+def test_the_reference_drives_alone_and_an_empty_town_is_planned_as_ever():
+    crowd = TrafficDensity(vehicles=3, walkers=2)
+    busy = replace(PLAN, traffic=crowd)
+    assert {spec.traffic for spec in busy.episodes() if spec.role == "evaluation"} == {crowd}
+    assert not any(spec.traffic for spec in busy.episodes() if spec.role == "reference")
+    assert plan_differences(PLAN.describe(), busy.describe()) == ["traffic"]
+    assert "traffic" not in PLAN.describe()
+    with pytest.raises(UserError, match="0 or more"):
+        TrafficDensity(vehicles=-1)
 
 
 def test_an_agent_target_that_does_not_exist_is_named():

@@ -44,6 +44,15 @@ def test_an_episode_comes_back_equal(tmp_path, episode):
         np.testing.assert_array_equal(stored[name], column)
 
 
+def test_the_others_come_back_equal(tmp_path, record, drive):
+    others = np.random.default_rng(0).normal(size=(400, 3, 3)).astype(np.float32)
+    others[200:, 1] = np.nan  # it left
+    write_episode(tmp_path / "e", record(drive(), vehicles=2, walkers=1, others=others))
+    back = read_episode(tmp_path / "e")
+    np.testing.assert_array_equal(back.others, others)
+    assert (back.vehicles, back.walkers, back.in_traffic) == (2, 1, True)
+
+
 def test_a_column_has_its_declared_type_whatever_it_was_given_as(drive):
     trajectory = drive(steer=[0.25] * 400, branch=[1.0] * 400)
     assert trajectory.steer.dtype == np.float32
