@@ -83,6 +83,9 @@ def measured(evaluation: CascadeEvaluation) -> Measured:
             found[*key, "macs_ratio"] = single(by.macs_ratio)
             found[*key, "cpu_ratio"] = single(by.cpu_ratio or 0.0)
             found[*key, "minus_reference"] = by.accuracy_difference
+            single_network = choice.against("best_single_at_cost")
+            if single_network is not None:
+                found[*key, "minus_single"] = single_network.accuracy_difference
     for one in evaluation.shipped.comparisons:
         key = (one.against, system_title(one.opponent))
         found |= _over_seeds(*key, "test_accuracy", one.opponent.test.accuracy)

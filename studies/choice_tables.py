@@ -22,13 +22,21 @@ from bicameral.tables import (
 from studies.measurements import Measured, read_measurements
 from studies.study import DATA
 
-#: Opponents of the choice in the order of the table, and what they are called there.
+#: What the present search finds with the stored answers, and what an earlier one found: the shipped
+#: pair.
+_SYSTEMS, _SHIPPED = "systems.csv", "choice.csv"
+
+#: Opponents of a choice in the order of the table, and what they are called there.
 _OPPONENTS = {
-    "best_single_at_cost": "A alone, the best single network at no more than this cost",
+    "best_single_at_cost": "the best single network of no more cost ({})",
+    "reference": "the reference",
+    "a": "A alone",
     "b": "B alone",
     "mixture_at_cost": "a random mixture of two single networks at this cost",
+    "best_pair_at_cost": "the best pair of no more cost ({} → {})",
     "big_little_at_cost": "big-little ({} → reference) at this cost",
     "paper_threshold": "the paper's threshold search on the same pair",
+    "paper_choice": "what the paper's search finds among all pairs ({} → {})",
     "paper_pair": "the paper's most complementary pair of this pool ({} → {})",
 }
 
@@ -38,34 +46,34 @@ def _read(name: str) -> Measured:
     return read_measurements(DATA / "fashion_mnist" / name)
 
 
-def _subjects(quantity: str) -> list[str]:
-    return [subject for subject, _, name in _read("choice.csv") if name == quantity]
+def _subjects(quantity: str, record: str) -> list[str]:
+    return [subject for subject, _, name in _read(record) if name == quantity]
 
 
-def _condition(subject: str) -> str:
-    return next(condition for one, condition, _ in _read("choice.csv") if one == subject)
+def _condition(subject: str, record: str) -> str:
+    return next(condition for one, condition, _ in _read(record) if one == subject)
 
 
-def _of(subject: str, quantity: str) -> Estimate:
+def _of(subject: str, quantity: str, record: str = _SHIPPED) -> Estimate:
     """Return a figure of a network, a choice or an opponent."""
-    return _read("choice.csv")[subject, _condition(subject), quantity]
+    return _read(record)[subject, _condition(subject, record), quantity]
 
 
-def _value(subject: str, quantity: str) -> float:
-    return _of(subject, quantity).value or 0.0
+def _value(subject: str, quantity: str, record: str = _SHIPPED) -> float:
+    return _of(subject, quantity, record).value or 0.0
 
 
 def _accuracy(subject: str) -> str:
     """Write a test accuracy, with its standard deviation where there are several seeds."""
-    mean, deviation = _of(subject, "test_accuracy"), ""
+    mean, deviation = _of(subject, "test_accuracy", _SYSTEMS), ""
     if mean.seeds != 1:
-        deviation = f" ± {percent(_value(subject, 'test_accuracy_std'))}"
+        deviation = f" ± {percent(_value(subject, 'test_accuracy_std', _SYSTEMS))}"
     return percent(mean.value) + deviation
 
 
 def _titled(subject: str, name: str) -> str:
     """Name something, and say of how many seeds it is if there are several."""
-    seeds = _of(subject, "test_accuracy").seeds
+    seeds = _of(subject, "test_accuracy", _SYSTEMS).seeds
     return name if seeds == 1 else f"{name}, {seeds} seeds"
 
 
@@ -76,20 +84,21 @@ def _quoted(title: str) -> list[str]:
 def pool_table() -> str:
     """Return all networks of the pool, cheapest first."""
     rows = []
-    for subject in _subjects("parameters"):
+    for subject in _subjects("parameters", _SYSTEMS):
         name = _titled(subject, f"`{subject}`")
-        if _condition(subject) == "reference":
+        if _condition(subject, _SYSTEMS) == "reference":
             name += " (reference)"
+        value = partial(_value, subject, record=_SYSTEMS)
         rows.append(
             row(
                 name,
-                integer(_value(subject, "parameters")),
-                f"{_value(subject, 'macs') / 1e6:.2f}",
-                f"{_value(subject, 'cpu_us'):.0f}",
-                percent(_value(subject, "validation_accuracy")),
+                integer(value("parameters")),
+                f"{value('macs') / 1e6:.2f}",
+                f"{value('cpu_us'):.0f}",
+                percent(value("validation_accuracy")),
                 _accuracy(subject),
-                f"{_value(subject, 'test_ece_before'):.3f}",
-                f"{_value(subject, 'test_ece_after'):.3f}",
+                f"{value('test_ece_before'):.3f}",
+                f"{value('test_ece_after'):.3f}",
             )
         )
     heads = ("network", "parameters", "M MACs", "CPU µs", "validation %", "test %", "ECE")
@@ -97,41 +106,68 @@ def pool_table() -> str:
 
 
 def choices_table() -> str:
-    """Return what every preset chose."""
+    """Return what every preset chooses; what was requested is one of them, too."""
     rows = []
-    for subject in _subjects("minus_reference")[1:]:  # what ships is one of the presets, too
-        gap = str(points_cell(_of(subject, "minus_reference")))
-        seeds = _of(subject, "test_accuracy").seeds
+    for subject in _subjects("minus_reference", _SYSTEMS)[1:]:
+        value = partial(_value, subject, record=_SYSTEMS)
+        system = _quoted(_condition(subject, _SYSTEMS))
+        asked = ("usage", "usage_c")[: len(system) - 1]
         rows.append(
             row(
                 _titled(subject, subject),
-                " → ".join(_quoted(_condition(subject))),
-                percent(_value(subject, "usage"), 1),
-                f"{_value(subject, 'macs') / 1e6:.2f}",
-                percent(_value(subject, "macs_ratio"), 1),
-                percent(_value(subject, "cpu_ratio"), 1),
+                " → ".join(system),
+                " / ".join(percent(value(name), 1) for name in asked),
+                f"{value('macs') / 1e6:.2f}",
+                percent(value("macs_ratio"), 1),
+                percent(value("cpu_ratio"), 1),
                 _accuracy(subject),
-                gap if seeds == 1 else f"seed 0: {gap}",
+                points_cell(_of(subject, "minus_single", _SYSTEMS)),
+                points_cell(_of(subject, "minus_reference", _SYSTEMS)),
+                percent(value("halves_agree"), 0),
+                percent(value("regret")),
             )
         )
-    heads = ("choice", "A → B", "B sees %", "M MACs", "% of the reference's MACs")
-    return _markdown((*heads, "and of its CPU time", "test %", "minus the reference"), rows)
+    heads = ("choice", "networks", "B / C see %", "M MACs", "% of the reference's MACs")
+    judged = ("test %", "minus the best single network of no more cost", "minus the reference")
+    stable = ("both halves choose the same %", "regret")
+    return _markdown((*heads, "and of its CPU time", *judged, *stable), rows)
 
 
-def opponents_table() -> str:
-    """Return how the choice compares with what it must beat."""
+def opponents_table(record: str) -> str:
+    """Return how a choice compares with what it must beat."""
     rows = []
     for subject, name in _OPPONENTS.items():
-        difference = _of(subject, "difference")
+        if subject not in _subjects("difference", record):
+            continue
+        difference = _of(subject, "difference", record)
         rows.append(
             row(
-                name.format(*_quoted(_condition(subject))),
+                name.format(*_quoted(_condition(subject, record))),
                 points_cell(difference),
                 difference.seeds,
-                f"{_value(subject, 'compared_macs'):.2f} times",
+                f"{_value(subject, 'compared_macs', record):.2f} times",
             )
         )
     return _markdown(("against", "points", "n of trainings", "its M MACs compared"), rows)
+
+
+def changes_table() -> str:
+    """Return what the shipped cascade does with changed pictures, beside A and the reference."""
+    measured, rows = _read("cascade_changes.csv"), []
+    for change in dict.fromkeys(condition for _, condition, _ in measured):
+        of = [(one, change) for one in ("cascade", "A alone", "reference")]
+        errors = [f"{measured[*one, 'ece'].value:.3f}" for one in of]
+        rows.append(
+            row(
+                change,
+                *(percent(measured[*one, "accuracy"].value, 1) for one in of),
+                points_cell(measured["cascade", change, "minus A alone"]),
+                percent(measured["cascade", change, "share_b"].value, 1),
+                " / ".join(errors),
+            )
+        )
+    heads = ("change", "cascade %", "A alone %", "reference %", "cascade minus A", "B sees %")
+    return _markdown((*heads, "ECE: cascade / A / reference"), rows)
 
 
 def _markdown(heads: tuple[str, ...], rows: list[Row]) -> str:
@@ -139,14 +175,14 @@ def _markdown(heads: tuple[str, ...], rows: list[Row]) -> str:
 
 
 def _shipped(part: str, quantity: str) -> Estimate:
-    return _read("choice.csv")["shipped", part, quantity]
+    return _read(_SHIPPED)["shipped", part, quantity]
 
 
 def _by_training(part: str, quantity: str) -> list[float]:
     """Return the values of all seeds."""
     return [
         of.value or 0.0
-        for (subject, condition, name), of in _read("choice.csv").items()
+        for (subject, condition, name), of in _read(_SHIPPED).items()
         if (subject, name) == ("shipped", quantity) and condition.startswith(f"{part}, seed")
     ]
 
@@ -167,11 +203,11 @@ def _gains() -> str:
     """Say what each training of the cascade gains over A alone."""
     found = []
     for subject in ("requested", "a"):
-        title = _condition(subject)
+        title = _condition(subject, _SHIPPED)
         found.append(
             [
                 of.value or 0.0
-                for (one, condition, name), of in _read("choice.csv").items()
+                for (one, condition, name), of in _read(_SHIPPED).items()
                 if (one, name) == (subject, "test_accuracy") and condition.startswith(f"{title}, s")
             ]
         )
@@ -252,5 +288,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "pool": pool_table,
     "choices": choices_table,
-    "opponents": opponents_table,
+    "opponents": partial(opponents_table, _SHIPPED),
+    "opponents.tenth": partial(opponents_table, _SYSTEMS),
+    "changes": changes_table,
 }
