@@ -32,7 +32,7 @@ class NetworkAgent(ABC, Generic[Asked]):
     _kind: ClassVar[str]
 
     def __init__(
-        self, models: Sequence[DriverModel | None], rule: Rule, *, delay_ticks: int
+        self, models: Sequence[DriverModel[Any] | None], rule: Rule, *, delay_ticks: int
     ) -> None:
         """Join networks and rule.
 
@@ -120,7 +120,7 @@ class NetworkAgent(ABC, Generic[Asked]):
             network.close()
 
     @property
-    def _network(self) -> DriverModel:
+    def _network(self) -> DriverModel[Any]:
         return self._networks[0]
 
     @abstractmethod

@@ -5,8 +5,9 @@ What the kinds answer is in `edge.dual_head` and `edge.path_model`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,10 @@ _COLUMN_BY_VALUE = np.full(7, -1, np.int64)
 for _command, _column in _COLUMN_FROM_COMMAND.items():
     _COLUMN_BY_VALUE[int(_command)] = _column
 
+Batch = TypeVar("Batch")
 
-class DriverModel:
+
+class DriverModel(ABC, Generic[Batch]):
     """A sidecar and the session that answers for it.
 
     Attributes:
@@ -101,6 +104,15 @@ class DriverModel:
     def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Crop and resize camera pictures (..., H, W, 3) to the canonical size."""
         return canonical_from_picture(picture, self.image)
+
+    @abstractmethod
+    def predict_batch(
+        self,
+        images: NDArray[np.uint8],
+        speed_mps: NDArray[np.floating],
+        commands: NDArray[np.integer],
+    ) -> Batch:
+        """Answer for canonical images (N, h, w, 3) uint8, speeds (N,), `RoadOption` values (N,)."""
 
     def close(self) -> None:
         """Release the session."""

@@ -37,7 +37,7 @@ class DualHeadBatch:
     probabilities: NDArray[np.float64]
 
 
-class DualHeadModel(DriverModel):
+class DualHeadModel(DriverModel[DualHeadBatch]):
     """A `DriverModel` that answers with steering and its class."""
 
     agent: AgentSpec

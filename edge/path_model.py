@@ -53,7 +53,7 @@ class PathOutput:
         return math.isfinite(whole)
 
 
-class PathModel(DriverModel):
+class PathModel(DriverModel[PathOutput]):
     """A `DriverModel` that answers with the path ahead."""
 
     agent: PathAgentSpec

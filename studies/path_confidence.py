@@ -30,7 +30,8 @@ from edge.preprocessing import canonical_from_picture
 from edge.shipped import resolve_model, shipped_models
 from models.caril.askew_camera import Askew, homographies
 from models.caril.dataset import Frames, find_episodes, load_frames
-from models.caril.path_metrics import WIDEST, predict_paths
+from models.caril.evaluation import predict_frames
+from models.caril.path_metrics import WIDEST
 from models.networks.path_classes import (
     DECIDING_BINS,
     OFFSET_BINS,
@@ -173,7 +174,7 @@ def score_episode(frames: Frames, a: PathModel, b: PathModel) -> list[Scored]:
     found = []
     for condition in (episode.weather, *(CAMERA_FAULTS if episode.weather == "clear" else ())):
         shown = images if condition == episode.weather else faulty(images, condition, cluster)
-        answers = [predict_paths(one, frames, shown) for one in (a, b)]
+        answers = [predict_frames(one, frames, shown) for one in (a, b)]
         truth_m = path_offsets(frames.ahead_m)
         count = len(frames)
         whole = Scored(

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from bicameral.types import RoadOption
 from edge.driver_model import DriverModel
 from edge.dual_head import DualHeadModel, DualHeadOutput
 
-Network = TypeVar("Network", bound=DriverModel)
+Network = TypeVar("Network", bound=DriverModel[Any])
 Answer = TypeVar("Answer")
 
 

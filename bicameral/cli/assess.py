@@ -10,7 +10,9 @@ from bicameral.errors import ConfigError
 
 if TYPE_CHECKING:
     from bicameral.tables import Table
-    from models.caril.offline_metrics import OfflineEvaluation, OfflineMetrics
+    from edge.dual_head import DualHeadBatch
+    from models.caril.evaluation import Evaluation
+    from models.caril.offline_metrics import OfflineMetrics
 
 #: Images that are classified at a time.
 _BATCH = 100
@@ -227,13 +229,15 @@ def _class_table(metrics: OfflineMetrics) -> Table:
     )
 
 
-def _branch_table(evaluation: OfflineEvaluation) -> Table:
+def _branch_table(evaluation: Evaluation[DualHeadBatch, OfflineMetrics]) -> Table:
     """Show what CARIL's correction rule would have done to these frames."""
     from agent.correction.branch_gain import measure_branches
     from agent.correction.paper import PaperRule
     from bicameral.tables import Table, columns, percent, row
+    from edge.agent_sidecar import AgentSpec
 
     agent, answers = evaluation.model.agent, evaluation.answers
+    assert isinstance(agent, AgentSpec)  # noqa: S101 - it steers
     rule = PaperRule(bin_edges=agent.bin_edges, scale=agent.steering_scale)
     gains = measure_branches(rule, answers.steer, answers.logits, evaluation.frames.steer)
 

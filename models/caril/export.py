@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
-from bicameral.types import AGENT_CAMERA
-from edge.agent_sidecar import AgentSpec, ConfidenceThreshold, InputRange, PathAgentSpec
+from edge.agent_sidecar import AgentSpec, PathAgentSpec
 from edge.driver_model import COMMANDS, state_inputs
 from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
@@ -35,8 +34,9 @@ from edge.sidecar import (
     TrainingRecord,
     write_sidecar,
 )
-from models.caril.fitting import CHECK_NAME, Fit, read_fit
-from models.caril.path_fitting import PathFit, read_path_fit
+from models.caril.fitting import CHECK_NAME, read_fit
+from models.caril.path_fitting import PathFit
+from models.caril.steering_fitting import SteeringFit
 from models.caril.training import SETTINGS_NAME, load_network
 from models.host import host_name
 from models.networks.dual_head import DriverNetwork, DualHeadNetwork, Variant
@@ -46,7 +46,7 @@ from models.networks.path_classes import (
     OFFSET_BINS,
     PATH_DISTANCES_M,
 )
-from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES, STEERING_SCALE
+from models.networks.steering_classes import NETWORK_IMAGE
 from models.onnx_export import count_cost, describe_graph, onnx_from_network, require_same
 from models.trainer import CHECKPOINT_NAME
 
@@ -155,9 +155,9 @@ def _describe(
     settings: ExportSettings, network: DriverNetwork, content: bytes, cost: Cost
 ) -> Sidecar:
     answers = (
-        _describe_steering(network, read_fit(settings.training))
+        _describe_steering(read_fit(settings.training, SteeringFit))
         if isinstance(network, DualHeadNetwork)
-        else _describe_path(read_path_fit(settings.training))
+        else _describe_path(read_fit(settings.training, PathFit))
     )
     return Sidecar(
         kind="agent",
@@ -187,41 +187,21 @@ class _Answers(NamedTuple):
     agent: AgentSpec | PathAgentSpec
 
 
-def _describe_steering(network: DualHeadNetwork, fit: Fit) -> _Answers:
-    classes = STEERING_CLASSES[network.variant]
+def _describe_steering(fit: SteeringFit) -> _Answers:
+    edges = fit.agent.bin_edges
     return _Answers(
         outputs=(
             OutputSpec(name="steer", meaning="steer", shape=(-1, 1)),
-            OutputSpec(name="logits", meaning="logits", shape=(-1, classes.count)),
+            OutputSpec(name="logits", meaning="logits", shape=(-1, len(edges) - 1)),
         ),
-        labels=tuple(
-            f"steer {low:+.4f}..{high:+.4f}" for low, high in itertools.pairwise(classes.edges)
-        ),
+        labels=tuple(f"steer {low:+.4f}..{high:+.4f}" for low, high in itertools.pairwise(edges)),
         calibration=Calibration(
             temperature=fit.temperature,
             split="validation",
             n=fit.validation_frames,
             ece=fit.ece_after,
         ),
-        agent=AgentSpec(
-            variant=network.variant,
-            bin_edges=classes.edges,
-            class_means=fit.class_means,
-            steering_scale=STEERING_SCALE,
-            contrast=network.settings.contrast,
-            commands=COMMANDS if network.variant == "conditional" else (),
-            camera=AGENT_CAMERA,
-            trained_on="pocket",
-            towns=fit.towns,
-            weathers=fit.weathers,
-            input_range=InputRange(brightness=fit.brightness, contrast=fit.contrast),
-            confidence=ConfidenceThreshold(
-                threshold=fit.threshold,
-                asked_share=fit.asked_share,
-                split="validation",
-                n=fit.validation_frames,
-            ),
-        ),
+        agent=fit.agent,
     )
 
 

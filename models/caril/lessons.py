@@ -129,11 +129,9 @@ class SteeringLesson:
     def losses(self, _step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Draw a batch of frames, change their light, and compare both heads with the labels."""
         index, image = self._batches.draw(rng)
+        state = state_tensors(self._frames, index)
         with autocast(self._precision):
-            if self._variant == "paper":
-                steer, logits = self._network(image)
-            else:
-                steer, logits = self._network(image, *state_tensors(self._frames, index))
+            steer, logits = self._network(image, *state)
         target = torch.from_numpy(self._frames.steer[index])[:, None]
         weights = _LOSSES[self._variant]
         regression = functional.huber_loss(

@@ -1,15 +1,13 @@
-"""How good a network's answers are on recorded frames. It does not say how it drives.
+"""How good the answers of a network that steers are on recorded frames.
 
 Every figure stands beside its trivial baseline: most frames go straight, so a network that never
-steers has a small error and a fair accuracy. Models are to be chosen by closed-loop driving on the
-validation town.
+steers has a small error and a fair accuracy.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,8 @@ from bicameral.errors import DataError
 from edge.dual_head import DualHeadBatch, DualHeadModel
 from edge.probabilities import softmax
 from models.calibration import expected_calibration_error
-from models.caril.dataset import Frames, Split, load_frames
+from models.caril.dataset import Frames, Split
+from models.caril.evaluation import Evaluation, evaluate, judging_frames
 from models.networks.steering_classes import STEERING_CLASSES, SteeringClasses
 
 
@@ -59,36 +58,9 @@ class OfflineMetrics:
     mean_confidence: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineEvaluation:
-    """A model's answers on a split.
-
-    Attributes:
-        model: The model.
-        frames: The frames of the split.
-        answers: Its answers to them.
-        metrics: Figures by name: ``"all"`` and each weather.
-    """
-
-    model: DualHeadModel
-    frames: Frames
-    answers: DualHeadBatch
-    metrics: dict[str, OfflineMetrics]
-
-    def record(self, split: Split) -> dict[str, Any]:
-        """Return the figures as JSON values, with what they were measured on."""
-        return {
-            "schema": 1,
-            "model": self.model.name,
-            "model_sha256": self.model.fingerprint,
-            "split": split,
-            "towns": self.frames.towns,
-            "data_sha256": self.frames.fingerprint,
-            "metrics": {name: asdict(value) for name, value in self.metrics.items()},
-        }
-
-
-def evaluate_offline(model: Path, data: Path, split: Split) -> OfflineEvaluation:
+def evaluate_offline(
+    model: Path, data: Path, split: Split
+) -> Evaluation[DualHeadBatch, OfflineMetrics]:
     """Score an exported model on a split, over all frames and per weather.
 
     Args:
@@ -100,38 +72,17 @@ def evaluate_offline(model: Path, data: Path, split: Split) -> OfflineEvaluation
         DataError: If model or data are damaged, or a test town was trained on.
     """
     network = DualHeadModel.load(model)
-    frames = load_frames(data, split, spec=network.image)
-    if split == "test" and (seen := set(frames.towns) & set(network.agent.towns)):
-        raise DataError(f"{network.name} was trained on {sorted(seen)}: no test of it")
+    agent, temperature = network.agent, network.sidecar.calibration.temperature
     classes = SteeringClasses(
-        edges=network.agent.bin_edges,
-        clip_outside=STEERING_CLASSES[network.agent.variant].clip_outside,
+        edges=agent.bin_edges, clip_outside=STEERING_CLASSES[agent.variant].clip_outside
     )
-    answers = predict_all(network, frames)
-    temperature = network.sidecar.calibration.temperature
-    weather = np.array([episode.weather for episode in frames.episodes])[frames.episode]
-    groups = {"all": np.ones(len(frames), bool)}
-    groups |= {name: weather == name for name in frames.weathers}
-    metrics = {
-        name: score_answers(
+
+    def score(answers: DualHeadBatch, frames: Frames, keep: NDArray[np.bool_]) -> OfflineMetrics:
+        return score_answers(
             answers.steer[keep], answers.logits[keep], frames.steer[keep], classes, temperature
         )
-        for name, keep in groups.items()
-    }
-    return OfflineEvaluation(model=network, frames=frames, answers=answers, metrics=metrics)
 
-
-def predict_all(model: DualHeadModel, frames: Frames) -> DualHeadBatch:
-    """Return a model's answers for all frames."""
-    parts = [
-        model.predict_batch(frames.gather(index), frames.speed_mps[index], frames.command[index])
-        for index in frames.batches()
-    ]
-    return DualHeadBatch(
-        steer=np.concatenate([part.steer for part in parts]),
-        logits=np.concatenate([part.logits for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-    )
+    return evaluate(network, judging_frames(network, data, split), score)
 
 
 def score_answers(

@@ -6,22 +6,19 @@ and calibrated on both: it must be honest either way.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from bicameral.types import AGENT_CAMERA
 from edge.agent_sidecar import LaneIntent, OffsetClasses, PathAgentSpec, SpreadThreshold
-from edge.driver_model import COMMANDS, one_hot_from_commands
 from edge.path_model import PathCalibration
-from edge.preprocessing import tensor_from_canonical
 from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
-from models.caril.fitting import ASKED_SHARE, FIT_NAME, input_range, store_fit
+from models.caril.fitting import ASKED_SHARE, ask_network, describe_training, write_fit
 from models.caril.lessons import draw_intent
 from models.caril.path_metrics import WIDEST, PathMetrics, score_paths
 from models.networks.dual_head import PathNetwork
@@ -34,8 +31,6 @@ from models.networks.path_classes import (
     intent_points,
     path_offsets,
 )
-from models.networks.steering_classes import NETWORK_IMAGE
-from models.records import read_record
 
 #: Factors are looked for between exp of these.
 _LOG_FACTORS = (-7.0, 7.0)
@@ -77,8 +72,7 @@ class PathFit:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answers:
+class _Answers(NamedTuple):
     """Raw answers of a network: offsets and scales (N, 5) in metres, logits (N, 3, 13)."""
 
     offsets: NDArray[np.float32]
@@ -95,13 +89,9 @@ def fit_path(network: PathNetwork, training: Frames, validation: Frames) -> Path
         validation: Frames of held-out episodes, same weathers.
     """
     told = validation_intent(validation)
-    without = _ask(network, validation, np.zeros_like(told))
-    informed = _ask(network, validation, told)
-    both = _Answers(
-        offsets=np.concatenate([without.offsets, informed.offsets]),
-        scales=np.concatenate([without.scales, informed.scales]),
-        logits=np.concatenate([without.logits, informed.logits]),
-    )
+    without = _Answers(*ask_network(network, validation, np.zeros_like(told)))
+    informed = _Answers(*ask_network(network, validation, told))
+    both = _Answers(*map(np.concatenate, zip(without, informed, strict=True)))
     truth_m = path_offsets(validation.ahead_m)
     agent = _fit_agent(network, training, both, np.concatenate([truth_m, truth_m]))
     deciding = OFFSET_BINS.index(DECIDING_BINS)
@@ -114,12 +104,7 @@ def fit_path(network: PathNetwork, training: Frames, validation: Frames) -> Path
     calibration = PathCalibration(agent)
     everything = np.ones(len(validation), bool)
     uninformed, told_so = (
-        score_paths(
-            calibration(one.offsets, one.scales, one.logits),
-            validation,
-            everything,
-        )
-        for one in (without, informed)
+        score_paths(calibration(*one), validation, everything) for one in (without, informed)
     )
     return PathFit(
         agent=agent,
@@ -135,24 +120,6 @@ def validation_intent(frames: Frames) -> NDArray[np.float32]:
     return draw_intent(intent_points(frames.ahead_m), 0.0, np.random.default_rng(0))
 
 
-def ask_network(
-    network: PathNetwork,
-    images: NDArray[np.uint8],
-    speed_mps: NDArray[np.float32],
-    command: NDArray[np.int8],
-    intent: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], ...]:
-    """Return offsets, scales and logits for canonical images (N, 64, 160, 3)."""
-    with torch.inference_mode():
-        answers = network(
-            torch.from_numpy(tensor_from_canonical(images, NETWORK_IMAGE)),
-            torch.from_numpy(speed_mps.astype(np.float32))[:, None],
-            torch.from_numpy(one_hot_from_commands(command)),
-            torch.from_numpy(intent),
-        )
-    return tuple(answer.numpy() for answer in answers)
-
-
 def write_path_fit(folder: Path, fit: PathFit, validation: Frames) -> None:
     """Store the figures, and up to 500 validation pictures to check exports with.
 
@@ -160,37 +127,7 @@ def write_path_fit(folder: Path, fit: PathFit, validation: Frames) -> None:
     """
     intent = validation_intent(validation)
     intent[::2] = 0.0
-    record = asdict(fit) | {"agent": fit.agent.model_dump(mode="json")}
-    store_fit(folder, record, validation, {"intent": intent})
-
-
-def read_path_fit(folder: Path) -> PathFit:
-    """Read the figures of a finished training.
-
-    Raises:
-        DataError: If the training is not finished or the file is damaged.
-    """
-    return read_record(
-        folder / FIT_NAME,
-        PathFit,
-        what="record of a finished training of a path network",
-        remedy="a training writes it when it ends, so finish it first",
-    )
-
-
-def _ask(network: PathNetwork, frames: Frames, intent: NDArray[np.float32]) -> _Answers:
-    parts = [
-        ask_network(
-            network,
-            frames.gather(index),
-            frames.speed_mps[index],
-            frames.command[index],
-            intent[index],
-        )
-        for index in frames.batches()
-    ]
-    offsets, scales, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _Answers(offsets=offsets, scales=scales, logits=logits)
+    write_fit(folder, fit, validation, intent=intent)
 
 
 def _fit_agent(
@@ -199,14 +136,8 @@ def _fit_agent(
     """Return the agent block: classes of the training data, calibration of the answers."""
     ones = (1.0,) * len(PATH_DISTANCES_M)
     plain = PathAgentSpec(
+        **describe_training(network.settings, training),
         variant="path",
-        contrast=network.settings.contrast,
-        commands=COMMANDS,
-        camera=AGENT_CAMERA,
-        trained_on="pocket",
-        towns=training.towns,
-        weathers=training.weathers,
-        input_range=input_range(training),
         distances_m=PATH_DISTANCES_M,
         scale_factors=ones,
         spread_factors=ones,
@@ -220,7 +151,7 @@ def _fit_agent(
             n=len(truth_m) // 2,
         ),
     )
-    output = PathCalibration(plain)(answers.offsets, answers.scales, answers.logits)
+    output = PathCalibration(plain)(*answers)
     error_m = output.offsets_m - truth_m
     spread = _factors(error_m, output.spread_m)
     at = DECIDING_BINS.column

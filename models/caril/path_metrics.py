@@ -1,21 +1,19 @@
-"""How good a path network's answers are on recorded frames. It does not say how it drives.
+"""How good a path network's answers are on recorded frames.
 
-Beside every figure stands its trivial baseline: most roads go straight on. Models are to be chosen
-by closed-loop driving on the validation town.
+Beside every figure stands its trivial baseline: most roads go straight on.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
 from edge.path_model import PathModel, PathOutput
-from models.caril.dataset import Frames, Split, load_frames
+from models.caril.dataset import Frames, Split
+from models.caril.evaluation import Evaluation, evaluate, judging_frames
 from models.networks.path_classes import (
     DECIDING_BINS,
     PATH_DISTANCES_M,
@@ -56,29 +54,7 @@ class PathMetrics:
     error_by_std: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathEvaluation:
-    """A model's answers on a split; figures by name: ``"all"`` and each weather."""
-
-    model: PathModel
-    frames: Frames
-    metrics: dict[str, PathMetrics]
-
-    def record(self, split: Split) -> dict[str, Any]:
-        """Return the figures as JSON values, with what they were measured on."""
-        return {
-            "schema": 1,
-            "model": self.model.name,
-            "model_sha256": self.model.fingerprint,
-            "split": split,
-            "towns": self.frames.towns,
-            "data_sha256": self.frames.fingerprint,
-            "distances_m": PATH_DISTANCES_M,
-            "metrics": {name: asdict(value) for name, value in self.metrics.items()},
-        }
-
-
-def evaluate_path(model: Path, data: Path, split: Split) -> PathEvaluation:
+def evaluate_path(model: Path, data: Path, split: Split) -> Evaluation[PathOutput, PathMetrics]:
     """Score an exported model on a split, over all frames and per weather.
 
     Args:
@@ -91,42 +67,9 @@ def evaluate_path(model: Path, data: Path, split: Split) -> PathEvaluation:
             on.
     """
     network = PathModel.load(model)
-    frames = load_frames(data, split, spec=network.image)
+    frames = judging_frames(network, data, split)
     frames.require_path()
-    if split == "test" and (seen := set(frames.towns) & set(network.agent.towns)):
-        raise DataError(f"{network.name} was trained on {sorted(seen)}: no test of it")
-    answers = predict_paths(network, frames)
-    weather = np.array([episode.weather for episode in frames.episodes])[frames.episode]
-    groups = {"all": np.ones(len(frames), bool)}
-    groups |= {name: weather == name for name in frames.weathers}
-    metrics = {name: score_paths(answers, frames, keep) for name, keep in groups.items()}
-    return PathEvaluation(model=network, frames=frames, metrics=metrics)
-
-
-def predict_paths(
-    model: PathModel, frames: Frames, images: NDArray[np.uint8] | None = None
-) -> PathOutput:
-    """Return a model's answers for all frames, without the lane intent.
-
-    Args:
-        model: The model.
-        frames: What it is asked about.
-        images: (N, 64, 160, 3) what it is shown instead of their pictures; None: these.
-    """
-    parts = [
-        model.predict_batch(
-            frames.gather(index) if images is None else images[index],
-            frames.speed_mps[index],
-            frames.command[index],
-        )
-        for index in frames.batches()
-    ]
-    return PathOutput(
-        **{
-            one.name: np.concatenate([getattr(part, one.name) for part in parts])
-            for one in fields(PathOutput)
-        }
-    )
+    return evaluate(network, frames, score_paths, {"distances_m": PATH_DISTANCES_M})
 
 
 def score_paths(answers: PathOutput, frames: Frames, keep: NDArray[np.bool_]) -> PathMetrics:

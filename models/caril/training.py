@@ -20,9 +20,10 @@ from bicameral.files import write_text_atomic
 from edge.sidecar import TrainingPrecision
 from models.caril.augmentation import AUGMENTATIONS, AugmentationName
 from models.caril.dataset import Frames, Split, load_frames
-from models.caril.fitting import Fit, fit_to_data, write_fit
+from models.caril.fitting import write_fit
 from models.caril.lessons import Drawing, PathLesson, SteeringLesson
 from models.caril.path_fitting import PathFit, fit_path, write_path_fit
+from models.caril.steering_fitting import SteeringFit, fit_steering
 from models.checkpoint import read_checkpoint
 from models.networks.dual_head import (
     Contrast,
@@ -119,7 +120,7 @@ class TrainingResult:
     checkpoint: Path
     steps: int
     frames: int
-    fit: Fit | PathFit
+    fit: SteeringFit | PathFit
 
 
 def train(settings: TrainingSettings, progress: ProgressCallback | None = None) -> TrainingResult:
@@ -168,13 +169,13 @@ def _load(settings: TrainingSettings, split: Split) -> Frames:
 
 def _fit(
     settings: TrainingSettings, network: DriverNetwork, frames: Frames, validation: Frames
-) -> Fit | PathFit:
+) -> SteeringFit | PathFit:
     """Measure the trained network, and store that beside its checkpoint."""
     if isinstance(network, PathNetwork):
         path_fit = fit_path(network, frames, validation)
         write_path_fit(settings.output, path_fit, validation)
         return path_fit
-    fit = fit_to_data(network, frames, validation)
+    fit = fit_steering(network, frames, validation)
     write_fit(settings.output, fit, validation)
     return fit
 

@@ -126,9 +126,8 @@ class DualHeadNetwork(_TrunkNetwork):
 
         Args:
             image: (N, 3, 64, 160) float32, scaled as `NETWORK_IMAGE` says.
-            speed_mps: (N, 1) float32; None for ``paper``.
-            command: (N, 4) float32 one-hot, columns `edge.driver_model.COMMANDS`; None for
-                ``paper``.
+            speed_mps: (N, 1) float32; ``paper`` does not look at it.
+            command: (N, 4) float32 one-hot, columns `edge.driver_model.COMMANDS`; likewise.
 
         Returns:
             Raw steer (N, 1), not bounded, and class logits (N, 11).

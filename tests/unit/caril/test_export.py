@@ -16,8 +16,9 @@ from bicameral.types import RoadOption
 from edge.dual_head import DualHeadModel
 from edge.sidecar import read_sidecar
 from models.caril.dataset import load_frames
+from models.caril.evaluation import predict_frames
 from models.caril.export import ExportResult, ExportSettings, export
-from models.caril.offline_metrics import evaluate_offline, predict_all
+from models.caril.offline_metrics import evaluate_offline
 from models.caril.training import TrainingSettings, train
 from models.networks.dual_head import NetworkSettings
 from models.onnx_export import count_cost
@@ -143,7 +144,7 @@ def test_batches_and_single_pictures_get_the_same_answer(
 ) -> None:
     model = DualHeadModel.load(exported.model)
     frames = load_frames(data, "test")
-    batch = predict_all(model, frames)
+    batch = predict_frames(model, frames)
     for index in (0, 7):
         one = model.predict(
             frames.gather(np.array([index]))[0],

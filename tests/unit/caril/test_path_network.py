@@ -19,8 +19,9 @@ from edge.path_model import PathModel
 from edge.sidecar import read_sidecar
 from models.caril.dataset import load_frames
 from models.caril.export import ExportResult, ExportSettings, export
+from models.caril.fitting import read_fit
 from models.caril.lessons import draw_intent
-from models.caril.path_fitting import read_path_fit
+from models.caril.path_fitting import PathFit
 from models.caril.training import TrainingSettings, load_network, train
 from models.checkpoint import read_checkpoint
 from models.networks.dual_head import NetworkSettings, PathNetwork
@@ -118,7 +119,7 @@ def test_it_learns_the_road_and_how_sure_it_is(exported: ExportResult, data: Pat
         np.abs(output.class_mean_m[:, 1] - truth[:, middle]).mean()
         < 0.5 * np.abs(truth[:, middle]).mean()
     )
-    fit = read_path_fit(exported.model.parent)
+    fit = read_fit(exported.model.parent, PathFit)
     assert fit.uninformed.error_m[middle] < fit.uninformed.straight_error_m[middle]
     assert fit.uninformed.junction_error_m is not None
     assert fit.uninformed.junction_error_m[middle] > 0.0
