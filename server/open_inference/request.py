@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Any, Final, NotRequired, TypeVar
 
@@ -36,6 +37,8 @@ MAX_TENSORS: Final = 256
 MAX_NAME: Final = 256
 #: Of a BYTES tensor in raw bytes: nobody has so many rows, and each takes ten times its length.
 _MOST_ELEMENTS: Final = 1 << 20
+#: Longer JSON before raw bytes is read anew.
+_MOST_REMEMBERED_BYTES: Final = 1024
 #: numpy's limit.
 MAX_AXES: Final = 64
 
@@ -171,7 +174,10 @@ def decode_infer_request(body: bytes, header_length: int | None) -> InferRequest
             f"bytes, but the body has {len(body)}",
         )
     try:
-        header = _HEADER.validate_python(orjson.loads(view[:header_length]))
+        if header_length is None or header_length > _MOST_REMEMBERED_BYTES:
+            header = _read_header(view[:header_length])
+        else:
+            header = _remembered_header(body[:header_length])
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"the request is no JSON: {error}{_hint(header_length)}") from None
     except ValidationError as error:
@@ -191,6 +197,15 @@ def decode_infer_request(body: bytes, header_length: int | None) -> InferRequest
         binary_output=binary_output,
         timeout_s=parameters.get("timeout", 0) / 1e6 or None,
     )
+
+
+def _read_header(json: bytes | memoryview) -> _Header:
+    return _HEADER.validate_python(orjson.loads(json))
+
+
+#: A client that sends its tensors as raw bytes sends the same JSON again and again; nobody changes
+#: what was read of it.
+_remembered_header = lru_cache(maxsize=64)(_read_header)
 
 
 class _BinaryPart:

@@ -137,6 +137,11 @@ class HttpProtocol(HttpToolsProtocol):
             # What follows a body in chunks is no header of the request (RFC 9110, section 6.5.1).
             self.headers = []
 
+    def on_response_complete(self) -> None:
+        """Send what is an answer without a body, and go on."""
+        self.transport.flush()
+        super().on_response_complete()
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, which is counted where it is read."""
         self._kept_bytes = 0
@@ -289,7 +294,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class _OnePiece:
-    """A transport that sends what is written in one turn of the event loop together."""
+    """A transport that sends the head of an answer together with its body.
+
+    The body of one whose length is known follows at once, and then its end; any other head is sent
+    in the next turn of the event loop at the latest.
+    """
 
     __slots__ = ("_parts", "_protocol", "_transport")
 
@@ -299,14 +308,16 @@ class _OnePiece:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Send this, together with what comes next."""
-        if not self._parts:
-            self._protocol.loop.call_soon(self._send)
+        """Send this, a head together with what comes next."""
         self._parts.append(data)
+        if len(self._parts) > 1:
+            self.flush()
+        elif not data.startswith(b"HTTP/") or b"\r\ncontent-length: " not in data:
+            self._protocol.loop.call_soon(self.flush)
 
     def close(self) -> None:
         """Send what was written; close, as soon as the client does if it may still be sending."""
-        self._send()
+        self.flush()
         if self._transport.is_closing() or not self._protocol.hang_up():
             self._transport.close()
             return
@@ -315,7 +326,7 @@ class _OnePiece:
 
     def close_at_once(self) -> None:
         """Send what was written, then close."""
-        self._send()
+        self.flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
@@ -325,7 +336,8 @@ class _OnePiece:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what was written."""
         parts, self._parts = self._parts, []
         if not parts or self.is_closing():
             return

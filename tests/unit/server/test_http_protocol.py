@@ -184,6 +184,29 @@ async def test_who_sends_on_for_ever_is_cut_off() -> None:
                 await writer.drain()
 
 
+async def test_what_is_written_of_an_answer_is_sent_before_more_of_it_is_there() -> None:
+    go_on = asyncio.Event()
+
+    async def slowly(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["method"] != "HEAD":
+            await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+            await go_on.wait()
+        await send({"type": "http.response.body", "body": b"cd"})
+
+    async with serve(slowly) as connect:
+        reader, writer = await connect()
+        writer.write(HEAD.replace(b"GET", b"HEAD") + b"\r\n")
+        assert b"content-length: 4" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(2) == b"ab"
+        go_on.set()
+        assert await reader.readexactly(2) == b"cd"
+        writer.close()
+
+
 async def answered(reader: asyncio.StreamReader) -> bytes:
     """Return one answer of two bytes."""
     return await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(2)
