@@ -15,7 +15,7 @@ from bicameral.statistics import Resampling
 from edge.cascade import CascadeClassifier
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
-from models.cascade.pipeline import PipelineSettings, train_cascade
+from models.cascade.pipeline import PipelineSettings, _members, train_cascade
 from models.cascade.plan import EvaluationSettings
 from models.cascade.report import EVALUATION_NAME
 from models.cascade.results import CascadeEvaluation
@@ -110,6 +110,20 @@ def test_finalists_are_trained_with_further_seeds_and_repeating_trains_nothing(
     steps: list[object] = []
     assert train_cascade(settings, steps.append).evaluation == result.evaluation
     assert steps == []
+
+
+def test_students_train_twice_as_long_as_others_from_the_first_training_of_the_reference(
+    settings: PipelineSettings,
+) -> None:
+    members = _members(replace(settings, distil="wide_residual32", students=("squeeze16",)))
+    assert [member.name for member in members] == [
+        "wide_residual32-s0",
+        "residual8-s0",
+        "squeeze16-s0",
+        "squeeze16_distilled-s0",
+    ]
+    assert members[-1].teachers == (settings.pool.model(members[0]),)
+    assert (settings.pool.recipe.epochs, members[-1].epochs) == (3, 6)
 
 
 def test_wrong_names_and_numbers_are_refused_before_any_training(

@@ -55,6 +55,14 @@ def test_one_call_trains_and_writes_a_model_that_classifies(pictures: Path, tmp_
     assert [classifier.info.labels[index] for index in found] == ["dark", "light"]
 
 
+def test_a_student_of_a_trained_model_says_so_in_its_name(pictures: Path, tmp_path: Path) -> None:
+    teacher = train_classifier(training(pictures, tmp_path, epochs=1), lambda *_: None)
+    student = training(pictures, tmp_path, entry="residual8", epochs=1, teachers=(str(teacher),))
+    path = train_classifier(student, lambda *_: None)
+    assert path == tmp_path / "model" / "easy_residual8_distilled.bicameral.json"
+    assert len(list((tmp_path / "answers").iterdir())) == 1
+
+
 def test_the_command_trains_on_a_users_pictures_in_their_own_size_and_proportions(
     pictures: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +93,10 @@ def test_sizes_that_do_not_fit_are_refused(
     [
         ({"entry": "squeze16"}, "Did you mean 'squeeze16'"),
         ({"base": "fashion_mnist_squeeze16_distilled"}, "leave out --base"),
+        (
+            {"entry": "read_out", "base": "any", "epochs": None, "teachers": ("any",)},
+            "leave out --teachers",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
