@@ -66,6 +66,7 @@ class LocalServer:
         port: int = 0,
         seed: int = 0,
         map_folders: Sequence[Path] = (),
+        number_anew: bool = False,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         """Describe the server; `start` or ``with`` starts it.
@@ -74,6 +75,7 @@ class LocalServer:
             port: RPC port; 0 picks a free pair of ports at every start.
             seed: Seed of the simulator.
             map_folders: Further folders with OpenDRIVE files.
+            number_anew: Number actors anew in every world: for one client that keeps none of them.
             start_timeout_s: How long it may take until it listens.
         """
         self.port = port
@@ -81,6 +83,8 @@ class LocalServer:
         self._arguments = ["--seed", str(seed)]
         if map_folders:
             self._arguments += ["--maps", *(str(folder) for folder in map_folders)]
+        if number_anew:
+            self._arguments.append("--number-anew")
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         # A file without a name: nobody has to remove it, however this process ends.

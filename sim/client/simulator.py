@@ -78,7 +78,11 @@ class Simulator:
         self._server: LocalServer | None = None
         if choice.host is None:
             self._server = LocalServer(
-                port=choice.port, seed=choice.seed, map_folders=choice.map_folders
+                port=choice.port,
+                seed=choice.seed,
+                map_folders=choice.map_folders,
+                # Episodes come in any order, and each is to be the same after any other.
+                number_anew=True,
             )
         try:
             if self._server is not None:

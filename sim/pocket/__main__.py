@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--compile-first", action="store_true", help="compile the kernels before clients connect"
     )
+    parser.add_argument(
+        "--number-anew", action="store_true", help="number actors anew in every world"
+    )
     parser.add_argument("--verbose", action="store_true", help="log what clients do")
     options = parser.parse_args(arguments)
     logging.basicConfig(
@@ -50,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             compile_first=options.compile_first,
             camera_threads=options.camera_threads,
+            number_anew=options.number_anew,
         )
         asyncio.run(_serve_until_signalled(settings))
     except BicameralError as error:

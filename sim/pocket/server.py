@@ -54,6 +54,9 @@ class ServerSettings:
         seed: Seed of scenery and noise.
         compile_first: Whether to compile the kernels before clients can connect.
         camera_threads: How many threads render a picture; its bytes are the same with any number.
+        number_anew: Whether every load of a world numbers its actors from the first on, for a
+            client that drives many episodes and keeps no actor of an earlier one: the Traffic
+            Manager goes through its vehicles in an order that depends on their numbers.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +66,7 @@ class ServerSettings:
     seed: int = 0
     compile_first: bool = False
     camera_threads: int = 1
+    number_anew: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no camera can be rendered on."""
@@ -213,7 +217,13 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         shelf = TownShelf(MapStore(settings.map_folders), settings.seed, settings.camera_threads)
         if settings.compile_first:
             compile_kernels(shelf, settings.town, settings.seed)
-        world = World(shelf, streams, town=settings.town, seed=settings.seed)
+        world = World(
+            shelf,
+            streams,
+            town=settings.town,
+            seed=settings.seed,
+            number_anew=settings.number_anew,
+        )
         world.recordings = RecordingPlaces(anywhere=_is_loopback(settings.host))
         streams.greet(world.world_stream_id, lambda: tick.present_snapshot(world))
         streams.start(stream_listener)

@@ -38,3 +38,18 @@ def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more():
     tick.advance(world)
 
     assert compiled_signatures() == before
+
+
+def test_a_world_numbers_its_actors_anew_only_for_who_asks():
+    shelf = TownShelf(MapStore(), seed=0)
+
+    def numbers_of_two_loads(number_anew):
+        world = World(shelf, Silence(), town="Ridgeway", seed=0, number_anew=number_anew)
+        first = set(world.episode.light_actor_ids.values())
+        world.load("", reset_settings=False)
+        return first, set(world.episode.light_actor_ids.values())
+
+    first, second = numbers_of_two_loads(number_anew=False)
+    assert not first & second
+    first, second = numbers_of_two_loads(number_anew=True)
+    assert first == second

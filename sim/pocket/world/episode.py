@@ -53,6 +53,10 @@ class Identifiers:
         self._last_actor_id += 1
         return self._last_actor_id
 
+    def restart_actors(self) -> None:
+        """Number actors from the first on again; there must be none."""
+        self._last_actor_id = 0
+
     def new_stream_id(self) -> int:
         """Return a stream id that was never used."""
         self._last_stream_id += 1

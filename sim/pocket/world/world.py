@@ -60,7 +60,15 @@ class World:
         navigation: Where walkers may go, for clients that ask.
     """
 
-    def __init__(self, shelf: TownShelf, publisher: Publisher, *, town: str, seed: int) -> None:
+    def __init__(
+        self,
+        shelf: TownShelf,
+        publisher: Publisher,
+        *,
+        town: str,
+        seed: int,
+        number_anew: bool = False,
+    ) -> None:
         self.shelf = shelf
         self.publisher = publisher
         self.seed = seed
@@ -78,6 +86,7 @@ class World:
         self.navigation = NavigationFiles()
         self._started_s = time.monotonic()
         self._identifiers = Identifiers(_WORLD_STREAM_ID)
+        self._number_anew = number_anew
         self._last_episode_id = 0
         self._prepared_opendrive: str | None = None
         self.episode = self._begin(shelf.town(town))
@@ -160,6 +169,8 @@ class World:
 
     def _begin(self, town: Town) -> Episode:
         self._last_episode_id += 1
+        if self._number_anew:
+            self._identifiers.restart_actors()
         episode = Episode(self._last_episode_id, town, self._identifiers)
         spawning.populate(episode)
         return episode
