@@ -20,8 +20,9 @@ _THINNEST_LINE_PX = 0.25
 #: Blocks of this many pixels squared are known by the farthest thing that they show.
 _BLOCK_BITS = 3
 _BLOCK_PX = 1 << _BLOCK_BITS
-#: The blocks are looked at anew after so many triangles, which come from near to far.
-_LOOK_EVERY = 256
+#: The blocks are looked at after so many triangles, which come from near to far, and anew whenever
+#: there are a quarter more.
+_FIRST_LOOK = 256
 _LARGEST_INT32 = 0x7FFFFFFF
 #: More than rounding does to a sum of three products, as a part of them.
 _ROUNDING = 1e-12
@@ -67,9 +68,11 @@ def rasterise(
     inverse_depth[first_row:end_row] = np.float32(0.0)
     owner[first_row:end_row] = np.int32(-1)
     coarsest = pyramid.starts.shape[0] - 1
+    next_look = _FIRST_LOOK
     for triangle in range(count):
-        if triangle > 0 and triangle % _LOOK_EVERY == 0:
+        if triangle == next_look:
             _find_farthest(out, first_row, end_row)
+            next_look += max(_FIRST_LOOK, triangle >> 2)
         outline = triangles.outline[triangle]
         if outline[5] < first_row or outline[1] > end_row:
             continue
@@ -84,7 +87,7 @@ def rasterise(
         right = min(width, math.ceil(max(xa, xb, xc)) + 1)
         if first >= last or left >= right:
             continue
-        if triangle >= _LOOK_EVERY and _is_hidden(
+        if triangle >= _FIRST_LOOK and _is_hidden(
             out.least, q0, q1, q2, left, right, first, last, first_row
         ):
             continue
@@ -143,14 +146,14 @@ def _find_farthest(out: Visibility, first_row: int, end_row: int) -> None:
             row = out.inverse_depth[y].view(np.int32)
             for x in range(width):
                 smallest[x] = min(smallest[x], row[x])
+        # Each takes in who stands so far to the right: the first of a block knows all of it.
+        for reach in (4, 2, 1):
+            for x in range(width - reach):
+                smallest[x] = min(smallest[x], smallest[x + reach])
         found = smallest.view(np.float32)
         least = out.least[first_row + ((first - first_row) >> _BLOCK_BITS)]
         for block in range(least.shape[0]):
-            start = block << _BLOCK_BITS
-            value = found[start]
-            for x in range(start + 1, min(width, start + _BLOCK_PX)):
-                value = min(value, found[x])
-            least[block] = value
+            least[block] = found[block << _BLOCK_BITS]
 
 
 @inlined_part

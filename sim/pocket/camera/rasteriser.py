@@ -301,6 +301,7 @@ class Rasteriser:
         boxes = _shadow_boxes(scene, view.eye_m)
         towards_sun = baked.lighting.sun_direction if baked.shadows.active else (0.0, 0.0, 1.0)
         out = buffers.bgra.view("<u4").reshape(view.height, view.width)
+        rights = (np.arange(view.width, dtype=np.float64) + 0.5 - 0.5 * view.width) / view.focal_px
         noise_levels = baked.lighting.noise_levels
         if noise_levels > 0.0:
             starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
@@ -328,6 +329,7 @@ class Rasteriser:
                 buffers.occlusion,
                 camera,
                 view.focal_px,
+                rights,
                 out,
                 first,
                 end,

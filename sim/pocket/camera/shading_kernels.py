@@ -122,6 +122,7 @@ def shade(
     occlusion: NDArray[np.uint8],
     camera: NDArray[np.float64],
     focal_px: float,
+    rights: NDArray[np.float64],
     out: NDArray[np.uint32],
     first_row: int,
     end_row: int,
@@ -139,6 +140,7 @@ def shade(
         occlusion: (H, W) shade of instances; see `shadow_kernels.cast_box_shadows`.
         camera: (4, 3) eye, forward, right, up in the world.
         focal_px: Focal length.
+        rights: (W,) how far to the right each column lies, by the depth.
         out: (H, W) uint32 output, bytes B, G, R, A.
         first_row: Of the rows.
         end_row: The row after the last one.
@@ -163,7 +165,7 @@ def shade(
             while end < width and owner[end] == triangle:
                 end += 1
             if triangle < 0:
-                _shade_sky(light.sky, row, camera, focal_px, start, end, out[y])
+                _shade_sky(light.sky, row, camera, rights, start, end, out[y])
                 start = end
                 continue
             source = triangles.source[triangle]
@@ -180,8 +182,7 @@ def shade(
                 last = min(start + _SPAN_PX, end) - 1
                 span = _begin_span(
                     visibility.inverse_depth[y], (row_u, plane[4], row_v, plane[7]), density,
-                    pyramid, layer, row, camera, focal_px, width, light, shadows, surface,
-                    start, last,
+                    pyramid, layer, row, camera, rights, light, shadows, surface, start, last,
                 )  # fmt: skip
                 covered = False
                 if occluded:
@@ -205,8 +206,7 @@ def _begin_span(
     layer: int,
     row: _Row,
     camera: NDArray[np.float64],
-    focal_px: float,
-    width: int,
+    rights: NDArray[np.float64],
     light: Light,
     shadows: SunShadows,
     surface: _Surface,
@@ -214,10 +214,11 @@ def _begin_span(
     last: int,
 ) -> _Span:
     """Find out where both ends of a span lie; `texture` is u, v / depth at column 0 and slopes."""
-    depth = 1.0 / inverse_depth[first]
-    end_depth = 1.0 / inverse_depth[last]
-    right = (first + 0.5 - 0.5 * width) / focal_px
-    end_right = (last + 0.5 - 0.5 * width) / focal_px
+    depth, right = 1.0 / inverse_depth[first], rights[first]
+    end_depth, end_right, part = depth, right, 1.0
+    if last > first:
+        end_depth, end_right = 1.0 / inverse_depth[last], rights[last]
+        part = 1.0 / (last - first)
     middle_depth = 0.5 * (depth + end_depth)
     middle_right = 0.5 * (right + end_right)
     level = mip_level(
@@ -231,11 +232,12 @@ def _begin_span(
     size = pyramid.size >> level
     u = (texture[0] + texture[1] * (first + 0.5)) * depth * size
     v = (texture[2] + texture[3] * (first + 0.5)) * depth * size
-    end_u = (texture[0] + texture[1] * (last + 0.5)) * end_depth * size
-    end_v = (texture[2] + texture[3] * (last + 0.5)) * end_depth * size
-    part = 1.0 / max(1, last - first)
+    end_u, end_v = u, v
+    if last > first:
+        end_u = (texture[0] + texture[1] * (last + 0.5)) * end_depth * size
+        end_v = (texture[2] + texture[3] * (last + 0.5)) * end_depth * size
     sunlit, across, down, height = 1.0, 0.0, 0.0, 0.0
-    across_step, down_step, height_step = 0.0, 0.0, 0.0
+    end_across, end_down, end_height = 0.0, 0.0, 0.0
     if surface.shadowed:
         across, down, height = shadow_place(
             shadows,
@@ -244,16 +246,16 @@ def _begin_span(
             camera[0, 2] + depth * (row.z + right * camera[2, 2]),
             surface.bias,
         )
-        end_across, end_down, end_height = shadow_place(
-            shadows,
-            camera[0, 0] + end_depth * (row.x + end_right * camera[2, 0]),
-            camera[0, 1] + end_depth * (row.y + end_right * camera[2, 1]),
-            camera[0, 2] + end_depth * (row.z + end_right * camera[2, 2]),
-            surface.bias,
-        )
+        end_across, end_down, end_height = across, down, height
+        if last > first:
+            end_across, end_down, end_height = shadow_place(
+                shadows,
+                camera[0, 0] + end_depth * (row.x + end_right * camera[2, 0]),
+                camera[0, 1] + end_depth * (row.y + end_right * camera[2, 1]),
+                camera[0, 2] + end_depth * (row.z + end_right * camera[2, 2]),
+                surface.bias,
+            )
         sunlit = evenly_lit(shadows, across, down, height, end_across, end_down, end_height)
-        across_step, down_step = (end_across - across) * part, (end_down - down) * part
-        height_step = (end_height - height) * part
     return _Span(
         size,
         pyramid.starts[level] + layer * size * size,
@@ -266,9 +268,9 @@ def _begin_span(
         height,
         (end_u - u) * part,
         (end_v - v) * part,
-        across_step,
-        down_step,
-        height_step,
+        (end_across - across) * part,
+        (end_down - down) * part,
+        (end_height - height) * part,
     )
 
 
@@ -355,23 +357,22 @@ def _shade_sky(
     sky: NDArray[np.int64],
     row: _Row,
     camera: NDArray[np.float64],
-    focal_px: float,
+    rights: NDArray[np.float64],
     start: int,
     end: int,
     out: NDArray[np.uint32],
 ) -> None:
     """Colour a run of pixels in which nothing is."""
-    middle = 0.5 * out.shape[0]
     while start < end:
         last = min(start + _SPAN_PX, end) - 1
-        right = (start + 0.5 - middle) / focal_px
+        right = rights[start]
         across, down = _sky_place(
             sky,
             row.x + right * camera[2, 0],
             row.y + right * camera[2, 1],
             row.z + right * camera[2, 2],
         )
-        right = (last + 0.5 - middle) / focal_px
+        right = rights[last]
         end_across, end_down = _sky_place(
             sky,
             row.x + right * camera[2, 0],
