@@ -267,6 +267,8 @@ class MemoryCounters:
         evicted: Entries dropped because the memory was full.
         expired: Entries dropped because of their age.
         skipped: Lookups and stores that an unreachable backend did not answer in time.
+        suspended: Lookups that looked for the same pixels only, because near duplicates had become
+            rare on this stream.
         entries: Entries held now.
     """
 
@@ -279,4 +281,5 @@ class MemoryCounters:
     evicted: int = 0
     expired: int = 0
     skipped: int = 0
+    suspended: int = 0
     entries: int = 0

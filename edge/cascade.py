@@ -32,7 +32,7 @@ from bicameral.protocols import ClassifierSession, ImageFormat, ModelInfo, Resul
 from bicameral.types import Prediction, Trace
 from edge.classifier import require_canonical
 from edge.combination import COMBINATIONS, CombinationName
-from edge.memory.recall import recall
+from edge.memory.recall import MEMORY, recall, recalled_answer
 from edge.probabilities import SCORES, ScoreName
 from edge.sidecar import ImageSpec
 from edge.stages import StagedClassifier
@@ -170,6 +170,8 @@ class CascadeClassifier:
             namespace: Whose answers; `ModelInfo.fingerprint` and what else keeps them apart.
             store: Whether it may remember what is computed.
         """
+        if len(images) == 1:
+            return self._recall_or_compute_one(images, memory, namespace, store=store)
         recalled = recall(memory, namespace, images)
         if not recalled.unknown_rows:
             return recalled.completed(None)
@@ -177,6 +179,20 @@ class CascadeClassifier:
         if store:
             memory.store(namespace, recalled.unknown, computed)
         return recalled.completed(computed)
+
+    def _recall_or_compute_one(
+        self, images: NDArray[np.uint8], memory: ResultMemory, namespace: str, *, store: bool
+    ) -> Prediction:
+        """Do for one image what `recall_or_compute` does for many."""
+        begin_s = time.perf_counter()
+        (known,) = memory.lookup(namespace, images)
+        lookup_s = time.perf_counter() - begin_s
+        if known is not None:
+            return recalled_answer(known, lookup_s)
+        computed = self._compute_one(images, {MEMORY: lookup_s})
+        if store:
+            memory.store(namespace, images, computed)
+        return computed
 
     def macs_by_stage(self) -> dict[str, int | None]:
         """Return the multiply-accumulates until each stage has answered; None where unknown."""
@@ -202,22 +218,29 @@ class CascadeClassifier:
         """Answer for canonical images, checked and not remembered; N may be 0."""
         return self._compute_one(images) if len(images) == 1 else self._compute_many(images)
 
-    def _compute_one(self, images: NDArray[np.uint8]) -> Prediction:
-        """Do for one image what `_compute_many` does, without arrays that tell images apart."""
+    def _compute_one(
+        self, images: NDArray[np.uint8], times_s: dict[str, float] | None = None
+    ) -> Prediction:
+        """Do for one image what `_compute_many` does, without arrays that tell images apart.
+
+        Args:
+            images: (1, height, width, C) uint8.
+            times_s: Time that was spent on the image before, by stage; it goes into the trace.
+        """
         begin_s = time.perf_counter()
         answers = self._ask_one(images)
         answer = next(answers)
         first_score = score = self._sureness(answer)
-        times_s: dict[str, float] = {}
-        for name, gate in zip(self.stages, self._gates, strict=False):
+        times_s = {} if times_s is None else times_s
+        stage = self.stages[0]
+        for further, gate in zip(self.stages[1:], self._gates, strict=True):
             if not score < gate:
                 break
             gated_s = time.perf_counter()
-            times_s[name] = gated_s - begin_s
-            begin_s = gated_s
+            times_s[stage] = gated_s - begin_s
+            begin_s, stage = gated_s, further
             answer = self._combined(answer, next(answers))
             score = self._sureness(answer)
-        stage = self.stages[len(times_s)]
         times_s[stage] = time.perf_counter() - begin_s
         trace = Trace(
             stage=stage, memory_hit=False, confidence_a=first_score, stage_times_s=times_s

@@ -39,7 +39,7 @@ COUNTS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 #: What the memory's counters other than lookups and hits are called.
 _MEMORY_EVENTS = (
-    "verified", "rejected", "stored", "not_stored", "evicted", "expired", "skipped",
+    "verified", "rejected", "stored", "not_stored", "evicted", "expired", "skipped", "suspended",
 )  # fmt: skip
 
 #: Upper bounds in seconds, from a tiny network on an idle server to the longest wait allowed.

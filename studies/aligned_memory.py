@@ -48,9 +48,7 @@ class AligningMemory(LocalMemory):
         with self._lock:
             candidates = self._entries.under(namespace, keys)
             stored = [
-                None
-                if entry.filed.image is None
-                else entry.filed.image[_remaining(-down), _remaining(-right)]
+                None if entry.image is None else entry.image[_remaining(-down), _remaining(-right)]
                 for entry in candidates
             ]
             chosen, counts = choose(asked, stored, self._scheme, self.settings)
@@ -58,7 +56,7 @@ class AligningMemory(LocalMemory):
             if chosen is None:
                 return None
             self._entries.touch(candidates[chosen])
-            return candidates[chosen].filed.answer
+            return candidates[chosen].answer()
 
 
 def displaced(images: NDArray[np.uint8], displacement: Displacement) -> NDArray[np.uint8]:

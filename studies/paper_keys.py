@@ -172,4 +172,4 @@ def any_scheme(name: str) -> KeyScheme:
 
 def open_memory(settings: MemorySettings) -> LocalMemory:
     """Begin an empty memory, whose key may be one of the paper's."""
-    return LocalMemory(settings, scheme=any_scheme(settings.key))
+    return LocalMemory(settings, scheme=any_scheme(settings.key), always=True)

@@ -1,4 +1,4 @@
-"""What a memory keeps of results, and its entries: filed by key, ordered by use and by age.
+"""What a memory of this process keeps: found by pixels and by key, ordered by use and by age.
 
 Not thread-safe; `edge.memory.local` holds the lock.
 """
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.types import Prediction
-from edge.memory.keys import KeyScheme, content_digests
 from edge.memory.settings import MemorySettings
 
 #: Entries that may share the key of a verified memory. It bounds what a lookup compares when many
@@ -27,93 +26,51 @@ BUCKET_LIMIT = 32
 _SAMPLED_VALUES = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FiledAnswer:
-    """An answer with what is needed to find it again.
-
-    Attributes:
-        key: The key under which it is filed.
-        content: Digest of the image where several images may share a key; otherwise empty, so that
-            the last answer of a key replaces the one before.
-        image: (H, W, C) uint8, read-only, where a key must be verified; otherwise None: a memory
-            keeps no picture that it does not need.
-        answer: One row, read-only.
-    """
-
-    key: bytes
-    content: bytes
-    image: NDArray[np.uint8] | None
-    answer: Prediction
-
-
-def file_confident(
-    scheme: KeyScheme, settings: MemorySettings, images: NDArray[np.uint8], results: Prediction
-) -> list[FiledAnswer]:
-    """Return the results that are confident enough, in order, ready to be filed.
+def sure_rows(
+    settings: MemorySettings, images: NDArray[np.uint8], results: Prediction
+) -> list[int]:
+    """Return the places of the results that are confident enough, in order.
 
     Raises:
-        DataError: If images and results differ in number, or no key can be computed.
+        DataError: If images and results differ in number.
     """
-    if not len(images) == len(results.probabilities) == len(results.confidence):
+    confidence = results.confidence
+    if not len(images) == len(results.probabilities) == len(confidence):
         raise DataError(
             f"{len(images)} images come with {len(results.probabilities)} rows of probabilities "
-            f"and {len(results.confidence)} confidences; expected one of each for each image"
+            f"and {len(confidence)} confidences; expected one of each for each image"
         )
-    sure = np.flatnonzero(results.confidence >= settings.store_min_confidence)
-    if not len(sure):
-        return []
-    if len(sure) == len(images):
-        return _file(scheme, images, results)
-    kept = Prediction(
-        probabilities=results.probabilities[sure], confidence=results.confidence[sure]
-    )
-    return _file(scheme, images[sure], kept)
+    least = float(np.float32(settings.store_min_confidence))
+    return [row for row, value in enumerate(confidence.tolist()) if value >= least]
 
 
-def _file(scheme: KeyScheme, images: NDArray[np.uint8], results: Prediction) -> list[FiledAnswer]:
-    contents = content_digests(images) if scheme.verified else [b""] * len(images)
-    return [
-        FiledAnswer(
-            key=key,
-            content=content,
-            image=_read_only(image) if scheme.verified else None,
-            answer=_one_row(results, index),
-        )
-        for index, (key, content, image) in enumerate(
-            zip(scheme.keys(images), contents, images, strict=True)
-        )
-    ]
-
-
-def _one_row(results: Prediction, index: int) -> Prediction:
-    """Copy one row, read-only, so that a hit can hand out the entry itself."""
-    rows = slice(index, index + 1)
-    probabilities = results.probabilities[rows].astype(np.float32)
-    confidence = results.confidence[rows].astype(np.float32)
-    probabilities.flags.writeable = confidence.flags.writeable = False
-    return Prediction(probabilities=probabilities, confidence=confidence)
-
-
-def _read_only(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    # A copy, because a view would keep the whole batch alive.
-    own = image.copy()
-    own.flags.writeable = False
-    return own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
-    """One remembered result; compared and hashed by identity.
+    """One remembered result; compared and hashed by identity. Only its key changes, once.
 
     Attributes:
         namespace: Fingerprint of the model that gave the answer.
-        filed: Key, image and answer.
+        key: The key under which it is filed; None: it is not filed yet.
+        image: (H, W, C) uint8, its own, where a key must be verified; otherwise None: a memory
+            keeps no picture that it does not need.
+        probabilities: (1, C) float32, the entry's own.
+        confidence: Of the answer.
         stored_s: Time of storing on the memory's clock.
     """
 
     namespace: str
-    filed: FiledAnswer
+    key: bytes | None
+    image: NDArray[np.uint8] | None
+    probabilities: NDArray[np.float32]
+    confidence: float
     stored_s: float
+
+    def answer(self) -> Prediction:
+        """Return the answer; its probabilities are read-only, for a hit hands out the entry's."""
+        self.probabilities.flags.writeable = False
+        return Prediction(
+            probabilities=self.probabilities, confidence=np.array([self.confidence], np.float32)
+        )
 
 
 class EntryStore:
@@ -124,8 +81,10 @@ class EntryStore:
         self._max_entries = max_entries
         self._bucket_limit = bucket_limit
         self._buckets: defaultdict[str, dict[bytes, list[Entry]]] = defaultdict(dict)
-        #: Entries with images, by a few of their pixels; the last one of equal ones.
-        self._by_sample: dict[tuple[str, bytes], Entry] = {}
+        #: Entries with images, by a few of their pixels; the last `bucket_limit` of equal ones.
+        self._by_sample: dict[tuple[str, bytes], list[Entry]] = {}
+        #: Entries with images that wait for their keys, in the order in which they came.
+        self._unfiled: dict[Entry, None] = {}
         self._by_use: OrderedDict[Entry, None] = OrderedDict()
         self._by_age: OrderedDict[Entry, None] = OrderedDict()
 
@@ -145,44 +104,76 @@ class EntryStore:
         A picture that comes again as it was, as a client's second attempt does, is found in a tenth
         of the time that its key takes.
         """
-        entry = self._by_sample.get((namespace, _sample(image)))
-        if entry is None or entry.filed.image is None or entry.filed.image.shape != image.shape:
-            return None
-        # In half the time of numpy's comparison.
-        return entry if cv2.norm(entry.filed.image, image, cv2.NORM_INF) == 0 else None
+        return self._same((namespace, _sample(image)), image)
+
+    def unfiled(self, shape: tuple[int, ...]) -> list[Entry]:
+        """Return the entries with images of this shape that wait for their keys."""
+        return [one for one in self._unfiled if one.image is not None and one.image.shape == shape]
 
     def touch(self, entry: Entry) -> None:
         """Make an entry the most recently used, of all and of its key's."""
         self._by_use.move_to_end(entry)
-        bucket = self._buckets[entry.namespace][entry.filed.key]
+        if entry.key is None:
+            return
+        bucket = self._buckets[entry.namespace][entry.key]
         if bucket[-1] is not entry:
             bucket.remove(entry)
             bucket.append(entry)
 
     def put(self, entry: Entry) -> int:
-        """File an entry as the most recently used; one of the same key and content is replaced.
+        """Take an entry in as the most recently used; one of the same image or key is replaced.
 
-        Entries must come in the order of their age.
+        Entries must come in the order of their age. One with an image is found by its pixels at
+        once, and by its key when `file` was told that.
 
         Returns:
             How many others had to go for it.
         """
-        bucket = self._buckets[entry.namespace].get(entry.filed.key, [])
-        same = [other for other in bucket if other.filed.content == entry.filed.content]
+        image = entry.image
+        if image is not None:
+            sample = entry.namespace, _sample(image)
+            other = self._same(sample, image)
+            replaced = [] if other is None else [other]
+        else:
+            replaced = self.under(entry.namespace, [entry.key or b""])
         evicted: list[Entry] = []
-        if not same and len(bucket) >= self._bucket_limit:
-            evicted = bucket[:1]
-        elif not same and len(self) >= self._max_entries:
+        if not replaced and len(self) >= self._max_entries:
             evicted = [next(iter(self._by_use))]
-        for other in same + evicted:
+        for other in replaced + evicted:
             self._remove(other)
-        # Looked up again, because a bucket that became empty is gone.
-        self._buckets[entry.namespace].setdefault(entry.filed.key, []).append(entry)
         self._by_use[entry] = None
         self._by_age[entry] = None
-        if entry.filed.image is not None:
-            self._by_sample[entry.namespace, _sample(entry.filed.image)] = entry
+        if image is not None:
+            sampled = self._by_sample.setdefault(sample, [])
+            sampled.append(entry)
+            del sampled[: -self._bucket_limit]
+            self._unfiled[entry] = None
+        else:
+            self._buckets[entry.namespace][entry.key or b""] = [entry]
         return len(evicted)
+
+    def file(self, entries: Sequence[Entry], keys: Sequence[bytes]) -> int:
+        """File entries that waited under their keys, as far as they are still held.
+
+        Returns:
+            How many others had to go for them.
+        """
+        evicted = 0
+        for entry, key in zip(entries, keys, strict=True):
+            if entry not in self._unfiled:
+                continue
+            del self._unfiled[entry]
+            entry.key = key
+            bucket = self._buckets[entry.namespace].get(key, [])
+            # Those that another image with the same sampled pixels has hidden from `put`.
+            same = [other for other in bucket if _equal(other.image, entry.image)]
+            full = bucket[:1] if not same and len(bucket) >= self._bucket_limit else []
+            for other in same + full:
+                self._remove(other)
+            evicted += len(full)
+            # Looked up again, because a bucket that became empty is gone.
+            self._buckets[entry.namespace].setdefault(key, []).append(entry)
+        return evicted
 
     def remove_older(self, before_s: float) -> int:
         """Drop the entries stored before a time; return how many."""
@@ -197,19 +188,38 @@ class EntryStore:
         for entry in [e for e in self._by_use if namespace is None or e.namespace == namespace]:
             self._remove(entry)
 
+    def _same(self, sample: tuple[str, bytes], image: NDArray[np.uint8]) -> Entry | None:
+        for entry in self._by_sample.get(sample, ()):
+            if _equal(entry.image, image):
+                return entry
+        return None
+
     def _remove(self, entry: Entry) -> None:
         del self._by_use[entry], self._by_age[entry]
-        if entry.filed.image is not None:
-            sample = entry.namespace, _sample(entry.filed.image)
-            if self._by_sample.get(sample) is entry:
-                del self._by_sample[sample]
+        if entry.image is not None:
+            sample = entry.namespace, _sample(entry.image)
+            sampled = self._by_sample.get(sample, [])
+            if entry in sampled:
+                sampled.remove(entry)
+                if not sampled:
+                    del self._by_sample[sample]
+        if entry.key is None:
+            del self._unfiled[entry]
+            return
         buckets = self._buckets[entry.namespace]
-        bucket = buckets[entry.filed.key]
+        bucket = buckets[entry.key]
         bucket.remove(entry)
         if not bucket:
-            del buckets[entry.filed.key]
+            del buckets[entry.key]
             if not buckets:
                 del self._buckets[entry.namespace]
+
+
+def _equal(stored: NDArray[np.uint8] | None, image: NDArray[np.uint8] | None) -> bool:
+    """Return whether two images are the same, in half the time of numpy's comparison."""
+    if stored is None or image is None or stored.shape != image.shape:
+        return False
+    return bool(cv2.norm(stored, image, cv2.NORM_INF) == 0)
 
 
 def _sample(image: NDArray[np.uint8]) -> bytes:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.types import MemoryCounters, Prediction
-from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, file_confident
-from edge.memory.keys import KeyScheme, key_scheme
+from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, sure_rows
+from edge.memory.keys import KeyScheme, key_scheme, require_uint8
+from edge.memory.repeats import RepeatWatch
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
@@ -22,6 +23,10 @@ class LocalMemory:
 
     An answer stays what it was when it was stored: a hit neither changes the entry nor stores the
     asked image. So a slowly changing scene cannot drift away from the image that was classified.
+
+    What a verified key costs is paid only where it pays: the same pixels are found without any key,
+    what is stored gets its key when near duplicates are next looked for, and that is suspended
+    while few are found (`edge.memory.repeats`).
     """
 
     def __init__(
@@ -29,6 +34,7 @@ class LocalMemory:
         settings: MemorySettings,
         *,
         scheme: KeyScheme | None = None,
+        always: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin empty.
@@ -36,6 +42,7 @@ class LocalMemory:
         Args:
             settings: What to remember, and when to recognise it.
             scheme: How to file images; by default the one that the settings name.
+            always: Look for near duplicates on every stream, as studies of the keys must.
             clock: Seconds that never go back; ages are measured on it.
 
         Raises:
@@ -48,6 +55,7 @@ class LocalMemory:
             max_entries=settings.max_entries,
             bucket_limit=BUCKET_LIMIT if self._scheme.verified else 1,
         )
+        self._watch = None if always or not self._scheme.verified else RepeatWatch()
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -69,12 +77,25 @@ class LocalMemory:
             self._forget_old()
             self._counts["lookups"] += len(images)
             found, missed = self._recall_same(namespace, images)
-        if not missed:
-            return found
-        probes = self._scheme.probes(images if len(missed) == len(images) else images[missed])
+            if not missed:
+                return found
+            if self._watch is not None and not self._watch.pays(len(missed)):
+                self._counts["suspended"] += len(missed)
+                return found
+            waiting = self._entries.unfiled(images.shape[1:]) if self._scheme.verified else []
+        # One call for both: a key more costs a tenth of what the first one costs.
+        asked = images if len(missed) == len(images) else images[missed]
+        stored = [entry.image[None] for entry in waiting if entry.image is not None]
+        probes = self._scheme.probes(np.concatenate([*stored, asked]) if stored else asked)
         with self._lock:
-            for index, keys in zip(missed, probes, strict=True):
-                found[index] = self._recall(namespace, keys, images[index])
+            keys = [of_image[0] for of_image in probes[: len(waiting)]]
+            self._counts["evicted"] += self._entries.file(waiting, keys)
+            near = 0
+            for index, of_image in zip(missed, probes[len(waiting) :], strict=True):
+                found[index] = self._recall(namespace, of_image, images[index])
+                near += found[index] is not None
+            if self._watch is not None:
+                self._watch.note(len(missed), near)
         return found
 
     def store(self, namespace: str, images: NDArray[np.uint8], results: Prediction) -> None:
@@ -88,14 +109,27 @@ class LocalMemory:
         Raises:
             DataError: If images and results differ in number, or no key can be computed.
         """
-        answers = file_confident(self._scheme, self.settings, images, results)
+        rows = sure_rows(self.settings, images, results)
+        verified, keys = self._scheme.verified, None
+        if verified:
+            require_uint8(images)
+        elif rows:
+            keys = self._scheme.keys(images if len(rows) == len(images) else images[rows])
         with self._lock:
             self._forget_old()
             now_s = self._clock()
-            self._counts["not_stored"] += len(images) - len(answers)
-            self._counts["stored"] += len(answers)
-            for filed in answers:
-                entry = Entry(namespace=namespace, filed=filed, stored_s=now_s)
+            self._counts["not_stored"] += len(images) - len(rows)
+            self._counts["stored"] += len(rows)
+            for place, row in enumerate(rows):
+                entry = Entry(
+                    namespace=namespace,
+                    key=None if keys is None else keys[place],
+                    # Copies, because views would keep the whole batch alive.
+                    image=images[row].copy() if verified else None,
+                    probabilities=results.probabilities[row : row + 1].astype(np.float32),
+                    confidence=float(results.confidence[row]),
+                    stored_s=now_s,
+                )
                 self._counts["evicted"] += self._entries.put(entry)
 
     def clear(self, namespace: str | None = None) -> None:
@@ -129,7 +163,7 @@ class LocalMemory:
             self._counts["verified"] += 1
             self._counts["hits"] += 1
             self._entries.touch(entry)
-            found[index] = entry.filed.answer
+            found[index] = entry.answer()
         return found, missed
 
     def _recall(
@@ -139,13 +173,13 @@ class LocalMemory:
         candidates = self._entries.under(namespace, keys)
         if not candidates:
             return None
-        stored = [entry.filed.image for entry in candidates]
+        stored = [entry.image for entry in candidates]
         chosen, counts = choose(image, stored, self._scheme, self.settings)
         self._counts.update(counts)
         if chosen is None:
             return None
         self._entries.touch(candidates[chosen])
-        return candidates[chosen].filed.answer
+        return candidates[chosen].answer()
 
     def _forget_old(self) -> None:
         """Drop what is too old; the caller holds the lock."""

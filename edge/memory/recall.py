@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from bicameral.protocols import ResultMemory
 from bicameral.types import Prediction, Trace
 
+#: What traces call the memory.
+MEMORY = "memory"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recall:
@@ -46,20 +49,9 @@ class Recall:
                 trace=tuple(map(self._after_lookup, computed.trace or ())),
             )
         known = [answer for answer in self.found if answer is not None]
-        hit = Trace(
-            stage="memory",
-            memory_hit=True,
-            confidence_a=None,
-            stage_times_s={"memory": self.lookup_s},
-        )
+        hit = _hit(self.lookup_s)
         if len(known) == len(self.images) == 1:
-            only = known[0]
-            # Copies: what the caller does to its answer must not reach the next one's.
-            return Prediction(
-                probabilities=only.probabilities.copy(),
-                confidence=only.confidence.copy(),
-                trace=(hit,),
-            )
+            return recalled_answer(known[0], self.lookup_s)
         probabilities = np.empty((len(self.images), known[0].probabilities.shape[1]), np.float32)
         confidence = np.empty(len(self.images), np.float32)
         trace = [hit] * len(self.images)
@@ -79,8 +71,22 @@ class Recall:
             stage=entry.stage,
             memory_hit=False,
             confidence_a=entry.confidence_a,
-            stage_times_s={"memory": self.lookup_s, **entry.stage_times_s},
+            stage_times_s={MEMORY: self.lookup_s, **entry.stage_times_s},
         )
+
+
+def recalled_answer(known: Prediction, lookup_s: float) -> Prediction:
+    """Return what a memory knows of one image as an answer of its own, with its trace."""
+    # Copies: what the caller does to its answer must not reach the next one's.
+    return Prediction(
+        probabilities=known.probabilities.copy(),
+        confidence=known.confidence.copy(),
+        trace=(_hit(lookup_s),),
+    )
+
+
+def _hit(lookup_s: float) -> Trace:
+    return Trace(stage=MEMORY, memory_hit=True, confidence_a=None, stage_times_s={MEMORY: lookup_s})
 
 
 def recall(memory: ResultMemory, namespace: str, images: NDArray[np.uint8]) -> Recall:

@@ -25,8 +25,8 @@ from bicameral.errors import ConfigError, MachineError, MissingExtraError
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory import redis_scripts
 from edge.memory.circuit_breaker import CircuitBreaker
-from edge.memory.entries import BUCKET_LIMIT, FiledAnswer, file_confident
-from edge.memory.keys import key_scheme
+from edge.memory.entries import BUCKET_LIMIT, sure_rows
+from edge.memory.keys import content_digests, key_scheme
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
@@ -124,12 +124,12 @@ class RedisMemory:
 
         Args and errors are those of `edge.memory.local.LocalMemory.store`.
         """
-        answers = file_confident(self._scheme, self.settings, images, results)
-        self._add(not_stored=len(images) - len(answers))
+        rows = sure_rows(self.settings, images, results)
+        self._add(not_stored=len(images) - len(rows))
         start, limit = self._start(namespace), BUCKET_LIMIT if self._scheme.verified else 1
-        for first in range(0, len(answers), _IMAGES_PER_REQUEST):
-            part = answers[first : first + _IMAGES_PER_REQUEST]
-            fields = [field for filed in part for field in _fields(start, filed)]
+        for first in range(0, len(rows), _IMAGES_PER_REQUEST):
+            part = rows[first : first + _IMAGES_PER_REQUEST]
+            fields = self._fields(start, images[part], part, results)
             reply = self._ask(
                 self._store, [self._max_age_ms, self.settings.max_entries, limit, *fields]
             )
@@ -195,6 +195,25 @@ class RedisMemory:
         self._add(**counts)
         return None if chosen is None else candidates[chosen][1]
 
+    def _fields(
+        self, start: bytes, images: NDArray[np.uint8], rows: Sequence[int], results: Prediction
+    ) -> list[bytes]:
+        """Return bucket, digest and packed answer of each image, which is that of its row."""
+        verified, keys = self._scheme.verified, self._scheme.keys(images)
+        # Several images may share a verified key; of another one, the last answer stays.
+        digests = (
+            content_digests(images) if verified else [bytes(redis_scripts.DIGEST_BYTES)] * len(keys)
+        )
+        fields: list[bytes] = []
+        for key, digest, image, row in zip(keys, digests, images, rows, strict=True):
+            packed = _pack(
+                image if verified else None,
+                results.probabilities[row],
+                float(results.confidence[row]),
+            )
+            fields += (start + key, digest, packed)
+        return fields
+
     def _start(self, namespace: str) -> bytes:
         """Return how the names of a namespace's buckets begin."""
         # A digest, because fingerprints are long and stand in every name.
@@ -248,20 +267,13 @@ def _connect(url: str, timeout_s: float) -> Any:
         ) from None
 
 
-def _fields(start: bytes, filed: FiledAnswer) -> tuple[bytes, bytes, bytes]:
-    """Return bucket, digest and packed answer."""
-    digest = filed.content.ljust(redis_scripts.DIGEST_BYTES, b"\0")
-    return start + filed.key, digest, _pack(filed)
-
-
-def _pack(filed: FiledAnswer) -> bytes:
-    height, width, channels = filed.image.shape if filed.image is not None else (0, 0, 0)
-    probabilities = filed.answer.probabilities[0]
-    prefix = _PREFIX.pack(
-        height, width, channels, len(probabilities), float(filed.answer.confidence[0])
-    )
-    image = filed.image.tobytes() if filed.image is not None else b""
-    return b"".join((prefix, probabilities.astype("<f4").tobytes(), image))
+def _pack(
+    image: NDArray[np.uint8] | None, probabilities: NDArray[np.float32], confidence: float
+) -> bytes:
+    height, width, channels = image.shape if image is not None else (0, 0, 0)
+    prefix = _PREFIX.pack(height, width, channels, len(probabilities), confidence)
+    pixels = image.tobytes() if image is not None else b""
+    return b"".join((prefix, probabilities.astype("<f4").tobytes(), pixels))
 
 
 def _unpack(value: bytes) -> tuple[NDArray[np.uint8] | None, Prediction] | None:

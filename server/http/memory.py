@@ -26,6 +26,7 @@ class CountersAnswer(BaseModel):
     evicted: int
     expired: int
     skipped: int
+    suspended: int
     entries: int
 
 

@@ -187,6 +187,7 @@ def test_images_that_share_a_key_push_each_other_out_at_the_limit(backend: Backe
     memory = backend.make(MemorySettings(tolerance_mae_u8=0.0))
     images = greys(*range(BUCKET_LIMIT + 1))
     memory.store(MODEL, images, answers(*range(BUCKET_LIMIT + 1)))
+    memory.lookup(MODEL, greys(200))  # images may get their keys when one is next asked for
     assert labels_of(memory.lookup(MODEL, images)) == [None, *range(1, BUCKET_LIMIT + 1)]
     assert (memory.counters().entries, memory.counters().evicted) == (BUCKET_LIMIT, 1)
 

@@ -135,3 +135,37 @@ def test_a_sidecars_memory_is_made_as_it_says() -> None:
         max_age_s=60.0,
         store_min_confidence=0.8,
     )
+
+
+def noisy(images: np.ndarray, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0.0, 1.0, images.shape)
+    return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+
+
+def watch(memory: LocalMemory, images: np.ndarray) -> None:
+    """Show images one at a time, and store what is not known."""
+    for row in range(len(images)):
+        (known,) = memory.lookup(MODEL, images[row : row + 1])
+        if known is None:
+            memory.store(MODEL, images[row : row + 1], answers(1))
+
+
+def test_near_duplicates_are_not_looked_for_where_there_are_none_and_found_again_later() -> None:
+    memory = LocalMemory(MemorySettings())
+    watch(memory, blobs(700))
+    never = memory.counters()
+    assert never.hits == 0
+    assert 500 < never.suspended < 700
+    frames = np.repeat(blobs(20), 60, axis=0)
+    watch(memory, noisy(frames, seed=1))
+    video = memory.counters()
+    assert video.hits > 500
+    assert video.suspended - never.suspended < 600
+
+
+def test_the_same_pixels_are_found_while_near_duplicates_are_not_looked_for() -> None:
+    memory = LocalMemory(MemorySettings())
+    images = blobs(400)
+    watch(memory, images)
+    assert memory.counters().suspended > 0
+    assert None not in labels_of(memory.lookup(MODEL, images))
