@@ -11,37 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import unknown_name
-
 CombinationName = Literal["average", "post_check", "replace"]
 
 Probabilities = NDArray[np.floating]
 Scores = NDArray[np.floating]
-
-
-def combine(
-    name: CombinationName, pa: Probabilities, pb: Probabilities, sa: Scores, sb: Scores
-) -> Probabilities:
-    """Combine the answers of A and B for the images that both saw.
-
-    Args:
-        name: One of `COMBINATIONS`.
-        pa: (N, C) calibrated probabilities of A.
-        pb: (N, C) calibrated probabilities of B, same dtype.
-        sa: (N,) scores of A, high = sure (`edge.probabilities.SCORES`).
-        sb: (N,) scores of B, of the same kind.
-
-    Returns:
-        (N, C), dtype of the probabilities, rows sum to 1. It may be `pb` itself.
-
-    Raises:
-        UserError: If no combination has that name; the message lists them.
-    """
-    try:
-        rule = COMBINATIONS[name]
-    except KeyError:
-        raise unknown_name("combination", name, COMBINATIONS) from None
-    return rule(pa, pb, sa, sb)
 
 
 def average(pa: Probabilities, pb: Probabilities, sa: Scores, sb: Scores) -> Probabilities:
@@ -69,7 +42,9 @@ def replace(pa: Probabilities, pb: Probabilities, sa: Scores, sb: Scores) -> Pro
     return pb
 
 
-#: Ways to combine two answers, by name.
+#: Ways to combine the answers of A and B for the images that both saw, by name. Each takes (N, C)
+#: calibrated probabilities of A and of B, of one dtype, and (N,) scores of both, high = sure
+#: (`edge.probabilities.SCORES`). It returns (N, C) of that dtype, rows sum to 1; perhaps B's array.
 COMBINATIONS: dict[
     CombinationName, Callable[[Probabilities, Probabilities, Scores, Scores], Probabilities]
 ] = {"average": average, "post_check": post_check, "replace": replace}

@@ -18,6 +18,7 @@ from models.caril.dataset import Frames, load_frames
 from models.data.dataset import Color
 from models.data.sources import NAMED_DATASETS, DatasetOptions, load_dataset
 from models.networks.path_classes import INTENT_COLUMNS, intent_input, intent_points
+from models.networks.steering_classes import SteeringClasses
 
 Split = Literal["train", "validation", "test"]
 
@@ -93,9 +94,8 @@ def _classes(sidecar: Sidecar, frames: Frames) -> NDArray[np.int64] | None:
     """Return the classes (N,) of the expert's steering; None for a network that does not steer."""
     if not isinstance(sidecar.agent, AgentSpec):
         return None
-    edges = np.asarray(sidecar.agent.bin_edges)
-    classes = np.searchsorted(edges, frames.steer.astype(np.float64), "right") - 1
-    return np.clip(classes, 0, len(edges) - 2).astype(np.int64)
+    classes = SteeringClasses(edges=sidecar.agent.bin_edges, clip_outside=True)
+    return classes.labels(frames.steer)
 
 
 def _of_archive(sidecar: Sidecar, path: Path) -> Samples:

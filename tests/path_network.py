@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from bicameral.protocols import TensorSpec
-from bicameral.types import AGENT_CAMERA
-from edge.driver_model import COMMANDS
 from edge.path_model import PathModel
 from edge.sidecar import Sidecar, write_sidecar
+from tests.driver_network import driver_sidecar
 
 DISTANCES_M = (4.0, 6.0, 10.0, 15.0, 25.0)
 HALF_EDGES_M = {
@@ -52,13 +50,6 @@ def path_sidecar(name: str = "path", *, intent: bool = True, **agent: Any) -> Si
         "spread_factors": [1.0] * 5,
         "classes": [offset_classes(distance_m) for distance_m in HALF_EDGES_M],
         "intent": {"distances_m": [25.0, 40.0], "scale_m": 20.0} if intent else None,
-        "contrast": "none",
-        "commands": COMMANDS,
-        "camera": asdict(AGENT_CAMERA),
-        "trained_on": "pocket",
-        "towns": ["Train01"],
-        "weathers": ["clear"],
-        "input_range": {"brightness": [80.0, 160.0], "contrast": [0.0, 100.0]},
         "confidence": {
             "distance_m": 10.0,
             "threshold_m": 1.0,
@@ -67,46 +58,8 @@ def path_sidecar(name: str = "path", *, intent: bool = True, **agent: Any) -> Si
             "n": 9,
         },
     }
-    extra = [one for one in ("speed_mps", "command", "intent") if intent or one != "intent"]
-    image = {
-        "height": 64,
-        "width": 160,
-        "color": "RGB",
-        "crop": [0, 32, 320, 160],
-        "scale": 1 / 255,
-        "mean": [0.45] * 3,
-        "std": [0.25] * 3,
-    }
-    fields = {
-        "schema": 1,
-        "kind": "agent",
-        "name": name,
-        "version": "1",
-        "files": [],
-        "input": {
-            "name": "image",
-            "layout": "NCHW",
-            "dtype": "FP32",
-            "shape": [-1, 3, 64, 160],
-            "image": image,
-        },
-        "extra_inputs": [
-            {"name": one, "dtype": "FP32", "shape": [-1, *INPUTS[one]], "meaning": ""}
-            for one in extra
-        ],
-        "outputs": [
-            {"name": one, "meaning": one, "shape": [-1, *shape]} for one, shape in OUTPUTS.items()
-        ],
-        "labels": [],
-        "task": {"orientation_sensitive": True},
-        "calibration": {"temperature": 1.0, "split": "validation", "n": 9, "ece": 0.01},
-        "cost": {"macs": 1, "parameters": 1, "cpu_us": 1.0, "host": "test"},
-        "agent": block | agent,
-        "training": {"command": "", "data": {"name": "", "sha256": ""}, "split": "", "seed": 0},
-        "license": "Apache-2.0",
-        "limits": "",
-    }
-    return Sidecar.model_validate(fields)
+    inputs = {one: shape for one, shape in INPUTS.items() if intent or one != "intent"}
+    return driver_sidecar(name, inputs, OUTPUTS, block | agent)
 
 
 class PathSession:

@@ -100,49 +100,25 @@ class FusionRule:
             apart = (seen.offsets_m - told.offsets_m) ** 2
             allowed = self._settings.innovation_sigmas**2 * map_variance
             variance = np.maximum(variance, apart - allowed)
-        return weigh(seen.offsets_m, variance, opinions)
+        total = np.maximum(variance + map_variance, np.finfo(np.float64).tiny)
+        weight = variance / total
+        return FusedPath(
+            offsets_m=weight * told.offsets_m + (1.0 - weight) * seen.offsets_m,
+            std_m=np.sqrt(weight * map_variance),
+            branch=FUSED,
+            diagnostics={
+                "map_weight_10m": opinions.at_10m(weight),
+                "map_offset_10m": opinions.at_10m(told.offsets_m),
+            },
+        )
 
     def see(self, answers: list[PathOutput]) -> Vision:
-        """Return what the networks say together."""
-        return join_vision(answers, self._settings.variance)
-
-
-def join_vision(answers: list[PathOutput], source: VarianceSource) -> Vision:
-    """Join the answers of one or two networks.
-
-    Args:
-        answers: Of the networks.
-        source: See `FusionSettings.variance`.
-    """
-    offsets = np.mean([answer.offsets_m for answer in answers], axis=0)
-    variances = np.mean([_variances(answer, source) for answer in answers], axis=0)
-    apart = (answers[0].offsets_m - answers[-1].offsets_m) ** 2 / 4.0
-    return Vision(offsets_m=offsets, variances_m2=variances + apart)
-
-
-def weigh(
-    offsets_m: NDArray[np.float64], variances_m2: NDArray[np.float64], opinions: PathOpinions
-) -> FusedPath:
-    """Weigh a path that is seen against the map's by their variances.
-
-    Args:
-        offsets_m: (D,) the path that is seen.
-        variances_m2: (D,) how far off it may be.
-        opinions: Knows the map's.
-    """
-    told = opinions.map
-    map_variance = told.std_m**2
-    total = np.maximum(variances_m2 + map_variance, np.finfo(np.float64).tiny)
-    weight = variances_m2 / total
-    return FusedPath(
-        offsets_m=weight * told.offsets_m + (1.0 - weight) * offsets_m,
-        std_m=np.sqrt(weight * map_variance),
-        branch=FUSED,
-        diagnostics={
-            "map_weight_10m": opinions.at_10m(weight),
-            "map_offset_10m": opinions.at_10m(told.offsets_m),
-        },
-    )
+        """Return what one or two networks say together."""
+        source = self._settings.variance
+        offsets = np.mean([answer.offsets_m for answer in answers], axis=0)
+        variances = np.mean([_variances(answer, source) for answer in answers], axis=0)
+        apart = (answers[0].offsets_m - answers[-1].offsets_m) ** 2 / 4.0
+        return Vision(offsets_m=offsets, variances_m2=variances + apart)
 
 
 def _variances(answer: PathOutput, source: VarianceSource) -> NDArray[np.float64]:

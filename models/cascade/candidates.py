@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.combination import CombinationName, combine
+from edge.combination import COMBINATIONS, CombinationName
 from edge.probabilities import SCORES, ScoreName
 from models.cascade.operating_points import (
     System,
@@ -210,7 +210,7 @@ def _stage_gains(
             gate = np.searchsorted(order.thresholds[places], scores, side="right")
             # Thresholds rise together, so an image that is above one of them stops there.
             bins = np.maximum(bins, gate)
-            found = combine(COMBINATION, answer, found, scores, SCORES[SCORE](found))
+            found = COMBINATIONS[COMBINATION](answer, found, scores, SCORES[SCORE](found))
         answer = found
         right = (answer.argmax(axis=1) == pool.labels).astype(np.float32)
         yield right - before, bins

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cascade import CascadePolicy
-from edge.combination import CombinationName, combine
+from edge.combination import COMBINATIONS, CombinationName
 from edge.probabilities import SCORES, ScoreName
 from models.cascade.pool import CalibratedPool
 
@@ -121,7 +121,7 @@ def run_stages(
         left = scores < gate
         rows, scores = rows[left], scores[left]
         seen = answer[rows]
-        combined = combine(policy.combine, probabilities[rows], seen, scores, score(seen))
+        combined = COMBINATIONS[policy.combine](probabilities[rows], seen, scores, score(seen))
         probabilities[rows], used[rows] = combined, number
         scores = score(combined)
     return probabilities, used
@@ -233,14 +233,14 @@ def policy_for_shares(
         order = order_by_score(scores)
         index = threshold_for_usage(order, np.array([share]))[0]
         thresholds.append(float(order.thresholds[index]))
-        answer = combine(combination, answer, further, scores, scored(further))
+        answer = COMBINATIONS[combination](answer, further, scores, scored(further))
     return CascadePolicy(score=score, thresholds=tuple(thresholds), combine=combination)
 
 
 def correct_if_asked(pair: PairAnswers) -> NDArray[np.bool_]:
     """Return which images (N,) the pair gets right when B runs on all of them."""
     score = SCORES[pair.score]
-    combined = combine(pair.combination, pair.a, pair.b, score(pair.a), score(pair.b))
+    combined = COMBINATIONS[pair.combination](pair.a, pair.b, score(pair.a), score(pair.b))
     return np.asarray(combined.argmax(axis=1) == pair.labels)
 
 

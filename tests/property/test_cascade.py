@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bicameral.protocols import ClassifierSession, ModelInfo
 from bicameral.types import MemoryCounters, Prediction, Trace
 from edge.cascade import CascadeClassifier, CascadePolicy
-from edge.combination import COMBINATIONS, combine
+from edge.combination import COMBINATIONS
 from edge.probabilities import SCORES, calibrated_probabilities
 from edge.sidecar import ImageSpec
 
@@ -147,7 +147,7 @@ def test_answers_equal_the_offline_combination_bit_for_bit(
     pa, pb = A.table[pixels], B.table[pixels]
     sa, sb = SCORES[policy.score](pa), SCORES[policy.score](pb)
     below = sa < policy.thresholds[0]
-    expected = np.where(below[:, None], combine(policy.combine, pa, pb, sa, sb), pa)
+    expected = np.where(below[:, None], COMBINATIONS[policy.combine](pa, pb, sa, sb), pa)
     assert prediction.probabilities.tobytes() == expected.tobytes()
     assert prediction.confidence.tobytes() == expected.max(axis=1).tobytes()
     assert [entry.confidence_a for entry in _trace(prediction)] == sa.tolist()

@@ -11,11 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from bicameral.protocols import TensorSpec
-from bicameral.types import AGENT_CAMERA, Route
+from bicameral.types import Route
 from edge.dual_head import DualHeadModel
 from edge.sidecar import Sidecar
+from tests.driver_network import driver_sidecar
 
 EDGES = (-1.0, -0.30, -0.17, -0.09, -0.04, -0.012, 0.012, 0.04, 0.09, 0.17, 0.30, 1.0)
+
+INPUTS = {"image": (3, 64, 160), "speed_mps": (1,), "command": (4,)}
+OUTPUTS = {"steer": (1,), "logits": (11,)}
 
 
 class ReplaySession:
@@ -24,11 +28,9 @@ class ReplaySession:
     fingerprint = "replay"
 
     def __init__(self, steer: float, logits: NDArray[np.floating]) -> None:
-        names = (("image", (-1, 3, 64, 160)), ("speed_mps", (-1, 1)), ("command", (-1, 4)))
-        self.inputs = tuple(TensorSpec(name=n, dtype="float32", shape=s) for n, s in names)
-        self.outputs = (
-            TensorSpec(name="steer", dtype="float32", shape=(-1, 1)),
-            TensorSpec(name="logits", dtype="float32", shape=(-1, 11)),
+        self.inputs, self.outputs = (
+            tuple(TensorSpec(name=n, dtype="float32", shape=(-1, *s)) for n, s in shapes.items())
+            for shapes in (INPUTS, OUTPUTS)
         )
         self.steer = steer
         self.logits = np.asarray(logits, np.float32)
@@ -51,63 +53,10 @@ def make_sidecar(**agent: Any) -> Sidecar:
         "bin_edges": EDGES,
         "class_means": [(a + b) / 2 for a, b in itertools.pairwise(EDGES)],
         "steering_scale": 4.0,
-        "contrast": "none",
-        "commands": ["lane_follow", "left", "right", "straight"],
-        "camera": {
-            name: getattr(AGENT_CAMERA, name)
-            for name in ("width", "height", "fov_deg", "x_m", "z_m", "pitch_deg")
-        },
-        "trained_on": "pocket",
-        "towns": ["Train01"],
-        "weathers": ["clear"],
-        "input_range": {"brightness": [80.0, 160.0], "contrast": [0.0, 100.0]},
         "confidence": {"threshold": 0.6, "asked_share": 0.15, "split": "validation", "n": 9},
     }
-    return Sidecar.model_validate(
-        {
-            "schema": 1,
-            "kind": "agent",
-            "name": "replay",
-            "version": "1",
-            "files": [],
-            "input": {
-                "name": "image",
-                "layout": "NCHW",
-                "dtype": "FP32",
-                "shape": [-1, 3, 64, 160],
-                "image": {
-                    "height": 64,
-                    "width": 160,
-                    "color": "RGB",
-                    "crop": [0, 32, 320, 160],
-                    "scale": 1 / 255,
-                    "mean": [0.45] * 3,
-                    "std": [0.25] * 3,
-                },
-            },
-            "extra_inputs": [
-                {"name": "speed_mps", "dtype": "FP32", "shape": [-1, 1], "meaning": ""},
-                {"name": "command", "dtype": "FP32", "shape": [-1, 4], "meaning": ""},
-            ],
-            "outputs": [
-                {"name": "steer", "meaning": "steer", "shape": [-1, 1]},
-                {"name": "logits", "meaning": "logits", "shape": [-1, 11]},
-            ],
-            "labels": [str(index) for index in range(11)],
-            "task": {"orientation_sensitive": True},
-            "calibration": {"temperature": 1.0, "split": "validation", "n": 9, "ece": 0.01},
-            "cost": {"macs": 1, "parameters": 1, "cpu_us": 1.0, "host": "test"},
-            "agent": block | agent,
-            "training": {
-                "command": "",
-                "data": {"name": "", "sha256": ""},
-                "split": "",
-                "seed": 0,
-            },
-            "license": "Apache-2.0",
-            "limits": "",
-        }
-    )
+    labels = [str(index) for index in range(11)]
+    return driver_sidecar("replay", INPUTS, OUTPUTS, block | agent, labels)
 
 
 @pytest.fixture

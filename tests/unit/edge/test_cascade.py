@@ -14,7 +14,7 @@ from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.types import MemoryCounters, Prediction
 from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.classifier import OnnxClassifier
-from edge.combination import COMBINATIONS, combine
+from edge.combination import COMBINATIONS
 from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
@@ -103,7 +103,7 @@ def test_it_answers_with_both_members_calibrated(a, b, pictures) -> None:
             prediction = CascadeClassifier([a, b], policy).predict(pictures)
             below = scores_a < 0.8
             assert 5 < below.sum() < 43, "both ways are taken"
-            both = combine(combination, full_a, full_b, scores_a, scores_b)
+            both = COMBINATIONS[combination](full_a, full_b, scores_a, scores_b)
             expected = np.where(below[:, None], both, full_a)
             # B answers for another batch here, where ONNX Runtime may round otherwise.
             np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
