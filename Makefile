@@ -8,6 +8,7 @@ UV     := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet
 ARGS   ?=
 SOURCES ?=
 MAPS   ?=
+BENCH2DRIVE ?=
 
 .PHONY: evaluate test test-ray evaluators check bench soak lock clean
 
@@ -18,16 +19,17 @@ test: $(VENV)/.test check
 	scripts/install_system_packages.sh chromium dataset-fashion-mnist gcc libc6-dev redis-server
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-# Replicas behind Ray Serve, in an environment of their own: Ray is 500 MB.
+# Replicas behind Ray Serve and an evaluation on Ray, in an environment of their own: Ray is 500 MB.
 test-ray: $(VENV)-ray/.cluster
 	scripts/install_system_packages.sh redis-server
 	$(VENV)-ray/bin/pytest tests/cluster $(ARGS)
 
 # scenario_runner and leaderboard from SOURCES, a folder or an address (docs/official-evaluators.md), in an
-# environment of their own; MAPS names folders with Town01, Town04 and Town10HD besides CARLA_ROOT.
+# environment of their own; MAPS names folders with Town01, Town04 and Town10HD besides CARLA_ROOT,
+# BENCH2DRIVE the address of Bench2Drive.
 evaluators: $(VENV)/.evaluate
 	test -d $(VENV)-evaluators || $(PYTHON) -m venv $(VENV)-evaluators
-	scripts/set_up_evaluators.sh "$(SOURCES)" $(VENV)-evaluators $(BIN)/uv
+	scripts/set_up_evaluators.sh "$(SOURCES)" $(VENV)-evaluators $(BIN)/uv "$(BENCH2DRIVE)"
 	EVALUATOR_SOURCES=$(VENV)-evaluators/checkouts EVALUATOR_PYTHON=$(VENV)-evaluators/bin/python \
 	    EVALUATOR_MAPS="$(MAPS)" $(BIN)/python -m studies official_evaluators $(ARGS)
 
@@ -61,7 +63,7 @@ lock: $(VENV)/.uv
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/server.txt
 	$(BIN)/uv pip compile --group build --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/build.txt
-	$(BIN)/uv pip compile pyproject.toml --extra server --extra redis --extra cluster --group cluster \
+	$(BIN)/uv pip compile pyproject.toml --extra sim --extra server --extra redis --extra cluster --group cluster \
 	    --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --quiet -o requirements/cluster.txt
 

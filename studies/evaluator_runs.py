@@ -17,9 +17,10 @@ from bicameral.errors import UserError
 
 #: Our own files that the evaluators load.
 FILES = Path(__file__).parent / "evaluators"
-_TIMEOUT_S = 3600.0
+#: Of one program; Bench2Drive drives all of its routes in one.
+_TIMEOUT_S = 4 * 3600.0
 #: The sources' first calls wait for kernels that are compiled once.
-_PATIENCE_S = 120
+PATIENCE_S = 120
 #: What a program says when something was not there, refused or late.
 _COMPLAINT = re.compile(r"^\s*(\w*(?:Error|Exception|NoData)\b.*|.*Skipping scenario.*)$")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -109,17 +110,17 @@ def run_scenario(sources: Sources, ports: Ports, folder: Path, chosen: Sequence[
         folder: For the result and the log.
         chosen: The arguments that name the scenario.
     """
-    environment = _environment(sources, sources.scenario_runner)
+    environment = evaluator_environment(sources, sources.scenario_runner)
     command = [
         *(str(sources.python), "scenario_runner.py", *chosen),
         *("--reloadWorld", "--sync", "--output", "--json", "--outputDir", str(folder)),
-        *("--timeout", str(_PATIENCE_S), "--port", str(ports.simulator)),
+        *("--timeout", str(PATIENCE_S), "--port", str(ports.simulator)),
         *("--trafficManagerPort", str(ports.traffic_manager)),
     ]
     with _hero_autopilot(ports):
-        log, code = _run(command, sources.scenario_runner, environment, folder / "log.txt")
+        log, code = run_program(command, sources.scenario_runner, environment, folder / "log.txt")
     results = sorted(folder.glob("*.json"))
-    complaints = _complaints(log)
+    complaints = complaints_in(log)
     if not results:
         return Outcome(
             completed=False, verdict=f"ended with {code}", game_s=0.0, missing=complaints
@@ -150,19 +151,11 @@ def run_route(sources: Sources, ports: Ports, folder: Path, routes: Path, route:
         routes: A file of routes.
         route: The id of the route in it.
     """
-    environment = _environment(sources, sources.leaderboard_scenarios, sources.leaderboard)
-    checkpoint = folder / "results.json"
-    command = [
-        *(str(sources.python), "leaderboard/leaderboard_evaluator.py", "--track", "SENSORS"),
-        *("--routes", str(routes), "--routes-subset", route, "--repetitions", "1"),
-        *("--agent", str(FILES / "full_suite_agent.py"), "--agent-config", ""),
-        *("--checkpoint", str(checkpoint), "--debug-checkpoint", str(folder / "live.txt")),
-        *("--debug", "0", "--timeout", str(_PATIENCE_S), "--port", str(ports.simulator)),
-        *("--traffic-manager-port", str(ports.traffic_manager)),
-    ]
-    log, code = _run(command, sources.leaderboard, environment, folder / "log.txt")
-    complaints = _complaints(log)
-    records = _records(checkpoint)
+    agent = ("--agent", str(FILES / "full_suite_agent.py"), "--agent-config", "")
+    records, log, code = run_leaderboard(
+        sources, ports, folder, ("--routes", str(routes), *agent), route
+    )
+    complaints = complaints_in(log)
     if not records:
         return Outcome(
             completed=False, verdict=f"ended with {code}", game_s=0.0, missing=complaints
@@ -181,7 +174,36 @@ def run_route(sources: Sources, ports: Ports, folder: Path, routes: Path, route:
     )
 
 
-def _records(checkpoint: Path) -> list[dict[str, Any]]:
+def run_leaderboard(
+    sources: Sources, ports: Ports, folder: Path, chosen: Sequence[str], subset: str
+) -> tuple[list[dict[str, Any]], str, int | None]:
+    """Run routes of leaderboard 2.1.
+
+    Args:
+        sources: The checkouts.
+        ports: Where the simulator listens, and a free port.
+        folder: For the result and the log.
+        chosen: The arguments that name the routes' file and the agent.
+        subset: The ids of the routes.
+
+    Returns:
+        The record of every route, what was printed, and the exit code.
+    """
+    environment = evaluator_environment(sources, sources.leaderboard_scenarios, sources.leaderboard)
+    checkpoint = folder / "results.json"
+    command = [
+        *(str(sources.python), "leaderboard/leaderboard_evaluator.py", "--track", "SENSORS"),
+        *(*chosen, "--routes-subset", subset, "--repetitions", "1"),
+        *("--checkpoint", str(checkpoint), "--debug-checkpoint", str(folder / "live.txt")),
+        *("--debug", "0", "--timeout", str(PATIENCE_S), "--port", str(ports.simulator)),
+        *("--traffic-manager-port", str(ports.traffic_manager)),
+    ]
+    log, code = run_program(command, sources.leaderboard, environment, folder / "log.txt")
+    return read_records(checkpoint), log, code
+
+
+def read_records(checkpoint: Path) -> list[dict[str, Any]]:
+    """Return the record of every route of a result file; none if there is no such file."""
     try:
         records: list[dict[str, Any]] = json.loads(checkpoint.read_text())["_checkpoint"]["records"]
     except (OSError, KeyError, ValueError):
@@ -189,7 +211,8 @@ def _records(checkpoint: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _environment(sources: Sources, scenario_runner: Path, *first: Path) -> dict[str, str]:
+def evaluator_environment(sources: Sources, scenario_runner: Path, *first: Path) -> dict[str, str]:
+    """Return the environment in which an evaluator finds its modules, the first folders first."""
     search_path = [FILES, *first, scenario_runner, sources.agents]
     return {
         **os.environ,
@@ -202,7 +225,7 @@ def _environment(sources: Sources, scenario_runner: Path, *first: Path) -> dict[
     }
 
 
-def _run(
+def run_program(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
 ) -> tuple[str, int | None]:
     """Run a program to its end; return what it printed, and its exit code, None if it hangs."""
@@ -240,7 +263,8 @@ def _hero_autopilot(ports: Ports) -> Iterator[None]:
         driver.wait()
 
 
-def _complaints(log: str) -> tuple[str, ...]:
+def complaints_in(log: str) -> tuple[str, ...]:
+    """Return what a program said of things that were not there, refused or late."""
     found = dict.fromkeys(
         match[1].strip() for line in log.splitlines() if (match := _COMPLAINT.match(line))
     )

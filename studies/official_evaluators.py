@@ -2,7 +2,8 @@
 
 Four scenarios of scenario_runner 0.9.16 and two routes of leaderboard 2.1, whose agent has camera,
 lidar (64 channels, 600,000 points a second), radar, GNSS, IMU and speedometer. Each runs on a
-simulator of its own. `make evaluators SOURCES=...` sets up what they need;
+simulator of its own. Then the shipped driver takes part in leaderboard 2.1 and in Bench2Drive, on
+every route whose town is here, twice. `make evaluators SOURCES=...` sets up what they need;
 docs/official-evaluators.md says more.
 """
 
@@ -15,8 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agent.entry.files import write_entry
 from bicameral.files import write_text_atomic
 from sim.client.local_server import LocalServer, find_free_port_pair
+from studies.entry_runs import (
+    ENTRY_HEADER,
+    SCENARIO_HEADER,
+    EntrySetup,
+    drive_entry,
+    scenario_rows,
+)
 from studies.evaluator_runs import (
     FILES,
     Outcome,
@@ -111,8 +120,18 @@ def run(folder: Path, quick: bool) -> int:
         print(f"  {what} in {wall_s:.0f} s; CPU time of the server {cpu_s:.1f} s")
     # Without wall and CPU time, which belong to the machine.
     write_rows(folder / "runs.csv", _HEADER, record, words=3)
+    setup = EntrySetup(
+        sources=sources,
+        bench2drive=checkouts / "Bench2Drive",
+        maps=maps,
+        files=write_entry(folder / "entry"),
+    )
+    driven = drive_entry(setup, folder, quick=quick)
+    write_rows(folder / "entry.csv", ENTRY_HEADER, [one.entry() for one in driven], words=5)
+    write_rows(folder / "scenarios.csv", SCENARIO_HEADER, scenario_rows(driven), words=2)
     print(f"logs and results lie in {folder}")
-    return 0 if completed == len(runs) else 1
+    fine = completed == len(runs) and all(one.driven and one.equal for one in driven)
+    return 0 if fine else 1
 
 
 def _run_one(

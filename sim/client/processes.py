@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.externals.loky import as_completed, get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -21,6 +21,9 @@ from bicameral.errors import MachineError
 Result = TypeVar("Result")
 
 _LOG = logging.getLogger(__name__)
+
+#: How many results per process a cluster hands over at once.
+_CALLS_A_PROCESS = 4
 
 
 class Closable(Protocol):
@@ -131,10 +134,11 @@ def _on_cluster(address: str, work: _Work, jobs: int) -> Iterator[tuple[str, Any
         ) from error
     register_ray()
     try:
-        with parallel_config(backend="ray", n_jobs=jobs):
-            # One at a time: what is done survives the death of a process.
-            calls = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-            yield from calls(delayed(_call)(*one) for one in work)
+        with parallel_config(backend="ray", n_jobs=jobs), Parallel(batch_size=1) as parallel:
+            # This backend hands over nothing before all of a call is done.
+            step = _CALLS_A_PROCESS * effective_n_jobs(jobs)
+            for begin in range(0, len(work), step):
+                yield from parallel(delayed(_call)(*one) for one in work[begin : begin + step])
     except RayError as error:
         raise _DiedError from error
 
