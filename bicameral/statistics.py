@@ -393,3 +393,21 @@ def _estimate(value: float, low: float, high: float, *, n: int, unit: str) -> Es
     return Estimate(
         value=value, low=min(float(low), value), high=max(float(high), value), n=n, unit=unit
     )
+
+
+def predicted_share(count: int, n: int, *, window: int, rare: float) -> tuple[float, float]:
+    """Return between which shares a window of images lies, if they are like n others.
+
+    It covers the draw of the window and that of the others (beta-binomial, Jeffreys' prior).
+
+    Args:
+        count: Of the n images, those that count.
+        n: How many there were.
+        window: Images of the window.
+        rare: Share of such windows that lie outside, half of it on either side.
+    """
+    from scipy.stats import betabinom
+
+    law = betabinom(window, count + 0.5, n - count + 0.5)
+    low, high = law.ppf([rare / 2, 1 - rare / 2])
+    return float(low) / window, float(high) / window

@@ -22,12 +22,15 @@ class CascadeStage(Part):
             never, above 1 always. None for the last one.
         share: Share of the images that got this far, on the split of the cascade's calibration;
             None where that was not recorded.
+        share_interval: Between which shares windows of images like those lie
+            (`edge.share_alarm`); None: nobody is told when they do not.
     """
 
     name: FileName
     sha256: str
     threshold: float | None = Field(default=None, ge=0)
     share: float | None = Field(default=None, ge=0, le=1)
+    share_interval: tuple[float, float] | None = None
 
 
 class CascadeMemory(Part):

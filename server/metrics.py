@@ -170,6 +170,13 @@ class Metrics:
             (*_MODEL, "stage"),
             registry=own,
         )
+        self._share_alarm = Gauge(
+            "cascade_share_alarm",
+            "1 while a stage sees another share of the images than on validation images.",
+            (*_MODEL, "stage"),
+            registry=own,
+            multiprocess_mode="livemax",
+        )
         self._lookups = Counter(
             "result_memory_lookups_total",
             "Images looked up in the result memory.",
@@ -279,6 +286,8 @@ class Metrics:
         labels = (model.name, model.version)
         for stage, count in self._news(model, model.stage_counts()).items():
             self._stages.labels(*labels, stage).inc(count)
+        for stage, raised in model.share_alarms().items():
+            self._share_alarm.labels(*labels, stage).set(raised)
         memory = model.memory
         if memory is None:
             return

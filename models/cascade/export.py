@@ -10,6 +10,7 @@ from bicameral.statistics import Estimate
 from edge.cascade import CascadePolicy
 from edge.cascade_sidecar import CascadeMemory, CascadeSpec, CascadeStage
 from edge.loading import load_classifier, member_sha256
+from edge.share_alarm import share_interval
 from edge.sidecar import (
     CASCADE_SCHEMA,
     SUFFIX,
@@ -86,8 +87,13 @@ def export_cascade(evaluation: CascadeEvaluation, pool: PoolLogits, export: Casc
                     sha256=member_sha256(network),
                     threshold=threshold,
                     share=share,
+                    share_interval=None
+                    if place == 0
+                    else share_interval(share, evaluation.n_validation),
                 )
-                for (network, share), threshold in zip(ran, (*thresholds, None), strict=True)
+                for place, ((network, share), threshold) in enumerate(
+                    zip(ran, (*thresholds, None), strict=True)
+                )
             ),
             score=system.score or SCORE,
             combine=system.combine or COMBINATION,

@@ -39,6 +39,11 @@ from models.trainer import (
 _MOMENTUM = 0.9
 
 
+#: Pixels up to which channels come last, which is faster. That way torch 2.13 crashes in the
+#: backward pass of narrow convolutions of larger images (residual8, 64 x 64).
+_MOST_CHANNELS_LAST = 32 * 32
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What all networks of a pool share.
@@ -230,7 +235,8 @@ class _Labels:
         index = self._order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         pixels, views = augment_batch(self._images.images[index], recipe.augmentation, rng)
         images = torch.from_numpy(tensor_from_canonical(pixels, self._spec))
-        images = images.to(memory_format=torch.channels_last)
+        if images.shape[2] * images.shape[3] <= _MOST_CHANNELS_LAST:
+            images = images.to(memory_format=torch.channels_last)
         labels = torch.from_numpy(self._images.labels[index])
         with autocast(recipe.precision):
             if isinstance(self._network, OwnObjective):

@@ -21,6 +21,7 @@ from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
+from edge.share_alarm import ShareAlarm
 from edge.sidecar import Sidecar
 from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
@@ -72,6 +73,8 @@ class CascadeModel(SessionModel):
         super().__init__(served_as, sidecar, cascade, parts)
         self._cascade = cascade
         self._stages: Counter[str] = Counter()
+        assert sidecar.cascade is not None  # noqa: S101 - else it were no CascadeClassifier
+        self._alarm = ShareAlarm(sidecar.name, cascade.stages, sidecar.cascade)
         self.memory = self._make_memory()
         #: Computations that ask the memory, by what must not be mixed in one run.
         self._recalling: dict[tuple[str, bool], Computation[NDArray[np.uint8], Prediction]] = {}
@@ -81,6 +84,10 @@ class CascadeModel(SessionModel):
     def stage_counts(self) -> Mapping[str, int]:
         """Return how many images each stage has answered so far: ``memory``, ``a``, ``b``, ..."""
         return dict(self._stages)
+
+    def share_alarms(self) -> Mapping[str, bool]:
+        """Return by stage whether it sees another share of the images than on validation images."""
+        return self._alarm.raised
 
     def close(self) -> None:
         """Refuse what waits and release members and memory."""
@@ -128,6 +135,7 @@ class CascadeModel(SessionModel):
             self._stages[entry.stage] += 1
             if record is not None:
                 record.stages[entry.stage] += 1
+        self._alarm.observe(self._stages)
         return prediction
 
     def _recalling_computation(
