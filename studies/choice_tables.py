@@ -7,19 +7,15 @@ from functools import cache, partial
 
 from bicameral.statistics import Estimate
 from bicameral.tables import (
-    Row,
-    Table,
-    columns,
+    Entry,
     estimate_cell,
     integer,
-    markdown_table,
     percent,
     percent_cell,
     points,
     points_cell,
-    row,
 )
-from studies.measurements import Measured, read_measurements
+from studies.measurements import Measured, markdown, read_measurements
 from studies.study import DATA
 
 #: What the present search finds with the stored answers, and what an earlier one found: the shipped
@@ -90,7 +86,7 @@ def pool_table() -> str:
             name += " (reference)"
         value = partial(_value, subject, record=_SYSTEMS)
         rows.append(
-            row(
+            (
                 name,
                 integer(value("parameters")),
                 f"{value('macs') / 1e6:.2f}",
@@ -102,7 +98,7 @@ def pool_table() -> str:
             )
         )
     heads = ("network", "parameters", "M MACs", "CPU µs", "validation %", "test %", "ECE")
-    return _markdown((*heads, "calibrated"), rows)
+    return markdown((*heads, "calibrated"), rows)
 
 
 def choices_table() -> str:
@@ -113,7 +109,7 @@ def choices_table() -> str:
         system = _quoted(_condition(subject, _SYSTEMS))
         asked = ("usage", "usage_c")[: len(system) - 1]
         rows.append(
-            row(
+            (
                 _titled(subject, subject),
                 " → ".join(system),
                 " / ".join(percent(value(name), 1) for name in asked),
@@ -130,7 +126,7 @@ def choices_table() -> str:
     heads = ("choice", "networks", "B / C see %", "M MACs", "% of the reference's MACs")
     judged = ("test %", "minus the best single network of no more cost", "minus the reference")
     stable = ("both halves choose the same %", "regret")
-    return _markdown((*heads, "and of its CPU time", *judged, *stable), rows)
+    return markdown((*heads, "and of its CPU time", *judged, *stable), rows)
 
 
 def opponents_table(record: str) -> str:
@@ -141,24 +137,25 @@ def opponents_table(record: str) -> str:
             continue
         difference = _of(subject, "difference", record)
         rows.append(
-            row(
+            (
                 name.format(*_quoted(_condition(subject, record))),
                 points_cell(difference),
                 difference.seeds,
                 f"{_value(subject, 'compared_macs', record):.2f} times",
             )
         )
-    return _markdown(("against", "points", "n of trainings", "its M MACs compared"), rows)
+    return markdown(("against", "points", "n of trainings", "its M MACs compared"), rows)
 
 
 def changes_table() -> str:
     """Return what the shipped cascade does with changed pictures, beside A and the reference."""
-    measured, rows = _read("cascade_changes.csv"), []
+    measured = _read("cascade_changes.csv")
+    rows: list[tuple[Entry, ...]] = []
     for change in dict.fromkeys(condition for _, condition, _ in measured):
         of = [(one, change) for one in ("cascade", "A alone", "reference")]
         errors = [f"{measured[*one, 'ece'].value:.3f}" for one in of]
         rows.append(
-            row(
+            (
                 change,
                 *(percent(measured[*one, "accuracy"].value, 1) for one in of),
                 points_cell(measured["cascade", change, "minus A alone"]),
@@ -167,11 +164,7 @@ def changes_table() -> str:
             )
         )
     heads = ("change", "cascade %", "A alone %", "reference %", "cascade minus A", "B sees %")
-    return _markdown((*heads, "ECE: cascade / A / reference"), rows)
-
-
-def _markdown(heads: tuple[str, ...], rows: list[Row]) -> str:
-    return markdown_table(Table(title="", columns=columns(*heads), rows=tuple(rows)))
+    return markdown((*heads, "ECE: cascade / A / reference"), rows)
 
 
 def _shipped(part: str, quantity: str) -> Estimate:

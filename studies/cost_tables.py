@@ -8,16 +8,12 @@ from functools import cache
 
 from bicameral.statistics import Estimate
 from bicameral.tables import (
-    Table,
-    columns,
     estimate_cell,
-    markdown_table,
     microseconds,
     percent,
-    row,
 )
 from models.measurement.streams import published_cost
-from studies.measurements import read_measurements
+from studies.measurements import markdown, read_measurements
 from studies.study import DATA
 
 FOLDER = DATA / "fashion_mnist"
@@ -68,7 +64,7 @@ def measure_table() -> str:
             "–" if model == first else percent(of("session_difference").value, 1),
         ]
 
-    heads = columns(
+    heads = (
         "stream",
         "model",
         "accuracy %",
@@ -76,10 +72,8 @@ def measure_table() -> str:
         "CPU µs",
         "CPU %",
         "sessions differ by %",
-        words=2,
     )
-    rows = tuple(row(*cells(again, model)) for again, model in places)
-    return markdown_table(Table(title="", columns=heads, rows=rows))
+    return markdown(heads, (cells(again, model) for again, model in places), words=2)
 
 
 def streams_table() -> str:
@@ -97,7 +91,7 @@ def streams_table() -> str:
             for system in ("pair", "pair+memory")
         ]
         rows.append(
-            row(
+            (
                 stream,
                 share("pair", stream, "macs_ratio"),
                 share("pair", stream, "cpu_ratio"),
@@ -108,11 +102,11 @@ def streams_table() -> str:
                 papers[1],
             )
         )
-    heads = columns(
+    heads = (
         "repeats", "pair: MACs %", "CPU %", "paper's pair %", "pair + memory: MACs %", "CPU %",
         "+ exact memory: CPU %", "paper's with memory %",
     )  # fmt: skip
-    return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
+    return markdown(heads, rows)
 
 
 FIGURES: dict[str, Callable[[], str]] = {"cascade.cpu": cpu_share}

@@ -24,8 +24,9 @@ from typing import Any
 from bicameral.errors import DataError, unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
-from bicameral.tables import Cell, Table, columns, estimate_cell, markdown_table, row
+from bicameral.tables import Cell, Entry, estimate_cell, markdown_table
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
+from studies.measurements import markdown
 from studies.paper_variant import paper_variant_table
 
 ROOT = Path(__file__).parents[1]
@@ -85,9 +86,7 @@ def _table(name: str) -> str:
     if path.suffix != ".csv" or not path.exists():
         raise unknown_name("table or CSV file", name, TABLES)
     header, *rows = csv.reader(path.read_text("utf-8").splitlines())
-    return markdown_table(
-        Table(title="", columns=columns(*header), rows=tuple(row(*values) for values in rows))
-    )
+    return markdown(header, rows)
 
 
 # The driving study --------------------------------------------------------------------------------
@@ -125,16 +124,16 @@ def _drives(weathers: tuple[str, ...]) -> str:
         for one in _records("driving/ridgeway.csv")
         if one["weather"] in weathers
     )
-    rows = []
+    rows: list[tuple[Entry, ...]] = []
     for agent, correction, weather, n in groups:
         wanted = {"agent": agent, "correction": correction, "weather": weather}
         cells = [
             _cell(_only("driving/ridgeway.csv", metric=metric, **wanted), digits)
             for metric, _, digits in _DRIVING
         ]
-        rows.append(row(f"{agent} / {correction}", weather, n, *cells))
-    heads = columns("agent / correction", "weather", "n", *(label for _, label, _ in _DRIVING))
-    return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
+        rows.append((f"{agent} / {correction}", weather, n, *cells))
+    heads = ("agent / correction", "weather", "n", *(label for _, label, _ in _DRIVING))
+    return markdown(heads, rows)
 
 
 def _coverage() -> str:
@@ -161,7 +160,7 @@ def _pairs() -> str:
         agent, correction, other, other_correction, weather, pairs = values
         wanted = dict(zip(keys, values, strict=True))
         rows.append(
-            row(
+            (
                 f"{agent} / {correction} − {other} / {other_correction}",
                 weather,
                 pairs,
@@ -171,8 +170,8 @@ def _pairs() -> str:
                 _cell(_only(name, metric="steering_change", **wanted), 4, signed=True),
             )
         )
-    heads = columns("minus", "weather", "pairs", "won", "lost", "cross-track m", "steer change")
-    return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
+    heads = ("minus", "weather", "pairs", "won", "lost", "cross-track m", "steer change")
+    return markdown(heads, rows)
 
 
 # The classifiers ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,17 @@ import numpy as np
 from bicameral.errors import DataError
 from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
-from bicameral.tables import DASH, Cell, Table, columns, csv_text, print_table, row
+from bicameral.tables import (
+    DASH,
+    Cell,
+    Entry,
+    Table,
+    columns,
+    csv_text,
+    markdown_table,
+    print_table,
+    row,
+)
 
 _HEADER = ("subject", "condition", "quantity", "unit", "value", "low", "high", "n", "seeds")
 
@@ -68,6 +78,14 @@ def write_rows(
     write_text_atomic(path, csv_text(header, rows))
     shown = tuple(row(*(None if one is None else str(one) for one in each)) for each in rows)
     print_table(Table(title=path.stem, columns=columns(*header, words=words), rows=shown))
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[Entry]], words: int = 1) -> str:
+    """Return rows under their headings for a page; the first few columns hold words."""
+    table = Table(
+        title="", columns=columns(*heads, words=words), rows=tuple(row(*cells) for cells in rows)
+    )
+    return markdown_table(table)
 
 
 def read_measurements(path: Path) -> Measured:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from bicameral.tables import Table, columns, estimate_cell, markdown_table, row
-from studies.measurements import read_measurements
+from bicameral.tables import Table, estimate_cell, markdown_table
+from studies.measurements import markdown, read_measurements
 from studies.path_analysis import (
     NOTHING_YET,
     Drives,
@@ -68,11 +68,10 @@ def _confidence() -> str:
     subject = read_plan().networks[0]
     shown = ("wrong", *(f"AUROC {candidate}" for candidate in CANDIDATES))
     conditions = dict.fromkeys(key[1] for key in measured if key[0] == subject)
-    table = Table(
-        title="",
-        columns=columns("place / condition", "frames", "wrong", *CANDIDATES),
-        rows=tuple(
-            row(
+    return markdown(
+        ("place / condition", "frames", "wrong", *CANDIDATES),
+        (
+            (
                 condition,
                 measured[subject, condition, shown[0]].n,
                 *(estimate_cell(measured[subject, condition, name], 2) for name in shown),
@@ -80,7 +79,6 @@ def _confidence() -> str:
             for condition in conditions
         ),
     )
-    return markdown_table(table)
 
 
 def _success(system: str) -> str:

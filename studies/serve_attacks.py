@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from bicameral.cli.bench_server import SERVE_COMMAND
 from server.bench.cost import CASCADE
 from server.bench.load import AnswerReader, load_process
 from server.bench.requests import picture_request
-from server.bench.running import RunningServer, ServerCommand, process_tree, running_server
+from server.bench.running import RunningServer, ServerCommand, process_tree, running_servers
 from studies.attacks import ATTACKS, NO_ANSWER, attack
 from studies.measurements import Measured, print_measurements, single, write_measurements
 from studies.serve_questions import copy_models
@@ -90,14 +89,12 @@ def run(folder: Path, quick: bool) -> int:
     attacks = ATTACKS[1:2] if quick else ATTACKS
     sieges: dict[tuple[str, str, int], Siege] = {}
     copy_models(folder / "models")
-    with ExitStack() as stack:
-        attackers, honest = (stack.enter_context(load_process()) for _ in range(2))
-        servers = {
-            command.name: stack.enter_context(
-                running_server(command, folder / f"server-{number}.log")
-            )
-            for number, command in enumerate(_commands(folder / "models"))
-        }
+    commands = _commands(folder / "models")
+    with (
+        load_process() as attackers,
+        load_process() as honest,
+        running_servers(commands, folder) as servers,
+    ):
         control = servers.pop("control")
         for server in servers.values():
             # What a first time takes, of memory too, is no attack's doing.

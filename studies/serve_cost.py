@@ -10,13 +10,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from bicameral.cli.bench_server import SERVE_COMMAND, cost_table
 from bicameral.errors import MachineError
-from bicameral.statistics import Estimate
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import print_table
 from edge.shipped import weights_folder
 from server.bench.cost import (
     BINARY,
@@ -24,16 +22,16 @@ from server.bench.cost import (
     JSON,
     LARGE,
     PICTURE,
-    REMEMBERED,
     SMALL,
     Cell,
     Cost,
     measure_costs,
     median_of,
+    shipped_cells,
 )
 from server.bench.load import load_process
-from server.bench.running import ServerCommand, free_port, running_server
-from studies.measurements import Measured, write_measurements
+from server.bench.running import ServerCommand, free_port, running_servers
+from studies.measurements import write_rows
 from studies.study import Study
 
 OURS, UNBATCHED, REMEMBERING = "bicameral", "bicameral, unbatched", "bicameral, with memory"
@@ -91,37 +89,17 @@ def run(folder: Path, quick: bool) -> int:
     ]
     if PEER_PYTHON in os.environ:
         commands += mlserver_commands(Path(os.environ[PEER_PYTHON]), folder / "peer")
-    with ExitStack() as stack:
-        loads = stack.enter_context(load_process())
-        servers = {
-            command.name: stack.enter_context(
-                running_server(command, folder / f"server-{number}.log")
-            )
-            for number, command in enumerate(commands)
-        }
-        cells = _cells([command.name for command in commands[3:]], quick)
+    with load_process() as loads, running_servers(commands, folder) as servers:
+        cells = shipped_cells(OURS, REMEMBERING, (8,) if quick else (1, 8, 32))
+        if not quick:
+            cells += [_cell(UNBATCHED, model, BINARY, 32) for model in (SMALL, LARGE)]
+        cells += [_cell(command.name, SMALL, JSON, 8) for command in commands[3:]]
         plan = (1, 0.2) if quick else (3, 2.0)
         costs = measure_costs(servers, loads, cells, plan, lambda *_: None)
-    write_measurements(folder / "serve_cost.csv", _measured(costs))
     print_table(cost_table(costs))
     claims = claims_on(costs)
-    print_table(
-        Table(
-            title="what it should cost at most",
-            columns=columns("figure", "measured", "at most", ""),
-            rows=tuple(
-                row(
-                    claim,
-                    f"{value:.2f}",
-                    f"{limit:.2f}",
-                    "holds" if value <= limit else "missed",
-                    marked=value > limit,
-                )
-                for claim, value, limit in claims
-            ),
-        )
-    )
-    return 0 if all(value <= limit for _, value, limit in claims) else 1
+    write_rows(folder / "serve_cost.csv", ("figure", "measured", "at most"), claims)
+    return int(any(value > limit for _, value, limit in claims))
 
 
 STUDY = Study(
@@ -138,7 +116,7 @@ def claims_on(costs: Mapping[Cell, Sequence[Cost]]) -> list[tuple[str, float, fl
     """Return what is claimed, its measured value, and its limit."""
 
     def ratio(server: str, model: str, form: str, clients: int) -> float | None:
-        cell = Cell(server=server, model=model, form=form, connections=clients)
+        cell = _cell(server, model, form, clients)
         return median_of(costs[cell], lambda one: one.ratio) if cell in costs else None
 
     claims = [
@@ -201,39 +179,5 @@ def _ours(name: str, *flags: str) -> ServerCommand:
     return ServerCommand(name=name, words=[*SERVE_COMMAND, "--port={port}", "--workers=1", *flags])
 
 
-def _cells(peers: Sequence[str], quick: bool) -> list[Cell]:
-    def cell(server: str, model: str, form: str, clients: int) -> Cell:
-        return Cell(server=server, model=model, form=form, connections=clients)
-
-    return [
-        *(
-            cell(OURS, model, form, clients)
-            for model in (SMALL, LARGE)
-            for form in (BINARY, JSON, PICTURE)
-            for clients in ((8,) if quick else (1, 8, 32))
-        ),
-        *(cell(UNBATCHED, model, BINARY, 32) for model in (() if quick else (SMALL, LARGE))),
-        *(cell(peer, SMALL, JSON, 8) for peer in peers),
-        cell(OURS, CASCADE, BINARY, 8),
-        cell(REMEMBERING, CASCADE, REMEMBERED, 8),
-    ]
-
-
-def _measured(costs: Mapping[Cell, Sequence[Cost]]) -> Measured:
-    """Return median and range over the passes of the ratio and of the processor time."""
-    figures = {
-        "request over answer": ("1", lambda one: one.ratio),
-        "processor time of a request": ("s", lambda one: one.request_s),
-        "processor time of an answer": ("s", lambda one: one.reference_s),
-    }
-    return {
-        (cell.server, f"{cell.model}, {cell.form}, {cell.connections} clients", quantity): Estimate(
-            value=median_of(passes, figure),
-            low=min(map(figure, passes)),
-            high=max(map(figure, passes)),
-            n=sum(one.answered for one in passes),
-            unit=unit,
-        )
-        for cell, passes in costs.items()
-        for quantity, (unit, figure) in figures.items()
-    }
+def _cell(server: str, model: str, form: str, clients: int) -> Cell:
+    return Cell(server=server, model=model, form=form, connections=clients)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -12,20 +12,17 @@ from bicameral.statistics import Estimate
 from bicameral.tables import (
     DASH,
     Cell,
-    Table,
-    columns,
     estimate_cell,
     integer,
     markdown_table,
     percent,
     percent_cell,
     points_cell,
-    row,
 )
 from models.data.corruptions import CORRUPTIONS
 from models.zoo.catalogue import CATALOGUE
 from models.zoo.results import figure_table, shipped_evaluation
-from studies.measurements import read_measurements
+from studies.measurements import markdown, read_measurements
 from studies.pairs import ON_TEST_IMAGES
 from studies.study import DATA
 
@@ -38,16 +35,6 @@ Cells = Sequence[str | Cell | float | None]
 
 #: Returns an estimate of the row's subject: of a quantity, under the row's condition or another.
 Of = Callable[..., Estimate]
-
-
-def markdown(heads: Sequence[str], rows: Iterable[Cells], words: int = 1) -> str:
-    """Return rows under their headings, of which the first few columns hold words."""
-    table = Table(
-        title="",
-        columns=columns(*heads, words=words),
-        rows=tuple(row(*cells) for cells in rows),
-    )
-    return markdown_table(table)
 
 
 def pivot(

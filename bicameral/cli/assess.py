@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from rich.console import Console
+
+from agent.correction.branch_gain import measure_branches
+from agent.correction.paper import PaperRule
+from bicameral.cli.progress import ProgressBar
 from bicameral.errors import ConfigError
-
-if TYPE_CHECKING:
-    from bicameral.tables import Table
-    from edge.dual_head import DualHeadBatch
-    from models.caril.evaluation import Evaluation
-    from models.caril.offline_metrics import OfflineMetrics
+from bicameral.files import write_json_atomic, write_text_atomic
+from bicameral.statistics import share
+from bicameral.tables import DASH, Table, columns, percent, percent_cell, print_table, row
+from edge.agent_sidecar import AgentSpec, PathAgentSpec
+from edge.dual_head import DualHeadBatch
+from edge.loading import load_classifier
+from edge.shipped import resolve_model
+from edge.sidecar import read_sidecar
+from models.calibration import expected_calibration_error
+from models.caril.evaluation import Evaluation
+from models.caril.offline_metrics import OfflineMetrics, evaluate_offline
+from models.caril.path_metrics import evaluate_path
+from models.cascade import assessment as judged
+from models.cascade.deployed import load_deployed
+from models.data.sources import load_dataset
+from models.data.task import dataset_options, require_same_task
+from models.networks.path_classes import OFFSET_BINS, PATH_DISTANCES_M
 
 #: Images that are classified at a time.
 _BATCH = 100
@@ -57,10 +73,6 @@ def assess(
         split: Which part of the data; cascades are assessed on test images only.
         output: What to write the figures to: a JSON file for a driver, else a folder.
     """
-    from edge.agent_sidecar import PathAgentSpec
-    from edge.shipped import resolve_model
-    from edge.sidecar import read_sidecar
-
     path = resolve_model(model)
     sidecar = read_sidecar(path)
     if sidecar.agent is not None:
@@ -79,9 +91,6 @@ def assess(
 def _assess_driver(
     model: Path, data: Path, split: Literal["validation", "test"], output: Path | None
 ) -> int:
-    from bicameral.files import write_json_atomic
-    from bicameral.tables import Table, columns, print_table, row
-    from models.caril.offline_metrics import evaluate_offline
 
     evaluation = evaluate_offline(model, data, split)
     if output is not None:
@@ -105,10 +114,6 @@ def _assess_driver(
 def _assess_path(
     model: Path, data: Path, split: Literal["validation", "test"], output: Path | None
 ) -> int:
-    from bicameral.files import write_json_atomic
-    from bicameral.tables import DASH, Table, columns, print_table, row
-    from models.caril.path_metrics import evaluate_path
-    from models.networks.path_classes import OFFSET_BINS, PATH_DISTANCES_M
 
     evaluation = evaluate_path(model, data, split)
     if output is not None:
@@ -152,16 +157,6 @@ def _assess_path(
 
 def _assess_cascade(model: str, source: str, output: Path | None) -> int:
     """Compare a cascade with its networks and a large one, paired on the same test images."""
-    from rich.console import Console
-
-    from bicameral.cli.progress import ProgressBar
-    from bicameral.files import write_text_atomic
-    from bicameral.tables import print_table
-    from models.cascade import assessment as judged
-    from models.cascade.deployed import load_deployed
-    from models.data.sources import load_dataset
-    from models.data.task import dataset_options, require_same_task
-
     deployed = load_deployed(model)
     dataset = load_dataset(source, dataset_options(deployed.cascade))
     require_same_task(deployed.cascade, dataset)
@@ -181,13 +176,6 @@ def _assess_cascade(model: str, source: str, output: Path | None) -> int:
 
 def _assess_classifier(model: str, source: str, split: Literal["validation", "test"]) -> int:
     import numpy as np
-
-    from bicameral.statistics import share
-    from bicameral.tables import Table, columns, percent, percent_cell, print_table, row
-    from edge.loading import load_classifier
-    from models.calibration import expected_calibration_error
-    from models.data.sources import load_dataset
-    from models.data.task import dataset_options, require_same_task
 
     classifier = load_classifier(model, memory="none")
     dataset = load_dataset(source, dataset_options(classifier))
@@ -216,7 +204,6 @@ def _assess_classifier(model: str, source: str, split: Literal["validation", "te
 
 
 def _class_table(metrics: OfflineMetrics) -> Table:
-    from bicameral.tables import Table, columns, row
 
     figures = zip(metrics.class_frames, metrics.class_prior, metrics.class_recall, strict=True)
     return Table(
@@ -231,11 +218,6 @@ def _class_table(metrics: OfflineMetrics) -> Table:
 
 def _branch_table(evaluation: Evaluation[DualHeadBatch, OfflineMetrics]) -> Table:
     """Show what CARIL's correction rule would have done to these frames."""
-    from agent.correction.branch_gain import measure_branches
-    from agent.correction.paper import PaperRule
-    from bicameral.tables import Table, columns, percent, row
-    from edge.agent_sidecar import AgentSpec
-
     agent, answers = evaluation.model.agent, evaluation.answers
     assert isinstance(agent, AgentSpec)  # noqa: S101 - it steers
     rule = PaperRule(bin_edges=agent.bin_edges, scale=agent.steering_scale)

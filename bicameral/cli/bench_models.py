@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-if TYPE_CHECKING:
-    from edge.latency import Contestant, Latency
+from bicameral.cli.model_samples import read_samples
+from bicameral.errors import ConfigError
+from bicameral.tables import Table, columns, print_table, row
+from edge.latency import USUAL_LATENCY, Contestant, Latency, measure_latency
+from edge.shipped import shipped_models
+from edge.subject import GraphSubject, load_subject
 
 #: Different images per contestant: a cascade's cost depends on which ones need its second network.
 _IMAGES = 256
@@ -34,10 +38,6 @@ def bench_models(
         threads: Threads of ONNX Runtime, several with commas: 1,2.
         batch: Batch sizes, several with commas: 1,8.
     """
-    from bicameral.tables import Table, columns, print_table, row
-    from edge.latency import USUAL_LATENCY, measure_latency
-    from edge.shipped import shipped_models
-
     names = models or tuple(shipped_models())
     contestants: list[Contestant] = []
     labels: list[tuple[str, int]] = []
@@ -65,10 +65,6 @@ def bench_models(
 
 def _contestants(name: str, threads: int, batches: tuple[int, ...]) -> list[Contestant]:
     """Return the contestants of one model: whole and, if it is one network, its bare graph."""
-    from bicameral.cli.model_samples import read_samples
-    from edge.latency import Contestant
-    from edge.subject import GraphSubject, load_subject
-
     subject = load_subject(name, threads=threads)
     samples = read_samples(subject.sidecar, None, "validation", _IMAGES)
     found: list[Contestant] = []
@@ -95,7 +91,6 @@ def _rotating(answer: Callable[[int, int], object], count: int, size: int) -> Ca
 
 
 def _numbers(flag: str, text: str) -> tuple[int, ...]:
-    from bicameral.errors import ConfigError
 
     try:
         numbers = tuple(int(part) for part in text.split(","))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from bicameral.cli.extras import require_extra
+from bicameral.cli.progress import ProgressBar
+from bicameral.tables import Table, columns, print_table, row
+from server.bench.running import ServerCommand, running_servers
 
-    from bicameral.tables import Table
+if TYPE_CHECKING:
     from server.bench.cost import Cell, Cost
 
 #: Starts this command line with this interpreter, also where no script is installed.
@@ -29,24 +31,9 @@ def bench_server() -> int:
     measured one after the other, then in reverse, then again, with the model alone before and after
     every load.
     """
-    from bicameral.cli.extras import require_extra
-    from bicameral.cli.progress import ProgressBar
-    from bicameral.tables import print_table
-
     require_extra("server")
-    from server.bench.cost import (
-        BINARY,
-        CASCADE,
-        JSON,
-        LARGE,
-        PICTURE,
-        REMEMBERED,
-        SMALL,
-        Cell,
-        measure_costs,
-    )
+    from server.bench.cost import measure_costs, shipped_cells
     from server.bench.load import load_process
-    from server.bench.running import ServerCommand, running_server
 
     server, remembering = "no memory", "with memory"
     words = [*SERVE_COMMAND, "--port={port}", "--workers=1"]
@@ -54,28 +41,13 @@ def bench_server() -> int:
         ServerCommand(name=server, words=[*words, "--no-remember"]),
         ServerCommand(name=remembering, words=words),
     ]
-    cells = [
-        *(
-            Cell(server=server, model=model, form=form, connections=clients)
-            for model in (SMALL, LARGE)
-            for form in (BINARY, JSON, PICTURE)
-            for clients in (1, 8)
-        ),
-        Cell(server=server, model=CASCADE, form=BINARY, connections=8),
-        Cell(server=remembering, model=CASCADE, form=REMEMBERED, connections=8),
-    ]
     with (
         tempfile.TemporaryDirectory() as folder,
-        ExitStack() as stack,
+        load_process() as loads,
+        running_servers(commands, Path(folder)) as servers,
         ProgressBar("measuring") as bar,
     ):
-        loads = stack.enter_context(load_process())
-        servers = {
-            command.name: stack.enter_context(
-                running_server(command, Path(folder) / f"{command.name}.log")
-            )
-            for command in commands
-        }
+        cells = shipped_cells(server, remembering, clients=(1, 8))
         costs = measure_costs(servers, loads, cells, _PLAN, bar.update)
     print_table(cost_table(costs))
     return 0
@@ -83,7 +55,6 @@ def bench_server() -> int:
 
 def cost_table(costs: Mapping[Cell, Sequence[Cost]]) -> Table:
     """Lay out what was measured."""
-    from bicameral.tables import Table, columns, row
     from server.bench.cost import median_of
 
     return Table(

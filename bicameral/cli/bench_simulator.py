@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bicameral.cli.extras import require_extra
+from bicameral.simulation import TICK_S
+from bicameral.tables import Table, columns, print_table, row
+from sim.pocket.map_store import MapStore
+
 if TYPE_CHECKING:
-    from bicameral.tables import Table
     from sim.pocket.camera.bench import FrameCost
     from sim.pocket.tick_bench import Cost
 
@@ -22,12 +26,8 @@ def bench_simulator(*, town: str = "Harbour") -> int:
     Args:
         town: Map: a town's name or an OpenDRIVE file.
     """
-    from bicameral.cli.extras import require_extra
-    from bicameral.tables import print_table
-
     require_extra("sim")
     from sim.pocket.camera.bench import measure_camera
-    from sim.pocket.map_store import MapStore
     from sim.pocket.tick_bench import BenchSettings, measure
 
     settings = BenchSettings(town=town)
@@ -39,8 +39,6 @@ def bench_simulator(*, town: str = "Harbour") -> int:
 
 
 def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
-    from bicameral.simulation import TICK_S
-    from bicameral.tables import Table, columns, row
 
     limit_ms = costs[-1].median_ms
     rows = tuple(
@@ -58,7 +56,6 @@ def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
 
 
 def _camera_table(title: str, costs: Sequence[FrameCost]) -> Table:
-    from bicameral.tables import Table, columns, row
 
     stages = ("transform_ms", "raster_ms", "shade_ms", "encode_ms", "total_ms")
     rows = tuple(

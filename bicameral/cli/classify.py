@@ -6,15 +6,16 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError, DataError
-
-if TYPE_CHECKING:
-    from bicameral.protocols import ClassifierSession
-    from bicameral.types import Prediction
+from bicameral.protocols import ClassifierSession
+from bicameral.tables import DASH, Column, Table, columns, print_table, row
+from bicameral.types import Prediction
+from edge.loading import load_classifier
+from edge.pictures import read_picture
 
 
 def classify(
@@ -37,9 +38,6 @@ def classify(
         top_k: How many classes to show for each picture.
         as_json: Print one JSON object per line instead of a table.
     """
-    from edge.loading import load_classifier
-    from edge.pictures import read_picture
-
     if top_k < 1:
         raise ConfigError(f"--top-k is {top_k}, expected at least 1")
     classifier = load_classifier(model)
@@ -85,7 +83,6 @@ def _decided_by(stage: str) -> str:
 
 
 def _print_table(title: str, answers: list[dict[str, Any]]) -> None:
-    from bicameral.tables import DASH, Column, Table, columns, print_table, row
 
     rows = []
     for answer in answers:

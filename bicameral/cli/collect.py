@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
+
+from bicameral.cli.driving_agents import collecting_agent, expert_agent
+from bicameral.cli.extras import require_extra
+from bicameral.cli.progress import ProgressBar
+from sim.collection.contact_sheet import write_contact_sheet
+
 
 def collect(
     *,
@@ -39,17 +46,10 @@ def collect(
         host: A running server to drive on, real CARLA or another pocket simulator.
         port: Its port.
     """
-    from rich.console import Console
-
-    from bicameral.cli.driving_agents import collecting_agent, expert_agent
-    from bicameral.cli.extras import require_extra
-    from bicameral.cli.progress import ProgressBar
-
     require_extra("sim")
     from sim.client.simulator import ServerChoice
     from sim.collection.collect import CollectionProgress, CollectionRun
     from sim.collection.collect import collect as run_collection
-    from sim.collection.contact_sheet import write_contact_sheet
     from sim.collection.plan import DAGGER_MIX, CollectionPlan, RouteMix
 
     plan = CollectionPlan(

@@ -6,14 +6,16 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bicameral.cli.model_samples import Split
+from bicameral.cli.extras import require_extra
+from bicameral.cli.model_samples import Split, read_samples
 from bicameral.errors import FINDINGS_EXIT_CODE
-
-if TYPE_CHECKING:
-    from edge.comparison import Comparison
-    from edge.subject import Subject
+from bicameral.files import write_json_atomic
+from bicameral.tables import Table, columns, points, print_table, row
+from edge.comparison import Comparison, tolerance_for
+from edge.comparison import compare as compare_subjects
+from edge.subject import Subject, load_subject
 
 
 def compare(
@@ -38,11 +40,6 @@ def compare(
         split: Which part of the data.
         output: JSON file to write the figures to.
     """
-    from bicameral.cli.model_samples import read_samples
-    from bicameral.files import write_json_atomic
-    from edge.comparison import compare as compare_subjects
-    from edge.comparison import tolerance_for
-
     first, second = _load(a), _load(b)
     jumps = any(one.sidecar.discontinuous for one in (first, second))
     tolerance = tolerance_for(first.precision, second.precision, discontinuous=jumps)
@@ -57,21 +54,16 @@ def compare(
 def _load(model: str) -> Subject:
     """Load a checkpoint with torch, anything else with ONNX Runtime."""
     if model.endswith(".pt"):
-        from bicameral.cli.extras import require_extra
-
         require_extra("train")
         from models.torch_subject import load_checkpoint_subject
 
         return load_checkpoint_subject(Path(model))
-    from edge.subject import load_subject
 
     return load_subject(model)
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print differences by output, agreement and accuracy, and what is outside of the tolerance."""
-    from bicameral.tables import Table, columns, points, print_table, row
-
     sys.stdout.write(f"A: {comparison.a}\nB: {comparison.b}\non {comparison.samples}\n")
     lines = []
     if comparison.agreement is not None:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bicameral.cli.extras import require_extra
 from bicameral.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from edge.description import GraphDescription
-    from edge.sidecar import Sidecar
+from bicameral.tables import Table, columns, print_table, row
+from edge.description import (
+    DESCRIBED,
+    GraphDescription,
+    PictureOptions,
+    describe_classifier,
+    describe_graph,
+    described_place,
+)
+from edge.session import open_model
+from edge.sidecar import Calibration, Sidecar, read_sidecar, write_sidecar
+from edge.subject import GraphSubject, answer_all
+from models.calibration import calibration_errors, fit_temperature
+from models.samples import load_samples
 
 #: Longer notes of a graph are cut off.
 _SHOWN = 60
@@ -61,17 +72,7 @@ def describe(
         temperature_from: Data set or folder with the same classes, on whose validation part the
             temperature of the scores is fitted.
     """
-    from bicameral.cli.extras import require_extra
-
     require_extra("export")
-    from edge.description import (
-        DESCRIBED,
-        PictureOptions,
-        describe_classifier,
-        describe_graph,
-        described_place,
-    )
-    from edge.sidecar import read_sidecar, write_sidecar
 
     graph = describe_graph(model)
     _print_graph(model, graph)
@@ -115,12 +116,6 @@ def _read_labels(path: Path) -> tuple[str, ...]:
 
 def _calibrated(model: Path, sidecar: Sidecar, source: str) -> Sidecar:
     """Return the sidecar with a temperature that was fitted on a data set's validation part."""
-    from edge.session import open_model
-    from edge.sidecar import Calibration
-    from edge.subject import GraphSubject, answer_all
-    from models.calibration import calibration_errors, fit_temperature
-    from models.samples import load_samples
-
     (output,) = sidecar.outputs
     if output.meaning != "logits":
         raise ConfigError(
@@ -151,7 +146,6 @@ def _calibrated(model: Path, sidecar: Sidecar, source: str) -> Sidecar:
 
 
 def _print_graph(path: Path, graph: GraphDescription) -> None:
-    from bicameral.tables import Table, columns, print_table, row
 
     tensors = [("takes", graph.inputs), ("gives", graph.outputs)]
     print_table(

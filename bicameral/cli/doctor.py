@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from bicameral.cli.extras import extra_packages, missing_packages
 from bicameral.simulation import CARLA_VERSION
+from bicameral.tables import Cell, Table, columns, print_table, row
+from edge.energy.discovery import METERS
+from edge.energy.meter import NoMeter
 
 FAILED_EXIT_CODE = 3
 
@@ -58,8 +62,6 @@ def doctor(*, host: str = "127.0.0.1", port: int = 2000) -> int:
         host: Host of the simulator to look for.
         port: Port of the simulator to look for.
     """
-    from bicameral.tables import Cell, Table, columns, print_table, row
-
     findings = list(examine(host, port))
     print_table(
         Table(
@@ -135,7 +137,6 @@ def _packages() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    from bicameral.cli.extras import extra_packages, missing_packages
 
     for extra in extra_packages():
         missing = missing_packages(extra)
@@ -161,7 +162,6 @@ def _carla() -> Iterator[Finding]:
 
 
 def _pocket_limits() -> Iterator[Finding]:
-    from bicameral.cli.extras import missing_packages
 
     if missing_packages("sim"):
         return
@@ -227,7 +227,6 @@ def _server(host: str, port: int) -> Iterator[Finding]:
 
 
 def _ignored_attributes() -> Iterator[Finding]:
-    from bicameral.cli.extras import missing_packages
 
     if missing_packages("sim"):
         return
@@ -270,8 +269,6 @@ def _programs() -> Iterator[Finding]:
 
 
 def _energy_meters() -> Iterator[Finding]:
-    from edge.energy.discovery import METERS
-    from edge.energy.meter import NoMeter
 
     for kind, find in METERS.items():
         found = find(Path("/"))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from agent.correction.names import MAY_ASK_B, CorrectionName
+from agent.loading import fusion_record, load_agent
+from agent.remote import describe_remote
 from bicameral.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sim.evaluation.agents import AgentSpec
+from edge.agent_sidecar import PathAgentSpec
+from edge.shipped import resolve_model
+from edge.sidecar import read_sidecar
+from sim.evaluation.agents import AgentSpec
 
 _EXPERT = "agent.expert:ExpertAgent"
 _TRAFFIC_EXPERT = "agent.traffic_expert:TrafficExpert"
@@ -45,8 +51,6 @@ class AgentFlags:
         return (*self._asked(), *map(self._compared, self.also))
 
     def _asked(self) -> tuple[AgentSpec, ...]:
-        from sim.evaluation.agents import AgentSpec
-
         if self.agent == "expert":
             return (AgentSpec(name="expert", correction="none", target=_TRAFFIC_EXPERT),)
         if "://" in self.agent:
@@ -72,11 +76,6 @@ class AgentFlags:
 
     def _served(self, url: str) -> tuple[AgentSpec, ...]:
         """Describe an agent of a server in every mode, if the server has it."""
-        from urllib.parse import urlsplit
-
-        from agent.remote import describe_remote
-        from sim.evaluation.agents import AgentSpec
-
         driver = describe_remote(url)
         specs = []
         path = "fusion" in driver.corrections
@@ -112,13 +111,6 @@ class AgentFlags:
 
     def _network(self, model: str, correction: CorrectionName, second: str | None) -> AgentSpec:
         """Describe the agent of one network, or of one with a second one to ask."""
-        from contextlib import closing
-
-        from agent.loading import fusion_record, load_agent
-        from edge.shipped import resolve_model
-        from edge.sidecar import read_sidecar
-        from sim.evaluation.agents import AgentSpec
-
         kwargs: dict[str, Any] = {
             "model": model,
             "correction": correction,
@@ -137,9 +129,6 @@ class AgentFlags:
 
 
 def _sees_path(model: str) -> bool:
-    from edge.agent_sidecar import PathAgentSpec
-    from edge.shipped import resolve_model
-    from edge.sidecar import read_sidecar
 
     return isinstance(read_sidecar(resolve_model(model)).agent, PathAgentSpec)
 
@@ -150,26 +139,17 @@ def _usual_modes(*, path: bool) -> tuple[CorrectionName, ...]:
 
 def expert_agent() -> AgentSpec:
     """Describe the driver that knows the route and nothing else."""
-    from sim.evaluation.agents import AgentSpec
-
     return AgentSpec(name="expert", correction="none", target=_EXPERT)
 
 
 def collecting_agent(driver: str) -> AgentSpec:
     """Describe a network that steers while the expert says what it would have done."""
-    from pathlib import Path
-
-    from sim.evaluation.agents import AgentSpec
-
     name = Path(driver).stem
     return AgentSpec(name=name, correction="none", target=_NETWORK, kwargs={"model": driver})
 
 
 def training_towns(agents: tuple[AgentSpec, ...]) -> list[str] | None:
     """Return the towns that any of the agents' networks saw, or None if that is not known."""
-    from edge.shipped import resolve_model
-    from edge.sidecar import read_sidecar
-
     towns: list[str] = []
     for spec in agents:
         if spec.target != _NETWORK:

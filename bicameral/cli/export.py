@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bicameral.cli.compare import print_comparison
+from bicameral.cli.extras import require_extra
+from bicameral.cli.model_samples import calibration_samples, read_samples
 from bicameral.errors import FINDINGS_EXIT_CODE, BicameralError, ConfigError
-from edge.jetson.bundle import CorrectionName
+from bicameral.tables import Table, columns, print_table, row
+from edge.export.pipeline import ExportResult, ExportSettings, export_model
+from edge.jetson.bundle import Bundle, BundleRequest, CorrectionName, check_request, write_bundle
+from edge.jetson.judged import judge_models, needs_judgement, packed_precision
+from edge.preflight import Finding, has_errors, preflight
+from edge.samples import Samples, random_samples
+from edge.shipped import resolve_model
+from edge.sidecar import SUFFIX, read_networks, read_sidecar, sidecar_path
 from edge.targets import Precision, TargetName
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from edge.export.pipeline import ExportResult
-    from edge.jetson.bundle import Bundle, BundleRequest
-    from edge.preflight import Finding
-    from edge.samples import Samples
 
 #: Images that an export is compared with its original on, evenly spaced.
 _COMPARED = 5000
@@ -87,13 +90,8 @@ def export(
     if bundle:
         _bundle(model, target, output, (second, correction, precision), data)
         return 0
-    from bicameral.cli.extras import require_extra
-    from bicameral.cli.model_samples import calibration_samples, read_samples
-    from edge.shipped import resolve_model
-    from edge.sidecar import read_sidecar
 
     require_extra("export")
-    from edge.export.pipeline import ExportSettings, export_model
 
     sidecar = read_sidecar(resolve_model(model))
     samples = read_samples(sidecar, data, "validation", _COMPARED)
@@ -113,8 +111,6 @@ def export(
 
 def _check(models: Sequence[str], target: TargetName) -> int:
     """Check files for a target; return the exit code."""
-    from edge.preflight import has_errors, preflight
-
     failed = False
     for path in (path for model in models for path in _graphs(model)):
         findings = preflight(path, target)
@@ -125,9 +121,6 @@ def _check(models: Sequence[str], target: TargetName) -> int:
 
 def _graphs(model: str) -> list[Path]:
     """Return the ONNX files of a name or path; a cascade's are those of its members."""
-    from edge.shipped import resolve_model
-    from edge.sidecar import SUFFIX, read_networks
-
     path = resolve_model(model)
     if not path.name.endswith(SUFFIX):
         return [path]
@@ -145,17 +138,12 @@ def _bundle(
     """Write a Jetson's folder and say what is in it; `wanted`: second, correction, precision."""
     import tempfile
 
-    from bicameral.cli.extras import require_extra
-    from edge.jetson.bundle import BundleRequest, check_request, write_bundle
-    from edge.shipped import resolve_model
-
     if target == "onnxruntime" or target == "tensorrt":
         raise ConfigError(
             f"--bundle is for jetson-nano or jetson-orin, not for {target}; leave it out to write "
             "the files alone"
         )
     require_extra("export")
-    from edge.jetson.judged import judge_models, needs_judgement, packed_precision
 
     second, correction, precision = wanted
     path = resolve_model(model)
@@ -175,10 +163,6 @@ def _bundle(
 
 def _bundle_samples(request: BundleRequest, data: str | None) -> tuple[Samples, Samples | None]:
     """Load what a bundle's models are compared on, and what int8 is calibrated with."""
-    from bicameral.cli.model_samples import calibration_samples, read_samples
-    from edge.samples import random_samples
-    from edge.sidecar import read_sidecar, sidecar_path
-
     sidecar = read_sidecar(sidecar_path(request.model))
     if request.precision == "int8":
         calibration = calibration_samples(sidecar, data)
@@ -193,8 +177,6 @@ def _bundle_samples(request: BundleRequest, data: str | None) -> tuple[Samples, 
 
 
 def _print_result(result: ExportResult) -> None:
-    from bicameral.cli.compare import print_comparison
-    from bicameral.tables import Table, columns, print_table, row
 
     print_table(
         Table(
@@ -226,8 +208,6 @@ def _print_result(result: ExportResult) -> None:
 
 def _print_findings(title: str, findings: Sequence[Finding]) -> None:
     """Print a table of findings, or a line that there are none."""
-    from bicameral.tables import Table, columns, print_table, row
-
     if not findings:
         sys.stdout.write(f"{title}: nothing found\n")
         return
@@ -246,7 +226,6 @@ def _print_findings(title: str, findings: Sequence[Finding]) -> None:
 
 
 def _print_bundle(bundle: Bundle) -> None:
-    from bicameral.tables import Table, columns, print_table, row
 
     print_table(
         Table(

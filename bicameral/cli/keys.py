@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from server.api_keys import Right
+from server.api_keys import Right, new_api_key
 
 
 def new_key(
@@ -25,8 +25,6 @@ def new_key(
         name: Whose it is: letters, digits, ``_`` or ``-``.
         rights: What it allows: ``infer``, ``metrics``, ``manage``.
     """
-    from server.api_keys import new_api_key
-
     key, table = new_api_key(name, frozenset(rights))
     sys.stdout.write(f"\n{table}")
     sys.stderr.write(f"the key of {name}, shown only now: {key}\n")

@@ -8,6 +8,21 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.console import Console
+
+from bicameral.cli.progress import ProgressBar
+from bicameral.files import write_text_atomic
+from bicameral.tables import print_table
+from models.measurement.notes import measurement_notes
+from models.measurement.record import (
+    DEFAULT_MODELS,
+    MEASUREMENT_NAME,
+    MeasurePlan,
+    streams_from_percents,
+)
+from models.measurement.run import run_plan
+from models.measurement.summary import FIGURES_NAME, figures_csv, summarise
+from models.measurement.tables import cost_table, footprint_table
 
 #: The paper's four: `models.measurement.record.DEFAULT_MODELS`.
 _PAPERS: tuple[str, ...] = ()
@@ -45,22 +60,6 @@ def measure(
             jinja2 and matplotlib are installed.
         resume: Go on with what the output folder holds.
     """
-    from rich.console import Console
-
-    from bicameral.cli.progress import ProgressBar
-    from bicameral.files import write_text_atomic
-    from bicameral.tables import print_table
-    from models.measurement.notes import measurement_notes
-    from models.measurement.record import (
-        DEFAULT_MODELS,
-        MEASUREMENT_NAME,
-        MeasurePlan,
-        streams_from_percents,
-    )
-    from models.measurement.run import run_plan
-    from models.measurement.summary import FIGURES_NAME, figures_csv, summarise
-    from models.measurement.tables import cost_table, footprint_table
-
     plan = MeasurePlan(
         models=models or DEFAULT_MODELS,
         streams=streams_from_percents(streams),

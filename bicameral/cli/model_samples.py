@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from edge.samples import Samples
-    from edge.sidecar import Sidecar
+from edge.samples import Samples, random_samples
+from edge.sidecar import Sidecar
+from models.samples import default_source, load_samples
 
 Split = Literal["train", "validation", "test"]
 
@@ -30,9 +30,6 @@ def read_samples(
         split: Which part.
         limit: At most so many, evenly spaced; None: all.
     """
-    from edge.samples import random_samples
-    from models.samples import default_source, load_samples
-
     source = data or default_source(sidecar)
     if source is None:
         return random_samples(sidecar, _RANDOM)

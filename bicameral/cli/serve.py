@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bicameral.cli.extras import require_extra
+from edge.shipped import weights_folder
+from server.api_keys import KeyFile
 from server.limits import ServerSettings
+from server.processes.listening import listen
+from server.processes.run_folder import RunFolder
+from server.serving.model_folder import scan_folders
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from server.api_keys import KeyFile
-    from server.processes.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -41,18 +45,12 @@ def serve(
         tracing: Send OpenTelemetry traces of requests to where the variables OTEL_* say, by default
             to a collector on this machine; needs the extra 'tracing'.
     """
-    from bicameral.cli.extras import require_extra
-
     require_extra("server")
     if tracing:
         require_extra("tracing")
-    from edge.shipped import weights_folder
-    from server.api_keys import KeyFile
     from server.limits import available_processors
     from server.logs import configure_logging
-    from server.processes.listening import listen
     from server.processes.supervisor import SupervisorSettings, run_workers
-    from server.serving.model_folder import scan_folders
 
     settings = settings or ServerSettings()
     folders = folders or (weights_folder(),)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bicameral.cli.extras import require_extra
+
 
 def simulate(
     *,
@@ -29,8 +31,6 @@ def simulate(
         seed: Seed of everything random in the world.
         camera_threads: Threads that render a picture, 1 to 64; its bytes do not depend on it.
     """
-    from bicameral.cli.extras import require_extra
-
     require_extra("sim")
     from sim.pocket.server import ServerSettings, serve
 

@@ -6,14 +6,17 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from rich.console import Console
 
+from bicameral.cli.extras import require_extra
+from bicameral.cli.progress import ProgressBar
 from bicameral.errors import ConfigError
-
-if TYPE_CHECKING:
-    from models.data.sources import DatasetOptions
+from edge.sidecar import read_sidecar
+from models.classifiers.augmentation import Augmentation
+from models.data.sources import DatasetOptions, is_image_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,6 @@ class FolderFlags:
         Raises:
             ConfigError: If the flags do not fit, or the data set's images have a size of their own.
         """
-        from models.data.sources import DatasetOptions, is_image_folder
-
         own = is_image_folder(data)
         if not own and self != FolderFlags():
             raise ConfigError(
@@ -102,11 +103,6 @@ def train_driver(
         precision: Arithmetic of the training; bf16 pays only on a processor that has it.
         seed: Seed of weights, samples and augmentation.
     """
-    from rich.console import Console
-
-    from bicameral.cli.extras import require_extra
-    from bicameral.cli.progress import ProgressBar
-
     require_extra("train")
     from models.caril.export import ExportSettings, export
     from models.caril.training import TrainingSettings, train
@@ -182,12 +178,7 @@ def train_classifier(
         name: The model's name begins with it; the data set's name if not given.
         pictures: How the pictures of a folder become images.
     """
-    from bicameral.cli.extras import require_extra
-    from bicameral.cli.progress import ProgressBar
-
     require_extra("train")
-    from edge.sidecar import read_sidecar
-    from models.classifiers.augmentation import Augmentation
     from models.classifiers.export import LIMITS
     from models.zoo.training import ClassifierTraining
     from models.zoo.training import train_classifier as train

@@ -9,17 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from rich.console import Console
 
+from bicameral.cli.extras import require_extra
+from bicameral.cli.progress import ProgressBar
 from bicameral.cli.train import AS_THEY_COME, FolderFlags, model_prefix
 from bicameral.errors import ConfigError
+from bicameral.tables import narrowed, print_table
+from edge.loading import load_classifier
+from edge.shipped import resolve_model
+from models.cascade.evaluation import evaluate_cascade
+from models.cascade.plan import EvaluationSettings
+from models.cascade.report_tables import choice_table, pool_table
+from models.cascade.results import CascadeEvaluation
+from models.cascade.search import MaxCost, MinAccuracy, Requirement
+from models.classifiers.augmentation import Augmentation
+from models.classifiers.logits import read_pools
+from models.data.sources import DatasetOptions, load_dataset
+from models.data.task import dataset_options
+from models.host import Provenance
 
 if TYPE_CHECKING:
     from models.cascade.pipeline import PipelineSettings
-    from models.cascade.plan import EvaluationSettings
-    from models.cascade.results import CascadeEvaluation
-    from models.cascade.search import Requirement
     from models.classifiers.pool_training import PoolProgress
-    from models.data.sources import DatasetOptions
 
 #: Largest share of the images that the second network may see.
 _MAX_USAGE = 0.3
@@ -83,9 +95,6 @@ def train_cascade(
         jobs: Trainings at a time, one thread each.
         pictures: How the pictures of a folder become images.
     """
-    from bicameral.cli.extras import require_extra
-    from models.cascade.plan import EvaluationSettings
-
     if from_stages is not None:
         if from_logits:
             raise ConfigError("give --from-logits or --from-stages, not both")
@@ -100,7 +109,6 @@ def train_cascade(
         return _choose(from_logits, (data, options), output, judged)
     require_extra("train")
     from models.cascade.pipeline import PipelineSettings
-    from models.classifiers.augmentation import Augmentation
     from models.classifiers.export import LIMITS
     from models.classifiers.pool_training import PoolSettings
     from models.classifiers.training import Recipe
@@ -134,8 +142,6 @@ def _requirement(
     min_accuracy: float | None, max_cost: float | None, cost: Literal["macs", "cpu_us"]
 ) -> Requirement | None:
     """Return the point of the Pareto front that the user asked for, or None for the default."""
-    from models.cascade.search import MaxCost, MinAccuracy
-
     if min_accuracy is not None and max_cost is not None:
         raise ConfigError("give --min-accuracy or --max-cost, not both")
     if min_accuracy is not None:
@@ -151,7 +157,6 @@ def _requirement(
 
 def _train(settings: PipelineSettings) -> int:
     """Train the pool, and say what came of it."""
-    from bicameral.cli.progress import ProgressBar
     from models.cascade.pipeline import train_cascade as run_pipeline
 
     with ProgressBar(f"train {settings.prefix}") as bar:
@@ -174,11 +179,7 @@ def _choose(
     settings: EvaluationSettings,
 ) -> int:
     """Choose and judge a cascade from stored answers about a data set."""
-    from models.cascade.evaluation import evaluate_cascade
     from models.cascade.report import write_results
-    from models.classifiers.logits import read_pools
-    from models.data.sources import load_dataset
-    from models.host import Provenance
 
     pool = read_pools(logits)
     names = tuple(dict.fromkeys(network.architecture for network in pool.networks))
@@ -194,10 +195,6 @@ def _choose(
 
 def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int) -> int:
     """Choose, judge and export an early exit of one classifier."""
-    from bicameral.cli.progress import ProgressBar
-    from bicameral.tables import print_table
-    from edge.loading import load_classifier
-    from edge.shipped import resolve_model
     from models.cascade.early_exit import (
         EarlyExitSettings,
         assess_early_exit,
@@ -206,8 +203,6 @@ def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int)
         stage_table,
         write_early_exit,
     )
-    from models.data.sources import load_dataset
-    from models.data.task import dataset_options
 
     settings = EarlyExitSettings(max_loss=max_loss, seed=seed)
     path = resolve_model(model)
@@ -224,11 +219,7 @@ def _stop_early(model: str, data: str, output: Path, max_loss: float, seed: int)
 
 def _print(evaluation: CascadeEvaluation) -> None:
     """Print the verdict, pool and choices, as far as a terminal has room, and the notes."""
-    from rich.console import Console
-
-    from bicameral.tables import narrowed, print_table
     from models.cascade.report import verdict_text
-    from models.cascade.report_tables import choice_table, pool_table
 
     Console().print(f"{verdict_text(evaluation)}.", highlight=False)
     pool = ("network", "parameters", "MACs", "CPU µs", "test %", "ECE before %", "ECE after %")

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bicameral.tables import Table
-    from models.zoo.catalogue import ZooEntry
-    from models.zoo.results import EntryEvaluation, ZooEvaluation
+from bicameral.tables import (
+    Cell,
+    Table,
+    columns,
+    estimate_cell,
+    integer,
+    magnitude,
+    percent,
+    percent_cell,
+    print_table,
+    row,
+)
+from edge.shipped import shipped_model, shipped_models
+from edge.sidecar import read_sidecar
+from models.zoo.catalogue import CATALOGUE, ZooEntry, entry
+from models.zoo.results import EntryEvaluation, ZooEvaluation, figure_table, shipped_evaluation
 
 
 def zoo(name: str | None = None, /) -> int:
@@ -20,10 +31,6 @@ def zoo(name: str | None = None, /) -> int:
     Args:
         name: Entry to show; all are listed without it.
     """
-    from bicameral.tables import print_table
-    from models.zoo.catalogue import entry
-    from models.zoo.results import shipped_evaluation
-
     evaluation = shipped_evaluation()
     print_table(_list(evaluation) if name is None else _card(name, entry(name), evaluation))
     return 0
@@ -31,9 +38,6 @@ def zoo(name: str | None = None, /) -> int:
 
 def _list(evaluation: ZooEvaluation) -> Table:
     """Return a row per entry with its paper; those that were not measured come last."""
-    from bicameral.tables import Cell, row
-    from models.zoo.catalogue import CATALOGUE
-    from models.zoo.results import figure_table
 
     def name(entry: str) -> Cell:
         return Cell(text=entry, small=f"arXiv {CATALOGUE[entry].arxiv}")
@@ -46,8 +50,6 @@ def _list(evaluation: ZooEvaluation) -> Table:
 
 def _card(name: str, listed: ZooEntry, evaluation: ZooEvaluation) -> Table:
     """Return what a card says of an entry, what was measured, and how to use it."""
-    from bicameral.tables import Table, columns, row
-
     one = evaluation.entry(name)
     facts = {
         "paper": f"{listed.paper}, {listed.paper_url}",
@@ -65,7 +67,6 @@ def _card(name: str, listed: ZooEntry, evaluation: ZooEvaluation) -> Table:
 
 
 def _measured(one: EntryEvaluation, evaluation: ZooEvaluation) -> dict[str, str]:
-    from bicameral.tables import estimate_cell, integer, magnitude, percent, percent_cell
 
     accuracy, ece = percent_cell(one.accuracy), estimate_cell(one.ece, 4).text
     n = len(one.models)
@@ -87,9 +88,6 @@ def _measured(one: EntryEvaluation, evaluation: ZooEvaluation) -> dict[str, str]
 
 def _uses(one: EntryEvaluation | None) -> dict[str, str]:
     """Say how to ask and serve it, and how it was trained."""
-    from edge.shipped import shipped_model, shipped_models
-    from edge.sidecar import read_sidecar
-
     model = next((each for each in one.models if each in shipped_models()), None) if one else None
     if model is None:
         return {"ships": "no"}

@@ -93,6 +93,26 @@ class Cost:
         return self.request_s / self.reference_s
 
 
+def shipped_cells(server: str, remembering: str, clients: Sequence[int]) -> list[Cell]:
+    """Return what the shipped models are asked.
+
+    Args:
+        server: Name of a server without result memories.
+        remembering: Name of one whose cascade remembers.
+        clients: Numbers of clients of the networks.
+    """
+    return [
+        *(
+            Cell(server=server, model=model, form=form, connections=number)
+            for model in (SMALL, LARGE)
+            for form in (BINARY, JSON, PICTURE)
+            for number in clients
+        ),
+        Cell(server=server, model=CASCADE, form=BINARY, connections=8),
+        Cell(server=remembering, model=CASCADE, form=REMEMBERED, connections=8),
+    ]
+
+
 def median_of(passes: Sequence[Cost], figure: Callable[[Cost], float]) -> float:
     """Return the median over the passes of a cell."""
     return statistics.median(map(figure, passes))

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,20 @@ def running_server(command: ServerCommand, log: Path) -> Iterator[RunningServer]
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
+
+
+@contextmanager
+def running_servers(
+    commands: Sequence[ServerCommand], folder: Path
+) -> Iterator[dict[str, RunningServer]]:
+    """Run several servers by their names, as `running_server`; their logs go into a folder."""
+    with ExitStack() as stack:
+        yield {
+            command.name: stack.enter_context(
+                running_server(command, folder / f"server-{number}.log")
+            )
+            for number, command in enumerate(commands)
+        }
 
 
 def free_port() -> int:
