@@ -96,6 +96,23 @@ def row(*entries: Entry, marked: bool = False) -> Row:
     return Row(cells=tuple(_cell(entry) for entry in entries), marked=marked)
 
 
+def table_of(
+    title: str,
+    heads: Iterable[str | Column],
+    rows: Iterable[Iterable[Entry] | Row],
+    *,
+    words: int = 1,
+    note: str = "",
+) -> Table:
+    """Return a table of headings as `columns` takes them, and of rows of what `row` takes."""
+    return Table(
+        title=title,
+        columns=columns(*heads, words=words),
+        rows=tuple(one if isinstance(one, Row) else row(*one) for one in rows),
+        note=note,
+    )
+
+
 def list_table(
     title: str,
     items: Iterable[_Item],
@@ -113,23 +130,16 @@ def list_table(
         words: As many of the first fields hold words.
         marked: Which rows stand out.
     """
-    return Table(
-        title=title,
-        columns=columns(*fields, words=words),
-        rows=tuple(
-            row(
-                *(show(item) for show in fields.values()),
-                marked=marked is not None and marked(item),
-            )
-            for item in items
-        ),
+    rows = (
+        row(*(show(item) for show in fields.values()), marked=marked is not None and marked(item))
+        for item in items
     )
+    return table_of(title, fields, rows, words=words)
 
 
 def facts_table(title: str, facts: Iterable[tuple[str, str]]) -> Table:
     """Return a table of names and values."""
-    show = {"what": lambda fact: fact[0], "value": lambda fact: fact[1]}
-    return list_table(title, facts, show, words=2)
+    return table_of(title, ("what", "value"), facts, words=2)
 
 
 def _cell(entry: Entry) -> Cell:

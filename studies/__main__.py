@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bicameral.errors import BicameralError, unknown_name
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import print_table, table_of
 from studies.study import all_studies
 
 
@@ -20,15 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     known = all_studies()
     if asked.name is None:
-        print_table(
-            Table(
-                title="",
-                columns=columns("study", "claim", "setting", "needs", words=4),
-                rows=tuple(
-                    row(name, one.claim, one.setting, one.needs) for name, one in known.items()
-                ),
-            )
-        )
+        rows = [(name, one.claim, one.setting, one.needs) for name, one in known.items()]
+        print_table(table_of("", ("study", "claim", "setting", "needs"), rows, words=4))
         return 0
     try:
         if asked.name not in known:

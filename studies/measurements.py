@@ -15,12 +15,10 @@ from bicameral.tables import (
     DASH,
     Cell,
     Entry,
-    Table,
-    columns,
     csv_text,
     markdown_table,
     print_table,
-    row,
+    table_of,
 )
 
 _HEADER = ("subject", "condition", "quantity", "unit", "value", "low", "high", "n", "seeds")
@@ -51,10 +49,10 @@ def print_measurements(
     places = dict.fromkeys((s, c) for s, c, quantity in measured if quantity in names)
     units = {quantity: one.unit for (*_, quantity), one in measured.items()}
     heads = [name if units[name] == "1" else f"{name}, {units[name]}" for name in names]
-    rows = tuple(
-        row(*place, *(_cell(measured.get((*place, name))) for name in names)) for place in places
-    )
-    print_table(Table(title=title, columns=columns("", "", *heads, words=2), rows=rows))
+    rows: list[tuple[Entry, ...]] = [
+        (*place, *(_cell(measured.get((*place, name))) for name in names)) for place in places
+    ]
+    print_table(table_of(title, ("", "", *heads), rows, words=2))
 
 
 def _cell(one: Estimate | None) -> Cell:
@@ -76,16 +74,13 @@ def write_rows(
         words: As many of the first columns hold words.
     """
     write_text_atomic(path, csv_text(header, rows))
-    shown = tuple(row(*(None if one is None else str(one) for one in each)) for each in rows)
-    print_table(Table(title=path.stem, columns=columns(*header, words=words), rows=shown))
+    shown = [[None if one is None else str(one) for one in each] for each in rows]
+    print_table(table_of(path.stem, header, shown, words=words))
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[Entry]], words: int = 1) -> str:
     """Return rows under their headings for a page; the first few columns hold words."""
-    table = Table(
-        title="", columns=columns(*heads, words=words), rows=tuple(row(*cells) for cells in rows)
-    )
-    return markdown_table(table)
+    return markdown_table(table_of("", heads, rows, words=words))
 
 
 def read_measurements(path: Path) -> Measured:

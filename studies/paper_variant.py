@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bicameral.tables import Table, columns, markdown_table, row
+from studies.measurements import markdown
 
 _FOLDER = Path(__file__).parent / "driving"
 _COLUMNS = (
@@ -35,11 +35,10 @@ def paper_variant_table() -> str:
     """Return the table as Markdown."""
     found = [_metrics(name)[weather] for name, weather, _ in _COLUMNS]
     rows = [
-        row(label, *(f"{metrics[key]:.{digits}f}" for metrics in found), paper)
+        (label, *(f"{metrics[key]:.{digits}f}" for metrics in found), paper)
         for key, label, digits, paper in _ROWS
     ]
-    heads = columns("", *(label for *_, label in _COLUMNS), "the paper's own")
-    return markdown_table(Table(title="", columns=heads, rows=tuple(rows)))
+    return markdown(("", *(label for *_, label in _COLUMNS), "the paper's own"), rows)
 
 
 def _metrics(name: str) -> dict[str, dict[str, Any]]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from bicameral.charts import Axis, Bars, Figure, draw_bars
 from bicameral.statistics import Estimate, holm, nested_mean, share, sign_flip_p
 from bicameral.tables import (
     Cell,
-    Column,
+    Entry,
     Table,
-    columns,
     estimate_cell,
+    list_table,
     percent,
     percent_cell,
-    row,
+    table_of,
 )
 from studies.path_drives import Drive
 from studies.path_plan import Comparison, StudyPlan
@@ -132,34 +133,31 @@ def system_table(drives: Drives, names: Sequence[str], title: str) -> Table | No
     if not keys:
         return None
     conditions = [one for one in drives.conditions if any(key[3] == one for key in keys)]
-    return Table(
-        title=title,
-        note=(
-            f"Where each of them has driven: {len(keys)} drives, towns: "
-            f"{len({key[0] for key in keys})}, routes: {len({key[:2] for key in keys})}. A map "
-            "route alone is driven in one condition. Mean distance to the lane centre in metres, "
-            "undriven metres counted as 5 m; intervals over towns and routes within them."
+    return table_of(
+        title,
+        (
+            "system",
+            "succeeded",
+            "success %",
+            "one lane off|of the failed drives, those that ended in the lane beside their own",
+            "all, m",
+            *conditions,
+            "B asked %",
+            "map's weight",
         ),
-        columns=(
-            Column(label="system", words=True),
-            *columns(
-                "succeeded",
-                "success %",
-                "one lane off|of the failed drives, those that ended in the lane beside their own",
-                "all, m",
-                *conditions,
-                "B asked %",
-                "map's weight",
-                words=0,
-            ),
-        ),
-        rows=tuple(
-            row(
+        (
+            (
                 name,
                 *_success_cells(drives.distinct(name, keys)),
                 *_distance_cells(drives.of(name, keys), conditions),
             )
             for name in present
+        ),
+        note=(
+            f"Where each of them has driven: {len(keys)} drives, towns: "
+            f"{len({key[0] for key in keys})}, routes: {len({key[:2] for key in keys})}. A map "
+            "route alone is driven in one condition. Mean distance to the lane centre in metres, "
+            "undriven metres counted as 5 m; intervals over towns and routes within them."
         ),
     )
 
@@ -181,8 +179,8 @@ def _distance_cells(drives: Sequence[Drive], conditions: Sequence[str]) -> list[
             estimate_cell(_mean_of([one for one in drives if one.condition == condition]), 2)
             for condition in conditions
         ),
-        percent(_mean(drive.share_b for drive in drives), 0),
-        f"{_mean(drive.map_weight for drive in drives):.2f}",
+        percent(fmean(drive.share_b for drive in drives), 0),
+        f"{fmean(drive.map_weight for drive in drives):.2f}",
     ]
 
 
@@ -194,48 +192,25 @@ def whole_m(drives: Sequence[Drive]) -> Estimate:
 
 
 def _mean_of(drives: Sequence[Drive]) -> Estimate:
-    value = _mean(drive.whole_m for drive in drives)
+    value = fmean(drive.whole_m for drive in drives)
     return Estimate(value=value, low=None, high=None, n=len(drives), unit="m")
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
 
 
 def pair_table(pairs: Sequence[Paired], title: str) -> Table:
     """Show comparisons."""
-    return Table(
-        title=title,
-        columns=(
-            Column(label="system", words=True),
-            Column(label="minus", words=True),
-            Column(label="condition", words=True),
-            *columns(
-                "pairs",
-                "won|only the first succeeded",
-                "lost|only the second succeeded",
-                "difference m|of the mean distance to the lane centre over the whole route",
-                "p",
-                "p of the family|Holm",
-                words=0,
-            ),
-        ),
-        rows=tuple(
-            row(
-                one.system,
-                one.minus,
-                one.condition,
-                one.difference.n,
-                one.won,
-                one.lost,
-                estimate_cell(one.difference, 3, signed=True),
-                _p(one.p),
-                _p(one.p_holm),
-            )
-            for one in pairs
-        ),
-    )
+    far = "difference m|of the mean distance to the lane centre over the whole route"
+    shown: dict[str, Callable[[Paired], Entry]] = {
+        "system": lambda one: one.system,
+        "minus": lambda one: one.minus,
+        "condition": lambda one: one.condition,
+        "pairs": lambda one: one.difference.n,
+        "won|only the first succeeded": lambda one: one.won,
+        "lost|only the second succeeded": lambda one: one.lost,
+        far: lambda one: estimate_cell(one.difference, 3, signed=True),
+        "p": lambda one: _p(one.p),
+        "p of the family|Holm": lambda one: _p(one.p_holm),
+    }
+    return list_table(title, pairs, shown, words=3)
 
 
 def comparison_table(drives: Drives, plan: StudyPlan) -> Table:

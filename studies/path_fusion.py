@@ -102,7 +102,7 @@ def prepare(
         UserError: If there is no town, or no system.
         DataError: If a network was trained on one of the towns.
     """
-    routes, without_town = routes_of(plan, towns, MapStore())
+    routes, without_town = routes_of(plan.routes, towns, MapStore())
     names = tuple(dict.fromkeys(name for stage in stages for name in stage.systems))
     agents, without_network = system_agents(plan, names, constants)
     left_out = (*without_town, *without_network)

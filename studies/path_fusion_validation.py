@@ -6,16 +6,16 @@ What it writes belongs beside the plan: `path_fusion_constants.json` and `path_f
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from agent.correction.second_opinion import TAKEN_B
 from bicameral.files import write_json_atomic, write_text_atomic
 from bicameral.tables import csv_text, print_table
 from sim.evaluation.records import read_episode
 from studies.path_analysis import Drives, system_table, whole_m
-from studies.path_drives import Drive, write_drives
+from studies.path_drives import write_drives
 from studies.path_fusion import drive, prepare
 from studies.path_plan import (
     CONSTANTS,
@@ -73,7 +73,7 @@ def choose(plan: StudyPlan, folder: Path) -> int:
     chosen = ChosenConstants(
         map_weight=weights[best],
         share_b=round(_taken(folder, staged), 3),
-        share_map=round(_mean_weight(by_system["recorded_fusion"]), 3),
+        share_map=round(fmean(one.map_weight for one in by_system["recorded_fusion"]), 3),
         chosen_on=plan.validation.town,
         drives=len(drives),
     )
@@ -109,10 +109,6 @@ def _taken(folder: Path, staged: StagedPlan) -> float:
         taken += branches.count(TAKEN_B)
         ticks += len(branches)
     return taken / max(ticks, 1)
-
-
-def _mean_weight(drives: Sequence[Drive]) -> float:
-    return sum(one.map_weight for one in drives) / len(drives)
 
 
 def _pool(folder: Path, staged: StagedPlan) -> list[tuple[str, ...]]:

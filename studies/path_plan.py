@@ -247,9 +247,9 @@ def check_untouched(plan: StudyPlan, towns: Sequence[str]) -> None:
 
 
 def routes_of(
-    plan: StudyPlan, towns: Sequence[str], store: MapStore
+    wanted: Routes, towns: Sequence[str], store: MapStore
 ) -> tuple[tuple[Route, ...], list[str]]:
-    """Draw the routes of every town, in the order of the plan's kinds.
+    """Draw the routes of every town, in the order of their kinds.
 
     Returns:
         The routes, and a sentence for each town that is left out.
@@ -258,7 +258,7 @@ def routes_of(
     left_out = []
     for town in towns:
         try:
-            routes += _routes_of_town(plan.routes, RoutePlanner(store.load(town).carla_map, town))
+            routes += _routes_of_town(wanted, RoutePlanner(store.load(town).carla_map, town))
         except (UserError, RouteError) as error:
             left_out.append(f"left out {town}: {error}")
     return tuple(routes), left_out

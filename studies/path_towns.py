@@ -6,35 +6,36 @@ trained on, which the table names, and the steering network that was shipped bef
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
-from bicameral.errors import UserError
 from bicameral.statistics import share
-from bicameral.tables import Column, Row, Table, columns, percent_cell, print_table, row
-from bicameral.types import Route
+from bicameral.tables import Entry, Table, percent_cell, print_table, table_of
 from edge.shipped import resolve_model
 from edge.sidecar import read_sidecar
 from sim.evaluation.agents import AgentSpec
 from sim.pocket.map_store import MapStore
-from sim.routes.planner import RoutePlanner
-from sim.routes.sampling import RouteRequest, sample_routes
 from studies.path_drives import Drive, read_drives, write_drives
 from studies.path_fusion import drive
-from studies.path_plan import FOLDER, Stage, StagedPlan
+from studies.path_plan import FOLDER, Routes, Stage, StagedPlan, routes_of
 from studies.study import Study
 
 RECORD = "path_towns.csv"
 TOWNS = ("Millbrook", "Ridgeway", "Town01", "Town04", "Town10HD")
 #: The CARLA town that the claim is about.
 _FOREIGN = "Town01"
+#: Two routes of each kind of turn and one of the others are also driven in every condition.
+_SOME = ("left", "left", "right", "right", "straight", "mixed")
 #: 20 routes a town, of kinds that all of them have.
-_ROUTES = {"left": 6, "right": 6, "straight": 4, "mixed": 4}
-_LENGTH_M = (100.0, 250.0)
-_SEED = 7
-#: Two of each kind of turn and one of the others, by number, are also driven in every condition.
-_SOME = (0, 1, 6, 7, 12, 16)
+_ROUTES = Routes(
+    kinds=(*_SOME, *["left"] * 4, *["right"] * 4, *["straight"] * 3, *["mixed"] * 3),
+    min_length_m=100.0,
+    max_length_m=250.0,
+    seed=7,
+)
 HARD = ("night", "fog", "dense_fog", "patch", "pitch_down", "pitch_up", "yaw_right")
 
 _LOAD = "agent.loading:load_agent"
@@ -69,7 +70,7 @@ def run(folder: Path, quick: bool) -> int:
 def _success(drives: Sequence[Drive], system: str) -> float:
     """Return the share of a system's drives that succeeded; 0 if there are none."""
     mine = [one.success for one in drives if one.system == system]
-    return _mean(mine) if mine else 0.0
+    return fmean(mine) if mine else 0.0
 
 
 def recorded_tables() -> tuple[Table, ...]:
@@ -80,18 +81,8 @@ def recorded_tables() -> tuple[Table, ...]:
 
 def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
     """Plan the drives in some towns; one that is not there is named and left out."""
-    routes: list[Route] = []
-    store = MapStore()
-    for town in towns:
-        try:
-            planner = RoutePlanner(store.load(town).carla_map, town)
-        except UserError as error:
-            sys.stdout.write(f"left out {town}: {error}\n")
-            continue
-        drawn = _draw(planner)
-        # The routes that are driven more often come first: a stage takes routes by their numbers.
-        routes += [drawn[number] for number in _SOME]
-        routes += [route for number, route in enumerate(drawn) if number not in _SOME]
+    routes, left_out = routes_of(_ROUTES, towns, MapStore())
+    sys.stdout.write("".join(f"{sentence}\n" for sentence in left_out))
     everyone = tuple(agent.name for agent in _AGENTS)
     some = Stage(
         why="everyone on a few routes",
@@ -103,27 +94,12 @@ def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
     hard = some.model_copy(
         update={"why": "hard to see", "systems": ("vision", "fusion"), "conditions": HARD}
     )
-    others = some.model_copy(update={"why": "the other routes", "routes": (len(_SOME), 20)})
+    rest = (len(_SOME), len(_ROUTES.kinds))
+    others = some.model_copy(update={"why": "the other routes", "routes": rest})
     stages: tuple[Stage, ...] = (some, others, hard)
     if quick:
         stages = (some.model_copy(update={"routes": (0, 1), "systems": ("vision", "fusion")}),)
-    return StagedPlan(
-        routes=tuple(routes), agents=_AGENTS, weathers=("clear", *HARD), stages=stages
-    )
-
-
-def _draw(planner: RoutePlanner) -> list[Route]:
-    low_m, high_m = _LENGTH_M
-    return [
-        route
-        for kind, count in _ROUTES.items()
-        for route in sample_routes(
-            planner,
-            RouteRequest(
-                kind=kind, count=count, seed=_SEED, min_length_m=low_m, max_length_m=high_m
-            ),
-        )
-    ]
+    return StagedPlan(routes=routes, agents=_AGENTS, weathers=("clear", *HARD), stages=stages)
 
 
 def town_tables(drives: Sequence[Drive]) -> tuple[Table, ...]:
@@ -131,63 +107,48 @@ def town_tables(drives: Sequence[Drive]) -> tuple[Table, ...]:
     clear = [one for one in drives if one.condition == "clear"]
     hard = [one for one in drives if one.condition != "clear"]
     trained = set(_trained_towns())
-    rows = [
-        _row(f"{town}{', trained on' if town in trained else ''}", system, mine)
-        for town in _unique(one.town for one in clear)
-        for system in _unique(one.system for one in clear)
-        if (mine := [one for one in clear if (one.town, one.system) == (town, system)])
-    ]
-    by_condition = [
-        _row(condition, system, mine)
-        for condition in _unique(one.condition for one in hard)
-        for system in _unique(one.system for one in hard)
-        if (mine := [one for one in hard if (one.condition, one.system) == (condition, system)])
-    ]
+    by_town = _grouped(
+        clear, lambda one: f"{one.town}{', trained on' if one.town in trained else ''}"
+    )
+    by_condition = _grouped(hard, lambda one: one.condition)
     tables = [
-        ("Clear weather, town by town", "town", rows),
+        ("Clear weather, town by town", "town", by_town),
         ("All towns, when it is hard to see", "condition", by_condition),
     ]
+    heads = (
+        "system",
+        "n",
+        "success %",
+        "distance m|mean distance to the lane centre where it drove",
+        "whole m|the same over the whole route, undriven metres counted as 5 m",
+        "one lane off|of the failed drives, those that ended in the lane beside",
+    )
     return tuple(
-        Table(
-            title=title,
-            columns=(
-                Column(label=first, words=True),
-                Column(label="system", words=True),
-                *columns(
-                    "n",
-                    "success %",
-                    "distance m|mean distance to the lane centre where it drove",
-                    "whole m|the same over the whole route, undriven metres counted as 5 m",
-                    "one lane off|of the failed drives, those that ended in the lane beside",
-                    words=0,
-                ),
-            ),
-            rows=tuple(found),
+        table_of(title, (first, *heads), found, words=2) for title, first, found in tables if found
+    )
+
+
+def _grouped(drives: Sequence[Drive], first: Callable[[Drive], str]) -> list[tuple[Entry, ...]]:
+    """Return a row for each town, or condition, and system."""
+    rows: list[tuple[Entry, ...]] = []
+    systems = dict.fromkeys(one.system for one in drives)
+    for place, system in itertools.product(dict.fromkeys(map(first, drives)), systems):
+        mine = [one for one in drives if (first(one), one.system) == (place, system)]
+        if not mine:
+            continue
+        succeeded = sum(one.success for one in mine)
+        rows.append(
+            (
+                place,
+                system,
+                len(mine),
+                percent_cell(share(succeeded, len(mine)), 0),
+                f"{fmean(one.cross_track_m for one in mine):.2f}",
+                f"{fmean(one.whole_m for one in mine):.2f}",
+                f"{sum(one.one_lane_off for one in mine)} of {len(mine) - succeeded}",
+            )
         )
-        for title, first, found in tables
-        if found
-    )
-
-
-def _row(first: str, system: str, drives: Sequence[Drive]) -> Row:
-    succeeded = sum(one.success for one in drives)
-    return row(
-        first,
-        system,
-        len(drives),
-        percent_cell(share(succeeded, len(drives)), 0),
-        f"{_mean([one.cross_track_m for one in drives]):.2f}",
-        f"{_mean([one.whole_m for one in drives]):.2f}",
-        f"{sum(one.one_lane_off for one in drives)} of {len(drives) - succeeded}",
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _unique(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
+    return rows
 
 
 def _trained_towns() -> tuple[str, ...]:

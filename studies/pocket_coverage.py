@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bicameral.files import write_text_atomic
-from bicameral.tables import Table, columns, csv_text, print_table, row
+from bicameral.tables import Entry, Table, csv_text, print_table, table_of
 from sim.pocket import methods
 from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
@@ -235,23 +235,16 @@ def cover(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
 def coverage_table(rows: Sequence[Sequence[str]]) -> Table:
     """Return how many methods of each subject have an effect, and which have none."""
     subjects = dict.fromkeys(one[0] for one in rows)
-    table = []
+    table: list[tuple[Entry, ...]] = []
     for subject in subjects:
         mine = [one for one in rows if one[0] == subject]
         names = {
             outcome: [f"`{one[1]}`" for one in mine if one[2] == outcome]
             for outcome in (EFFECT, NONE, REFUSAL)
         }
-        table.append(
-            row(
-                subject.replace("_", " "),
-                str(len(names[EFFECT])),
-                ", ".join(names[NONE]),
-                ", ".join(names[REFUSAL]),
-            )
-        )
-    heads = columns("subject", "act or answer", "no effect", "refused", words=4)
-    return Table(title="", columns=heads, rows=tuple(table))
+        words = [", ".join(names[outcome]) for outcome in (NONE, REFUSAL)]
+        table.append((subject.replace("_", " "), len(names[EFFECT]), *words))
+    return table_of("", ("subject", "act or answer", "no effect", "refused"), table, words=4)
 
 
 def _methods(theatre: Theatre, names: Sequence[str]) -> list[tuple[str, str, str, str]]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bicameral.files import write_text_atomic
-from bicameral.tables import DASH, Row, Table, columns, csv_text, print_table, row
+from bicameral.tables import DASH, Row, csv_text, print_table, row, table_of
 from edge.energy.ina3221 import Ina3221, find_rails
 from edge.energy.recorder import EnergyRecorder, WindowEnergy
 from studies.simulated_sensor import Ramp, SimulatedIna3221, SquareWave, Waveform
@@ -159,12 +159,10 @@ class Judged:
 def _report(judged: Sequence[Judged], folder: Path) -> None:
     """Print a row for each waveform and duration, and write a row for each window."""
     kinds = dict.fromkeys((one.power, one.nominal_s) for one in judged)
-    table = Table(
-        title="errors against what the sensor showed, %: median (range)",
-        columns=columns("power", "window s", "n", "error", "trusted", "zeus: error"),
-        rows=tuple(
-            _row([one for one in judged if (one.power, one.nominal_s) == kind]) for kind in kinds
-        ),
+    table = table_of(
+        "errors against what the sensor showed, %: median (range)",
+        ("power", "window s", "n", "error", "trusted", "zeus: error"),
+        [_row([one for one in judged if (one.power, one.nominal_s) == kind]) for kind in kinds],
     )
     print_table(table)
     header = ("power", "nominal_s", "error", "trusted", "reason", "zeus_error")

@@ -14,7 +14,7 @@ from bicameral.cli.progress import ProgressBar
 from bicameral.errors import ConfigError
 from bicameral.files import write_json_atomic, write_text_atomic
 from bicameral.statistics import share
-from bicameral.tables import DASH, Table, columns, percent, percent_cell, print_table, row
+from bicameral.tables import DASH, Table, percent, percent_cell, print_table, row, table_of
 from edge.agent_sidecar import AgentSpec, PathAgentSpec
 from edge.dual_head import DualHeadBatch
 from edge.loading import load_classifier
@@ -91,21 +91,15 @@ def assess(
 def _assess_driver(
     model: Path, data: Path, split: Literal["validation", "test"], output: Path | None
 ) -> int:
-
     evaluation = evaluate_offline(model, data, split)
     if output is not None:
         write_json_atomic(output, evaluation.record(split))
     groups = evaluation.metrics
-    print_table(
-        Table(
-            title=f"{model.stem} on {data} ({split})",
-            columns=columns("figure", *groups),
-            rows=tuple(
-                row(label, *(text.format(m=metrics) for metrics in groups.values()))
-                for label, text in _FIGURES.items()
-            ),
-        )
-    )
+    rows = [
+        (label, *(text.format(m=metrics) for metrics in groups.values()))
+        for label, text in _FIGURES.items()
+    ]
+    print_table(table_of(f"{model.stem} on {data} ({split})", ("figure", *groups), rows))
     print_table(_class_table(groups["all"]))
     print_table(_branch_table(evaluation))
     return 0
@@ -114,7 +108,6 @@ def _assess_driver(
 def _assess_path(
     model: Path, data: Path, split: Literal["validation", "test"], output: Path | None
 ) -> int:
-
     evaluation = evaluate_path(model, data, split)
     if output is not None:
         write_json_atomic(output, evaluation.record(split))
@@ -144,10 +137,10 @@ def _assess_path(
         ],
     }
     print_table(
-        Table(
-            title=f"{model.stem} on {data} ({split})",
-            columns=columns("figure", *groups),
-            rows=tuple(row(label, *cells) for label, cells in shown.items()),
+        table_of(
+            f"{model.stem} on {data} ({split})",
+            ("figure", *groups),
+            [(label, *cells) for label, cells in shown.items()],
             note="Means of absolute errors, without the lane intent; the last row is a root mean "
             "square, 1 where the network is as sure as it may be.",
         )
@@ -192,10 +185,10 @@ def _assess_classifier(model: str, source: str, split: Literal["validation", "te
         )
     ece = expected_calibration_error(answers, judged.labels)
     print_table(
-        Table(
-            title=f"{classifier.info.name} on {dataset.name} ({split})",
-            columns=columns("class", "images", "right %|with its 95 % interval"),
-            rows=tuple(rows),
+        table_of(
+            f"{classifier.info.name} on {dataset.name} ({split})",
+            ("class", "images", "right %|with its 95 % interval"),
+            rows,
             note=f"expected calibration error {percent(ece)} %",
         )
     )
@@ -204,16 +197,13 @@ def _assess_classifier(model: str, source: str, split: Literal["validation", "te
 
 
 def _class_table(metrics: OfflineMetrics) -> Table:
-
     figures = zip(metrics.class_frames, metrics.class_prior, metrics.class_recall, strict=True)
-    return Table(
-        title="per class, all weathers",
-        columns=columns("class", "frames", "share", "recall", words=0),
-        rows=tuple(
-            row(index, frames, f"{prior:.3f}", "no frames" if recall is None else f"{recall:.3f}")
-            for index, (frames, prior, recall) in enumerate(figures)
-        ),
-    )
+    rows = [
+        (index, frames, f"{prior:.3f}", "no frames" if recall is None else f"{recall:.3f}")
+        for index, (frames, prior, recall) in enumerate(figures)
+    ]
+    heads = ("class", "frames", "share", "recall")
+    return table_of("per class, all weathers", heads, rows, words=0)
 
 
 def _branch_table(evaluation: Evaluation[DualHeadBatch, OfflineMetrics]) -> Table:
@@ -226,17 +216,9 @@ def _branch_table(evaluation: Evaluation[DualHeadBatch, OfflineMetrics]) -> Tabl
     def error(value: float | None) -> str | None:
         return None if value is None else f"{value:.4f}"
 
-    return Table(
-        title="CARIL's correction rule on these frames",
-        columns=columns("branch", "frames", "share %", "error before", "error after"),
-        rows=tuple(
-            row(
-                branch,
-                gain.frames,
-                percent(gain.share),
-                error(gain.error_before),
-                error(gain.error_after),
-            )
-            for branch, gain in gains.items()
-        ),
-    )
+    rows = [
+        (name, one.frames, percent(one.share), error(one.error_before), error(one.error_after))
+        for name, one in gains.items()
+    ]
+    heads = ("branch", "frames", "share %", "error before", "error after")
+    return table_of("CARIL's correction rule on these frames", heads, rows)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from bicameral.cli.model_samples import read_samples
 from bicameral.errors import ConfigError
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import print_table, table_of
 from edge.latency import USUAL_LATENCY, Contestant, Latency, measure_latency
 from edge.shipped import shipped_models
 from edge.subject import GraphSubject, load_subject
@@ -48,18 +48,19 @@ def bench_models(
                 labels.append((name, count))
     latencies = measure_latency(contestants)
     print_table(
-        Table(
-            title=f"{USUAL_LATENCY.rounds} interleaved rounds of {USUAL_LATENCY.turn_s} s",
-            columns=columns(
-                "model", "what", "threads", "batch", "calls", "p50 µs", "p90 µs", "p99 µs",
-                "CPU µs/image", "range", words=2,
+        table_of(
+            f"{USUAL_LATENCY.rounds} interleaved rounds of {USUAL_LATENCY.turn_s} s",
+            (
+                *("model", "what", "threads", "batch", "calls"),
+                *("p50 µs", "p90 µs", "p99 µs", "CPU µs/image", "range"),
             ),
-            rows=tuple(
-                row(Path(name).name, latency.title, count, *_cells(latency))
+            [
+                (Path(name).name, latency.title, count, *_cells(latency))
                 for (name, count), latency in zip(labels, latencies, strict=True)
-            ),
+            ],
+            words=2,
         )
-    )  # fmt: skip
+    )
     return 0
 
 
@@ -91,7 +92,6 @@ def _rotating(answer: Callable[[int, int], object], count: int, size: int) -> Ca
 
 
 def _numbers(flag: str, text: str) -> tuple[int, ...]:
-
     try:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bicameral.cli.extras import require_extra
 from bicameral.cli.progress import ProgressBar
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import Table, print_table, table_of
 from server.bench.running import ServerCommand, running_servers
 
 if TYPE_CHECKING:
@@ -57,15 +57,14 @@ def cost_table(costs: Mapping[Cell, Sequence[Cost]]) -> Table:
     """Lay out what was measured."""
     from server.bench.cost import median_of
 
-    return Table(
-        title="processor time per request over that of the same answer without a server",
-        columns=columns(
+    return table_of(
+        "processor time per request over that of the same answer without a server",
+        (
             *("server", "model", "requests", "clients", "x answer", "range", "us/request"),
             *("us/answer", "req/s", "p50 ms", "p99 ms", "failed"),
-            words=3,
         ),
-        rows=tuple(
-            row(
+        (
+            (
                 cell.server,
                 cell.model,
                 cell.form,
@@ -81,6 +80,7 @@ def cost_table(costs: Mapping[Cell, Sequence[Cost]]) -> Table:
             )
             for cell, passes in costs.items()
         ),
+        words=3,
         note="median and range over the passes; n is what the loads of all passes had answered: "
         f"{sum(one.answered for passes in costs.values() for one in passes):,}",
     )

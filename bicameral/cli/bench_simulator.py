@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bicameral.cli.extras import require_extra
 from bicameral.simulation import TICK_S
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import Table, print_table, table_of
 from sim.pocket.map_store import MapStore
 
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ def bench_simulator(*, town: str = "Harbour") -> int:
 
 
 def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
-
     limit_ms = costs[-1].median_ms
     rows = tuple(
-        row(
+        (
             cost.part,
             f"{cost.median_ms:.3f}",
             f"{cost.least_ms:.3f}-{cost.most_ms:.3f}",
@@ -52,14 +51,11 @@ def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
         for cost in costs
     )
     labels = ("part", "CPU ms", "range", "x limit", "% of a 50 ms tick")
-    return Table(title=title, columns=columns(*labels), rows=rows)
+    return table_of(title, labels, rows)
 
 
 def _camera_table(title: str, costs: Sequence[FrameCost]) -> Table:
-
     stages = ("transform_ms", "raster_ms", "shade_ms", "encode_ms", "total_ms")
-    rows = tuple(
-        row(cost.name, *(f"{getattr(cost, stage):.2f}" for stage in stages)) for cost in costs
-    )
+    rows = [(cost.name, *(f"{getattr(cost, stage):.2f}" for stage in stages)) for cost in costs]
     labels = ("camera", "transform", "raster", "shade", "encode", "CPU ms per frame")
-    return Table(title=title, columns=columns(*labels), rows=rows)
+    return table_of(title, labels, rows)

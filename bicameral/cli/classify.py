@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError, DataError
 from bicameral.protocols import ClassifierSession
-from bicameral.tables import DASH, Column, Table, columns, print_table, row
+from bicameral.tables import DASH, Column, print_table, table_of
 from bicameral.types import Prediction
 from edge.loading import load_classifier
 from edge.pictures import read_picture
@@ -83,7 +83,6 @@ def _decided_by(stage: str) -> str:
 
 
 def _print_table(title: str, answers: list[dict[str, Any]]) -> None:
-
     rows = []
     for answer in answers:
         trace = answer["trace"]
@@ -98,11 +97,7 @@ def _print_table(title: str, answers: list[dict[str, Any]]) -> None:
             label = "\n".join(
                 f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in answer["top"]
             )
-        rows.append(
-            row(answer["picture"], label, f"{answer['confidence']:.3f}", stage, score, time)
-        )
-    heads = columns(
-        "picture", "label", "confidence", Column(label="decided by", words=True), "A's score",
-        "time", words=2,
-    )  # fmt: skip
-    print_table(Table(title=title, columns=heads, rows=tuple(rows)))
+        rows.append((answer["picture"], label, f"{answer['confidence']:.3f}", stage, score, time))
+    decided = Column(label="decided by", words=True)
+    heads = ("picture", "label", "confidence", decided, "A's score", "time")
+    print_table(table_of(title, heads, rows, words=2))

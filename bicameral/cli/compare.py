@@ -12,7 +12,7 @@ from bicameral.cli.extras import require_extra
 from bicameral.cli.model_samples import Split, read_samples
 from bicameral.errors import FINDINGS_EXIT_CODE
 from bicameral.files import write_json_atomic
-from bicameral.tables import Table, columns, points, print_table, row
+from bicameral.tables import list_table, points, print_table
 from edge.comparison import Comparison, tolerance_for
 from edge.comparison import compare as compare_subjects
 from edge.subject import Subject, load_subject
@@ -80,17 +80,17 @@ def print_comparison(comparison: Comparison) -> None:
     lines.append("within tolerance" if comparison.passed else "OUTSIDE of the tolerance:")
     lines += [f"  {one}" for one in comparison.failures]
     print_table(
-        Table(
-            title="absolute differences",
-            columns=columns("output", "max", "mean", "median", "99 %", "largest value in A"),
-            rows=tuple(
-                row(
-                    one.output,
-                    *(f"{figure:.3g}" for figure in (one.largest, one.mean, one.median, one.p99)),
-                    f"{one.largest_value:.3g}",
-                )
-                for one in comparison.outputs
-            ),
+        list_table(
+            "absolute differences",
+            comparison.outputs,
+            {
+                "output": lambda one: one.output,
+                "max": lambda one: f"{one.largest:.3g}",
+                "mean": lambda one: f"{one.mean:.3g}",
+                "median": lambda one: f"{one.median:.3g}",
+                "99 %": lambda one: f"{one.p99:.3g}",
+                "largest value in A": lambda one: f"{one.largest_value:.3g}",
+            },
         )
     )
     sys.stdout.write("\n".join(lines) + "\n")

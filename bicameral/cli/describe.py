@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from bicameral.cli.extras import require_extra
 from bicameral.errors import ConfigError, DataError
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import print_table, table_of
 from edge.description import (
     DESCRIBED,
     GraphDescription,
@@ -146,20 +146,13 @@ def _calibrated(model: Path, sidecar: Sidecar, source: str) -> Sidecar:
 
 
 def _print_graph(path: Path, graph: GraphDescription) -> None:
-
-    tensors = [("takes", graph.inputs), ("gives", graph.outputs)]
-    print_table(
-        Table(
-            title=f"{path.name}: {graph.parameters:,} parameters, opset {graph.opset}",
-            columns=columns("", "tensor", "type", "shape"),
-            rows=tuple(
-                row(verb, one.name, one.dtype.replace("object", "string"), _shape(one.shape))
-                for verb, specs in tensors
-                for one in specs
-            ),
-            note="* any size",
-        )
-    )
+    rows = [
+        (verb, one.name, one.dtype.replace("object", "string"), _shape(one.shape))
+        for verb, specs in (("takes", graph.inputs), ("gives", graph.outputs))
+        for one in specs
+    ]
+    title = f"{path.name}: {graph.parameters:,} parameters, opset {graph.opset}"
+    print_table(table_of(title, ("", "tensor", "type", "shape"), rows, note="* any size"))
     for key, text in graph.notes.items():
         line = " ".join(text.split())
         sys.stdout.write(f"{key}: {line[:_SHOWN]}{'...' if len(line) > _SHOWN else ''}\n")

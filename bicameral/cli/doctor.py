@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bicameral.cli.extras import extra_packages, missing_packages
 from bicameral.simulation import CARLA_VERSION
-from bicameral.tables import Cell, Table, columns, print_table, row
+from bicameral.tables import Cell, list_table, print_table
 from edge.energy.discovery import METERS
 from edge.energy.meter import NoMeter
 
@@ -64,18 +64,16 @@ def doctor(*, host: str = "127.0.0.1", port: int = 2000) -> int:
     """
     findings = list(examine(host, port))
     print_table(
-        Table(
-            title="bicameral doctor",
-            columns=columns("", "what", "found", "fix", words=4),
-            rows=tuple(
-                row(
-                    Cell(text=finding.status, style=_STYLES[finding.status]),
-                    finding.subject,
-                    finding.value,
-                    finding.fix,
-                )
-                for finding in findings
-            ),
+        list_table(
+            "bicameral doctor",
+            findings,
+            {
+                "": lambda one: Cell(text=one.status, style=_STYLES[one.status]),
+                "what": lambda one: one.subject,
+                "found": lambda one: one.value,
+                "fix": lambda one: one.fix,
+            },
+            words=4,
         )
     )
     failed = any(finding.status is Status.FAIL for finding in findings)
@@ -137,7 +135,6 @@ def _packages() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-
     for extra in extra_packages():
         missing = missing_packages(extra)
         yield Finding(
@@ -162,7 +159,6 @@ def _carla() -> Iterator[Finding]:
 
 
 def _pocket_limits() -> Iterator[Finding]:
-
     if missing_packages("sim"):
         return
     from sim.pocket.methods.limits import REFUSED, WITHOUT_EFFECT
@@ -227,7 +223,6 @@ def _server(host: str, port: int) -> Iterator[Finding]:
 
 
 def _ignored_attributes() -> Iterator[Finding]:
-
     if missing_packages("sim"):
         return
     from sim.pocket.sensors.lens import IGNORED_ATTRIBUTES
@@ -269,7 +264,6 @@ def _programs() -> Iterator[Finding]:
 
 
 def _energy_meters() -> Iterator[Finding]:
-
     for kind, find in METERS.items():
         found = find(Path("/"))
         if isinstance(found, NoMeter):

@@ -129,7 +129,6 @@ class AgentFlags:
 
 
 def _sees_path(model: str) -> bool:
-
     return isinstance(read_sidecar(resolve_model(model)).agent, PathAgentSpec)
 
 

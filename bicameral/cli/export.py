@@ -13,7 +13,7 @@ from bicameral.cli.compare import print_comparison
 from bicameral.cli.extras import require_extra
 from bicameral.cli.model_samples import calibration_samples, read_samples
 from bicameral.errors import FINDINGS_EXIT_CODE, BicameralError, ConfigError
-from bicameral.tables import Table, columns, print_table, row
+from bicameral.tables import list_table, print_table, table_of
 from edge.export.pipeline import ExportResult, ExportSettings, export_model
 from edge.jetson.bundle import Bundle, BundleRequest, CorrectionName, check_request, write_bundle
 from edge.jetson.judged import judge_models, needs_judgement, packed_precision
@@ -177,13 +177,12 @@ def _bundle_samples(request: BundleRequest, data: str | None) -> tuple[Samples, 
 
 
 def _print_result(result: ExportResult) -> None:
-
     print_table(
-        Table(
-            title="exported",
-            columns=columns("model", "precision", "KiB", "was", "CPU µs*", "was", "speed-up"),
-            rows=tuple(
-                row(
+        table_of(
+            "exported",
+            ("model", "precision", "KiB", "was", "CPU µs*", "was", "speed-up"),
+            (
+                (
                     file.name,
                     file.precision,
                     f"{file.bytes / 1024:.0f}",
@@ -212,28 +211,24 @@ def _print_findings(title: str, findings: Sequence[Finding]) -> None:
         sys.stdout.write(f"{title}: nothing found\n")
         return
     print_table(
-        Table(
-            title=title,
-            columns=columns(
-                "severity", "where", "rule", "what is wrong", "what to change", words=5
-            ),
-            rows=tuple(
-                row(one.severity, one.where or "the file", one.rule, one.message, one.advice)
-                for one in findings
-            ),
+        list_table(
+            title,
+            findings,
+            {
+                "severity": lambda one: one.severity,
+                "where": lambda one: one.where or "the file",
+                "rule": lambda one: one.rule,
+                "what is wrong": lambda one: one.message,
+                "what to change": lambda one: one.advice,
+            },
+            words=5,
         )
     )
 
 
 def _print_bundle(bundle: Bundle) -> None:
-
-    print_table(
-        Table(
-            title=str(bundle.folder),
-            columns=columns("file", "KiB"),
-            rows=tuple(row(name, f"{size / 1024:.1f}") for name, size in bundle.files.items()),
-        )
-    )
+    sizes = [(name, f"{size / 1024:.1f}") for name, size in bundle.files.items()]
+    print_table(table_of(str(bundle.folder), ("file", "KiB"), sizes))
     for name, findings in bundle.warnings.items():
         sys.stdout.write("".join(f"{name}: {finding}\n" for finding in findings))
     sys.stdout.write("Copy the folder to the device and follow its README.md.\n")

@@ -7,7 +7,6 @@ from dataclasses import replace
 from bicameral.tables import (
     Cell,
     Table,
-    columns,
     estimate_cell,
     integer,
     magnitude,
@@ -15,6 +14,7 @@ from bicameral.tables import (
     percent_cell,
     print_table,
     row,
+    table_of,
 )
 from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
@@ -59,15 +59,10 @@ def _card(name: str, listed: ZooEntry, evaluation: ZooEvaluation) -> Table:
         **_uses(one),
         "card": listed.card,
     }
-    return Table(
-        title=f"{name}: {listed.title}",
-        columns=columns("what", "says", words=2),
-        rows=tuple(row(what, says) for what, says in facts.items()),
-    )
+    return table_of(f"{name}: {listed.title}", ("what", "says"), facts.items(), words=2)
 
 
 def _measured(one: EntryEvaluation, evaluation: ZooEvaluation) -> dict[str, str]:
-
     accuracy, ece = percent_cell(one.accuracy), estimate_cell(one.ece, 4).text
     n = len(one.models)
     corrupted = ", ".join(f"{name}: {percent(value, 1)}" for name, value in one.corrupted.items())
