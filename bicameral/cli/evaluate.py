@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from agent.correction.names import CorrectionName
+from bicameral.cli.driving_agents import AgentFlags, training_towns
+from bicameral.cli.evaluated_routes import RouteFlags, choose_routes, driven_server
+from bicameral.cli.extras import require_extra
+from bicameral.cli.progress import ProgressBar
+from bicameral.tables import print_table
+from sim.evaluation.limits import TRAFFIC_LIMITS
+from sim.report.tables import summary_table
 
 if TYPE_CHECKING:
     from sim.evaluation.plan import EvaluationPlan
@@ -85,15 +93,10 @@ def evaluate(
         resume: Go on with an interrupted run.
         video: Record a video of the first repetition of each combination.
     """
-    from bicameral.cli.driving_agents import AgentFlags, training_towns
-    from bicameral.cli.evaluated_routes import RouteFlags, choose_routes, driven_server
-    from bicameral.cli.extras import require_extra
-
     require_extra("sim")
     if cluster is not None:
         require_extra("cluster")
     from sim.client.traffic import TrafficDensity
-    from sim.evaluation.limits import TRAFFIC_LIMITS
     from sim.evaluation.runner import Execution
 
     server = driven_server(town, maps, seed, None if host is None else (host, port))
@@ -114,18 +117,14 @@ def evaluate(
         plan = replace(plan, traffic=others, limits=TRAFFIC_LIMITS)
     everywhere = -1 if cluster else len(os.sched_getaffinity(0))
     jobs = 1 if host else (jobs or everywhere)
-    _run(
-        plan,
-        output,
-        Execution(server=server, jobs=jobs, resume=resume, videos=video, cluster=cluster),
-    )
+    execution = Execution(server=server, jobs=jobs, resume=resume, videos=video, cluster=cluster)
+    _run(plan, output, execution)
     _write_report(output, training_towns(agents))
     return 0
 
 
 def _run(plan: EvaluationPlan, output: Path, execution: Execution) -> None:
     """Drive every episode and show how many are done."""
-    from bicameral.cli.progress import ProgressBar
     from sim.evaluation.runner import Progress
     from sim.evaluation.runner import evaluate as run_evaluation
 
@@ -138,21 +137,17 @@ def _run(plan: EvaluationPlan, output: Path, execution: Execution) -> None:
         run_evaluation(plan, output, execution, show)
 
 
-def _write_report(output: Path, training_towns: list[str] | None) -> None:
+def _write_report(output: Path, towns: list[str] | None) -> None:
     """Write results and report, and print what came of it."""
-    from rich.console import Console
-
-    from bicameral.tables import print_table
     from sim.evaluation.results import write_results
     from sim.report.build import read_results, write_report
     from sim.report.outcome import describe_omissions, describe_outcome
-    from sim.report.tables import summary_table
 
     console = Console()
     written = write_results(output)
-    report = write_report(output, training_towns)
+    report = write_report(output, towns)
     results = read_results(output)
-    console.print(describe_outcome(results, training_towns), style="bold", highlight=False)
+    console.print(describe_outcome(results, towns), style="bold", highlight=False)
     for sentence in describe_omissions(results["plan"]):
         console.print(sentence, style="yellow", highlight=False)
     print_table(summary_table(results["groups"]), console)
