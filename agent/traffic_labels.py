@@ -116,42 +116,37 @@ def label_state(
         obeyed_m: Stop signs, by the arc length of their lines, at which the vehicle has stood.
     """
     way = WayAhead(guide, speed_mps)
-    lead, obstacles = None, []
     held = _is_held_back(way, surroundings.stop_lines)
-    for other in surroundings.others:
-        if way.is_out_of_reach(other):
-            continue
-        obstacle = _obstacle_of(way, pose, other, cross_traffic_waits=held)
-        if obstacle is None:
-            continue
-        obstacles.append(obstacle)
-        if obstacle.cause == "vehicle" and (lead is None or obstacle.gap_m < lead.gap_m):
-            lead = obstacle
+    seen = (
+        _obstacle_of(way, pose, other, cross_traffic_waits=held)
+        for other in surroundings.others
+        if not way.is_out_of_reach(other)
+    )
+    obstacles = [obstacle for obstacle in seen if obstacle is not None]
+    vehicles = [obstacle for obstacle in obstacles if obstacle.cause == "vehicle"]
+    lead = min(vehicles, key=lambda obstacle: obstacle.gap_m, default=None)
     obstacles += _stops(way, surroundings.stop_lines, obeyed_m, speed_mps)
     target_mps, cause = guide.target_speed_ahead(speed_mps), "free"
-    needed_mps2 = 0.0
     for obstacle in obstacles:
         allowed_mps = following_speed(obstacle.gap_m, obstacle.speed_mps)
         if allowed_mps < target_mps:
             target_mps, cause = allowed_mps, obstacle.cause
-        needed_mps2 = max(needed_mps2, _deceleration(speed_mps, obstacle))
-    next_light = next(
-        (
-            line
-            for line in surroundings.stop_lines
-            if line.light is not None and line.s_m > way.front_m
-        ),
-        None,
-    )
+    needed = (_deceleration(speed_mps, obstacle) for obstacle in obstacles)
+    light = _next_light(way, surroundings.stop_lines)
     return TrafficLabel(
         target_speed_mps=target_mps,
         cause=cause,
-        deceleration_mps2=needed_mps2,
+        deceleration_mps2=max(needed, default=0.0),
         lead_distance_m=None if lead is None else lead.gap_m + _STANDING_M,
         lead_speed_mps=None if lead is None else lead.speed_mps,
-        light=None if next_light is None else next_light.light,
-        stop_line_m=None if next_light is None else next_light.s_m - way.front_m,
+        light=None if light is None else light.light,
+        stop_line_m=None if light is None else light.s_m - way.front_m,
     )
+
+
+def _next_light(way: WayAhead, lines: Iterable[StopLine]) -> StopLine | None:
+    ahead = (line for line in lines if line.light is not None and line.s_m > way.front_m)
+    return next(ahead, None)
 
 
 def _deceleration(speed_mps: float, obstacle: _Obstacle) -> float:

@@ -136,6 +136,12 @@ def _drives(weathers: tuple[str, ...]) -> str:
     return markdown(heads, rows)
 
 
+def _among_others() -> str:
+    from studies.among_others import read_drives, table_of
+
+    return markdown_table(table_of(read_drives()))
+
+
 def _coverage() -> str:
     """Tell what the methods and sensors of the pocket simulator do."""
     from studies.pocket_coverage import coverage_table  # it needs the carla wheel
@@ -213,6 +219,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 }
 
 TABLES: dict[str, Callable[[], str]] = {
+    "among_others": _among_others,
     "drives": partial(_drives, ("clear", "fog", "night", "all")),
     "drives.pairs": _pairs,
     "path.confidence": partial(_path, "confidence"),
