@@ -87,6 +87,14 @@ class EncodedPicture:
         return self.width * self.height
 
 
+def require_pixels(kind: str, width: int, height: int, most: int) -> None:
+    """Raise `DataError` if a picture has more pixels than allowed."""
+    if width * height > most:
+        raise DataError(
+            f"the {kind} has {width} x {height} pixels, allowed are {most:,}; reduce it"
+        )
+
+
 def picture_format(data: bytes) -> str | None:
     """Return ``JPEG``, ``PNG``, ``WebP`` or ``BMP`` by how the content begins, else None."""
     if data.startswith(b"\xff\xd8\xff"):
@@ -235,8 +243,9 @@ def _read_png(data: bytes) -> EncodedPicture:
     position = len(_PNG_SIGNATURE)
     kind = b""
     parts = interlaced = 0
+    few = _MOST_PARTS  # most pictures have, which are not asked for each
     while kind != b"IEND":
-        parts = _counted(parts, data)
+        parts = parts + 1 if parts < few else _counted(parts, data)
         length, kind = struct.unpack_from(">I4s", data, position)
         chunk = view[position : position + 12 + length]
         if len(chunk) < 12 + length:

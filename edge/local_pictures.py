@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError, MissingExtraError
+from edge.encoded_pictures import require_pixels
 
 #: Endings that OpenCV knows; what it cannot decode of them is left to Pillow.
 _OPENCV_SUFFIXES = (".tif", ".tiff", ".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -67,14 +68,6 @@ def decode_local_picture(path: Path, data: bytes, max_pixels: int) -> NDArray[An
             require_pixels(suffix[1:].upper(), pixels.shape[1], pixels.shape[0], max_pixels)
             return pixels
     return _decode_with_pillow(suffix, data, max_pixels)
-
-
-def require_pixels(kind: str, width: int, height: int, most: int) -> None:
-    """Raise `DataError` if a picture has more pixels than allowed."""
-    if width * height > most:
-        raise DataError(
-            f"the {kind} has {width} x {height} pixels, allowed are {most:,}; reduce it"
-        )
 
 
 def _decode_with_opencv(path: Path, data: bytes) -> NDArray[Any] | None:

@@ -17,8 +17,13 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat
-from edge.encoded_pictures import EncodedPicture, picture_format, read_encoded_picture
-from edge.local_pictures import LOCAL_SUFFIXES, decode_local_picture, require_pixels
+from edge.encoded_pictures import (
+    EncodedPicture,
+    picture_format,
+    read_encoded_picture,
+    require_pixels,
+)
+from edge.local_pictures import LOCAL_SUFFIXES, decode_local_picture
 
 #: Pictures with more pixels are refused before they are decoded: 8,000 x 8,000.
 MAX_PIXELS = 64_000_000

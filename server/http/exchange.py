@@ -55,6 +55,7 @@ class Request:
         scope: ASGI's.
         receive: Gives its body, and then tells when the client has gone.
         headers: By name, in lower case as ASGI gives them; of several of a name the last one.
+        has_turn: Whether no other request may have a large body or picture meanwhile.
         held_bytes: How much of its body is counted in those that the worker holds.
         id: For logs and the answer.
         arrived_s: When its head was there, on `time.monotonic`'s clock.
@@ -67,10 +68,10 @@ class Request:
     """
 
     __slots__ = (
-        "_has_turn",
         "_held",
         "_limits",
         "arrived_s",
+        "has_turn",
         "headers",
         "held_bytes",
         "id",
@@ -115,7 +116,7 @@ class Request:
         self._held = held
         self.held_bytes = 0
         self.work = work
-        self._has_turn = False
+        self.has_turn = False
 
     def context(self, *, no_store: bool = False, timeout_s: float | None = None) -> RequestContext:
         """Return what a model must know of it beside its tensors.
@@ -222,14 +223,13 @@ class Request:
         if size <= LARGE_BYTES:
             return await self.work.do(work)
         if await self.while_connected(self.work.begin_turn()):
-            self._has_turn = True
+            self.has_turn = True
         return await self.work.do_alone(work)
 
     def end_turn(self) -> None:
         """Hold nothing large any more."""
-        if self._has_turn:
-            self._has_turn = False
-            self.work.end_turn()
+        self.has_turn = False
+        self.work.end_turn()
 
     async def json_object(self) -> dict[str, Any]:
         """Read a JSON object; an empty body is an empty one.

@@ -168,7 +168,8 @@ class HttpStack:
             text = f"the server failed; its log tells more about {request.id}"
             return error_answer(RequestError(500, text))
         finally:
-            request.end_turn()
+            if request.has_turn:
+                request.end_turn()
 
     async def _serve(self, request: Request, socket: _Socket) -> None:
         scope = request.scope

@@ -21,6 +21,10 @@ _PATIENCE_S = 0.05
 _BATCH_ROWS = 8
 
 
+#: Rows of a run at most: the memory that it takes stays with its graph.
+ROWS_OF_PIECE = 64
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCost:
     """A straight line: seconds for one row, and for every further one."""
@@ -153,6 +157,15 @@ class RequestTimes:
 
 #: The times of the request that is being answered; None: nobody counts them.
 current_times: ContextVar[RequestTimes | None] = ContextVar("current_times", default=None)
+
+
+def unless_many(run: Callable[[P], A], in_pieces: Callable[[P], A]) -> Callable[[P], A]:
+    """Return a run of payloads that have a length, which is in pieces where they are long."""
+
+    def run_either(payload: P) -> A:
+        return run(payload) if len(payload) <= ROWS_OF_PIECE else in_pieces(payload)  # type: ignore[arg-type]
+
+    return run_either
 
 
 def measure_run_cost(run: Callable[[int], object]) -> RunCost:

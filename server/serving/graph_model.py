@@ -9,7 +9,7 @@ from server.serving.computation import Computation
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.picture_input import PictureTarget
 from server.serving.served_model import ModelVersion, ServedClassifier, ServingParts
-from server.serving.tensors import IMAGE_STACKING
+from server.serving.tensors import IMAGE_STACKING, images_in_pieces
 
 
 class GraphModel(GraphTensorModel, ServedClassifier):
@@ -27,7 +27,7 @@ class GraphModel(GraphTensorModel, ServedClassifier):
         classifier = self._classifier
         self._classification = Computation(
             name="classify",
-            run=classifier.predict,
+            run=images_in_pieces(classifier.predict),
             cost=self._warmed(lambda rows: classifier.warm_up([rows])),
             stacking=IMAGE_STACKING,
         )

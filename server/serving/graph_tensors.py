@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +19,14 @@ from server.open_inference.datatypes import DATATYPES, Tensor, V2Spec
 from server.serving.computation import Computation
 from server.serving.picture_input import PictureTarget
 from server.serving.served_model import ModelVersion, PictureModel, RequestContext, ServingParts
-from server.serving.tensors import TENSOR_STACKING, Feeds, InputCheck, canonical_spec, v2_specs
+from server.serving.tensors import (
+    TENSOR_STACKING,
+    Feeds,
+    InputCheck,
+    canonical_spec,
+    feeds_in_pieces,
+    v2_specs,
+)
 
 
 class GraphTensorModel(PictureModel):
@@ -50,11 +57,15 @@ class GraphTensorModel(PictureModel):
         decoded = [self._decoded_spec(spec) for spec in inputs]
         self._check_decoded = InputCheck(self.name, decoded, parts.requests.max_rows)
         stacking = TENSOR_STACKING if self._check.has_rows else None
+        run: Callable[[Feeds], Feeds] = session.run
+        run_decoded: Callable[[Feeds], Feeds] = self._run_decoded
+        if stacking is not None:
+            run, run_decoded = feeds_in_pieces(run), feeds_in_pieces(run_decoded)
         cost = self._warmed(lambda rows: session.run(_blank(inputs, rows)))
         self._main = self._tensors = Computation(
-            name="tensors", run=session.run, cost=cost, stacking=stacking
+            name="tensors", run=run, cost=cost, stacking=stacking
         )
-        self._pictures = replace(self._tensors, name="pictures", run=self._run_decoded)
+        self._pictures = replace(self._tensors, name="pictures", run=run_decoded)
 
     @classmethod
     def load(cls, path: Path, served_as: ModelVersion, parts: ServingParts) -> Self:

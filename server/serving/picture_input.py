@@ -94,50 +94,41 @@ class PictureDecoder:
             encoded = self._encoded(pictures)
         else:
             encoded = await self.work.do(partial(self._encoded, pictures))
-        needed_bytes = 0.0
         for picture in encoded:
             cost_s += _decoding_s(picture, target.image)
-            # Turning it upright takes it twice, too.
-            pixel_bytes = max(picture.pixel_bytes, 2.0 * target.image.channels)
-            needed_bytes = max(needed_bytes, pixel_bytes * picture.pixels)
-        decode = partial(self._decoded, encoded, target)
         if cost_s <= self._batching.in_place_s:
-            return decode()
+            return self._decoded(encoded, target)
+        decode = partial(self._decoded, encoded, target)
+        # Turning a picture upright takes it twice, too.
+        twice = 2.0 * target.image.channels
+        needed_bytes = max(max(twice, one.pixel_bytes) * one.pixels for one in encoded)
         if cost_s <= _LARGE_S and needed_bytes <= _LARGE_BYTES:
             return await self.work.do(decode)
         return await self.work.do_alone(decode)
 
     def _encoded(self, pictures: Sequence[bytes]) -> list[EncodedPicture]:
         """Read all headers, and refuse too many pixels or bytes before any is decoded."""
-        encoded, pixels = [], 0
+        encoded: list[EncodedPicture] = []
+        pixels, heavy = 0, None
         for index, data in enumerate(pictures):
             try:
                 picture = read_encoded_picture(data)
             except DataError as error:
                 raise _named(index, error) from error
             encoded.append(picture)
-            pixels += picture.pixels
+            own = picture.pixels
+            pixels += own
+            if picture.pixel_bytes * own > _MOST_PIXEL_BYTES * self._requests.max_pixels:
+                heavy = heavy or _too_heavy(index, picture, self._requests.max_pixels)
         if pixels > self._requests.max_pixels:
             raise RequestError(
                 413,
                 f"the request's pictures have {pixels:,} pixels, allowed are "
                 f"{self._requests.max_pixels:,}; reduce them",
             )
-        for index, picture in enumerate(encoded):
-            self._require_room(index, picture)
+        if heavy is not None:
+            raise heavy
         return encoded
-
-    def _require_room(self, index: int, picture: EncodedPicture) -> None:
-        """Refuse a picture of few enough pixels whose pixels are too large."""
-        needed_bytes = picture.pixel_bytes * picture.pixels
-        most_bytes = _MOST_PIXEL_BYTES * self._requests.max_pixels
-        if needed_bytes > most_bytes:
-            raise RequestError(
-                413,
-                f"picture {index}: decoding a {picture.format} of this kind with {picture.width} x "
-                f"{picture.height} pixels takes {needed_bytes / 1e6:.0f} MB of memory, allowed are "
-                f"{most_bytes / 1e6:.0f} MB; reduce it, or save it with 8 bits and no transparency",
-            )
 
     def _decoded(
         self, pictures: Sequence[EncodedPicture], target: PictureTarget
@@ -164,6 +155,17 @@ def _decoding_s(picture: EncodedPicture, image: ImageFormat) -> float:
         return decoding_s
     lines = image.height + image.width
     return decoding_s + _RESIZE_PIXEL_S * picture.pixels + _RESIZE_LINE_S * lines
+
+
+def _too_heavy(index: int, picture: EncodedPicture, max_pixels: int) -> RequestError:
+    """Refuse a picture of few enough pixels whose pixels are too large."""
+    return RequestError(
+        413,
+        f"picture {index}: decoding a {picture.format} of this kind with {picture.width} x "
+        f"{picture.height} pixels takes {picture.pixel_bytes * picture.pixels / 1e6:.0f} MB of "
+        f"memory, allowed are {_MOST_PIXEL_BYTES * max_pixels / 1e6:.0f} MB; reduce it, or save it "
+        "with 8 bits and no transparency",
+    )
 
 
 def _named(index: int, error: DataError) -> RequestError:

@@ -20,7 +20,7 @@ from server.serving.served_model import (
     ServedClassifier,
     ServingParts,
 )
-from server.serving.tensors import IMAGE_STACKING, canonical_spec
+from server.serving.tensors import IMAGE_STACKING, canonical_spec, images_in_pieces
 
 #: The only input: canonical images, or encoded pictures.
 _INPUT = "image"
@@ -57,7 +57,10 @@ class SessionModel(ServedClassifier):
         # A blank run asks every part of it, so it is the longest.
         cost = self._warmed(lambda rows: session.warm_up([rows]))
         self._main = self._classification = Computation(
-            name="classify", run=session.predict, cost=cost, stacking=IMAGE_STACKING
+            name="classify",
+            run=images_in_pieces(session.predict),
+            cost=cost,
+            stacking=IMAGE_STACKING,
         )
 
     @classmethod

@@ -19,7 +19,14 @@ from edge.session import OnnxSession
 from server.open_inference.datatypes import Tensor, V2Spec, dtype_of
 from server.serving.computation import Computation, RunCost
 from server.serving.served_model import ModelVersion, RequestContext, ServedModel, ServingParts
-from server.serving.tensors import TENSOR_STACKING, Feeds, InputCheck, opens_first, v2_specs
+from server.serving.tensors import (
+    TENSOR_STACKING,
+    Feeds,
+    InputCheck,
+    feeds_in_pieces,
+    opens_first,
+    v2_specs,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +141,7 @@ class TensorModel(ServedModel):
         stacking = None
         if self._has_rows and self._rows_are_apart(size):
             stacking = TENSOR_STACKING
+            alone = replace(alone, run=feeds_in_pieces(self._run))
         cost = self._warmed(lambda rows: self._run(self._trial(rows, size)))
         if stacking is None:  # then there are no further rows
             cost = replace(cost, next_row_s=cost.first_row_s)

@@ -18,6 +18,7 @@ from bicameral.protocols import TensorSpec
 from bicameral.types import Prediction
 from edge.loading import load_classifier
 from edge.preprocessing import tensor_from_canonical
+from edge.session import OnnxSession
 from server.errors import RequestError
 from server.open_inference.datatypes import V2Spec
 from server.serving.graph_model import GraphModel
@@ -242,6 +243,28 @@ def test_too_many_large_pictures_at_once_are_refused(path: Path, make_parts: Par
     refused = [answer for answer in answers if isinstance(answer, RequestError)]
     assert [(error.status, error.headers) for error in refused] == [(429, {"Retry-After": "1"})] * 2
     assert sum(isinstance(answer, np.ndarray) for answer in answers) == 2
+
+
+def test_a_request_of_many_rows_runs_in_pieces_with_the_same_answers(
+    model: GraphModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    run = OnnxSession.run
+
+    def counted(self: Any, feeds: Any) -> Any:
+        rows.append(len(feeds["image"]))
+        return run(self, feeds)
+
+    images = np.random.default_rng(0).random((150, 1, 8, 8), np.float32)
+    one_by_one = [_answer(model.infer({"image": one[None]}, context=CONTEXT)) for one in images]
+    monkeypatch.setattr(OnnxSession, "run", counted)
+    answer = _answer(model.infer({"image": images}, context=CONTEXT))
+    assert max(rows, default=0) <= 64
+    expected = np.concatenate([one["logits"] for one in one_by_one])
+    np.testing.assert_allclose(answer["logits"], expected, rtol=1e-5, atol=1e-6)
+    pictures = np.random.default_rng(0).integers(0, 256, (150, 8, 8, 1), np.uint8)
+    predicted = _answer(model.classify(pictures, context=CONTEXT))
+    assert predicted.probabilities.shape[0] == len(predicted.confidence) == 150
 
 
 def test_a_slow_network_runs_in_a_thread(
