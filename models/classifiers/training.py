@@ -143,7 +143,10 @@ def train(
         )
     lesson = _Labels(settings, dataset, network, teacher)
     course = _course(settings, dataset, teacher)
-    Trainer(course, network, _optimizer(settings, network), lesson).train(progress)
+    trainer = Trainer(course, network, _optimizer(settings, network), lesson)
+    if dataset.image_shape[0] * dataset.image_shape[1] > _MOST_CHANNELS_LAST:
+        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    trainer.train(progress)
     return network
 
 
