@@ -11,7 +11,7 @@ from bicameral.types import Observation, RoadOption
 from edge.dual_head import DualHeadModel
 
 
-class CarilAgent(NetworkAgent[Opinions]):
+class CarilAgent(NetworkAgent):
     """A `NetworkAgent` with one or two dual-head networks."""
 
     _kind = "caril"
@@ -28,10 +28,8 @@ class CarilAgent(NetworkAgent[Opinions]):
         super().__init__(models, correction, delay_ticks=delay_ticks)
         self._models = models
 
-    def _look(
+    def _decide(
         self, observation: Observation, picture: NDArray[np.uint8], command: RoadOption
-    ) -> Opinions:
-        return Opinions(self._models, picture, observation.speed_mps, command)
-
-    def _correct(self, answers: Opinions) -> Correction:
-        return self._rule.correct(answers)
+    ) -> tuple[Correction, Opinions]:
+        opinions = Opinions(self._models, picture, observation.speed_mps, command)
+        return self._rule.correct(opinions), opinions

@@ -155,7 +155,7 @@ class RemoteAgent:
             url: See `describe_remote`.
             correction: One of those that the server tells.
             second: The server's name for network B; used only if the correction may ask it.
-            delay_ticks: See `agent.route_driver.RouteDriver`.
+            delay_ticks: See `agent.network_agent.RouteDriver`.
             fingerprint: Of the network that has to drive; None: the one that the server has now.
 
         Raises:

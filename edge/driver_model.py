@@ -62,10 +62,10 @@ class DriverModel(ABC, Generic[Batch]):
             found = f"a {sidecar.kind}" if sidecar.agent is None else sidecar.agent.title
             raise DataError(f"model {sidecar.name!r} is {found}, expected {self._spec.title}")
         expected = [sidecar.input.name, *(extra.name for extra in sidecar.extra_inputs)]
-        self._inputs = [spec.name for spec in session.inputs]
-        if sorted(self._inputs) != sorted(expected):
+        inputs = [spec.name for spec in session.inputs]
+        if sorted(inputs) != sorted(expected):
             raise DataError(
-                f"the graph of {sidecar.name!r} takes {self._inputs}, its sidecar says {expected}"
+                f"the graph of {sidecar.name!r} takes {inputs}, its sidecar says {expected}"
             )
         given = [spec.name for spec in session.outputs]
         if not set(self._outputs) <= set(given):
@@ -122,8 +122,10 @@ class DriverModel(ABC, Generic[Batch]):
         self, images: NDArray[np.uint8], more: dict[str, NDArray[np.float32]]
     ) -> dict[str, NDArray[np.float32]]:
         """Run the graph for canonical images (N, h, w, 3), and for what it takes of some more."""
-        known = {self.sidecar.input.name: feed_from_canonical(images, self.sidecar.input), **more}
-        return self._session.run({name: known[name] for name in self._inputs})
+        feeds = {self.sidecar.input.name: feed_from_canonical(images, self.sidecar.input)}
+        for extra in self.sidecar.extra_inputs:
+            feeds[extra.name] = more[extra.name]
+        return self._session.run(feeds)
 
 
 def state_inputs(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 ScoreName = Literal["margin", "max_probability", "entropy_normalised"]
 
 _TINY = np.finfo(np.float64).tiny
+
+#: Keeps the logarithm finite; CARIL's constant (test_scenario.py).
+_ENTROPY_FLOOR = 1e-8
 
 
 def softmax(
@@ -78,3 +82,30 @@ SCORES: dict[ScoreName, Callable[[NDArray[np.floating]], NDArray[np.float64]]] =
     "max_probability": max_probability,
     "entropy_normalised": entropy_normalised,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confidence:
+    """Two measures of one distribution.
+
+    Attributes:
+        max_probability: Probability of the most probable class, 1/K..1.
+        entropy: Entropy in nats, 0..ln K.
+        steering_class: Index of the most probable class.
+    """
+
+    max_probability: float
+    entropy: float
+    steering_class: int
+
+
+def confidence_from_probabilities(probabilities: NDArray[np.floating]) -> Confidence:
+    """Measure class probabilities (K,) that sum to 1."""
+    steering_class = int(probabilities.argmax())
+    entropy = -float((probabilities * np.log(probabilities + _ENTROPY_FLOOR)).sum())
+    return Confidence(
+        max_probability=float(probabilities[steering_class]),
+        # The floor makes the entropy of a certain answer a hair negative.
+        entropy=min(max(entropy, 0.0), math.log(len(probabilities))),
+        steering_class=steering_class,
+    )

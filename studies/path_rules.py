@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.correction.registry import PATH_CORRECTIONS, make_path_rule
+from agent.network_agent import RouteDriver
 from agent.path.agent import PathAgent
 from agent.path.fusion import FusionRule, FusionSettings, Vision
 from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.opinions import FusedPath, PathOpinions, PathRule
 from agent.path.pursuit import pursue
-from agent.route_driver import RouteDriver
 from bicameral.errors import unknown_name
 from bicameral.protocols import DrivingAgent
 from bicameral.types import CameraSpec, Decision, Observation, Route

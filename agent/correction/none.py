@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.confidence import confidence_from_probabilities
 from agent.correction.protocol import Correction, Opinions
+from edge.probabilities import confidence_from_probabilities
 
 
 class NoCorrection:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.confidence import confidence_from_probabilities
 from agent.correction.protocol import Correction, Opinions
-from edge.probabilities import softmax
+from edge.probabilities import confidence_from_probabilities, softmax
 
 AGREE = "paper_1_agree"
 CLASS = "paper_2_class"

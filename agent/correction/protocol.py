@@ -28,6 +28,7 @@ class Answers(ABC, Generic[Network, Answer]):
     Attributes:
         speed_mps: Forward speed.
         command: Navigation command.
+        image: The picture as network A sees it, (h, w, 3) uint8.
         inference_s: CPU time of the networks so far.
     """
 
@@ -51,15 +52,8 @@ class Answers(ABC, Generic[Network, Answer]):
         self.speed_mps = speed_mps
         self.command = command
         self._answers: list[Answer | None] = [None, None]
-        self._image: NDArray[np.uint8] | None = None
+        self.image = models[0].prepare(picture)
         self.inference_s = 0.0
-
-    @property
-    def image(self) -> NDArray[np.uint8]:
-        """The picture as network A sees it, (h, w, 3) uint8."""
-        if self._image is None:
-            self._image = self._models[0].prepare(self._picture)
-        return self._image
 
     @property
     def asked_a(self) -> bool:
@@ -90,19 +84,15 @@ class Answers(ABC, Generic[Network, Answer]):
     def _ask(self, which: int) -> Answer:
         answer = self._answers[which]
         if answer is None:
+            model = self._models[which]
+            if model is None:
+                raise ConfigError("this correction needs a second network and none was given")
             began_s = time.thread_time()
-            answer = self._compute(which)
-            self._answers[which] = answer
+            same_view = self._models[0].image == model.image
+            image = self.image if same_view else model.prepare(self._picture)
+            answer = self._answers[which] = self._predict(model, image)
             self.inference_s += time.thread_time() - began_s
         return answer
-
-    def _compute(self, which: int) -> Answer:
-        model = self._models[which]
-        if model is None:
-            raise ConfigError("this correction needs a second network and none was given")
-        same_view = self._models[0].image == model.image
-        image = self.image if same_view else model.prepare(self._picture)
-        return self._predict(model, image)
 
 
 class Opinions(Answers[DualHeadModel, DualHeadOutput]):

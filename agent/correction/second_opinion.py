@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.confidence import Confidence, confidence_from_probabilities
 from agent.correction.protocol import Correction, Opinions
 from edge.agent_sidecar import AgentSpec
 from edge.dual_head import DualHeadOutput
 from edge.preprocessing import picture_statistics
+from edge.probabilities import Confidence, confidence_from_probabilities
 
 TRUST_A = "second_opinion_a"
 OUT_OF_RANGE = "second_opinion_b_out_of_range"

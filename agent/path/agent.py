@@ -11,7 +11,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.confidence import confidence_from_probabilities
 from agent.correction.protocol import Correction
 from agent.network_agent import NetworkAgent
 from agent.path.navigation import NavigationSettings, Navigator
@@ -20,12 +19,13 @@ from agent.path.pursuit import pursue
 from bicameral.errors import ConfigError
 from bicameral.types import Observation, RoadOption, Route
 from edge.path_model import PathModel
+from edge.probabilities import confidence_from_probabilities
 
 #: How far off the path may be, `RECORDED_M` ahead, and still count as right.
 TOLERANCE_M = 0.5
 
 
-class PathAgent(NetworkAgent[PathOpinions]):
+class PathAgent(NetworkAgent):
     """A `NetworkAgent` with one or two path networks.
 
     Its confidence is the probability that the path is right within half a metre, 10 m ahead, by its
@@ -73,13 +73,14 @@ class PathAgent(NetworkAgent[PathOpinions]):
         super().begin(route, seed)
         self._navigator.begin(route, seed)
 
-    def _look(
+    def _decide(
         self, observation: Observation, picture: NDArray[np.uint8], command: RoadOption
-    ) -> PathOpinions:
+    ) -> tuple[Correction, PathOpinions]:
         self._navigator.update(observation.pose)
-        return PathOpinions(
+        opinions = PathOpinions(
             self._models, picture, observation.speed_mps, command, navigator=self._navigator
         )
+        return self._correct(opinions), opinions
 
     def _correct(self, answers: PathOpinions) -> Correction:
         fused = self._rule.fuse(answers)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +155,7 @@ class AgentModel(GraphTensorModel):
         Args:
             route: Where to go.
             options: How.
-            delay_ticks: See `agent.route_driver.RouteDriver`.
+            delay_ticks: See `agent.network_agent.RouteDriver`.
 
         Raises:
             ConfigError: If the options contradict each other.
@@ -182,7 +181,7 @@ class AgentModel(GraphTensorModel):
 
     async def decide(
         self,
-        agent: NetworkAgent[Any],
+        agent: NetworkAgent,
         observation: Observation,
         networks: int,
         context: RequestContext,
@@ -220,7 +219,7 @@ class AgentModel(GraphTensorModel):
 class DrivingEpisode:
     """An agent on its way along a route. Ask it once per tick, in order."""
 
-    def __init__(self, model: AgentModel, agent: NetworkAgent[Any], *, networks: int) -> None:
+    def __init__(self, model: AgentModel, agent: NetworkAgent, *, networks: int) -> None:
         """Join an agent that has begun its route with the model that runs its network.
 
         Args:
@@ -233,7 +232,7 @@ class DrivingEpisode:
         self._networks = networks
 
     @property
-    def agent(self) -> NetworkAgent[Any]:
+    def agent(self) -> NetworkAgent:
         """The agent; its networks belong to the served models, so it must not be closed."""
         return self._agent
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from agent.confidence import confidence_from_probabilities
 from agent.correction.paper import AGREE, CLASS, JITTER, LOST, PaperRule
-from edge.probabilities import softmax
+from edge.probabilities import confidence_from_probabilities, softmax
 
 pytestmark = pytest.mark.property
 

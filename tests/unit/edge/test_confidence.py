@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.confidence import confidence_from_probabilities
+from edge.probabilities import confidence_from_probabilities
 
 pytestmark = pytest.mark.unit
 
