@@ -110,13 +110,12 @@ def decode_encoded_picture(
     height, width = stored.shape[:2]
     rows = max(1, _BAND_PIXELS // width)
     if height <= rows:
-        pixels = _opaque(stored, _transparent_grey(stored, encoded), spec)
+        pixels = _opaque(stored, encoded, spec)
     else:
         pixels = _place_for((height, width, 1 if spec.color == "GRAY" else 3), stored)
         for row in range(0, height, rows):
-            band = stored[row : row + rows]
-            pixels[row : row + rows] = _opaque(band, _transparent_grey(band, encoded), spec)
-        del stored, band
+            pixels[row : row + rows] = _opaque(stored[row : row + rows], encoded, spec)
+        del stored
     if encoded.orientation != 1:
         pixels = np.ascontiguousarray(_upright(pixels, encoded.orientation))
     return pixels
@@ -134,20 +133,26 @@ def _place_for(shape: tuple[int, int, int], stored: NDArray[Any]) -> NDArray[np.
 
 
 def _opaque(
-    stored: NDArray[Any], alpha: NDArray[Any] | None, spec: ImageFormat
+    stored: NDArray[Any], encoded: EncodedPicture | None, spec: ImageFormat
 ) -> NDArray[np.uint8]:
     """Turn decoded pixels into opaque ones of a model's depth and colours.
 
     Args:
         stored: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16.
-        alpha: Opacity (H, W, 1) beside a stored channel, or None.
+        encoded: What its head says, as of a transparent level of grey; None: nothing.
         spec: What the model sees.
     """
+    alpha = None
     if stored.ndim == 3 and stored.shape[2] == 4:
         alpha = stored[..., 3:]
-    pixels = _eight_bits(stored[..., :3] if stored.ndim == 3 else stored[..., None])
+    elif encoded is not None and encoded.transparent_grey is not None:
+        alpha = _transparent_grey(stored, encoded.transparent_grey, encoded.bit_depth)
+    pixels = stored[..., :3] if stored.ndim == 3 else stored[..., None]
+    if stored.dtype != np.uint8:
+        pixels = _eight_bits(pixels)
+        alpha = None if alpha is None else _eight_bits(alpha)
     if alpha is not None:
-        pixels = _composite(pixels, _eight_bits(alpha), _background(spec))
+        pixels = _composite(pixels, alpha, _background(spec))
     return np.ascontiguousarray(_to_color(pixels, spec.color))
 
 
@@ -178,21 +183,17 @@ def _decode_with_more(jpeg: bytes) -> NDArray[Any]:
     return _decode(jpeg[:end] + _MORE + jpeg[end:], "JPEG")
 
 
-def _transparent_grey(stored: NDArray[Any], encoded: EncodedPicture) -> NDArray[Any] | None:
-    """Return the opacity (H, W, 1) of a grey PNG with a transparent level, else None."""
-    if encoded.transparent_grey is None:
-        return None
+def _transparent_grey(stored: NDArray[Any], level: int, bit_depth: int) -> NDArray[Any]:
+    """Return the opacity (H, W, 1) of a grey PNG with a transparent level."""
     # OpenCV passes over a transparent grey level. Depths below 8 it has stretched to 0..255.
-    stretch = 255 // (2**encoded.bit_depth - 1) if encoded.bit_depth < 8 else 1
+    stretch = 255 // (2**bit_depth - 1) if bit_depth < 8 else 1
     opaque = np.iinfo(stored.dtype).max
-    transparent = stored == encoded.transparent_grey * stretch
+    transparent = stored == level * stretch
     return np.where(transparent, 0, opaque).astype(stored.dtype)[..., None]
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Map 0..65535 to 0..255, rounding to the nearest; 8 bits stay as they are."""
-    if values.dtype == np.uint8:
-        return values
+    """Map 0..65535 to 0..255, rounding to the nearest."""
     return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)
 
 

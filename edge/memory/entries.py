@@ -41,7 +41,8 @@ def sure_rows(
             f"and {len(confidence)} confidences; expected one of each for each image"
         )
     least = float(np.float32(settings.store_min_confidence))
-    return [row for row, value in enumerate(confidence.tolist()) if value >= least]
+    sure: list[int] = np.flatnonzero(confidence >= least).tolist()
+    return sure
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -108,6 +109,8 @@ class EntryStore:
 
     def unfiled(self, shape: tuple[int, ...]) -> list[Entry]:
         """Return the entries with images of this shape that wait for their keys."""
+        if not self._unfiled:
+            return []
         return [one for one in self._unfiled if one.image is not None and one.image.shape == shape]
 
     def touch(self, entry: Entry) -> None:

@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, sure_rows
 from edge.memory.keys import KeyScheme, key_scheme, require_uint8
-from edge.memory.repeats import RepeatWatch
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
+
+#: Looking for near duplicates costs an eighth to a sixth of the shipped cascade's networks, so
+#: that with fewer answers than this it costs more than it saves.
+_LEAST_SHARE = 1 / 8
+#: Images by which it is judged, and, after a pause, by which it is tried again.
+_WINDOW, _TRIAL = 64, 32
+#: Images of a pause: a trial costs a fifteenth of what looking always costs.
+_PAUSE = 480
 
 
 class LocalMemory:
@@ -26,7 +33,7 @@ class LocalMemory:
 
     What a verified key costs is paid only where it pays: the same pixels are found without any key,
     what is stored gets its key when near duplicates are next looked for, and that is suspended
-    while few are found (`edge.memory.repeats`).
+    while few are found (`RepeatWatch`).
     """
 
     def __init__(
@@ -85,11 +92,14 @@ class LocalMemory:
             waiting = self._entries.unfiled(images.shape[1:]) if self._scheme.verified else []
         # One call for both: a key more costs a tenth of what the first one costs.
         asked = images if len(missed) == len(images) else images[missed]
-        stored = [entry.image[None] for entry in waiting if entry.image is not None]
-        probes = self._scheme.probes(np.concatenate([*stored, asked]) if stored else asked)
+        if waiting:
+            stored = [entry.image[None] for entry in waiting if entry.image is not None]
+            asked = np.concatenate([*stored, asked])
+        probes = self._scheme.probes(asked)
         with self._lock:
-            keys = [of_image[0] for of_image in probes[: len(waiting)]]
-            self._counts["evicted"] += self._entries.file(waiting, keys)
+            if waiting:
+                keys = [of_image[0] for of_image in probes[: len(waiting)]]
+                self._counts["evicted"] += self._entries.file(waiting, keys)
             near = 0
             for index, of_image in zip(missed, probes[len(waiting) :], strict=True):
                 found[index] = self._recall(namespace, of_image, images[index])
@@ -110,10 +120,14 @@ class LocalMemory:
             DataError: If images and results differ in number, or no key can be computed.
         """
         rows = sure_rows(self.settings, images, results)
+        if not rows:
+            with self._lock:
+                self._counts["not_stored"] += len(images)
+            return
         verified, keys = self._scheme.verified, None
         if verified:
             require_uint8(images)
-        elif rows:
+        else:
             keys = self._scheme.keys(images if len(rows) == len(images) else images[rows])
         with self._lock:
             self._forget_old()
@@ -186,3 +200,33 @@ class LocalMemory:
         if self.settings.max_age_s is not None:
             before_s = self._clock() - self.settings.max_age_s
             self._counts["expired"] += self._entries.remove_older(before_s)
+
+
+class RepeatWatch:
+    """Suspends looking for near duplicates while few are found, and tries again from time to time.
+
+    A camera's near duplicates follow each other, so a trial of consecutive images notices them. Not
+    thread-safe: the memory holds the lock.
+    """
+
+    def __init__(self) -> None:
+        """Begin to look."""
+        self._span = _WINDOW
+        self._pause = self._looked = self._found = 0
+
+    def pays(self, images: int) -> bool:
+        """Return whether to look for near duplicates of so many images, the next ones."""
+        if self._pause <= 0:
+            return True
+        self._pause -= images
+        return False
+
+    def note(self, looked: int, found: int) -> None:
+        """Take down what looking has brought."""
+        self._looked += looked
+        self._found += found
+        if self._looked < self._span:
+            return
+        pays = self._found >= _LEAST_SHARE * self._looked
+        self._span, self._pause = (_WINDOW, 0) if pays else (_TRIAL, _PAUSE)
+        self._looked = self._found = 0

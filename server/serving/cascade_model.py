@@ -21,7 +21,7 @@ from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.registry import memory_from_spec, settings_from_spec
-from edge.share_alarm import ShareAlarm
+from edge.share_alarm import WINDOW, ShareAlarm
 from edge.sidecar import Sidecar
 from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.computation import Computation, RunCost, current_record, measure_run_cost
@@ -73,6 +73,8 @@ class CascadeModel(SessionModel):
         super().__init__(served_as, sidecar, cascade, parts)
         self._cascade = cascade
         self._stages: Counter[str] = Counter()
+        #: Images since the alarm last judged.
+        self._unjudged = 0
         assert sidecar.cascade is not None  # noqa: S101 - else it were no CascadeClassifier
         self._alarm = ShareAlarm(sidecar.name, cascade.stages, sidecar.cascade)
         self.memory = self._make_memory()
@@ -135,7 +137,10 @@ class CascadeModel(SessionModel):
             self._stages[entry.stage] += 1
             if record is not None:
                 record.stages[entry.stage] += 1
-        self._alarm.observe(self._stages)
+        self._unjudged += len(images)
+        if self._unjudged >= WINDOW:
+            self._unjudged = 0
+            self._alarm.observe(self._stages)
         return prediction
 
     def _recalling_computation(
