@@ -1,7 +1,10 @@
 """Two servers and two Traffic Managers with the same seed drive 30 cars to the same places.
 
 The Traffic Manager belongs to the client, and its threads can end the process that holds them: each
-drive is a process of its own.
+drive is a process of its own. Now and then they also wait for each other for ever: LibCarla tells
+that a step has ended without the lock, so that the word is lost if nobody waits for it yet. The
+server can wake who missed the start of a step (`sim.pocket.manager_rescue`), but a client that
+missed the end looks like one that thinks. Such a drive is repeated.
 """
 
 import subprocess
@@ -54,14 +57,21 @@ os._exit(0)
 """
 
 
+def drive_unless_it_hangs() -> str:
+    try:
+        return drive()
+    except subprocess.TimeoutExpired:
+        return drive()
+
+
 def drive() -> str:
     with LocalServer(seed=3) as server:
         command = [sys.executable, "-c", DRIVE, str(server.port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.split()[-1]
 
 
 @pytest.mark.timeout(1500)
 def test_the_same_seed_drives_30_traffic_manager_cars_to_the_same_places():
-    assert drive() == drive()
+    assert drive_unless_it_hangs() == drive_unless_it_hangs()

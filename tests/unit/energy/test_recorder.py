@@ -247,7 +247,8 @@ def test_the_machines_own_clock_samples_in_the_background(tmp_path: Path) -> Non
         assert recorder.cpu_s > 0.0
         assert window.meter_cpu_s > 0.0
     reads = meter.reads
-    assert window.samples >= SteppingMeter.ENOUGH
+    # On a busy machine the meter's thread reads a few times before the window begins.
+    assert window.samples > SteppingMeter.STEP_AFTER
     assert window.distinct_values == 2
     assert window.energy.value is not None
     assert 3.0 < window.energy.value / window.duration_s < 5.0
