@@ -118,11 +118,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._between_requests = True
         super().on_message_complete()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; too many of them are not read to their end."""
+        super().on_header(name, value)
+        if len(self.headers) > _MOST_HEADERS:
+            self._refuse_head()
+
     def on_headers_complete(self) -> None:
         """Begin to answer, if the head is one."""
         arrived, self._kept_bytes = self._kept_bytes, 0
         largest, headers = self.config.connections.max_head_bytes, self.headers
-        if len(headers) > _MOST_HEADERS or (
+        if (
             arrived > largest  # which may be the body's
             and len(self.url) + sum(len(name) + len(value) for name, value in headers) > largest
         ):
@@ -200,7 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._kept_bytes == 0:
             return
         limits = config.connections
-        if self._kept_bytes > limits.max_head_bytes or len(self.headers or ()) > _MOST_HEADERS:
+        if self._kept_bytes > limits.max_head_bytes:
             self._refuse(_too_large_head(limits))
         elif config.kept_bytes > limits.max_heads_bytes:
             text = "too many requests have begun that do not go on; try again"
@@ -210,6 +216,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.config.kept_bytes -= self._counted_bytes
         self._kept_bytes = self._counted_bytes = 0
         self.parser = None  # type: ignore[assignment]
+        self.headers = []
 
     def _refuse_head(self) -> None:
         self._refusal = _too_large_head(self.config.connections)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from server.limits import ConnectionLimits
@@ -106,6 +107,23 @@ async def test_what_is_no_body_is_refused_when_it_is_large(parts: tuple[bytes, .
         answer = await answer_to(connect, *parts)
         assert answer.startswith(b"HTTP/1.1 431")
         assert b'{"error":' in answer
+
+
+async def test_a_head_of_very_many_headers_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[bytes] = []
+    take = HttpToolsProtocol.on_header
+
+    def counted(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:
+        read.append(name)
+        take(self, name, value)
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_header", counted)
+    async with serve() as connect:
+        answer = await answer_to(connect, HEAD + b"A:\r\n" * 20_000 + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 431")
+    assert len(read) < 300
 
 
 async def test_a_large_body_is_no_large_head() -> None:
