@@ -26,7 +26,7 @@ from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import Cell, Entry, estimate_cell, markdown_table
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
-from studies.measurements import markdown
+from studies.measurements import markdown, read_measurements
 from studies.paper_variant import paper_variant_table
 
 ROOT = Path(__file__).parents[1]
@@ -150,6 +150,25 @@ def _coverage() -> str:
     return markdown_table(coverage_table(rows))
 
 
+def _attacks() -> str:
+    """Tell what others waited for, and what memory grew by, while a server was attacked."""
+    found = read_measurements(ROOT / "studies" / "serving" / "serve_attacks.csv")
+    shown = (
+        ("p99 of health", 1e3), ("p99 of picture", 1e3), ("p99 of control", 1e3),
+        ("growth", 2.0**-20), ("growth that stayed", 2.0**-20),
+    )  # fmt: skip
+    places = dict.fromkeys((subject, condition) for subject, condition, _ in found)
+    rows = [
+        (
+            place[1],
+            *(f"{(found[(*place, name)].value or 0.0) * factor:.0f}" for name, factor in shown),
+        )
+        for place in places
+    ]
+    waited = ("health check, ms", "picture, ms", "other server's picture, ms")
+    return markdown(("attack", *waited, "MiB more", "MiB that stayed"), rows)
+
+
 def _path(name: str) -> str:
     """Show what the study of corrections on the path recorded."""
     from studies.path_tables import PATH_TABLES  # it needs the carla wheel
@@ -233,6 +252,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "path.comparisons": partial(_path, "comparisons"),
     "path.conditions": partial(_path, "conditions"),
     "paper_variant": paper_variant_table,
+    "serving/attacks": _attacks,
     "pocket/coverage": _coverage,
     **choice_tables.TABLES,
     **cost_tables.TABLES,

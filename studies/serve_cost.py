@@ -129,7 +129,7 @@ def claims_on(costs: Mapping[Cell, Sequence[Cost]]) -> list[tuple[str, float, fl
     peer, ours = ratio(PEER, SMALL, JSON, 8), ratio(OURS, SMALL, JSON, 8)
     if peer and ours:
         claims.append((f"{SMALL}, V2 JSON, 8 clients: {OURS} / {PEER}", ours / peer, _PEER_SHARE))
-    return [(claim, value, limit) for claim, value, limit in claims if value is not None]
+    return [(claim, round(value, 3), limit) for claim, value, limit in claims if value is not None]
 
 
 def mlserver_commands(python: Path, folder: Path) -> Sequence[ServerCommand]:
