@@ -9,6 +9,7 @@ no memory, so the same state always gets the same label, on the route or off it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from agent.longitudinal import SpeedController
@@ -52,6 +53,21 @@ def expert_steer(guide: RouteGuide, pose: Pose, speed_mps: float) -> float:
     return steer_from_curvature(wanted, speed_mps)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast the expert wants to be.
+
+    Attributes:
+        target_mps: Wanted speed.
+        cause: What decided it; the branch of the decision.
+        full_brake: Whether to brake harder than the speed controller would.
+    """
+
+    target_mps: float
+    cause: str = "expert"
+    full_brake: bool = False
+
+
 class ExpertAgent:
     """Drives a route from its geometry alone; a `bicameral.protocols.DrivingAgent`."""
 
@@ -66,7 +82,7 @@ class ExpertAgent:
 
     @property
     def privileged(self) -> bool:
-        """True: it knows the lane centre and its own pose."""
+        """True: it knows the lane centre and its own pose, if not more."""
         return True
 
     @property
@@ -84,31 +100,39 @@ class ExpertAgent:
         """Decide the control for the next tick.
 
         Args:
-            observation: Pose and speed are used.
+            observation: Pose and speed are used, and the surroundings by those who look at them.
 
         Returns:
-            The control, with diagnostics `cross_track_m` and `target_speed_mps`.
+            The control, with diagnostics `cross_track_m` and `target_speed_mps`. The branch is the
+            cause of the speed, ``"expert"`` if that is the route alone.
 
         Raises:
             RuntimeError: If `begin` was not called.
         """
-        if self._guide is None:
-            raise RuntimeError("ExpertAgent.act was called before begin(route, seed)")
-        position = self._guide.update(observation.pose)
-        target_mps = self._guide.target_speed_ahead(observation.speed_mps)
-        throttle, brake = self._speed.control(observation.speed_mps, target_mps)
-        steer = expert_steer(self._guide, observation.pose, observation.speed_mps)
+        guide = self._guide
+        if guide is None:
+            raise RuntimeError(f"{type(self).__name__}.act was called before begin(route, seed)")
+        position = guide.update(observation.pose)
+        pace = self._pace(guide, observation)
+        throttle, brake = self._speed.control(observation.speed_mps, pace.target_mps)
+        if pace.full_brake:
+            throttle, brake = 0.0, 1.0
+        steer = expert_steer(guide, observation.pose, observation.speed_mps)
         return Decision(
             control=Control(throttle=throttle, steer=steer, brake=brake),
-            branch="expert",
+            branch=pace.cause,
             diagnostics={
                 "cross_track_m": position.cross_track_m,
-                "target_speed_mps": target_mps,
+                "target_speed_mps": pace.target_mps,
             },
         )
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def _pace(self, guide: RouteGuide, observation: Observation) -> Pace:
+        """Return how fast to be here."""
+        return Pace(target_mps=guide.target_speed_ahead(observation.speed_mps))
 
 
 def _predict(pose: Pose, speed_mps: float, curvature_per_m: float) -> Pose:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.expert import expert_steer
-from agent.longitudinal import SpeedController
+from agent.expert import ExpertAgent, Pace
 from agent.progress import RouteGuide
 from agent.traffic_labels import TrafficLabel, label_state
 from agent.way_ahead import HALF_LENGTH_M
-from bicameral.types import CameraSpec, Control, Decision, Observation, Route, Surroundings
+from bicameral.types import Observation, Route, Surroundings
 
 #: The speed controller brakes no harder than 4 m/s2; who would come too late brakes fully.
 _EMERGENCY_MPS2: Final = 4.5
@@ -18,78 +17,30 @@ _STANDING_MPS: Final = 0.1
 _AT_LINE_M: Final = 4.0
 
 
-class TrafficExpert:
+class TrafficExpert(ExpertAgent):
     """Drives a route by its geometry, the others and the lights: a `DrivingAgent`.
 
-    Steering is the other expert's; without surroundings it drives as that one does.
+    Without surroundings it drives as the other expert does.
     """
 
     def __init__(self) -> None:
-        self._guide: RouteGuide | None = None
-        self._speed = SpeedController()
+        super().__init__()
         self._obeyed_m: set[float] = set()
-
-    @property
-    def name(self) -> str:
-        """Short name for tables and files."""
-        return "expert"
-
-    @property
-    def privileged(self) -> bool:
-        """True: it knows the lane centre, the others and the lights."""
-        return True
-
-    @property
-    def camera(self) -> CameraSpec | None:
-        """None: it looks at nothing."""
-        return None
 
     def begin(self, route: Route, seed: int) -> None:
         """Prepare for a route; the expert has no randomness, the seed is ignored."""
-        del seed
-        self._guide = RouteGuide(route)
-        self._speed = SpeedController()
+        super().begin(route, seed)
         self._obeyed_m = set()
 
-    def act(self, observation: Observation) -> Decision:
-        """Decide the control for the next tick.
-
-        Args:
-            observation: Pose, speed and surroundings are used.
-
-        Returns:
-            The control; the branch is the cause of the speed, ``"expert"`` where nobody else is.
-
-        Raises:
-            RuntimeError: If `begin` was not called.
-        """
-        guide = self._guide
-        if guide is None:
-            raise RuntimeError("TrafficExpert.act was called before begin(route, seed)")
-        position = guide.update(observation.pose)
-        target_mps = guide.target_speed_ahead(observation.speed_mps)
-        cause, emergency = "expert", False
-        if observation.surroundings is not None and not guide.finished:
-            label = self._label(guide, observation, observation.surroundings)
-            target_mps, cause = label.target_speed_mps, label.cause
-            emergency = label.deceleration_mps2 > _EMERGENCY_MPS2
-        throttle, brake = self._speed.control(observation.speed_mps, target_mps)
-        steer = expert_steer(guide, observation.pose, observation.speed_mps)
-        return Decision(
-            control=Control(
-                throttle=0.0 if emergency else throttle,
-                steer=steer,
-                brake=1.0 if emergency else brake,
-            ),
-            branch=cause,
-            diagnostics={
-                "cross_track_m": position.cross_track_m,
-                "target_speed_mps": target_mps,
-            },
+    def _pace(self, guide: RouteGuide, observation: Observation) -> Pace:
+        if observation.surroundings is None or guide.finished:
+            return super()._pace(guide, observation)
+        label = self._label(guide, observation, observation.surroundings)
+        return Pace(
+            target_mps=label.target_speed_mps,
+            cause=label.cause,
+            full_brake=label.deceleration_mps2 > _EMERGENCY_MPS2,
         )
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _label(
         self, guide: RouteGuide, observation: Observation, surroundings: Surroundings

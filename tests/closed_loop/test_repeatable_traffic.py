@@ -59,15 +59,17 @@ os._exit(0)
 
 def drive_unless_it_hangs() -> str:
     try:
-        return drive()
+        return drive(timeout_s=150.0)
     except subprocess.TimeoutExpired:
-        return drive()
+        return drive(timeout_s=600.0)
 
 
-def drive() -> str:
+def drive(timeout_s: float) -> str:
     with LocalServer(seed=3) as server:
         command = [sys.executable, "-c", DRIVE, str(server.port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.split()[-1]
 
