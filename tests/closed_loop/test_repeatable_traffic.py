@@ -1,10 +1,10 @@
 """Two servers and two Traffic Managers with the same seed drive 30 cars to the same places.
 
 The Traffic Manager belongs to the client, and its threads can end the process that holds them: each
-drive is a process of its own. Now and then they also wait for each other for ever: LibCarla tells
-that a step has ended without the lock, so that the word is lost if nobody waits for it yet. The
-server can wake who missed the start of a step (`sim.pocket.manager_rescue`), but a client that
-missed the end looks like one that thinks. Such a drive is repeated.
+drive is a process of its own. Once they also waited for each other for ever, although the server
+wakes who has missed the start of a step (`sim.pocket.manager_rescue`). Perhaps the word that a step
+had ended was lost, which LibCarla also tells without the lock; that was not shown. Such a drive is
+repeated.
 """
 
 import subprocess
