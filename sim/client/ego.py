@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import carla
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from bicameral.errors import SimulatorLostError, UserError
 from bicameral.types import CameraSpec, Control, Observation, Pose
-from sim.client.connection import is_lost_simulator, simulator_errors
+from sim.client.connection import simulator_errors
 from sim.client.sensor_queue import SensorQueue
+from sim.client.spawned import Spawned
 
 #: CARIL's vehicle; 70 degrees of steering at the front wheels at most.
 EGO_BLUEPRINT = "vehicle.tesla.model3"
@@ -99,7 +99,7 @@ class LaneInvasion:
     markings: tuple[str, ...]
 
 
-class Ego:
+class Ego(Spawned):
     """A vehicle in the world with what an agent needs: camera, pose, speed, and event sensors.
 
     Use it as a context manager: leaving the block destroys everything it spawned. After
@@ -142,17 +142,6 @@ class Ego:
         except BaseException:
             self.destroy()
             raise
-
-    def __enter__(self) -> Ego:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.destroy(reachable=not is_lost_simulator(error))
 
     def apply(self, control: Control) -> None:
         """Send a control; it takes effect in the next tick.
@@ -214,12 +203,7 @@ class Ego:
         return _rgb_from_image(self._chase.newest(SENSOR_TIMEOUT_S))
 
     def destroy(self, *, reachable: bool = True) -> None:
-        """Stop and remove the sensors and the vehicle. Safe to call twice.
-
-        Args:
-            reachable: False if the simulator is lost: then nothing is asked of it, because every
-                call would wait its whole time-out.
-        """
+        """Stop and remove the sensors and the vehicle."""
         actors, self._actors = self._actors, []
         for actor in reversed(actors):
             try:

@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import carla
@@ -21,6 +20,7 @@ import carla
 from bicameral.errors import SimulatorLostError, UserError
 from bicameral.types import Pose
 from sim.client.connection import is_lost_simulator
+from sim.client.spawned import Spawned
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class TrafficDensity:
         return self.vehicles > 0 or self.walkers > 0
 
 
-class Traffic:
+class Traffic(Spawned):
     """Others on the road, for the length of a ``with`` block.
 
     Fewer than were asked for appear where a town has no more places; `vehicles` and `walkers` say
@@ -107,23 +107,8 @@ class Traffic:
             self.destroy(reachable=not is_lost_simulator(error))
             raise
 
-    def __enter__(self) -> Traffic:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.destroy(reachable=not is_lost_simulator(error))
-
     def destroy(self, *, reachable: bool = True) -> None:
-        """Remove everybody. Safe to call twice.
-
-        Args:
-            reachable: False if the simulator is lost: then nothing is asked of it.
-        """
+        """Remove everybody."""
         manager, self._manager = self._manager, None
         controllers, self._controllers = self._controllers, []
         actors = [*controllers, *self.walkers, *self.vehicles]

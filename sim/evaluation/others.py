@@ -13,6 +13,7 @@ import numpy as np
 
 from bicameral.types import LightState, Pose, RoadUser, Route, StopLine, Surroundings
 from sim.client.traffic import Traffic
+from sim.landmarks import lanes_of
 
 _STATES = {
     carla.TrafficLightState.Red: LightState.RED,
@@ -20,8 +21,6 @@ _STATES = {
     carla.TrafficLightState.Green: LightState.GREEN,
 }
 _STOP_SIGN = "206"
-
-_Lane = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +52,10 @@ def find_stop_lines(
         for point in light.get_affected_lane_waypoints()
     }
     signs = {
-        lane
+        (sign.road_id, lane)
         for sign in town_map.get_all_landmarks_of_type(_STOP_SIGN)
-        for lane in _lanes_of(sign, town_map)
+        for lane in lanes_of(sign)
+        if town_map.get_waypoint_xodr(sign.road_id, lane, sign.s) is not None
     }
     points = [
         town_map.get_waypoint(carla.Location(x=x_m, y=y_m, z=z_m))
@@ -71,23 +71,6 @@ def find_stop_lines(
         if light is not None or any(lane in signs for lane in lanes):
             found.append(RouteStopLine(s_m=s_m, light=light))
     return tuple(found)
-
-
-def _lanes_of(sign: carla.Landmark, town_map: carla.Map) -> list[_Lane]:
-    """Return the (road, lane) that a sign of the map is valid for."""
-    valid = {
-        lane
-        for first, last in sign.get_lane_validities()
-        for lane in range(min(first, last), max(first, last) + 1)
-    } - {0}
-    if not valid:
-        left = sign.orientation == carla.LandmarkOrientation.Negative
-        valid = set(range(1, 9)) if left else set(range(-8, 0))
-    return [
-        (sign.road_id, lane)
-        for lane in sorted(valid)
-        if town_map.get_waypoint_xodr(sign.road_id, lane, sign.s) is not None
-    ]
 
 
 class Watch:

@@ -9,6 +9,7 @@ import carla
 import numpy as np
 
 from bicameral.units import wrap_deg
+from sim.landmarks import lanes_of
 from sim.pocket.collision import OrientedBox
 from sim.pocket.geometry import Vector3
 
@@ -77,19 +78,7 @@ def approaches_of(carla_map: carla.Map, records: Sequence[carla.Landmark]) -> li
 
 def _lanes(carla_map: carla.Map, record: carla.Landmark) -> Iterator[carla.Waypoint]:
     """Yield a waypoint per driving lane that the record is valid for."""
-    ids = {
-        lane
-        for first, last in record.get_lane_validities()
-        for lane in range(min(first, last), max(first, last) + 1)
-    } - {0}
-    if not ids:
-        # No validity: all lanes of the direction that the orientation names.
-        both = record.orientation == carla.LandmarkOrientation.Both
-        positive = record.orientation == carla.LandmarkOrientation.Positive
-        ids = set(range(-8, 0) if positive or both else ()) | set(
-            range(1, 9) if not positive or both else ()
-        )
-    for lane_id in sorted(ids):
+    for lane_id in lanes_of(record):
         for s_m in (record.s, record.s - 0.5, record.s + 0.5):
             waypoint = carla_map.get_waypoint_xodr(record.road_id, lane_id, s_m)
             if waypoint is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sim.pocket.map_process import MapProcess
 from sim.pocket.navigation import files
 from sim.pocket.navigation.detour import unpack
 from sim.pocket.navigation.files import NavigationFiles
@@ -36,14 +36,29 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def meshes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NavigationFiles]:
     monkeypatch.setattr(files, "_LONGEST_WAIT_S", 300.0)
+    monkeypatch.setattr(files, "MapProcess", AwaitedProcess)
     meshes = NavigationFiles()
     yield meshes
     meshes.close()
 
 
+class AwaitedProcess(MapProcess):
+    """A process whose end can be waited for."""
+
+    newest: AwaitedProcess
+
+    def __init__(self, module: str, text: str) -> None:
+        super().__init__(module, text)
+        AwaitedProcess.newest = self
+
+    def wait(self) -> None:
+        self._process.wait(300.0)
+
+
 def wait(meshes: NavigationFiles, opendrive: str) -> None:
-    while meshes.must_wait("Street", opendrive):
-        time.sleep(0.01)
+    assert meshes.must_wait("Street", opendrive)
+    AwaitedProcess.newest.wait()
+    assert not meshes.must_wait("Street", opendrive)
 
 
 def test_a_mesh_is_built_and_offered_under_a_name_of_its_content(meshes: NavigationFiles) -> None:

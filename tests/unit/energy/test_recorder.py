@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.energy.clock import SystemClock
+from edge.energy.clock import Repetition, SystemClock
 from edge.energy.ina3221 import find_ina3221
 from edge.energy.meter import NoMeter
 from edge.energy.recorder import EnergyRecorder, WindowEnergy, WindowRules
@@ -240,20 +241,35 @@ def test_the_machines_own_clock_samples_in_the_background(tmp_path: Path) -> Non
     sensor.show(3.0)
     meter = SteppingMeter(sensor, find_ina3221(tmp_path))
     rules = WindowRules(least_s=0.0, least_periods=10.0)
-    with EnergyRecorder(meter, rules=rules, clock=SystemClock(), period_s=0.002) as recorder:
+    clock = HeldClock()
+    with EnergyRecorder(meter, rules=rules, clock=clock, period_s=0.002) as recorder:
         recorder.begin()
+        clock.released.set()
         assert meter.enough.wait(30.0)
         window = recorder.end()
         assert recorder.cpu_s > 0.0
         assert window.meter_cpu_s > 0.0
     reads = meter.reads
-    # On a busy machine the meter's thread reads a few times before the window begins.
-    assert window.samples > SteppingMeter.STEP_AFTER
+    # Those that were waited for, and one more at the window's end.
+    assert window.samples > SteppingMeter.ENOUGH
     assert window.distinct_values == 2
     assert window.energy.value is not None
     assert 3.0 < window.energy.value / window.duration_s < 5.0
     assert not any(thread.name == "meter" for thread in threading.enumerate())
     assert meter.reads == reads
+
+
+class HeldClock(SystemClock):
+    """The machine's clock, whose repetitions do nothing before they are released.
+
+    Else a busy machine's meter would read before the window begins.
+    """
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def every(self, period_s: float, action: Callable[[], None]) -> Repetition:
+        return super().every(period_s, lambda: action() if self.released.is_set() else None)
 
 
 class SteppingMeter:
