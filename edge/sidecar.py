@@ -114,7 +114,15 @@ class ExtraInput(Part):
 
 
 OutputMeaning = Literal[
-    "logits", "probabilities", "features", "stage_logits", "steer", "offsets", "scales", "spikes"
+    "logits",
+    "probabilities",
+    "features",
+    "stage_logits",
+    "steer",
+    "offsets",
+    "scales",
+    "spikes",
+    "routes",
 ]
 
 
@@ -261,11 +269,13 @@ class Sidecar(Part):
 
     @property
     def discontinuous(self) -> bool:
-        """Whether answers jump where a value crosses a threshold: gates of cascades, neurons.
+        """Whether answers jump where a value crosses a threshold: cascades, neurons, routers.
 
         Two computations of the same that differ in their rounding then differ by more, rarely.
         """
-        return self.cascade is not None or any(one.meaning == "spikes" for one in self.outputs)
+        return self.cascade is not None or any(
+            one.meaning in ("spikes", "routes") for one in self.outputs
+        )
 
     @model_validator(mode="before")
     @classmethod

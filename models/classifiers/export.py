@@ -51,7 +51,7 @@ from models.onnx_export import count_cost, describe_graph, onnx_from_network, re
 #: What the sidecar of a classifier says of its limits.
 LIMITS = "Knows the classes of its data set only and answers with one of them for any picture."
 
-#: Of a spiking network: share of images whose class may be another.
+#: Of a network of spikes or routes: share of images whose class may be another.
 _CHANGED_CLASSES = 1e-3
 _CHECKED_IMAGES = 1000
 _BATCH = 500
@@ -97,8 +97,8 @@ def export_classifier(
         Its raw logits of the validation and test images, computed by ONNX Runtime.
 
     Raises:
-        DataError: If ONNX Runtime differs from torch by more than 1e-4, or of a spiking network
-            says another class for more than one image in a thousand; nothing is written.
+        DataError: If ONNX Runtime differs from torch by more than 1e-4, or of a network of spikes
+            or routes says another class for more than one image in a thousand; nothing is written.
     """
     spec = image_spec(dataset)
     fused = network.fused() if isinstance(network, Reparameterised) else network
@@ -111,7 +111,7 @@ def export_classifier(
     expected = predict_logits(network, checked, spec)
     found = _logits(OnnxSession(content, name=settings.name), checked, spec)
     where = f"on {len(checked)} validation images of {settings.name} ONNX Runtime"
-    if any(meaning == "spikes" for _, meaning in extra):
+    if any(meaning in ("spikes", "routes") for _, meaning in extra):
         _require_same_classes(found, expected, where)
     else:
         require_same(found, expected, f"{where} and torch differ")
@@ -195,10 +195,10 @@ def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
 def _require_same_classes(
     found: NDArray[np.float32], expected: NDArray[np.float32], where: str
 ) -> None:
-    """Raise `DataError` if a spiking network's export says other classes than the network.
+    """Raise `DataError` if an export that jumps says other classes than the network.
 
-    A neuron whose potential lies at its threshold fires or not by the last bit of a sum, so that
-    logits cannot be compared.
+    A neuron whose potential lies at its threshold fires or not by the last bit of a sum, and so
+    does a router choose between two experts; logits cannot be compared.
     """
     changed = float(np.mean(found.argmax(axis=1) != expected.argmax(axis=1)))
     if changed > _CHANGED_CLASSES:

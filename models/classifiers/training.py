@@ -25,7 +25,7 @@ from models.classifiers.augmentation import Augmentation, augment_batch
 from models.classifiers.distillation import Teacher
 from models.data.dataset import ImageDataset
 from models.networks.architectures import ARCHITECTURES, build_network
-from models.networks.capabilities import OwnObjective
+from models.networks.capabilities import LossTerms, OwnObjective
 from models.networks.layers import ImageShape
 from models.trainer import (
     CHECKPOINT_NAME,
@@ -244,13 +244,17 @@ class _Labels:
         with autocast(recipe.precision):
             if isinstance(self._network, OwnObjective):
                 return {"loss": self._network.loss(images, labels)}
-            logits = self._network(images)[0]
+            terms: dict[str, Tensor] = {}
+            if isinstance(self._network, LossTerms):
+                logits, terms = self._network.with_loss_terms(images)
+            else:
+                logits = self._network(images)[0]
         loss = functional.cross_entropy(logits.float(), labels)
         if self._teacher is not None:
             weight = self._settings.distillation
             distilled = self._teacher.loss(logits.float(), index, views)
             loss = (1.0 - weight) * loss + weight * distilled
-        return {"loss": loss}
+        return {"loss": sum(terms.values(), loss), **terms}
 
 
 def _steps_of_epoch(settings: TrainingSettings, dataset: ImageDataset) -> int:

@@ -16,6 +16,7 @@ from models.networks.dual_branch import DualBranchNetwork
 from models.networks.group_to_group import GroupToGroupNetwork
 from models.networks.inverted_residual import InvertedResidualNetwork
 from models.networks.layers import ImageShape
+from models.networks.mixed_transformer import MixedTransformer
 from models.networks.mixer import MixerNetwork
 from models.networks.noprop import NoPropNetwork
 from models.networks.perceptron import PerceptronNetwork
@@ -73,6 +74,18 @@ REFERENCES: dict[str, Architecture] = {
     for width in (32, 40, 48)
 }
 
+
+def _transformer(kind: str) -> Architecture:
+    """Return a vision transformer of one kind of block, trained as ConViT is."""
+    return Architecture(
+        build=partial(MixedTransformer, kind=kind),
+        learning_rate=3e-3,
+        optimizer="adamw",
+        weight_decay=0.05,
+        epochs=12,
+    )
+
+
 #: Networks from the literature that a cascade may also be made of; see `docs/zoo`.
 ZOO: dict[str, Architecture] = {
     "dense_mlp": Architecture(build=PerceptronNetwork, epochs=8),
@@ -86,6 +99,9 @@ ZOO: dict[str, Architecture] = {
         weight_decay=0.05,
         epochs=16,
     ),
+    "dense_vit": _transformer("attention"),
+    "moh_vit": _transformer("mixture_of_heads"),
+    "uoe_vit": _transformer("union_of_experts"),
     "spiking": Architecture(build=partial(SpikingNetwork, width=16, hidden=256), epochs=7),
     "noprop": Architecture(
         build=partial(NoPropNetwork, width=12),

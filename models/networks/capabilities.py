@@ -35,6 +35,17 @@ class OwnObjective(Protocol):
 
 
 @runtime_checkable
+class LossTerms(Protocol):
+    """A network that learns from the cross-entropy and from something else besides."""
+
+    def with_loss_terms(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits (B, classes) of images (B, C, H, W), and what is added to their loss.
+
+        The terms are scalars by name, under which the log of a training has them.
+        """
+
+
+@runtime_checkable
 class AdaptsStructure(Protocol):
     """A network that changes its own wiring while it trains.
 

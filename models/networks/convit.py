@@ -17,49 +17,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.layers import ImageShape, conv_norm_relu
+from models.mixers.attention import HeadShape, SelfAttention
+from models.networks.layers import ImageShape, embed_patches, patch_grid
 
-_PATCH = 4
 _EXPANSION = 2
 _INITIAL_STD = 0.02  # of the embeddings of places and class, as in the authors' code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadShape:
-    """How attention divides its tokens; constants, so that no graph asks for a shape at run time.
-
-    Attributes:
-        tokens: Patches, and the class token where there is one.
-        heads: Number of heads.
-        width: Numbers per token, a multiple of `heads`.
-    """
-
-    tokens: int
-    heads: int
-    width: int
-
-    def split(self, x: Tensor, parts: int = 1) -> Tensor:
-        """Map (N, tokens, parts * width) to (N, parts * heads, tokens, width / heads)."""
-        size = self.width // self.heads
-        return x.reshape(-1, self.tokens, parts * self.heads, size).transpose(1, 2)
-
-    def content_attention(self, queries_and_keys: Tensor) -> Tensor:
-        """Return softmax(q k / sqrt(d)), (N, heads, tokens, tokens), of (N, tokens, 2 width)."""
-        split = self.split(queries_and_keys, 2)
-        queries, keys = split[:, : self.heads], split[:, self.heads :]
-        scale = math.sqrt(self.heads / self.width)
-        return (queries @ (keys * scale).transpose(2, 3)).softmax(dim=-1)
-
-    def gather(self, attention: Tensor, values: Tensor) -> Tensor:
-        """Sum values (N, tokens, width) by an attention (N, heads, tokens, tokens)."""
-        gathered = attention @ self.split(values)
-        return gathered.transpose(1, 2).reshape(-1, self.tokens, self.width)
 
 
 class GatedPositionalAttention(nn.Module):
@@ -143,26 +110,6 @@ class FixedPositionAttention(nn.Module):
         return mixed
 
 
-class SelfAttention(nn.Module):
-    """Ordinary multi-head self-attention."""
-
-    def __init__(self, shape: HeadShape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.content = nn.Linear(shape.width, 2 * shape.width, bias=False)
-        self.value = nn.Linear(shape.width, shape.width, bias=False)
-        self.output = nn.Linear(shape.width, shape.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens (N, tokens, width) to the same shape."""
-        mixed: Tensor = self.output(self.shape.gather(self.attention(x), self.value(x)))
-        return mixed
-
-    def attention(self, x: Tensor) -> Tensor:
-        """Return what each token takes from each, (N, heads, tokens, tokens); rows sum to 1."""
-        return self.shape.content_attention(self.content(x))
-
-
 class ConVitBlock(nn.Module):
     """Attention, then two dense layers, each with a shortcut around it."""
 
@@ -186,9 +133,8 @@ class ConVitBlock(nn.Module):
 class ConVitNetwork(nn.Module):
     """Patches of 4x4 pixels, blocks with GPSA, then blocks with self-attention and a class token.
 
-    Two convolutions embed the patches (Xiao et al. 2021, arXiv 2106.14881) where the paper has a
-    linear map. The embedding of the places fixes the number of patches, so the picture's size is
-    part of the network.
+    Two convolutions embed the patches where the paper has a linear map. The embedding of the places
+    fixes the number of patches, so the picture's size is part of the network.
 
     Args:
         shape: Of the pictures, and the number of classes.
@@ -201,13 +147,10 @@ class ConVitNetwork(nn.Module):
         self, shape: ImageShape, *, width: int, heads: int, depth: tuple[int, int]
     ) -> None:
         super().__init__()
-        grid = (-(-shape.height // _PATCH), -(-shape.width // _PATCH))
+        grid = patch_grid(shape)
         patches = grid[0] * grid[1]
         self.embedded_shape = (width, patches)
-        self.embedding = nn.Sequential(
-            conv_norm_relu(shape.channels, width // 2, 3, stride=2),
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-        )
+        self.embedding = embed_patches(shape.channels, width)
         self.places = nn.Parameter(torch.empty(1, patches, width))
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.local_blocks = nn.Sequential(

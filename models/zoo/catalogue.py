@@ -77,6 +77,25 @@ CATALOGUE: dict[str, ZooEntry] = {
         published="",
         card="docs/zoo/convit.md",
     ),
+    "moh_vit": ZooEntry(
+        title="a vision transformer whose patches choose 2 of 4 heads beside 2 shared ones",
+        kind="network",
+        paper="MoH: Multi-Head Attention as Mixture-of-Head Attention",
+        arxiv="2410.11842",
+        offers="Says which heads each picture used, with every answer.",
+        published="",
+        card="docs/zoo/moh_vit.md",
+    ),
+    "uoe_vit": ZooEntry(
+        title="a vision transformer whose heads choose patches and whose pictures choose experts",
+        kind="network",
+        paper="Union of Experts: Adapting Hierarchical Routing to Equivalently Decomposed "
+        "Transformer",
+        arxiv="2503.02495",
+        offers="Computes half of each dense layer, and says which half each picture took.",
+        published="",
+        card="docs/zoo/uoe_vit.md",
+    ),
     "spiking": ZooEntry(
         title="a convolutional network of leaky integrate-and-fire neurons, 4 time steps",
         kind="network",
@@ -160,6 +179,12 @@ CATALOGUE |= {
         kind="variant",
         offers="Shows what sparse connections cost and save.",
         published="",
+    ),
+    "dense_vit": replace(
+        CATALOGUE["moh_vit"],
+        title="the twin of moh_vit and uoe_vit in which nothing chooses",
+        kind="variant",
+        offers="Shows what choosing costs and gains.",
     ),
     "noprop_early_exit": replace(
         CATALOGUE["noprop"],

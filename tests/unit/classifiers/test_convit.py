@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from models.mixers.attention import HeadShape, SelfAttention
 from models.networks.convit import (
     ConVitNetwork,
     GatedPositionalAttention,
-    HeadShape,
-    SelfAttention,
     patch_offsets,
 )
 from models.networks.layers import ImageShape
