@@ -3,16 +3,23 @@
 In a server of several workers every worker counts in files of the run folder (prometheus-client's
 mode for several processes), and whichever worker is asked adds all files up. So a worker that is
 killed loses no count.
+
+Writing there is dear beside a tiny network, so what happens in one turn of the event loop is added
+up and written at the next one: eight requests that are answered together cost as much as one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from operator import sub
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from prometheus_client import (
@@ -29,6 +36,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from bicameral.types import MemoryCounters
 from server.serving.cascade_model import CascadeModel
 from server.serving.computation import BatchRecord, RequestTimes
+from server.serving.footprint import allocated_bytes
 from server.serving.served_model import ModelVersion, ServedModel
 
 #: Media type of `Metrics.exposition`.
@@ -129,7 +137,7 @@ class Metrics:
             (*_MODEL, "outcome"),
             registry=own,
         )
-        self._input_seconds = Summary(
+        self._input_seconds = _Summary(
             "inference_input_seconds",
             "Time from successful requests' bodies to their tensors.",
             _MODEL,
@@ -159,7 +167,7 @@ class Metrics:
         self._compute_duration = _durations(
             own, "inference_compute_duration_seconds", "Duration of runs."
         )
-        self._batch_size = Histogram(
+        self._batch_size = _Histogram(
             "inference_batch_size", "Rows of a run.", _MODEL, registry=own, buckets=_ROWS
         )
         self._queue_depth = _gauge(own, "inference_queue_depth", "Requests that wait for a run.")
@@ -199,13 +207,21 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemax",
         )
+        self._allocated = Gauge(
+            "worker_allocated_bytes",
+            "What a worker has allocated and not freed; 0 where the C library cannot tell.",
+            registry=own,
+            multiprocess_mode="liveall",
+        )
         self._models: dict[ModelVersion, _ModelMetrics] = {}
+        #: What the present turn of the event loop adds.
+        self._turn: defaultdict[_Sum, float] = defaultdict(float)
         self._counted: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
 
     def count_request(
         self, model: ModelVersion, status: int | None, duration_s: float, times: RequestTimes
     ) -> None:
-        """Count an answered request.
+        """Count an answered request; on the event loop.
 
         Args:
             model: Which model answered; it must be one that is served, for labels never go away.
@@ -213,35 +229,33 @@ class Metrics:
             duration_s: From the request's head to its answer.
             times: What it spent its time on, as far as something was computed.
         """
-        known = self._of(model)
-        known.request_duration.observe(duration_s)
+        known = self._models.get(model) or self._new(model)
         outcome = outcome_of(status)
         counters = known.requests.get(outcome)
         if counters is None:
             labels = model.name, model.version, outcome
             counters = self._requests.labels(*labels), self._request_seconds.labels(*labels)
             known.requests[outcome] = counters
-        counters[0].inc()
-        counters[1].inc(duration_s)
+        observed = [(known.request_duration, duration_s)]
+        counted = [(counters[0], 1.0), (counters[1], duration_s)]
         if times.computed_s and outcome == "success":
-            known.input_seconds.observe(times.submitted_s - times.read_s)
-            known.output_seconds.inc(times.encoded_s - times.computed_s)
+            observed.append((known.input_seconds, times.submitted_s - times.read_s))
+            counted.append((known.output_seconds, times.encoded_s - times.computed_s))
+        self._add(observed, counted)
 
     def count_batch(self, model: ModelVersion, record: BatchRecord) -> None:
-        """Count a run; a `server.serving.parts.BatchObserver`."""
-        known = self._of(model)
-        known.batch_size.observe(record.rows)
-        known.compute_duration.observe(record.run_s)
+        """Count a run; a `server.serving.served_model.BatchObserver`."""
+        known = self._models.get(model) or self._new(model)
+        observed = [(known.batch_size, record.rows), (known.compute_duration, record.run_s)]
+        observed += zip(repeat(known.queue_duration), record.waits_s, strict=False)
+        counters = None
         if record.rows <= _MOST_COUNTED_ROWS:
             counters = known.batches.get(record.rows)
             if counters is None:
                 labels = model.name, model.version, str(record.rows)
                 counters = self._batches.labels(*labels), self._batch_seconds.labels(*labels)
                 known.batches[record.rows] = counters
-            counters[0].inc()
-            counters[1].inc(record.run_s)
-        for wait_s in record.waits_s:
-            known.queue_duration.observe(wait_s)
+        self._add(observed, zip(counters, (1.0, record.run_s), strict=True) if counters else ())
 
     @contextmanager
     def counted_stream(self, model: ModelVersion) -> Iterator[None]:
@@ -255,6 +269,7 @@ class Metrics:
         Args:
             models: All that are served now.
         """
+        self._allocated.set(allocated_bytes() or 0)
         queued = dict.fromkeys(self._models, 0)
         for model in models:
             version = model.served_as
@@ -262,15 +277,21 @@ class Metrics:
             if isinstance(model, CascadeModel):
                 await self._sample_cascade(model)
         for version, waiting in queued.items():
-            self._of(version)
+            if version not in self._models:
+                self._new(version)
             self._queue_depth.labels(version.name, version.version).set(waiting)
 
-    def exposition(self) -> bytes:
+    async def exposition(self) -> bytes:
         """Return the sums over all workers in Prometheus' text format."""
-        return generate_latest(self._all)
+        self._write()
+        return await asyncio.to_thread(generate_latest, self._all)
 
-    def totals(self) -> dict[ModelVersion, ModelTotals]:
+    async def totals(self) -> dict[ModelVersion, ModelTotals]:
         """Return the sums over all workers, for every model that ever answered."""
+        self._write()
+        return await asyncio.to_thread(self._collected)
+
+    def _collected(self) -> dict[ModelVersion, ModelTotals]:
         by_model: dict[ModelVersion, dict[tuple[str, str], float]] = {}
         for metric in self._all.collect():
             for sample in metric.samples:
@@ -300,45 +321,93 @@ class Metrics:
         for event in _MEMORY_EVENTS:
             self._memory_events.labels(*labels, event).inc(news[event])
 
+    def _add(
+        self, observed: Iterable[tuple[_Parts, float]], counted: Iterable[tuple[_Sum, float]]
+    ) -> None:
+        """Count in this turn of the event loop; it is written at the next one."""
+        added = self._turn
+        if not added:
+            asyncio.get_running_loop().call_soon(self._write)
+        for parts, value in observed:
+            added[parts.total] += value
+            added[parts.counts[bisect_left(parts.bounds, value)]] += 1.0
+        for counter, amount in counted:
+            added[counter] += amount
+
+    def _write(self) -> None:
+        added, self._turn = self._turn, defaultdict(float)
+        for counter, amount in added.items():
+            counter.inc(amount)
+
     def _news(self, source: object, counts: Mapping[str, int]) -> dict[str, int]:
         """Return how much a source has counted since it was asked last."""
         before = self._counted.get(source, {})
         self._counted[source] = dict(counts)
         return {name: count - before.get(name, 0) for name, count in counts.items()}
 
-    def _of(self, model: ModelVersion) -> _ModelMetrics:
-        found = self._models.get(model)
-        if found is None:
-            labels = (model.name, model.version)
-            found = self._models[model] = _ModelMetrics(
-                request_duration=self._request_duration.labels(*labels),
-                queue_duration=self._queue_duration.labels(*labels),
-                compute_duration=self._compute_duration.labels(*labels),
-                batch_size=self._batch_size.labels(*labels),
-                input_seconds=self._input_seconds.labels(*labels),
-                output_seconds=self._output_seconds.labels(*labels),
-                requests={},
-                batches={},
-            )
-        return found
+    def _new(self, model: ModelVersion) -> _ModelMetrics:
+        labels = (model.name, model.version)
+        self._models[model] = _ModelMetrics(
+            request_duration=self._request_duration.labels(*labels).parts(),
+            queue_duration=self._queue_duration.labels(*labels).parts(),
+            compute_duration=self._compute_duration.labels(*labels).parts(),
+            batch_size=self._batch_size.labels(*labels).parts(),
+            input_seconds=self._input_seconds.labels(*labels).parts(),
+            output_seconds=self._output_seconds.labels(*labels),
+            requests={},
+            batches={},
+        )
+        return self._models[model]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ModelMetrics:
     """What every request for one model counts with, at hand: looking labels up takes longer."""
 
-    request_duration: Histogram
-    queue_duration: Histogram
-    compute_duration: Histogram
-    batch_size: Histogram
-    input_seconds: Summary
+    request_duration: _Parts
+    queue_duration: _Parts
+    compute_duration: _Parts
+    batch_size: _Parts
+    input_seconds: _Parts
     output_seconds: Counter
     requests: dict[str, tuple[Counter, Counter]]
     batches: dict[int, tuple[Counter, Counter]]
 
 
-def _durations(registry: CollectorRegistry, name: str, text: str) -> Histogram:
-    return Histogram(name, text, _MODEL, registry=registry, buckets=DURATION_BOUNDS_S)
+class _Sum(Protocol):
+    """Something that is counted."""
+
+    def inc(self, amount: float) -> None:
+        """Add so much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What an observation adds to: a sum, and one of the counts, told by their upper bounds."""
+
+    total: _Sum
+    counts: Sequence[_Sum]
+    bounds: Sequence[float] = ()
+
+
+class _Histogram(Histogram):
+    """A histogram, to which many observations can be added at a time."""
+
+    def parts(self) -> _Parts:
+        """Return what they add to."""
+        return _Parts(total=self._sum, counts=self._buckets, bounds=self._upper_bounds)
+
+
+class _Summary(Summary):
+    """A summary of that kind."""
+
+    def parts(self) -> _Parts:
+        """Return what observations add to."""
+        return _Parts(total=self._sum, counts=(self._count,))
+
+
+def _durations(registry: CollectorRegistry, name: str, text: str) -> _Histogram:
+    return _Histogram(name, text, _MODEL, registry=registry, buckets=DURATION_BOUNDS_S)
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str) -> Gauge:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,38 +14,31 @@ from bicameral.statistics import Estimate, slope
 _MIB = 1 << 20
 _HOUR_S = 3600.0
 
-#: The first share of a process' samples is left out: caches fill, pools grow to what is needed.
-_WARM_UP_SHARE = 1 / 3
-
 #: Neighbouring samples of memory resemble each other, so they are averaged in so many groups, which
 #: hardly do.
 _GROUPS = 12
 
 
-def private_bytes(pid: int) -> int | None:
-    """Return the memory that a process shares with nobody; None if it has ended."""
+def resident_bytes(pid: int) -> int | None:
+    """Return the memory of a process that is there; None if it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     except OSError:
         return None
-    kilobytes = [
-        int(line.split()[1])
-        for line in lines
-        if line.startswith(("Private_Clean:", "Private_Dirty:"))
-    ]
-    return sum(kilobytes) * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def growth_mib_h(samples: Sequence[tuple[float, int]]) -> Estimate | None:
+def growth_mib_h(samples: Sequence[tuple[float, int]], warm_up_s: float) -> Estimate | None:
     """Fit a line to what a process took; None if there are too few samples.
 
     Args:
         samples: Seconds and bytes, ascending.
+        warm_up_s: What it took before is left out: caches fill, pools grow to what is needed.
 
     Returns:
         Its slope in mebibytes an hour, with the 95 % interval.
     """
-    kept = samples[int(_WARM_UP_SHARE * len(samples)) :]
+    kept = [one for one in samples if one[0] >= samples[0][0] + warm_up_s]
     if len(kept) < 2 * _GROUPS:
         return None
     bounds = [round(group * len(kept) / _GROUPS) for group in range(_GROUPS + 1)]

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from bicameral.statistics import Estimate
 from studies.measurements import Measured, single
 
+#: What the allocator has given out, and the memory that is there.
+IN_USE, RESIDENT = "bytes in use", "resident memory"
+
 
 @dataclass(slots=True, kw_only=True)
 class SoakResult:
@@ -26,7 +29,8 @@ class SoakResult:
         killed_pid: The worker that was killed.
         replaced_s: Time from its end until another one served in its place.
         exit_code: The server's; 0: it ended in good order.
-        growth: Memory of every worker that lived long enough, in MiB/h, by its process.
+        growth: Of every worker that lived long enough, in MiB/h, by its process and by what grew:
+            `IN_USE` or `RESIDENT`.
     """
 
     answered: Counter[str] = field(default_factory=Counter)
@@ -41,7 +45,7 @@ class SoakResult:
     killed_pid: int = 0
     replaced_s: float = 0.0
     exit_code: int = 0
-    growth: dict[int, Estimate] = field(default_factory=dict)
+    growth: dict[tuple[int, str], Estimate] = field(default_factory=dict)
 
 
 def soak_measurements(result: SoakResult) -> Measured:
@@ -63,6 +67,9 @@ def soak_measurements(result: SoakResult) -> Measured:
     ):
         measured["all", "soak", quantity] = single(count, "1", result.answered.total())
     measured["all", "soak", "time until the worker was replaced"] = single(result.replaced_s, "s")
-    for number, growth in enumerate(result.growth.values(), 1):
-        measured[f"worker {number}", "soak", "growth of private memory"] = growth
+    numbers = {
+        pid: number for number, pid in enumerate(dict.fromkeys(pid for pid, _ in result.growth), 1)
+    }
+    for (pid, what), growth in result.growth.items():
+        measured[f"worker {numbers[pid]}", "soak", f"growth of {what}"] = growth
     return measured

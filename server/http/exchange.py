@@ -255,13 +255,14 @@ class Request:
     async def while_connected(self, work: Awaitable[T]) -> T:
         """Await work that is cancelled when the client closes the connection.
 
-        Work that never has to wait is not watched, which would cost as much as a tiny network.
-        The body must have been read.
+        Work that waits for two turns of the event loop at most, as a short run with others does, is
+        not watched, which would cost as much as a tiny network. The body must have been read.
 
         Raises:
             ClientGoneError: If the client has gone.
         """
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        beginning: asyncio.Handle
         watch: asyncio.Task[None] | None = None
         gone = False
 
@@ -273,11 +274,14 @@ class Request:
             if task is not None:
                 task.cancel()
 
-        def begin() -> None:
-            nonlocal watch
-            watch = loop.create_task(listen())
+        def begin(turns: int) -> None:
+            nonlocal watch, beginning
+            if turns:
+                beginning = loop.call_soon(begin, turns - 1)
+            else:
+                watch = loop.create_task(listen())
 
-        beginning = loop.call_soon(begin)
+        beginning = loop.call_soon(begin, 1)
         try:
             return await work
         except asyncio.CancelledError:

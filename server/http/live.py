@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Final
@@ -80,7 +79,7 @@ def live_endpoint(repository: ModelRepository, metrics: Metrics, workers: Worker
 
     async def read_live(_: Request) -> Response:
         """Return the figures of `/metrics` by model, with the state of models and workers."""
-        totals = await asyncio.to_thread(metrics.totals)
+        totals = await metrics.totals()
         answer = LiveAnswer(
             bounds_s=DURATION_BOUNDS_S,
             models=live_models(repository.index(), totals),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,8 +74,7 @@ def management_endpoints(
 
     async def read_metrics(_: Request) -> Response:
         """Return the sums over all workers in Prometheus' text format."""
-        text = await asyncio.to_thread(metrics.exposition)
-        return Response(text, media_type=EXPOSITION_TYPE)
+        return Response(await metrics.exposition(), media_type=EXPOSITION_TYPE)
 
     async def read_workers(_: Request) -> Response:
         """Return the processes that share the port."""

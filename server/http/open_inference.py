@@ -5,8 +5,7 @@ The bytes are `server.open_inference`'s business.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -65,13 +64,13 @@ class OpenInference:
         repository: The models.
         control: Loads and unloads them.
         why_not_ready: Tells why the server is not ready; None: it is.
-        totals: What all processes did for each model; called in a thread.
+        totals: Returns what all processes did for each model.
     """
 
     repository: ModelRepository
     control: ModelControl
     why_not_ready: Callable[[], str | None]
-    totals: Callable[[], Mapping[ModelVersion, ModelTotals]]
+    totals: Callable[[], Awaitable[Mapping[ModelVersion, ModelTotals]]]
 
     def endpoints(self) -> list[Endpoint]:
         """Return them; what is asked most often comes first."""
@@ -133,7 +132,7 @@ class OpenInference:
 
     async def _statistics(self, request: Request) -> Response:
         repository, name = self.repository, request.path.get("model")
-        totals = await asyncio.to_thread(self.totals)
+        totals = await self.totals()
         loaded = {model.served_as: model for model in repository.models()}
         wanted = [
             version

@@ -68,10 +68,10 @@ def test_the_growth_of_memory_is_found_through_noise_and_warming_up() -> None:
         sizes = 100.0 + growth * times_s / 3600.0 + rng.normal(0, 0.2, len(times_s))
         sizes[: len(sizes) // 4] -= 30.0
         samples = [(t, int(s * 2**20)) for t, s in zip(times_s, sizes, strict=True)]
-        found = growth_mib_h(samples)
+        found = growth_mib_h(samples, 200.0)
         assert found is not None
         assert found.low is not None
         assert found.high is not None
         assert found.low < growth < found.high
         assert found.high - found.low < 10.0
-    assert growth_mib_h([(0.0, 1)] * 10) is None
+    assert growth_mib_h([(0.0, 1)] * 10, 0.0) is None

@@ -1,5 +1,6 @@
 """The images and the compose files: clean, complete, closed, and made of options that exist."""
 
+import asyncio
 import json
 import os
 import re
@@ -173,7 +174,8 @@ def test_alerts_speak_of_figures_that_the_server_has() -> None:
     configuration = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
     (path,) = configuration["rule_files"]
     assert f"./alerts.yml:{path}:ro" in written
-    counted = set(re.findall(r"^# TYPE (\w+)", Metrics().exposition().decode(), re.MULTILINE))
+    text = asyncio.run(Metrics().exposition()).decode()
+    counted = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     (group,) = yaml.safe_load((DOCKER / "alerts.yml").read_text())["groups"]
     for rule in group["rules"]:
         names = set(re.findall(r"\b[a-z_]+(?=[{\[])", rule["expr"]))

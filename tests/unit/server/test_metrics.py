@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -35,6 +34,7 @@ NAMES = (
     "result_memory_events_total",
     "result_memory_entries",
     "result_memory_shared_entries",
+    "worker_allocated_bytes",
 )
 
 
@@ -42,8 +42,8 @@ def batch(rows: int, waits_s: tuple[float, ...] = (0.0,), run_s: float = 0.001) 
     return BatchRecord(computation="run", rows=rows, waits_s=waits_s, run_s=run_s, in_place=True)
 
 
-def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
-    return parsed(metrics.exposition().decode())
+async def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    return parsed((await metrics.exposition()).decode())
 
 
 def parsed(text: str) -> dict[tuple[str, ...], float]:
@@ -72,6 +72,7 @@ def test_outcomes_follow_from_the_status(status, outcome):
 
 #: Counts as a worker would, then tells the totals and waits to be killed.
 WORKER = """
+import asyncio
 import sys
 from server.metrics import Metrics
 from server.serving.computation import BatchRecord, RequestTimes
@@ -79,7 +80,8 @@ from server.serving.served_model import ModelVersion
 
 net = ModelVersion(name="net", version="1")
 metrics = Metrics()
-with metrics.counted_stream(net):
+
+async def work():
     if sys.argv[1] == "count":
         times = RequestTimes(read_s=1.0, submitted_s=1.25, computed_s=2.0, encoded_s=2.5)
         metrics.count_request(net, 200, 0.25, times)
@@ -88,8 +90,11 @@ with metrics.counted_stream(net):
             net,
             BatchRecord(computation="run", rows=4, waits_s=(0.0, 0.5), run_s=0.125, in_place=True),
         )
-    print(metrics.totals(), flush=True)
-    print(metrics.exposition().decode().replace("\\n", "|"), flush=True)
+    print(await metrics.totals(), flush=True)
+    print((await metrics.exposition()).decode().replace("\\n", "|"), flush=True)
+
+with metrics.counted_stream(net):
+    asyncio.run(work())
     sys.stdin.read()
 """
 
@@ -146,11 +151,11 @@ def test_whoever_is_asked_tells_the_sums_and_a_killed_worker_loses_no_count(tmp_
     assert found["inference_requests_total", "model=net", "outcome=success", "version=1"] == 2
 
 
-def test_prometheus_reads_the_names_and_labels_of_the_conventions():
+async def test_prometheus_reads_the_names_and_labels_of_the_conventions():
     metrics = Metrics()
     metrics.count_request(NET, 200, 0.0007, RequestTimes())
     metrics.count_batch(NET, batch(3, run_s=100.0))
-    found = samples(metrics)
+    found = await samples(metrics)
     net = ("model=net", "version=1")
     assert found["inference_requests_total", "model=net", "outcome=success", "version=1"] == 1
     duration = "inference_request_duration_seconds"
@@ -162,40 +167,36 @@ def test_prometheus_reads_the_names_and_labels_of_the_conventions():
     assert found["inference_batch_size_bucket", "le=2.0", *net] == 0
     compute = "inference_compute_duration_seconds_bucket"
     assert (found[compute, "le=30.0", *net], found[compute, "le=+Inf", *net]) == (0, 1)
-    text = metrics.exposition().decode()
+    text = (await metrics.exposition()).decode()
     assert all(f"# TYPE {name} " in text for name in NAMES)
 
 
-def test_a_bound_belongs_to_its_bucket():
+async def test_a_bound_belongs_to_its_bucket():
     metrics = Metrics()
     metrics.count_batch(NET, batch(8))
-    found = samples(metrics)
+    found = await samples(metrics)
     assert found["inference_batch_size_bucket", "le=8.0", "model=net", "version=1"] == 1
     assert found["inference_batch_size_bucket", "le=4.0", "model=net", "version=1"] == 0
 
 
-def test_what_cascades_count_themselves_is_taken_over_once(
+async def test_what_cascades_count_themselves_is_taken_over_once(
     tmp_path: Path, make_parts, write_pair, pictures: np.ndarray
 ):
     path = write_pair(tmp_path, threshold=0.9)
     pair = ModelVersion(name="pair", version="1")
     metrics = Metrics()
-
-    async def scenario() -> None:
-        for _ in range(2):  # a model that is loaded again begins to count anew
-            model = CascadeModel.load(path, pair, make_parts())
-            for images in (pictures[:10], pictures[:10], pictures[10:12]):
-                await model.classify(images, context=RequestContext())
-                for _ in range(2):
-                    await metrics.sample([model])
-            model.close()
-            await metrics.sample([])
-
-    asyncio.run(scenario())
-    totals = metrics.totals()[pair]
+    for _ in range(2):  # a model that is loaded again begins to count anew
+        model = CascadeModel.load(path, pair, make_parts())
+        for images in (pictures[:10], pictures[:10], pictures[10:12]):
+            await model.classify(images, context=RequestContext())
+            for _ in range(2):
+                await metrics.sample([model])
+        model.close()
+        await metrics.sample([])
+    totals = (await metrics.totals())[pair]
     assert totals.memory == MemoryCounters(lookups=44, hits=20, stored=24, entries=12)
     assert totals.stages["memory"] == 20
     assert totals.stages["a"] + totals.stages["b"] == 24
-    found = samples(metrics)
+    found = await samples(metrics)
     labels = ("model=pair", "result=hit", "version=1")
     assert found["result_memory_lookups_total", *labels] == 20

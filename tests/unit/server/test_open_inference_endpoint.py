@@ -571,7 +571,7 @@ async def test_a_client_that_leaves_within_its_body_gets_no_answer(client: Clien
         return {"type": "http.disconnect"}
 
     assert await client.messages("POST", "/v2/models/net/infer", gone, {}) == []
-    (totals,) = client.metrics.totals().values()
+    (totals,) = (await client.metrics.totals()).values()
     assert totals.requests == {outcome_of(None): 1}
 
 
@@ -658,7 +658,7 @@ async def test_a_client_that_leaves_cancels_what_it_waits_for(keys: Keys) -> Non
     assert await client.messages("POST", HELD_PATH, receive, {}) == []
     assert model.cancelled
     assert await repository.idle(), "nobody holds the model any more"
-    (totals,) = client.metrics.totals().values()
+    (totals,) = (await client.metrics.totals()).values()
     assert totals.requests == {outcome_of(None): 1}
 
 
@@ -711,4 +711,4 @@ async def test_a_model_that_fails_is_a_failure_of_the_server(
     answer = await client.post(HELD_PATH, wrong)
     assert answer.refused(500, answer.headers["x-request-id"])
     assert "KeyError" in caplog.text
-    assert ModelVersion(name="held", version="1") in client.metrics.totals()
+    assert ModelVersion(name="held", version="1") in await client.metrics.totals()
