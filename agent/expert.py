@@ -9,7 +9,8 @@ no memory, so the same state always gets the same label, on the route or off it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.longitudinal import SpeedController
@@ -61,11 +62,13 @@ class Pace:
         target_mps: Wanted speed.
         cause: What decided it; the branch of the decision.
         full_brake: Whether to brake harder than the speed controller would.
+        reasons: Further numbers for the decision's diagnostics.
     """
 
     target_mps: float
     cause: str = "expert"
     full_brake: bool = False
+    reasons: Mapping[str, float] = field(default_factory=dict)
 
 
 class ExpertAgent:
@@ -124,6 +127,7 @@ class ExpertAgent:
             diagnostics={
                 "cross_track_m": position.cross_track_m,
                 "target_speed_mps": pace.target_mps,
+                **pace.reasons,
             },
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Final
 
 from agent.expert import ExpertAgent, Pace
 from agent.progress import RouteGuide
-from agent.traffic_labels import TrafficLabel, label_state
+from agent.traffic_labels import AT_THE_LINE, WITHIN_SIGHT, TrafficLabel, label_state
 from agent.way_ahead import HALF_LENGTH_M
 from bicameral.types import Observation, Route, Surroundings
 
@@ -23,8 +25,15 @@ class TrafficExpert(ExpertAgent):
     Without surroundings it drives as the other expert does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, within_sight: bool = False) -> None:
+        """Decide where it stops.
+
+        Args:
+            within_sight: Whether it stands where its camera would still see a light, to be copied
+                by a network.
+        """
         super().__init__()
+        self._rule = WITHIN_SIGHT if within_sight else AT_THE_LINE
         self._obeyed_m: set[float] = set()
 
     def begin(self, route: Route, seed: int) -> None:
@@ -40,6 +49,7 @@ class TrafficExpert(ExpertAgent):
             target_mps=label.target_speed_mps,
             cause=label.cause,
             full_brake=label.deceleration_mps2 > _EMERGENCY_MPS2,
+            reasons=_reasons(label),
         )
 
     def _label(
@@ -53,5 +63,24 @@ class TrafficExpert(ExpertAgent):
                 if line.light is None and 0.0 <= line.s_m - front_m < _AT_LINE_M
             }
         return label_state(
-            guide, observation.pose, observation.speed_mps, surroundings, self._obeyed_m
+            guide,
+            observation.pose,
+            observation.speed_mps,
+            surroundings,
+            replace(self._rule, obeyed_m=self._obeyed_m),
         )
+
+
+def _reasons(label: TrafficLabel) -> dict[str, float]:
+    """Return a label as diagnostics; what there is not is not a number, and no light is 0."""
+    return {
+        "allowed_speed_mps": _number(label.allowed_speed_mps),
+        "lead_distance_m": _number(label.lead_distance_m),
+        "lead_speed_mps": _number(label.lead_speed_mps),
+        "light": float(label.light or 0),
+        "stop_line_m": _number(label.stop_line_m),
+    }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

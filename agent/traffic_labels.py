@@ -31,6 +31,8 @@ _COMFORT_MPS2: Final = 2.0
 
 #: The front stops this far before a stop line, where the areas of lights are.
 _BEFORE_LINE_M: Final = 2.0
+#: Nearer than this to a light's line a camera that looks down at the road has lost the light.
+_LAST_SIGHT_M: Final = 6.0
 _AT_LINE_M: Final = 0.2
 #: A yellow light is passed by who would have to brake harder than this.
 _YELLOW_MPS2: Final = 3.0
@@ -51,11 +53,34 @@ _CUT_IN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopRule:
+    """Where to stop at the lines of a route.
+
+    Attributes:
+        stand_m: The front stands this far before the line of a light.
+        forget_m: A front that is nearer than this to the line drives on, whatever the light shows.
+        obeyed_m: Stop signs, by the arc length of their lines, at which the vehicle has stood.
+    """
+
+    stand_m: float = _BEFORE_LINE_M
+    forget_m: float = 0.0
+    obeyed_m: Collection[float] = ()
+
+
+AT_THE_LINE: Final = StopRule()
+#: Of an expert whose driving a network is to copy that sees by `AGENT_CAMERA`: at this distance the
+#: heads on the mast and on the arm of a light are both in the picture. Nearer than `_LAST_SIGHT_M`
+#: neither is, so a vehicle that came too close must not learn to stand there for ever.
+WITHIN_SIGHT: Final = StopRule(stand_m=10.5, forget_m=_LAST_SIGHT_M)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficLabel:
     """What an expert makes of a state.
 
     Attributes:
         target_speed_mps: How fast it wants to drive; 0 is to stop or stand.
+        allowed_speed_mps: How fast others and lights let it drive, None if nothing is in its way.
         cause: What decides: ``"free"``, ``"vehicle"``, ``"walker"``, ``"yield"``, ``"light"`` or
             ``"stop_sign"``.
         deceleration_mps2: What it takes to come down to the cause's speed in time; 0 if nothing.
@@ -66,6 +91,7 @@ class TrafficLabel:
     """
 
     target_speed_mps: float
+    allowed_speed_mps: float | None
     cause: str
     deceleration_mps2: float
     lead_distance_m: float | None
@@ -104,7 +130,7 @@ def label_state(
     pose: Pose,
     speed_mps: float,
     surroundings: Surroundings,
-    obeyed_m: Collection[float] = (),
+    rule: StopRule = AT_THE_LINE,
 ) -> TrafficLabel:
     """Say how fast to drive in a state.
 
@@ -113,7 +139,7 @@ def label_state(
         pose: Of the vehicle.
         speed_mps: Its forward speed.
         surroundings: Who else is there, and what the lights show.
-        obeyed_m: Stop signs, by the arc length of their lines, at which the vehicle has stood.
+        rule: Where to stop at lines.
     """
     way = WayAhead(guide, speed_mps)
     held = _is_held_back(way, surroundings.stop_lines)
@@ -125,16 +151,18 @@ def label_state(
     obstacles = [obstacle for obstacle in seen if obstacle is not None]
     vehicles = [obstacle for obstacle in obstacles if obstacle.cause == "vehicle"]
     lead = min(vehicles, key=lambda obstacle: obstacle.gap_m, default=None)
-    obstacles += _stops(way, surroundings.stop_lines, obeyed_m, speed_mps)
-    target_mps, cause = guide.target_speed_ahead(speed_mps), "free"
+    obstacles += _stops(way, surroundings.stop_lines, rule, speed_mps)
+    target_mps, cause, allowed_mps = guide.target_speed_ahead(speed_mps), "free", math.inf
     for obstacle in obstacles:
-        allowed_mps = following_speed(obstacle.gap_m, obstacle.speed_mps)
-        if allowed_mps < target_mps:
-            target_mps, cause = allowed_mps, obstacle.cause
+        behind_mps = following_speed(obstacle.gap_m, obstacle.speed_mps)
+        allowed_mps = min(allowed_mps, behind_mps)
+        if behind_mps < target_mps:
+            target_mps, cause = behind_mps, obstacle.cause
     needed = (_deceleration(speed_mps, obstacle) for obstacle in obstacles)
     light = _next_light(way, surroundings.stop_lines)
     return TrafficLabel(
         target_speed_mps=target_mps,
+        allowed_speed_mps=None if math.isinf(allowed_mps) else allowed_mps,
         cause=cause,
         deceleration_mps2=max(needed, default=0.0),
         lead_distance_m=None if lead is None else lead.gap_m + _STANDING_M,
@@ -168,20 +196,25 @@ def _is_held_back(way: WayAhead, lines: Iterable[StopLine]) -> bool:
 
 
 def _stops(
-    way: WayAhead, lines: Iterable[StopLine], obeyed_m: Collection[float], speed_mps: float
+    way: WayAhead, lines: Iterable[StopLine], rule: StopRule, speed_mps: float
 ) -> Iterator[_Obstacle]:
     for line in lines:
-        gap_m = line.s_m - _BEFORE_LINE_M - way.front_m
-        if line.s_m <= way.front_m or gap_m > way.length_m:
+        ahead_m = line.s_m - way.front_m
+        if ahead_m <= 0.0 or ahead_m - _BEFORE_LINE_M > way.length_m:
             continue
         if line.light is None:
-            if line.s_m not in obeyed_m:
-                yield _Obstacle(cause="stop_sign", gap_m=gap_m + _AT_LINE_M, speed_mps=0.0)
-        elif line.light is LightState.RED or (
-            line.light is LightState.YELLOW
-            and speed_mps**2 < 2.0 * _YELLOW_MPS2 * max(line.s_m - way.front_m, 0.1)
+            if line.s_m not in rule.obeyed_m:
+                gap_m = ahead_m - _BEFORE_LINE_M + _AT_LINE_M
+                yield _Obstacle(cause="stop_sign", gap_m=gap_m, speed_mps=0.0)
+        elif ahead_m > rule.forget_m and (
+            line.light is LightState.RED
+            or (
+                line.light is LightState.YELLOW
+                and speed_mps**2 < 2.0 * _YELLOW_MPS2 * max(ahead_m, 0.1)
+            )
         ):
-            yield _Obstacle(cause="light", gap_m=gap_m + _AT_LINE_M, speed_mps=0.0)
+            gap_m = ahead_m - rule.stand_m + _AT_LINE_M
+            yield _Obstacle(cause="light", gap_m=gap_m, speed_mps=0.0)
 
 
 def _obstacle_of(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from bicameral.cli.driving_agents import collecting_agent, expert_agent
+from bicameral.cli.driving_agents import collecting_agent, expert_agent, labelling_agent
 from bicameral.cli.extras import require_extra
 from bicameral.cli.progress import ProgressBar
 from sim.collection.contact_sheet import write_contact_sheet
@@ -22,6 +22,8 @@ def collect(
     episodes: int = 1,
     split: Literal["train", "validation", "test"] = "train",
     driver: str | None = None,
+    traffic: int = 0,
+    walkers: int = 0,
     seed: int = 0,
     maps: tuple[Path, ...] = (),
     jobs: int | None = None,
@@ -40,6 +42,9 @@ def collect(
         episodes: Episodes per town and weather, several routes each.
         split: What the episodes are for; a test town must belong to no other split.
         driver: Network that steers: a shipped name or an .onnx file.
+        traffic: Other cars, under CARLA's Traffic Manager. Among others the expert minds them, red
+            lights and stop signs, and the labels say how fast it would drive and why.
+        walkers: Walkers on the sidewalks and crosswalks.
         seed: Seed of routes, disturbances and weather.
         maps: Further folders with OpenDRIVE files.
         jobs: Processes, each with its own pocket simulator; the number of CPUs by default.
@@ -48,10 +53,12 @@ def collect(
     """
     require_extra("sim")
     from sim.client.simulator import ServerChoice
+    from sim.client.traffic import TrafficDensity
     from sim.collection.collect import CollectionProgress, CollectionRun
     from sim.collection.collect import collect as run_collection
-    from sim.collection.plan import DAGGER_MIX, CollectionPlan, RouteMix
+    from sim.collection.plan import JUNCTION_MIX, CollectionPlan, RouteMix
 
+    others = TrafficDensity(vehicles=traffic, walkers=walkers)
     plan = CollectionPlan(
         output=output,
         towns=towns,
@@ -59,7 +66,8 @@ def collect(
         episodes=episodes,
         split=split,
         seed=seed,
-        routes=RouteMix() if driver is None else DAGGER_MIX,
+        routes=JUNCTION_MIX if driver or others else RouteMix(),
+        traffic=others,
     )
     run = CollectionRun(
         server=ServerChoice(host=host, port=port if host else 0, seed=seed, map_folders=maps),
@@ -72,7 +80,8 @@ def collect(
             record = progress.record
             bar.update(progress.done, progress.total, f"{record['town']} {record['weather']}")
 
-        summary = run_collection(plan, expert_agent(), network, run=run, on_progress=show)
+        expert = labelling_agent() if others else expert_agent()
+        summary = run_collection(plan, expert, network, run=run, on_progress=show)
     sheet = output / "contact_sheet.png"
     write_contact_sheet(output, sheet)
     Console().print(

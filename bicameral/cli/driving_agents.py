@@ -141,6 +141,13 @@ def expert_agent() -> AgentSpec:
     return AgentSpec(name="expert", correction="none", target=_EXPERT)
 
 
+def labelling_agent() -> AgentSpec:
+    """Describe the driver that minds others, and that a network is to copy."""
+    return AgentSpec(
+        name="expert", correction="none", target=_TRAFFIC_EXPERT, kwargs={"within_sight": True}
+    )
+
+
 def collecting_agent(driver: str) -> AgentSpec:
     """Describe a network that steers while the expert says what it would have done."""
     name = Path(driver).stem

@@ -19,6 +19,7 @@ from sim.client.connection import (
     simulator_kind,
 )
 from sim.client.local_server import LocalServer
+from sim.client.traffic import prepare_walkers
 
 #: How long a simulator that somebody else runs has to come back after it was lost.
 _RETURN_TIMEOUT_S = 60.0
@@ -75,6 +76,7 @@ class Simulator:
 
     def __init__(self, choice: ServerChoice) -> None:
         self._choice = choice
+        self._walked: set[str] = set()
         self._server: LocalServer | None = None
         if choice.host is None:
             self._server = LocalServer(
@@ -96,6 +98,13 @@ class Simulator:
     def town(self, name: str) -> AbstractContextManager[carla.World]:
         """Open a town afresh for the length of a ``with`` block; see `driven_town`."""
         return driven_town(self.client, self._choice.town_files.get(name, name))
+
+    def prepare_walkers(self, town: str) -> None:
+        """Make a town ready for walkers, once; see `sim.client.traffic.prepare_walkers`."""
+        if town not in self._walked:
+            with self.town(town) as world:
+                prepare_walkers(self.client, world)
+            self._walked.add(town)
 
     def towns(self) -> set[str]:
         """Return the names of all towns that can be opened."""

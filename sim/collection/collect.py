@@ -160,10 +160,13 @@ class _Recorder:
         self._simulator.close()
 
     def _record(self, episode: EpisodePlan) -> dict[str, Any]:
+        if self._plan.traffic.walkers:
+            self._simulator.prepare_walkers(episode.town)
         with self._simulator.town(episode.town) as world:
             if episode.town not in self._planners:
                 self._planners[episode.town] = RoutePlanner(world.get_map(), episode.town)
             place = Place(
+                client=self._simulator.client,
                 world=world,
                 planner=self._planners[episode.town],
                 driven_on=self._simulator.kind,

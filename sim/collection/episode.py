@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,14 +19,18 @@ from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import AGENT_CAMERA, Control, Observation, Pose, Route
 from sim.client.connection import simulator_errors
 from sim.client.ego import CameraSetup, Ego
+from sim.client.traffic import Traffic
 from sim.client.weather import Weather, apply_weather, perturb_weather, weather_by_name
-from sim.collection.legs import Leg, bursts, draw_legs
+from sim.collection.legs import Leg, bursts, draw_legs, pedal_bursts
 from sim.collection.plan import SCHEMA, CollectionPlan, EpisodePlan
-from sim.collection.storage import EpisodeWriter
+from sim.collection.storage import COLUMNS, TRAFFIC_COLUMNS, EpisodeWriter
+from sim.evaluation.others import Watch, find_stop_lines
 from sim.routes.planner import RoutePlanner
 
-#: Pictures of a vehicle that stands teach nothing about steering.
+#: Pictures of a vehicle that stands teach nothing about steering. Among others they teach when to
+#: go on: one in this many ticks is kept.
 STATIONARY_MPS = 0.3
+STANDING_TICKS = 20
 #: Ticks after the vehicle was put somewhere in which nothing is recorded: it settles.
 SETTLE_TICKS = 4
 #: A route is given up beyond these errors: no expert would come back from there on a road.
@@ -41,6 +47,10 @@ BURST_SPEED_MPS = 7.0
 
 #: Distances ahead along the route at which its points are stored; docs/dataset.md lists them.
 AHEAD_M = (4.0, 6.0, 10.0, 15.0, 25.0, 40.0)
+
+#: Among others a route begins where nobody is this near, and is left out after so many ticks.
+FREE_START_M = 12.0
+FREE_START_TICKS = 200
 
 _WARM_UP_TICKS = 10
 _PUT_DOWN_M = 0.1
@@ -65,11 +75,13 @@ class Place:
     """Where an episode takes place.
 
     Attributes:
+        client: Of the simulator.
         world: Freshly loaded world of the town, synchronous.
         planner: Plans on its map.
         driven_on: ``"pocket"`` or ``"carla"``.
     """
 
+    client: carla.Client
     world: carla.World
     planner: RoutePlanner
     driven_on: str
@@ -103,12 +115,22 @@ def record_episode(
         weather = perturb_weather(weather_by_name(episode.weather), rng)
         apply_weather(place.world, weather)
         legs = draw_legs(place.planner, plan, episode, rng)
-        with (
-            EpisodeWriter(folder, AGENT_CAMERA) as writer,
-            Ego(place.world, legs[0].start, camera=AGENT_CAMERA, camera_setup=setup) as ego,
-        ):
+        with ExitStack() as stack:
+            columns = COLUMNS | (TRAFFIC_COLUMNS if plan.traffic else {})
+            writer = stack.enter_context(EpisodeWriter(folder, AGENT_CAMERA, columns))
+            ego = stack.enter_context(
+                Ego(place.world, legs[0].start, camera=AGENT_CAMERA, camera_setup=setup)
+            )
             tape = _Tape(place.world, ego, plan.capture_every_ticks, crew.driver is not None)
+            traffic = None
+            if plan.traffic:
+                start, seed = legs[0].start, legs[0].seed
+                traffic = stack.enter_context(
+                    Traffic(place.client, place.world, plan.traffic, start=start, seed=seed)
+                )
             for number, leg in enumerate(legs):
+                if traffic is not None:
+                    tape.watch = _watch(place, leg, traffic)
                 images, rows = _LegDrive(tape, plan, crew, leg, number).record()
                 writer.add(images, rows)
             record = _describe(plan, episode, legs, weather, len(writer))
@@ -117,14 +139,25 @@ def record_episode(
     return record
 
 
+def _watch(place: Place, leg: Leg, traffic: Traffic) -> Watch:
+    town_map = place.planner.network.carla_map
+    return Watch(traffic, town_map, find_stop_lines(place.world, town_map, leg.route))
+
+
 class _Tape:
-    """The clock of an episode: ticks the world and knows which frames have a picture."""
+    """The clock of an episode: ticks the world and knows which frames have a picture.
+
+    Attributes:
+        ego: The vehicle.
+        watch: Who else is there, on the present route; None where nobody is.
+    """
 
     def __init__(self, world: carla.World, ego: Ego, every_ticks: int, all_images: bool) -> None:
         self._world = world
         self._every_ticks = every_ticks
         self._all_images = all_images
         self.ego = ego
+        self.watch: Watch | None = None
         ego.apply(Control(brake=1.0))
         # The camera's interval counts from the first tick of its life.
         self._first = self._now = int(world.tick())
@@ -148,7 +181,25 @@ class _Tape:
     def observe(self, tick: int) -> Observation:
         """Return what there is to see, at a tick of the route."""
         with_image = self._all_images or self.is_due
-        return self.ego.observe(self._now, tick * TICK_S, with_image=with_image)
+        seen = self.ego.observe(self._now, tick * TICK_S, with_image=with_image)
+        if self.watch is None:
+            return seen
+        return replace(seen, surroundings=self.watch.surroundings(self._world.get_snapshot()))
+
+    def wait_for_room(self, pose: Pose) -> bool:
+        """Tick until nobody is near a place, and return whether that came about."""
+        if self.watch is None:
+            return True
+        self.ego.apply(Control(brake=1.0))
+        for _ in range(FREE_START_TICKS):
+            others = self.watch.surroundings(self._world.get_snapshot()).others
+            if not any(
+                math.hypot(one.pose.x_m - pose.x_m, one.pose.y_m - pose.y_m) < FREE_START_M
+                for one in others
+            ):
+                return True
+            self.tick()
+        return False
 
     def put_down(self, pose: Pose, speed_mps: float) -> None:
         """Put the vehicle somewhere, moving straight ahead."""
@@ -183,6 +234,8 @@ class _LegDrive:
         self._progress = RouteProgress(leg.route)
         pushed = leg.disturbed and crew.driver is None
         self._bursts = bursts(plan.disturbances, leg.seed) if pushed else None
+        hurried = leg.disturbed and tape.watch is not None
+        self._pedal_bursts = pedal_bursts(plan.pedals, leg.seed) if hurried else None
         self._expert_in_charge = crew.driver is None
 
     def record(self) -> tuple[list[NDArray[np.uint8]], list[dict[str, Any]]]:
@@ -190,6 +243,8 @@ class _LegDrive:
         images: list[NDArray[np.uint8]] = []
         rows: list[dict[str, Any]] = []
         contacts = len(self._tape.ego.collisions)
+        if not self._tape.wait_for_room(self._leg.start):
+            return images, rows
         self._tape.put_down(self._leg.start, self._leg.start_speed_mps)
         for agent in (self._crew.expert, self._crew.driver):
             if agent is not None:
@@ -200,17 +255,36 @@ class _LegDrive:
             position = self._progress.update(pose.x_m, pose.y_m, pose.yaw_rad)
             if self._is_over(position) or len(self._tape.ego.collisions) > contacts:
                 break
-            label = self._crew.expert.act(seen).control
-            steer, pushed = self._steer(seen, position, label)
-            applied = replace(label, steer=steer)
+            label = self._crew.expert.act(seen)
+            steer, pushed = self._steer(seen, position, label.control)
+            applied = replace(self._pedals(seen, position, label.control), steer=steer)
             self._tape.ego.apply(applied)
-            moves = seen.speed_mps >= STATIONARY_MPS
-            if self._tape.is_due and tick >= SETTLE_TICKS and moves and seen.image is not None:
+            if self._tape.is_due and tick >= SETTLE_TICKS and self._teaches(seen, tick):
+                assert seen.image is not None  # noqa: S101 - every frame that is due has one
                 images.append(seen.image)
-                rows.append(self._row(seen, position, applied))
-                rows[-1] |= {"steer_expert": label.steer, "perturbed": pushed}
+                rows.append(self._row(seen, position, applied) | _traffic_row(label.diagnostics))
+                rows[-1] |= {"steer_expert": label.control.steer, "perturbed": pushed}
             self._tape.tick()
         return images, rows
+
+    def _teaches(self, seen: Observation, tick: int) -> bool:
+        if seen.speed_mps >= STATIONARY_MPS:
+            return True
+        return self._tape.watch is not None and tick % STANDING_TICKS == 0
+
+    def _pedals(self, seen: Observation, position: RoutePosition, label: Control) -> Control:
+        """Return the pedals to apply: the expert's, unless it brakes as hard as it can, disturbed.
+
+        A steering of the expert's stays in it.
+        """
+        push = 0.0 if self._pedal_bursts is None else next(self._pedal_bursts)
+        route = self._leg.route
+        fastest_mps = self._plan.pedals.fastest * float(
+            np.interp(position.s_m, route.s_m, route.target_speed_mps)
+        )
+        if push == 0.0 or label.brake == 1.0 or (push > 0.0 and seen.speed_mps > fastest_mps):
+            return label
+        return replace(label, throttle=max(push, 0.0), brake=max(-push, 0.0))
 
     def _is_over(self, position: RoutePosition) -> bool:
         # A route that began one lane off is allowed to be that far off.
@@ -259,6 +333,11 @@ class _LegDrive:
             "expert_in_charge": self._expert_in_charge,
             "ahead_m": points_ahead(route, position.s_m, seen.pose, AHEAD_M),
         }
+
+
+def _traffic_row(reasons: Mapping[str, float]) -> dict[str, float]:
+    """Return what an expert that minds others says of its speed."""
+    return {name: reasons[name] for name in TRAFFIC_COLUMNS if name in reasons}
 
 
 def _patience_ticks(route: Route) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from bicameral.errors import RouteError
 from bicameral.simulation import TICK_S
 from bicameral.types import Pose, Route
-from sim.collection.plan import CollectionPlan, Disturbances, EpisodePlan
+from sim.collection.plan import CollectionPlan, Disturbances, EpisodePlan, PedalBursts
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes
 
@@ -77,6 +77,19 @@ def bursts(disturbances: Disturbances, seed: int) -> Iterator[float]:
         length_s = rng.uniform(disturbances.burst_min_s, disturbances.burst_max_s)
         size = rng.uniform(0.2, 1.0) * disturbances.burst_steer * rng.choice([-1.0, 1.0])
         yield from [float(size)] * round(length_s / TICK_S)
+
+
+def pedal_bursts(pedals: PedalBursts, seed: int) -> Iterator[float]:
+    """Yield what one tick after the other does to the pedals, as `bursts` does to the steering.
+
+    Above 0 is a throttle, below 0 a brake, and 0 is the expert's own choice.
+    """
+    rng = np.random.default_rng((seed, 1))
+    while True:
+        yield from [0.0] * round(rng.exponential(1.0 / pedals.rate_hz) / TICK_S)
+        most = pedals.throttle if rng.uniform() < 0.5 else -pedals.brake
+        length_s = rng.uniform(pedals.min_s, pedals.max_s)
+        yield from [float(rng.uniform(0.3, 1.0) * most)] * round(length_s / TICK_S)
 
 
 def _sample_route(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bicameral.errors import ConfigError
+from sim.client.traffic import TrafficDensity
 from sim.client.weather import weather_by_name
 from sim.routes.sampling import ROUTE_KINDS
 
@@ -36,8 +37,9 @@ class RouteMix:
     max_length_m: float = 350.0
 
 
-#: Where agents fail: short routes into junctions and curves, and some whole routes.
-DAGGER_MIX = RouteMix(
+#: Where agents fail, and where others and lights are: short routes into junctions and curves, and
+#: some whole routes.
+JUNCTION_MIX = RouteMix(
     kinds=("left", "right", "straight", "left", "right", "curves", "mixed"),
     per_episode=6,
     min_length_m=90.0,
@@ -77,6 +79,29 @@ class Disturbances:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PedalBursts:
+    """How a disturbed route among others brings the vehicle off the expert's speed.
+
+    So that braking late, and going on where it stood for nothing, can be learnt.
+
+    Attributes:
+        rate_hz: Mean number of bursts of wrong pedals per second.
+        min_s: Shortest burst.
+        max_s: Longest burst.
+        throttle: Largest throttle of a burst.
+        brake: Largest brake of one.
+        fastest: No burst of throttle above the profile's speed times this.
+    """
+
+    rate_hz: float = 0.15
+    min_s: float = 0.8
+    max_s: float = 2.5
+    throttle: float = 0.9
+    brake: float = 0.5
+    fastest: float = 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPlan:
     """Everything that decides what is collected, and where to.
 
@@ -92,6 +117,8 @@ class CollectionPlan:
         capture_every_ticks: A picture every so many ticks of 0.05 s; 2 is 10 Hz.
         take_over_m: When another agent drives: cross-track error at which the expert takes over.
         give_back_m: And below which it gives the steering back.
+        traffic: Who else is on the road.
+        pedals: How the speed is disturbed if there is anybody.
     """
 
     output: Path
@@ -105,6 +132,8 @@ class CollectionPlan:
     capture_every_ticks: int = 2
     take_over_m: float = 1.8
     give_back_m: float = 0.4
+    traffic: TrafficDensity = field(default_factory=TrafficDensity)
+    pedals: PedalBursts = field(default_factory=PedalBursts)
 
     def __post_init__(self) -> None:
         for weather in self.weathers:
@@ -146,6 +175,7 @@ class CollectionPlan:
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the bytes of an episode, as JSON values; counts are left out."""
+        among = {"traffic": asdict(self.traffic), "pedals": asdict(self.pedals)}
         return {
             "split": self.split,
             "seed": self.seed,
@@ -154,6 +184,8 @@ class CollectionPlan:
             "capture_every_ticks": self.capture_every_ticks,
             "take_over_m": self.take_over_m,
             "give_back_m": self.give_back_m,
+            # Alone on the road, as all were before there were others.
+            **(among if self.traffic else {}),
         }
 
 

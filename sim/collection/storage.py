@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,16 @@ COLUMNS: dict[str, type[np.generic]] = {
     "ahead_m": np.float32,
 }
 
+#: Further columns of an episode among others: diagnostics of the expert by the same names.
+TRAFFIC_COLUMNS: dict[str, type[np.generic]] = {
+    "target_speed_mps": np.float32,
+    "allowed_speed_mps": np.float32,
+    "lead_distance_m": np.float32,
+    "lead_speed_mps": np.float32,
+    "light": np.int8,
+    "stop_line_m": np.float32,
+}
+
 _PARTIAL_PREFIX = ".partial-"
 # A .npy header is padded so that a number of any size fits; see numpy.lib.format.
 _HEADER_BYTES = 128
@@ -64,7 +75,10 @@ class StoredEpisode:
 
     @property
     def labels(self) -> dict[str, NDArray[Any]]:
-        """Every column of `COLUMNS`, (N,); `ahead_m` is (N, 6, 2)."""
+        """Every column of `COLUMNS`, (N,), among others of `TRAFFIC_COLUMNS`, too.
+
+        `ahead_m` is (N, 6, 2).
+        """
         with np.load(self.folder / "labels.npz", allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
@@ -79,11 +93,16 @@ class EpisodeWriter:
     Args:
         folder: The final place.
         camera: Decides the size of the pictures.
+        columns: Of labels.npz, and their types.
     """
 
     folder: Path
     camera: CameraSpec
-    _rows: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    columns: Mapping[str, type[np.generic]] = field(default_factory=lambda: COLUMNS)
+    _rows: dict[str, list[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rows = {name: [] for name in self.columns}
 
     def __enter__(self) -> EpisodeWriter:
         shutil.rmtree(self._partial, ignore_errors=True)
@@ -118,7 +137,7 @@ class EpisodeWriter:
         with self._frames_path.open("r+b") as file:
             file.write(_npy_header(shape))
         buffer = io.BytesIO()
-        columns = {name: np.array(self._rows[name], dtype) for name, dtype in COLUMNS.items()}
+        columns = {name: np.array(self._rows[name], dtype) for name, dtype in self.columns.items()}
         np.savez_compressed(buffer, allow_pickle=False, **columns)
         write_bytes_atomic(self._partial / "labels.npz", buffer.getvalue())
         write_json_atomic(self._partial / "episode.json", {**record, "complete": True})

@@ -8,7 +8,6 @@ import carla
 
 from bicameral.protocols import DrivingAgent
 from sim.client.simulator import ServerChoice, Simulator
-from sim.client.traffic import prepare_walkers
 from sim.evaluation.agents import AgentSpec, make_agent
 from sim.evaluation.episode import Stage, run_episode
 from sim.evaluation.limits import Limits
@@ -25,7 +24,6 @@ class Driver:
         self._limits = limits
         self._agents: dict[str, DrivingAgent] = {}
         self._maps: dict[str, carla.Map] = {}
-        self._walked: set[str] = set()
         self.simulator = Simulator(choice)
 
     def run(
@@ -49,10 +47,8 @@ class Driver:
         if video_folder is not None:
             video = VideoWriter(video_folder / f".video-{spec.episode_id}{VIDEO_SUFFIX}")
         try:
-            if spec.traffic.walkers and town not in self._walked:
-                with self.simulator.town(town) as world:
-                    prepare_walkers(self.simulator.client, world)
-                self._walked.add(town)
+            if spec.traffic.walkers:
+                self.simulator.prepare_walkers(town)
             with self.simulator.town(town) as world:
                 if town not in self._maps:
                     self._maps[town] = world.get_map()

@@ -83,6 +83,7 @@ class RoadNetwork:
         carla_map: A map from a server or from OpenDRIVE text.
 
     Attributes:
+        carla_map: As given.
         lanes: Every lane by key, in sorted order.
         predecessors: The keys of the lanes that lead into a lane.
 
@@ -91,7 +92,7 @@ class RoadNetwork:
     """
 
     def __init__(self, carla_map: carla.Map) -> None:
-        self._map = carla_map
+        self.carla_map = carla_map
         self._roads = _read_roads(carla_map.to_opendrive())
         entries: dict[LaneKey, Any] = {}
         follow: dict[LaneKey, set[LaneKey]] = {}
@@ -128,12 +129,12 @@ class RoadNetwork:
         Raises:
             RouteError: If no lane of the network is there.
         """
-        waypoint = self._map.get_waypoint(location)
+        waypoint = self.carla_map.get_waypoint(location)
         lane = self.lanes.get(_key_of(waypoint)) if waypoint is not None else None
         if lane is None:
             raise RouteError(
                 f"no driving lane at x={location.x:.1f} m, y={location.y:.1f} m of map "
-                f"{self._map.name!r}; choose a place on a road"
+                f"{self.carla_map.name!r}; choose a place on a road"
             )
         place = waypoint.transform.location
         distance = np.hypot(lane.xyz_m[:, 0] - place.x, lane.xyz_m[:, 1] - place.y)
@@ -155,7 +156,8 @@ class RoadNetwork:
         waypoints = [
             waypoint
             for s in stations
-            if (waypoint := self._map.get_waypoint_xodr(key.road, key.lane, float(s))) is not None
+            if (waypoint := self.carla_map.get_waypoint_xodr(key.road, key.lane, float(s)))
+            is not None
         ]
         places = [waypoint.transform.location for waypoint in waypoints]
         xyz_m = np.array([[p.x, p.y, p.z] for p in places], dtype=np.float64)

@@ -8,9 +8,10 @@ import pytest
 from bicameral.errors import ConfigError
 from sim.client.local_server import LocalServer
 from sim.client.simulator import ServerChoice
+from sim.client.traffic import TrafficDensity
 from sim.collection.collect import CollectionRun, collect
 from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
-from sim.collection.storage import find_stored_episodes
+from sim.collection.storage import TRAFFIC_COLUMNS, find_stored_episodes
 from sim.evaluation.agents import AgentSpec
 
 EXPERT = AgentSpec(name="expert", correction="none", target="agent.expert:ExpertAgent")
@@ -73,6 +74,26 @@ def test_a_killed_collection_goes_on_and_ends_with_the_same_bytes(run, collected
 def test_other_settings_in_the_same_folder_are_refused(run, collected):
     with pytest.raises(ConfigError, match="other disturbances"):
         collect(plan_for(collected, disturbances=Disturbances(share=0.0)), EXPERT, run=run)
+
+
+TRAFFIC_EXPERT = AgentSpec(
+    name="expert", correction="none", target="agent.traffic_expert:TrafficExpert"
+)
+
+
+def test_among_others_the_labels_say_how_fast_and_why_the_same_each_time(tmp_path):
+    folders = tmp_path / "once", tmp_path / "again"
+    for folder in folders:
+        others = TrafficDensity(vehicles=6, walkers=2)
+        collect(plan_for(folder, episodes=1, traffic=others), TRAFFIC_EXPERT)
+    assert all_bytes(folders[0]) == all_bytes(folders[1])
+    (episode,) = find_stored_episodes(folders[0])
+    labels = episode.labels
+    assert TRAFFIC_COLUMNS.keys() <= labels.keys()
+    assert episode.record["settings"]["traffic"] == {"vehicles": 6, "walkers": 2}
+    allowed, target = labels["allowed_speed_mps"], labels["target_speed_mps"]
+    assert np.all((target <= allowed + 1e-4) | np.isnan(allowed))
+    assert np.array_equal(labels["light"] == 0, np.isnan(labels["stop_line_m"]))
 
 
 VEERING = '''

@@ -7,7 +7,7 @@ import pytest
 
 from agent.progress import RouteGuide
 from agent.traffic_expert import TrafficExpert
-from agent.traffic_labels import following_speed, label_state
+from agent.traffic_labels import AT_THE_LINE, WITHIN_SIGHT, StopRule, following_speed, label_state
 from agent.way_ahead import HALF_LENGTH_M
 from bicameral.protocols import DrivingAgent
 from bicameral.types import (
@@ -69,12 +69,12 @@ def walker(x_m, y_m, velocity_mps=(0.0, 0.0)):
     )
 
 
-def label(*others, at_m=50.0, speed_mps=LIMIT_MPS, lines=(), obeyed=()):
+def label(*others, at_m=50.0, speed_mps=LIMIT_MPS, lines=(), rule=AT_THE_LINE):
     pose = Pose(x_m=at_m, y_m=0.0)
     guide = RouteGuide(make_route(), start_s_m=at_m)
     guide.update(pose)
     seen = Surroundings(others=others, stop_lines=lines)
-    return label_state(guide, pose, speed_mps, seen, obeyed)
+    return label_state(guide, pose, speed_mps, seen, rule)
 
 
 def test_alone_it_drives_at_the_speed_of_the_profile():
@@ -160,10 +160,19 @@ def test_at_a_red_light_it_stands_before_the_line():
     assert label(at_m=96.0, speed_mps=0.0, lines=red).target_speed_mps == 0.0
 
 
+def test_an_expert_to_be_copied_stands_where_its_camera_sees_the_light():
+    red = (StopLine(s_m=100.0, light=LightState.RED),)
+    ahead_m = {far: label(at_m=97.6 - far, lines=red, rule=WITHIN_SIGHT) for far in (5, 7, 12, 30)}
+    assert ahead_m[30].allowed_speed_mps > ahead_m[12].allowed_speed_mps > 0.0
+    assert ahead_m[7].target_speed_mps == 0.0
+    # The light is out of the picture: who came this far drives on.
+    assert (ahead_m[5].cause, ahead_m[5].allowed_speed_mps) == ("free", None)
+
+
 def test_a_stop_sign_holds_until_it_was_obeyed():
     sign = (StopLine(s_m=100.0, light=None),)
     assert label(at_m=90.0, lines=sign).cause == "stop_sign"
-    assert label(at_m=90.0, lines=sign, obeyed={100.0}).cause == "free"
+    assert label(at_m=90.0, lines=sign, rule=StopRule(obeyed_m={100.0})).cause == "free"
 
 
 def test_it_yields_to_who_comes_across_in_a_junction_unless_a_light_holds_him():
