@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from models.data.dataset import LabelledImages
 from models.measurement.streams import Stream
-from studies.aligned_memory import DISPLACEMENTS, displaced
 
 Images = NDArray[np.uint8]
 #: Changes a batch of images; draws from the generator.
 Change = Callable[[Images, np.random.Generator], Images]
+
+#: (rows, columns) by which a shifted image is displaced.
+DISPLACEMENTS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def _rounded(values: NDArray[np.floating]) -> Images:
@@ -40,6 +42,14 @@ def _shift(images: Images, rng: np.random.Generator) -> Images:
     for number, displacement in enumerate(DISPLACEMENTS):
         moved[directions == number] = displaced(images[directions == number], displacement)
     return moved
+
+
+def displaced(images: Images, displacement: tuple[int, int]) -> Images:
+    """Move images (N, H, W, C) down and right by one pixel at most, repeating their edges."""
+    down, right = displacement
+    rows = np.clip(np.arange(images.shape[1]) - down, 0, images.shape[1] - 1)
+    columns = np.clip(np.arange(images.shape[2]) - right, 0, images.shape[2] - 1)
+    return np.ascontiguousarray(images[:, rows][:, :, columns])
 
 
 #: What a camera at rest does to the frames of one scene.

@@ -143,11 +143,25 @@ def _among_others() -> str:
 
 
 def _coverage() -> str:
-    """Tell what the methods and sensors of the pocket simulator do."""
-    from studies.pocket_coverage import coverage_table  # it needs the carla wheel
+    """Tell what the methods and sensors of the pocket simulator do, as its own tables say."""
+    from sim.pocket import methods  # it needs the carla wheel
+    from sim.pocket.methods.limits import REFUSED, WITHOUT_EFFECT
+    from sim.pocket.sensors.offer import OFFER, Refused
 
-    rows = [tuple(one.values()) for one in _records("pocket/coverage.csv")]
-    return markdown_table(coverage_table(rows))
+    subjects = {
+        module.__name__.rpartition(".")[2].replace("_", " "): module.METHODS
+        for module in vars(methods).values()
+        if hasattr(module, "METHODS")
+    }
+    order = {name: place for place, name in enumerate(methods.METHODS)}
+    subjects = dict(sorted(subjects.items(), key=lambda one: order[next(iter(one[1]))]))
+    refused = {*REFUSED, *(name for name, one in OFFER.items() if isinstance(one, Refused))}
+    rows = []
+    for subject, names in {**subjects, "sensor": OFFER}.items():
+        listed = [[f"`{name}`" for name in names if name in of] for of in (WITHOUT_EFFECT, refused)]
+        acting = len(names) - sum(map(len, listed))
+        rows.append((subject, acting, *map(", ".join, listed)))
+    return markdown(("subject", "act or answer", "no effect", "refused"), rows, words=4)
 
 
 def _attacks() -> str:

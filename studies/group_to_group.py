@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bicameral.charts import Axis, Chart, Series, draw_chart, standalone_svg
-from bicameral.files import write_text_atomic
 from studies.images import NEEDS, fashion_mnist
 from studies.measurements import Measured, write_measurements
 from studies.networks import NetworkTraining, train_classifier
@@ -48,29 +46,8 @@ def run(folder: Path, quick: bool) -> int:
         rounds = 2 if quick else 25
         measured |= compare_pair(subject, trained[_ENTRY], trained[name], dataset, rounds)
     write_measurements(folder / "group_to_group.csv", measured)
-    write_text_atomic(folder / "group_to_group.svg", _picture(measured, others))
     against_twin = measured[f"{_ENTRY} against {others[0]}", ON_TEST_IMAGES, "difference"]
     return 0 if (against_twin.low or 0.0) > -0.005 else 1
-
-
-def _picture(measured: Measured, others: list[str]) -> str:
-    gaps = [measured[f"{_ENTRY} against {name}", ON_TEST_IMAGES, "difference"] for name in others]
-    chart = Chart(
-        title="How far group_to_group is ahead",
-        x=Axis(label="compared with", low=-0.5, high=len(others)),
-        y=Axis(label="difference of accuracies, 0..1"),
-        series=[
-            Series(
-                name="",
-                x=[float(place) for place in range(len(others))],
-                y=[one.value or 0.0 for one in gaps],
-                ink="a",
-                labels=[f"{name}: {_OTHERS[name]}" for name in others],
-                intervals=gaps,
-            )
-        ],
-    )
-    return standalone_svg(draw_chart(chart))
 
 
 STUDY = Study(

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bicameral.charts import Axis, Bars, draw_bars, standalone_svg
-from bicameral.files import write_text_atomic
 from edge.shipped import shipped_model
 from edge.sidecar import SUFFIX, read_sidecar
 from models.calibration import negative_log_likelihood
@@ -47,18 +45,6 @@ def run(folder: Path, quick: bool) -> int:
         measured |= _modes(fitted, training.seed)
     measured |= compare_pair(_SUBJECT, heads, bases, dataset, 2 if quick else 25)
     write_measurements(folder / "kernel_head.csv", measured)
-    accuracy = {
-        way: value.value or 0.0
-        for (way, condition, quantity), value in measured.items()
-        if condition.startswith("seed 0") and quantity == "test accuracy"
-    }
-    bars = Bars(
-        title="Ways to answer from the features",
-        axis=Axis(label="test accuracy of the first network"),
-        labels=list(accuracy),
-        parts={"accuracy": list(accuracy.values())},
-    )
-    write_text_atomic(folder / "kernel_head.svg", standalone_svg(draw_bars(bars)))
     difference = measured[_SUBJECT, ON_TEST_IMAGES, "difference"]
     return 0 if (difference.low or 0.0) > -0.001 else 1
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bicameral.charts import Axis, Bars, Figure, draw_bars
 from bicameral.statistics import Estimate, holm, nested_mean, share, sign_flip_p
 from bicameral.tables import (
     Cell,
@@ -264,25 +263,6 @@ def _judged(verb: str, names: Sequence[str], level: str) -> str:
     if not names:
         return ""
     return f"{verb} {', '.join(names)}{f' at {level}' if level else ''}."
-
-
-def draw_systems(drives: Drives, names: Sequence[str]) -> Figure | None:
-    """Draw how far off the lane each system is, where all of them have driven."""
-    present = drives.systems(names)
-    keys = drives.common(present) if present else []
-    if not keys:
-        return None
-    estimates = [whole_m(drives.of(name, keys)) for name in present]
-    part = "mean distance to the lane centre"
-    return draw_bars(
-        Bars(
-            title=f"Distance to the lane centre over the whole route, {len(keys)} drives each",
-            axis=Axis(label="m; undriven metres count as 5 m", low=0.0),
-            labels=present,
-            parts={part: [one.value or 0.0 for one in estimates]},
-            intervals={part: estimates} if all(one.low is not None for one in estimates) else None,
-        )
-    )
 
 
 def _p(value: float) -> str:

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bicameral.charts import standalone_svg
 from bicameral.errors import UserError
-from bicameral.files import write_text_atomic
 from bicameral.tables import print_table
 from bicameral.types import Route
 from sim.client.simulator import ServerChoice
@@ -27,7 +25,6 @@ from studies.path_analysis import (
     comparison_table,
     condition_table,
     describe_claim,
-    draw_systems,
     system_table,
     table_systems,
 )
@@ -148,7 +145,7 @@ def _driven(plan: StagedPlan, folder: Path) -> list[Drive]:
 
 
 def report(plan: StudyPlan, rows: Sequence[Drive], folder: Path) -> int:
-    """Print tables and draw the figure; return 1 unless the claim holds against every control."""
+    """Print tables; return 1 unless the claim holds against every control."""
     drives = Drives(rows, plan)
     for title, names in table_systems(plan).items():
         table = system_table(drives, names, title)
@@ -157,9 +154,6 @@ def report(plan: StudyPlan, rows: Sequence[Drive], folder: Path) -> int:
     for table in (comparison_table(drives, plan), condition_table(drives, plan)):
         if table.rows:
             print_table(table)
-    figure = draw_systems(drives, plan.stages[0].systems)
-    if figure is not None:
-        write_text_atomic(folder / "path_fusion.svg", standalone_svg(figure))
     sys.stdout.write(f"{describe_claim(drives, plan)}\n")
     judged = beaten(drives, plan)
     return int(not judged or not all(judged.values()))

@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.charts import Axis, Chart, Ink, Series, draw_chart, standalone_svg
-from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate, mean
 from edge.learning.read_out import mix, read_out
 from edge.learning.state import MemoryState
@@ -74,7 +72,6 @@ def run(folder: Path, quick: bool) -> int:
     plan = LearningPlan(epochs=1, seeds=(0,), shots=(1, 4), draws=2) if quick else LearningPlan()
     measured = study_learning(plan, fashion_mnist(400 if quick else None), folder)
     write_measurements(folder / "read_out_learning.csv", measured)
-    write_text_atomic(folder / "read_out_learning.svg", _picture(measured, plan.shots))
     most = examples(plan.shots[-1])
     own, means = (measured[one, most, QUANTITIES[0]].value or 0.0 for one in METHODS[:2])
     print(f"new classes from {most} each: {own:.1%}, by class means {means:.1%}")
@@ -246,24 +243,3 @@ def _accuracies(state: MemoryState, test: FrozenAnswers, known: int) -> list[flo
     right = mixed.argmax(axis=1) == test.labels
     among_new = static[new][:, known:].argmax(axis=1) + known == test.labels[new]
     return [float(part.mean()) for part in (among_new, right, right[~new], right[new])]
-
-
-def _picture(measured: Measured, shots: Sequence[int]) -> str:
-    inks: tuple[Ink, ...] = ("a", "b", "cascade")
-    chart = Chart(
-        title="Accuracy among the new classes",
-        x=Axis(label="examples of each", log=True),
-        y=Axis(label="accuracy, 0..1"),
-        series=[
-            Series(
-                name=method,
-                x=[float(count) for count in shots],
-                y=[measured[method, examples(k), QUANTITIES[0]].value or 0.0 for k in shots],
-                intervals=[measured[method, examples(k), QUANTITIES[0]] for k in shots],
-                ink=ink,
-                line="-",
-            )
-            for method, ink in zip(METHODS, inks, strict=True)
-        ],
-    )
-    return standalone_svg(draw_chart(chart))

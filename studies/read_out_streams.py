@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.charts import Axis, Bars, draw_bars, standalone_svg
-from bicameral.files import write_text_atomic
 from bicameral.statistics import Estimate, mean
 from edge.classifier import FeatureClassifier
 from edge.learning.dual_memory import DualMemoryClassifier
@@ -68,14 +66,6 @@ def run(folder: Path, quick: bool) -> int:
     )
     write_measurements(folder / "read_out_streams.csv", measured)
     gains = {name: measured[name, RANDOM, "gain"] for name in STREAMS}
-    bars = Bars(
-        title="What the dynamic memory gains",
-        axis=Axis(label="difference of accuracies, 0..1"),
-        labels=list(gains),
-        parts={"gain": [one.value or 0.0 for one in gains.values()]},
-        intervals={"gain": list(gains.values())},
-    )
-    write_text_atomic(folder / "read_out_streams.svg", standalone_svg(draw_bars(bars)))
     changed = [one for name, one in gains.items() if name in _CLEARLY_CHANGED]
     return 0 if all((one.low or 0.0) > 0.0 for one in changed) else 1
 

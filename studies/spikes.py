@@ -14,8 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bicameral.charts import Axis, Bars, draw_bars, standalone_svg
-from bicameral.files import write_text_atomic
 from edge.preprocessing import tensor_from_canonical
 from models.classifiers.training import image_spec
 from models.data.dataset import ImageDataset
@@ -51,13 +49,6 @@ def run(folder: Path, quick: bool) -> int:
     spiking, dense = (
         measured[WHOLE, "45 nm", name].value or 0.0 for name in ("energy", "energy without spikes")
     )
-    bars = Bars(
-        title="Estimated energy of the arithmetic",
-        axis=Axis(label="µJ per image"),
-        labels=["with spikes", "without"],
-        parts={"arithmetic": [spiking * 1e6, dense * 1e6]},
-    )
-    write_text_atomic(folder / "energy.svg", standalone_svg(draw_bars(bars)))
     print(f"{spiking * 1e6:.2f} µJ per image, {dense * 1e6:.2f} µJ without spikes, an estimate")
     return 0 if spiking < dense else 1
 

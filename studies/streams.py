@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.charts import Axis, Bars, Figure, draw_bars, standalone_svg
-from bicameral.files import write_text_atomic
 from bicameral.protocols import ClassifierSession, ResultMemory
 from bicameral.statistics import Estimate, median, share
 from bicameral.types import Prediction
@@ -34,9 +32,8 @@ from models.measurement.streams import (
     sample_images,
 )
 from models.measurement.workload import TimedSystem, time_systems
-from studies.aligned_memory import AligningMemory
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, Change, video_stream
-from studies.measurements import Measured, print_measurements, write_measurements
+from studies.measurements import print_measurements, write_measurements
 from studies.paper_keys import open_memory
 from studies.study import Study
 
@@ -106,17 +103,8 @@ def build_streams(images: LabelledImages, seed: int) -> list[tuple[Stream, Mappi
 def memory_systems(memory: MemorySettings, stream: Stream) -> dict[str, Callable[[], LocalMemory]]:
     """Return what opens the memories to compare on a stream, by the system's name.
 
-    Alignment is tried where frames move. The paper's memory forgets nothing and holds everything,
-    sure or not.
+    The paper's memory forgets nothing and holds everything, sure or not.
     """
-    systems: dict[str, Callable[[], LocalMemory]] = {
-        "pair+exact memory": partial(open_memory, replace(memory, key="exact")),
-        "pair+memory": partial(open_memory, memory),
-        "pair+memory of all": partial(open_memory, replace(memory, store_min_confidence=0.0)),
-    }
-    if stream.variants > 1:
-        aligned = replace(memory, key="dhash_verified")
-        systems["pair+aligned memory"] = partial(AligningMemory, aligned)
     papers = replace(
         memory,
         key="dhash_unverified",
@@ -124,8 +112,12 @@ def memory_systems(memory: MemorySettings, stream: Stream) -> dict[str, Callable
         max_entries=len(stream.frames),
         max_age_s=None,
     )
-    systems["pair+paper memory"] = partial(open_memory, papers)
-    return systems
+    return {
+        "pair+exact memory": partial(open_memory, replace(memory, key="exact")),
+        "pair+memory": partial(open_memory, memory),
+        "pair+memory of all": partial(open_memory, replace(memory, store_min_confidence=0.0)),
+        "pair+paper memory": partial(open_memory, papers),
+    }
 
 
 def answer(session: ClassifierSession, stream: Stream, shown: NDArray[np.int64]) -> Answers:
@@ -267,8 +259,7 @@ def run(folder: Path, quick: bool) -> int:
     found = {(system, stream, quantity): of for stream, system, quantity, of in rows}
     write_measurements(folder / "streams.csv", found)
     print_measurements(found, SHOWN)
-    write_text_atomic(folder / "streams.svg", standalone_svg(_bars(found)))
-    verified = ("pair+memory", "pair+aligned memory", "pair+exact memory")
+    verified = ("pair+memory", "pair+exact memory")
     wrong = [of.value for (system, _, quantity), of in found.items()
              if quantity == "other_class" and system in verified]  # fmt: skip
     dear = [of.value or 0.0 for (system, _, quantity), of in found.items()
@@ -276,26 +267,6 @@ def run(folder: Path, quick: bool) -> int:
     print(f"verified hits of another class: {sum(value or 0.0 for value in wrong)}")
     print(f"the pair's CPU time by the reference's: {min(dear):.3f} to {max(dear):.3f}")
     return int(any(wrong) or max(dear) > 0.25)
-
-
-def _bars(found: Measured) -> Figure:
-    streams = list(dict.fromkeys(stream for _, stream, _ in found))
-    systems = list(dict.fromkeys(system for system, _, _ in found if system != "reference"))
-    values = {key: of.value for key, of in found.items()}
-    return draw_bars(
-        Bars(
-            title="CPU time by stream, relative to the reference",
-            axis=Axis(label="% of the reference's", low=0.0),
-            labels=streams,
-            parts={
-                system: [
-                    100.0 * (values.get((system, stream, "cpu_ratio")) or float("nan"))
-                    for stream in streams
-                ]
-                for system in systems
-            },
-        )
-    )
 
 
 STUDY = Study(

@@ -21,7 +21,7 @@ from edge.memory.keys import KEYS
 from edge.memory.local import LocalMemory
 from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.settings import MemorySettings
-from studies.paper_keys import PAPER_KEYS
+from studies.paper_keys import PAPER_KEY
 from tests.redis_process import RedisProcess
 from tests.remembered import MODEL, Clock, answers, blobs, greys, labels_of
 
@@ -55,10 +55,9 @@ class Backend:
 
 
 @pytest.fixture(autouse=True)
-def papers_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let backends file by the paper's keys, which are unverified and shared by many images."""
-    for name, scheme in PAPER_KEYS.items():
-        monkeypatch.setitem(KEYS, name, scheme)
+def papers_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let backends file by the paper's key, which is unverified and shared by many images."""
+    monkeypatch.setitem(KEYS, PAPER_KEY.name, PAPER_KEY)
 
 
 @pytest.fixture(params=["local", "redis"])

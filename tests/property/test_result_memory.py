@@ -11,7 +11,6 @@ from bicameral.types import Prediction
 from edge.memory.keys import noise_proof_dhash_keys
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
-from studies.aligned_memory import AligningMemory
 
 SIZE = 10
 CLASSES = 256
@@ -84,30 +83,6 @@ def test_a_hit_on_arbitrary_images_is_within_the_tolerance(
     for image, found in zip(asked, memory.lookup("m", asked), strict=True):
         if found is not None:
             assert _distance(image, images[_label(found)]) <= 4.0
-
-
-def _nearest_displaced(asked: np.ndarray, stored: np.ndarray) -> float:
-    """Smallest distance over all displacements by one pixel, of what both images show."""
-    distances = []
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            moved = np.roll(asked, (down, right), axis=(0, 1))
-            rows = slice(max(down, 0), SIZE + min(down, 0))
-            columns = slice(max(right, 0), SIZE + min(right, 0))
-            distances.append(_distance(moved[rows, columns], stored[rows, columns]))
-    return min(distances)
-
-
-@given(images=colliding_images())
-@settings(deadline=None)
-def test_an_aligning_memory_keeps_the_tolerance_for_the_displaced_image(
-    images: np.ndarray,
-) -> None:
-    memory = AligningMemory(MemorySettings(tolerance_mae_u8=3.0))
-    memory.store("m", images[1:], _result(*range(1, len(images))))
-    (found,) = memory.lookup("m", images[:1])
-    if found is not None:
-        assert _nearest_displaced(images[0], images[_label(found)]) <= 3.0
 
 
 #: (namespace, image, confidence, whether to store or to look up)

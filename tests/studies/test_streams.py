@@ -15,7 +15,6 @@ from edge.loading import load_classifier
 from edge.memory.settings import MemorySettings
 from models.data.dataset import LabelledImages
 from models.measurement.streams import Stream
-from studies.aligned_memory import AligningMemory
 from studies.changed_frames import SHIFT_CHANGES, VIDEO_CHANGES, video_stream
 from studies.paper_keys import open_memory
 from studies.streams import answer, build_streams, figures, serve
@@ -28,7 +27,6 @@ SURE, ALL = MemorySettings(store_min_confidence=0.6), MemorySettings(store_min_c
 MEMORIES = {
     "exact": partial(open_memory, replace(SURE, key="exact")),
     "verified": partial(open_memory, SURE),
-    "aligned": partial(AligningMemory, SURE),
     "small": partial(open_memory, replace(ALL, max_entries=5)),
     "unverified": partial(open_memory, replace(ALL, key="dhash_unverified")),
 }

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sim.pocket.map_process import MapProcess
 from sim.pocket.navigation import files
 from sim.pocket.navigation.detour import unpack
 from sim.pocket.navigation.files import NavigationFiles
+from tests.awaited_meshes import build_mesh
 
 
 def street(sidewalk: str) -> str:
@@ -36,33 +36,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def meshes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NavigationFiles]:
     monkeypatch.setattr(files, "_LONGEST_WAIT_S", 300.0)
-    monkeypatch.setattr(files, "MapProcess", AwaitedProcess)
     meshes = NavigationFiles()
     yield meshes
     meshes.close()
 
 
-class AwaitedProcess(MapProcess):
-    """A process whose end can be waited for."""
-
-    newest: AwaitedProcess
-
-    def __init__(self, module: str, text: str) -> None:
-        super().__init__(module, text)
-        AwaitedProcess.newest = self
-
-    def wait(self) -> None:
-        self._process.wait(300.0)
-
-
-def wait(meshes: NavigationFiles, opendrive: str) -> None:
-    assert meshes.must_wait("Street", opendrive)
-    AwaitedProcess.newest.wait()
-    assert not meshes.must_wait("Street", opendrive)
-
-
 def test_a_mesh_is_built_and_offered_under_a_name_of_its_content(meshes: NavigationFiles) -> None:
-    wait(meshes, street("sidewalk"))
+    build_mesh(meshes, "Street", street("sidewalk"))
     file = meshes.of_map(street("sidewalk"))
     assert file is not None
     assert file.name.startswith("pocket/Nav/Street-")
@@ -76,7 +56,7 @@ def test_a_mesh_is_built_and_offered_under_a_name_of_its_content(meshes: Navigat
 def test_the_next_server_finds_it(
     meshes: NavigationFiles, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait(meshes, street("sidewalk"))
+    build_mesh(meshes, "Street", street("sidewalk"))
     monkeypatch.setattr(files, "MapProcess", None)
     later = NavigationFiles()
     assert not later.must_wait("Street", street("sidewalk"))
@@ -86,7 +66,7 @@ def test_the_next_server_finds_it(
 def test_a_map_without_sidewalks_has_none_and_is_not_built_again(
     meshes: NavigationFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait(meshes, street("shoulder"))
+    build_mesh(meshes, "Street", street("shoulder"))
     assert meshes.of_map(street("shoulder")) is None
     monkeypatch.setattr(files, "MapProcess", None)
     assert not NavigationFiles().must_wait("Street", street("shoulder"))
@@ -106,6 +86,6 @@ def test_a_map_that_cannot_be_meshed_is_named(
     meshes: NavigationFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        wait(meshes, "<OpenDRIVE>")
+        build_mesh(meshes, "Street", "<OpenDRIVE>")
     assert "no navigation mesh of Street could be built" in caplog.text
     assert meshes.of_map("<OpenDRIVE>") is None

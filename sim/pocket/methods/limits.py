@@ -1,7 +1,7 @@
 """What the simulator does not do: methods without effect and methods that are refused, with why.
 
-The documentation, ``bicameral doctor`` and the coverage study read these tables; the tests compare
-them with what the methods do.
+The documentation and ``bicameral doctor`` read these tables; the tests compare them with what the
+methods do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each of the methods of CARLA's client does on the pocket simulator, and each sensor.
+"""Every method acts, answers, is refused, or is listed as without effect; every sensor delivers.
 
 A method is called in a small world of its own, without sockets; a second world of the same seed
 goes without the call. If one byte of what clients see afterwards differs (snapshots, pictures,
@@ -12,15 +12,12 @@ import functools
 import hashlib
 import math
 import re
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bicameral.files import write_text_atomic
-from bicameral.tables import Entry, Table, csv_text, print_table, table_of
-from sim.pocket import methods
+import pytest
+
 from sim.pocket.map_store import MapStore
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Dispatcher
@@ -28,15 +25,15 @@ from sim.pocket.methods.limits import REFUSED, WITHOUT_EFFECT
 from sim.pocket.navigation.files import NavigationFiles
 from sim.pocket.protocol.framing import Request
 from sim.pocket.protocol.values import to_wire
-from sim.pocket.sensors.offer import OFFER
+from sim.pocket.sensors.offer import OFFER, Delivered, Refused
 from sim.pocket.world import tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
-from studies.pocket_calls import ARGUMENTS, AROUND, Call
-from studies.study import Study
+from tests.awaited_meshes import build_mesh
+from tests.contract.pocket_calls import ARGUMENTS, AROUND, Call
 
-EFFECT, NONE, REFUSAL, WRONG = "effect", "no effect", "refused", "wrong"
-_HEADER = ("subject", "name", "outcome", "reason")
+#: Methods that are tried beside those that are listed: a quarter of them, to keep the test short.
+_TRIED = [name for name in METHODS if not {name} & {*WITHOUT_EFFECT, *REFUSED}][::4]
 #: Long steps, so that lights change while something is watched.
 _STEP_S, _TICKS = 1.0, 13
 #: What the text about a recording says of wall time.
@@ -208,80 +205,73 @@ class Theatre:
         return self.stage().watch(())
 
 
-def run(folder: Path, quick: bool) -> int:
-    """Try every method and sensor; 1 if one is wrong."""
-    rows = cover(list(METHODS)[::30] if quick else list(METHODS))
-    write_text_atomic(folder / "coverage.csv", csv_text(_HEADER, rows))
-    print_table(coverage_table(rows))
-    wrong = [one for one in rows if one[2] == WRONG]
-    for one in wrong:
-        print(f"wrong: {one[1]}: {one[3]}")
-    return int(bool(wrong))
-
-
-def cover(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Try methods and all sensors; return the rows of the data."""
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
     shelf = TownShelf(MapStore(), seed=0)
     navigation = NavigationFiles()
     town = shelf.town("Harbour").map
-    navigation.begin(town.name, town.opendrive)
-    while navigation.must_wait(town.name, town.opendrive) or not navigation.of_map(town.opendrive):
-        time.sleep(0.05)
-    with tempfile.TemporaryDirectory() as name:
-        theatre = Theatre(shelf, navigation, Path(name))
-        return [*_methods(theatre, names), *_sensors(theatre)]
+    build_mesh(navigation, town.name, town.opendrive)
+    return Theatre(shelf, navigation, tmp_path_factory.mktemp("recordings"))
 
 
-def coverage_table(rows: Sequence[Sequence[str]]) -> Table:
-    """Return how many methods of each subject have an effect, and which have none."""
-    subjects = dict.fromkeys(one[0] for one in rows)
-    table: list[tuple[Entry, ...]] = []
-    for subject in subjects:
-        mine = [one for one in rows if one[0] == subject]
-        names = {
-            outcome: [f"`{one[1]}`" for one in mine if one[2] == outcome]
-            for outcome in (EFFECT, NONE, REFUSAL)
-        }
-        words = [", ".join(names[outcome]) for outcome in (NONE, REFUSAL)]
-        table.append((subject.replace("_", " "), len(names[EFFECT]), *words))
-    return table_of("", ("subject", "act or answer", "no effect", "refused"), table, words=4)
-
-
-def _methods(theatre: Theatre, names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    subjects = {
-        name: module.__name__.rsplit(".", 1)[-1]
-        for module in vars(methods).values()
-        if hasattr(module, "METHODS")
-        for name in module.METHODS
-    }
-    found = []
-    for name in names:
-        outcome, reason = _try(theatre, name)
-        found.append((subjects[name], name, outcome, reason))
-    order = list(dict.fromkeys(subjects[name] for name in METHODS))
-    return sorted(found, key=lambda one: order.index(one[0]))
-
-
-def _try(theatre: Theatre, name: str) -> tuple[str, str]:
-    """Return what a method does, and the documented reason if that is nothing."""
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_method_that_is_listed_as_refused_is_refused(theatre: Theatre, name: str) -> None:
     stage = theatre.stage()
+    _called(stage, name)
+    assert stage.refusal
+
+
+@pytest.mark.parametrize("name", WITHOUT_EFFECT)
+def test_a_method_that_is_listed_as_without_effect_changes_nothing(
+    theatre: Theatre, name: str
+) -> None:
+    stage = theatre.stage()
+    _, after = _called(stage, name)
+    assert not stage.refusal
+    assert stage.watch(after) == _without(theatre, name)
+
+
+@pytest.mark.parametrize("name", _TRIED)
+def test_every_other_method_answers_or_acts(theatre: Theatre, name: str) -> None:
+    stage = theatre.stage()
+    answer, after = _called(stage, name)
+    assert not stage.refusal
+    value = answer[0][1] if isinstance(answer, list) and answer[0][:1] == [1] else None
+    answers = bool(value) or (isinstance(value, float) and value == 0.0)  # a wheel may stand still
+    assert answers or stage.watch(after) != _without(theatre, name)
+
+
+@pytest.mark.parametrize(("type_id", "offer"), OFFER.items())
+def test_a_sensor_of_a_car_that_runs_into_something_delivers_or_is_refused(
+    theatre: Theatre, type_id: str, offer: Delivered | Refused
+) -> None:
+    stage = theatre.stage()
+    size = [["image_size_x", 2, "32"], ["image_size_y", 2, "32"]]
+    attributes = size if type_id.startswith("sensor.camera.") else []
+    mount = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    answer = stage.call(
+        "spawn_actor_with_parent", [[0, type_id, attributes], mount, stage.car, 0, ""]
+    )
+    if isinstance(offer, Refused):
+        assert offer.instead in stage.refusal
+        return
+    wall = stage.world.episode.town.map.spawn_points[0]
+    x, y, yaw = wall.location.x, wall.location.y, wall.rotation.yaw
+    stage.call("spawn_actor", [[0, "static.prop.container", []], _ahead(x, y, yaw, 12.0)])
+    stage.call("apply_control_to_vehicle", [stage.car, [0.6, 0.0, 0.0, False, False, False, 0]])
+    for _ in range(_TICKS):
+        tick.advance(stage.world)
+    token = bytes(answer[0][1][5])
+    assert bool(token) == offer.has_stream
+    assert not token or stage.listener.messages[int.from_bytes(token, "little")]
+
+
+def _called(stage: Stage, name: str) -> tuple[Any, list[Call]]:
+    """Call a method after what must come before it; return the answer and what comes after it."""
     before, arguments, after = _script(name, stage)
     for method, values in before:
         stage.call(method, values)
-    answer = stage.call(name, arguments)
-    refusal = stage.refusal
-    if refusal:
-        stage.close()
-        listed = name in REFUSED
-        return (REFUSAL, REFUSED[name]) if listed else (WRONG, f"refused: {refusal}")
-    value = answer[0][1] if isinstance(answer, list) and answer[0][:1] == [1] else None
-    acts = stage.watch(after) != _without(theatre, name)
-    if name in WITHOUT_EFFECT:
-        return (WRONG, "listed, but acts") if acts else (NONE, WITHOUT_EFFECT[name])
-    answers = bool(value) or (isinstance(value, float) and value == 0.0)  # a wheel may stand still
-    if acts or answers:
-        return EFFECT, ""
-    return WRONG, "no effect, and not listed"
+    return stage.call(name, arguments), after
 
 
 def _without(theatre: Theatre, name: str) -> bytes:
@@ -314,44 +304,7 @@ def _filled(values: Any, stage: Stage) -> Any:
     return values
 
 
-def _sensors(theatre: Theatre) -> list[tuple[str, str, str, str]]:
-    """Spawn every sensor behind a car that runs into a prop."""
-    found = []
-    for type_id in OFFER:
-        stage = theatre.stage()
-        known = set(stage.listener.messages)
-        size = [["image_size_x", 2, "32"], ["image_size_y", 2, "32"]]
-        attributes = size if type_id.startswith("sensor.camera.") else []
-        mount = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
-        answer = stage.call(
-            "spawn_actor_with_parent", [[0, type_id, attributes], mount, stage.car, 0, ""]
-        )
-        if stage.refusal:
-            found.append(("sensor", type_id, REFUSAL, stage.refusal.rsplit(": ", 1)[-1]))
-            continue
-        wall = stage.world.episode.town.map.spawn_points[0]
-        x, y, yaw = wall.location.x, wall.location.y, wall.rotation.yaw
-        stage.call("spawn_actor", [[0, "static.prop.container", []], _ahead(x, y, yaw, 12.0)])
-        drive = [stage.car, [0.6, 0.0, 0.0, False, False, False, 0]]
-        stage.call("apply_control_to_vehicle", drive)
-        for _ in range(_TICKS):
-            tick.advance(stage.world)
-        sent = set(stage.listener.messages) - known
-        in_client = not answer[0][1][5]
-        outcome = EFFECT if in_client or len(sent) else WRONG
-        found.append(("sensor", type_id, outcome, "the client computes it" if in_client else ""))
-    return found
-
-
 def _ahead(x: float, y: float, yaw_deg: float, distance_m: float) -> list[list[float]]:
     yaw = math.radians(yaw_deg)
     place = [x + distance_m * math.cos(yaw), y + distance_m * math.sin(yaw), 0.0]
     return [place, [0.0, yaw_deg, 0.0]]
-
-
-STUDY = Study(
-    claim="Every method of the client's 129 acts, answers, is refused with a sentence, or is on "
-    "the list of those without effect; every sensor delivers or is refused.",
-    setting="In one process, without sockets, on the shipped town; seed 0; a minute.",
-    run=run,
-)

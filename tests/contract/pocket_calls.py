@@ -1,6 +1,6 @@
-"""Arguments for every method of CARLA's client, for the study of the coverage.
+"""Arguments for every method of CARLA's client.
 
-A text that begins with @ stands for something on the stage of the study, such as a car.
+A text that begins with @ stands for something on the stage of the test, such as a car.
 """
 
 from __future__ import annotations
