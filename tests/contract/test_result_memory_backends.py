@@ -97,7 +97,7 @@ def test_it_is_a_result_memory(backend: Backend) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["exact", "dhash_verified", "dhash_unverified", "dhash16_unverified", "invariants_unverified"],
+    ["exact", "dhash_verified", "dhash_unverified"],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_was_stored_is_found_bit_for_bit(backend: Backend, key: str, channels: int) -> None:

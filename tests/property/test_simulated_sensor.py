@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.energy.integration import integrate
-from studies.simulated_sensor import Ramp, SquareWave, Waveform
+from tests.simulated_sensor import Ramp, SquareWave, Waveform
 
 POWERS = st.floats(0.0, 20.0)
 PERIODS = st.floats(0.3, 30.0)

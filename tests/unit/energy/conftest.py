@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.energy.recorder import EnergyRecorder, WindowEnergy
-from studies.simulated_sensor import Layout, SimulatedIna3221, Waveform
+from tests.simulated_sensor import Layout, SimulatedIna3221, Waveform
 
 #: How often a simulated sensor converts; in no simple ratio to any waveform, nor to the sampling.
 CONVERSION_S = 0.0071

@@ -10,7 +10,7 @@ from bicameral.errors import UserError
 from edge.energy.discovery import find_meter
 from edge.energy.ina3221 import Ina3221
 from edge.energy.meter import NoMeter
-from studies.simulated_sensor import SimulatedIna3221
+from tests.simulated_sensor import SimulatedIna3221
 
 
 def test_the_jetsons_monitor_is_taken_without_asking(tmp_path: Path) -> None:

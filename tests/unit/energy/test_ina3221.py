@@ -8,7 +8,7 @@ import pytest
 
 from edge.energy.ina3221 import Ina3221, find_ina3221, find_rails
 from edge.energy.meter import NoMeter
-from studies.simulated_sensor import STEP_W, Layout, SimulatedIna3221
+from tests.simulated_sensor import STEP_W, Layout, SimulatedIna3221
 
 LAYOUTS: tuple[Layout, ...] = ("iio", "hwmon")
 

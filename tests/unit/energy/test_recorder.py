@@ -14,7 +14,7 @@ from edge.energy.clock import Repetition, SystemClock
 from edge.energy.ina3221 import find_ina3221
 from edge.energy.meter import NoMeter
 from edge.energy.recorder import EnergyRecorder, WindowEnergy, WindowRules
-from studies.simulated_sensor import (
+from tests.simulated_sensor import (
     STEP_W,
     Layout,
     Ramp,

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge.energy.discovery import find_meter
 from edge.energy.ina3221 import find_ina3221
 from server.processes.energy import EnergySampling
-from studies.simulated_sensor import SquareWave
+from tests.simulated_sensor import SquareWave
 
 JOULES, UNTRUSTED_S = "inference_energy_joules_total", "inference_energy_untrusted_seconds_total"
 WAVE = SquareWave(low_w=2.0, high_w=6.0, period_s=0.7)

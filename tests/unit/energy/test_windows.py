@@ -12,7 +12,7 @@ from edge.energy.meter import NoMeter
 from edge.energy.quantity import Quantity, measured, nothing
 from edge.energy.recorder import EnergyRecorder
 from edge.energy.windows import RoundSettings, measure_round
-from studies.simulated_sensor import SquareWave
+from tests.simulated_sensor import SquareWave
 
 Event = tuple[str, str | tuple[int, int]]
 

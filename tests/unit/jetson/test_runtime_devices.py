@@ -18,7 +18,7 @@ import pytest
 from edge.jetson import bicameral_jetson as runtime
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.shipped import shipped_model
-from studies.simulated_sensor import Layout, Ramp, SimulatedIna3221, SquareWave, Waveform
+from tests.simulated_sensor import Layout, Ramp, SimulatedIna3221, SquareWave, Waveform
 
 pytestmark = pytest.mark.unit
 

@@ -18,7 +18,7 @@ from models.measurement.session import Message, SessionTask, measure_session
 from models.measurement.streams import Stream
 from models.measurement.systems import load_system
 from models.measurement.workload import StreamWorkload
-from studies.simulated_sensor import SimulatedIna3221
+from tests.simulated_sensor import SimulatedIna3221
 
 
 @pytest.fixture(scope="module")

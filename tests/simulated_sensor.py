@@ -1,7 +1,6 @@
 """A made-up INA3221 whose energy is known, to check what reads it.
 
-The tree of files is that of a Jetson in either layout. Whoever plays it decides what time it is: a
-process of its own in real time, or a test that lets time jump.
+The tree of files is that of a Jetson in either layout. Whoever plays it decides what time it is.
 """
 
 from __future__ import annotations
