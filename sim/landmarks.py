@@ -1,4 +1,4 @@
-"""What the signs and signals of a map apply to."""
+"""What the signs and signals of a map apply to: its lanes, by road and lane id."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ import carla
 
 #: More lanes than any road has on one side.
 _MOST_LANES = 8
+
+
+def lights_by_lane(world: carla.World) -> dict[tuple[int, int], carla.TrafficLight]:
+    """Return the light of each lane by (road, lane), as the client reads the map's signals."""
+    lights = world.get_actors().filter("traffic.traffic_light*")
+    return {
+        (point.road_id, point.lane_id): light
+        for light in sorted(lights, key=lambda actor: actor.id)
+        for point in light.get_affected_lane_waypoints()
+    }
 
 
 def lanes_of(landmark: carla.Landmark) -> list[int]:

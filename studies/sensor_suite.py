@@ -19,7 +19,7 @@ from typing import Any
 import carla
 import numpy as np
 
-from bicameral.simulation import TICK_S
+from sim.client.connection import open_town
 from sim.client.local_server import LocalServer
 from sim.pocket.blueprints import blueprint_by_id
 from sim.pocket.camera.rasteriser import Rasteriser
@@ -100,11 +100,7 @@ def drive(town: str, ticks: int) -> Driven:
     """Drive with all sensors through the official client."""
     driven = Driven(ticks=ticks)
     with LocalServer() as server:
-        world = server.connect(timeout_s=_WAIT_S).load_world(town)
-        settings = world.get_settings()
-        settings.synchronous_mode = True
-        settings.fixed_delta_seconds = TICK_S
-        world.apply_settings(settings)
+        world = open_town(server.connect(timeout_s=_WAIT_S), town)
         library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
         order = np.random.default_rng(SEED).permutation(len(points)).tolist()
         cars = [world.try_spawn_actor(library.find(_VEHICLE), points[i]) for i in order[:PARKED]]

@@ -10,7 +10,6 @@ import math
 import multiprocessing
 import os
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import cast
@@ -19,18 +18,16 @@ import carla
 
 from bicameral.errors import SimulatorLostError
 from bicameral.simulation import TICK_S
-from sim.client.connection import connect
+from sim.client.connection import connect, open_town
 from sim.client.local_server import find_free_port_pair
+from sim.client.traffic import KEPT_DISTANCE_M
+from sim.landmarks import lights_by_lane
 from studies.stopwatch import Stopwatch
 
-#: Distance to the vehicle ahead that CARLA's own generate_traffic.py asks for, m.
-KEPT_DISTANCE_M = 2.5
 #: A vehicle further than this from the middle of every driving lane is off the road, m.
 OFF_ROAD_M = 3.0
 _PLACES_EVERY_TICKS, _LANES_EVERY_TICKS = 2, 20
 _TIMEOUT_S = 120.0
-
-_LaneKey = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,21 +118,17 @@ class _Watch:
     def __init__(self, port: int, drive: Drive) -> None:
         self.drive = drive
         self.client = connect("127.0.0.1", port, _TIMEOUT_S)
-        self.world = self.client.load_world(drive.town)
+        self.world = open_town(self.client, drive.town)
         self.map = self.world.get_map()
         self.seen = Watched()
         self.types: dict[int, str] = {}
-        self.lights = _lights_by_lane(self.world)
+        self.lights = lights_by_lane(self.world)
         self.touched: dict[tuple[int, int | str], None] = {}
         self.last_place: dict[int, carla.Location] = {}
         self.last_lane: dict[int, carla.Waypoint] = {}
 
     def run(self, server_pid: int) -> Watched:
         """Spawn, drive, and return the counts."""
-        settings = self.world.get_settings()
-        settings.synchronous_mode = True
-        settings.fixed_delta_seconds = TICK_S
-        self.world.apply_settings(settings)
         manager = self.client.get_trafficmanager(find_free_port_pair())
         manager.set_synchronous_mode(True)
         manager.set_random_device_seed(self.drive.seed)
@@ -246,12 +239,3 @@ class _Watch:
             if light is not None:
                 return bool(light.get_state() == carla.TrafficLightState.Red)
         return False
-
-
-def _lights_by_lane(world: carla.World) -> Mapping[_LaneKey, carla.TrafficLight]:
-    """Return the light of each lane by (road, lane), as the client reads the map's signals."""
-    found: dict[_LaneKey, carla.TrafficLight] = {}
-    for light in world.get_actors().filter("traffic.traffic_light*"):
-        for point in light.get_affected_lane_waypoints():
-            found[point.road_id, point.lane_id] = light
-    return found

@@ -20,7 +20,10 @@ import shapely
 from numpy.typing import NDArray
 
 from bicameral.simulation import TICK_S
+from bicameral.types import Pose
+from sim.client.connection import open_town
 from sim.client.local_server import LocalServer
+from sim.client.traffic import Traffic, TrafficDensity, prepare_walkers
 from sim.pocket.navigation.walkable import (
     WalkableAreas,
     crosswalk_outlines,
@@ -38,8 +41,8 @@ OWN_TOWNS = ("Harbour", "Ridgeway", "Valley", "Train01")
 CARLA_TOWNS = ("Town01", "Town04", "Town10HD")
 _SAMPLE_TICKS = 10
 _FAR_M = 20.0
-_MESH_TIMEOUT_S = 300.0
-_SPAWN_ATTEMPTS = 10
+#: Of walkers who shall begin anywhere.
+_FAR_AWAY = Pose(x_m=1e6, y_m=0.0, z_m=0.0, pitch_rad=0.0, yaw_rad=0.0, roll_rad=0.0)
 _KINDS = ("sidewalk", "crosswalk", "crossing added", "elsewhere")
 _HEADER = (
     "town",
@@ -129,22 +132,20 @@ def run(folder: Path, quick: bool) -> int:
 
 def walk(client: carla.Client, town: str, count: int, duration_s: float) -> Walk:
     """Let walkers walk in a town."""
-    world = _load(client, town)
+    prepare_walkers(client, open_town(client, town))
+    world = open_town(client, town)
     ground = Ground(world.get_map())
-    bodies, controllers = _spawn(world, count)
-    for controller in controllers:
-        controller.start()
-        controller.go_to_location(world.get_random_location_from_navigation())
-        controller.set_max_speed(1.4)
-    began_s, ticks = time.perf_counter(), round(duration_s / TICK_S)
-    track = []
-    for tick in range(ticks):
-        world.tick()
-        if tick % _SAMPLE_TICKS == 0:
-            track.append([(p.x, p.y) for p in (body.get_location() for body in bodies)])
-    took_s = time.perf_counter() - began_s
-    for controller in controllers:
-        controller.stop()
+    ticks, track = round(duration_s / TICK_S), []
+    with Traffic(
+        client, world, TrafficDensity(walkers=count), start=_FAR_AWAY, seed=SEED
+    ) as traffic:
+        began_s = time.perf_counter()
+        for tick in range(ticks):
+            world.tick()
+            if tick % _SAMPLE_TICKS == 0:
+                here = [body.get_location() for body in traffic.walkers]
+                track.append([(place.x, place.y) for place in here])
+        took_s = time.perf_counter() - began_s
     places = np.array(track)
     added = ground.areas.added_count
     print(f"{town}: {added} crossings added, {ticks / took_s:.0f} ticks/s of wall time", flush=True)
@@ -154,45 +155,6 @@ def walk(client: carla.Client, town: str, count: int, duration_s: float) -> Walk
         shares=ground.shares(places.reshape(-1, 2)),
         crosswalks=(ground.areas.crosswalk_count, ground.areas.reached_count),
     )
-
-
-def _load(client: carla.Client, town: str) -> carla.World:
-    """Load a town when its mesh is built, so that this client has it."""
-    client.load_world(town)
-    until_s = time.monotonic() + _MESH_TIMEOUT_S
-    while not client.get_required_files("Nav", False):
-        if time.monotonic() > until_s:
-            raise SystemExit(f"the navigation mesh of {town} was not built in {_MESH_TIMEOUT_S} s")
-    world = client.load_world(town)
-    settings = world.get_settings()
-    settings.synchronous_mode = True
-    settings.fixed_delta_seconds = TICK_S
-    world.apply_settings(settings)
-    world.set_pedestrians_seed(SEED)
-    world.set_pedestrians_cross_factor(0.0)
-    return world
-
-
-def _spawn(
-    world: carla.World, count: int
-) -> tuple[list[carla.Actor], list[carla.WalkerAIController]]:
-    library = world.get_blueprint_library()
-    looks = sorted(blueprint.id for blueprint in library.filter("walker.pedestrian.*"))
-    bodies: list[carla.Actor] = []
-    for attempt in range(_SPAWN_ATTEMPTS * count):
-        if len(bodies) == count:
-            break
-        place = world.get_random_location_from_navigation()
-        place.z += 1.0
-        look = library.find(looks[attempt % len(looks)])
-        body = world.try_spawn_actor(look, carla.Transform(place))
-        if body is not None:
-            bodies.append(body)
-    world.tick()
-    mind = library.find("controller.ai.walker")
-    controllers = [world.spawn_actor(mind, carla.Transform(), body) for body in bodies]
-    world.tick()
-    return bodies, controllers
 
 
 def _values(walk: Walk) -> tuple[str, ...]:
@@ -210,8 +172,7 @@ STUDY = Study(
     claim="Of 50 walkers at least 45 come further than 20 m in 5 simulated minutes, and at least "
     "98 % of all samples are on sidewalks or crosswalks, in every town.",
     setting="The official client 0.9.16, one seed, 50 walkers, 6,000 ticks and 30,000 samples a "
-    "town; about 4 minutes of CPU time. Two runs differ a little: a world that was just loaded "
-    "runs by the clock until it is made synchronous.",
+    "town; about 4 minutes of CPU time.",
     needs="CARLA's Town01, Town04 and Town10HD for their rows: CARLA_ROOT",
     run=run,
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from bicameral.types import LightState, Pose, RoadUser, Route, StopLine, Surroundings
 from sim.client.traffic import Traffic
-from sim.landmarks import lanes_of
+from sim.landmarks import lanes_of, lights_by_lane
 
 _STATES = {
     carla.TrafficLightState.Red: LightState.RED,
@@ -44,13 +44,7 @@ def find_stop_lines(
     A signal of a map stands for lanes, either in front of the junction or inside it. Both are told
     by road and lane, so that the lights of other lanes do not count.
     """
-    lights = {
-        (point.road_id, point.lane_id): light
-        for light in sorted(
-            world.get_actors().filter("traffic.traffic_light*"), key=lambda actor: actor.id
-        )
-        for point in light.get_affected_lane_waypoints()
-    }
+    lights = lights_by_lane(world)
     signs = {
         (sign.road_id, lane)
         for sign in town_map.get_all_landmarks_of_type(_STOP_SIGN)
