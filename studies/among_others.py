@@ -7,19 +7,17 @@ show what it costs to see nobody, and so what a driver that sees has to gain.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.loading import fusion_record
-from bicameral.files import write_text_atomic
 from bicameral.statistics import clustered_mean, share
-from bicameral.tables import Table, columns, csv_text, estimate_cell, percent_cell, print_table, row
+from bicameral.tables import Table, columns, estimate_cell, percent_cell, print_table, row
 from bicameral.types import Route
 from sim.client.simulator import ServerChoice, Simulator
 from sim.client.traffic import TrafficDensity
@@ -30,6 +28,7 @@ from sim.evaluation.runner import Execution, evaluate
 from sim.metrics.summary import ScoredEpisode, score_episodes
 from sim.routes.planner import RoutePlanner
 from sim.routes.suites import routes_of_suite
+from studies.measurements import read_records, write_records
 from studies.study import DATA, Study
 
 MAPS = "CARLA_MAPS"
@@ -95,8 +94,7 @@ def run(folder: Path, quick: bool) -> int:
             lambda progress: print(progress.record.episode_id, progress.record.status, flush=True),
         )
     drives = [drive_of(one) for one in score_episodes(records, {r.name: r for r in routes})]
-    heads = [field.name for field in fields(Drive)]
-    write_text_atomic(folder / "among_others.csv", csv_text(heads, map(astuple, drives)))
+    write_records(folder / "among_others.csv", drives, Drive)
     print_table(table_of(drives))
     mine = [drive for drive in drives if drive.driver == "expert"]
     blind = [drive for drive in drives if drive.driver == "blind"]
@@ -133,16 +131,9 @@ def drive_of(episode: ScoredEpisode) -> Drive:
     )
 
 
-def read_drives(path: Path = DATA / "driving" / "among_others.csv") -> list[Drive]:
+def read_drives(path: Path = DATA / "driving" / "among_others.csv") -> tuple[Drive, ...]:
     """Read the record."""
-    types = {"str": str, "int": int, "float": float}
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Drive(
-                **{field.name: types[str(field.type)](one[field.name]) for field in fields(Drive)}
-            )
-            for one in csv.DictReader(file)
-        ]
+    return read_records(path, Drive)
 
 
 def table_of(drives: Sequence[Drive]) -> Table:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from bicameral.tables import (
 )
 
 _HEADER = ("subject", "condition", "quantity", "unit", "value", "low", "high", "n", "seeds")
+
+_Kind = TypeVar("_Kind")
 
 #: Estimates by subject (what was measured), condition (under what) and quantity.
 Measured = dict[tuple[str, str, str], Estimate]
@@ -106,6 +110,29 @@ def read_measurements(path: Path) -> Measured:
         raise DataError(
             f"{path} is no table of measurements: {error!r}; run the study that writes it"
         ) from error
+
+
+def write_records(path: Path, records: Iterable[Any], kind: type) -> None:
+    """Write dataclasses of one kind as CSV, a row each, whole or not at all."""
+    write_text_atomic(path, csv_text([one.name for one in fields(kind)], map(astuple, records)))
+
+
+def read_records(path: Path, kind: type[_Kind]) -> tuple[_Kind, ...]:
+    """Read what `write_records` wrote: dataclasses of texts, whole numbers and numbers.
+
+    Raises:
+        DataError: If the file is none.
+    """
+    convert = {"str": str, "int": int, "float": float}
+    types = {one.name: convert[str(one.type)] for one in fields(kind)}  # type: ignore[arg-type]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [
+                {name: of(row[name]) for name, of in types.items()} for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is no record of this kind: {error!r}") from error
+    return tuple(kind(**row) for row in rows)
 
 
 def _number(text: str) -> float | None:

@@ -1,18 +1,12 @@
-"""A drive of the study of corrections on the path as a row of its record, and back."""
+"""A drive of the study of corrections on the path as a row of its record."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import carla
 import numpy as np
 
-from bicameral.errors import DataError
-from bicameral.files import write_text_atomic
-from bicameral.tables import csv_text
 from bicameral.types import Route
 from sim.evaluation.records import EpisodeRecord
 from sim.metrics.episode import episode_metrics
@@ -78,26 +72,3 @@ def drive_of(record: EpisodeRecord, route: Route, town_map: carla.Map) -> Drive:
         else 0.0,
         map_weight=round(float(np.mean(weights)), 4),
     )
-
-
-def write_drives(path: Path, drives: Iterable[Drive]) -> None:
-    """Write drives as CSV, whole or not at all."""
-    write_text_atomic(path, csv_text([one.name for one in fields(Drive)], map(astuple, drives)))
-
-
-def read_drives(path: Path) -> tuple[Drive, ...]:
-    """Read what `write_drives` wrote.
-
-    Raises:
-        DataError: If the file is none.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return tuple(_drive(row) for row in csv.DictReader(file))
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is no record of drives: {error!r}") from error
-
-
-def _drive(row: Mapping[str, str]) -> Drive:
-    convert = {"str": str, "int": int, "float": float}
-    return Drive(**{one.name: convert[str(one.type)](row[one.name]) for one in fields(Drive)})

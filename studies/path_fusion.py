@@ -19,6 +19,7 @@ from sim.client.simulator import ServerChoice
 from sim.evaluation.records import read_episode
 from sim.evaluation.runner import Execution, Progress, evaluate
 from sim.pocket.map_store import MapStore
+from studies.measurements import write_records
 from studies.path_analysis import (
     Drives,
     beaten,
@@ -28,7 +29,7 @@ from studies.path_analysis import (
     system_table,
     table_systems,
 )
-from studies.path_drives import Drive, drive_of, write_drives
+from studies.path_drives import Drive, drive_of
 from studies.path_plan import (
     Stage,
     StagedPlan,
@@ -86,7 +87,7 @@ def study(plan: StudyPlan, constants: Constants, folder: Path) -> int:
     for sentence in journey.left_out:
         sys.stdout.write(f"{sentence}\n")
     drives = drive(journey.plan, folder)
-    write_drives(folder / RECORD, drives)
+    write_records(folder / RECORD, drives, Drive)
     return report(plan, drives, folder)
 
 

@@ -14,8 +14,9 @@ from agent.correction.second_opinion import TAKEN_B
 from bicameral.files import write_json_atomic, write_text_atomic
 from bicameral.tables import csv_text, print_table
 from sim.evaluation.records import read_episode
+from studies.measurements import write_records
 from studies.path_analysis import Drives, system_table, whole_m
-from studies.path_drives import write_drives
+from studies.path_drives import Drive
 from studies.path_fusion import drive, prepare
 from studies.path_plan import (
     CONSTANTS,
@@ -58,7 +59,7 @@ def choose(plan: StudyPlan, folder: Path) -> int:
     """Choose the constants; return 1 unless some weight drives better than vision alone."""
     staged = _staged(plan)
     drives = drive(staged, folder)
-    write_drives(folder / "path_fusion_validation.csv", drives)
+    write_records(folder / "path_fusion_validation.csv", drives, Drive)
     names = [agent.name for agent in staged.agents]
     sorted_drives = Drives(drives, plan)
     table = system_table(sorted_drives, names, f"On {plan.validation.town}, for the constants")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from bicameral.tables import Table, estimate_cell, markdown_table
-from studies.measurements import markdown, read_measurements
+from studies.measurements import markdown, read_measurements, read_records
 from studies.path_analysis import (
     NOTHING_YET,
     Drives,
@@ -17,7 +17,7 @@ from studies.path_analysis import (
     whole_m,
 )
 from studies.path_confidence import CANDIDATES
-from studies.path_drives import Drive, read_drives
+from studies.path_drives import Drive
 from studies.path_plan import FOLDER, StudyPlan, read_plan
 from studies.path_towns import recorded_tables
 
@@ -27,7 +27,7 @@ _RECORD = FOLDER / "path_fusion.csv"
 @cache
 def _recorded() -> tuple[Drives, StudyPlan]:
     plan = read_plan()
-    return Drives(read_drives(_RECORD) if _RECORD.exists() else (), plan), plan
+    return Drives(read_records(_RECORD, Drive) if _RECORD.exists() else (), plan), plan
 
 
 def _systems(stage: int) -> str:

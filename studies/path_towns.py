@@ -18,7 +18,8 @@ from edge.shipped import resolve_model
 from edge.sidecar import read_sidecar
 from sim.evaluation.agents import AgentSpec
 from sim.pocket.map_store import MapStore
-from studies.path_drives import Drive, read_drives, write_drives
+from studies.measurements import read_records, write_records
+from studies.path_drives import Drive
 from studies.path_fusion import drive
 from studies.path_plan import FOLDER, Routes, Stage, StagedPlan, routes_of
 from studies.study import Study
@@ -60,7 +61,7 @@ def run(folder: Path, quick: bool) -> int:
     towns = ("Millbrook",) if quick else TOWNS
     plan = drive_plan(towns, quick=quick)
     drives = drive(plan, folder)
-    write_drives(folder / RECORD, drives)
+    write_records(folder / RECORD, drives, Drive)
     for table in town_tables(drives):
         print_table(table)
     foreign = [one for one in drives if one.town == _FOREIGN and one.condition == "clear"]
@@ -76,7 +77,7 @@ def _success(drives: Sequence[Drive], system: str) -> float:
 def recorded_tables() -> tuple[Table, ...]:
     """Return the tables of the committed record."""
     path = FOLDER / RECORD
-    return town_tables(read_drives(path)) if path.exists() else ()
+    return town_tables(read_records(path, Drive)) if path.exists() else ()
 
 
 def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:

@@ -17,8 +17,9 @@ from sim.evaluation.records import COLUMNS, EpisodeRecord, Trajectory, write_epi
 from sim.pocket.map_store import MapStore
 from studies import path_fusion_validation, path_towns
 from studies.lane_choice import ends_one_lane_off
+from studies.measurements import read_records, write_records
 from studies.path_analysis import ALL, Drives, beaten, comparison_table, describe_claim
-from studies.path_drives import Drive, read_drives, write_drives
+from studies.path_drives import Drive
 from studies.path_fusion import prepare, quick_plan, study
 from studies.path_plan import StagedPlan, StudyPlan, check_untouched, read_constants, read_plan
 from studies.path_rules import (
@@ -121,11 +122,11 @@ def test_a_short_run_writes_its_record_and_is_not_driven_twice(
 ) -> None:
     mine = quick_plan(plan).model_copy(update={"networks": networks})
     assert study(mine, CONSTANTS, tmp_path) in (0, 1)
-    first = read_drives(tmp_path / "path_fusion.csv")
+    first = read_records(tmp_path / "path_fusion.csv", Drive)
     assert [one.system for one in first] == list(mine.stages[0].systems)
     stored = sorted(path.stat().st_mtime_ns for path in tmp_path.glob("drives/episodes/*/*.npz"))
     assert study(mine, CONSTANTS, tmp_path) in (0, 1)
-    assert read_drives(tmp_path / "path_fusion.csv") == first
+    assert read_records(tmp_path / "path_fusion.csv", Drive) == first
     again = sorted(path.stat().st_mtime_ns for path in tmp_path.glob("drives/episodes/*/*.npz"))
     assert again == stored
 
@@ -162,8 +163,8 @@ def test_a_shuffled_confidence_is_that_of_other_ticks_in_their_order() -> None:
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     rows = (drive(), drive(system="vision", whole_m=1.25))
-    write_drives(tmp_path / "x.csv", rows)
-    assert read_drives(tmp_path / "x.csv") == rows
+    write_records(tmp_path / "x.csv", rows, Drive)
+    assert read_records(tmp_path / "x.csv", Drive) == rows
 
 
 def test_a_map_route_is_compared_in_every_condition(plan: StudyPlan) -> None:
