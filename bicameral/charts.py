@@ -132,7 +132,6 @@ class Bars:
         labels: Names of the groups, from top to bottom.
         parts: Values of each part by its name, one per label; NaN draws no bar.
         inks: Role of each part.
-        intervals: Interval of each bar by the part's name.
     """
 
     title: str
@@ -140,7 +139,6 @@ class Bars:
     labels: Sequence[str]
     parts: dict[str, Sequence[float]]
     inks: Sequence[Ink] = ("a", "b", "cascade", "reference", "little", "published")
-    intervals: dict[str, Sequence[Estimate]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +182,7 @@ def draw_chart(chart: Chart, *, caption: str = "", table: Table | None = None) -
         )
 
 
-def draw_bars(bars: Bars, *, caption: str = "", table: Table | None = None) -> Figure:
+def draw_bars(bars: Bars) -> Figure:
     """Draw groups of horizontal bars."""
     count = len(bars.parts)
     height = 70.0 + len(bars.labels) * (10.0 + 16.0 * count)
@@ -193,15 +191,12 @@ def draw_bars(bars: Bars, *, caption: str = "", table: Table | None = None) -> F
         width = 0.8 / count
         for number, (name, values) in enumerate(bars.parts.items()):
             at = places + (number - (count - 1) / 2.0) * width
-            intervals = (bars.intervals or {}).get(name)
             axes.barh(
                 at,
                 values,
                 width * 0.9,
                 label=name if count > 1 else None,
                 color=INKS[bars.inks[number % len(bars.inks)]],
-                xerr=None if intervals is None else _reaches(values, intervals),
-                ecolor=INKS["ink"],
             )
         axes.set_yticks(places, [_shortened(label) for label in bars.labels])
         axes.invert_yaxis()
@@ -210,7 +205,7 @@ def draw_bars(bars: Bars, *, caption: str = "", table: Table | None = None) -> F
         _set_limits(axes, bars.axis, Axis(label=""))
         if count > 1:
             _draw_legend(axes, "lower left", (0.0, 1.0))
-        return Figure(title=bars.title, svg=_svg(canvas, bars.title), caption=caption, table=table)
+        return Figure(title=bars.title, svg=_svg(canvas, bars.title))
 
 
 def draw_heat_map(matrix: HeatMap, *, caption: str = "", table: Table | None = None) -> Figure:

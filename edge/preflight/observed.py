@@ -1,6 +1,6 @@
 """What NVIDIA's own builder refused although the operator tables and their notes allow it.
 
-Each rule comes of graphs that TensorRT for RTX 1.7 was given (`python -m studies tensorrt_builds`).
+Each rule comes of graphs that TensorRT for RTX 1.7 was given (`studies/export/builds.csv`).
 """
 
 from __future__ import annotations

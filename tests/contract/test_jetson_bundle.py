@@ -27,7 +27,7 @@ import pytest
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.loading import load_classifier
 from edge.shipped import shipped_model
-from studies.tensorrt_builds import export_graphs
+from tests.tensorrt_rtx import export_graphs
 
 pytestmark = pytest.mark.contract
 

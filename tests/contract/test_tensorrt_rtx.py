@@ -18,8 +18,7 @@ from edge.preflight import has_errors, preflight
 from edge.shipped import shipped_model, weights_folder
 from edge.targets import TARGETS, Precision, TargetName
 from studies.exports import whole_models
-from studies.tensorrt_builds import export_graphs
-from studies.tensorrt_rtx import NEEDS, build_engine, is_installed, load_tensorrt
+from tests.tensorrt_rtx import NEEDS, build_engine, export_graphs, is_installed, load_tensorrt
 
 pytestmark = pytest.mark.contract
 

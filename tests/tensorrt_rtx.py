@@ -11,18 +11,35 @@ import ctypes
 import importlib.util
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bicameral.errors import MachineError
+from edge.comparison import Tolerance
+from edge.export.pipeline import ExportSettings, export_model
+from edge.samples import random_samples
+from edge.shipped import resolve_model
+from edge.sidecar import read_sidecar
+from edge.targets import Precision, TargetName
+from studies.exports import QUICK_LATENCY
 
 #: What has to be installed, and how.
 NEEDS = (
     "TensorRT for RTX: pip install --no-deps --require-hashes -r requirements/tensorrt.txt "
     "(x86-64 Linux; make test does it)"
 )
+
+#: Whether the answers stay near has tests of its own; here every graph is to be built.
+_ANY = Tolerance(
+    difference=None,
+    mean_probability=float("inf"),
+    steer=float("inf"),
+    agreement=0.0,
+    accuracy_drop=1.0,
+)
+_IMAGES = 16
 
 #: The libraries in the order in which they need each other.
 _LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
@@ -59,7 +76,7 @@ def load_tensorrt() -> Any:
     if not is_installed():
         raise MachineError(f"not installed: {NEEDS}")
     spec = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
-    assert spec is not None and spec.origin is not None  # noqa: S101, PT018 - it is installed
+    assert spec is not None and spec.origin is not None  # noqa: PT018 - it is installed
     for pattern in _LIBRARIES:
         # The bindings name the libraries and find those that are loaded already.
         ctypes.CDLL(str(next(Path(spec.origin).parent.glob(pattern))))
@@ -92,6 +109,32 @@ def build_engine(graph: bytes, shapes: Mapping[str, Sequence[int]] | None = None
         cpu_s=time.process_time() - began_s,
         problem="" if plan is not None else " ".join(problem.split()),
     )
+
+
+def export_graphs(
+    model: str, target: TargetName, precision: Precision, folder: Path
+) -> tuple[Path, ...]:
+    """Export a model, whatever its answers, and return its graphs.
+
+    Args:
+        model: Name of a shipped model.
+        target: For which target.
+        precision: In which precision; int8 is calibrated with noise.
+        folder: Where a folder for the export is made.
+    """
+    sidecar = read_sidecar(resolve_model(model))
+    settings = ExportSettings(
+        model=model,
+        target=target,
+        output=folder / f"{model}-{target}-{precision}",
+        precision=precision,
+        tolerance=_ANY,
+        latency=QUICK_LATENCY,
+    )
+    # The quantiser refuses noise, whose ranges say little; here they only have to be there.
+    calibration = replace(random_samples(sidecar, _IMAGES, seed=1), is_random=False)
+    result = export_model(settings, random_samples(sidecar, _IMAGES), calibration)
+    return tuple(file.path for file in result.files)
 
 
 def _configuration(
