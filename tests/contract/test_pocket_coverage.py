@@ -257,8 +257,8 @@ def test_a_sensor_of_a_car_that_runs_into_something_delivers_or_is_refused(
         return
     wall = stage.world.episode.town.map.spawn_points[0]
     x, y, yaw = wall.location.x, wall.location.y, wall.rotation.yaw
-    stage.call("spawn_actor", [[0, "static.prop.container", []], _ahead(x, y, yaw, 12.0)])
-    stage.call("apply_control_to_vehicle", [stage.car, [0.6, 0.0, 0.0, False, False, False, 0]])
+    stage.call("spawn_actor", [[0, "static.prop.container", []], _ahead(x, y, yaw, 6.0)])
+    stage.call("enable_actor_constant_velocity", [stage.car, [5.0, 0.0, 0.0]])
     for _ in range(_TICKS):
         tick.advance(stage.world)
     token = bytes(answer[0][1][5])
