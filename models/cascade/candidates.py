@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.combination import COMBINATIONS, CombinationName
-from edge.probabilities import SCORES, ScoreName
+from edge.combination import CombinationName
+from edge.probabilities import ScoreName
 from models.cascade.operating_points import (
     System,
+    asked_further,
     order_by_score,
     policy_for_shares,
     threshold_for_usage,
@@ -200,18 +201,15 @@ def _stage_gains(
     """
     n = len(pool.labels)
     before, bins = np.zeros(n, np.float32), np.zeros(n, np.int64)
-    answer = None
-    for stage, name in enumerate(names):
-        found = pool.network(name).of_seed(seed)
-        if answer is not None:
-            scores = SCORES[SCORE](answer)
+    answers = pool.answers(names, seed)
+    asked = asked_further(answers, SCORE, COMBINATION)
+    for stage, (scores, answer) in enumerate(chain([(None, answers[0])], asked)):
+        if scores is not None:
             order = order_by_score(scores)
             places = threshold_for_usage(order, grid * _THIRD ** (stage - 1))
             gate = np.searchsorted(order.thresholds[places], scores, side="right")
             # Thresholds rise together, so an image that is above one of them stops there.
             bins = np.maximum(bins, gate)
-            found = COMBINATIONS[COMBINATION](answer, found, scores, SCORES[SCORE](found))
-        answer = found
         right = (answer.argmax(axis=1) == pool.labels).astype(np.float32)
         yield right - before, bins
         before = right
@@ -245,6 +243,6 @@ def system_at(pool: ValidationPool, candidates: Candidates, index: int) -> Syste
     policies = {}
     if len(names) > 1:
         for seed in pool.common_seeds(names):
-            answers = [pool.network(name).of_seed(seed) for name in names]
+            answers = pool.answers(names, seed)
             policies[seed] = policy_for_shares(answers, SCORE, COMBINATION, shares)
     return System(networks=names, policies=policies)

@@ -150,7 +150,7 @@ def _changes(plan: Plan, pool: CalibratedPool) -> ChangeRecord:
 
 def _accuracy_over_usage(plan: Plan, pool: CalibratedPool) -> CurveRecord:
     seed = plan.selection_seeds[0]
-    a, b = (pool.network(name).of_seed(seed) for name in plan.system.networks[:2])
+    a, b = pool.answers(plan.system.networks[:2], seed)
     policy = plan.system.policies[seed]
     sweep = sweep_thresholds(
         PairAnswers(a=a, b=b, labels=pool.labels, score=policy.score, combination=policy.combine)

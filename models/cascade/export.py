@@ -203,7 +203,7 @@ def _copy_network(
 def _validation_ece(system: SystemRecord, seed: int, pool: PoolLogits) -> float:
     """Return the calibration error of the shipped seed's answers on the validation images."""
     calibrated = validation_pool(pool, fit_temperatures(pool))
-    answers = [calibrated.network(name).of_seed(seed) for name in system.networks]
+    answers = calibrated.answers(system.networks, seed)
     policy = CascadePolicy(
         score=system.score or SCORE,
         thresholds=tuple(one.of_seed(seed) for one in system.thresholds),

@@ -8,7 +8,7 @@ classifier session hands them out, scores are float64 of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,7 +90,7 @@ def answer(pool: CalibratedPool, system: System) -> Answers:
     if further:
         found = []
         for row, seed in enumerate(seeds):
-            of_seed = [pool.network(name).of_seed(seed) for name in system.networks]
+            of_seed = pool.answers(system.networks, seed)
             answered, used = run_stages(of_seed, system.policies[seed])
             found.append(answered)
             usage[row] = [(used > stage).mean() for stage in range(1, further + 1)]
@@ -227,20 +227,33 @@ def policy_for_shares(
         shares: For each network but the last: of all images, if all of them came as far.
     """
     thresholds = []
-    answer, scored = answers[0], SCORES[score]
-    for further, share in zip(answers[1:], shares, strict=True):
-        scores = scored(answer)
+    further = asked_further(answers, score, combination)
+    for (scores, _), share in zip(further, shares, strict=True):
         order = order_by_score(scores)
         index = threshold_for_usage(order, np.array([share]))[0]
         thresholds.append(float(order.thresholds[index]))
-        answer = COMBINATIONS[combination](answer, further, scores, scored(further))
     return CascadePolicy(score=score, thresholds=tuple(thresholds), combine=combination)
+
+
+def asked_further(
+    answers: Sequence[NDArray[np.float32]], score: ScoreName, combination: CombinationName
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float32]]]:
+    """Ask each network but the first about all images.
+
+    Yields:
+        The scores (N,) of the answer so far, by which a gate decides, and the answer (N, C) of all
+        networks up to this one.
+    """
+    answer, scored = answers[0], SCORES[score]
+    for further in answers[1:]:
+        scores = scored(answer)
+        answer = COMBINATIONS[combination](answer, further, scores, scored(further))
+        yield scores, answer
 
 
 def correct_if_asked(pair: PairAnswers) -> NDArray[np.bool_]:
     """Return which images (N,) the pair gets right when B runs on all of them."""
-    score = SCORES[pair.score]
-    combined = COMBINATIONS[pair.combination](pair.a, pair.b, score(pair.a), score(pair.b))
+    ((_, combined),) = asked_further((pair.a, pair.b), pair.score, pair.combination)
     return np.asarray(combined.argmax(axis=1) == pair.labels)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.cascade import CascadePolicy
 from edge.combination import CombinationName
-from edge.probabilities import SCORES
+from edge.probabilities import SCORES, ScoreName
 from models.cascade.complementarity import complementarity
 from models.cascade.operating_points import (
     PairAnswers,
@@ -23,7 +23,6 @@ from models.cascade.operating_points import (
     answer,
     correct_by_count,
     order_by_score,
-    run_stages,
 )
 from models.cascade.pool import ValidationPool
 
@@ -54,20 +53,26 @@ def paper_cascade(pool: ValidationPool, names: Sequence[str]) -> System:
         pool: Uncalibrated networks (temperature 1), as in the paper.
         names: A and B.
     """
-    found = []
-    for score in SCORES:
-        for combination in _COMBINATIONS:
-            policies = {}
-            for seed in pool.common_seeds(names):
-                a, b = (pool.network(name).of_seed(seed) for name in names)
-                pair = PairAnswers(
-                    a=a, b=b, labels=pool.labels, score=score, combination=combination
-                )
-                policies[seed] = CascadePolicy(
-                    score=score, thresholds=(search_threshold(pair),), combine=combination
-                )
-            found.append(System(networks=(names[0], names[1]), policies=policies))
+    found = [
+        _searched(pool, names, score, combination)
+        for score in SCORES
+        for combination in _COMBINATIONS
+    ]
     return max(found, key=lambda system: answer(pool, system).correct.mean())
+
+
+def _searched(
+    pool: ValidationPool, names: Sequence[str], score: ScoreName, combination: CombinationName
+) -> System:
+    """Return a pair with the threshold of each seed that the paper's search finds."""
+    policies = {}
+    for seed in pool.common_seeds(names):
+        a, b = pool.answers(names, seed)
+        pair = PairAnswers(a=a, b=b, labels=pool.labels, score=score, combination=combination)
+        policies[seed] = CascadePolicy(
+            score=score, thresholds=(search_threshold(pair),), combine=combination
+        )
+    return System(networks=tuple(names), policies=policies)
 
 
 def paper_pair(pool: ValidationPool, architectures: Sequence[str]) -> tuple[str, str]:
@@ -87,20 +92,7 @@ def paper_choice(pool: ValidationPool, architectures: Sequence[str]) -> System:
 
     Where the paper's code compares: difference of the two highest probabilities, the surer answer.
     """
-    best, most = System(networks=(architectures[0],)), -1.0
-    for names in permutations(architectures, 2):
-        policies, right = {}, 0
-        for seed in pool.common_seeds(names):
-            a, b = (pool.network(name).of_seed(seed) for name in names)
-            pair = PairAnswers(
-                a=a, b=b, labels=pool.labels, score="margin", combination="post_check"
-            )
-            threshold = search_threshold(pair)
-            policies[seed] = CascadePolicy(
-                score="margin", thresholds=(threshold,), combine="post_check"
-            )
-            answered, _ = run_stages((a, b), policies[seed])
-            right += int((answered.argmax(axis=1) == pool.labels).sum())
-        if right / len(policies) > most:
-            best, most = System(networks=names, policies=policies), right / len(policies)
-    return best
+    found = [
+        _searched(pool, names, "margin", "post_check") for names in permutations(architectures, 2)
+    ]
+    return max(found, key=lambda system: answer(pool, system).correct.mean())

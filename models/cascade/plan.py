@@ -145,10 +145,7 @@ def _uncalibrated(pool: ValidationPool, raw: ValidationPool, system: System) -> 
     policies = {}
     for seed, usage in zip(answers.seeds, answers.usage, strict=True):
         if seed in system.policies:
-            of, plain = (
-                system.policies[seed],
-                [raw.network(n).of_seed(seed) for n in system.networks],
-            )
+            of, plain = system.policies[seed], raw.answers(system.networks, seed)
             policies[seed] = policy_for_shares(plain, of.score, of.combine, usage)
     return replace(system, policies=policies)
 

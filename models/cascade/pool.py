@@ -81,6 +81,10 @@ class CalibratedPool:
                 return network
         raise unknown_name("architecture of the pool", architecture, self.architectures)
 
+    def answers(self, architectures: Sequence[str], seed: int) -> list[NDArray[np.float32]]:
+        """Return the probabilities (N, C) of one seed of several networks."""
+        return [self.network(name).of_seed(seed) for name in architectures]
+
     def common_seeds(self, architectures: Sequence[str]) -> tuple[int, ...]:
         """Return the seeds that all of these architectures were trained with, ascending.
 
