@@ -135,7 +135,12 @@ class OutputSpec(Part):
 
 
 class TaskSpec(Part):
-    """Properties of the task that forbid some transformations of the input."""
+    """What may not be done to the input.
+
+    Attributes:
+        orientation_sensitive: Whether a mirrored picture is another question. Of a classifier:
+            whether it was found to answer mirrored validation images worse.
+    """
 
     orientation_sensitive: bool = False
 

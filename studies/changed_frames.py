@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,11 +53,28 @@ def displaced(images: Images, displacement: tuple[int, int]) -> Images:
     return np.ascontiguousarray(images[:, rows][:, :, columns])
 
 
+def _jitter(images: Images, rng: np.random.Generator) -> Images:
+    """Move each image by a fraction of a pixel, as a camera held still does, and add noise."""
+    moved = np.empty_like(images)
+    moves = rng.normal(0.0, 0.3, (len(images), 2))
+    height, width = images.shape[1:3]
+    for image, target, (x, y) in zip(images, moved, moves, strict=True):
+        matrix = np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
+        warped = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        target[:] = np.asarray(warped, np.uint8).reshape(image.shape)
+    return _noise(2)(moved, rng)
+
+
 #: What a camera at rest does to the frames of one scene.
 VIDEO_CHANGES: Mapping[str, Change] = {
     **{f"noise sd {sd}": _noise(sd) for sd in (1, 2, 4)},
     **{f"brightness {by:+}": _brightness(by) for by in (3, -3)},
     "noise sd 4, brightness within ±3": _noise_and_brightness,
+}
+
+#: What a camera held by a steady hand does, frame after frame.
+JITTER_CHANGES: Mapping[str, Change] = {
+    f"jitter 0.3 pixels, noise sd 2 ({number})": _jitter for number in range(1, 7)
 }
 
 #: What a camera that trembles does.

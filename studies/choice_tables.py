@@ -150,6 +150,7 @@ def opponents_table(record: str) -> str:
 def changes_table() -> str:
     """Return what the shipped cascade does with changed pictures, beside A and the reference."""
     measured = _read("cascade_changes.csv")
+    shares = sorted({name for *_, name in measured if name.startswith("share_")})
     rows: list[tuple[Entry, ...]] = []
     for change in dict.fromkeys(condition for _, condition, _ in measured):
         of = [(one, change) for one in ("cascade", "A alone", "reference")]
@@ -159,11 +160,12 @@ def changes_table() -> str:
                 change,
                 *(percent(measured[*one, "accuracy"].value, 1) for one in of),
                 points_cell(measured["cascade", change, "minus A alone"]),
-                percent(measured["cascade", change, "share_b"].value, 1),
+                " / ".join(percent(measured["cascade", change, name].value, 1) for name in shares),
                 " / ".join(errors),
             )
         )
-    heads = ("change", "cascade %", "A alone %", "reference %", "cascade minus A", "B sees %")
+    seen = " / ".join(name[-1].upper() for name in shares) + " sees %"
+    heads = ("change", "cascade %", "A alone %", "reference %", "cascade minus A", seen)
     return markdown((*heads, "ECE: cascade / A / reference"), rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -36,9 +37,10 @@ def fashion_mnist(few: int | None = None) -> ImageDataset:
 
 def predict(classifier: ClassifierSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return calibrated probabilities (N, C) of canonical images (N, H, W, C) uint8."""
-    return np.concatenate(
-        [
-            classifier.predict(images[begin : begin + _BATCH]).probabilities
-            for begin in range(0, len(images), _BATCH)
-        ]
-    )
+    return np.concatenate([classifier.predict(of).probabilities for of in in_batches(images)])
+
+
+def in_batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Yield images (N, H, W, C), so many at a time that a processor's caches hold them."""
+    for begin in range(0, len(images), _BATCH):
+        yield images[begin : begin + _BATCH]

@@ -125,8 +125,8 @@ def _notes(bench: Bench, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
         )
     if len(answer(bench.calibrated.test, plan.system).seeds) == 1:
         yield (
-            f"{' and '.join(plan.system.networks)} were trained together with one seed only: the "
-            "intervals cover the draw of the test images, not how training varies."
+            f"One training of {' with '.join(plan.system.networks)} was judged: the intervals "
+            "cover the draw of the test images, not how training varies."
         )
     if len(plan.selection_seeds) == 1:
         yield (

@@ -13,7 +13,7 @@ from torch import nn
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
-from bicameral.statistics import share
+from bicameral.statistics import paired_difference, share
 from edge.learning.state import read_state
 from edge.preprocessing import tensor_from_canonical
 from edge.probabilities import softmax
@@ -43,6 +43,7 @@ from models.classifiers.distillation import predict_logits
 from models.classifiers.logits import NetworkLogits
 from models.classifiers.stages import stage_file_name, write_stages
 from models.classifiers.training import image_spec
+from models.data.corruptions import mirrored
 from models.data.dataset import ImageDataset
 from models.host import host_name
 from models.networks.capabilities import AnyTime, ExtraOutputs, Reparameterised
@@ -55,6 +56,10 @@ LIMITS = "Knows the classes of its data set only and answers with one of them fo
 _CHANGED_CLASSES = 1e-3
 _CHECKED_IMAGES = 1000
 _BATCH = 500
+
+#: Accuracy, 0..1, that mirrored images must cost before a classifier counts as sensitive.
+_MIRRORED_LOSS = 0.01
+
 _OUTPUTS: tuple[tuple[str, OutputMeaning], ...] = (("logits", "logits"), ("features", "features"))
 
 
@@ -156,10 +161,25 @@ def write_classifier(
         validation=_logits(session, dataset.validation.images, spec),
         test=_logits(session, dataset.test.images, spec),
     )
-    sidecar = _describe(settings, dataset, describe_graph(settings.name, content), specs, logits)
+    file = describe_graph(settings.name, content)
+    task = TaskSpec(orientation_sensitive=orientation_sensitive(session, dataset))
+    sidecar = _describe(settings, dataset, (file, specs, task), logits)
     write_bytes_atomic(settings.output / f"{settings.name}.onnx", content)
     write_sidecar(settings.output / (settings.name + SUFFIX), sidecar)
     return logits
+
+
+def orientation_sensitive(session: OnnxSession, dataset: ImageDataset) -> bool:
+    """Return whether a classifier loses accuracy on mirrored validation images, beyond chance."""
+    images, spec = dataset.validation.images[:_CHECKED_IMAGES], image_spec(dataset)
+    labels = dataset.validation.labels[:_CHECKED_IMAGES]
+    right, right_mirrored = (
+        _logits(session, of, spec).argmax(axis=1) == labels for of in (images, mirrored(images))
+    )
+    gained = int((right_mirrored & ~right).sum())
+    lost = int((right & ~right_mirrored).sum())
+    change = paired_difference(gained, lost, len(labels))
+    return change.high is not None and change.high < -_MIRRORED_LOSS
 
 
 def copy_classifier(model: Path, output: Path, name: str) -> Sidecar:
@@ -221,10 +241,10 @@ def _logits(
 def _describe(
     settings: ExportSettings,
     dataset: ImageDataset,
-    file: ModelFile,
-    outputs: tuple[OutputSpec, ...],
+    graph: tuple[ModelFile, tuple[OutputSpec, ...], TaskSpec],
     logits: NetworkLogits,
 ) -> Sidecar:
+    file, outputs, task = graph
     height, width, channels = dataset.image_shape
     temperature = fit_temperature(logits.validation, dataset.validation.labels)
     _, ece = calibration_errors(logits.validation, dataset.validation.labels, temperature)
@@ -242,7 +262,7 @@ def _describe(
         ),
         outputs=outputs,
         labels=dataset.labels,
-        task=TaskSpec(orientation_sensitive=not dataset.mirror_allowed),
+        task=task,
         calibration=Calibration(
             temperature=temperature, split="validation", n=len(dataset.validation), ece=ece
         ),

@@ -65,6 +65,11 @@ def corrupt(images: Images, name: str, level: int, seed: int = 0) -> Images:
     return corruption.apply(images, corruption.strengths[level], rng)
 
 
+def mirrored(images: Images) -> Images:
+    """Return images (N, H, W, C) mirrored left to right."""
+    return np.ascontiguousarray(images[:, :, ::-1])
+
+
 def conditions() -> tuple[tuple[str, int], ...]:
     """Return every corruption with each of its levels, in the order of the tables."""
     return tuple((name, level) for name in CORRUPTIONS for level in range(3))

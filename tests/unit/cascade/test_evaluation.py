@@ -120,7 +120,7 @@ def test_every_number_says_on_how_many_seeds_it_stands(evaluation: CascadeEvalua
 def test_one_seed_is_said_aloud(pool: PoolLogits) -> None:
     once = replace(pool, networks=tuple(n for n in pool.networks if n.seed == 0))
     notes = " ".join(evaluate_cascade(once, SETTINGS).notes)
-    assert "one seed only" in notes
+    assert "One training of" in notes
     assert "one seed of every network" in notes
 
 
