@@ -15,6 +15,7 @@ from agent.correction.registry import (
     make_correction,
     make_path_rule,
 )
+from agent.pace import PaceKeeper, PaceSettings
 from agent.path.agent import PathAgent
 from agent.path.fusion import FusionSettings
 from agent.path.navigation import NavigationSettings, Navigator
@@ -22,6 +23,7 @@ from bicameral.errors import ConfigError, unknown_name
 from bicameral.protocols import Session
 from edge.agent_sidecar import PathAgentSpec
 from edge.dual_head import DualHeadModel
+from edge.pace_model import PaceModel
 from edge.path_model import PathModel
 from edge.session import open_model
 from edge.shipped import resolve_model
@@ -32,10 +34,11 @@ DrivingNetwork: TypeAlias = DualHeadModel | PathModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathSettings:
-    """Settings of an agent that sees the path: of the map's path, and of what is made of it."""
+    """Settings of an agent that sees the path: of the map's path, what is made of it, its pace."""
 
     navigation: NavigationSettings = field(default_factory=NavigationSettings)
     fusion: FusionSettings = field(default_factory=FusionSettings)
+    pace: PaceSettings = field(default_factory=PaceSettings)
 
 
 def load_agent(
@@ -53,8 +56,9 @@ def load_agent(
         correction: Name of one of the agent's corrections.
         second: Network B, likewise; loaded only if the correction may ask it.
         delay_ticks: See `agent.network_agent.NetworkAgent`.
-        settings: Of an agent that sees the path, under ``navigation`` and ``fusion`` the fields of
-            `NavigationSettings` and `FusionSettings` that differ from their defaults.
+        settings: Of an agent that sees the path, under ``navigation``, ``fusion`` and ``pace`` the
+            fields of `NavigationSettings`, `FusionSettings` and `PaceSettings` that differ from
+            their defaults.
 
     Raises:
         UserError: If a model, a correction or a setting is unknown or damaged.
@@ -104,13 +108,14 @@ def agent_of(
             (first, second),
             make_path_rule(correction, first.agent, second, told.fusion),
             navigator=Navigator(told.navigation),
+            pace=_load_pace(told.pace),
             delay_ticks=delay_ticks,
         )
     if isinstance(first, DualHeadModel) and (second is None or isinstance(second, DualHeadModel)):
         if settings is not None:
             raise ConfigError(
-                f"{first.name!r} is {first.agent.title}; settings of navigation and fusion are for "
-                f"{PathAgentSpec.title}"
+                f"{first.name!r} is {first.agent.title}; settings of navigation, fusion and pace "
+                f"are for {PathAgentSpec.title}"
             )
         rule = make_correction(correction, first.agent, None if second is None else second.agent)
         return CarilAgent((first, second), rule, delay_ticks=delay_ticks)
@@ -126,7 +131,14 @@ def fusion_record() -> dict[str, dict[str, Any]]:
 
     They say that the map's route was used, how noisy it was, and how it was weighed.
     """
-    return asdict(PathSettings())
+    settings = PathSettings()
+    return {"navigation": asdict(settings.navigation), "fusion": asdict(settings.fusion)}
+
+
+def _load_pace(settings: PaceSettings) -> PaceKeeper | None:
+    if not settings.model:
+        return None
+    return PaceKeeper(PaceModel.load(resolve_model(settings.model)), settings.quantile)
 
 
 def corrections_of(network: DrivingNetwork) -> Collection[str]:
@@ -148,6 +160,7 @@ def _path_settings(given: Mapping[str, Mapping[str, Any]]) -> PathSettings:
         return PathSettings(
             navigation=NavigationSettings(**given.get("navigation", {})),
             fusion=FusionSettings(**given.get("fusion", {})),
+            pace=PaceSettings(**given.get("pace", {})),
         )
     except TypeError as error:
         raise ConfigError(f"settings of the path agent: {error}") from error

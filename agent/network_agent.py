@@ -2,7 +2,7 @@
 
 Only the steering is learned. Throttle and brake follow the speed profile of the planned route,
 which a navigation system knows: limited by curvature and speed limit. The command comes from the
-route, too. The agent sees no obstacles and no traffic lights.
+route, too. An agent sees no obstacles and no traffic lights without a network that sets its pace.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ class NetworkAgent(ABC):
             raise DataError(f"frame {observation.frame} has no picture; mount the agent's camera")
         correction, answers = self._decide(observation, observation.image, command)
         control = self._driver.control(
-            observation.speed_mps, correction.steer, correction.speed_factor
+            observation.speed_mps,
+            correction.steer,
+            correction.speed_factor,
+            limit_mps=correction.limit_mps,
         )
         return Decision(
             control=control,
@@ -179,16 +182,19 @@ class RouteDriver:
         self._guide.update(pose)
         return self._guide.command
 
-    def control(self, speed_mps: float, steer: float, speed_factor: float) -> Control:
+    def control(
+        self, speed_mps: float, steer: float, speed_factor: float, *, limit_mps: float = math.inf
+    ) -> Control:
         """Take the steering for this tick's picture and return the control that is due.
 
         Args:
             speed_mps: Forward speed now.
             steer: Raw steer; it is clipped, and one that is no number repeats the last.
             speed_factor: Factor 0..1 on the wanted speed.
+            limit_mps: How fast to drive at most.
         """
         assert self._guide is not None  # noqa: S101 - update has checked it
-        target_mps = self._guide.target_speed_ahead(speed_mps)
+        target_mps = min(self._guide.target_speed_ahead(speed_mps), limit_mps)
         throttle, brake = self._speed.control(speed_mps, target_mps, speed_factor)
         bounded = min(max(steer, -1.0), 1.0) if math.isfinite(steer) else self._last_steer
         self.output_errors += bounded != steer

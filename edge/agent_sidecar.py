@@ -192,8 +192,44 @@ class PathAgentSpec(DriverSpec):
         return self
 
 
-#: The block of either kind.
-AnyAgentSpec = Annotated[AgentSpec | PathAgentSpec, Field(discriminator="variant")]
+class PaceAgentSpec(DriverSpec):
+    """A network that tells an agent how fast others and lights let it drive, twice, and why.
+
+    The regression head gives a speed and a scale of its error (Laplace), the classification head a
+    distribution over speeds. The temperature of its logits is the sidecar's. The reasons are the
+    distance and the speed of a vehicle ahead, the distance of a stop line, and logits of `lights`.
+
+    Attributes:
+        variant: ``pace``.
+        earlier_ticks: How many ticks before the picture the input ``earlier`` was taken.
+        speed_edges_mps: K - 1 ascending inner edges of the K speed classes, above 0. Class 0 is to
+            stop or stand, the last one goes up to `free_mps`.
+        free_mps: The speed where nothing is in the way; the unit of the speed of a vehicle ahead.
+        seen_m: Unit of the distances of a vehicle ahead and of a stop line, which are 1 where there
+            is none.
+        lights: What the columns of the answer about lights mean.
+        scale_factor: Standard deviation of the regression head's error, as a multiple of sqrt(2)
+            times the scale that the graph gives: fitted on held-out episodes.
+    """
+
+    title = "a network that sets the pace of an agent"
+
+    variant: Literal["pace"]
+    earlier_ticks: int = Field(gt=0)
+    speed_edges_mps: tuple[float, ...]
+    free_mps: float = Field(gt=0)
+    seen_m: float = Field(gt=0)
+    lights: tuple[Literal["none", "red", "yellow", "green"], ...]
+    scale_factor: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _check_edges(self) -> PaceAgentSpec:
+        _require_ascending("speed_edges_mps", (0.0, *self.speed_edges_mps, self.free_mps))
+        return self
+
+
+#: The block of any kind.
+AnyAgentSpec = Annotated[AgentSpec | PathAgentSpec | PaceAgentSpec, Field(discriminator="variant")]
 
 
 def _require_ascending(name: str, values: Sequence[float]) -> None:

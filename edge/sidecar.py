@@ -121,6 +121,8 @@ OutputMeaning = Literal[
     "steer",
     "offsets",
     "scales",
+    "speeds",
+    "reasons",
     "spikes",
     "routes",
 ]

@@ -1,6 +1,6 @@
 """Tiny episodes in the format of `bicameral collect`: a bright stripe says how to steer.
 
-The road ahead is an arc of the same sign.
+The road ahead is an arc of the same sign. Among others a stripe on the left is a red light.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ def _arcs_ahead(steer: np.ndarray) -> np.ndarray:
     return np.stack([radius * np.sin(angle), radius * (1.0 - np.cos(angle))], axis=-1)
 
 
+def _red_lights(red: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "allowed_speed_mps": np.where(red, 0.0, np.nan).astype(np.float32),
+        "lead_distance_m": np.full(len(red), np.nan, np.float32),
+        "lead_speed_mps": np.full(len(red), np.nan, np.float32),
+        "light": red.astype(np.int8),
+        "stop_line_m": np.where(red, 10.0, np.nan).astype(np.float32),
+    }
+
+
 def write_episode(
     data: Path,
     town: str,
@@ -39,8 +49,12 @@ def write_episode(
     driver: str = "expert",
     frames: int = 48,
     ahead: bool = True,
+    others: bool = False,
 ) -> Path:
-    """Write an episode and return its folder; without `ahead` as before there was that column."""
+    """Write an episode and return its folder; without `ahead` as before there was that column.
+
+    With `others` it was driven among them.
+    """
     rng = np.random.default_rng([*town.encode(), *episode_id.encode()])
     steer = np.clip(rng.normal(0.0, 0.15, frames), -0.5, 0.5).astype(np.float32)
     folder = data / town / episode_id
@@ -55,6 +69,7 @@ def write_episode(
         command=rng.choice([1, 2, 3, 4, 5], frames).astype(np.int8),
         in_junction=np.arange(frames) % 3 == 0,
         **({"ahead_m": _arcs_ahead(steer).astype(np.float32)} if ahead else {}),
+        **(_red_lights(steer < 0.0) if others else {}),
     )
     record = {
         "schema": 1,

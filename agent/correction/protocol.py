@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -114,6 +115,7 @@ class Correction:
         entropy: Of the class probabilities of the network that it belongs to, in nats; likewise.
         branch: Name of the branch that was taken.
         speed_factor: Factor 0..1 on the wanted speed.
+        limit_mps: And how fast to drive at most.
         diagnostics: Further numbers to record.
     """
 
@@ -123,6 +125,7 @@ class Correction:
     entropy: float | None
     branch: str
     speed_factor: float = 1.0
+    limit_mps: float = math.inf
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 

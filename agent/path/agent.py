@@ -7,12 +7,14 @@ along it.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.correction.protocol import Correction
 from agent.network_agent import NetworkAgent
+from agent.pace import PaceKeeper
 from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.opinions import FusedPath, PathOpinions, PathRule, recorded_row
 from agent.path.pursuit import pursue
@@ -33,7 +35,7 @@ class PathAgent(NetworkAgent):
 
     Diagnostics: ``offset_10m`` and ``spread_10m`` are what network A says about the path 10 m
     ahead, ``followed_10m`` is the offset that is steered for, ``asked_b`` whether network B has
-    answered. The rule adds its own.
+    answered. The rule adds its own, and so does a network that sets the pace.
     """
 
     _kind = "path"
@@ -45,6 +47,7 @@ class PathAgent(NetworkAgent):
         rule: PathRule,
         *,
         navigator: Navigator | None = None,
+        pace: PaceKeeper | None = None,
         delay_ticks: int = 0,
     ) -> None:
         """Join networks and rule, as `NetworkAgent`.
@@ -53,25 +56,30 @@ class PathAgent(NetworkAgent):
             models: Network A, and network B or None.
             rule: What becomes of their paths and of the map's.
             navigator: Knows the map's path; None for one with the default settings.
+            pace: Slows down for others and lights; None: the profile of the route alone counts.
             delay_ticks: See `NetworkAgent`.
 
         Raises:
             ConfigError: If the two networks see the path at different distances, or as
                 `NetworkAgent`.
         """
-        super().__init__(models, rule, delay_ticks=delay_ticks)
-        networks = [model for model in models if model is not None]
-        if len({model.agent.distances_m for model in networks}) > 1:
-            told = ", ".join(f"{one.name!r} at {one.agent.distances_m} m" for one in networks)
+        networks = (*models, None if pace is None else pace.model)
+        super().__init__(networks, rule, delay_ticks=delay_ticks)
+        seeing = [model for model in models if model is not None]
+        if len({model.agent.distances_m for model in seeing}) > 1:
+            told = ", ".join(f"{one.name!r} at {one.agent.distances_m} m" for one in seeing)
             raise ConfigError(f"the networks see the path at different distances: {told}")
         self._models = models
         self._class_row = recorded_row(models[0].agent)
         self._navigator = navigator or Navigator(NavigationSettings())
+        self._pace = pace
 
     def begin(self, route: Route, seed: int) -> None:
         """Forget the last episode and prepare for this route."""
         super().begin(route, seed)
         self._navigator.begin(route, seed)
+        if self._pace is not None:
+            self._pace.begin()
 
     def _decide(
         self, observation: Observation, picture: NDArray[np.uint8], command: RoadOption
@@ -80,7 +88,13 @@ class PathAgent(NetworkAgent):
         opinions = PathOpinions(
             self._models, picture, observation.speed_mps, command, navigator=self._navigator
         )
-        return self._correct(opinions), opinions
+        correction = self._correct(opinions)
+        if self._pace is None:
+            return correction, opinions
+        limit_mps = self._pace.limit_mps(picture, observation.speed_mps, command)
+        opinions.inference_s += self._pace.inference_s
+        diagnostics = {**correction.diagnostics, **self._pace.diagnostics}
+        return replace(correction, limit_mps=limit_mps, diagnostics=diagnostics), opinions
 
     def _correct(self, answers: PathOpinions) -> Correction:
         fused = self._rule.fuse(answers)

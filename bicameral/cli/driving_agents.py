@@ -39,6 +39,7 @@ class AgentFlags:
     modes: tuple[CorrectionName, ...]
     model: str
     second: str | None
+    pace: str | None
     also: tuple[str, ...]
     delay_ticks: int
 
@@ -51,6 +52,11 @@ class AgentFlags:
         return (*self._asked(), *map(self._compared, self.also))
 
     def _asked(self) -> tuple[AgentSpec, ...]:
+        if self.pace is not None and self.agent != "caril":
+            raise ConfigError(
+                f"--pace {self.pace} is for networks that this command drives itself, not for "
+                f"{self.agent!r}"
+            )
         if self.agent == "expert":
             return (AgentSpec(name="expert", correction="none", target=_TRAFFIC_EXPERT),)
         if "://" in self.agent:
@@ -58,7 +64,7 @@ class AgentFlags:
         if self.agent == "caril":
             path = _sees_path(self.model)
             return tuple(
-                self._network(self.model, mode, self._second_in(mode, path=path))
+                self._network(self.model, mode, self._second_in(mode, path=path), self.pace)
                 for mode in self.modes or _usual_modes(path=path)
             )
         if ":" not in self.agent:
@@ -109,18 +115,27 @@ class AgentFlags:
             return self._network(first, "second_opinion", second)
         return self._network(first, "none", None)
 
-    def _network(self, model: str, correction: CorrectionName, second: str | None) -> AgentSpec:
-        """Describe the agent of one network, or of one with a second one to ask."""
+    def _network(
+        self,
+        model: str,
+        correction: CorrectionName,
+        second: str | None,
+        pace: str | None = None,
+    ) -> AgentSpec:
+        """Describe the agent of one network, or of one with a second one, or one for its pace."""
         kwargs: dict[str, Any] = {
             "model": model,
             "correction": correction,
             "delay_ticks": self.delay_ticks,
             **({} if second is None else {"second": second}),
+            **({} if pace is None else {"pace": {"model": pace}}),
         }
         # What cannot be loaded is told now, not by every process of the run.
         with closing(load_agent(**kwargs)) as agent:
             return AgentSpec(
-                name=read_sidecar(resolve_model(model)).name,
+                name="-".join(
+                    read_sidecar(resolve_model(one)).name for one in (model, pace) if one
+                ),
                 correction=correction,
                 target=_NETWORK,
                 kwargs=kwargs | (fusion_record() if correction == "fusion" else {}),
@@ -160,8 +175,9 @@ def training_towns(agents: tuple[AgentSpec, ...]) -> list[str] | None:
     for spec in agents:
         if spec.target != _NETWORK:
             return None
-        for key in ("model", "second"):
-            if key in spec.kwargs:
-                described = read_sidecar(resolve_model(spec.kwargs[key])).agent
+        pace = spec.kwargs.get("pace", {}).get("model")
+        for model in (spec.kwargs["model"], spec.kwargs.get("second"), pace):
+            if model is not None:
+                described = read_sidecar(resolve_model(model)).agent
                 towns += described.towns if described is not None else ()
     return towns

@@ -31,6 +31,7 @@ def evaluate(
     modes: tuple[CorrectionName, ...] = (),
     model: str = "path_a",
     second: str | None = None,
+    pace: str | None = None,
     also: tuple[str, ...] = (),
     town: str = "Millbrook",
     maps: tuple[Path, ...] = (),
@@ -66,6 +67,8 @@ def evaluate(
         model: Network A: a shipped name or an .onnx file.
         second: Network B of the second opinion and of fusion, likewise; of a served agent: the
             server's name. Without: path_b of networks that see the path, caril_b of others.
+        pace: Network that slows a path network down for others and lights, likewise. Without: the
+            profile of the route alone decides the speed.
         also: Further agents for comparison: NAME drives a network without correction, A+B lets A
             ask B for a second opinion.
         town: Map to drive on: a town's name or an OpenDRIVE file.
@@ -101,7 +104,13 @@ def evaluate(
 
     server = driven_server(town, maps, seed, None if host is None else (host, port))
     agents = AgentFlags(
-        agent=agent, modes=modes, model=model, second=second, also=also, delay_ticks=delay_ticks
+        agent=agent,
+        modes=modes,
+        model=model,
+        second=second,
+        pace=pace,
+        also=also,
+        delay_ticks=delay_ticks,
     ).specs()
     flags = RouteFlags(
         town=Path(town).stem if town.endswith(".xodr") else town,

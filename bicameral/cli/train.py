@@ -74,7 +74,7 @@ def train_driver(
     name: str = "caril",
     steps: int | None = None,
     minutes: float | None = None,
-    variant: Literal["conditional", "paper", "path"] = "conditional",
+    variant: Literal["conditional", "paper", "path", "pace"] = "conditional",
     contrast: Literal["none", "standardise"] = "none",
     augmentation: Literal["none", "daylight", "all_weather", "rough"] = "daylight",
     weathers: tuple[str, ...] = (),
@@ -94,7 +94,8 @@ def train_driver(
         steps: Length in optimiser steps.
         minutes: Length in minutes; the number of steps follows from the first ones.
         variant: conditional sees command and speed; paper sees the image only; path answers with
-            the path ahead instead of a steering value.
+            the path ahead instead of a steering value; pace answers with how fast others and lights
+            let one drive, and learns from `collect --traffic N --walkers M`.
         contrast: standardise gives every picture the same mean and contrast inside the graph.
         augmentation: daylight varies exposure; all_weather adds low light and fog; rough, for
             path only, also a camera mounted askew and covered parts.

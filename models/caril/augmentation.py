@@ -125,15 +125,17 @@ def augment_batch(
     """Change a batch and scale it for the network.
 
     Args:
-        images: (N, H, W, 3) uint8, canonical pictures of `AGENT_CAMERA`; not modified.
+        images: (N, H, W, 3) uint8, canonical pictures of `AGENT_CAMERA`; not modified. Or (N, H, W,
+            6), where an earlier picture follows: both are changed alike.
         settings: What to do.
         spec: Scaling of the network's input.
         rng: The only source of randomness.
 
     Returns:
-        (N, H, W, 3) float32, scaled as `edge.preprocessing.tensor_from_canonical` does, with
-        channels last.
+        Likewise float32, scaled as `edge.preprocessing.tensor_from_canonical` does, with channels
+        last.
     """
+    pixels = spec.width * images.shape[-1] // spec.channels
     if settings.moves_pictures:
         images = _mount_askew(images, settings, spec, rng)
     changed = np.empty(images.shape, np.float32)
@@ -153,11 +155,11 @@ def augment_batch(
     rows = changed.reshape(*changed.shape[:2], -1)
     if settings.tint > 0.0:
         tint = rng.uniform(1.0 - settings.tint, 1.0 + settings.tint, (len(images), 1, 3))
-        rows *= np.tile(tint.astype(np.float32), spec.width)
+        rows *= np.tile(tint.astype(np.float32), pixels)
     np.clip(rows, 0.0, 255.0, out=rows)
     gain, offset = affine_from_spec(spec)
-    rows *= np.tile(gain, spec.width)
-    rows += np.tile(offset, spec.width)
+    rows *= np.tile(gain, pixels)
+    rows += np.tile(offset, pixels)
     return changed
 
 

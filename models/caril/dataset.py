@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from bicameral.errors import DataError
 from bicameral.types import AGENT_CAMERA
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
+from models.networks.pace_classes import EARLIER_TICKS
 from models.networks.path_classes import AHEAD_DISTANCES_M
 from models.networks.steering_classes import NETWORK_IMAGE
 
@@ -35,7 +36,9 @@ Split = Literal["train", "validation", "test"]
 _HELD_OUT_ONE_IN = 8
 _CHUNK = 256
 #: Columns that are read from labels.npz, by their names in `Frames`.
-_COLUMNS = ("steer", "speed_mps", "command", "in_junction", "ahead_m")
+_COLUMNS = ("steer", "speed_mps", "command", "in_junction", "ahead_m", "others", "earlier")
+#: Columns of labels.npz that are those of `Frames.others`.
+_OTHERS = ("allowed_speed_mps", "lead_distance_m", "lead_speed_mps", "light", "stop_line_m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Frames:
     """Frames of many episodes, ready for a network.
 
     Attributes:
-        images: One (n, 64, 160, 3) uint8 RGB array per episode; memory-mapped caches, so that
+        images: One (n, h, w, 3) uint8 RGB array per episode; memory-mapped caches, so that
             several trainings share one copy in memory.
         episodes: The episodes, in the order of `images`.
         episode: (N,) int32 index into `episodes`.
@@ -72,6 +75,11 @@ class Frames:
         ahead_m: (N, 6, 2) float32, (x, y) of the route at
             `models.networks.path_classes.AHEAD_DISTANCES_M` ahead, in the car's frame (x forward, y
             right); not a number in data sets that were collected before there was such a column.
+        others: (N, 5) float32: how fast others and lights let the expert drive, distance and speed
+            of the vehicle ahead, `LightState` of the next light (0: none), distance to its line; as
+            in docs/dataset.md, and not a number in data sets of a driver alone on the road.
+        earlier: (N,) int32, the row of the picture of `EARLIER_TICKS` before; the frame's own where
+            there is none.
         dagger: (N,) bool, an agent drove.
         fingerprint: SHA-256 over the episodes' names and labels.
     """
@@ -85,6 +93,8 @@ class Frames:
     command: NDArray[np.int8]
     in_junction: NDArray[np.bool_]
     ahead_m: NDArray[np.float32]
+    others: NDArray[np.float32]
+    earlier: NDArray[np.int32]
     dagger: NDArray[np.bool_]
     fingerprint: str
 
@@ -92,10 +102,17 @@ class Frames:
         return int(self.steer.size)
 
     def gather(self, index: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Copy the images of some frames, (len(index), 64, 160, 3) uint8."""
+        """Copy the images of some frames, (len(index), h, w, 3) uint8."""
+        return self._gather(index, self.row)
+
+    def gather_earlier(self, index: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Copy the earlier images of some frames, likewise."""
+        return self._gather(index, self.earlier)
+
+    def _gather(self, index: NDArray[np.integer], rows: NDArray[np.int32]) -> NDArray[np.uint8]:
         batch = np.empty((len(index), *self.images[0].shape[1:]), np.uint8)
         for place, frame in enumerate(index):
-            batch[place] = self.images[self.episode[frame]][self.row[frame]]
+            batch[place] = self.images[self.episode[frame]][rows[frame]]
         return batch
 
     def select(self, keep: NDArray[np.bool_]) -> Frames:
@@ -115,6 +132,20 @@ class Frames:
                 f"{lacking.size} of {len(self.episodes)} episodes have no column ahead_m, which a "
                 f"path network learns from, such as {self.episodes[lacking[0]].folder}; collect "
                 "them again with this version"
+            )
+
+    def require_others(self) -> None:
+        """Refuse frames of a driver alone on the road.
+
+        Raises:
+            DataError: If there are any.
+        """
+        lacking = np.unique(self.episode[np.isnan(self.others[:, 3])])
+        if lacking.size:
+            raise DataError(
+                f"{lacking.size} of {len(self.episodes)} episodes were driven alone on the road, "
+                f"such as {self.episodes[lacking[0]].folder}; a pace network learns from what "
+                "`bicameral collect --traffic N --walkers M` records"
             )
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
@@ -267,9 +298,11 @@ def _read_labels(episode: Episode) -> tuple[dict[str, NDArray[Any]], str]:
                 "in_junction": archive["in_junction"].astype(bool),
             }
             known = archive["ahead_m"].astype(np.float32) if "ahead_m" in archive else None
+            columns["others"] = _read_others(archive, columns["steer"].size)
+            columns["earlier"] = _find_earlier(archive["frame"], archive["route"])
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged archive
         raise DataError(f"cannot read the labels {path}: {error!r}; collect it again") from error
-    sizes = {name: column.shape for name, column in columns.items()}
+    sizes = {name: column.shape[:1] for name, column in columns.items()}
     if len(set(sizes.values())) != 1 or columns["steer"].ndim != 1:
         raise DataError(f"the columns of {path} differ in length: {sizes}")
     shape = (columns["steer"].size, len(AHEAD_DISTANCES_M), 2)
@@ -283,6 +316,21 @@ def _read_labels(episode: Episode) -> tuple[dict[str, NDArray[Any]], str]:
     if columns["steer"].size and np.abs(columns["steer"]).max() > 1.0:
         raise DataError(f"{path}: steer_expert lies outside -1..1")
     return columns, hashlib.sha256(content).hexdigest()
+
+
+def _read_others(archive: Mapping[str, NDArray[Any]], count: int) -> NDArray[np.float32]:
+    """Return the columns `_OTHERS` (N, 5) of an episode among others."""
+    if not set(_OTHERS) <= set(archive):
+        return np.full((count, len(_OTHERS)), np.nan, np.float32)
+    return np.column_stack([archive[name].astype(np.float32) for name in _OTHERS])
+
+
+def _find_earlier(frame: NDArray[np.integer], route: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return the row (N,) of the same route whose frame was `EARLIER_TICKS` before."""
+    rows = np.arange(len(frame), dtype=np.int32)
+    found = np.searchsorted(frame, frame - EARLIER_TICKS).astype(np.int32)
+    there = (frame[found] == frame - EARLIER_TICKS) & (route[found] == route)
+    return np.where(there, found, rows)
 
 
 def _load_images(episode: Episode, spec: ImageSpec, expected: int) -> NDArray[np.uint8]:

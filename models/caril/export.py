@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
-from edge.agent_sidecar import AgentSpec, PathAgentSpec
+from edge.agent_sidecar import AgentSpec, PaceAgentSpec, PathAgentSpec
 from edge.driver_model import COMMANDS, state_inputs
 from edge.preprocessing import feed_from_canonical
 from edge.session import OnnxSession
@@ -35,34 +35,42 @@ from edge.sidecar import (
     write_sidecar,
 )
 from models.caril.fitting import CHECK_NAME, read_fit
+from models.caril.pace_fitting import PaceFit
 from models.caril.path_fitting import PathFit
 from models.caril.steering_fitting import SteeringFit
 from models.caril.training import SETTINGS_NAME, load_network
 from models.host import host_name
-from models.networks.dual_head import DriverNetwork, DualHeadNetwork, Variant
+from models.networks.dual_head import (
+    DriverNetwork,
+    DualHeadNetwork,
+    PaceNetwork,
+    Variant,
+    image_of,
+)
+from models.networks.pace_classes import EARLIER_TICKS, LIGHTS, PACE_IMAGE, SPEED_EDGES_MPS
 from models.networks.path_classes import (
     DECIDING_BINS,
     INTENT_COLUMNS,
     OFFSET_BINS,
     PATH_DISTANCES_M,
 )
-from models.networks.steering_classes import NETWORK_IMAGE
 from models.onnx_export import count_cost, describe_graph, onnx_from_network, require_same
 from models.trainer import CHECKPOINT_NAME
 
+_ONE_SIMULATOR = (
+    "Drives the simulator whose pictures it was trained on (agent.trained_on), no other one and no "
+    "real car."
+)
 _LIMITS = (
-    "Sees road and markings only: no obstacles, no traffic lights, no other road users. Drives the "
-    "simulator whose pictures it was trained on (agent.trained_on), no other one and no real car."
+    "Sees road and markings only: no obstacles, no traffic lights, no other road users. "
+    + _ONE_SIMULATOR
+)
+_PACE_LIMITS = (
+    "Sees vehicles, walkers and lights before the car, no stop signs, and nobody who comes from "
+    "the side. Lights nearer than 6 m are out of its picture, and those beyond a wide junction too "
+    "small for it. " + _ONE_SIMULATOR
 )
 
-#: The image tensor.
-_IMAGE_INPUT = InputSpec(
-    name="image",
-    layout="NCHW",
-    dtype="FP32",
-    shape=(-1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width),
-    image=NETWORK_IMAGE,
-)
 _STATE_INPUTS = (
     ExtraInput(name="speed_mps", dtype="FP32", shape=(-1, 1), meaning="forward speed, m/s"),
     ExtraInput(
@@ -78,11 +86,18 @@ _INTENT_INPUT = ExtraInput(
     shape=(-1, INTENT_COLUMNS),
     meaning="where the wanted lane lies, as agent.intent says; all zeros: not known",
 )
+_EARLIER_INPUT = ExtraInput(
+    name="earlier",
+    dtype="FP32",
+    shape=(-1, 3, PACE_IMAGE.height, PACE_IMAGE.width),
+    meaning=f"the image of {EARLIER_TICKS} ticks before, or the same image again",
+)
 #: What a variant takes beside the image.
 _EXTRA_INPUTS: dict[Variant, tuple[ExtraInput, ...]] = {
     "paper": (),
     "conditional": _STATE_INPUTS,
     "path": (*_STATE_INPUTS, _INTENT_INPUT),
+    "pace": (_EARLIER_INPUT, *_STATE_INPUTS),
 }
 
 
@@ -144,8 +159,20 @@ def export(settings: ExportSettings) -> ExportResult:
     )
 
 
+def _image_input(variant: Variant) -> InputSpec:
+    """Describe the image tensor."""
+    image = image_of(variant)
+    return InputSpec(
+        name="image",
+        layout="NCHW",
+        dtype="FP32",
+        shape=(-1, 3, image.height, image.width),
+        image=image,
+    )
+
+
 def _onnx_from_network(network: DriverNetwork) -> bytes:
-    inputs = {"image": torch.zeros(1, 3, NETWORK_IMAGE.height, NETWORK_IMAGE.width)}
+    inputs = {"image": torch.zeros(1, *_image_input(network.settings.variant).shape[1:])}
     for extra in _EXTRA_INPUTS[network.settings.variant]:
         inputs[extra.name] = torch.zeros(1, *extra.shape[1:])
     return onnx_from_network(network, inputs, network.output_names)
@@ -154,17 +181,18 @@ def _onnx_from_network(network: DriverNetwork) -> bytes:
 def _describe(
     settings: ExportSettings, network: DriverNetwork, content: bytes, cost: Cost
 ) -> Sidecar:
-    answers = (
-        _describe_steering(read_fit(settings.training, SteeringFit))
-        if isinstance(network, DualHeadNetwork)
-        else _describe_path(read_fit(settings.training, PathFit))
-    )
+    if isinstance(network, DualHeadNetwork):
+        answers = _describe_steering(read_fit(settings.training, SteeringFit))
+    elif isinstance(network, PaceNetwork):
+        answers = _describe_pace(read_fit(settings.training, PaceFit))
+    else:
+        answers = _describe_path(read_fit(settings.training, PathFit))
     return Sidecar(
         kind="agent",
         name=settings.name,
         version="1",
         files=(describe_graph(settings.name, content),),
-        input=_IMAGE_INPUT,
+        input=_image_input(network.settings.variant),
         extra_inputs=_EXTRA_INPUTS[network.settings.variant],
         outputs=answers.outputs,
         labels=answers.labels,
@@ -174,7 +202,7 @@ def _describe(
         agent=answers.agent,
         training=_training_record(settings),
         license="Apache-2.0",
-        limits=_LIMITS,
+        limits=_PACE_LIMITS if isinstance(network, PaceNetwork) else _LIMITS,
     )
 
 
@@ -184,7 +212,7 @@ class _Answers(NamedTuple):
     outputs: tuple[OutputSpec, ...]
     labels: tuple[str, ...]
     calibration: Calibration
-    agent: AgentSpec | PathAgentSpec
+    agent: AgentSpec | PathAgentSpec | PaceAgentSpec
 
 
 def _describe_steering(fit: SteeringFit) -> _Answers:
@@ -229,6 +257,23 @@ def _describe_path(fit: PathFit) -> _Answers:
             split="validation",
             n=fit.uninformed.frames,
             ece=fit.ece_after,
+        ),
+        agent=fit.agent,
+    )
+
+
+def _describe_pace(fit: PaceFit) -> _Answers:
+    edges = (0.0, *SPEED_EDGES_MPS, math.inf)
+    return _Answers(
+        outputs=(
+            OutputSpec(name="speeds", meaning="speeds", shape=(-1, 1)),
+            OutputSpec(name="scales", meaning="scales", shape=(-1, 1)),
+            OutputSpec(name="logits", meaning="logits", shape=(-1, len(edges) - 1)),
+            OutputSpec(name="reasons", meaning="reasons", shape=(-1, 3 + len(LIGHTS))),
+        ),
+        labels=tuple(f"speed {low:g}..{high:g} m/s" for low, high in itertools.pairwise(edges)),
+        calibration=Calibration(
+            temperature=fit.temperature, split="validation", n=fit.frames, ece=fit.ece_after
         ),
         agent=fit.agent,
     )
@@ -283,9 +328,10 @@ def _compare(
 
 def _feeds(inputs: Mapping[str, NDArray[Any]], variant: Variant) -> dict[str, NDArray[np.generic]]:
     """Return the graph's inputs, in order, for what a training keeps to check exports with."""
-    feeds: dict[str, NDArray[np.generic]] = {
-        "image": feed_from_canonical(inputs["images"], _IMAGE_INPUT)
-    }
+    image = _image_input(variant)
+    feeds: dict[str, NDArray[np.generic]] = {"image": feed_from_canonical(inputs["images"], image)}
+    if variant == "pace":
+        feeds["earlier"] = feed_from_canonical(inputs["earlier"], image)
     if variant != "paper":
         feeds |= state_inputs(inputs["speed_mps"], inputs["command"])
     if variant == "path":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from bicameral.files import write_bytes_atomic, write_json_atomic
 from bicameral.types import AGENT_CAMERA
@@ -19,8 +20,7 @@ from edge.driver_model import COMMANDS
 from edge.preprocessing import picture_statistics, tensor_from_canonical
 from models.caril.dataset import Frames
 from models.caril.lessons import state_tensors
-from models.networks.dual_head import DriverNetwork, NetworkSettings
-from models.networks.steering_classes import NETWORK_IMAGE
+from models.networks.dual_head import DriverNetwork, NetworkSettings, image_of
 from models.records import read_record
 
 CHECK_NAME: Final = "check.npz"
@@ -28,6 +28,11 @@ _FIT_NAME: Final = "fit.json"
 
 #: Share of validation frames for which the network counts as unsure.
 ASKED_SHARE: Final = 0.15
+#: A squared error counts at most this many variances, so that a few gross ones, such as a wrong
+#: fork, do not decide what is said of all others.
+WIDEST: Final = 9.0
+#: Factors are looked for between exp of these.
+_LOG_FACTORS: Final = (-7.0, 7.0)
 _CHECK_FRAMES: Final = 500
 _STATISTICS_FRAMES: Final = 4000
 
@@ -47,11 +52,35 @@ def ask_network(
     parts = []
     with torch.inference_mode():
         for index in frames.batches():
-            image = torch.from_numpy(tensor_from_canonical(frames.gather(index), NETWORK_IMAGE))
             told = [torch.from_numpy(values[index]) for values in more]
-            answers = network(image, *state_tensors(frames, index), *told)
+            answers = network(
+                *_pictures(network, frames, index), *state_tensors(frames, index), *told
+            )
             parts.append([answer.numpy() for answer in answers])
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _pictures(
+    network: DriverNetwork, frames: Frames, index: NDArray[np.int64]
+) -> Iterator[torch.Tensor]:
+    """Yield the image of some frames, and the earlier one of a network that takes it."""
+    spec = image_of(network.settings.variant)
+    yield torch.from_numpy(tensor_from_canonical(frames.gather(index), spec))
+    if network.settings.variant == "pace":
+        yield torch.from_numpy(tensor_from_canonical(frames.gather_earlier(index), spec))
+
+
+def fit_factor(error: NDArray[np.floating], std: NDArray[np.floating]) -> float:
+    """Return the factor of `std` with which mean of (error / std) ** 2, each at most 9, is 1."""
+    squared = (error / np.maximum(std, 1e-6)) ** 2
+
+    def excess(log_factor: float) -> float:
+        return float(np.minimum(squared * np.exp(-2.0 * log_factor), WIDEST).mean()) - 1.0
+
+    low, high = _LOG_FACTORS
+    if excess(low) <= 0.0 or excess(high) >= 0.0:
+        return 1.0
+    return float(np.exp(brentq(excess, low, high)))
 
 
 def describe_training(settings: NetworkSettings, training: Frames) -> dict[str, Any]:
@@ -83,12 +112,15 @@ def write_fit(folder: Path, fit: Any, validation: Frames, **more: NDArray[np.gen
     """
     index = np.linspace(0, len(validation) - 1, min(_CHECK_FRAMES, len(validation))).astype(int)
     buffer = io.BytesIO()
+    kept = {name: values[index] for name, values in more.items()}
+    if fit.agent.variant == "pace":
+        kept["earlier"] = validation.gather_earlier(index)
     np.savez(
         buffer,
         images=validation.gather(index),
         speed_mps=validation.speed_mps[index],
         command=validation.command[index],
-        **{name: values[index] for name, values in more.items()},
+        **kept,
     )
     write_bytes_atomic(folder / CHECK_NAME, buffer.getvalue())
     record: Mapping[str, Any] = asdict(fit) | {"agent": fit.agent.model_dump(mode="json")}

@@ -3,7 +3,8 @@
 The steering variants learn with CARIL's two losses, a squared error of the scaled steering and the
 cross-entropy of its class, with the faults of the released code mended: nothing is mirrored, and
 labels and run-time bins follow one rule (`SteeringClasses`). The path variant learns the likelihood
-of the route's offsets under Laplace distributions, and the cross-entropies of their classes.
+of the route's offsets under Laplace distributions, and the cross-entropies of their classes. The
+pace variant learns the same of a speed, and what the expert had seen when it chose it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from edge.driver_model import one_hot_from_commands
 from edge.sidecar import TrainingPrecision
 from models.caril.augmentation import AugmentationSettings, augment_batch
 from models.caril.dataset import Frames
-from models.networks.dual_head import DualHeadNetwork, PathNetwork
+from models.networks.dual_head import DualHeadNetwork, PaceNetwork, PathNetwork, Variant, image_of
+from models.networks.pace_classes import LIGHTS, SPEED_SCALE_MPS, pace_labels
 from models.networks.path_classes import (
     DECIDING_BINS,
     OFFSET_SCALES_M,
@@ -32,7 +34,6 @@ from models.networks.path_classes import (
     path_offsets,
 )
 from models.networks.steering_classes import (
-    NETWORK_IMAGE,
     STEERING_CLASSES,
     STEERING_SCALE,
     SteeringVariant,
@@ -48,6 +49,9 @@ _RAREST_SHARE = 0.005
 
 #: Weight of the cross-entropies beside the likelihood of the offsets.
 _CLASSES_WEIGHT = 0.5
+
+#: Weight of what is seen beside the speed that follows from it.
+_REASONS_WEIGHT = 0.5
 
 #: How wrong the pose is from which the lane intent is computed, as that of a navigation system.
 _INTENT_POSITION_M = 1.0
@@ -91,19 +95,27 @@ _LOSSES: dict[SteeringVariant, _LossWeights] = {
 class _Batches:
     """Frames drawn with replacement, with their pictures changed for the network."""
 
-    def __init__(self, frames: Frames, weights: NDArray[np.float64], drawing: Drawing) -> None:
+    def __init__(
+        self, frames: Frames, weights: NDArray[np.float64], drawing: Drawing, variant: Variant
+    ) -> None:
         self._frames = frames
+        self._image = image_of(variant)
+        self._with_earlier = variant == "pace"
         self._cumulative = np.cumsum(weights)
         self._drawing = drawing
 
     def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], Tensor]:
-        """Return the indices of some frames, and their images as the network takes them."""
+        """Return the indices of some frames, and their images as the network takes them.
+
+        With an earlier image the tensor has six channels.
+        """
         points = rng.random(self._drawing.batch_size) * self._cumulative[-1]
         found = np.searchsorted(self._cumulative, points, side="right")
         index = np.minimum(found, len(self._frames) - 1).astype(np.int64)
-        images = augment_batch(
-            self._frames.gather(index), self._drawing.augmentation, NETWORK_IMAGE, rng
-        )
+        pictures = self._frames.gather(index)
+        if self._with_earlier:
+            pictures = np.concatenate([pictures, self._frames.gather_earlier(index)], axis=3)
+        images = augment_batch(pictures, self._drawing.augmentation, self._image, rng)
         return index, torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
@@ -122,7 +134,7 @@ class SteeringLesson:
         self._frames = frames
         self._labels = STEERING_CLASSES[variant].labels(frames.steer)
         weights = sampling_weights(frames, self._labels, _STEERING_DAGGER_SHARE)
-        self._batches = _Batches(frames, weights, drawing)
+        self._batches = _Batches(frames, weights, drawing, variant)
         self._network = network
         self._precision = drawing.precision
 
@@ -158,7 +170,7 @@ class PathLesson:
         self._labels = class_labels(offsets_m)
         deciding = DECIDING_BINS.labels(offsets_m[:, DECIDING_BINS.column])
         weights = sampling_weights(frames, deciding, _PATH_DAGGER_SHARE)
-        self._batches = _Batches(frames, weights, drawing)
+        self._batches = _Batches(frames, weights, drawing, "path")
         self._network = network
         self._precision = drawing.precision
 
@@ -182,6 +194,47 @@ class PathLesson:
             "loss": regression + _CLASSES_WEIGHT * classification,
             "regression_loss": regression,
             "classification_loss": classification,
+        }
+
+
+class PaceLesson:
+    """The `Lesson` of the variant ``pace``: how fast the expert would drive, and what it saw."""
+
+    def __init__(self, frames: Frames, network: PaceNetwork, drawing: Drawing) -> None:
+        """Join the frames with the network that learns from them."""
+        self._frames = frames
+        self._labels = pace_labels(frames.others)
+        deciding = self._labels.speed_class * len(LIGHTS) + self._labels.light
+        weights = sampling_weights(frames, deciding, _STEERING_DAGGER_SHARE)
+        self._batches = _Batches(frames, weights, drawing, "pace")
+        self._network = network
+        self._precision = drawing.precision
+
+    def losses(self, _step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Draw a batch of frames, change their pictures, and compare all heads with the labels."""
+        index, images = self._batches.draw(rng)
+        with autocast(self._precision):
+            answers = self._network.normalised(images, *state_tensors(self._frames, index))
+        speed, log_scale, logits, reasons = (answer.float() for answer in answers)
+        wanted, classes, lead, stop_line, light = (
+            torch.from_numpy(column[index]) for column in self._labels
+        )
+        error = (speed[:, 0] - wanted / SPEED_SCALE_MPS).abs()
+        regression = (error * torch.exp(-log_scale[:, 0]) + log_scale[:, 0]).mean()
+        classification = functional.cross_entropy(logits, classes)
+        # There is no speed of a vehicle that is not there.
+        known = torch.where(lead.isnan(), reasons[:, :2].detach(), lead)
+        seen = functional.cross_entropy(reasons[:, 3:], light)
+        distances = functional.l1_loss(reasons[:, :2], known)
+        distances = distances + functional.l1_loss(reasons[:, 2], stop_line)
+        return {
+            "loss": regression
+            + _CLASSES_WEIGHT * classification
+            + _REASONS_WEIGHT * (seen + distances),
+            "regression_loss": regression,
+            "classification_loss": classification,
+            "light_loss": seen,
+            "distance_loss": distances,
         }
 
 

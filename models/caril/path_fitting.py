@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from edge.agent_sidecar import LaneIntent, OffsetClasses, PathAgentSpec, SpreadThreshold
 from edge.path_model import PathCalibration
 from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
-from models.caril.fitting import ASKED_SHARE, ask_network, describe_training, write_fit
+from models.caril.fitting import ASKED_SHARE, ask_network, describe_training, fit_factor, write_fit
 from models.caril.lessons import draw_intent
-from models.caril.path_metrics import WIDEST, PathMetrics, score_paths
+from models.caril.path_metrics import PathMetrics, score_paths
 from models.networks.dual_head import PathNetwork
 from models.networks.path_classes import (
     DECIDING_BINS,
@@ -31,9 +30,6 @@ from models.networks.path_classes import (
     intent_points,
     path_offsets,
 )
-
-#: Factors are looked for between exp of these.
-_LOG_FACTORS = (-7.0, 7.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,17 +195,4 @@ def _fit_classes(
 
 def _factors(error_m: NDArray[np.floating], std_m: NDArray[np.floating]) -> tuple[float, ...]:
     """Return what each column's standard deviations must be multiplied by to be those of errors."""
-    return tuple(_factor(error, std) for error, std in zip(error_m.T, std_m.T, strict=True))
-
-
-def _factor(error_m: NDArray[np.floating], std_m: NDArray[np.floating]) -> float:
-    """Return the factor with which mean of (error / std) ** 2, each at most 9, is 1."""
-    squared = (error_m / np.maximum(std_m, 1e-6)) ** 2
-
-    def excess(log_factor: float) -> float:
-        return float(np.minimum(squared * np.exp(-2.0 * log_factor), WIDEST).mean()) - 1.0
-
-    low, high = _LOG_FACTORS
-    if excess(low) <= 0.0 or excess(high) >= 0.0:
-        return 1.0
-    return float(np.exp(brentq(excess, low, high)))
+    return tuple(fit_factor(error, std) for error, std in zip(error_m.T, std_m.T, strict=True))

@@ -21,7 +21,8 @@ from edge.sidecar import TrainingPrecision
 from models.caril.augmentation import AUGMENTATIONS, AugmentationName
 from models.caril.dataset import Frames, Split, load_frames
 from models.caril.fitting import write_fit
-from models.caril.lessons import Drawing, PathLesson, SteeringLesson
+from models.caril.lessons import Drawing, PaceLesson, PathLesson, SteeringLesson
+from models.caril.pace_fitting import PaceFit, fit_pace
 from models.caril.path_fitting import PathFit, fit_path, write_path_fit
 from models.caril.steering_fitting import SteeringFit, fit_steering
 from models.checkpoint import read_checkpoint
@@ -29,9 +30,11 @@ from models.networks.dual_head import (
     Contrast,
     DriverNetwork,
     NetworkSettings,
+    PaceNetwork,
     PathNetwork,
     Variant,
     build_network,
+    image_of,
 )
 from models.networks.steering_classes import STEERING_CLASSES
 from models.trainer import (
@@ -120,7 +123,7 @@ class TrainingResult:
     checkpoint: Path
     steps: int
     frames: int
-    fit: SteeringFit | PathFit
+    fit: SteeringFit | PathFit | PaceFit
 
 
 def train(settings: TrainingSettings, progress: ProgressCallback | None = None) -> TrainingResult:
@@ -160,7 +163,11 @@ def train(settings: TrainingSettings, progress: ProgressCallback | None = None) 
 
 def _load(settings: TrainingSettings, split: Split) -> Frames:
     """Load the frames of a split that the variant can learn from."""
-    frames = load_frames(settings.data, split, weathers=settings.weathers)
+    spec = image_of(settings.variant)
+    frames = load_frames(settings.data, split, weathers=settings.weathers, spec=spec)
+    if settings.variant == "pace":
+        frames.require_others()
+        return frames
     if settings.variant == "path":
         frames.require_path()
         return frames
@@ -169,12 +176,16 @@ def _load(settings: TrainingSettings, split: Split) -> Frames:
 
 def _fit(
     settings: TrainingSettings, network: DriverNetwork, frames: Frames, validation: Frames
-) -> SteeringFit | PathFit:
+) -> SteeringFit | PathFit | PaceFit:
     """Measure the trained network, and store that beside its checkpoint."""
     if isinstance(network, PathNetwork):
         path_fit = fit_path(network, frames, validation)
         write_path_fit(settings.output, path_fit, validation)
         return path_fit
+    if isinstance(network, PaceNetwork):
+        pace_fit = fit_pace(network, frames, validation)
+        write_fit(settings.output, pace_fit, validation)
+        return pace_fit
     fit = fit_steering(network, frames, validation)
     write_fit(settings.output, fit, validation)
     return fit
@@ -223,6 +234,8 @@ def _lesson(settings: TrainingSettings, frames: Frames, network: DriverNetwork) 
     )
     if isinstance(network, PathNetwork):
         return PathLesson(frames, network, drawing)
+    if isinstance(network, PaceNetwork):
+        return PaceLesson(frames, network, drawing)
     return SteeringLesson(network.variant, frames, network, drawing)
 
 

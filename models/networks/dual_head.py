@@ -3,7 +3,8 @@
 Five convolutions shrink 160x64 to 10x4, a 1x1 convolution thins the channels, a dense layer
 reads the road. But for the variant ``paper``, command and speed scale and shift that layer's
 features (FiLM, Perez et al. 2018), so one trunk serves every command. The heads of ``paper`` and
-``conditional`` answer with steering, those of ``path`` with the road ahead.
+``conditional`` answer with steering, those of ``path`` with the road ahead, and those of ``pace``,
+which sees two larger pictures, with how fast others and lights let one drive.
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from edge.sidecar import ImageSpec
+from models.networks.pace_classes import (
+    FREE_MPS,
+    LIGHTS,
+    PACE_IMAGE,
+    SPEED_CLASSES,
+    SPEED_SCALE_MPS,
+)
 from models.networks.path_classes import (
     INTENT_COLUMNS,
     LOG_SCALE_RANGE,
@@ -29,13 +38,13 @@ from models.networks.steering_classes import (
 )
 
 #: What a driver's network answers with, and what it sees.
-Variant = Literal[SteeringVariant, "path"]
+Variant = Literal[SteeringVariant, "path", "pace"]
 Contrast = Literal["none", "standardise"]
 
 #: (output channels, kernel, stride) of each convolution; the product of the strides is 16.
 _CONVOLUTIONS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (96, 3, 2), (96, 3, 1))
 #: After the 1x1 convolution. The path network's 32 keep its file below 2 MB.
-_REDUCED_CHANNELS: dict[Variant, int] = {"paper": 48, "conditional": 48, "path": 32}
+_REDUCED_CHANNELS: dict[Variant, int] = {"paper": 48, "conditional": 48, "path": 32, "pace": 32}
 _FEATURES = 192
 _SHARED = 128
 _HEAD = 64
@@ -51,8 +60,8 @@ class NetworkSettings:
     """What distinguishes one network from another.
 
     Attributes:
-        variant: ``paper`` (image only), ``conditional`` (image, speed, command) or ``path`` (these
-            and the lane intent).
+        variant: ``paper`` (image only), ``conditional`` (image, speed, command), ``path`` (these
+            and the lane intent) or ``pace`` (these and an earlier image).
         contrast: ``standardise`` subtracts each picture's mean and divides by its standard
             deviation inside the graph: a view in which a dark street looks like a bright one.
     """
@@ -69,7 +78,8 @@ class _TrunkNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         layers: list[nn.Module] = []
-        channels = 3
+        image = image_of(settings.variant)
+        channels = 6 if settings.variant == "pace" else 3
         for width, kernel, stride in _CONVOLUTIONS:
             layers += [
                 nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
@@ -80,7 +90,7 @@ class _TrunkNetwork(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         reduced = _REDUCED_CHANNELS[settings.variant]
         self.reduce = nn.Sequential(nn.Conv2d(channels, reduced, 1), nn.ReLU())
-        cells = (NETWORK_IMAGE.height // 16) * (NETWORK_IMAGE.width // 16)
+        cells = (image.height // 16) * (image.width // 16)
         self.read = nn.Linear(reduced * cells, _FEATURES)
         self.condition: nn.Module | None = None
         if settings.variant != "paper":
@@ -112,8 +122,8 @@ class DualHeadNetwork(_TrunkNetwork):
     def __init__(self, settings: NetworkSettings) -> None:
         """Build the network with fresh weights from torch's global generator."""
         super().__init__(settings)
-        if settings.variant == "path":
-            raise ValueError("the variant 'path' is a PathNetwork")
+        if settings.variant == "path" or settings.variant == "pace":
+            raise ValueError(f"the variant {settings.variant!r} has a network of its own")
         self.variant: SteeringVariant = settings.variant
         classes = STEERING_CLASSES[self.variant].count
         self.regression = _head(_HEAD, 1)
@@ -194,12 +204,74 @@ class PathNetwork(_TrunkNetwork):
         return offset, log_scale.clamp(*LOG_SCALE_RANGE), logits
 
 
-DriverNetwork = DualHeadNetwork | PathNetwork
+class PaceNetwork(_TrunkNetwork):
+    """Two images, speed and command to how fast others and lights let one drive: ``pace``.
+
+    What is seen anywhere in the picture, such as a red lamp, goes to the heads beside what is seen
+    where: it need not be learnt anew for every place.
+    """
+
+    output_names = ("speeds", "scales", "logits", "reasons")
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        """Build the network with fresh weights from torch's global generator."""
+        super().__init__(settings)
+        self.anywhere = nn.Linear(_CONVOLUTIONS[-1][0], _FEATURES)
+        self.regression = _head(_HEAD, 2)
+        self.classification = _head(_HEAD, SPEED_CLASSES)
+        self.reasons = _head(_HEAD, 3 + len(LIGHTS))
+
+    def forward(
+        self, image: Tensor, earlier: Tensor, speed_mps: Tensor, command: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute all heads.
+
+        Args:
+            image: (N, 3, 96, 256) float32, scaled as `PACE_IMAGE` says.
+            earlier: Likewise, the picture of `EARLIER_TICKS` before.
+            speed_mps: (N, 1) float32.
+            command: (N, 4) float32 one-hot, columns `edge.driver_model.COMMANDS`.
+
+        Returns:
+            Speed (N, 1) in m/s and the scale (N, 1) of its Laplace distribution, class logits
+            (N, 7), and the reasons (N, 7): distance and speed of the vehicle ahead, distance of the
+            stop line, in the units of `PaceLabels`, and four logits of `LIGHTS`.
+        """
+        speed, log_scale, logits, reasons = self.normalised(
+            torch.cat([image, earlier], dim=1), speed_mps, command
+        )
+        believed_mps = (speed * SPEED_SCALE_MPS).clamp(0.0, FREE_MPS)
+        return believed_mps, torch.exp(log_scale) * SPEED_SCALE_MPS, logits, reasons
+
+    def normalised(
+        self, images: Tensor, speed_mps: Tensor, command: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return speed and logarithm of its scale (N, 1) in `SPEED_SCALE_MPS`, and the other heads.
+
+        That is what the loss is made of. Images are (N, 6, 96, 256): the picture, and the earlier.
+        """
+        assert self.condition is not None  # noqa: S101 - only `paper` has none
+        seen = self.convolutions(images)
+        features = self.read(self.reduce(seen).flatten(1)) + self.anywhere(seen.amax(dim=(2, 3)))
+        shared = self._modulate(features, self.condition(_state(speed_mps, command)))
+        found = self.regression(shared)
+        speed, log_scale = found[:, :1], found[:, 1:].clamp(*LOG_SCALE_RANGE)
+        return speed, log_scale, self.classification(shared), self.reasons(shared)
+
+
+DriverNetwork = DualHeadNetwork | PathNetwork | PaceNetwork
 
 
 def build_network(settings: NetworkSettings) -> DriverNetwork:
     """Build the network of a variant with fresh weights from torch's global generator."""
-    return (PathNetwork if settings.variant == "path" else DualHeadNetwork)(settings)
+    if settings.variant == "path":
+        return PathNetwork(settings)
+    return PaceNetwork(settings) if settings.variant == "pace" else DualHeadNetwork(settings)
+
+
+def image_of(variant: Variant) -> ImageSpec:
+    """Return how a variant's network sees pictures."""
+    return PACE_IMAGE if variant == "pace" else NETWORK_IMAGE
 
 
 def _head(width: int, outputs: int) -> nn.Sequential:

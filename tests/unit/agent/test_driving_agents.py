@@ -14,7 +14,13 @@ from tests.path_network import write_path_network
 
 def flags(model: str, second: str, *modes: str) -> AgentFlags:
     return AgentFlags(
-        agent="caril", modes=modes, model=model, second=second, also=(), delay_ticks=0
+        agent="caril",
+        modes=modes,
+        model=model,
+        second=second,
+        pace=None,
+        also=(),
+        delay_ticks=0,
     )
 
 

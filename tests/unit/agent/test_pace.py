@@ -1,0 +1,101 @@
+"""A network that sets the pace of an agent: what its answers become, and what the vehicle does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.loading import load_agent
+from agent.pace import PaceKeeper, PaceSettings
+from agent.path.agent import PathAgent
+from agent.path.opinions import VisionAlone
+from bicameral.errors import ConfigError, DataError
+from bicameral.types import Observation, Pose, RoadOption, Route
+from edge.pace_model import PaceModel
+from tests.pace_network import replayed_pace_model
+from tests.path_network import path_sidecar, replayed_path_model
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "median_mps", "careful_mps"),
+    [
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], 11.0, 10.5),
+        ([0.6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.4], 0.0, 0.0),
+        # It may be red: whoever is careful stops, the other one slows down.
+        ([0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7], 10.57, 0.0),
+        ([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], 5.0, 4.5),
+    ],
+)
+def test_a_lower_quantile_drives_more_carefully(
+    probabilities: list[float], median_mps: float, careful_mps: float
+) -> None:
+    model, session = replayed_pace_model()
+    session.probabilities, session.speed = probabilities, [10.57]
+    picture = np.zeros((64, 160, 3), np.uint8)
+    answer = model.predict(picture, picture, 5.0, RoadOption.LEFT)
+    assert answer.probabilities == pytest.approx(probabilities, abs=1e-6)
+    assert model.believed_speed_mps(answer, 0.5) == pytest.approx(median_mps, abs=0.02)
+    assert model.believed_speed_mps(answer, 0.25) == pytest.approx(careful_mps, abs=0.02)
+    assert float(answer.lead_distance_m) == pytest.approx(10.0)
+    assert float(answer.lead_speed_mps) == pytest.approx(6.0)
+    assert float(answer.stop_line_m) == pytest.approx(20.0)
+
+
+def observe(picture: NDArray[np.uint8], speed_mps: float) -> Observation:
+    return Observation(
+        frame=0, time_s=0.0, image=picture, pose=Pose(x_m=0.0, y_m=0.0), speed_mps=speed_mps
+    )
+
+
+def test_an_agent_brakes_for_what_its_pace_network_sees(
+    route: Route, picture: NDArray[np.uint8]
+) -> None:
+    model, session = replayed_pace_model()
+    agent = PathAgent((replayed_path_model()[0], None), VisionAlone(), pace=PaceKeeper(model, 0.5))
+    agent.begin(route, seed=0)
+    assert agent.act(observe(picture, 5.0)).control.brake == 0.0
+    session.probabilities = [0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]
+    decision = agent.act(observe(picture, 5.0))
+    assert decision.control.brake > 0.2
+    said = decision.diagnostics
+    assert (said["allowed_speed_mps"], said["light"]) == (0.0, 1.0)
+    assert said["pace_stop"] == pytest.approx(0.9)
+    assert "offset_10m" in said
+    # What is no number is no leave to drive.
+    session.probabilities, session.speed = [0.0] * 6 + [1.0], [math.nan]
+    assert agent.act(observe(picture, 5.0)).diagnostics["allowed_speed_mps"] == 0.0
+
+
+def test_the_network_sees_how_others_move_by_an_earlier_picture_of_the_episode() -> None:
+    model, session = replayed_pace_model(earlier_ticks=2)
+    keeper = PaceKeeper(model, 0.5)
+    for episode in range(2):
+        keeper.begin()
+        shown = [np.full((160, 320, 3), 10 * tick + episode, np.uint8) for tick in range(4)]
+        session.calls.clear()
+        for picture in shown:
+            keeper.limit_mps(picture, 5.0, RoadOption.STRAIGHT)
+        grey = [
+            [round((float(call[name].mean()) * 0.25 + 0.45) * 255) for call in session.calls]
+            for name in ("image", "earlier")
+        ]
+        now = [10 * tick + episode for tick in range(4)]
+        assert grey == [now, [now[0], now[1], now[0], now[1]]]
+
+
+def test_settings_and_models_that_cannot_set_a_pace_are_refused() -> None:
+    for quantile in (0.0, 0.6, math.nan):
+        with pytest.raises(ConfigError, match="quantile of the pace"):
+            PaceSettings(quantile=quantile)
+    _, session = replayed_path_model()
+    with pytest.raises(DataError, match=r"an agent that sees the path, expected a network that"):
+        PaceModel(path_sidecar(), session)
+    with pytest.raises(ConfigError, match="navigation, fusion and pace are for"):
+        load_agent("caril_a", pace={"model": "path_a"})
+    with pytest.raises(DataError, match="expected a network that sets the pace"):
+        load_agent("path_a", pace={"model": "path_b"})
