@@ -16,18 +16,18 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bicameral.errors import DataError, unknown_name
+from bicameral.errors import unknown_name
 from bicameral.files import write_text_atomic
-from bicameral.statistics import Estimate
-from bicameral.tables import Cell, Entry, estimate_cell, markdown_table
+from bicameral.tables import estimate_cell, markdown_table
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
-from studies.measurements import markdown, read_measurements
+from studies.measurements import Cells, Of, markdown, pivot
 from studies.paper_variant import paper_variant_table
+from studies.study import DATA
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,6 +43,9 @@ _DRIVING = (
     ("share_asked_b", "B asked %", 1),
     ("inference_mean", "networks ms", 2),
 )
+
+#: What honest clients asked for while a server was attacked, and how its memory is called.
+_ASKED, _GROWTH = ("health", "picture", "control"), ("growth", "growth that stayed")
 
 
 def documents() -> list[Path]:
@@ -92,48 +95,10 @@ def _table(name: str) -> str:
 # The driving study --------------------------------------------------------------------------------
 
 
-@cache
-def _records(name: str) -> tuple[Mapping[str, str], ...]:
-    with (ROOT / "studies" / name).open(encoding="utf-8") as file:
-        return tuple(csv.DictReader(file))
-
-
-def _only(name: str, **wanted: str) -> Mapping[str, str]:
-    """Return the one record with these values."""
-    found = [one for one in _records(name) if wanted.items() <= one.items()]
-    if len(found) != 1:
-        raise DataError(f"studies/{name} has {len(found)} records with {wanted}, expected one")
-    return found[0]
-
-
-def _cell(record: Mapping[str, str], digits: int, *, signed: bool = False) -> Cell:
-    low, high = record["low"], record["high"]
-    estimate = Estimate(
-        value=float(record["value"]),
-        low=float(low) if low else None,
-        high=float(high) if high else None,
-        n=int(record.get("n") or record["pairs"]),
-    )
-    return estimate_cell(estimate, digits, signed=signed)
-
-
-def _drives(weathers: tuple[str, ...]) -> str:
-    """Compare agents, corrections and weathers."""
-    groups = dict.fromkeys(
-        (one["agent"], one["correction"], one["weather"], one["n"])
-        for one in _records("driving/ridgeway.csv")
-        if one["weather"] in weathers
-    )
-    rows: list[tuple[Entry, ...]] = []
-    for agent, correction, weather, n in groups:
-        wanted = {"agent": agent, "correction": correction, "weather": weather}
-        cells = [
-            _cell(_only("driving/ridgeway.csv", metric=metric, **wanted), digits)
-            for metric, _, digits in _DRIVING
-        ]
-        rows.append((f"{agent} / {correction}", weather, n, *cells))
-    heads = ("agent / correction", "weather", "n", *(label for _, label, _ in _DRIVING))
-    return markdown(heads, rows)
+def _drive(agent: str, weather: str, of: Of) -> Cells:
+    """Return what an agent with a correction did in a weather."""
+    figures = (estimate_cell(of(metric), digits) for metric, _, digits in _DRIVING)
+    return agent, weather, of("success").n, *figures
 
 
 def _among_others() -> str:
@@ -164,23 +129,11 @@ def _coverage() -> str:
     return markdown(("subject", "act or answer", "no effect", "refused"), rows, words=4)
 
 
-def _attacks() -> str:
-    """Tell what others waited for, and what memory grew by, while a server was attacked."""
-    found = read_measurements(ROOT / "studies" / "serving" / "serve_attacks.csv")
-    shown = (
-        ("p99 of health", 1e3), ("p99 of picture", 1e3), ("p99 of control", 1e3),
-        ("growth", 2.0**-20), ("growth that stayed", 2.0**-20),
-    )  # fmt: skip
-    places = dict.fromkeys((subject, condition) for subject, condition, _ in found)
-    rows = [
-        (
-            place[1],
-            *(f"{(found[(*place, name)].value or 0.0) * factor:.0f}" for name, factor in shown),
-        )
-        for place in places
-    ]
-    waited = ("health check, ms", "picture, ms", "other server's picture, ms")
-    return markdown(("attack", *waited, "MiB more", "MiB that stayed"), rows)
+def _attack(server: str, attack: str, of: Of) -> Cells:
+    """Return what others waited for, and what memory grew by, while a server was attacked."""
+    waits = (f"{1e3 * (of(f'p99 of {asked}').value or 0.0):.0f}" for asked in _ASKED)
+    sizes = (f"{2.0**-20 * (of(name).value or 0.0):.0f}" for name in _GROWTH)
+    return attack, *waits, *sizes
 
 
 def _path(name: str) -> str:
@@ -190,27 +143,16 @@ def _path(name: str) -> str:
     return PATH_TABLES[name]()
 
 
-def _pairs() -> str:
-    """Compare agents within pairs."""
-    name = "driving/ridgeway_pairs.csv"
-    keys = ("agent", "correction", "minus_agent", "minus_correction", "weather", "pairs")
-    rows = []
-    for values in dict.fromkeys(tuple(one[key] for key in keys) for one in _records(name)):
-        agent, correction, other, other_correction, weather, pairs = values
-        wanted = dict(zip(keys, values, strict=True))
-        rows.append(
-            (
-                f"{agent} / {correction} − {other} / {other_correction}",
-                weather,
-                pairs,
-                _only(name, metric="won", **wanted)["value"],
-                _only(name, metric="lost", **wanted)["value"],
-                _cell(_only(name, metric="cross_track_mean", **wanted), 3, signed=True),
-                _cell(_only(name, metric="steering_change", **wanted), 4, signed=True),
-            )
-        )
-    heads = ("minus", "weather", "pairs", "won", "lost", "cross-track m", "steer change")
-    return markdown(heads, rows)
+def _pair(agents: str, weather: str, of: Of) -> Cells:
+    """Compare two agents within pairs."""
+    return (
+        agents,
+        weather,
+        of("won").n,
+        *(f"{of(name).value:.0f}" for name in ("won", "lost")),
+        estimate_cell(of("cross_track_mean"), 3, signed=True),
+        estimate_cell(of("steering_change"), 4, signed=True),
+    )
 
 
 # The classifiers ----------------------------------------------------------------------------------
@@ -253,8 +195,20 @@ FIGURES: dict[str, Callable[[], str]] = {
 
 TABLES: dict[str, Callable[[], str]] = {
     "among_others": _among_others,
-    "drives": partial(_drives, ("clear", "fog", "night", "all")),
-    "drives.pairs": _pairs,
+    "drives": partial(
+        pivot,
+        DATA / "driving" / "ridgeway.csv",
+        "success",
+        ("agent / correction", "weather", "n", *(label for _, label, _ in _DRIVING)),
+        _drive,
+    ),
+    "drives.pairs": partial(
+        pivot,
+        DATA / "driving" / "ridgeway_pairs.csv",
+        "won",
+        ("minus", "weather", "pairs", "won", "lost", "cross-track m", "steer change"),
+        _pair,
+    ),
     "path.confidence": partial(_path, "confidence"),
     "path.rules": partial(_path, "rules"),
     "path.systems": partial(_path, "systems"),
@@ -266,13 +220,22 @@ TABLES: dict[str, Callable[[], str]] = {
     "path.comparisons": partial(_path, "comparisons"),
     "path.conditions": partial(_path, "conditions"),
     "paper_variant": paper_variant_table,
-    "serving/attacks": _attacks,
+    "serving/attacks": partial(
+        pivot,
+        DATA / "serving" / "serve_attacks.csv",
+        "growth",
+        (
+            "attack", "health check, ms", "picture, ms", "other server's picture, ms", "MiB more",
+            "MiB that stayed",
+        ),
+        _attack,
+    ),
     "pocket/coverage": _coverage,
     **choice_tables.TABLES,
     **cost_tables.TABLES,
     **zoo_tables.TABLES,
     **read_out_tables.TABLES,
-}
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,11 @@ _Kind = TypeVar("_Kind")
 
 #: Estimates by subject (what was measured), condition (under what) and quantity.
 Measured = dict[tuple[str, str, str], Estimate]
+
+Cells = Sequence[Entry]
+
+#: Returns an estimate of a row's subject: of a quantity, under the row's condition or another.
+Of = Callable[..., Estimate]
 
 
 def single(value: float | np.floating, unit: str = "1", n: int = 1) -> Estimate:
@@ -110,6 +115,29 @@ def read_measurements(path: Path) -> Measured:
         raise DataError(
             f"{path} is no table of measurements: {error!r}; run the study that writes it"
         ) from error
+
+
+def pivot(
+    path: Path, marker: str, heads: Sequence[str], cells: Callable[[str, str, Of], Cells]
+) -> str:
+    """Return, for a page, a row for each subject and condition of which a quantity was measured.
+
+    Args:
+        path: A table of measurements.
+        marker: The quantity.
+        heads: Headings.
+        cells: Makes the cells of a row from subject, condition, and what looks up an estimate.
+    """
+    measured = read_measurements(path)
+    rows = []
+    for subject, condition, quantity in measured:
+        if quantity == marker:
+
+            def of(name: str, under: str = condition, subject: str = subject) -> Estimate:
+                return measured[subject, under, name]
+
+            rows.append(cells(subject, condition, of))
+    return markdown(heads, rows)
 
 
 def write_records(path: Path, records: Iterable[Any], kind: type) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from bicameral.tables import percent, percent_cell, points_cell
+from studies.measurements import Cells, Of, pivot
 from studies.read_out_learning import QUANTITIES
 from studies.read_out_streams import RANDOM, TWO
-from studies.zoo_tables import Cells, Of, pivot
+from studies.zoo_tables import RECORDS
 
 
 def _learning(method: str, condition: str, of: Of) -> Cells:
@@ -64,7 +65,7 @@ def _order(stream: str, condition: str, of: Of) -> Cells:
 TABLES: dict[str, Callable[[], str]] = {
     "read_out.learning": partial(
         pivot,
-        "read_out_learning.csv",
+        RECORDS / "read_out_learning.csv",
         QUANTITIES[0],
         (
             "method", "examples of each new class", f"{QUANTITIES[0]}, %", "one handful, 5..95 %",
@@ -74,7 +75,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "read_out.streams": partial(
         pivot,
-        "read_out_streams.csv",
+        RECORDS / "read_out_streams.csv",
         "network",
         (
             "stream of 10,000 test images", "network, %", "without dynamic memory, %", "with it, %",
@@ -85,7 +86,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "read_out.poison": partial(
         pivot,
-        "read_out_streams.csv",
+        RECORDS / "read_out_streams.csv",
         "memory taken",
         (
             "stream, 5 % of which are an attacker's", "attack", "memory taken, %",
@@ -96,7 +97,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "read_out.orders": partial(
         pivot,
-        "read_out_streams.csv",
+        RECORDS / "read_out_streams.csv",
         "answers that differ",
         (
             "stream", "random orders, %", "class by class, %",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from bicameral.statistics import Estimate
 from bicameral.tables import (
     DASH,
-    Cell,
     estimate_cell,
     integer,
     markdown_table,
@@ -22,7 +20,7 @@ from bicameral.tables import (
 from models.data.corruptions import CORRUPTIONS
 from models.zoo.catalogue import CATALOGUE
 from models.zoo.results import figure_table, shipped_evaluation
-from studies.measurements import markdown, read_measurements
+from studies.measurements import Cells, Of, markdown, pivot, read_measurements
 from studies.pairs import ON_TEST_IMAGES
 from studies.study import DATA
 
@@ -30,34 +28,6 @@ RECORDS = DATA / "fashion_mnist" / "zoo"
 
 #: Folder of the pages; links to cards are relative to it.
 _FOLDER = PurePosixPath("docs/zoo")
-
-Cells = Sequence[str | Cell | float | None]
-
-#: Returns an estimate of the row's subject: of a quantity, under the row's condition or another.
-Of = Callable[..., Estimate]
-
-
-def pivot(
-    record: str, marker: str, heads: Sequence[str], cells: Callable[[str, str, Of], Cells]
-) -> str:
-    """Return a row for each subject and condition of which a quantity was measured.
-
-    Args:
-        record: File of measurements.
-        marker: The quantity.
-        heads: Headings.
-        cells: Makes the cells of a row from subject, condition, and what looks up an estimate.
-    """
-    measured = read_measurements(RECORDS / record)
-    rows = []
-    for subject, condition, quantity in measured:
-        if quantity == marker:
-
-            def of(name: str, under: str = condition, subject: str = subject) -> Estimate:
-                return measured[subject, under, name]
-
-            rows.append(cells(subject, condition, of))
-    return markdown(heads, rows)
 
 
 def _zoo() -> str:
@@ -194,7 +164,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "zoo.attention": _attention,
     "zoo.spikes": partial(
         pivot,
-        "spikes.csv",
+        RECORDS / "spikes.csv",
         "rate",
         (
             "layer", "neurons", "spikes per image", "5 % .. 95 % of the images", "rate",
@@ -207,7 +177,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "zoo.rewiring": partial(
         pivot,
-        "group_to_group.csv",
+        RECORDS / "group_to_group.csv",
         "difference",
         ("compared with", "its accuracy %", "`group_to_group` ahead by, points (paired, 95 %)"),
         _rewiring,
