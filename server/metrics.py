@@ -230,15 +230,14 @@ class Metrics:
             times: What it spent its time on, as far as something was computed.
         """
         known = self._models.get(model) or self._new(model)
-        outcome = outcome_of(status)
-        counters = known.requests.get(outcome)
+        counters = known.requests.get(status)
         if counters is None:
-            labels = model.name, model.version, outcome
+            labels = model.name, model.version, outcome_of(status)
             counters = self._requests.labels(*labels), self._request_seconds.labels(*labels)
-            known.requests[outcome] = counters
+            known.requests[status] = counters
         observed = [(known.request_duration, duration_s)]
         counted = [(counters[0], 1.0), (counters[1], duration_s)]
-        if times.computed_s and outcome == "success":
+        if times.computed_s and status is not None and status < 400:
             observed.append((known.input_seconds, times.submitted_s - times.read_s))
             counted.append((known.output_seconds, times.encoded_s - times.computed_s))
         self._add(observed, counted)
@@ -370,7 +369,7 @@ class _ModelMetrics:
     batch_size: _Parts
     input_seconds: _Parts
     output_seconds: Counter
-    requests: dict[str, tuple[Counter, Counter]]
+    requests: dict[int | None, tuple[Counter, Counter]]
     batches: dict[int, tuple[Counter, Counter]]
 
 

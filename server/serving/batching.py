@@ -1,9 +1,10 @@
 """Requests for one model, put together into batches without making anybody wait for a batch.
 
-A request that finds the model free runs at once. What arrives while a run is going on, or while the
-event loop is still handing out what came with it, waits in a queue, and the next run takes as much
-of the queue as belongs together. So an idle server adds no delay, and the busier it is, the larger
-its batches become.
+A request that finds the model free runs at once, or, if others came with the one before it, at the
+end of this turn of the event loop, since probably some come with it, too. What arrives while a run
+is going on, or while the event loop is still handing out what came with it, waits in a queue, and
+the next run takes as much of the queue as belongs together. So an idle server adds no delay, and
+the busier it is, the larger its batches become.
 
 Short runs are made on the event loop, since a hop to a thread would cost as much as they do; long
 ones in one thread, so that a run never keeps the loop from reading and answering. Either way at
@@ -106,6 +107,8 @@ class MicroBatcher:
         #: Guards the queue and the two estimates; the thread takes batches, too.
         self._lock = threading.Lock()
         self._idle = True
+        #: Whether more than one request came in the last turn of the event loop that had any.
+        self._crowded = False
         self._closed = False
         self._queued_s = 0.0
         self._running_s = 0.0
@@ -152,10 +155,11 @@ class MicroBatcher:
         if times is not None and not times.submitted_s:
             times.submitted_s = now_s
         cost_s = computation.cost.seconds(rows)
-        if self._idle and self._in_place(computation, cost_s):
+        in_place = self._idle and self._in_place(computation, cost_s)
+        if in_place and not self._crowded:
             # Whatever else arrives in this turn of the loop is run together at the end of it.
             self._idle = False
-            loop.call_soon(self._continue)
+            loop.call_soon(self._continue, 1)
             answer = self._run_at_once(computation, payload, rows)
             if times is not None:
                 times.computed_s = time.monotonic()
@@ -176,7 +180,10 @@ class MicroBatcher:
             self._queued_s += cost_s
         if self._idle:
             self._idle = False
-            self._continue()
+            if in_place:
+                loop.call_soon(self._continue)
+            else:
+                self._continue()
         try:
             answer = await request.future
         except asyncio.CancelledError:
@@ -216,8 +223,15 @@ class MicroBatcher:
             request.note_run(record, 0.0)
         return answer
 
-    def _continue(self) -> None:
-        """Begin the next run, or become idle; on the event loop."""
+    def _continue(self, answered: int = 0) -> None:
+        """Begin the next run, or become idle; on the event loop.
+
+        Args:
+            answered: Requests that were answered in this turn of the loop without the queue.
+        """
+        came = answered + len(self._queue)
+        if came:
+            self._crowded = came > 1
         if not self._queue:
             self._idle = True
             return

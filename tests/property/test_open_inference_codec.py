@@ -27,8 +27,8 @@ from server.open_inference.datatypes import (
     bytes_from_elements,
 )
 from server.open_inference.raw_request import decode_raw_request
-from server.open_inference.request import InferRequest, decode_infer_request
-from server.open_inference.response import InferResponse, OutputTensor, encode_infer_response
+from server.open_inference.request import InferRequest, RequestedOutput, decode_infer_request
+from server.open_inference.response import encode_infer_response
 
 T = TypeVar("T")
 
@@ -118,19 +118,16 @@ def test_every_bf16_is_read_exactly(bits: np.ndarray) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(arrays(), st.booleans()), max_size=4))
 def test_the_client_reads_what_was_written(outputs: list[tuple[np.ndarray, bool]]) -> None:
-    tensors = [
-        OutputTensor(name=f"y{number}", data=array, binary=binary or array.dtype == np.float16)
+    wanted = [
+        RequestedOutput(name=f"y{number}", binary=binary or array.dtype == np.float16)
         for number, (array, binary) in enumerate(outputs)
     ]
-    encoded = encode_infer_response(
-        InferResponse(model_name="net", model_version="1", id=None, outputs=tensors)
-    )
-    result = InferenceServerClient.parse_response_body(
-        b"".join(encoded.chunks), header_length=encoded.header_length
-    )
-    for tensor in tensors:
+    tensors = {one.name: array for one, (array, _) in zip(wanted, outputs, strict=True)}
+    body, length = encode_infer_response(("net", "1"), None, wanted, tensors)
+    result = InferenceServerClient.parse_response_body(body, header_length=length)
+    for tensor in wanted:
         found = result.as_numpy(tensor.name)
-        expected = np.asarray(tensor.data)
+        expected = np.asarray(tensors[tensor.name])
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
         if tensor.binary:
             assert found.tobytes() == expected.tobytes()

@@ -102,6 +102,18 @@ async def test_what_arrives_in_the_same_turn_runs_together_after_the_first() -> 
         assert all(one.in_place for one in records)
 
 
+async def test_after_requests_that_came_together_the_next_ones_all_share_a_run() -> None:
+    model = Model()
+    async with _batcher() as (batcher, _):
+        squares = _computation(model, SHORT)
+        for numbers in ([0, 1, 2], [3, 4, 5], [6], [7]):
+            submits = [batcher.submit(squares, np.array([n]), 1) for n in numbers]
+            assert await asyncio.gather(*submits) == [n**2 for n in numbers]
+        assert model.runs == [[0], [1, 2], [3, 4, 5], [6], [7]]
+        with pytest.raises(StopIteration):  # the last ones were alone, so it runs at once again
+            batcher.submit(squares, np.array([8]), 1).send(None)
+
+
 async def test_a_long_run_does_not_stop_the_loop_and_what_comes_meanwhile_runs_next() -> None:
     model = Model()
     model.gate = threading.Event()

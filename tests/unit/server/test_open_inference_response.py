@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,34 +12,41 @@ import pytest
 
 from server.errors import RequestError
 from server.open_inference.classification import top_classes
-from server.open_inference.response import (
-    EncodedResponse,
-    InferResponse,
-    OutputTensor,
-    encode_infer_response,
-)
+from server.open_inference.datatypes import Tensor
+from server.open_inference.request import RequestedOutput
+from server.open_inference.response import encode_infer_response
 
 LOGITS = np.array([[0.5, -1.25, 3.0], [2.0, 2.0, -4.0]], np.float32)
 
 
-def encode(*outputs: OutputTensor, **fields: Any) -> EncodedResponse:
+Encoded = tuple[bytes, int | None]
+
+
+def given(data: Tensor, name: str = "x", **form: Any) -> tuple[RequestedOutput, Tensor]:
+    """Return what is asked for, with what answers it."""
+    return RequestedOutput(name=name, **form), data
+
+
+def encode(
+    *outputs: tuple[RequestedOutput, Tensor],
+    request_id: str | None = None,
+    labels: Sequence[str] = (),
+) -> Encoded:
+    tensors = {wanted.name: data for wanted, data in outputs}
     return encode_infer_response(
-        InferResponse(
-            **{"model_name": "net", "model_version": "7", "id": None, **fields}, outputs=outputs
-        )
+        ("net", "7"), request_id, [wanted for wanted, _ in outputs], tensors, labels
     )
 
 
-def parsed(encoded: EncodedResponse) -> tuple[dict[str, Any], bytes]:
+def parsed(encoded: Encoded) -> tuple[dict[str, Any], bytes]:
     """Return the JSON and the bytes behind it, as a client sees them."""
-    body = b"".join(encoded.chunks)
-    length = len(body) if encoded.header_length is None else encoded.header_length
-    return json.loads(body[:length]), body[length:]
+    body, length = encoded
+    return json.loads(body[:length]), b"" if length is None else body[length:]
 
 
 def test_an_answer_in_json_is_all_json() -> None:
-    encoded = encode(OutputTensor(name="logits", data=LOGITS), id="abc")
-    assert encoded.header_length is None
+    encoded = encode(given(name="logits", data=LOGITS), request_id="abc")
+    assert encoded[1] is None
     assert parsed(encoded) == (
         {
             "model_name": "net",
@@ -62,16 +70,16 @@ def test_a_request_without_an_id_is_answered_without_one() -> None:
 
 
 def test_an_empty_id_is_echoed_like_any_other() -> None:
-    assert parsed(encode(id=""))[0]["id"] == ""
+    assert parsed(encode(request_id=""))[0]["id"] == ""
 
 
 def test_binary_outputs_follow_the_json_in_their_order() -> None:
     count = np.array([3, 4], np.int64)
     encoded = encode(
-        OutputTensor(name="logits", data=LOGITS, binary=True),
-        OutputTensor(name="kept", data=count),
-        OutputTensor(name="count", data=count, binary=True),
-        OutputTensor(name="stage", data=[b"a", b""], binary=True),
+        given(name="logits", data=LOGITS, binary=True),
+        given(name="kept", data=count),
+        given(name="count", data=count, binary=True),
+        given(name="stage", data=[b"a", b""], binary=True),
     )
     header, tail = parsed(encoded)
     stage = struct.pack("<I1sI", 1, b"a", 0)
@@ -83,14 +91,14 @@ def test_binary_outputs_follow_the_json_in_their_order() -> None:
 
 def test_arrays_that_lie_crooked_in_memory_are_sent_in_row_major_order() -> None:
     turned = LOGITS.T
-    assert parsed(encode(OutputTensor(name="x", data=turned, binary=True)))[1] == turned.tobytes()
-    (output,) = parsed(encode(OutputTensor(name="x", data=turned)))[0]["outputs"]
+    assert parsed(encode(given(data=turned, binary=True)))[1] == turned.tobytes()
+    (output,) = parsed(encode(given(data=turned)))[0]["outputs"]
     assert (output["shape"], output["data"]) == ([3, 2], turned.ravel().tolist())
 
 
 def test_bytes_go_out_little_endian_wherever_they_come_from() -> None:
     values = np.array([1, 2], ">f4")
-    header, tail = parsed(encode(OutputTensor(name="x", data=values, binary=True)))
+    header, tail = parsed(encode(given(data=values, binary=True)))
     assert header["outputs"][0]["datatype"] == "FP32"
     assert tail == struct.pack("<2f", 1, 2)
 
@@ -98,24 +106,24 @@ def test_bytes_go_out_little_endian_wherever_they_come_from() -> None:
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
 def test_empty_outputs_are_possible(shape: tuple[int, ...]) -> None:
     empty = np.zeros(shape, np.float32)
-    header, tail = parsed(encode(OutputTensor(name="x", data=empty, binary=True)))
+    header, tail = parsed(encode(given(data=empty, binary=True)))
     assert header["outputs"][0]["parameters"] == {"binary_data_size": 0}
     assert tail == b""
-    assert parsed(encode(OutputTensor(name="x", data=empty)))[0]["outputs"][0]["data"] == []
+    assert parsed(encode(given(data=empty)))[0]["outputs"][0]["data"] == []
 
 
 def test_in_json_a_value_that_is_no_number_is_null_and_raw_bytes_keep_it() -> None:
     odd = np.array([1, np.nan, np.inf], np.float32)
-    (output,) = parsed(encode(OutputTensor(name="x", data=odd)))[0]["outputs"]
+    (output,) = parsed(encode(given(data=odd)))[0]["outputs"]
     assert output["data"] == [1.0, None, None]
-    assert parsed(encode(OutputTensor(name="x", data=odd, binary=True)))[1] == odd.tobytes()
+    assert parsed(encode(given(data=odd, binary=True)))[1] == odd.tobytes()
 
 
 def test_truth_values_and_texts_are_json_of_their_kind() -> None:
     header, _ = parsed(
         encode(
-            OutputTensor(name="hit", data=np.array([True, False])),
-            OutputTensor(name="stage", data=[b"a", "ü".encode()]),
+            given(name="hit", data=np.array([True, False])),
+            given(name="stage", data=[b"a", "ü".encode()]),
         )
     )
     hit, stage = header["outputs"]
@@ -129,13 +137,13 @@ def test_truth_values_and_texts_are_json_of_their_kind() -> None:
 )
 def test_what_json_cannot_hold_must_be_asked_for_in_bytes(data: Any, words: str) -> None:
     with pytest.raises(RequestError, match=words) as refused:
-        encode(OutputTensor(name="x", data=data))
+        encode(given(data=data))
     assert refused.value.status == 400
-    assert encode(OutputTensor(name="x", data=data, binary=True)).header_length is not None
+    assert encode(given(data=data, binary=True))[1] is not None
 
 
 def test_the_highest_classes_come_as_value_index_and_label() -> None:
-    output = OutputTensor(name="logits", data=LOGITS, classes=2)
+    output = given(name="logits", data=LOGITS, classes=2)
     header, _ = parsed(encode(output, labels=["cat", "dog", "ship"]))
     assert header["outputs"] == [
         {
@@ -148,14 +156,14 @@ def test_the_highest_classes_come_as_value_index_and_label() -> None:
 
 
 def test_the_highest_classes_may_come_in_bytes() -> None:
-    _, tail = parsed(encode(OutputTensor(name="x", data=LOGITS[:1], classes=1, binary=True)))
+    _, tail = parsed(encode(given(data=LOGITS[:1], classes=1, binary=True)))
     assert tail == struct.pack("<I", 10) + b"3.000000:2"
 
 
 @pytest.mark.parametrize("data", [[b"a"], np.zeros(3, np.float32), np.zeros((2, 2), np.bool_)])
 def test_what_has_no_classes_cannot_be_ranked(data: Any) -> None:
     with pytest.raises(RequestError, match=r"'x' has no classes.*classification") as refused:
-        encode(OutputTensor(name="x", data=data, classes=1))
+        encode(given(data=data, classes=1))
     assert refused.value.status == 400
 
 
