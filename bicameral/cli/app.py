@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Judge": (
         ("assess", "assess:assess", "Score a model on recorded data."),
         ("compare", "compare:compare", "Compare two models' answers."),
+        ("diagnose", "diagnose:diagnose", "Look into a network, or two."),
         ("classify", "classify:classify", "Classify pictures."),
         ("measure", "measure:measure", "Measure energy and cost of classifiers on streams."),
         ("zoo", "zoo:zoo", "Show classifiers and what each is good for."),
