@@ -156,7 +156,6 @@ class Traffic(Spawned):
                 )
             )
         answers = self._client.apply_batch_sync(batch, False)
-        # A tick of its own: a Traffic Manager that misses its step is woken after those only.
         self._world.tick()
         self.vehicles = self._found([a.actor_id for a in answers if not a.error])
         _tell_missing("vehicles", len(self.vehicles), count)

@@ -142,7 +142,7 @@ class _Service:
         outcome = self._dispatcher.answer(connection, request)
         if request.method in _LOADING_METHODS:
             self._trials.forget(connection)
-        self.rescue.note(connection, request.method)
+        self.rescue.note(connection, request)
         self.timing.note(connection, request, new_episode=self._world.episode is not before)
         return outcome
 
