@@ -97,6 +97,39 @@ def _deep_png() -> bytes:
     return http_request(_CLASSIFY, picture, {"Content-Type": "image/png"})
 
 
+def _inflating_bitmap() -> bytes:
+    """A gzip of 30 kB that inflates to a BMP of 10 megapixels, 30 MB."""
+    file = io.BytesIO()
+    Image.new("RGB", (3200, 3200), (9, 99, 200)).save(file, "BMP")
+    headers = {"Content-Encoding": "gzip", "Content-Type": "image/bmp"}
+    return http_request(_CLASSIFY, gzip.compress(file.getvalue(), 9), headers)
+
+
+def _progressive() -> bytes:
+    """A progressive JPEG of 16 megapixels with the scans that encoders make, 94 kB."""
+    file = io.BytesIO()
+    Image.new("RGB", (3999, 4000), (9, 99, 200)).save(file, "JPEG", progressive=True, quality=90)
+    return http_request(_CLASSIFY, file.getvalue(), {"Content-Type": "image/jpeg"})
+
+
+def _nested_lists() -> bytes:
+    """JSON of 32 MB whose data are lists of one number, 100 lists deep."""
+    deep = b"[" * 100 + b"0" + b"]" * 100
+    entry = b'{"inputs":[{"name":"image","datatype":"FP32","shape":[1,1,28,28],"data":['
+    body = entry + b",".join([deep] * 157_000) + b"]}]}"
+    return http_request(_INFER, body, {"Content-Type": "application/json"})
+
+
+def _inflating_form() -> bytes:
+    """A gzip that inflates to a form of 31 MB: 18 PNGs of 10 megapixels together."""
+    file = io.BytesIO()
+    Image.new("RGB", (760, 760), (9, 99, 200)).save(file, "PNG", compress_level=0)
+    part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    body = b"".join([part + file.getvalue() + b"\r\n"] * 18) + b"--b--\r\n"
+    headers = {"Content-Encoding": "gzip", "Content-Type": "multipart/form-data; boundary=b"}
+    return http_request(_CLASSIFY, gzip.compress(body, 9), headers)
+
+
 def _idle() -> bytes:
     return b"POST /v2/models/x/infer HT"
 
@@ -109,6 +142,10 @@ ATTACKS = (
     Attack(name="gzip: 4 million pictures in JSON", request=_inflating_pictures),
     Attack(name="JPEG of 300 extra scans", request=_many_scans),
     Attack(name="16 megapixels of 16 bits, RGBA", request=_deep_png),
+    Attack(name="gzip: a BMP of 10 megapixels", request=_inflating_bitmap),
+    Attack(name="progressive JPEG of 16 megapixels", request=_progressive),
+    Attack(name="32 MB of nested lists", request=_nested_lists),
+    Attack(name="gzip: a form of 18 PNGs", request=_inflating_form),
     Attack(name="150 half heads", request=_idle, connections=150, answered=False),
 )
 

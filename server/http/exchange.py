@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -28,6 +28,9 @@ T = TypeVar("T")
 #: thread takes; no body inflates to more than 1032 times its size (zlib's documentation).
 _INFLATE_IN_PLACE_BYTES: Final = 256
 
+#: While a worker holds more than this, large bodies grow one at a time: ten of 32 MB were 424 MiB.
+_CROWDED_BYTES: Final = 16 << 20
+
 #: Values of an object that is no tensor.
 _MOST_FIELDS: Final = 10_000
 
@@ -43,9 +46,15 @@ class HeldBodies:
     A limit on each body does not bound memory: a thousand clients may send one each, and pictures
     wait for their decoder with their bodies. A body counts from its arrival until its request is
     answered; what arrives beyond the limit is refused while it arrives.
+
+    Attributes:
+        size: So many.
+        growing: Whoever has it may receive more of a large body although much is held, until its
+            request is answered.
     """
 
     size: int = 0
+    growing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Request:
@@ -55,6 +64,7 @@ class Request:
         scope: ASGI's.
         receive: Gives its body, and then tells when the client has gone.
         headers: By name, in lower case as ASGI gives them; of several of a name the last one.
+        grows: Whether no other request may receive more of a large body meanwhile.
         has_turn: Whether no other request may have a large body or picture meanwhile.
         held_bytes: How much of its body is counted in those that the worker holds.
         id: For logs and the answer.
@@ -71,6 +81,7 @@ class Request:
         "_held",
         "_limits",
         "arrived_s",
+        "grows",
         "has_turn",
         "headers",
         "held_bytes",
@@ -116,7 +127,7 @@ class Request:
         self._held = held
         self.held_bytes = 0
         self.work = work
-        self.has_turn = False
+        self.grows = self.has_turn = False
 
     def context(self, *, no_store: bool = False, timeout_s: float | None = None) -> RequestContext:
         """Return what a model must know of it beside its tensors.
@@ -155,7 +166,7 @@ class Request:
         declared = self.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:19]) > limits.max_body_bytes:
             raise _too_large(f"{int(declared[:19]):,}", limits.max_body_bytes)
-        task, late = asyncio.current_task(), False
+        task, late, waits = asyncio.current_task(), False, False
 
         def expire() -> None:
             nonlocal late
@@ -180,8 +191,15 @@ class Request:
                 if self.held_bytes > limits.max_body_bytes:
                     raise _too_large("more", limits.max_body_bytes)
                 more = message.get("more_body", False)
+                crowded = self._held.size > _CROWDED_BYTES and self.held_bytes > LARGE_BYTES
+                if more and crowded and not self.grows:
+                    waits = True
+                    self.grows = await self._held.growing.acquire()
+                    waits = False
         except asyncio.CancelledError:
             if late and task is not None and not task.uncancel():
+                if waits:
+                    raise _too_much_held(_CROWDED_BYTES) from None
                 raise _too_slow(self.held_bytes, limits.body_timeout_s) from None
             raise
         finally:
@@ -343,7 +361,7 @@ def _too_slow(size: int, timeout_s: float) -> RequestError:
 def _too_much_held(max_bytes: int) -> RequestError:
     return RequestError(
         429,
-        f"this server holds bodies of more than {max_bytes:,} bytes at the moment, which is all "
-        "that it may; try again",
+        f"this server holds bodies of more than {max_bytes:,} bytes at the moment, and has no room "
+        "for this one; try again",
         {"Retry-After": "1"},
     )

@@ -141,6 +141,8 @@ class HttpStack:
             raise
         finally:
             self._held.size -= request.held_bytes
+            if request.grows:
+                self._held.growing.release()
             self._note(request, status)
             current_request_id.reset(outside)
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from bicameral.errors import ConfigError
+from server.http import exchange, stack
 from server.limits import RequestLimits
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -56,6 +57,64 @@ async def test_what_would_be_too_much_together_is_refused_until_there_is_room(
         assert refused.headers["retry-after"] == "1"
         for answer in (first.result(), small, later):
             assert answer.status_code in (400, 415), "it was read"
+
+
+async def test_of_large_bodies_one_grows_at_a_time_and_small_ones_pass(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_CROWDED_BYTES", 2000)
+    monkeypatch.setattr(exchange, "LARGE_BYTES", 1000)
+    path = "/v2/models/net/infer"
+    async with serve() as client:
+        arrived, go_on, goes_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def first() -> AsyncIterator[bytes]:
+            yield b" " * 2500
+            arrived.set()
+            await go_on.wait()
+            yield b" "
+
+        async def second() -> AsyncIterator[bytes]:
+            yield b" " * 1500
+            goes_on.set()
+            yield b" "
+
+        async with asyncio.TaskGroup() as tasks:
+            large = [tasks.create_task(client.post(path, content=first()))]
+            await arrived.wait()
+            large.append(tasks.create_task(client.post(path, content=second())))
+            small = await client.post(path, content=b" " * 500)
+            assert not goes_on.is_set()
+            go_on.set()
+            await goes_on.wait()
+        assert [one.result().status_code for one in large] == [400, 400]
+        assert small.status_code == 400
+
+
+async def test_a_large_body_that_finds_no_room_is_refused_for_a_while(
+    models: Path,
+    write_classifier: Callable[..., Path],
+    serving_folder: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "_CROWDED_BYTES", 2000)
+    monkeypatch.setattr(exchange, "LARGE_BYTES", 1000)
+    held = exchange.HeldBodies()
+    monkeypatch.setattr(stack, "HeldBodies", lambda: held)
+    write_classifier(models, "net")
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b" " * 2500
+        yield b" "
+
+    path = "/v2/models/net/infer"
+    async with serving_folder(models, requests=RequestLimits(body_timeout_s=0.2)) as client:
+        async with held.growing:  # another one has it
+            refused = await client.post(path, content=parts())
+        later = await client.post(path, content=parts())
+        assert (refused.status_code, later.status_code) == (429, 400)
+        assert refused.headers["retry-after"] == "1"
+        assert held.size == 0
 
 
 async def test_what_a_body_inflates_to_counts(serve: Any) -> None:
