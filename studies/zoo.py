@@ -13,9 +13,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bicameral.charts import standalone_svg
 from bicameral.errors import DataError
-from bicameral.files import write_json_atomic, write_text_atomic
+from bicameral.files import write_json_atomic
 from bicameral.protocols import ClassifierSession
 from bicameral.statistics import share
 from edge.loading import load_classifier
@@ -31,7 +30,6 @@ from models.zoo.results import EVALUATION_NAME, ZooEvaluation
 from studies.images import NEEDS, fashion_mnist, predict
 from studies.measurements import Measured, single, write_measurements
 from studies.study import Study
-from studies.zoo_front import front_figure
 from studies.zoo_summary import CLEAN, Training, judge, log_probabilities, summarise, winners
 
 _CORRUPTED = 2_500
@@ -51,7 +49,7 @@ class Contestant:
 
 
 def run(folder: Path, quick: bool) -> int:
-    """Measure all models, compare them, and write record, table, picture and logits."""
+    """Measure all models, compare them, and write record, table and logits."""
     dataset = fashion_mnist(60 if quick else None)
     models = shipped_for(dataset)
     if quick:
@@ -59,7 +57,6 @@ def run(folder: Path, quick: bool) -> int:
     else:
         models += sorted(_TRAININGS.glob(f"*/model/*{SUFFIX}"))
     evaluation = measure_zoo(models, dataset, folder, corrupted=20 if quick else _CORRUPTED)
-    write_text_atomic(folder / "front.svg", standalone_svg(front_figure(evaluation)))
     found = winners(evaluation.entries)
     for measure, name in found.items():
         print(f"best {measure}: {name}")

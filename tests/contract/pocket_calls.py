@@ -1,10 +1,12 @@
 """Arguments for every method of CARLA's client.
 
-A text that begins with @ stands for something on the stage of the test, such as a car.
+A text that begins with @ stands for something in the world of the test, such as a car; `filled`
+puts it in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 Call = tuple[str, list[Any]]
@@ -44,7 +46,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "set_annotations_traverse_translucency": [True],
     "spawn_actor": [[0, "static.prop.box01", []], "@free_pose"],
     "spawn_actor_with_parent": [[0, "sensor.other.gnss", []], [[0.0] * 3] * 2, "@car", 0, ""],
-    "destroy_actor": ["@other"],
+    "destroy_actor": ["@hero"],
     "get_actors_by_id": [["@car"]],
     "get_actor_bounding_box": ["@car"],
     "set_actor_transform": ["@other", "@free_pose"],
@@ -192,3 +194,12 @@ AROUND: dict[str, tuple[tuple[Call, ...], tuple[Call, ...]]] = {
     "set_replayer_ignore_hero": (_RECORDED, (_REPLAY,)),
     "set_replayer_ignore_spectator": (_RECORDED, (_REPLAY,)),
 }
+
+
+def filled(values: Any, named: Callable[[str], Any]) -> Any:
+    """Put into arguments what their names stand for."""
+    if isinstance(values, list):
+        return [filled(value, named) for value in values]
+    if isinstance(values, str) and values.startswith("@"):
+        return named(values[1:])
+    return values

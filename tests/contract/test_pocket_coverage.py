@@ -30,7 +30,7 @@ from sim.pocket.world import tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
 from tests.awaited_meshes import build_mesh
-from tests.contract.pocket_calls import ARGUMENTS, AROUND, Call
+from tests.contract.pocket_calls import ARGUMENTS, AROUND, Call, filled
 
 #: Methods that are tried beside those that are listed: a quarter of them, to keep the test short.
 _TRIED = [name for name in METHODS if not {name} & {*WITHOUT_EFFECT, *REFUSED}][::4]
@@ -287,21 +287,16 @@ def _without(theatre: Theatre, name: str) -> bytes:
 
 def _script(name: str, stage: Stage) -> tuple[list[Call], list[Any], list[Call]]:
     """Return what is called before a method, its arguments, and what is called after it."""
+
+    def named(thing: str) -> Any:
+        return getattr(stage, thing)
+
     before, after = AROUND.get(name, ((), ()))
     return (
-        [(method, _filled(values, stage)) for method, values in before],
-        _filled(ARGUMENTS.get(name, []), stage),
-        [(method, _filled(values, stage)) for method, values in after],
+        [(method, filled(values, named)) for method, values in before],
+        filled(ARGUMENTS.get(name, []), named),
+        [(method, filled(values, named)) for method, values in after],
     )
-
-
-def _filled(values: Any, stage: Stage) -> Any:
-    """Put what the names of a stage stand for into arguments."""
-    if isinstance(values, list):
-        return [_filled(value, stage) for value in values]
-    if isinstance(values, str) and values.startswith("@"):
-        return getattr(stage, values[1:])
-    return values
 
 
 def _ahead(x: float, y: float, yaw_deg: float, distance_m: float) -> list[list[float]]:

@@ -11,10 +11,18 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 
-from bicameral.charts import Axis, Bars, HeatMap, draw_bars, draw_heat_map
+from bicameral.charts import (
+    Axis,
+    Bars,
+    Chart,
+    HeatMap,
+    Series,
+    draw_bars,
+    draw_chart,
+    draw_heat_map,
+)
 from bicameral.page import Code, Folded, Page, Section, SideBySide, Tile, picture, render_page
 from models.zoo.results import figure_table, shipped_evaluation
-from studies.zoo_front import front_figure
 
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -39,6 +47,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels=names,
         parts={"graph": [float(one.bytes) for one in evaluation.entries]},
     )
+    points = Series(
+        name="zoo",
+        x=[float(one.macs or 1) for one in evaluation.entries],
+        y=[100.0 * (one.accuracy.value or 0.0) for one in evaluation.entries],
+        labels=names,
+        intervals=[one.accuracy.scaled(100.0, "%") for one in evaluation.entries],
+    )
+    front = Chart(
+        title="Accuracy over multiply-accumulates",
+        x=Axis(label="multiply-accumulates per image", log=True),
+        y=Axis(label="test accuracy, %"),
+        series=[points],
+    )
     grey = picture(np.zeros((28, 28), np.uint8), "nothing")
     page = Page(
         title="A report",
@@ -47,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiles=[Tile(value="1", label="tile")],
         notes=["A note."],
         sections=[
-            Section(title="Figures", blocks=[front_figure(evaluation), draw_heat_map(matrix)]),
+            Section(title="Figures", blocks=[draw_chart(front), draw_heat_map(matrix)]),
             Section(title="Numbers", blocks=["Some text.", figure_table(evaluation)]),
             Section(title="Beside", blocks=[SideBySide(blocks=[draw_bars(bars), grey])]),
             Section(title="Behind", blocks=[Folded(summary="more", blocks=[Code(text="code")])]),

@@ -51,18 +51,12 @@ class WalkableAreas:
         crosswalks: Crossings from one sidewalk to another, kerbs included.
         roads: Where only some walkers cross, kerbs included.
         raised: The whole sidewalks, which lie higher than the road.
-        crosswalk_count: Crosswalks that the map has.
-        reached_count: Those of them that lead from sidewalk to sidewalk.
-        added_count: Crossings that the map does not have.
     """
 
     sidewalks: shapely.Geometry
     crosswalks: shapely.Geometry
     roads: shapely.Geometry
     raised: shapely.Geometry
-    crosswalk_count: int
-    reached_count: int
-    added_count: int
 
 
 def find_walkable_areas(
@@ -95,9 +89,6 @@ def find_walkable_areas(
         crosswalks=crosswalks,
         roads=roads.difference(sidewalks).difference(crosswalks),
         raised=whole,
-        crosswalk_count=len(outlines),
-        reached_count=len(reached) if outlines else 0,
-        added_count=len(joins) + (0 if outlines else len(reached)),
     )
 
 
