@@ -24,6 +24,7 @@ def collect(
     driver: str | None = None,
     traffic: int = 0,
     walkers: int = 0,
+    scenes: int = 0,
     seed: int = 0,
     maps: tuple[Path, ...] = (),
     jobs: int | None = None,
@@ -45,6 +46,8 @@ def collect(
         traffic: Other cars, under CARLA's Traffic Manager. Among others the expert minds them, red
             lights and stop signs, and the labels say how fast it would drive and why.
         walkers: Walkers on the sidewalks and crosswalks.
+        scenes: So many scenes among them an episode, posed by chance instead of driven to: too
+            fast, too near, standing for nothing.
         seed: Seed of routes, disturbances and weather.
         maps: Further folders with OpenDRIVE files.
         jobs: Processes, each with its own pocket simulator; the number of CPUs by default.
@@ -68,6 +71,7 @@ def collect(
         seed=seed,
         routes=JUNCTION_MIX if driver or others else RouteMix(),
         traffic=others,
+        scenes=scenes,
     )
     run = CollectionRun(
         server=ServerChoice(host=host, port=port if host else 0, seed=seed, map_folders=maps),

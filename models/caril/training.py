@@ -167,7 +167,8 @@ def _load(settings: TrainingSettings, split: Split) -> Frames:
     frames = load_frames(settings.data, split, weathers=settings.weathers, spec=spec)
     if settings.variant == "pace":
         frames.require_others()
-        return frames
+        # Without an earlier picture nobody could say how fast others are.
+        return frames.select(frames.earlier != frames.row)
     if settings.variant == "path":
         frames.require_path()
         return frames

@@ -160,7 +160,7 @@ class _Recorder:
         self._simulator.close()
 
     def _record(self, episode: EpisodePlan) -> dict[str, Any]:
-        if self._plan.traffic.walkers:
+        if self._plan.traffic.walkers and not self._plan.scenes:
             self._simulator.prepare_walkers(episode.town)
         with self._simulator.town(episode.town) as world:
             if episode.town not in self._planners:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,13 +22,14 @@ from sim.client.ego import CameraSetup, Ego
 from sim.client.traffic import Traffic
 from sim.client.weather import Weather, apply_weather, perturb_weather, weather_by_name
 from sim.collection.legs import Leg, bursts, draw_legs, pedal_bursts
-from sim.collection.plan import SCHEMA, CollectionPlan, EpisodePlan
+from sim.collection.plan import AHEAD_M, SCHEMA, CollectionPlan, EpisodePlan
+from sim.collection.scenes import SCENE_TICKS, SceneStage, label_scene
 from sim.collection.storage import COLUMNS, TRAFFIC_COLUMNS, EpisodeWriter
-from sim.evaluation.others import Watch, find_stop_lines
+from sim.evaluation.others import RouteStopLine, Watch, find_stop_lines
 from sim.routes.planner import RoutePlanner
 
 #: Pictures of a vehicle that stands teach nothing about steering. Among others they teach when to
-#: go on: one in this many ticks is kept.
+#: go on: of so many ticks the first is kept, and the one that is `SCENE_TICKS` later.
 STATIONARY_MPS = 0.3
 STANDING_TICKS = 20
 #: Ticks after the vehicle was put somewhere in which nothing is recorded: it settles.
@@ -44,9 +45,6 @@ PATIENCE_S = 20.0
 BURST_ENDS_M = 1.3
 #: Offsets of bursts are those at walking pace and fall with the square of speed over this.
 BURST_SPEED_MPS = 7.0
-
-#: Distances ahead along the route at which its points are stored; docs/dataset.md lists them.
-AHEAD_M = (4.0, 6.0, 10.0, 15.0, 25.0, 40.0)
 
 #: Among others a route begins where nobody is this near, and is left out after so many ticks.
 FREE_START_M = 12.0
@@ -109,29 +107,19 @@ def record_episode(
     folder = plan.output / episode.town / episode.episode_id
     # CARLA's sensor interval drifts with rounding; the pocket simulator's does not. A driver that
     # sees needs every picture.
-    skips = place.driven_on == "pocket" and crew.driver is None
+    skips = place.driven_on == "pocket" and crew.driver is None and not plan.scenes
     setup = CameraSetup(interval_s=plan.capture_every_ticks * TICK_S if skips else 0.0)
     with simulator_errors(f"collecting {episode.town}/{episode.episode_id}"):
         weather = perturb_weather(weather_by_name(episode.weather), rng)
         apply_weather(place.world, weather)
         legs = draw_legs(place.planner, plan, episode, rng)
-        with ExitStack() as stack:
-            columns = COLUMNS | (TRAFFIC_COLUMNS if plan.traffic else {})
-            writer = stack.enter_context(EpisodeWriter(folder, AGENT_CAMERA, columns))
-            ego = stack.enter_context(
-                Ego(place.world, legs[0].start, camera=AGENT_CAMERA, camera_setup=setup)
-            )
-            tape = _Tape(place.world, ego, plan.capture_every_ticks, crew.driver is not None)
-            traffic = None
-            if plan.traffic:
-                start, seed = legs[0].start, legs[0].seed
-                traffic = stack.enter_context(
-                    Traffic(place.client, place.world, plan.traffic, start=start, seed=seed)
-                )
-            for number, leg in enumerate(legs):
-                if traffic is not None:
-                    tape.watch = _watch(place, leg, traffic)
-                images, rows = _LegDrive(tape, plan, crew, leg, number).record()
+        columns = COLUMNS | (TRAFFIC_COLUMNS if plan.traffic else {})
+        with (
+            EpisodeWriter(folder, AGENT_CAMERA, columns) as writer,
+            Ego(place.world, legs[0].start, camera=AGENT_CAMERA, camera_setup=setup) as ego,
+        ):
+            record_legs = _pose_scenes if plan.scenes else _drive_legs
+            for images, rows in record_legs(place, plan, crew, legs, ego):
                 writer.add(images, rows)
             record = _describe(plan, episode, legs, weather, len(writer))
             record["driven_on"] = place.driven_on
@@ -139,9 +127,45 @@ def record_episode(
     return record
 
 
-def _watch(place: Place, leg: Leg, traffic: Traffic) -> Watch:
-    town_map = place.planner.network.carla_map
-    return Watch(traffic, town_map, find_stop_lines(place.world, town_map, leg.route))
+_Recorded = tuple[list[NDArray[np.uint8]], list[dict[str, Any]]]
+
+
+def _drive_legs(
+    place: Place, plan: CollectionPlan, crew: Crew, legs: list[Leg], ego: Ego
+) -> Iterator[_Recorded]:
+    """Drive one leg after the other, and yield its pictures and rows."""
+    tape = _Tape(place.world, ego, plan.capture_every_ticks, crew.driver is not None)
+    with ExitStack() as stack:
+        traffic = None
+        if plan.traffic:
+            start, seed = legs[0].start, legs[0].seed
+            traffic = stack.enter_context(
+                Traffic(place.client, place.world, plan.traffic, start=start, seed=seed)
+            )
+        for number, leg in enumerate(legs):
+            if traffic is not None:
+                lines = _stop_lines(place, leg)
+                tape.watch = Watch(traffic, place.planner.network.carla_map, lines)
+            yield _LegDrive(tape, plan, crew, leg, number).record()
+
+
+def _pose_scenes(
+    place: Place, plan: CollectionPlan, crew: Crew, legs: list[Leg], ego: Ego
+) -> Iterator[_Recorded]:
+    """Pose scenes on one leg after the other, and yield the pictures and rows of each."""
+    rng = np.random.default_rng(legs[0].seed)
+    with SceneStage(place.client, place.world, ego, place.planner.network) as stage:
+        stage.hire(plan.traffic, rng)
+        lines = [_stop_lines(place, leg) for leg in legs]
+        for number in range(plan.scenes):
+            leg = number * len(legs) // plan.scenes
+            scene = stage.draw(legs[leg].route, lines[leg], rng)
+            images, rows = label_scene(stage, crew.expert, scene, number + 1)
+            yield images, [row | {"route": leg} for row in rows]
+
+
+def _stop_lines(place: Place, leg: Leg) -> tuple[RouteStopLine, ...]:
+    return find_stop_lines(place.world, place.planner.network.carla_map, leg.route)
 
 
 class _Tape:
@@ -270,7 +294,7 @@ class _LegDrive:
     def _teaches(self, seen: Observation, tick: int) -> bool:
         if seen.speed_mps >= STATIONARY_MPS:
             return True
-        return self._tape.watch is not None and tick % STANDING_TICKS == 0
+        return self._tape.watch is not None and tick % STANDING_TICKS in (0, SCENE_TICKS)
 
     def _pedals(self, seen: Observation, position: RoutePosition, label: Control) -> Control:
         """Return the pedals to apply: the expert's, unless it brakes as hard as it can, disturbed.

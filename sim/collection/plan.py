@@ -15,6 +15,9 @@ from sim.routes.sampling import ROUTE_KINDS
 
 Split = Literal["train", "validation", "test"]
 
+#: Distances ahead along the route at which its points are stored; docs/dataset.md lists them.
+AHEAD_M = (4.0, 6.0, 10.0, 15.0, 25.0, 40.0)
+
 #: Version of the folder that an episode is stored in; see docs/dataset.md.
 SCHEMA = 2
 
@@ -119,6 +122,7 @@ class CollectionPlan:
         give_back_m: And below which it gives the steering back.
         traffic: Who else is on the road.
         pedals: How the speed is disturbed if there is anybody.
+        scenes: So many scenes among them are posed in an episode, and nothing is driven; 0: none.
     """
 
     output: Path
@@ -134,6 +138,7 @@ class CollectionPlan:
     give_back_m: float = 0.4
     traffic: TrafficDensity = field(default_factory=TrafficDensity)
     pedals: PedalBursts = field(default_factory=PedalBursts)
+    scenes: int = 0
 
     def __post_init__(self) -> None:
         for weather in self.weathers:
@@ -148,6 +153,8 @@ class CollectionPlan:
                 raise ConfigError(f"{name} must name at least one, and none twice; got {values}")
         if self.split not in ("train", "validation", "test"):
             raise ConfigError(f"split is {self.split!r}; expected train, validation or test")
+        if self.scenes and not self.traffic:
+            raise ConfigError(f"{self.scenes} scenes among nobody; ask for traffic or walkers")
         counts = {"episodes": self.episodes, "capture_every_ticks": self.capture_every_ticks}
         for name, count in counts.items():
             if count < 1:
@@ -186,6 +193,7 @@ class CollectionPlan:
             "give_back_m": self.give_back_m,
             # Alone on the road, as all were before there were others.
             **(among if self.traffic else {}),
+            **({"scenes": self.scenes} if self.scenes else {}),
         }
 
 

@@ -96,6 +96,25 @@ def test_among_others_the_labels_say_how_fast_and_why_the_same_each_time(tmp_pat
     assert np.array_equal(labels["light"] == 0, np.isnan(labels["stop_line_m"]))
 
 
+def test_scenes_are_pairs_of_pictures_of_states_that_chance_poses(run, tmp_path):
+    folders = tmp_path / "once", tmp_path / "again"
+    for folder in folders:
+        others = TrafficDensity(vehicles=4, walkers=2)
+        collect(plan_for(folder, episodes=1, traffic=others, scenes=12), TRAFFIC_EXPERT, run=run)
+    assert all_bytes(folders[0]) == all_bytes(folders[1])
+    (episode,) = find_stored_episodes(folders[0])
+    labels = episode.labels
+    assert episode.frames.shape == (24, 160, 320, 3)
+    assert np.array_equal(np.diff(labels["frame"])[::2], np.full(12, 6))
+    assert np.array_equal(labels["speed_mps"][::2], labels["speed_mps"][1::2])
+    assert len(np.unique(labels["speed_mps"])) > 6
+    driven = np.hypot(*(np.diff(labels[name])[::2] for name in ("x_m", "y_m")))
+    assert driven == pytest.approx(0.3 * labels["speed_mps"][::2], abs=1e-3)
+    assert np.isfinite(labels["allowed_speed_mps"]).any()
+    pictures = episode.frames[1::2].reshape(12, -1)
+    assert len({picture.tobytes() for picture in pictures}) == 12
+
+
 VEERING = '''
 from bicameral.types import Control, Decision
 

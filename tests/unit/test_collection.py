@@ -13,9 +13,8 @@ from bicameral.progress import points_ahead
 from bicameral.types import AGENT_CAMERA, Pose, RoadOption, Route
 from bicameral.units import wrap_rad
 from sim.collection.contact_sheet import write_contact_sheet
-from sim.collection.episode import AHEAD_M
 from sim.collection.legs import bursts, draw_legs
-from sim.collection.plan import CollectionPlan, Disturbances, RouteMix
+from sim.collection.plan import AHEAD_M, CollectionPlan, Disturbances, RouteMix
 from sim.collection.storage import (
     COLUMNS,
     EpisodeWriter,
