@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from bicameral.errors import ConfigError
 from edge.sidecar import TrainingPrecision
+from models.activation_compression import compress_activations
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_log
 from models.networks.capabilities import AdaptsStructure
 
@@ -67,6 +68,7 @@ class Course:
         floor: Share of the peak that is left at the end.
         gradient_norm: Longer gradients are cut to this length; None: never.
         checkpoint_every: Steps between checkpoints.
+        memory_saving: Whether the backward pass gets what it needs in 8 bits.
     """
 
     output: Path
@@ -80,6 +82,7 @@ class Course:
     floor: float = 0.0
     gradient_norm: float | None = None
     checkpoint_every: int
+    memory_saving: bool = False
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate after `step` steps."""
@@ -157,7 +160,9 @@ class Trainer:
         """Do one step and return its losses."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._course.learning_rate_at(self._step)
-        losses = self._lesson.losses(self._step, self._rng)
+        saving = self._course.memory_saving
+        with compress_activations(self.network) if saving else nullcontext():
+            losses = self._lesson.losses(self._step, self._rng)
         self._optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         if self._course.gradient_norm is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
@@ -10,6 +11,7 @@ import numpy as np
 
 from bicameral.tables import (
     DASH,
+    Entry,
     estimate_cell,
     integer,
     markdown_table,
@@ -130,6 +132,50 @@ def _pair(record: str, subject: str) -> str:
     )
 
 
+def _routing() -> str:
+    """Return each network that chooses beside its twin."""
+    measured = read_measurements(RECORDS / "routing.csv")
+
+    def line(name: str, subject: str, prefix: str, difference: Entry) -> Cells:
+        times = (
+            estimate_cell(one, 0).text
+            for (of, condition, quantity), one in measured.items()
+            if of == subject and quantity == f"{prefix}CPU time" and condition.startswith("batch")
+        )
+        load = [one.value or 0.0 for key, one in measured.items() if key[::2] == (name, "load")]
+        macs, parameters = (
+            measured[name, "", each].value or 0.0 for each in ("MACs", "parameters")
+        )
+        return (
+            f"`{name}`",
+            percent_cell(measured[subject, ON_TEST_IMAGES, f"{prefix}accuracy"]),
+            difference,
+            f"{macs / 1e6:.2f}",
+            integer(parameters),
+            *times,
+            f"{min(load):.2f} .. {max(load):.2f}" if load else None,
+        )
+
+    subjects = [key[0] for key in measured if key[2] == "difference"]
+    differences = [points_cell(measured[one, ON_TEST_IMAGES, "difference"]) for one in subjects]
+    rows = [line(subjects[0].split()[-1], subjects[0], "other ", None)]
+    rows += [
+        line(one.split()[0], one, "", difference)
+        for one, difference in zip(subjects, differences, strict=True)
+    ]
+    heads = (
+        "network", "accuracy %", "minus its twin, points", "M MACs", "parameters",
+        "CPU µs an image, batch 1", "batch 32", "load of the experts",
+    )  # fmt: skip
+    return markdown(heads, rows)
+
+
+def _acceptance() -> str:
+    """Return what was to be shown of each paper, and what was."""
+    header, *rows = csv.reader((RECORDS / "acceptance.csv").read_text("utf-8").splitlines())
+    return markdown(header, rows, words=len(header))
+
+
 def _modes() -> str:
     """Return every way to answer from the comparison with a kernel, means over the networks."""
     ways: dict[str, dict[str, list[float]]] = {}
@@ -184,4 +230,6 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "zoo.kernel_head": partial(_pair, "kernel_head.csv", "kernel_head against linear head"),
     "zoo.kernel_head_modes": _modes,
+    "zoo.routing": _routing,
+    "zoo.acceptance": _acceptance,
 }  # fmt: skip

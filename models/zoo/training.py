@@ -43,6 +43,7 @@ class ClassifierTraining:
         seed: Decides weights, order and augmentation.
         epochs: Passes of a network over the training images; None: as its architecture says.
         precision: Arithmetic of a network's training.
+        memory_saving: Whether a network's backward pass gets what it needs in 8 bits.
         teachers: Classifiers from whose answers a network learns, too: shipped names or paths.
         base: Of a head: the classifier whose features it uses, a shipped name or a path.
         command: Command line, for the sidecar.
@@ -58,6 +59,7 @@ class ClassifierTraining:
     seed: int = 0
     epochs: int | None = None
     precision: TrainingPrecision = "fp32"
+    memory_saving: bool = False
     teachers: tuple[str, ...] = ()
     base: str | None = None
     command: str
@@ -84,6 +86,8 @@ class ClassifierTraining:
             )
         if self.entry in HEADS and self.epochs is not None:
             raise ConfigError(f"{self.entry!r} is not trained in epochs; leave out --epochs")
+        if self.entry in HEADS and self.memory_saving:
+            raise ConfigError(f"{self.entry!r} has no backward pass; leave out --memory-saving")
         if self.entry in HEADS and self.teachers:
             raise ConfigError(f"{self.entry!r} learns from the labels alone; leave out --teachers")
         if self.entry in ARCHITECTURES and self.base is not None:
@@ -116,7 +120,10 @@ def _train_network(settings: ClassifierTraining, progress: HeadProgress) -> Path
         output=settings.output,
         options=settings.options,
         recipe=Recipe(
-            epochs=epochs, augmentation=settings.augmentation, precision=settings.precision
+            epochs=epochs,
+            augmentation=settings.augmentation,
+            precision=settings.precision,
+            memory_saving=settings.memory_saving,
         ),
         command=settings.command,
         limits=settings.limits,
