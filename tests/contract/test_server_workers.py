@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ SUPERVISED_APP = Path(__file__).with_name("supervised_app.py")
 
 
 def until(condition: Callable[[], T], what: str) -> T:
-    """Return the condition's first true value."""
+    """Return the first true value of a condition, which other processes come to meet."""
     give_up_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_s:
         if value := condition():
@@ -45,6 +46,18 @@ def is_running(process_id: int) -> bool:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def wait_for_end(process_id: int) -> None:
+    """Return when a process has ended."""
+    try:
+        process = os.pidfd_open(process_id)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([process], [], [], PATIENCE_S)[0], f"{process_id} does not end"
+    finally:
+        os.close(process)
 
 
 class Server:
@@ -184,7 +197,7 @@ def test_a_killed_worker_is_replaced_and_the_other_one_answers_meanwhile(start):
     until(lambda: len(server.serving()) == 2, "both workers answer")
     killed, other = server.workers()
     os.kill(killed, signal.SIGKILL)
-    until(lambda: not is_running(killed), "the worker is dead")
+    wait_for_end(killed)
     assert server.get("/")["pid"] != killed
     until(lambda: len(server.serving() - {killed}) == 2, "the replacement answers")
     assert other in server.workers()
@@ -279,7 +292,8 @@ def test_workers_end_when_their_supervisor_is_killed(start):
     until(lambda: len(server.serving()) == 2, "both workers answer")
     workers = server.workers()
     server.process.kill()
-    until(lambda: not any(map(is_running, workers)), "the workers end")
+    for worker in workers:
+        wait_for_end(worker)
 
 
 def test_a_head_that_does_not_arrive_in_time_ends_its_connection(start):
