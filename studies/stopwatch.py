@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
-
-def cpu_s(process_id: int) -> float:
-    """Return the CPU time that a process of this machine has used so far."""
-    fields = Path(f"/proc/{process_id}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+from server.bench.running import processor_s
 
 
 class Stopwatch:
@@ -18,8 +12,8 @@ class Stopwatch:
 
     def __init__(self, process_id: int) -> None:
         self._process_id = process_id
-        self._begin_s, self._begin_cpu_s = time.monotonic(), cpu_s(process_id)
+        self._begin_s, self._begin_cpu_s = time.monotonic(), processor_s(process_id)
 
     def read(self) -> tuple[float, float]:
         """Return both in seconds."""
-        return time.monotonic() - self._begin_s, cpu_s(self._process_id) - self._begin_cpu_s
+        return time.monotonic() - self._begin_s, processor_s(self._process_id) - self._begin_cpu_s

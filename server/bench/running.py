@@ -55,7 +55,7 @@ class RunningServer:
 
     def processor_s(self) -> float:
         """Return user and system time of the process and all that descend from it, in seconds."""
-        return sum(map(_processor_s, process_tree(self._process.pid)))
+        return sum(map(processor_s, process_tree(self._process.pid)))
 
     def request_end(self) -> None:
         """Ask it to end in good order."""
@@ -150,7 +150,8 @@ def process_tree(root: int) -> list[int]:
     return found
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
+    """Return user and system time of a process, in seconds; 0 if it has ended."""
     # What clock_getcpuclockid(3) returns; /proc tells the same in steps of 10 ms.
     try:
         return time.clock_gettime(~pid << 3 | 2)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import random
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import carla
 from bicameral.errors import SimulatorLostError, UserError
 from bicameral.types import Pose
 from sim.client.connection import is_lost_simulator
+from sim.client.local_server import find_free_port_pair
 from sim.client.spawned import Spawned
 
 _LOG = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Traffic(Spawned):
             return
 
     def _spawn_vehicles(self, count: int, start: Pose, chance: random.Random, seed: int) -> None:
-        self._manager = manager = self._client.get_trafficmanager(_free_port())
+        self._manager = manager = self._client.get_trafficmanager(find_free_port_pair())
         manager.set_synchronous_mode(True)
         manager.set_random_device_seed(seed)
         manager.set_global_distance_to_leading_vehicle(KEPT_DISTANCE_M)
@@ -246,9 +246,3 @@ def _distance_m(place: carla.Location, pose: Pose) -> float:
 def _tell_missing(kind: str, found: int, wanted: int) -> None:
     if found < wanted:
         _LOG.warning("only %d of %d %s found a place in this town", found, wanted, kind)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
