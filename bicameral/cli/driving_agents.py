@@ -33,15 +33,31 @@ _PATH_SECOND = "path_b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFlags:
-    """Which agents a run is to drive; see the flags of `bicameral evaluate`."""
+    """Which agents a run is to drive.
 
-    agent: str
-    modes: tuple[CorrectionName, ...]
-    model: str
-    second: str | None
-    pace: str | None
-    also: tuple[str, ...]
-    delay_ticks: int
+    Attributes:
+        agent: caril, expert, module:Class of your own DrivingAgent, or the address of an agent that
+            'bicameral serve' runs, http://HOST:PORT/v1/drive/NAME.
+        modes: Corrections to compare (only for caril and served agents). Without: none and fusion,
+            with a noisy map route, of networks that see the path; none, paper and second_opinion of
+            others.
+        model: Network A: a shipped name or an .onnx file.
+        second: Network B of the second opinion and of fusion, likewise; of a served agent: the
+            server's name. Without: path_b of networks that see the path, caril_b of others.
+        pace: Network that slows a path network down for others and lights, likewise. Without: the
+            profile of the route alone decides the speed.
+        also: Further agents for comparison: NAME drives a network without correction, A+B lets A
+            ask B for a second opinion.
+        delay_ticks: Ticks between a picture and the control that follows from it, beyond one.
+    """
+
+    agent: str = "caril"
+    modes: tuple[CorrectionName, ...] = ()
+    model: str = "path_a"
+    second: str | None = None
+    pace: str | None = None
+    also: tuple[str, ...] = ()
+    delay_ticks: int = 0
 
     def specs(self) -> tuple[AgentSpec, ...]:
         """Describe the agent in every mode, and those to compare it with.
@@ -141,6 +157,9 @@ class AgentFlags:
                 kwargs=kwargs | (fusion_record() if correction == "fusion" else {}),
                 trained_on=agent.trained_on,
             )
+
+
+SHIPPED_AGENTS = AgentFlags()
 
 
 def _sees_path(model: str) -> bool:

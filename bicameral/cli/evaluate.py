@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from agent.correction.names import CorrectionName
-from bicameral.cli.driving_agents import AgentFlags, training_towns
-from bicameral.cli.evaluated_routes import RouteFlags, choose_routes, driven_server
+from bicameral.cli.driving_agents import SHIPPED_AGENTS, AgentFlags, training_towns
+from bicameral.cli.evaluated_routes import SHORT_SUITE, RouteFlags, choose_routes, driven_server
 from bicameral.cli.extras import require_extra
 from bicameral.cli.progress import ProgressBar
 from bicameral.tables import print_table
@@ -27,18 +26,9 @@ if TYPE_CHECKING:
 def evaluate(
     *,
     output: Path = Path("runs/evaluate"),
-    agent: str = "caril",
-    modes: tuple[CorrectionName, ...] = (),
-    model: str = "path_a",
-    second: str | None = None,
-    pace: str | None = None,
-    also: tuple[str, ...] = (),
-    town: str = "Millbrook",
+    agents: Annotated[AgentFlags, Parameter(name="*")] = SHIPPED_AGENTS,
+    routes: Annotated[RouteFlags, Parameter(name="*")] = SHORT_SUITE,
     maps: tuple[Path, ...] = (),
-    suite: str = "short",
-    routes: Path | None = None,
-    routes_subset: str = "",
-    skip_unknown_towns: bool = False,
     weathers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     traffic: int = 0,
     walkers: int = 0,
@@ -48,7 +38,6 @@ def evaluate(
     cluster: str | None = None,
     host: str | None = None,
     port: int = 2000,
-    delay_ticks: int = 0,
     resume: bool = False,
     video: bool = True,
 ) -> int:
@@ -59,25 +48,9 @@ def evaluate(
 
     Args:
         output: Folder of the run: episodes, results.json, report.html.
-        agent: caril, expert, module:Class of your own DrivingAgent, or the address of an agent that
-            'bicameral serve' runs, http://HOST:PORT/v1/drive/NAME.
-        modes: Corrections to compare (only for caril and served agents). Without: none and fusion,
-            with a noisy map route, of networks that see the path; none, paper and second_opinion of
-            others.
-        model: Network A: a shipped name or an .onnx file.
-        second: Network B of the second opinion and of fusion, likewise; of a served agent: the
-            server's name. Without: path_b of networks that see the path, caril_b of others.
-        pace: Network that slows a path network down for others and lights, likewise. Without: the
-            profile of the route alone decides the speed.
-        also: Further agents for comparison: NAME drives a network without correction, A+B lets A
-            ask B for a second opinion.
-        town: Map to drive on: a town's name or an OpenDRIVE file.
+        agents: Which agents to drive.
+        routes: Which routes to drive.
         maps: Further folders with OpenDRIVE files for the pocket simulator.
-        suite: Named set of routes: short, standard, study, validation or no_choice.
-        routes: Leaderboard routes XML to use instead of a suite; its scenarios are not driven.
-        routes_subset: Which of them to drive, e.g. 0-4,7: ids in a file, as the leaderboard takes
-            them, positions in a suite.
-        skip_unknown_towns: Leave out routes of the file in towns that the simulator does not have.
         weathers: clear, low_sun, fog, dense_fog, night; or, by clear day, what is wrong with the
             camera: pitch_up, pitch_down, yaw_right (by 3 degrees), sideways (0.2 m to the right),
             patch (60 x 120 pixels covered, at a place drawn from the seed); or route, the weather
@@ -92,7 +65,6 @@ def evaluate(
             one that this machine belongs to; all nodes have to share the output folder.
         host: A running server to drive on, real CARLA or another pocket simulator.
         port: Its port.
-        delay_ticks: Ticks between a picture and the control that follows from it, beyond one.
         resume: Go on with an interrupted run.
         video: Record a video of the first repetition of each combination.
     """
@@ -102,25 +74,10 @@ def evaluate(
     from sim.client.traffic import TrafficDensity
     from sim.evaluation.runner import Execution
 
-    server = driven_server(town, maps, seed, None if host is None else (host, port))
-    agents = AgentFlags(
-        agent=agent,
-        modes=modes,
-        model=model,
-        second=second,
-        pace=pace,
-        also=also,
-        delay_ticks=delay_ticks,
-    ).specs()
-    flags = RouteFlags(
-        town=Path(town).stem if town.endswith(".xodr") else town,
-        suite=suite,
-        file=routes,
-        subset=routes_subset,
-        skip_unknown_towns=skip_unknown_towns,
-    )
-    plan = choose_routes(server, flags).plan(
-        agents=agents, weathers=weathers, repetitions=repetitions, seed=seed
+    server = driven_server(routes.town, maps, seed, None if host is None else (host, port))
+    specs = agents.specs()
+    plan = choose_routes(server, routes).plan(
+        agents=specs, weathers=weathers, repetitions=repetitions, seed=seed
     )
     if others := TrafficDensity(vehicles=traffic, walkers=walkers):
         plan = replace(plan, traffic=others, limits=TRAFFIC_LIMITS)
@@ -128,7 +85,7 @@ def evaluate(
     jobs = 1 if host else (jobs or everywhere)
     execution = Execution(server=server, jobs=jobs, resume=resume, videos=video, cluster=cluster)
     _run(plan, output, execution)
-    _write_report(output, training_towns(agents))
+    _write_report(output, training_towns(specs))
     return 0
 
 

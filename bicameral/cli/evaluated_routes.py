@@ -27,13 +27,25 @@ _MOST_EXPLAINED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteFlags:
-    """Which routes a run is to drive; see the flags of `bicameral evaluate`."""
+    """Which routes a run is to drive.
 
-    town: str
-    suite: str
-    file: Path | None
-    subset: str
-    skip_unknown_towns: bool
+    Attributes:
+        town: Map to drive on: a town's name or an OpenDRIVE file.
+        suite: Named set of routes: short, standard, study, validation or no_choice.
+        routes: Leaderboard routes XML to use instead of a suite; its scenarios are not driven.
+        routes_subset: Which of them to drive, e.g. 0-4,7: ids in a file, as the leaderboard takes
+            them, positions in a suite.
+        skip_unknown_towns: Leave out routes of the file in towns that the simulator does not have.
+    """
+
+    town: str = "Millbrook"
+    suite: str = "short"
+    routes: Path | None = None
+    routes_subset: str = ""
+    skip_unknown_towns: bool = False
+
+
+SHORT_SUITE = RouteFlags()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,27 +119,28 @@ def choose_routes(server: ServerChoice, flags: RouteFlags) -> ChosenRoutes:
     from sim.routes.xml import plan_definition, read_routes, select_definitions
 
     definitions: list[RouteDefinition] = []
-    if flags.file is not None:
-        definitions = select_definitions(read_routes(flags.file), flags.subset)
+    if flags.routes is not None:
+        definitions = select_definitions(read_routes(flags.routes), flags.routes_subset)
     with ExitStack() as stack:
         simulator = stack.enter_context(closing(Simulator(server)))
 
         def planner(name: str) -> RoutePlanner:
             return RoutePlanner(stack.enter_context(simulator.town(name)).get_map(), name)
 
-        if flags.file is None:
-            suite = routes_of_suite(planner(flags.town), flags.suite)
-            return ChosenRoutes(routes=select_routes(suite, flags.subset))
+        if flags.routes is None:
+            town = Path(flags.town).stem if flags.town.endswith(".xodr") else flags.town
+            suite = routes_of_suite(planner(town), flags.suite)
+            return ChosenRoutes(routes=select_routes(suite, flags.routes_subset))
         known = simulator.towns()
         missing = Counter(d.town for d in definitions if not _is_among(d.town, known))
         if missing and not flags.skip_unknown_towns:
             raise UserError(
-                f"{flags.file}: {_describe_missing(missing)}. Drive the other routes alone with "
+                f"{flags.routes}: {_describe_missing(missing)}. Drive the other routes alone with "
                 "--skip-unknown-towns"
             )
         here = [d for d in definitions if d.town not in missing]
         if not here:
-            raise UserError(f"{flags.file}: no route is left. {_describe_missing(missing)}")
+            raise UserError(f"{flags.routes}: no route is left. {_describe_missing(missing)}")
         planners = {name: planner(name) for name in dict.fromkeys(d.town for d in here)}
         routes = [plan_definition(planners[d.town], d, kind="mixed") for d in here]
     return ChosenRoutes(

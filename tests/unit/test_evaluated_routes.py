@@ -64,9 +64,7 @@ def write(path: Path, waypoints: str, *towns: str) -> Path:
 
 
 def choose(file: Path, subset: str = "", *, skip: bool = False):
-    flags = RouteFlags(
-        town="Millbrook", suite="short", file=file, subset=subset, skip_unknown_towns=skip
-    )
+    flags = RouteFlags(routes=file, routes_subset=subset, skip_unknown_towns=skip)
     return choose_routes(driven_server("Millbrook", (), 0, None), flags)
 
 

@@ -13,15 +13,7 @@ from tests.path_network import write_path_network
 
 
 def flags(model: str, second: str, *modes: str) -> AgentFlags:
-    return AgentFlags(
-        agent="caril",
-        modes=modes,
-        model=model,
-        second=second,
-        pace=None,
-        also=(),
-        delay_ticks=0,
-    )
+    return AgentFlags(modes=modes, model=model, second=second)
 
 
 def test_the_record_of_a_fusion_says_that_the_map_was_used_and_how(tmp_path: Path) -> None:
