@@ -29,8 +29,9 @@ def test_help_shows_the_commands_in_groups(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_there_are_as_many_commands_and_parameters_as_users_asked_for() -> None:
-    # Last added: `evaluate --skip-unknown-towns`, `--cluster`, `--traffic` and `--walkers`, and
-    # diagnose with what it looks at and where to, and `train classifier --memory-saving`.
+    # Last added: `evaluate --skip-unknown-towns`, `--cluster`, `--traffic`, `--walkers` and
+    # `--pace`, `collect --traffic`, `--walkers` and `--scenes`, diagnose with what it looks at and
+    # where to, and `train classifier --memory-saving`.
     assert len(COMMANDS) <= 22
     commands = [app.parse_commands(name.split())[1][-1] for name, _ in COMMANDS]
     found = [one for command in commands for one in command.assemble_argument_collection()]
