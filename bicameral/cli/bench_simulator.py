@@ -13,6 +13,7 @@ from sim.pocket.map_store import MapStore
 
 if TYPE_CHECKING:
     from sim.pocket.camera.bench import FrameCost
+    from sim.pocket.growth_bench import Growth
     from sim.pocket.tick_bench import Cost
 
 
@@ -28,6 +29,7 @@ def bench_simulator(*, town: str = "Harbour") -> int:
     """
     require_extra("sim")
     from sim.pocket.camera.bench import measure_camera
+    from sim.pocket.growth_bench import measure_growth
     from sim.pocket.tick_bench import BenchSettings, measure
 
     settings = BenchSettings(town=town)
@@ -35,6 +37,7 @@ def bench_simulator(*, town: str = "Harbour") -> int:
     print_table(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
     costs = measure_camera(MapStore().load(town), _FRAMES)
     print_table(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
+    print_table(_growth_table("how the cost grows", measure_growth()))
     return 0
 
 
@@ -59,3 +62,19 @@ def _camera_table(title: str, costs: Sequence[FrameCost]) -> Table:
     rows = [(cost.name, *(f"{getattr(cost, stage):.2f}" for stage in stages)) for cost in costs]
     labels = ("camera", "transform", "raster", "shade", "encode", "CPU ms per frame")
     return table_of(title, labels, rows)
+
+
+def _growth_table(title: str, parts: Sequence[Growth]) -> Table:
+    rows = [
+        (
+            one.part,
+            one.unit,
+            ", ".join(
+                f"{size:g}: {cost:.2f}"
+                for size, cost in zip(one.sizes, one.medians_ms, strict=True)
+            ),
+            f"{one.slope_ms:.4f}",
+        )
+        for one in parts
+    ]
+    return table_of(title, ("part", "by", "CPU ms at each size", "CPU ms each more"), rows)

@@ -1,5 +1,6 @@
 """The simulator's benchmark measures every part; what it measures is printed, never asserted."""
 
+from sim.pocket.growth_bench import CAMERAS, VEHICLES, measure_growth
 from sim.pocket.tick_bench import BenchSettings, measure
 
 
@@ -9,3 +10,10 @@ def test_every_part_of_a_tick_is_measured():
     assert len(set(parts)) == 5
     assert parts[-1].startswith("limit")
     assert all(0.0 <= c.least_ms <= c.median_ms <= c.most_ms for c in costs)
+
+
+def test_growth_is_measured_by_vehicles_cameras_and_maps():
+    growths = measure_growth(rounds=1, ticks=1)
+    assert [one.unit for one in growths][:3] == ["vehicle", "vehicle", "camera"]
+    assert [one.sizes for one in growths][:3] == [VEHICLES, VEHICLES, CAMERAS]
+    assert all(cost > 0.0 for one in growths for cost in one.medians_ms)

@@ -10,6 +10,7 @@ from sim.pocket.scene.textures import (
     SIGN_CELLS,
     SIGN_FACES,
     TEXTURE_NAMES,
+    light_windows,
     make_textures,
     texture_index,
 )
@@ -76,6 +77,22 @@ def test_textures_are_one_rgba_square_per_name_and_repeat_with_the_seed():
     assert layers.dtype == np.uint8
     np.testing.assert_array_equal(layers, make_textures(3))
     assert not np.array_equal(layers, make_textures(4))
+
+
+def test_by_night_some_windows_are_lit_and_walls_look_as_before():
+    day = make_textures(0)
+    night, gains = light_windows(day)
+    np.testing.assert_array_equal(light_windows(day)[0], night)
+    for name in ("facade_brick", "facade_office", "facade_house"):
+        layer = texture_index(name)
+        seen = night[layer, ..., :3].mean(axis=2) * gains[layer]
+        before = day[layer, ..., :3].mean(axis=2)
+        assert 0.02 < (seen > before + 50.0).mean() < 0.4
+        between_floors = np.s_[:8]
+        assert np.abs(seen - before)[between_floors].max() < gains[layer]
+    road = texture_index("asphalt")
+    assert gains[road] == 1.0
+    np.testing.assert_array_equal(night[road], day[road])
 
 
 def test_only_foliage_has_holes():

@@ -5,6 +5,8 @@ import pytest
 
 from bicameral.errors import UserError
 from sim.pocket.blueprints.props import PROP_IDS, prop_half_extent
+from sim.pocket.geometry import Vector3
+from sim.pocket.scene.figures import LOOKS
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
 from sim.pocket.vehicles import VEHICLE_MODELS
@@ -59,6 +61,19 @@ def test_a_walker_is_as_tall_as_a_person_about_its_origin(pose):
     mesh = walker_mesh(pose)
     assert mesh.positions[:, 2].min() == pytest.approx(-0.93, abs=0.02)
     assert 0.8 < mesh.positions[:, 2].max() < 0.95
+
+
+def test_cars_have_four_bodies_and_walkers_several_figures():
+    cars = {
+        vehicle_mesh(name, Vector3(2.2, 0.9, 0.72)).positions.tobytes()
+        for name in ("vehicle.tesla.model3", "vehicle.ford.mustang")
+    }
+    cars |= {
+        vehicle_mesh("vehicle.a.b", half).positions.tobytes()
+        for half in (Vector3(1.9, 0.9, 0.75), Vector3(2.3, 0.95, 0.9))
+    }
+    assert len(cars) == 4
+    assert len({walker_mesh(0, look).colours.tobytes() for look in range(LOOKS)}) >= 4
 
 
 @pytest.mark.parametrize("prop_id", PROP_IDS)

@@ -54,6 +54,10 @@ _OVERCAST: Rgb = (0.66, 0.69, 0.72)
 _DAY_FOG: Rgb = (0.74, 0.76, 0.78)
 _NIGHT_FOG: Rgb = (0.115, 0.125, 0.155)
 _SHADOW_STEPS_PER_DEG = 4.0
+#: What a flooded road mirrors of the sky to who looks along it.
+_WET_SHEEN = 0.75
+#: The sun's height at which lamps are switched on.
+_LAMPS_BELOW_DEG = -2.0
 #: Standard deviation of the sensor noise in a dark night, in 8-bit levels.
 _NIGHT_NOISE_LEVELS = 5.0
 
@@ -78,6 +82,9 @@ class Lighting:
         extinction_per_m: Light lost in the air per metre.
         fog_start_m: Distance at which the fog begins; haze begins at the lens.
         road_gain: Factor on the colour of road surfaces; wet roads are darker.
+        road_sheen: How much of the sky a wet road mirrors to who looks along it.
+        rain: Share of the heaviest rain, 0..1.
+        lamps_on: Whether street lamps and windows are lit.
         noise_levels: Standard deviation of the sensor noise, in 8-bit levels.
     """
 
@@ -95,6 +102,9 @@ class Lighting:
     extinction_per_m: float
     fog_start_m: float
     road_gain: float
+    road_sheen: float
+    rain: float
+    lamps_on: bool
     noise_levels: float
 
     @property
@@ -123,6 +133,8 @@ def lighting_from_weather(weather: Sequence[float]) -> Lighting:
         )
     given = dict(zip(WEATHER_FIELDS, weather, strict=True))
     cloudiness = _share(given["cloudiness"])
+    rain = _share(given["precipitation"])
+    wetness = max(_share(given["wetness"]), _share(given["precipitation_deposits"]))
     fogginess = _share(given["fog_density"])
     altitude_deg = max(-90.0, min(90.0, given["sun_altitude_angle"]))
     day = _smooth_step(-9.0, 12.0, altitude_deg)
@@ -153,12 +165,12 @@ def lighting_from_weather(weather: Sequence[float]) -> Lighting:
         cloud=_mix(cloud, _product(cloud, tint), 0.6 * low_sun),
         cloudiness=cloudiness,
         fog=_mix(horizon, fog, _smooth_step(0.03, 0.3, fogginess)),
-        extinction_per_m=_HAZE_PER_M
-        + _FULL_FOG_PER_M * fogginess**2
-        + 0.004 * _share(given["precipitation"]),
+        extinction_per_m=_HAZE_PER_M + _FULL_FOG_PER_M * fogginess**2 + 0.004 * rain,
         fog_start_m=max(0.0, given["fog_distance"]) * _smooth_step(0.03, 0.1, fogginess),
-        road_gain=1.0
-        - 0.35 * max(_share(given["wetness"]), _share(given["precipitation_deposits"])),
+        road_gain=1.0 - 0.35 * wetness,
+        road_sheen=_WET_SHEEN * wetness,
+        rain=rain,
+        lamps_on=altitude_deg < _LAMPS_BELOW_DEG,
         noise_levels=_NIGHT_NOISE_LEVELS * (1.0 - day),
     )
 

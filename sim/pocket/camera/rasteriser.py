@@ -19,27 +19,27 @@ from sim.pocket.camera.buffers import (
     triangle_table,
     visibility_buffer,
 )
-from sim.pocket.camera.geometry_kernels import cull_tiles, make_workbench, project_triangles
-from sim.pocket.camera.lighting import CLEAR_NOON, Lighting, lighting_from_weather
-from sim.pocket.camera.raster_kernels import rasterise
-from sim.pocket.camera.row_bands import RowBands
-from sim.pocket.camera.shading_kernels import (
-    TRANSMISSION_STEPS_PER_M,
-    Light,
-    add_noise,
-    shade,
+from sim.pocket.camera.channel_kernels import (
     write_depth,
     write_instances,
     write_normals,
     write_semantic,
 )
+from sim.pocket.camera.geometry_kernels import cull_tiles, make_workbench, project_triangles
+from sim.pocket.camera.lamps import DARK, LampMap
+from sim.pocket.camera.lens_kernels import add_noise, draw_drops
+from sim.pocket.camera.lighting import CLEAR_NOON, Lighting, lighting_from_weather
+from sim.pocket.camera.raster_kernels import rasterise
+from sim.pocket.camera.row_bands import RowBands
+from sim.pocket.camera.shading_kernels import TRANSMISSION_STEPS_PER_M, Light, shade
 from sim.pocket.camera.shadow_kernels import SunShadows, cast_box_shadows
 from sim.pocket.camera.shadows import bake_sun_shadows
 from sim.pocket.camera.sky import bake_sky, transmission_table
-from sim.pocket.camera.textures import texture_pyramid
+from sim.pocket.camera.textures import TexturePyramid, texture_pyramid
 from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
 from sim.pocket.geometry import known_rotation_matrix
 from sim.pocket.scene.mesh import Mesh
+from sim.pocket.scene.textures import light_windows
 
 #: Static tiles and instances farther than this are not drawn.
 FAR_M = 600.0
@@ -53,6 +53,12 @@ _FOOT_M = 0.4
 _THINNEST_BOX_M = 0.02
 _FIRST_CAPACITY = 1 << 15
 _UNTURNED = np.eye(3)
+#: Colour of lamps beside the light of a night without them.
+_LAMPLIGHT = (1.25, 1.0, 0.6)
+#: Strokes in a picture of 448 x 448 in the heaviest rain, their length, and what they hide.
+_MOST_DROPS = 700.0
+_DROP_ROWS = (0.02, 0.05)
+_DROP_SHARE = 0.22
 _NOISE_SEED = 20
 _NOISE_SAMPLES = 1 << 20
 
@@ -67,6 +73,10 @@ class StaticScene(Protocol):
     @property
     def tiles(self) -> NDArray[np.float64]:
         """(K, 8) min x, y, z, max x, y, z, first triangle, triangle count."""
+
+    @property
+    def lamps(self) -> NDArray[np.float64]:
+        """(N, 3) the ground below street lamps, metres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +118,9 @@ class Rasteriser:
         self._scene = scene
         self._tiles = np.ascontiguousarray(scene.tiles, np.float64).reshape(-1, 8)
         self._nearness = np.zeros(len(self._tiles))
+        self._textures = textures
         self._pyramid = texture_pyramid(textures)
+        self._lamps = LampMap(scene.lamps)
         self._meshes: dict[str, Mesh] = {}
         self._entries: dict[str, _MeshEntry] = {}
         self._table = triangle_table([scene.static])
@@ -171,7 +183,7 @@ class Rasteriser:
         self._bands.run(rasterise_rows, view.height)
         rastered_s = time.thread_time()
         if Channels.RGB in want:
-            self._colour(view, scene, buffers, noise_seed)
+            self._colour(view, scene, buffers, instances, noise_seed)
         if Channels.SEMANTIC in want:
             write_semantic(
                 buffers.visibility, self._triangles.source, self._table.tag, buffers.semantic
@@ -289,9 +301,17 @@ class Rasteriser:
             self._triangles = screen_triangles(2 * len(self._triangles.source))
 
     def _colour(
-        self, view: CameraView, scene: _VisibleScene, buffers: _FrameBuffers, noise_seed: int
+        self,
+        view: CameraView,
+        scene: _VisibleScene,
+        buffers: _FrameBuffers,
+        instances: Sequence[Instance],
+        noise_seed: int,
     ) -> None:
         baked = self._bake()
+        light = baked.light
+        if baked.lighting.lamps_on:
+            light = light._replace(pools=self._lamps.pools(view, instances))
         camera = np.concatenate([view.eye_m[None], view.axes])
         sun = np.array(baked.lighting.sun_direction)
         lit = np.empty((len(scene.turns), 9))
@@ -305,6 +325,7 @@ class Rasteriser:
         noise_levels = baked.lighting.noise_levels
         if noise_levels > 0.0:
             starts = np.random.default_rng(noise_seed).integers(0, _NOISE_SAMPLES, view.height)
+        drops = _falling_drops(view, baked.lighting.rain, noise_seed)
 
         def colour_rows(first: int, end: int) -> None:
             cast_box_shadows(
@@ -322,9 +343,9 @@ class Rasteriser:
                 buffers.visibility,
                 self._triangles,
                 self._table,
-                self._pyramid,
+                baked.pyramid,
                 lit,
-                baked.light,
+                light,
                 baked.shadows,
                 buffers.occlusion,
                 camera,
@@ -334,6 +355,8 @@ class Rasteriser:
                 first,
                 end,
             )
+            if len(drops):
+                draw_drops(buffers.bgra, drops, baked.drop_colour, _DROP_SHARE, first, end)
             if noise_levels > 0.0:
                 add_noise(buffers.bgra, _sensor_noise(), starts, noise_levels, first, end)
 
@@ -355,8 +378,21 @@ class Rasteriser:
             shadows = bake_sun_shadows(
                 self._table, len(self._scene.static.triangles), self._pyramid, lighting
             )
-        self._baked = _Baked(lighting=lighting, light=_light(lighting), shadows=shadows)
+        pyramid, gains = self._pyramid, np.ones(len(self._textures))
+        if lighting.lamps_on:
+            pyramid, gains = self._night_textures
+        self._baked = _Baked(
+            lighting=lighting,
+            light=_light(lighting, gains),
+            shadows=shadows,
+            pyramid=pyramid,
+        )
         return self._baked
+
+    @functools.cached_property
+    def _night_textures(self) -> tuple[TexturePyramid, NDArray[np.float64]]:
+        lit, gains = light_windows(self._textures)
+        return texture_pyramid(lit), gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +443,13 @@ class _Baked:
     lighting: Lighting
     light: Light
     shadows: SunShadows
+    pyramid: TexturePyramid
+
+    @property
+    def drop_colour(self) -> tuple[float, float, float]:
+        """Red, green and blue of the light in a falling drop, 0..255."""
+        red, green, blue = (255.0 * min(1.0, 1.1 * part) for part in self.lighting.horizon)
+        return red, green, blue
 
 
 def _mesh_entry(mesh: Mesh, first: int) -> _MeshEntry:
@@ -441,17 +484,33 @@ def _shadow_boxes(scene: _VisibleScene, eye: NDArray[np.float64]) -> NDArray[np.
     return boxes
 
 
-def _light(lighting: Lighting) -> Light:
+def _light(lighting: Lighting, gains: NDArray[np.float64]) -> Light:
     fog = tuple(255.0 * part for part in lighting.fog)
+    mirrored = tuple(255.0 * part for part in lighting.horizon)
     steps = int(FAR_M * 1.5 * TRANSMISSION_STEPS_PER_M)
     return Light(
-        colours=np.array([lighting.sun, lighting.sky, lighting.ground, fog]),
+        colours=np.array([lighting.sun, lighting.sky, lighting.ground, fog, mirrored, _LAMPLIGHT]),
         transmission=transmission_table(lighting, 1.0 / TRANSMISSION_STEPS_PER_M, steps),
         sky=bake_sky(lighting),
         road_gain=lighting.road_gain,
+        road_sheen=lighting.road_sheen,
+        layer_gains=gains,
+        pools=DARK,
     )
 
 
 @functools.cache
 def _sensor_noise() -> NDArray[np.float32]:
     return np.random.default_rng(_NOISE_SEED).standard_normal(_NOISE_SAMPLES, np.float32)
+
+
+def _falling_drops(view: CameraView, rain: float, seed: int) -> NDArray[np.float64]:
+    """(N, 4) strokes of a picture; see `draw_drops`."""
+    count = int(_MOST_DROPS * rain * view.width * view.height / 448**2)
+    if count == 0:
+        return np.empty((0, 4))
+    chance = np.random.default_rng((seed, 1))
+    slant = chance.normal(0.05, 0.03, count)
+    rows = view.height * chance.uniform(*_DROP_ROWS, count)
+    places = chance.uniform((0.0, -_DROP_ROWS[1]), 1.0, (count, 2)) * (view.width, view.height)
+    return np.column_stack([places, slant, np.maximum(rows, 2.0)])

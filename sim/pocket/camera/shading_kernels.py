@@ -1,4 +1,4 @@
-"""Deferred shading: from the visibility buffer to colours, tags and depths."""
+"""Deferred shading: from the visibility buffer to colours."""
 
 from __future__ import annotations
 
@@ -17,40 +17,44 @@ from sim.pocket.camera.buffers import (
     TriangleTable,
     Visibility,
 )
+from sim.pocket.camera.lamp_kernels import LampPools, lamplight_at
 from sim.pocket.camera.raster_kernels import mip_level
 from sim.pocket.camera.shadow_kernels import SunShadows, evenly_lit, shadow_place, sunlit_share
+from sim.pocket.camera.sky_kernels import OPAQUE, SPAN_PX, Row, shade_sky
 from sim.pocket.camera.textures import TexturePyramid
 from sim.pocket.compiled import compiled_lean, inlined_part
 
 #: Entries per metre of the table of air transmission.
 TRANSMISSION_STEPS_PER_M = 4.0
-#: Perspective, air and the sky are worked out this often; a straight line is drawn between.
-_SPAN_PX = 8
-_SKY_TAG = 11
 _ROAD_TAG = 1
-_FAR_M = 1000.0
 _LANE = 0xFFFF
-_OPAQUE = 0xFF000000
 
 
 class Light(NamedTuple):
     """Light and air for one frame.
 
     Attributes:
-        colours: (4, 3) float64: sun, light from above, light from below (factors), fog (0..255).
+        colours: (6, 3) float64: sun, light from above, light from below (factors), fog and what
+            wet ground mirrors (0..255), lamplight (beside the light from above).
         transmission: (M,) float32; share of light that passes 0, 1/4, 2/4, ... metres of air.
         sky: (S, S) int64; see `sky.bake_sky`.
         road_gain: Factor on the colour of roads.
+        road_sheen: How much of the sky a wet road mirrors to who looks along it.
+        layer_gains: (L,) float64; factor on the colour of what has a texture.
+        pools: Light of the lamps near the camera.
     """
 
     colours: NDArray[np.float64]
     transmission: NDArray[np.float32]
     sky: NDArray[np.int64]
     road_gain: float
+    road_sheen: float
+    layer_gains: NDArray[np.float64]
+    pools: LampPools
 
 
 class _Surface(NamedTuple):
-    """What light makes of a surface: by the open sky, by the sun, by itself; and its shadows."""
+    """What light makes of a surface: by the open sky, by the sun, by itself; shadows and sheen."""
 
     flat_r: float
     flat_g: float
@@ -64,20 +68,24 @@ class _Surface(NamedTuple):
     glow: float
     shadowed: bool
     bias: float
+    sheen: float
 
 
-class _Row(NamedTuple):
-    """A row of the picture: rays of it are these plus steps to the right.
+class _Seen(NamedTuple):
+    """What of the light of a surface arrives at the lens, and the light of the air before it."""
 
-    Attributes:
-        x: Of the ray in the middle, world frame, as y and z; one metre long ahead.
-        square: Its length squared.
-    """
-
-    x: float
-    y: float
-    z: float
-    square: float
+    flat_r: float
+    flat_g: float
+    flat_b: float
+    lit_r: float
+    lit_g: float
+    lit_b: float
+    lamp_r: float
+    lamp_g: float
+    lamp_b: float
+    fog_r: float
+    fog_g: float
+    fog_b: float
 
 
 class _Span(NamedTuple):
@@ -89,6 +97,8 @@ class _Span(NamedTuple):
         air: Share of the light that passes the air.
         sunlit: How much of the sun reaches all pixels alike; -1 if that differs.
         u: Place in the texture at the first pixel, texels; `v` likewise.
+        lamplight: Light of lamps; see `lamp_kernels.lamplight_at`.
+        mirrored: Share of the light that is the sky's in the wet surface.
         across: Place in the map of shadows at the first pixel, texels; `down` likewise.
         height: Over the map of shadows at the first pixel, its steps.
         u_step: From a pixel to the next one; the others likewise.
@@ -108,6 +118,8 @@ class _Span(NamedTuple):
     across_step: float
     down_step: float
     height_step: float
+    lamplight: float
+    mirrored: float
 
 
 @compiled_lean
@@ -148,7 +160,7 @@ def shade(
     height, width = out.shape
     for y in range(first_row, end_row):
         ray_up = (0.5 * height - (y + 0.5)) / focal_px
-        row = _Row(
+        row = Row(
             camera[1, 0] + ray_up * camera[3, 0],
             camera[1, 1] + ray_up * camera[3, 1],
             camera[1, 2] + ray_up * camera[3, 2],
@@ -165,21 +177,24 @@ def shade(
             while end < width and owner[end] == triangle:
                 end += 1
             if triangle < 0:
-                _shade_sky(light.sky, row, camera, rights, start, end, out[y])
+                shade_sky(light.sky, row, camera, rights, start, end, out[y])
                 start = end
                 continue
             source = triangles.source[triangle]
             number = triangles.instance[triangle]
-            gain = light.road_gain if table.tag[source] == _ROAD_TAG else 1.0
+            on_road = table.tag[source] == _ROAD_TAG
+            layer = table.texture[source]
+            gain = light.road_gain if on_road else light.layer_gains[layer]
+            sheen = light.road_sheen if on_road else 0.0
             surface = _light_surface(
-                table.surface, source, gain, instances, number, light.colours, shadows
+                table.surface, source, gain, sheen, instances, number, light.colours, shadows
             )
-            layer, density = table.texture[source], triangles.density[triangle]
+            density = triangles.density[triangle]
             plane = triangles.planes[triangle]
             row_u = plane[3] + plane[5] * (y + 0.5)
             row_v = plane[6] + plane[8] * (y + 0.5)
             while start < end:
-                last = min(start + _SPAN_PX, end) - 1
+                last = min(start + SPAN_PX, end) - 1
                 span = _begin_span(
                     visibility.inverse_depth[y], (row_u, plane[4], row_v, plane[7]), density,
                     pyramid, layer, row, camera, rights, light, shadows, surface, start, last,
@@ -204,7 +219,7 @@ def _begin_span(
     density: float,
     pyramid: TexturePyramid,
     layer: int,
-    row: _Row,
+    row: Row,
     camera: NDArray[np.float64],
     rights: NDArray[np.float64],
     light: Light,
@@ -228,6 +243,18 @@ def _begin_span(
     air = light.transmission[
         min(int(distance * TRANSMISSION_STEPS_PER_M), light.transmission.shape[0] - 1)
     ]
+    ray_z = row.z + middle_right * camera[2, 2]
+    lamplight, mirrored = 0.0, 0.0
+    if light.pools.active:
+        lamplight = lamplight_at(
+            light.pools,
+            camera[0, 0] + middle_depth * (row.x + middle_right * camera[2, 0]),
+            camera[0, 1] + middle_depth * (row.y + middle_right * camera[2, 1]),
+            camera[0, 2] + middle_depth * ray_z,
+        )
+    if surface.sheen > 0.0:
+        grazing = 1.0 - min(1.0, abs(ray_z) * middle_depth / distance)
+        mirrored = surface.sheen * grazing * grazing * grazing * grazing
     # The size is a power of two: to multiply by it early or late gives the same bits.
     size = pyramid.size >> level
     u = (texture[0] + texture[1] * (first + 0.5)) * depth * size
@@ -271,6 +298,8 @@ def _begin_span(
         (end_across - across) * part,
         (end_down - down) * part,
         (end_height - height) * part,
+        lamplight,
+        mirrored,
     )
 
 
@@ -287,15 +316,7 @@ def _shade_span(
     out: NDArray[np.uint32],
 ) -> None:
     """Colour the pixels of a span on which a shadow may fall."""
-    # A lamp shines through fog farther than what it lights.
-    seen = span.air + surface.glow * (math.sqrt(span.air) - span.air)
-    veil = 1.0 - seen
-    fog_r = light.colours[3, 0] * veil
-    fog_g = light.colours[3, 1] * veil
-    fog_b = light.colours[3, 2] * veil
-    flat_r, flat_g, flat_b = surface.flat_r * seen, surface.flat_g * seen, surface.flat_b * seen
-    lit_r, lit_g, lit_b = surface.lit_r * seen, surface.lit_g * seen, surface.lit_b * seen
-    lamp_r, lamp_g, lamp_b = surface.lamp_r * seen, surface.lamp_g * seen, surface.lamp_b * seen
+    seen = _through_air(surface, span, light)
     u, v, across, down, height = span.u, span.v, span.across, span.down, span.height
     for x in range(first, last + 1):
         colour = _texel_colour(pyramid, span.base, span.size, u, v)
@@ -307,10 +328,10 @@ def _shade_span(
         u, v = u + span.u_step, v + span.v_step
         across, down = across + span.across_step, down + span.down_step
         height += span.height_step
-        red = flat_r * open_sky + lit_r * sunlit + lamp_r
-        green = flat_g * open_sky + lit_g * sunlit + lamp_g
-        blue = flat_b * open_sky + lit_b * sunlit + lamp_b
-        out[x] = _pixel(colour, red, green, blue, fog_r, fog_g, fog_b)
+        red = seen.flat_r * open_sky + seen.lit_r * sunlit + seen.lamp_r
+        green = seen.flat_g * open_sky + seen.lit_g * sunlit + seen.lamp_g
+        blue = seen.flat_b * open_sky + seen.lit_b * sunlit + seen.lamp_b
+        out[x] = _pixel(colour, red, green, blue, seen)
 
 
 @inlined_part
@@ -324,67 +345,51 @@ def _shade_even_span(
     out: NDArray[np.uint32],
 ) -> None:
     """Colour the pixels of a span that all get the same light; as `_shade_span` does."""
-    seen = span.air + surface.glow * (math.sqrt(span.air) - span.air)
-    veil = 1.0 - seen
-    fog_r = light.colours[3, 0] * veil
-    fog_g = light.colours[3, 1] * veil
-    fog_b = light.colours[3, 2] * veil
-    red = surface.flat_r * seen + surface.lit_r * seen * span.sunlit + surface.lamp_r * seen
-    green = surface.flat_g * seen + surface.lit_g * seen * span.sunlit + surface.lamp_g * seen
-    blue = surface.flat_b * seen + surface.lit_b * seen * span.sunlit + surface.lamp_b * seen
+    seen = _through_air(surface, span, light)
+    red = seen.flat_r + seen.lit_r * span.sunlit + seen.lamp_r
+    green = seen.flat_g + seen.lit_g * span.sunlit + seen.lamp_g
+    blue = seen.flat_b + seen.lit_b * span.sunlit + seen.lamp_b
     u, v = span.u, span.v
     for x in range(first, last + 1):
         colour = _texel_colour(pyramid, span.base, span.size, u, v)
         u, v = u + span.u_step, v + span.v_step
-        out[x] = _pixel(colour, red, green, blue, fog_r, fog_g, fog_b)
+        out[x] = _pixel(colour, red, green, blue, seen)
 
 
 @inlined_part
-def _pixel(
-    colour: int, red: float, green: float, blue: float, fog_r: float, fog_g: float, fog_b: float
-) -> int:
-    """Light a texel and veil it; packed B, G, R, A."""
-    return (
-        _OPAQUE
-        | int(min(red * (colour & _LANE) + fog_r, 255.0)) << 16
-        | int(min(green * (colour >> 16 & _LANE) + fog_g, 255.0)) << 8
-        | int(min(blue * (colour >> 32) + fog_b, 255.0))
+def _through_air(surface: _Surface, span: _Span, light: Light) -> _Seen:
+    """Find out what of a surface's light arrives, and what the air adds."""
+    # A lamp shines through fog farther than what it lights.
+    passed = span.air + surface.glow * (math.sqrt(span.air) - span.air)
+    veil = 1.0 - passed
+    mirrored = passed * span.mirrored
+    passed -= mirrored
+    colours = light.colours
+    return _Seen(
+        surface.flat_r * passed * (1.0 + span.lamplight * colours[5, 0]),
+        surface.flat_g * passed * (1.0 + span.lamplight * colours[5, 1]),
+        surface.flat_b * passed * (1.0 + span.lamplight * colours[5, 2]),
+        surface.lit_r * passed,
+        surface.lit_g * passed,
+        surface.lit_b * passed,
+        surface.lamp_r * passed,
+        surface.lamp_g * passed,
+        surface.lamp_b * passed,
+        colours[3, 0] * veil + colours[4, 0] * mirrored,
+        colours[3, 1] * veil + colours[4, 1] * mirrored,
+        colours[3, 2] * veil + colours[4, 2] * mirrored,
     )
 
 
 @inlined_part
-def _shade_sky(
-    sky: NDArray[np.int64],
-    row: _Row,
-    camera: NDArray[np.float64],
-    rights: NDArray[np.float64],
-    start: int,
-    end: int,
-    out: NDArray[np.uint32],
-) -> None:
-    """Colour a run of pixels in which nothing is."""
-    while start < end:
-        last = min(start + _SPAN_PX, end) - 1
-        right = rights[start]
-        across, down = _sky_place(
-            sky,
-            row.x + right * camera[2, 0],
-            row.y + right * camera[2, 1],
-            row.z + right * camera[2, 2],
-        )
-        right = rights[last]
-        end_across, end_down = _sky_place(
-            sky,
-            row.x + right * camera[2, 0],
-            row.y + right * camera[2, 1],
-            row.z + right * camera[2, 2],
-        )
-        part = 1.0 / max(1, last - start)
-        across_step, down_step = (end_across - across) * part, (end_down - down) * part
-        for x in range(start, last + 1):
-            out[x] = _sky_colour(sky, across, down)
-            across, down = across + across_step, down + down_step
-        start = last + 1
+def _pixel(colour: int, red: float, green: float, blue: float, seen: _Seen) -> int:
+    """Light a texel and veil it; packed B, G, R, A."""
+    return (
+        OPAQUE
+        | int(min(red * (colour & _LANE) + seen.fog_r, 255.0)) << 16
+        | int(min(green * (colour >> 16 & _LANE) + seen.fog_g, 255.0)) << 8
+        | int(min(blue * (colour >> 32) + seen.fog_b, 255.0))
+    )
 
 
 @inlined_part
@@ -392,6 +397,7 @@ def _light_surface(
     surface: NDArray[np.float32],
     source: int,
     gain: float,
+    sheen: float,
     instances: NDArray[np.float64],
     number: int,
     colours: NDArray[np.float64],
@@ -429,6 +435,7 @@ def _light_surface(
         glow,
         shadows.active and facing > 0.0,
         shadows.flat_bias_m + shadows.steep_bias_m * climb,
+        sheen,
     )
 
 
@@ -453,190 +460,3 @@ def _texel_colour(pyramid: TexturePyramid, base: int, size: int, u: float, v: fl
         + texels[np.uint64(lower + left_column)] * ((16 - right) * below)
         + texels[np.uint64(lower + right_column)] * (right * below)
     )
-
-
-@inlined_part
-def _sky_place(sky: NDArray[np.int64], x: float, y: float, z: float) -> tuple[float, float]:
-    """Return where in the picture of the sky a direction (not normalised) lies."""
-    z = max(z, 0.0)
-    scale = 1.0 / (abs(x) + abs(y) + z)
-    across = max(0.0, ((x + y) * scale * 0.5 + 0.5) * sky.shape[0] - 0.5)
-    down = max(0.0, ((x - y) * scale * 0.5 + 0.5) * sky.shape[0] - 0.5)
-    return across, down
-
-
-@inlined_part
-def _sky_colour(sky: NDArray[np.int64], across: float, down: float) -> int:
-    """Interpolate the picture of the sky; packed B, G, R, A."""
-    last = sky.shape[0] - 1
-    column = min(int(across), last)
-    row = min(int(down), last)
-    right = min(int((across - column) * 16.0), 16)
-    below = min(int((down - row) * 16.0), 16)
-    next_column = min(column + 1, last)
-    next_row = min(row + 1, last)
-    upper, lower = np.uint64(row), np.uint64(next_row)
-    left, beside = np.uint64(column), np.uint64(next_column)
-    mixed = (
-        sky[upper, left] * ((16 - right) * (16 - below))
-        + sky[upper, beside] * (right * (16 - below))
-        + sky[lower, left] * ((16 - right) * below)
-        + sky[lower, beside] * (right * below)
-    )
-    red, green, blue = mixed >> 8 & 0xFF, mixed >> 24 & 0xFF, mixed >> 40
-    return int(_OPAQUE | red << 16 | green << 8 | blue)
-
-
-@compiled_lean
-def write_semantic(
-    visibility: Visibility,
-    source: NDArray[np.int32],
-    tag: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-) -> None:
-    """Write each pixel's tag, (H, W) uint8; sky where nothing is."""
-    height, width = out.shape
-    for y in range(height):
-        for x in range(width):
-            triangle = visibility.triangle[y, x]
-            out[y, x] = tag[source[triangle]] if triangle >= 0 else _SKY_TAG
-
-
-@compiled_lean
-def write_depth(visibility: Visibility, out: NDArray[np.float32]) -> None:
-    """Write each pixel's depth in metres, (H, W) float32, at most 1000."""
-    height, width = out.shape
-    for y in range(height):
-        for x in range(width):
-            inverse = visibility.inverse_depth[y, x]
-            out[y, x] = min(1.0 / inverse, _FAR_M) if inverse > 0.0 else _FAR_M
-
-
-@compiled_lean
-def write_instances(
-    visibility: Visibility,
-    instance: NDArray[np.int32],
-    numbers: NDArray[np.int32],
-    out: NDArray[np.int32],
-) -> None:
-    """Write each pixel's instance, (H, W) int32; -1 where none is."""
-    height, width = out.shape
-    for y in range(height):
-        for x in range(width):
-            triangle = visibility.triangle[y, x]
-            out[y, x] = numbers[instance[triangle]] if triangle >= 0 else -1
-
-
-@compiled_lean
-def write_normals(
-    visibility: Visibility,
-    triangles: ScreenTriangles,
-    surface: NDArray[np.float32],
-    turns: NDArray[np.float64],
-    out: NDArray[np.float32],
-) -> None:
-    """Write each pixel's normal, (H, W, 3) float32, world frame; 0 where nothing is.
-
-    Args:
-        visibility: Who is seen where.
-        triangles: Projected triangles.
-        surface: (T, 8) of the triangle table.
-        turns: (I, 3, 3) the columns are the axes of each instance in the world.
-        out: Filled completely.
-    """
-    height, width, _ = out.shape
-    for y in range(height):
-        last = -1
-        nx, ny, nz = 0.0, 0.0, 0.0
-        for x in range(width):
-            triangle = visibility.triangle[y, x]
-            if triangle != last:
-                last = triangle
-                nx, ny, nz = 0.0, 0.0, 0.0
-                if triangle >= 0:
-                    turn = turns[triangles.instance[triangle]]
-                    source = triangles.source[triangle]
-                    a, b, c = surface[source, 0], surface[source, 1], surface[source, 2]
-                    nx = turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] * c
-                    ny = turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] * c
-                    nz = turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] * c
-            out[y, x, 0], out[y, x, 1], out[y, x, 2] = nx, ny, nz
-
-
-@compiled_lean
-def add_noise(
-    image: NDArray[np.uint8],
-    noise: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    levels: float,
-    first_row: int,
-    end_row: int,
-) -> None:
-    """Add noise to the colours of some rows of an image.
-
-    Args:
-        image: (H, W, 4) uint8, changed in place; the fourth channel stays.
-        noise: (M,) float32 standard normal numbers, M a power of two.
-        starts: (H,) where each row begins to read them.
-        levels: Standard deviation, 8-bit levels.
-        first_row: Of the rows.
-        end_row: The row after the last one.
-    """
-    width = image.shape[1]
-    mask = noise.shape[0] - 1
-    for y in range(first_row, end_row):
-        place = starts[y]
-        for x in range(width):
-            for channel in range(3):
-                value = image[y, x, channel] + levels * noise[place & mask] + 0.5
-                image[y, x, channel] = int(max(0.0, min(value, 255.0)))
-                place += 1
-
-
-@compiled_lean
-def paint_sky(
-    density: NDArray[np.float32],
-    colours: NDArray[np.float64],
-    cloudiness: float,
-    fog_depth: float,
-    out: NDArray[np.int64],
-) -> None:
-    """Paint the sky texture.
-
-    Args:
-        density: (S, S) cloud density 0..1.
-        colours: (6, 3) zenith, horizon, glow, cloud, fog (0..1) and the direction to the sun.
-        cloudiness: Share of sky under clouds, 0..1.
-        fog_depth: Optical depth of the fog straight up.
-        out: (S, S) output in lanes of 16 bits.
-    """
-    size = out.shape[0]
-    # Fractal noise is nearly normal (mean 0.5, deviation about 0.12).
-    threshold = 0.78 - 0.6 * cloudiness
-    for row in range(size):
-        for column in range(size):
-            across = (column + 0.5) / size * 2.0 - 1.0
-            down = (row + 0.5) / size * 2.0 - 1.0
-            x = 0.5 * (across + down)
-            y = 0.5 * (across - down)
-            z = max(0.0, 1.0 - abs(x) - abs(y))
-            length = math.sqrt(x * x + y * y + z * z)
-            x, y, z = x / length, y / length, z / length
-            overhead = math.sqrt(z)
-            towards = max(0.0, x * colours[5, 0] + y * colours[5, 1] + z * colours[5, 2])
-            near_sun = towards**8 * 0.3 + towards**120 * 0.5
-            disc = min(1.0, max(0.0, (towards - 0.99985) * 12000.0))
-            thickness = (density[row, column] - threshold) / 0.16
-            thickness = max(0.0, min(1.0, thickness)) * min(1.0, z * 7.0)
-            cover = thickness * thickness * (3.0 - 2.0 * thickness) * 0.92
-            rim = 1.0 - 0.22 * thickness * (1.0 - near_sun)
-            clear_air = math.exp(-fog_depth / max(z, 0.04))
-            packed = 0
-            for channel in range(3):
-                value = colours[1, channel] + (colours[0, channel] - colours[1, channel]) * overhead
-                value += colours[2, channel] * near_sun * (1.0 - 0.6 * cover)
-                value += (colours[3, channel] * rim - value) * cover
-                value += colours[2, channel] * disc * 2.0 * (1.0 - cover)
-                value = colours[4, channel] + (value - colours[4, channel]) * clear_air
-                packed |= int(max(0.0, min(value, 1.0)) * 255.0 + 0.5) << (16 * channel)
-            out[row, column] = packed

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.camera.lighting import Lighting
-from sim.pocket.camera.shading_kernels import paint_sky
+from sim.pocket.camera.sky_kernels import paint_sky
 
 #: Texels along the side; about 0.35 degrees each.
 SKY_SIZE = 512

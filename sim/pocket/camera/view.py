@@ -78,12 +78,14 @@ class Instance:
         transform: Pose of the mesh's origin in the world.
         paint: Red, green and blue 0..1; replaces the pure white vertices of the mesh.
         actor_id: The actor that it belongs to.
+        headlamps: Whether it lights the road ahead of it.
     """
 
     mesh_key: str
     transform: Transform
     paint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     actor_id: int = 0
+    headlamps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ class Scene:
         obstacles: Boxes that stop a vehicle.
         signs: Boxes of the faces of traffic signs.
         signal_heads: Where traffic-light heads are to be drawn.
+        lamps: (N, 3) float64: the ground below the heads of street lamps, metres.
         terrain_z_m: Height of the ground far from any road.
     """
 
@@ -47,6 +48,7 @@ class Scene:
     obstacles: tuple[Obstacle, ...]
     signs: tuple[Obstacle, ...]
     signal_heads: tuple[SignalHead, ...]
+    lamps: NDArray[np.float64]
     terrain_z_m: float
 
 
@@ -82,7 +84,7 @@ def build_scene(opendrive: str, carla_map: carla.Map, seed: int = 0) -> Scene:
     heads = add_traffic_signals(site, approaches)
     signs = add_traffic_signs(site, carla_map)
     sides = list(roadsides(sections))
-    add_street_lamps(site, sides)
+    lamps = add_street_lamps(site, sides)
     add_buildings(site, sides, rng)
     add_street_trees(site, sides, rng)
     add_woods(site, rng)
@@ -93,6 +95,7 @@ def build_scene(opendrive: str, carla_map: carla.Map, seed: int = 0) -> Scene:
         obstacles=tuple(site.obstacles),
         signs=tuple(signs),
         signal_heads=tuple(heads),
+        lamps=lamps,
         terrain_z_m=float(np.median(terrain.z_m)),
     )
 

@@ -58,8 +58,13 @@ def add_pole(
     return base
 
 
-def add_street_lamps(site: Site, sides: Sequence[Roadside]) -> None:
-    """Stand lamps behind the sidewalks, and beside fast roads at greater distance."""
+def add_street_lamps(site: Site, sides: Sequence[Roadside]) -> Array:
+    """Stand lamps behind the sidewalks, and beside fast roads at greater distance.
+
+    Returns:
+        (N, 3) places on the ground below their heads, metres.
+    """
+    lit = []
     for side in sides:
         if not side.urban and not side.highway:
             continue
@@ -70,7 +75,10 @@ def add_street_lamps(site: Site, sides: Sequence[Roadside]) -> None:
             place, _ = side.at(distance, 0.6 if side.urban else 1.6)
             towards = side.at(distance, 0.0)[0] - place
             if site.plan.is_free(square(place, 0.6)):
-                _add_lamp(site, place, towards / np.linalg.norm(towards))
+                towards /= np.linalg.norm(towards)
+                _add_lamp(site, place, towards)
+                lit.append(place + towards * LAMP_ARM_M)
+    return np.array(lit).reshape(-1, 3)
 
 
 def _add_lamp(site: Site, place: Array, towards_road: Array) -> None:

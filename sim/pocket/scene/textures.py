@@ -56,6 +56,29 @@ Image = NDArray[np.float64]
 Tint = Sequence[float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """A window in its bay of 64 pixels: pixel ranges, grey level of its frame."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    frame: float
+    sill: bool
+
+
+_WINDOWS = {
+    "facade_plaster": _Window(rows=(18, 50), columns=(20, 44), frame=228.0, sill=True),
+    "facade_brick": _Window(rows=(16, 50), columns=(18, 46), frame=214.0, sill=True),
+    "facade_office": _Window(rows=(12, 56), columns=(2, 62), frame=96.0, sill=False),
+    "facade_panel": _Window(rows=(20, 48), columns=(12, 52), frame=232.0, sill=False),
+    "facade_house": _Window(rows=(18, 46), columns=(20, 44), frame=250.0, sill=True),
+}
+NIGHT_GAIN = 4.0
+"""Facades by night are drawn darker and lit more by this factor, so that windows can shine."""
+_LIT_OF_16 = 5
+_LAMPLIGHT = (255.0, 214.0, 140.0)
+
+
 def texture_index(name: str) -> int:
     """Return the layer of a texture; `UserError` if there is none of that name."""
     if name not in _INDEX:
@@ -82,6 +105,37 @@ def make_textures(seed: int = 0) -> NDArray[np.uint8]:
         layers[_INDEX[name], ..., :3] = np.clip(np.rint(image), 0, 255)
         layers[_INDEX[name], ..., 3] = np.where(mask, 255, 0)
     return layers
+
+
+def light_windows(
+    textures: NDArray[np.uint8], seed: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Switch lights on behind some windows.
+
+    Args:
+        textures: What `make_textures` returned.
+        seed: Seed of who is at home.
+
+    Returns:
+        The textures by night, and (L,) float64 factors on the light that falls on each.
+    """
+    rng = np.random.default_rng(seed)
+    lit = textures.copy()
+    gains = np.ones(len(textures))
+    for name, window in _WINDOWS.items():
+        layer = lit[_INDEX[name], ..., :3]
+        day = layer.copy()
+        layer[:] = day / NIGHT_GAIN
+        gains[_INDEX[name]] = NIGHT_GAIN
+        for bay in rng.permutation(16)[:_LIT_OF_16]:
+            bottom, left = 64 * (bay // 4), 64 * (bay % 4)
+            pane = np.s_[
+                bottom + window.rows[0] : bottom + window.rows[1],
+                left + window.columns[0] : left + window.columns[1],
+            ]
+            warm = np.array(_LAMPLIGHT) * rng.uniform(0.6, 1.0)
+            layer[pane] = warm * (0.55 + 0.45 * day[pane].mean(axis=2, keepdims=True) / 255.0)
+    return lit, gains
 
 
 def _noise(rng: np.random.Generator, cells: Sequence[int], amplitude: float) -> Image:
@@ -162,18 +216,18 @@ def _draw_roof_tiles(rng: np.random.Generator) -> Image:
 def _draw_facades(rng: np.random.Generator) -> dict[str, Image]:
     """Draw the walls with their windows."""
     plaster = _tinted((204, 186, 156), _noise(rng, [4, 32, 256], 6.0))
-    _draw_windows(rng, plaster, _Window(rows=(18, 50), columns=(20, 44), frame=228.0, sill=True))
+    _draw_windows(rng, plaster, _WINDOWS["facade_plaster"])
     brick = _tinted((150, 90, 74), _noise(rng, [8, 64], 6.0))
     _draw_bricks(rng, brick)
-    _draw_windows(rng, brick, _Window(rows=(16, 50), columns=(18, 46), frame=214.0, sill=True))
+    _draw_windows(rng, brick, _WINDOWS["facade_brick"])
     office = _tinted((150, 158, 166), _noise(rng, [8, 128], 4.0))
-    _draw_windows(rng, office, _Window(rows=(12, 56), columns=(2, 62), frame=96.0, sill=False))
+    _draw_windows(rng, office, _WINDOWS["facade_office"])
     panel = _tinted((186, 186, 180), _noise(rng, [4, 64, 256], 6.0))
     panel[::64] -= 40.0
     panel[:, ::64] -= 40.0
-    _draw_windows(rng, panel, _Window(rows=(20, 48), columns=(12, 52), frame=232.0, sill=False))
+    _draw_windows(rng, panel, _WINDOWS["facade_panel"])
     house = _tinted((222, 214, 198), _noise(rng, [8, 64, 256], 5.0))
-    _draw_windows(rng, house, _Window(rows=(18, 46), columns=(20, 44), frame=250.0, sill=True))
+    _draw_windows(rng, house, _WINDOWS["facade_house"])
     return {
         "facade_plaster": plaster,
         "facade_brick": brick,
@@ -191,16 +245,6 @@ def _draw_bricks(rng: np.random.Generator, image: Image) -> None:
         tones = np.repeat(rng.normal(0.0, 9.0, TEXTURE_SIZE // 8), 8)
         image[course * 4 : course * 4 + 4] += np.roll(tones, shift)[None, :, None]
         image[course * 4] += 16.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Window:
-    """A window in its bay of 64 pixels: pixel ranges, grey level of its frame."""
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    frame: float
-    sill: bool
 
 
 def _draw_windows(rng: np.random.Generator, image: Image, window: _Window) -> None:

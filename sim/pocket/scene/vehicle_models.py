@@ -5,6 +5,7 @@ White faces take the paint of the instance that is drawn; nothing else is exactl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,6 +74,33 @@ _TALL = _Profile(
     ),
     (-0.95, -0.82, 0.12, 0.5),
 )
+_HATCHBACK = _Profile(
+    (
+        (-1.0, 0.4),
+        (-0.99, 0.58),
+        (-0.94, 0.62),
+        (0.42, 0.6),
+        (0.76, 0.54),
+        (0.96, 0.45),
+        (1.0, 0.35),
+    ),
+    (-0.97, -0.66, 0.1, 0.48),
+)
+_COUPE = _Profile(
+    (
+        (-1.0, 0.44),
+        (-0.985, 0.62),
+        (-0.82, 0.66),
+        (0.2, 0.62),
+        (0.68, 0.58),
+        (0.95, 0.48),
+        (1.0, 0.38),
+    ),
+    (-0.86, -0.3, -0.02, 0.26),
+)
+_TALL_M = 1.6
+_COMPACT_M = 4.1
+_COUPE_WORDS = ("mustang", ".tt", "charger")
 
 
 def vehicle_mesh(type_id: str, half_extent: Vector3) -> Mesh:
@@ -85,7 +113,9 @@ def vehicle_mesh(type_id: str, half_extent: Vector3) -> Mesh:
     Returns:
         The mesh, from z = 0 to twice the half height.
     """
-    build: Callable[[MeshBuilder, Vector3], None] = _add_car
+    build: Callable[[MeshBuilder, Vector3], None] = functools.partial(
+        _add_car, profile=_profile_of(type_id, half_extent)
+    )
     for words, candidate in (
         (_BICYCLE_WORDS, _add_bicycle),
         (_MOTORCYCLE_WORDS, _add_motorcycle),
@@ -102,18 +132,30 @@ def vehicle_mesh(type_id: str, half_extent: Vector3) -> Mesh:
     return builder.build()
 
 
+def _profile_of(type_id: str, half: Vector3) -> _Profile:
+    """Choose the side view of a car by its name and size."""
+    if 2.0 * half.z >= _TALL_M:
+        return _TALL
+    if any(word in type_id for word in _COUPE_WORDS):
+        return _COUPE
+    return _HATCHBACK if 2.0 * half.x < _COMPACT_M else _SALOON
+
+
 def _mirrored(points: Array) -> Array:
     return points * (1.0, -1.0, 1.0)
 
 
 def _add_pickup(builder: MeshBuilder, half: Vector3) -> None:
-    _add_car(builder, half, CityObjectLabel.TRUCK)
+    _add_car(builder, half, CityObjectLabel.TRUCK, profile=_TALL)
 
 
 def _add_car(
-    builder: MeshBuilder, half: Vector3, tag: CityObjectLabel = CityObjectLabel.CAR
+    builder: MeshBuilder,
+    half: Vector3,
+    tag: CityObjectLabel = CityObjectLabel.CAR,
+    *,
+    profile: _Profile,
 ) -> None:
-    profile = _SALOON if half.z < 0.8 else _TALL
     size = np.array((half.x, half.y, 2.0 * half.z))
     inside = np.array((0.0, 0.0, half.z))
     radius = min(0.34, half.z * 0.46)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sim.pocket.camera.view import Instance
 from sim.pocket.geometry import Transform
+from sim.pocket.scene.figures import LOOKS
 from sim.pocket.scene.mesh import Mesh
 from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
 from sim.pocket.traffic_lights import TrafficLight
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sim.pocket.world.town import Town
 
 _UNPAINTED = (1.0, 1.0, 1.0)
+#: CARLA's VehicleLightState: LowBeam or HighBeam.
+_BEAMS = 0x2 | 0x4
 
 
 class VisibleThing(NamedTuple):
@@ -52,8 +55,9 @@ class VisibleThings:
             make = functools.partial(vehicle_mesh, vehicle.type_id, vehicle.model.body_half_extent)
             yield _thing(vehicle.type_id, make, vehicle)
         for walker in actors.of_class(Walker):
-            pose = walker.stride_pose
-            yield _thing(f"walker.{pose}", functools.partial(walker_mesh, pose), walker)
+            pose, look = walker.stride_pose, _look(walker)
+            make = functools.partial(walker_mesh, pose, look)
+            yield _thing(f"walker.{look}.{pose}", make, walker)
         for prop in actors.of_class(Prop):
             yield _thing(prop.type_id, functools.partial(prop_mesh, prop.type_id), prop)
         if self._town is not self._episode.town:
@@ -99,8 +103,15 @@ def _thing(
         transform=transform or actor.transform,
         paint=_paint(actor),
         actor_id=actor.id,
+        headlamps=isinstance(actor, Vehicle) and bool(actor.light_state & _BEAMS),
     )
     return VisibleThing(instance, make_mesh, actor)
+
+
+def _look(walker: Walker) -> int:
+    """Choose a figure by the number of a blueprint such as ``walker.pedestrian.0001``."""
+    number = walker.type_id.rpartition(".")[2]
+    return (int(number) - 1) % LOOKS if number.isdigit() else 0
 
 
 def _paint(actor: Actor) -> tuple[float, float, float]:

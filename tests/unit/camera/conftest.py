@@ -21,6 +21,7 @@ from sim.pocket.scene.textures import TEXTURE_NAMES
 class HandMadeScene:
     static: Mesh
     tiles: NDArray[np.float64]
+    lamps: NDArray[np.float64]
 
 
 class Workshop:
@@ -57,13 +58,16 @@ class Workshop:
         corners = [(-half, -half, z), (half, -half, z), (half, half, z), (-half, half, z)]
         return self.quad(corners, **looks)  # type: ignore[arg-type]
 
-    def rasteriser(self, *meshes: Mesh, threads: int = 1) -> Rasteriser:
+    def rasteriser(
+        self, *meshes: Mesh, threads: int = 1, lamps: Sequence[Sequence[float]] = ()
+    ) -> Rasteriser:
         static = merge(meshes)
         low, high = static.positions.min(axis=0), static.positions.max(axis=0)
         tiles = np.array([[*low, *high, 0, len(static.triangles)]], np.float64)
         textures = np.full((len(TEXTURE_NAMES), 16, 16, 4), 255, np.uint8)
         textures[TEXTURE_NAMES.index("leaves"), :, :8, 3] = 0
-        return Rasteriser(HandMadeScene(static=static, tiles=tiles), textures, threads=threads)
+        scene = HandMadeScene(static=static, tiles=tiles, lamps=np.array(lamps).reshape(-1, 3))
+        return Rasteriser(scene, textures, threads=threads)
 
     def view(
         self,

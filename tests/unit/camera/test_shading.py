@@ -287,3 +287,76 @@ def test_pixels_that_are_lit_alike_are_lit_as_if_each_were_looked_at(street, ker
     alone = colours(street, kerbside, [BOX])
     street._baked = baked
     assert np.array_equal(together, alone)
+
+
+LAMP_AT = (20.0, 4.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def lamplit(make):
+    """A dark street with one street lamp on the right."""
+    rasteriser = make.rasteriser(make.ground(colour=(0.35, 0.35, 0.35)), lamps=[LAMP_AT])
+    rasteriser.register_mesh("car", make.facing(0.0, 0.0, 0.8, 0.8))
+    return rasteriser
+
+
+def seen_from_above(make):
+    """Row 100 - x and column 100 + y of the picture show the ground at x, y + 20, roughly."""
+    return make.view((20.0, 0.0, 20.0), (-89.9, 0.0, 0.0), width=200, height=200)
+
+
+def test_a_street_lamp_lights_the_ground_below_it_at_night_alone(make, lamplit):
+    view = seen_from_above(make)
+    lamplit.set_lighting(weather(**NIGHT))
+    night = colours(lamplit, view)
+    below, elsewhere = night[90:110, 110:130], night[90:110, 0:15]
+    assert below.mean() > 2.0 * elsewhere.mean()
+    assert below[..., 2].mean() > below[..., 0].mean(), "lamplight is warm"
+    lamplit.set_lighting(weather())
+    day = colours(lamplit, view)
+    assert day[90:110, 110:130].mean() == pytest.approx(day[90:110, 0:15].mean(), rel=0.02)
+
+
+def test_headlamps_light_the_road_ahead_and_not_behind(make):
+    rasteriser = make.rasteriser(make.ground(colour=(0.35, 0.35, 0.35)))
+    rasteriser.register_mesh("car", make.facing(0.0, 0.0, 0.8, 0.8))
+    rasteriser.set_lighting(weather(**NIGHT))
+    car = Instance(mesh_key="car", transform=Transform(Vector3(20.0, 0.0, 0.0), Rotation()))
+    view = seen_from_above(make)
+    dark = colours(rasteriser, view, [car])
+    lit = colours(rasteriser, view, [replace(car, headlamps=True)])
+    ahead, behind = np.s_[40:70, 90:110], np.s_[130:160, 90:110]
+    assert lit[ahead].mean() > 2.0 * dark[ahead].mean()
+    np.testing.assert_array_equal(lit[behind], dark[behind])
+
+
+def test_lamps_far_from_the_camera_change_nothing(make, lamplit):
+    bare = make.rasteriser(make.ground(colour=(0.35, 0.35, 0.35)))
+    view = make.view((-300.0, 0.0, 2.0), (-40.0, 0.0, 0.0))
+    pictures = []
+    for rasteriser in (bare, lamplit):
+        rasteriser.set_lighting(weather(**NIGHT))
+        pictures.append(colours(rasteriser, view))
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_a_wet_road_mirrors_the_sky_to_who_looks_along_it(street, make):
+    level = make.view((0.0, 0.0, 2.0))
+    street.set_lighting(weather(sun_altitude_angle=60.0))
+    dry = colours(street, level)
+    street.set_lighting(weather(sun_altitude_angle=60.0, precipitation_deposits=100.0))
+    wet = colours(street, level)
+    far, near = np.s_[63:66, 20], np.s_[118:120, 20]
+    assert wet[far].mean() > dry[far].mean() + 20.0
+    assert wet[near].mean() < dry[near].mean()
+
+
+def test_rain_draws_drops_that_fall_anew_in_every_picture(street, kerbside):
+    pictures = {}
+    for rain in (0.0, 30.0, 100.0):
+        street.set_lighting(weather(precipitation=rain))
+        pictures[rain] = colours(street, kerbside, seed=1)
+    other = colours(street, kerbside, seed=2)
+    changed = (pictures[100.0] != other).any(axis=2).mean()
+    assert 0.01 < changed < 0.2
+    np.testing.assert_array_equal(pictures[100.0], colours(street, kerbside, seed=1))
