@@ -14,12 +14,12 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from operator import sub
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 from prometheus_client import (
@@ -58,6 +58,7 @@ _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
 #: Larger runs, which only single requests make, are in the sums but not told by their rows.
 _MOST_COUNTED_ROWS: Final = 64
 _MODEL = ("model", "version")
+_Live = Literal["livesum", "livemax"]
 
 # Times at which counters began, which the mode for several processes lacks anyway.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -128,85 +129,49 @@ class Metrics:
         if COUNTS_FOLDER in os.environ:
             self._all = CollectorRegistry()
             MultiProcessCollector(self._all)  # type: ignore[no-untyped-call]
-        self._requests = Counter(
-            "inference_requests_total", "Answered requests.", (*_MODEL, "outcome"), registry=own
-        )
-        self._request_seconds = Counter(
-            "inference_request_seconds_total",
-            "Time from requests' heads to their answers.",
-            (*_MODEL, "outcome"),
-            registry=own,
-        )
-        self._input_seconds = _Summary(
-            "inference_input_seconds",
-            "Time from successful requests' bodies to their tensors.",
-            _MODEL,
-            registry=own,
-        )
-        self._output_seconds = Counter(
-            "inference_output_seconds_total",
-            "Time from computed tensors to the answers of successful requests.",
-            _MODEL,
-            registry=own,
-        )
-        self._batches = Counter(
-            "inference_batches_total", "Runs by their rows.", (*_MODEL, "rows"), registry=own
-        )
-        self._batch_seconds = Counter(
-            "inference_batch_seconds_total",
-            "Time of runs by their rows.",
-            (*_MODEL, "rows"),
-            registry=own,
-        )
-        self._request_duration = _durations(
-            own, "inference_request_duration_seconds", "From a request's head to its answer."
-        )
-        self._queue_duration = _durations(
-            own, "inference_queue_duration_seconds", "Time that requests waited for their run."
-        )
-        self._compute_duration = _durations(
-            own, "inference_compute_duration_seconds", "Duration of runs."
-        )
-        self._batch_size = _Histogram(
-            "inference_batch_size", "Rows of a run.", _MODEL, registry=own, buckets=_ROWS
-        )
-        self._queue_depth = _gauge(own, "inference_queue_depth", "Requests that wait for a run.")
-        self._streams = _gauge(own, "drive_streams", "Episodes that are driven over WebSockets.")
-        self._stages = Counter(
-            "cascade_stage_total",
-            "Images by the stage that answered.",
-            (*_MODEL, "stage"),
-            registry=own,
-        )
-        self._share_alarm = Gauge(
-            "cascade_share_alarm",
-            "1 while a stage sees another share of the images than on validation images.",
-            (*_MODEL, "stage"),
-            registry=own,
-            multiprocess_mode="livemax",
-        )
-        self._lookups = Counter(
-            "result_memory_lookups_total",
-            "Images looked up in the result memory.",
-            (*_MODEL, "result"),
-            registry=own,
-        )
-        self._memory_events = Counter(
-            "result_memory_events_total",
-            "What became of lookups and results.",
-            (*_MODEL, "event"),
-            registry=own,
-        )
-        self._entries = _gauge(
-            own, "result_memory_entries", "Results in the memories of all processes."
-        )
-        self._shared_entries = Gauge(
-            "result_memory_shared_entries",
-            "Results in the memory on a server, which is the same for all processes.",
-            _MODEL,
-            registry=own,
-            multiprocess_mode="livemax",
-        )
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, (*_MODEL, *labels), registry=own)
+
+        def histogram(
+            name: str, text: str, bounds: Sequence[float] = DURATION_BOUNDS_S
+        ) -> _Histogram:
+            return _Histogram(name, text, _MODEL, registry=own, buckets=bounds)
+
+        def gauge(name: str, text: str, *labels: str, mode: _Live = "livesum") -> Gauge:
+            return Gauge(name, text, (*_MODEL, *labels), registry=own, multiprocess_mode=mode)
+
+        self._requests = counter("inference_requests_total", "Answered requests.", "outcome")
+        text = "Time from requests' heads to their answers."
+        self._request_seconds = counter("inference_request_seconds_total", text, "outcome")
+        text = "Time from successful requests' bodies to their tensors."
+        self._input_seconds = _Summary("inference_input_seconds", text, _MODEL, registry=own)
+        text = "Time from computed tensors to the answers of successful requests."
+        self._output_seconds = counter("inference_output_seconds_total", text)
+        self._batches = counter("inference_batches_total", "Runs by their rows.", "rows")
+        text = "Time of runs by their rows."
+        self._batch_seconds = counter("inference_batch_seconds_total", text, "rows")
+        text = "From a request's head to its answer."
+        self._request_duration = histogram("inference_request_duration_seconds", text)
+        text = "Time that requests waited for their run."
+        self._queue_duration = histogram("inference_queue_duration_seconds", text)
+        text = "Duration of runs."
+        self._compute_duration = histogram("inference_compute_duration_seconds", text)
+        self._batch_size = histogram("inference_batch_size", "Rows of a run.", _ROWS)
+        self._queue_depth = gauge("inference_queue_depth", "Requests that wait for a run.")
+        self._streams = gauge("drive_streams", "Episodes that are driven over WebSockets.")
+        text = "Images by the stage that answered."
+        self._stages = counter("cascade_stage_total", text, "stage")
+        text = "1 while a stage sees another share of the images than on validation images."
+        self._share_alarm = gauge("cascade_share_alarm", text, "stage", mode="livemax")
+        text = "Images looked up in the result memory."
+        self._lookups = counter("result_memory_lookups_total", text, "result")
+        text = "What became of lookups and results."
+        self._memory_events = counter("result_memory_events_total", text, "event")
+        text = "Results in the memories of all processes."
+        self._entries = gauge("result_memory_entries", text)
+        text = "Results in the memory on a server, which is the same for all processes."
+        self._shared_entries = gauge("result_memory_shared_entries", text, mode="livemax")
         self._allocated = Gauge(
             "worker_allocated_bytes",
             "What a worker has allocated and not freed; 0 where the C library cannot tell.",
@@ -247,20 +212,16 @@ class Metrics:
         known = self._models.get(model) or self._new(model)
         observed = [(known.batch_size, record.rows), (known.compute_duration, record.run_s)]
         observed += zip(repeat(known.queue_duration), record.waits_s, strict=False)
-        counters = None
-        if record.rows <= _MOST_COUNTED_ROWS:
-            counters = known.batches.get(record.rows)
-            if counters is None:
-                labels = model.name, model.version, str(record.rows)
-                counters = self._batches.labels(*labels), self._batch_seconds.labels(*labels)
-                known.batches[record.rows] = counters
+        counters = known.batches.get(record.rows)
+        if counters is None and record.rows <= _MOST_COUNTED_ROWS:
+            labels = model.name, model.version, str(record.rows)
+            counters = self._batches.labels(*labels), self._batch_seconds.labels(*labels)
+            known.batches[record.rows] = counters
         self._add(observed, zip(counters, (1.0, record.run_s), strict=True) if counters else ())
 
-    @contextmanager
-    def counted_stream(self, model: ModelVersion) -> Iterator[None]:
+    def counted_stream(self, model: ModelVersion) -> AbstractContextManager[None]:
         """Count an episode as one that is driven over a WebSocket meanwhile."""
-        with self._streams.labels(model.name, model.version).track_inprogress():
-            yield
+        return self._streams.labels(model.name, model.version).track_inprogress()
 
     async def sample(self, models: Iterable[ServedModel]) -> None:
         """Take over what models count themselves; to be called again and again.
@@ -403,15 +364,6 @@ class _Summary(Summary):
     def parts(self) -> _Parts:
         """Return what observations add to."""
         return _Parts(total=self._sum, counts=(self._count,))
-
-
-def _durations(registry: CollectorRegistry, name: str, text: str) -> _Histogram:
-    return _Histogram(name, text, _MODEL, registry=registry, buckets=DURATION_BOUNDS_S)
-
-
-def _gauge(registry: CollectorRegistry, name: str, text: str) -> Gauge:
-    """Return a gauge that is summed over the workers that live."""
-    return Gauge(name, text, _MODEL, registry=registry, multiprocess_mode="livesum")
 
 
 def _totals(values: Mapping[tuple[str, str], float]) -> ModelTotals:

@@ -25,7 +25,7 @@ from bicameral.errors import unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.tables import estimate_cell, markdown_table
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
-from studies.measurements import Cells, Of, markdown, pivot
+from studies.measurements import Cells, Of, markdown, pivot, read_measurements
 from studies.paper_variant import paper_variant_table
 from studies.study import DATA
 
@@ -136,6 +136,19 @@ def _attack(server: str, attack: str, of: Of) -> Cells:
     return attack, *waits, *sizes
 
 
+def _soak() -> str:
+    """Tell what happened in an hour of mixed traffic."""
+    found = read_measurements(DATA / "serving" / "serve_soak.csv")
+    answers = sum(one.value or 0.0 for (*_, what), one in found.items() if what == "right answers")
+    rows: list[Cells] = [("right answers", f"{answers:,.0f}")]
+    for (subject, _, what), one in found.items():
+        if subject == "all":
+            rows.append((what, f"{one.value or 0.0:,.0f}{' s' if one.unit == 's' else ''}"))
+        elif one.unit == "MiB/h":
+            rows.append((f"{what}, {subject}, MiB/h", estimate_cell(one, 2)))
+    return markdown(("in an hour", "found"), rows)
+
+
 def _path(name: str) -> str:
     """Show what the study of corrections on the path recorded."""
     from studies.path_tables import PATH_TABLES  # it needs the carla wheel
@@ -230,6 +243,7 @@ TABLES: dict[str, Callable[[], str]] = {
         ),
         _attack,
     ),
+    "serving/soak": _soak,
     "pocket/coverage": _coverage,
     **choice_tables.TABLES,
     **cost_tables.TABLES,

@@ -9,10 +9,10 @@ from typing import Final
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from bicameral.types import MemoryCounters
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.http.management import Workers, WorkersAnswer, describe_workers
-from server.http.memory import CountersAnswer
 from server.metrics import DURATION_BOUNDS_S, Metrics, ModelTotals
 from server.serving.model_slot import IndexEntry, ModelState
 from server.serving.repository import ModelRepository
@@ -49,7 +49,7 @@ class LiveModel(BaseModel):
     rows: int
     runs: int
     stages: Mapping[str, int]
-    memory: CountersAnswer | None
+    memory: MemoryCounters | None
     memory_shared: bool
     waiting: int
 

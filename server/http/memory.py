@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from bicameral.types import MemoryCounters
 from server.errors import RequestError
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.cascade_model import CascadeModel
 from server.serving.repository import ModelRepository
-
-
-class CountersAnswer(BaseModel):
-    """What a result memory did since it was made, see `bicameral.types.MemoryCounters`."""
-
-    lookups: int
-    hits: int
-    verified: int
-    rejected: int
-    stored: int
-    not_stored: int
-    evicted: int
-    expired: int
-    skipped: int
-    suspended: int
-    entries: int
 
 
 class MemoryAnswer(BaseModel):
@@ -43,7 +26,7 @@ class MemoryAnswer(BaseModel):
     model: str
     version: str
     shared: bool
-    counters: CountersAnswer
+    counters: MemoryCounters
 
 
 def memory_endpoints(repository: ModelRepository) -> list[Endpoint]:
@@ -66,7 +49,7 @@ def memory_endpoints(repository: ModelRepository) -> list[Endpoint]:
                 model=served.name,
                 version=served.version,
                 shared=memory.remote,
-                counters=CountersAnswer(**asdict(await memory.counters())),
+                counters=await memory.counters(),
             )
         return json_answer(answer)
 
