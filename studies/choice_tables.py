@@ -7,20 +7,19 @@ from functools import cache, partial
 
 from bicameral.statistics import Estimate
 from bicameral.tables import (
+    Cell,
     Entry,
     estimate_cell,
     integer,
     percent,
     percent_cell,
-    points,
     points_cell,
 )
 from studies.measurements import Measured, markdown, read_measurements
 from studies.study import DATA
 
-#: What the present search finds with the stored answers, and what an earlier one found: the shipped
-#: pair.
-_SYSTEMS, _SHIPPED = "systems.csv", "choice.csv"
+#: What the search finds with the stored answers, and what the shipped cascade is worth.
+_SYSTEMS, _SHIPPED = "systems.csv", "shipped.csv"
 
 #: Opponents of a choice in the order of the table, and what they are called there.
 _OPPONENTS = {
@@ -30,7 +29,6 @@ _OPPONENTS = {
     "b": "B alone",
     "mixture_at_cost": "a random mixture of two single networks at this cost",
     "best_pair_at_cost": "the best pair of no more cost ({} → {})",
-    "big_little_at_cost": "big-little ({} → reference) at this cost",
     "paper_threshold": "the paper's threshold search on the same pair",
     "paper_choice": "what the paper's search finds among all pairs ({} → {})",
     "paper_pair": "the paper's most complementary pair of this pool ({} → {})",
@@ -42,34 +40,34 @@ def _read(name: str) -> Measured:
     return read_measurements(DATA / "fashion_mnist" / name)
 
 
-def _subjects(quantity: str, record: str) -> list[str]:
-    return [subject for subject, _, name in _read(record) if name == quantity]
+def _subjects(quantity: str) -> list[str]:
+    return [subject for subject, _, name in _read(_SYSTEMS) if name == quantity]
 
 
-def _condition(subject: str, record: str) -> str:
-    return next(condition for one, condition, _ in _read(record) if one == subject)
+def _condition(subject: str) -> str:
+    return next(condition for one, condition, _ in _read(_SYSTEMS) if one == subject)
 
 
-def _of(subject: str, quantity: str, record: str = _SHIPPED) -> Estimate:
+def _of(subject: str, quantity: str) -> Estimate:
     """Return a figure of a network, a choice or an opponent."""
-    return _read(record)[subject, _condition(subject, record), quantity]
+    return _read(_SYSTEMS)[subject, _condition(subject), quantity]
 
 
-def _value(subject: str, quantity: str, record: str = _SHIPPED) -> float:
-    return _of(subject, quantity, record).value or 0.0
+def _value(subject: str, quantity: str) -> float:
+    return _of(subject, quantity).value or 0.0
 
 
 def _accuracy(subject: str) -> str:
     """Write a test accuracy, with its standard deviation where there are several seeds."""
-    mean, deviation = _of(subject, "test_accuracy", _SYSTEMS), ""
+    mean, deviation = _of(subject, "test_accuracy"), ""
     if mean.seeds != 1:
-        deviation = f" ± {percent(_value(subject, 'test_accuracy_std', _SYSTEMS))}"
+        deviation = f" ± {percent(_value(subject, 'test_accuracy_std'))}"
     return percent(mean.value) + deviation
 
 
 def _titled(subject: str, name: str) -> str:
     """Name something, and say of how many seeds it is if there are several."""
-    seeds = _of(subject, "test_accuracy", _SYSTEMS).seeds
+    seeds = _of(subject, "test_accuracy").seeds
     return name if seeds == 1 else f"{name}, {seeds} seeds"
 
 
@@ -80,11 +78,11 @@ def _quoted(title: str) -> list[str]:
 def pool_table() -> str:
     """Return all networks of the pool, cheapest first."""
     rows = []
-    for subject in _subjects("parameters", _SYSTEMS):
+    for subject in _subjects("parameters"):
         name = _titled(subject, f"`{subject}`")
-        if _condition(subject, _SYSTEMS) == "reference":
+        if _condition(subject) == "reference":
             name += " (reference)"
-        value = partial(_value, subject, record=_SYSTEMS)
+        value = partial(_value, subject)
         rows.append(
             (
                 name,
@@ -104,9 +102,9 @@ def pool_table() -> str:
 def choices_table() -> str:
     """Return what every preset chooses; what was requested is one of them, too."""
     rows = []
-    for subject in _subjects("minus_reference", _SYSTEMS)[1:]:
-        value = partial(_value, subject, record=_SYSTEMS)
-        system = _quoted(_condition(subject, _SYSTEMS))
+    for subject in _subjects("minus_reference")[1:]:
+        value = partial(_value, subject)
+        system = _quoted(_condition(subject))
         asked = ("usage", "usage_c")[: len(system) - 1]
         rows.append(
             (
@@ -117,8 +115,8 @@ def choices_table() -> str:
                 percent(value("macs_ratio"), 1),
                 percent(value("cpu_ratio"), 1),
                 _accuracy(subject),
-                points_cell(_of(subject, "minus_single", _SYSTEMS)),
-                points_cell(_of(subject, "minus_reference", _SYSTEMS)),
+                points_cell(_of(subject, "minus_single")),
+                points_cell(_of(subject, "minus_reference")),
                 percent(value("halves_agree"), 0),
                 percent(value("regret")),
             )
@@ -129,19 +127,19 @@ def choices_table() -> str:
     return markdown((*heads, "and of its CPU time", *judged, *stable), rows)
 
 
-def opponents_table(record: str) -> str:
+def opponents_table() -> str:
     """Return how a choice compares with what it must beat."""
     rows = []
     for subject, name in _OPPONENTS.items():
-        if subject not in _subjects("difference", record):
+        if subject not in _subjects("difference"):
             continue
-        difference = _of(subject, "difference", record)
+        difference = _of(subject, "difference")
         rows.append(
             (
-                name.format(*_quoted(_condition(subject, record))),
+                name.format(*_quoted(_condition(subject))),
                 points_cell(difference),
                 difference.seeds,
-                f"{_value(subject, 'compared_macs', record):.2f} times",
+                f"{_value(subject, 'compared_macs'):.2f} times",
             )
         )
     return markdown(("against", "points", "n of trainings", "its M MACs compared"), rows)
@@ -169,69 +167,39 @@ def changes_table() -> str:
     return markdown((*heads, "ECE: cascade / A / reference"), rows)
 
 
-def _shipped(part: str, quantity: str) -> Estimate:
-    return _read(_SHIPPED)["shipped", part, quantity]
+def _of_shipped(system: str, quantity: str, seed: int | None = None) -> Cell:
+    """Write a figure of all trainings of the shipped cascade on test images, or of one."""
+    on = "test" if seed is None else f"test, seed {seed}"
+    of = _read(_SHIPPED)[system, on, quantity]
+    return (points_cell if quantity.startswith("minus") else percent_cell)(of)
 
 
-def _by_training(part: str, quantity: str) -> list[float]:
-    """Return the values of all seeds."""
-    return [
-        of.value or 0.0
-        for (subject, condition, name), of in _read(_SHIPPED).items()
-        if (subject, name) == ("shipped", quantity) and condition.startswith(f"{part}, seed")
-    ]
-
-
-def _below() -> str:
-    """Say how far the shipped seed is below the reference."""
-    gap = _of("requested", "minus_reference")
-    low, high, value = (f"{-100.0 * (end or 0.0):.2f}" for end in (gap.high, gap.low, gap.value))
-    return f"{value} points [{low}, {high}]"
-
-
-def _mean_below() -> str:
-    gap = _value("wide_residual32", "test_accuracy") - _value("requested", "test_accuracy")
-    return percent(gap)
-
-
-def _gains() -> str:
-    """Say what each training of the cascade gains over A alone."""
-    found = []
-    for subject in ("requested", "a"):
-        title = _condition(subject, _SHIPPED)
-        found.append(
-            [
-                of.value or 0.0
-                for (one, condition, name), of in _read(_SHIPPED).items()
-                if (one, name) == (subject, "test_accuracy") and condition.startswith(f"{title}, s")
-            ]
+def shipped_table() -> str:
+    """Return what the trainings of the shipped cascade reach, and what they cost."""
+    rows: list[tuple[Entry, ...]] = []
+    measured = _read(_SHIPPED)
+    for on in dict.fromkeys(on for _, on, _ in measured if on.startswith("test, seed")):
+        seed = int(on.removeprefix("test, seed "))
+        rows.append(
+            (
+                f"seed {seed}" + (", which ships" if seed == 0 else ""),
+                percent(measured["cascade", f"validation, seed {seed}", "accuracy"].value),
+                _of_shipped("cascade", "accuracy", seed),
+                percent(measured["cascade", on, "share_b"].value),
+                percent(measured["cascade", on, "macs_ratio"].value, 1),
+                f"{measured['cascade', on, 'ece'].value:.3f}",
+            )
         )
-    return ", ".join(points(own - alone) for own, alone in zip(*found, strict=True))
+    heads = ("training of A", "validation %", "test %", "B sees %")
+    return markdown((*heads, "% of the reference's MACs", "ECE"), rows)
 
 
-def _area(part: str) -> str:
-    return f"{_shipped(part, 'aurc').value:.5f}"
+def _percent(cell: Cell) -> str:
+    return f"{cell.text} % {cell.small}"
 
 
-def _area_difference(part: str) -> str:
-    gap = _shipped(part, "cascade_minus_this")
-    ends = (gap.value or 0.0, gap.low or 0.0, gap.high or 0.0)
-    value, low, high = (f"{end:+.5f}" for end in ends)
-    return f"{value} [{low}, {high}]"
-
-
-def _errors(part: str) -> str:
-    """Write the calibration errors of all trainings, before and after."""
-    before, after = (
-        ", ".join(f"{value:.3f}" for value in _by_training(part, name))
-        for name in ("ece_before", "ece_after")
-    )
-    return f"{before} → {after}"
-
-
-def _counted(name: str) -> str:
-    mean, deviation = (_shipped("cascade", key).value for key in (name, f"{name}_std"))
-    return f"{mean:.0f} ± {deviation:.0f}"
+def _macs(seed: int) -> str:
+    return percent(_read(_SHIPPED)["cascade", f"test, seed {seed}", "macs_ratio"].value, 1)
 
 
 def _memory_us(key: str, quantity: str) -> str:
@@ -256,17 +224,13 @@ def _repeats(system: str) -> str:
 
 
 FIGURES: dict[str, Callable[[], str]] = {
-    "cascade.below": _below,
-    "cascade.below.mean": _mean_below,
-    "cascade.usage": lambda: f"{percent(_value('requested', 'usage'), 1)} %",
-    "cascade.gains": _gains,
-    "cascade.asked": partial(_counted, "asked"),
-    "cascade.rescued": partial(_counted, "rescued"),
-    "cascade.broken": partial(_counted, "broken"),
-    "cascade.oracle": lambda: f"{percent_cell(_shipped('cascade', 'oracle_accuracy'))} %",
-    **{f"aurc.{part}": partial(_area, part) for part in ("cascade", "a", "b", "reference")},
-    **{f"aurc.minus.{part}": partial(_area_difference, part) for part in ("a", "b")},
-    **{f"ece.{part}": partial(_errors, part) for part in ("cascade", "a", "b")},
+    "cascade.accuracy": lambda: _percent(_of_shipped("cascade", "accuracy", 0)),
+    "cascade.macs": lambda: f"{_macs(0)} %",
+    "reference.accuracy": lambda: _percent(_of_shipped("reference", "accuracy")),
+    "shipped.accuracy": lambda: _percent(_of_shipped("cascade", "accuracy")),
+    "shipped.a.accuracy": lambda: _percent(_of_shipped("a", "accuracy")),
+    "shipped.minus_a": lambda: str(_of_shipped("cascade", "minus_a")),
+    "shipped.minus_reference": lambda: str(_of_shipped("cascade", "minus_reference")),
     "gate.1": partial(_gate, 1),
     "gate.32": partial(_gate, 32),
     "call.1": partial(_call, 1),
@@ -283,7 +247,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "pool": pool_table,
     "choices": choices_table,
-    "opponents": partial(opponents_table, _SHIPPED),
-    "opponents.tenth": partial(opponents_table, _SYSTEMS),
+    "opponents.tenth": opponents_table,
+    "shipped": shipped_table,
     "changes": changes_table,
 }

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import re
 import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from bicameral.errors import unknown_name
 from bicameral.files import write_text_atomic
@@ -171,22 +169,6 @@ def _pair(agents: str, weather: str, of: Of) -> Cells:
 # The classifiers ----------------------------------------------------------------------------------
 
 
-@cache
-def _zoo() -> dict[str, dict[str, Any]]:
-    """Return the measurement of every classifier by its name."""
-    path = ROOT / "studies" / "fashion_mnist" / "zoo" / "evaluation.json"
-    return {one["name"]: one for one in json.loads(path.read_text("utf-8"))["entries"]}
-
-
-def _accuracy(name: str) -> str:
-    found = _zoo()[name]["accuracy"]
-    return f"{100 * found['value']:.2f} % [{100 * found['low']:.2f}, {100 * found['high']:.2f}]"
-
-
-def _macs_share() -> str:
-    return f"{100 * _zoo()['cascade']['macs'] / _zoo()['wide_residual32']['macs']:.1f} %"
-
-
 FIGURES: dict[str, Callable[[], str]] = {
     **{
         f"path.{name}": partial(_path, name)
@@ -199,9 +181,6 @@ FIGURES: dict[str, Callable[[], str]] = {
             "distance.constant",
         )
     },
-    "cascade.accuracy": partial(_accuracy, "cascade"),
-    "reference.accuracy": partial(_accuracy, "wide_residual32"),
-    "cascade.macs": _macs_share,
     **choice_tables.FIGURES,
     **cost_tables.FIGURES,
 }

@@ -35,9 +35,14 @@ CostName = Literal["macs", "cpu_us"]
 SCORE: ScoreName = "margin"
 COMBINATION: CombinationName = "average"
 
-#: Shares of the images that may go on: 1 % steps as long as they are few. Without 0, for a cascade
-#: that never asks its second network is its first.
-_SHARES = np.array([*range(1, 21), 22, 25, 28, 32, 36, 40, 50, 60, 80, 100]) / 100.0
+#: Shares of the images that may go on: small steps as long as they are few, for a large network is
+#: asked about 2 %. Without 0, for a cascade that never asks its second network is its first.
+_SHARES = (
+    np.array(
+        [*np.arange(0.5, 3.0, 0.25), *range(3, 21), 22, 25, 28, 32, 36, 40, 50, 60, 80, 100],
+    )
+    / 100.0
+)
 
 #: A third network's share of the images, relative to the second's. One parameter instead of two;
 #: a third network costs about four times as much as the second or more.

@@ -33,7 +33,7 @@ MEMORY_SUFFIX = "+memory"
 #: the cascade with its memory. Costs are relative to the first.
 DEFAULT_MODELS = (
     "fashion_mnist_wide_residual32",
-    "fashion_mnist_squeeze16_distilled",
+    "fashion_mnist_squeeze16_student",
     "fashion_mnist_cascade",
     "fashion_mnist_cascade+memory",
 )

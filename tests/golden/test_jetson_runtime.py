@@ -189,13 +189,13 @@ def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
 
 
 def _three_stages(folder: Path) -> Path:
-    """Write the shipped cascade with its reference as a third stage, which is asked often."""
+    """Write the shipped cascade with another network as a third stage, which is asked often."""
     shipped = shipped_model("fashion_mnist_cascade")
     sidecar = read_sidecar(shipped)
-    reference = read_sidecar(shipped_model("fashion_mnist_wide_residual32"))
+    third = read_sidecar(shipped_model("fashion_mnist_vgg24_distilled"))
     assert sidecar.cascade is not None
     pair = sidecar.cascade.stages
-    last = CascadeStage(name=reference.name, sha256=member_sha256(reference))
+    last = CascadeStage(name=third.name, sha256=member_sha256(third))
     stages = (*(one.model_copy(update={"threshold": 0.9}) for one in pair), last)
     for stage in stages:
         for file in shipped.parent.glob(f"{stage.name}.*"):

@@ -49,8 +49,8 @@ def test_a_bundle_of_a_cascade_holds_its_members_and_all_that_the_device_needs(c
         "run.sh",
         "models/fashion_mnist_cascade.bicameral.json",
         *(
-            f"models/fashion_mnist_{name}_distilled.{suffix}"
-            for name in ("squeeze16", "vgg24")
+            f"models/fashion_mnist_{name}.{suffix}"
+            for name in ("squeeze16_student", "wide_residual32")
             for suffix in ("onnx", "bicameral.json", "check.npz")
         ),
     }
@@ -101,7 +101,7 @@ def test_the_shell_scripts_and_the_unit_are_well_formed(target: str, tmp_path: P
 
 
 def test_the_recorded_answers_are_those_of_onnx_runtime(cascade: Bundle):
-    name = "fashion_mnist_vgg24_distilled"
+    name = "fashion_mnist_squeeze16_student"
     with np.load(cascade.folder / "models" / f"{name}.check.npz") as archive:
         feeds, logits = {"image": archive["in.image"]}, archive["out.logits"]
     graph = (cascade.folder / "models" / f"{name}.onnx").read_bytes()

@@ -26,7 +26,7 @@ ROOT = Path(bicameral.__file__).parents[1]
 PACKAGES = tuple(f"{ROOT / name}/" for name in ("agent", "bicameral", "edge", "models", "server"))
 
 CASCADE = "fashion_mnist_cascade"
-MEMBERS = ("fashion_mnist_squeeze16_d", "fashion_mnist_vgg24_d")
+MEMBERS = ("fashion_mnist_squeeze16_s", "fashion_mnist_wide_residual32")
 
 
 class Hops:
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def noise(seed: int) -> NDArray[np.uint8]:
-    """A picture of which nobody can be sure, so that both members are asked."""
+    """A picture of nothing; of that of seed 25 A is so little sure that both members are asked."""
     return np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8)
 
 
@@ -88,7 +88,7 @@ async def test_a_request_becomes_a_label_in_22_files_and_120_calls(
     # However busy the machine was when it measured what a run costs: on the loop, as when idle.
     settings = ServerSettings(batching=BatchLimits(in_place_s=1.0))
     async with serving_app(lambda run_folder: create_app(settings, [folder], run_folder)) as client:
-        for seed in range(5, 8):
+        for seed in (23, 24, 25):
             content = cv2.imencode(".png", draw(seed))[1].tobytes()
             with hops.counted():
                 answer = await client.post(f"/v1/classify/{CASCADE}", content=content)

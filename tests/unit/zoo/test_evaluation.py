@@ -193,6 +193,6 @@ def test_running_a_cascade_takes_the_files_of_both_members() -> None:
 
     cascade, a, b = (
         model_files(shipped_model(f"fashion_mnist_{name}"))
-        for name in ("cascade", "squeeze16_distilled", "vgg24_distilled")
+        for name in ("cascade", "squeeze16_student", "wide_residual32")
     )
     assert cascade == (a[0] + b[0], a[1] + b[1])
