@@ -82,10 +82,10 @@ def run(folder: Path, quick: bool) -> int:
     write_measurements(folder / "shipped.csv", found)
     print_measurements(found)
     gap, gain = (found["cascade", "test", name] for name in ("minus_reference", "minus_a"))
-    costs = [of.value for (_, on, name), of in found.items()
+    costs = [of.value or 0.0 for (_, on, name), of in found.items()
              if name == "macs_ratio" and on.startswith("test")]  # fmt: skip
     near = (gap.value or 0.0) >= NEAR and (gap.high or 0.0) >= 0.0
-    return int(not near or (gain.value or 0.0) < BETTER or max(map(float, costs)) > TENTH)
+    return int(not near or (gain.value or 0.0) < BETTER or max(costs) > TENTH)
 
 
 STUDY = Study(

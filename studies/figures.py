@@ -16,7 +16,7 @@ import csv
 import re
 import sys
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from bicameral.errors import unknown_name
