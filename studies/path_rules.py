@@ -74,13 +74,14 @@ def make_driver(
         rule: A correction of `PathAgent`, or one of this file.
         networks: The first network, and the second or None: names of shipped ones, or files.
         constants: Fields of `Constants`.
-        navigation: Fields of `NavigationSettings` that differ from its defaults.
+        navigation: Fields of `NavigationSettings` that differ from its defaults. The networks are
+            not told the lane unless it says so: the plan of `path_fusion` is older than that.
         settings: Fields of `FusionSettings`, likewise.
 
     Raises:
         UserError: If there is no such rule or network.
     """
-    told = NavigationSettings(**navigation)
+    told = NavigationSettings(**{"intent": False, **navigation})
     if rule == "map":
         return MapDriver(told)
     first, second = (

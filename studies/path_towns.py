@@ -41,16 +41,13 @@ HARD = ("night", "fog", "dense_fog", "patch", "pitch_down", "pitch_up", "yaw_rig
 
 _LOAD = "agent.loading:load_agent"
 _MODELS = {"model": "path_a", "second": "path_b"}
+#: As the agents that ship no longer drive by default.
+_NOT_TOLD = {**_MODELS, "navigation": {"intent": False}}
 _AGENTS = (
-    AgentSpec(name="vision", correction="none", target=_LOAD, kwargs=_MODELS),
+    AgentSpec(name="vision", correction="none", target=_LOAD, kwargs=_NOT_TOLD),
+    AgentSpec(name="vision_intent", correction="none", target=_LOAD, kwargs=_MODELS),
     AgentSpec(
-        name="vision_intent",
-        correction="none",
-        target=_LOAD,
-        kwargs={**_MODELS, "navigation": {"intent": True}},
-    ),
-    AgentSpec(
-        name="fusion", correction="none", target=_LOAD, kwargs={**_MODELS, "correction": "fusion"}
+        name="fusion", correction="none", target=_LOAD, kwargs={**_NOT_TOLD, "correction": "fusion"}
     ),
     AgentSpec(name="caril_a", correction="none", target=_LOAD, kwargs={"model": "caril_a"}),
 )
@@ -93,7 +90,11 @@ def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
         conditions=("clear",),
     )
     hard = some.model_copy(
-        update={"why": "hard to see", "systems": ("vision", "fusion"), "conditions": HARD}
+        update={
+            "why": "hard to see",
+            "systems": ("vision", "vision_intent", "fusion"),
+            "conditions": HARD,
+        }
     )
     rest = (len(_SOME), len(_ROUTES.kinds))
     others = some.model_copy(update={"why": "the other routes", "routes": rest})

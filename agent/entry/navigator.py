@@ -25,7 +25,10 @@ class PlanNavigator(Navigator):
 
     def __init__(self, planned: PlannedRoute) -> None:
         """Take the route that every following episode is driven on."""
-        measured = NavigationSettings(sigma_m=0.0, heading_deg=0.0, believed_sigma_m=_SIGMA_M)
+        # Between two points of the plan nobody knows where the lane leads.
+        measured = NavigationSettings(
+            sigma_m=0.0, heading_deg=0.0, believed_sigma_m=_SIGMA_M, intent=False
+        )
         super().__init__(measured)
         self._planned = planned
 

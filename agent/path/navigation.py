@@ -37,7 +37,8 @@ class NavigationSettings:
             direction is drawn.
         map_offset_m: How far right of the real lane the map has it.
         believed_sigma_m: What the navigation system believes `sigma_m` to be; None: it knows.
-        intent: Whether networks with the input ``intent`` are told where the lane leads.
+        intent: Whether networks with the input ``intent`` are told where the lane leads. It halves
+            the routes that vision alone loses (`studies.path_towns`).
     """
 
     sigma_m: float = 1.0
@@ -46,7 +47,7 @@ class NavigationSettings:
     bias_m: float = 0.0
     map_offset_m: float = 0.0
     believed_sigma_m: float | None = None
-    intent: bool = False
+    intent: bool = True
 
     def __post_init__(self) -> None:
         believed_m = self.sigma_m if self.believed_sigma_m is None else self.believed_sigma_m

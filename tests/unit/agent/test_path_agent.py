@@ -100,12 +100,12 @@ def test_wild_answers_repeat_the_last_steering_and_are_counted(
     assert errors == [0.0, 1.0, 2.0, 2.0]
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_the_lane_ahead_reaches_the_network_if_so_set(
-    told: bool, route: Route, picture: NDArray[np.uint8]
+@pytest.mark.parametrize(("settings", "told"), [({}, True), ({"intent": False}, False)])
+def test_the_lane_ahead_reaches_the_network_unless_it_is_kept_from_it(
+    settings: dict[str, bool], told: bool, route: Route, picture: NDArray[np.uint8]
 ) -> None:
     model, session = replayed_path_model()
-    exact = NavigationSettings(sigma_m=0.0, heading_deg=0.0, intent=told)
+    exact = NavigationSettings(sigma_m=0.0, heading_deg=0.0, **settings)
     agent = PathAgent((model, None), VisionAlone(), navigator=Navigator(exact))
     agent.begin(route, seed=0)
     agent.act(observe(picture))
