@@ -42,8 +42,9 @@ class PaceKeeper:
     Attributes:
         inference_s: CPU time of the network at the last tick.
         diagnostics: What it said then, for the record: ``allowed_speed_mps``, how sure it is
-            (``pace_confidence``), the probability that it is to stop (``pace_stop``), and why:
-            ``lead_distance_m``, ``lead_speed_mps``, ``light`` and ``stop_line_m``.
+            (``pace_confidence``, ``pace_std_mps``), the probability that it is to stop
+            (``pace_stop``), and why: ``lead_distance_m``, ``lead_speed_mps``, ``light`` and
+            ``stop_line_m``.
     """
 
     def __init__(self, model: PaceModel, quantile: float) -> None:
@@ -93,6 +94,7 @@ def _diagnostics(answer: PaceOutput, limit_mps: float) -> dict[str, float]:
     return {
         "allowed_speed_mps": limit_mps,
         "pace_confidence": float(answer.probabilities.max()),
+        "pace_std_mps": float(answer.speed_std_mps),
         "pace_stop": float(answer.probabilities[0]),
         "lead_distance_m": float(answer.lead_distance_m),
         "lead_speed_mps": float(answer.lead_speed_mps),

@@ -31,7 +31,7 @@ from edge.shipped import resolve_model, shipped_models
 from models.caril.askew_camera import Askew, homographies
 from models.caril.dataset import Frames, find_episodes, load_frames
 from models.caril.evaluation import predict_frames
-from models.caril.fitting import WIDEST
+from models.caril.path_metrics import WIDEST
 from models.networks.path_classes import (
     DECIDING_BINS,
     OFFSET_BINS,

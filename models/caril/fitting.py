@@ -20,6 +20,7 @@ from edge.driver_model import COMMANDS
 from edge.preprocessing import picture_statistics, tensor_from_canonical
 from models.caril.dataset import Frames
 from models.caril.lessons import state_tensors
+from models.caril.path_metrics import WIDEST
 from models.networks.dual_head import DriverNetwork, NetworkSettings, image_of
 from models.records import read_record
 
@@ -28,9 +29,6 @@ _FIT_NAME: Final = "fit.json"
 
 #: Share of validation frames for which the network counts as unsure.
 ASKED_SHARE: Final = 0.15
-#: A squared error counts at most this many variances, so that a few gross ones, such as a wrong
-#: fork, do not decide what is said of all others.
-WIDEST: Final = 9.0
 #: Factors are looked for between exp of these.
 _LOG_FACTORS: Final = (-7.0, 7.0)
 _CHECK_FRAMES: Final = 500

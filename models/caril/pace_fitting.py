@@ -74,7 +74,8 @@ class PaceFit:
             f"{100 * self.accuracy:.0f} % (commonest: {100 * self.majority_accuracy:.0f} %); of "
             f"{self.stops} frames on which to stop {_percent(self.stops_known)} are known, of "
             f"{self.reds} with a red light nearer than {_NEAR_LIGHT_M:.0f} m "
-            f"{_percent(self.reds_known)}; it would stop on {100 * self.false_stops:.1f} % of the "
+            f"{_percent(self.reds_known)} (and {100 * self.false_reds:.1f} % of all else believed "
+            f"to be); it would stop on {100 * self.false_stops:.1f} % of the "
             f"others; calibration error {self.ece_before:.3f} -> {self.ece_after:.3f}"
         )
 

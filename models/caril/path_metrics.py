@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from edge.path_model import PathModel, PathOutput
 from models.caril.dataset import Frames, Split
 from models.caril.evaluation import Evaluation, evaluate, judging_frames
-from models.caril.fitting import WIDEST
 from models.networks.path_classes import (
     DECIDING_BINS,
     PATH_DISTANCES_M,
     class_labels,
     path_offsets,
 )
+
+#: A squared error counts at most this many variances, so that a few gross ones, such as a wrong
+#: fork, do not decide what is said of all others.
+WIDEST = 9.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
