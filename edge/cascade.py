@@ -40,6 +40,9 @@ from edge.stages import StagedClassifier
 #: What a trace calls the networks of a cascade, in the order in which they are asked.
 NETWORK_NAMES = tuple(string.ascii_lowercase)
 
+#: For combinations that do not look at scores.
+_UNSCORED = np.zeros(1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadePolicy:
@@ -258,7 +261,10 @@ class CascadeClassifier:
     def _combined(self, answer: Prediction, further: Prediction) -> Prediction:
         """Make one answer of two for one image."""
         pa, pb = answer.probabilities, further.probabilities
-        both = self._combine(pa, pb, self._score(pa), self._score(pb))
+        # Only the post-check compares scores, and they cost as much as the rest of this.
+        compared = self.policy.combine == "post_check"
+        sa, sb = (self._score(pa), self._score(pb)) if compared else (_UNSCORED, _UNSCORED)
+        both = self._combine(pa, pb, sa, sb)
         return Prediction(probabilities=both, confidence=np.maximum.reduce(both, axis=-1))
 
     def _compute_many(self, images: NDArray[np.uint8]) -> Prediction:
