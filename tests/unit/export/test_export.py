@@ -166,7 +166,7 @@ def test_an_agent_and_a_cascade_run_with_preprocessing_in_the_graph(tmp_path: Pa
     result = export(CASCADE, tmp_path / "c", in_graph=True)
     assert result.cascade is not None
     assert result.cascade.outputs[0].largest < 1e-5
-    assert read_sidecar(result.sidecar.with_name(f"{VGG}.onnx")).input.dtype == "UINT8"
+    assert read_sidecar(result.sidecar.with_name(f"{MEMBERS[0]}.onnx")).input.dtype == "UINT8"
     classifier = load_classifier(result.sidecar, memory="none")
     images = samples_for(CASCADE).images
     expected = load_classifier(CASCADE, memory="none").predict(images).probabilities
