@@ -118,10 +118,11 @@ def _notes(bench: Bench, choices: Sequence[ChoiceRecord]) -> Iterator[str]:
             for name in (plan.undertrained, plan.reference)
         )
         yield (
-            f"The reference {plan.reference} is undertrained: {plan.undertrained}, which costs "
-            f"less, reaches {100 * better:.2f} % of the validation images, the reference "
-            f"{100 * worse:.2f} %. Train for more epochs before you believe what is said about it; "
-            f"choices that should come near it come near {plan.undertrained} instead."
+            f"The reference {plan.reference} is undertrained: with {100 * worse:.2f} % of the "
+            f"validation images it is not shown to be better than {plan.undertrained}, which costs "
+            f"less and reaches {100 * better:.2f} %, or than guessing. Train for more epochs "
+            "before you believe what is said about it; choices that should come near it come near "
+            f"{plan.undertrained} instead."
         )
     if len(answer(bench.calibrated.test, plan.system).seeds) == 1:
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -166,7 +167,7 @@ class _Planner:
         eligible: All networks that have these seeds.
         small: Those that are no reference.
         reference: The large one to compare with.
-        undertrained: The most accurate small network, if the reference is no better.
+        undertrained: The most accurate small network, if the reference is not shown to be better.
         found: All systems.
     """
 
@@ -205,7 +206,10 @@ class _Planner:
         # The pool ascends in MACs.
         self.reference = next(name for name in references if self._accuracy[name] >= enough)
         best = max(self.small, key=self._accuracy.__getitem__)
-        behind = self._accuracy[best] >= self._accuracy[self.reference]
+        rows, base = np.array([self.found.single(best)]), self.found.single(self.reference)
+        (error,) = self.found.standard_errors(rows, base)
+        least = max(self._accuracy[best] + float(error), _beyond_guessing(pool.labels))
+        behind = self._accuracy[self.reference] <= least
         self.undertrained = best if behind else None
 
     def choices(self) -> list[Choice]:
@@ -272,6 +276,12 @@ class _Planner:
         if not len(rows):
             return None
         return system_at(self._pool, found, int(rows[found.accuracy[rows].argmax()]))
+
+
+def _beyond_guessing(labels: NDArray[np.int64]) -> float:
+    """Return the accuracy, two standard errors above the most frequent class's share."""
+    share = float(np.bincount(labels).max()) / len(labels)
+    return share + 2.0 * math.sqrt(share * (1.0 - share) / len(labels))
 
 
 def _mixture_at(found: Candidates, limit: float) -> System | None:

@@ -147,7 +147,25 @@ def test_one_network_is_enough_where_others_add_nothing(make_pool) -> None:
     evaluation = evaluate_cascade(pool, settings)
     assert evaluation.shipped_system.networks == ("good",)
     assert evaluation.undertrained == "good"
-    assert "The reference wide_large is undertrained: good" in evaluation.notes[0]
+    assert "The reference wide_large is undertrained" in evaluation.notes[0]
+    assert "not shown to be better than good, which costs less" in evaluation.notes[0]
+
+
+def test_a_reference_that_guesses_is_undertrained_though_others_guess_worse(make_pool) -> None:
+    pool = make_pool([("poor", 100, 1.0), ("worse", 110, 1.0), ("wide_large", 5000, 1.0)])
+    counts = np.bincount(pool.validation_labels)
+    guesses = {"poor": counts.argmin(), "worse": counts.argmin(), "wide_large": counts.argmax()}
+    guessing = []
+    for one in pool.networks:
+        logits = np.random.default_rng(0).normal(0.0, 0.1, one.validation.shape)
+        logits[:, guesses[one.architecture]] += 1.0
+        guessing.append(replace(one, validation=logits.astype(np.float32)))
+    settings = EvaluationSettings(
+        references=("wide_large",), splits=5, resampling=Resampling(replicates=50)
+    )
+    evaluation = evaluate_cascade(replace(pool, networks=tuple(guessing)), settings)
+    assert evaluation.undertrained in ("poor", "worse")
+    assert "or than guessing" in evaluation.notes[0]
 
 
 def test_a_gap_is_measured_from_the_reference(
