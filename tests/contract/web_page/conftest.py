@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agent.remote import RemoteAgent
 from bicameral.types import Decision, Observation, Pose, Route
-from edge.shipped import weights_folder
+from edge.shipped import shipped_model, weights_folder
+from edge.sidecar import read_sidecar
 
 PATIENCE_S = 180.0
 CASCADE = "fashion_mnist_cascade"
@@ -78,8 +79,11 @@ def running_site(serving: Callable[..., Any]) -> Callable[..., Any]:
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped cascade with its members, one that learns, two agents, and one that is broken."""
     folder = tmp_path_factory.mktemp("models")
-    for pattern in (f"{CASCADE}.*", "fashion_mnist_*_distilled.*", "*_read_out.*", "caril_?.*"):
-        for path in weights_folder().glob(pattern):
+    cascade = read_sidecar(shipped_model(CASCADE)).cascade
+    assert cascade is not None
+    members = (stage.name for stage in cascade.stages)
+    for name in (CASCADE, *members, "fashion_mnist_read_out", "caril_a", "caril_b"):
+        for path in weights_folder().glob(f"{name}.*"):
             shutil.copy(path, folder)
     (folder / f"{BROKEN}.bicameral.json").write_text("{")
     return folder

@@ -228,7 +228,7 @@ def test_the_page_of_a_cascade_has_the_classes_of_its_networks_and_how_alike_the
     page = written(["fashion_mnist_cascade"], tmp_path / "page.html", monkeypatch)
     for title in (
         "Classes in fashion_mnist_squeeze16",
-        "Classes in fashion_mnist_vgg24",
+        "Classes in fashion_mnist_wide_residual32",
         "How alike",
     ):
         assert title in page
