@@ -49,8 +49,10 @@ def run(folder: Path, quick: bool) -> int:
     """Train every network as every processor would, and compare."""
     found = Measured()
     images = FEW if quick else IMAGES
+    # The shortest look is at what the claim names: bfloat16.
+    processors = dict(list(PROCESSORS.items())[:2]) if quick else PROCESSORS
     for network in NETWORKS[:1] if quick else NETWORKS:
-        trained = {name: _trained(network, images, of) for name, of in PROCESSORS.items()}
+        trained = {name: _trained(network, images, of) for name, of in processors.items()}
         weights, answers = trained.pop("all")
         for name, (others, answered) in trained.items():
             moved = np.abs(others - weights)
