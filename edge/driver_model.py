@@ -1,11 +1,12 @@
 """A driver's network as one callable: what every kind takes, and how it is joined with its sidecar.
 
-What the kinds answer is in `edge.dual_head` and `edge.path_model`.
+What the kinds answer is in `edge.dual_head`, `edge.path_model` and `edge.pace_model`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
@@ -36,6 +37,15 @@ for _command, _column in _COLUMN_FROM_COMMAND.items():
     _COLUMN_BY_VALUE[int(_command)] = _column
 
 Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverOutput:
+    """What a network says about one picture; of a batch, every array has N rows of this."""
+
+    def row(self, index: int) -> Self:
+        """Return one row of a batch."""
+        return type(self)(**{one.name: getattr(self, one.name)[index] for one in fields(self)})
 
 
 class DriverModel(ABC, Generic[Batch]):

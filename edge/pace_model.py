@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from bicameral.protocols import Session
 from bicameral.types import LightState, RoadOption
 from edge.agent_sidecar import PaceAgentSpec
-from edge.driver_model import DriverModel, state_inputs
+from edge.driver_model import DriverModel, DriverOutput, state_inputs
 from edge.preprocessing import feed_from_canonical
 from edge.probabilities import softmax
 from edge.sidecar import Sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaceOutput:
+class PaceOutput(DriverOutput):
     """What the two heads say about one picture; of a batch, every array has N rows of this.
 
     Attributes:
@@ -40,10 +40,6 @@ class PaceOutput:
     lead_speed_mps: NDArray[np.float64]
     stop_line_m: NDArray[np.float64]
     light: NDArray[np.float64]
-
-    def row(self, index: int) -> PaceOutput:
-        """Return one row of a batch."""
-        return PaceOutput(**{one.name: getattr(self, one.name)[index] for one in fields(self)})
 
     @property
     def is_finite(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from bicameral.protocols import Session
 from bicameral.types import RoadOption
 from edge.agent_sidecar import OffsetClasses, PathAgentSpec
-from edge.driver_model import DriverModel, state_inputs
+from edge.driver_model import DriverModel, DriverOutput, state_inputs
 from edge.probabilities import softmax
 from edge.sidecar import Sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PathOutput:
+class PathOutput(DriverOutput):
     """What the two heads say about one picture; of a batch, every array has N rows of this.
 
     Offsets are lateral, in the car's frame: metres, positive right. D is the number of distances
@@ -41,10 +41,6 @@ class PathOutput:
     probabilities: NDArray[np.float64]
     logits: NDArray[np.float32]
     spread_m: NDArray[np.float64]
-
-    def row(self, index: int) -> PathOutput:
-        """Return one row of a batch."""
-        return PathOutput(**{one.name: getattr(self, one.name)[index] for one in fields(self)})
 
     @property
     def is_finite(self) -> bool:

@@ -8,23 +8,32 @@ from numpy.typing import NDArray
 from sim.pocket.camera.buffers import ScreenTriangles, Visibility
 from sim.pocket.compiled import compiled_lean
 
-_SKY_TAG = 11
+SKY_TAG = 11
 _FAR_M = 1000.0
 
 
 @compiled_lean
-def write_semantic(
+def write_numbers(
     visibility: Visibility,
-    source: NDArray[np.int32],
-    tag: NDArray[np.uint8],
-    out: NDArray[np.uint8],
+    owner: NDArray[np.int32],
+    numbers: NDArray[np.integer],
+    nothing: int,
+    out: NDArray[np.integer],
 ) -> None:
-    """Write each pixel's tag, (H, W) uint8; sky where nothing is."""
+    """Write a number of what each pixel shows, (H, W): its tag, or its instance.
+
+    Args:
+        visibility: Who is seen where.
+        owner: Whose each projected triangle is.
+        numbers: The number of each owner.
+        nothing: The number of pixels that show nothing.
+        out: Filled completely.
+    """
     height, width = out.shape
     for y in range(height):
         for x in range(width):
             triangle = visibility.triangle[y, x]
-            out[y, x] = tag[source[triangle]] if triangle >= 0 else _SKY_TAG
+            out[y, x] = numbers[owner[triangle]] if triangle >= 0 else nothing
 
 
 @compiled_lean
@@ -35,21 +44,6 @@ def write_depth(visibility: Visibility, out: NDArray[np.float32]) -> None:
         for x in range(width):
             inverse = visibility.inverse_depth[y, x]
             out[y, x] = min(1.0 / inverse, _FAR_M) if inverse > 0.0 else _FAR_M
-
-
-@compiled_lean
-def write_instances(
-    visibility: Visibility,
-    instance: NDArray[np.int32],
-    numbers: NDArray[np.int32],
-    out: NDArray[np.int32],
-) -> None:
-    """Write each pixel's instance, (H, W) int32; -1 where none is."""
-    height, width = out.shape
-    for y in range(height):
-        for x in range(width):
-            triangle = visibility.triangle[y, x]
-            out[y, x] = numbers[instance[triangle]] if triangle >= 0 else -1
 
 
 @compiled_lean

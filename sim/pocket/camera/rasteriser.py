@@ -20,10 +20,10 @@ from sim.pocket.camera.buffers import (
     visibility_buffer,
 )
 from sim.pocket.camera.channel_kernels import (
+    SKY_TAG,
     write_depth,
-    write_instances,
     write_normals,
-    write_semantic,
+    write_numbers,
 )
 from sim.pocket.camera.geometry_kernels import cull_tiles, make_workbench, project_triangles
 from sim.pocket.camera.lamps import DARK, LampMap
@@ -185,14 +185,18 @@ class Rasteriser:
         if Channels.RGB in want:
             self._colour(view, scene, buffers, instances, noise_seed)
         if Channels.SEMANTIC in want:
-            write_semantic(
-                buffers.visibility, self._triangles.source, self._table.tag, buffers.semantic
+            write_numbers(
+                buffers.visibility,
+                self._triangles.source,
+                self._table.tag,
+                SKY_TAG,
+                buffers.semantic,
             )
         if Channels.DEPTH in want:
             write_depth(buffers.visibility, buffers.depth_m)
         if Channels.INSTANCE in want:
-            write_instances(
-                buffers.visibility, self._triangles.instance, scene.numbers, buffers.instance
+            write_numbers(
+                buffers.visibility, self._triangles.instance, scene.numbers, -1, buffers.instance
             )
         if Channels.NORMALS in want:
             write_normals(
