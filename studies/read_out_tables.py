@@ -1,4 +1,4 @@
-"""The tables of docs/zoo/read_out.md, made from the committed records of its two studies."""
+"""The tables of docs/zoo/read_out.md, made from its two committed records."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from functools import partial
 
 from bicameral.tables import percent, percent_cell, points_cell
 from studies.measurements import Cells, Of, pivot
-from studies.read_out_learning import QUANTITIES
-from studies.read_out_streams import RANDOM, TWO
 from studies.zoo_tables import RECORDS
+
+#: What was measured of every handful of examples: accuracy among the new classes alone; among all
+#: classes, on images of all, of those that the network knew, and of the new ones.
+QUANTITIES = (
+    "new classes only", "all classes", "images of known classes", "images of new classes",
+)  # fmt: skip
+
+#: Conditions: a stream in several random orders, one of which is shown; two orders compared.
+RANDOM, TWO = "random orders", "two random orders"
 
 
 def _learning(method: str, condition: str, of: Of) -> Cells:

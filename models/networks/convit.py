@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -177,18 +176,6 @@ class ConVitNetwork(nn.Module):
             assert isinstance(trained, GatedPositionalAttention)  # noqa: S101 - built so
             block.attention = FixedPositionAttention(trained)
         return network.eval()
-
-    def attentions(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield every block's attention (N, heads, tokens, tokens) for images (N, channels, H, W).
-
-        The class token is the first of the tokens where there is one.
-        """
-        tokens = self._embedded(x)
-        for index, block in enumerate([*self.local_blocks, *self.blocks]):
-            if index == len(self.local_blocks):
-                tokens = self._with_class_token(tokens)
-            yield block.attention.attention(block.attention_norm(tokens))
-            tokens = block(tokens)
 
     def _embedded(self, x: Tensor) -> Tensor:
         embedded: Tensor = self.embedding(x).reshape(-1, *self.embedded_shape)

@@ -1,59 +1,19 @@
-"""What a ConViT looks at and what a spiking network sends."""
+"""What a spiking network sends."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from edge.samples import Samples
 from edge.subject import load_subject
 from models.data.dataset import ImageDataset
 from models.data.sources import load_dataset
-from models.networks.convit import ConVitNetwork
-from models.networks.layers import ImageShape
 from models.networks.spiking import STEPS, SpikingNetwork
-from studies.convit_attention import attention_profile, even_distance, untrained
 from studies.measurements import Measured, read_measurements
 from studies.networks import NetworkTraining, train_network
 from studies.spikes import ADDITION_J, LAYERS, MULTIPLICATION_J, WHOLE, count_spikes
 from studies.zoo_tables import RECORDS
-
-
-def local_network(locality: float) -> ConVitNetwork:
-    """Return one whose gated heads look, by position alone, at the patches around a corner."""
-    torch.manual_seed(0)
-    network = ConVitNetwork(
-        ImageShape(channels=1, height=16, width=16, classes=3), width=8, heads=4, depth=(1, 1)
-    ).eval()
-    layer = network.local_blocks[0].attention
-    with torch.no_grad():
-        layer.gate.fill_(30.0)
-        layer.position.weight *= locality
-    return network
-
-
-def test_heads_on_the_corners_of_a_patch_look_as_far_as_geometry_says() -> None:
-    profile = attention_profile(local_network(30.0), torch.zeros(2, 1, 16, 16))
-    # Away from the border: itself, two neighbours, one diagonal. Clipped by the border of the 4x4
-    # patches: in 3 of 16 places per side two patches are left, in the corner one.
-    inside, along, corner = (1.0 + 1.0 + np.sqrt(2.0)) / 4.0, 0.5, 0.0
-    expected = (9 * inside + 6 * along + corner) / 16
-    assert profile.gates.tolist() == [pytest.approx([1.0] * 4)]
-    assert profile.distances[0].tolist() == pytest.approx([expected] * 4, abs=1e-5)
-
-
-def test_even_attention_looks_as_far_as_patches_are_apart_on_average() -> None:
-    network = local_network(0.0)  # no place is preferred
-    profile = attention_profile(network, torch.zeros(1, 1, 16, 16))
-    assert profile.distances[0].tolist() == pytest.approx([even_distance(network)] * 4)
-
-
-def test_a_training_begins_with_the_paper_s_gates(stripes_dataset: ImageDataset) -> None:
-    profile = attention_profile(untrained(stripes_dataset, 0), torch.zeros(3, 1, 28, 28))
-    initial = torch.sigmoid(torch.tensor(1.0)).item()
-    assert profile.gates.flatten().tolist() == pytest.approx([initial] * 16)
-    assert profile.distances.shape == (6, 4)
 
 
 @pytest.fixture(scope="module")
