@@ -428,12 +428,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
 
 
+#: In the names of quick runs of studies, which are many and have nothing in common but their file.
+_APART = "quickly_on_few_data["
+
+
 class CrashTolerantFiles(LoadFileScheduling):  # type: ignore[misc]
-    """One runner a file, and a run that ends when a test kills its runner.
+    """One runner a file, or a study, and a run that ends when a test kills its runner.
 
     pytest-xdist 3.8 starts such a test again on the next runner, hands out files that are
     finished, and lets a runner with a single test wait for ever (its issues 1327, 1371, 1378).
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what one runner takes as a whole. Large files come first, single tests last."""
+        scope: str = super()._split_scope(nodeid)
+        return nodeid if _APART in nodeid else scope
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Count the test that crashed as done, and give back only what is not."""

@@ -35,3 +35,12 @@ def test_an_abort_fails_one_named_test_and_the_run_ends(files: list[str]) -> Non
         done.stdout
     )
     assert done.returncode == 1
+
+
+def test_quick_runs_of_studies_are_handed_out_one_by_one(request: pytest.FixtureRequest) -> None:
+    conftest = request.config.pluginmanager.get_plugin(str(ROOT / "tests/conftest.py"))
+    split = conftest.CrashTolerantFiles._split_scope
+    scheduler = object.__new__(conftest.CrashTolerantFiles)
+    one = "tests/studies/test_studies.py::test_a_study_runs_quickly_on_few_data[zoo]"
+    assert split(scheduler, one) == one
+    assert split(scheduler, "tests/unit/test_cli.py::test_help[a]") == "tests/unit/test_cli.py"

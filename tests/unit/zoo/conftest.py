@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.sidecar import read_sidecar
+from edge.sidecar import SUFFIX
 from models.data.dataset import ImageDataset
 from models.data.sources import DatasetOptions, load_dataset
-from models.zoo.training import HEADS, ClassifierTraining, train_classifier
+from models.zoo.training import HEADS, MODEL_FOLDER, ClassifierTraining, train_classifier
 
 #: Trains an entry with a seed, once, and returns the sidecar.
 QuickTraining = Callable[..., Path]
@@ -22,16 +24,29 @@ OPTIONS = DatasetOptions(image_size=(28, 28), color="GRAY")
 
 
 @pytest.fixture(scope="session")
-def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all runners of this run, so that none trains what another one has trained."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "stripes"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stripes(shared: Path) -> Path:
     """A folder of three classes of 28 x 28 pictures, told by where they are bright."""
-    folder = tmp_path_factory.mktemp("data") / "stripes"
-    rng = np.random.default_rng(0)
-    for index, label in enumerate(("top", "middle", "bottom")):
-        (folder / label).mkdir(parents=True)
-        for number in range(180):
-            image = rng.integers(0, 150, (28, 28), np.uint8)
-            image[9 * index : 9 * index + 9] += 60
-            cv2.imwrite(str(folder / label / f"{number}.png"), image)
+    folder = shared / "pictures"
+    with (shared / "pictures.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder
+        rng = np.random.default_rng(0)
+        for index, label in enumerate(("top", "middle", "bottom")):
+            (folder / label).mkdir(parents=True)
+            for number in range(180):
+                image = rng.integers(0, 150, (28, 28), np.uint8)
+                image[9 * index : 9 * index + 9] += 60
+                cv2.imwrite(str(folder / label / f"{number}.png"), image)
     return folder
 
 
@@ -41,9 +56,8 @@ def stripes_dataset(stripes: Path) -> ImageDataset:
 
 
 @pytest.fixture(scope="session")
-def quick(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> QuickTraining:
+def quick(stripes: Path, shared: Path) -> QuickTraining:
     """Train entries for two epochs; a head on the features of a network that was trained so."""
-    runs = tmp_path_factory.mktemp("runs")
 
     @cache
     def train(entry: str, seed: int = 0) -> Path:
@@ -51,7 +65,7 @@ def quick(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> QuickTrain
         settings = ClassifierTraining(
             entry=entry,
             source=str(stripes),
-            output=runs / f"{entry}-{seed}",
+            output=shared / f"{entry}-{seed}",
             prefix="stripes",
             options=OPTIONS,
             seed=seed,
@@ -60,8 +74,11 @@ def quick(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> QuickTrain
             command=f"bicameral train classifier {entry} stripes",
             limits="For tests.",
         )
-        path = train_classifier(settings, lambda *_: None)
-        assert read_sidecar(path).name == f"stripes_{entry}"
+        path = settings.output / MODEL_FOLDER / f"stripes_{entry}{SUFFIX}"
+        with (shared / f"{entry}-{seed}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                assert train_classifier(settings, lambda *_: None) == path
         return path
 
     return train

@@ -17,8 +17,8 @@ from studies.pairs import ON_TEST_IMAGES, compare_pair
 def test_the_difference_is_that_of_the_answers_to_the_same_images(
     quick: Callable[..., Path], stripes_dataset: ImageDataset
 ) -> None:
-    models = [quick("group_to_group"), quick("group_to_group", 1)]
-    others = [quick("dense_mlp"), quick("dense_mlp", 1)]
+    models = [quick("squeeze16"), quick("squeeze16", 1)]
+    others = [quick("residual8"), quick("squeeze16")]
     found = compare_pair("pair", models, others, stripes_dataset, rounds=2)
     test = stripes_dataset.test
     scores = [
@@ -44,7 +44,7 @@ def test_the_difference_is_that_of_the_answers_to_the_same_images(
 def test_a_classifier_against_itself_differs_by_nothing(
     quick: Callable[..., Path], stripes_dataset: ImageDataset
 ) -> None:
-    path = quick("dense_mlp")
+    path = quick("squeeze16")
     found = compare_pair("pair", [path], [path], stripes_dataset, rounds=1)
     difference = found["pair", ON_TEST_IMAGES, "difference"]
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
@@ -53,6 +53,6 @@ def test_a_classifier_against_itself_differs_by_nothing(
 def test_as_many_of_the_one_as_of_the_other_are_needed(
     quick: Callable[..., Path], stripes_dataset: ImageDataset
 ) -> None:
-    path = quick("dense_mlp")
+    path = quick("squeeze16")
     with pytest.raises(ConfigError, match="2 models are to be compared with 1"):
         compare_pair("pair", [path, path], [path], stripes_dataset)
