@@ -10,8 +10,9 @@ from pathlib import Path
 
 import carla
 import numpy as np
+from markupsafe import Markup
 
-from bicameral.page import Block, Page, Section, picture, render_page
+from bicameral.page import Page, Section, SideBySide, picture, render_page
 from bicameral.tables import table_of
 from sim.pocket.camera.lighting import WEATHER_FIELDS, lighting_from_weather
 from sim.pocket.camera.rasteriser import Rasteriser
@@ -30,6 +31,7 @@ LIMIT = 1.3
 SIZE_PX, QUICK_SIZE_PX = (400, 250), (96, 60)
 ROUNDS, FRAMES = 5, 10
 REFERENCE = "ClearNoon"
+_FIGURE = Markup("<figure>{}<figcaption>{}</figcaption></figure>")
 CARS = (
     ("vehicle.tesla.model3", (0.6, 0.1, 0.1)),
     ("vehicle.ford.mustang", (0.1, 0.2, 0.6)),
@@ -60,7 +62,7 @@ def run(output: Path, quick: bool) -> int:
         for place in (start, *town.spawn_points[10 : 10 + FRAMES])
     ]
     spent: dict[str, list[float]] = {name: [] for name in presets}
-    shown: dict[str, Block] = {}
+    shown: dict[str, Markup] = {}
     for _ in range(1 if quick else ROUNDS):
         for name, weather in presets.items():
             lighting = lighting_from_weather(weather)
@@ -81,9 +83,13 @@ def run(output: Path, quick: bool) -> int:
         lead=f"{len(presets)} presets on {TOWN}, {width} x {height} pixels.",
         sentences=[f"The dearest weather costs {max(ratios.values()):.2f} times {REFERENCE}."],
         sections=[
-            *(Section(title=name, blocks=[block]) for name, block in shown.items()),
+            Section(
+                title="Weathers",
+                blocks=[SideBySide(blocks=[_FIGURE.format(shown[name], name) for name in presets])],
+            ),
             Section(title="Cost", blocks=[table]),
         ],
+        css="figure img { width: 100%; }",
     )
     (output / "gallery.html").write_text(render_page(page), "utf-8")
     print(page.sentences[0], output / "gallery.html")
