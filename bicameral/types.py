@@ -63,6 +63,11 @@ class CameraSpec:
 #: that few pixels are spent on the sky. Negative pitch looks down.
 AGENT_CAMERA = CameraSpec(width=320, height=160, fov_deg=110.0, x_m=1.5, z_m=2.4, pitch_deg=-15.0)
 
+#: A second camera in the same place, for others and lights. It has twice as many pixels a degree: a
+#: lamp of 0.27 m is 3 pixels wide at 20 m. It looks 20 degrees up, where the head on a light's arm
+#: is at 10 m, and 18 down, to the road 7 m ahead.
+PACE_CAMERA = CameraSpec(width=320, height=160, fov_deg=70.0, x_m=1.5, z_m=2.4, pitch_deg=1.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -170,6 +175,7 @@ class Observation:
         time_s: Simulated time since the episode began.
         image: (H, W, 3) uint8 RGB of the agent's camera at exactly this frame; None if the agent
             has no camera.
+        pace_image: Likewise of the camera for its pace.
         pose: Pose of the vehicle (what a positioning system knows).
         speed_mps: Forward speed.
         surroundings: For a privileged agent among others: what the simulator knows of them;
@@ -182,6 +188,7 @@ class Observation:
     pose: Pose
     speed_mps: float
     surroundings: Surroundings | None = None
+    pace_image: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,12 @@ The road ahead is an arc of the same sign. Among others a stripe on the left is 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from bicameral.types import AGENT_CAMERA, PACE_CAMERA
 from models.networks.path_classes import AHEAD_DISTANCES_M
 
 
@@ -78,6 +80,7 @@ def write_episode(
         "split": split,
         "driver": driver,
         "complete": True,
+        "camera": asdict(PACE_CAMERA if others else AGENT_CAMERA),
     }
     (folder / "episode.json").write_text(json.dumps(record))
     return folder

@@ -18,8 +18,8 @@ from agent.pace import PaceKeeper
 from agent.path.navigation import NavigationSettings, Navigator
 from agent.path.opinions import FusedPath, PathOpinions, PathRule, recorded_row
 from agent.path.pursuit import pursue
-from bicameral.errors import ConfigError
-from bicameral.types import Observation, RoadOption, Route
+from bicameral.errors import ConfigError, DataError
+from bicameral.types import CameraSpec, Observation, RoadOption, Route
 from edge.path_model import PathModel
 from edge.probabilities import confidence_from_probabilities
 
@@ -63,8 +63,7 @@ class PathAgent(NetworkAgent):
             ConfigError: If the two networks see the path at different distances, or as
                 `NetworkAgent`.
         """
-        networks = (*models, None if pace is None else pace.model)
-        super().__init__(networks, rule, delay_ticks=delay_ticks)
+        super().__init__(models, rule, delay_ticks=delay_ticks)
         seeing = [model for model in models if model is not None]
         if len({model.agent.distances_m for model in seeing}) > 1:
             told = ", ".join(f"{one.name!r} at {one.agent.distances_m} m" for one in seeing)
@@ -73,6 +72,17 @@ class PathAgent(NetworkAgent):
         self._class_row = recorded_row(models[0].agent)
         self._navigator = navigator or Navigator(NavigationSettings())
         self._pace = pace
+
+    @property
+    def pace_camera(self) -> CameraSpec | None:
+        """The camera of the network that sets the pace, None without one."""
+        return None if self._pace is None else self._pace.model.agent.camera
+
+    def close(self) -> None:
+        """Release the networks."""
+        super().close()
+        if self._pace is not None:
+            self._pace.model.close()
 
     def begin(self, route: Route, seed: int) -> None:
         """Forget the last episode and prepare for this route."""
@@ -91,7 +101,11 @@ class PathAgent(NetworkAgent):
         correction = self._correct(opinions)
         if self._pace is None:
             return correction, opinions
-        limit_mps = self._pace.limit_mps(picture, observation.speed_mps, command)
+        if observation.pace_image is None:
+            raise DataError(
+                f"frame {observation.frame} has no picture for the pace; mount `pace_camera`"
+            )
+        limit_mps = self._pace.limit_mps(observation.pace_image, observation.speed_mps, command)
         opinions.inference_s += self._pace.inference_s
         diagnostics = {**correction.diagnostics, **self._pace.diagnostics}
         return replace(correction, limit_mps=limit_mps, diagnostics=diagnostics), opinions

@@ -59,7 +59,7 @@ def collect(
     from sim.client.traffic import TrafficDensity
     from sim.collection.collect import CollectionProgress, CollectionRun
     from sim.collection.collect import collect as run_collection
-    from sim.collection.plan import JUNCTION_MIX, CollectionPlan, RouteMix
+    from sim.collection.plan import JUNCTION_MIX, SCENE_MIX, CollectionPlan, RouteMix
 
     others = TrafficDensity(vehicles=traffic, walkers=walkers)
     plan = CollectionPlan(
@@ -69,7 +69,7 @@ def collect(
         episodes=episodes,
         split=split,
         seed=seed,
-        routes=JUNCTION_MIX if driver or others else RouteMix(),
+        routes=SCENE_MIX if scenes else JUNCTION_MIX if driver or others else RouteMix(),
         traffic=others,
         scenes=scenes,
     )

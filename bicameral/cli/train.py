@@ -76,7 +76,7 @@ def train_driver(
     minutes: float | None = None,
     variant: Literal["conditional", "paper", "path", "pace"] = "conditional",
     contrast: Literal["none", "standardise"] = "none",
-    augmentation: Literal["none", "daylight", "all_weather", "rough"] = "daylight",
+    augmentation: Literal["none", "daylight", "all_weather", "rough", "shifted"] = "daylight",
     weathers: tuple[str, ...] = (),
     start: Path | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
@@ -98,7 +98,8 @@ def train_driver(
             let one drive, and learns from `collect --traffic N --walkers M`.
         contrast: standardise gives every picture the same mean and contrast inside the graph.
         augmentation: daylight varies exposure; all_weather adds low light and fog; rough, for
-            path only, also a camera mounted askew and covered parts.
+            path only, also a camera mounted askew and covered parts; shifted, for pace only, is
+            daylight with pictures moved a little.
         weathers: Use only data of these weathers.
         start: Checkpoint of another training of the same variant to take the weights from.
         precision: Arithmetic of the training; bf16 pays only on a processor that has it.
@@ -121,6 +122,8 @@ def train_driver(
         start=start,
         precision=precision,
         seed=seed,
+        # Its pictures are larger, so that a step of 128 would take long.
+        batch_size=64 if variant == "pace" else 128,
     )
     with ProgressBar(f"train {name}") as bar:
 

@@ -33,7 +33,7 @@ from edge.preprocessing import affine_from_spec
 from edge.sidecar import ImageSpec
 from models.caril.askew_camera import Askew, homographies
 
-AugmentationName = Literal["none", "daylight", "all_weather", "rough"]
+AugmentationName = Literal["none", "daylight", "all_weather", "rough", "shifted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,8 @@ class AugmentationSettings:
         camera_roll_deg: Its largest roll.
         camera_shift_m: How far it is moved sideways and up at most.
         patch_share: Share of pictures in which one or two rectangles are covered.
+        shift_px: Pictures are moved by up to this much, either way: a camera that is turned a
+            little, whose labels, of what is seen, stay right.
     """
 
     exposure: float = 1.0
@@ -73,11 +75,7 @@ class AugmentationSettings:
     camera_roll_deg: float = 0.0
     camera_shift_m: float = 0.0
     patch_share: float = 0.0
-
-    @property
-    def moves_pictures(self) -> bool:
-        """Whether the road lies elsewhere in a changed picture."""
-        return self.askew_share > 0.0
+    shift_px: int = 0
 
 
 _ALL_WEATHER = AugmentationSettings(
@@ -98,13 +96,17 @@ _PATCH_ROWS = (8, 30)
 _PATCH_COLUMNS = (16, 60)
 
 #: `daylight` keeps a network that never saw darkness; `all_weather` is for the second network and
-#: for the control that it must beat; `rough` is for path networks.
+#: for the control that it must beat; `rough` is for path networks, `shifted` for pace networks,
+#: which need the colours of lights.
 AUGMENTATIONS: dict[AugmentationName, AugmentationSettings] = {
     "none": AugmentationSettings(),
     "daylight": AugmentationSettings(
         exposure=1.35, gamma=1.25, contrast=0.2, tint=0.06, blur_share=0.1
     ),
     "all_weather": _ALL_WEATHER,
+    "shifted": AugmentationSettings(
+        exposure=1.35, gamma=1.25, contrast=0.2, tint=0.06, blur_share=0.05, shift_px=8
+    ),
     "rough": replace(
         _ALL_WEATHER,
         askew_share=0.5,
@@ -136,7 +138,9 @@ def augment_batch(
         last.
     """
     pixels = spec.width * images.shape[-1] // spec.channels
-    if settings.moves_pictures:
+    if settings.shift_px:
+        images = _shift(images, settings.shift_px, rng)
+    if settings.askew_share:
         images = _mount_askew(images, settings, spec, rng)
     changed = np.empty(images.shape, np.float32)
     # Every dark picture gets another window of one strip of noise: drawing it is what costs.
@@ -161,6 +165,17 @@ def augment_batch(
     rows *= np.tile(gain, pixels)
     rows += np.tile(offset, pixels)
     return changed
+
+
+def _shift(images: NDArray[np.uint8], most_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the pictures moved up or down and sideways; what comes in looks like the border."""
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (most_px, most_px), (most_px, most_px), (0, 0)), "edge")
+    tops, lefts = rng.integers(0, 2 * most_px, (2, len(images)), endpoint=True)
+    moved = np.empty_like(images)
+    for picture, top, left, out in zip(padded, tops, lefts, moved, strict=True):
+        out[:] = picture[top : top + height, left : left + width]
+    return moved
 
 
 def _mount_askew(

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import DataError
-from bicameral.types import AGENT_CAMERA
+from bicameral.types import AGENT_CAMERA, PACE_CAMERA, CameraSpec
 from edge.preprocessing import canonical_from_picture
 from edge.sidecar import ImageSpec
-from models.networks.pace_classes import EARLIER_TICKS
+from models.networks.pace_classes import EARLIER_TICKS, PACE_IMAGE
 from models.networks.path_classes import AHEAD_DISTANCES_M
 from models.networks.steering_classes import NETWORK_IMAGE
 
@@ -51,6 +51,7 @@ class Episode:
     weather: str
     split: Split
     driver: str
+    camera: CameraSpec
 
     @property
     def is_dagger(self) -> bool:
@@ -132,20 +133,6 @@ class Frames:
                 f"{lacking.size} of {len(self.episodes)} episodes have no column ahead_m, which a "
                 f"path network learns from, such as {self.episodes[lacking[0]].folder}; collect "
                 "them again with this version"
-            )
-
-    def require_others(self) -> None:
-        """Refuse frames of a driver alone on the road.
-
-        Raises:
-            DataError: If there are any.
-        """
-        lacking = np.unique(self.episode[np.isnan(self.others[:, 3])])
-        if lacking.size:
-            raise DataError(
-                f"{lacking.size} of {len(self.episodes)} episodes were driven alone on the road, "
-                f"such as {self.episodes[lacking[0]].folder}; a pace network learns from what "
-                "`bicameral collect --traffic N --walkers M` records"
             )
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
@@ -260,6 +247,7 @@ def _read_episode(path: Path) -> Episode:
         record = json.loads(path.read_text("utf-8"))
         split, town = record["split"], record["town"]
         weather, driver = record["weather"], record["driver"]
+        camera = CameraSpec(**record["camera"])
         complete = record["complete"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no record of a collected episode: {error!r}") from error
@@ -277,6 +265,7 @@ def _read_episode(path: Path) -> Episode:
         weather=str(weather),
         split=split,
         driver=str(driver),
+        camera=camera,
     )
 
 
@@ -335,6 +324,12 @@ def _find_earlier(frame: NDArray[np.integer], route: NDArray[np.integer]) -> NDA
 
 def _load_images(episode: Episode, spec: ImageSpec, expected: int) -> NDArray[np.uint8]:
     """Return an episode's reduced pictures, from its cache if that is there and fits."""
+    if episode.camera != (PACE_CAMERA if spec == PACE_IMAGE else AGENT_CAMERA):
+        raise DataError(
+            f"{episode.folder} was recorded by another camera than this network's; a pace network "
+            "learns from what `bicameral collect --traffic N --walkers M` records, every other "
+            "from what it records without these, or with --driver"
+        )
     key = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:12]
     cache = episode.folder / f"network-{key}.npy"
     shape = (expected, spec.height, spec.width, 3)
@@ -346,9 +341,11 @@ def _load_images(episode: Episode, spec: ImageSpec, expected: int) -> NDArray[np
             return cached
     path = episode.folder / "frames.npy"
     frames = _map_array(path)
-    pictures = (expected, AGENT_CAMERA.height, AGENT_CAMERA.width, 3)
+    pictures = (expected, episode.camera.height, episode.camera.width, 3)
     if frames.shape != pictures:
         raise DataError(f"{path} has shape {frames.shape}, its labels and camera say {pictures}")
+    if pictures == shape and spec.crop is None:
+        return frames
     images = np.empty(shape, np.uint8)
     for start in range(0, expected, _CHUNK):
         part = slice(start, start + _CHUNK)

@@ -40,14 +40,10 @@ from models.caril.path_fitting import PathFit
 from models.caril.steering_fitting import SteeringFit
 from models.caril.training import SETTINGS_NAME, load_network
 from models.host import host_name
-from models.networks.dual_head import (
-    DriverNetwork,
-    DualHeadNetwork,
-    PaceNetwork,
-    Variant,
-    image_of,
-)
+from models.networks.driver_trunk import Variant, image_of
+from models.networks.dual_head import DriverNetwork, DualHeadNetwork
 from models.networks.pace_classes import EARLIER_TICKS, LIGHTS, PACE_IMAGE, SPEED_EDGES_MPS
+from models.networks.pace_network import PaceNetwork
 from models.networks.path_classes import (
     DECIDING_BINS,
     INTENT_COLUMNS,
@@ -67,8 +63,7 @@ _LIMITS = (
 )
 _PACE_LIMITS = (
     "Sees vehicles, walkers and lights before the car, no stop signs, and nobody who comes from "
-    "the side. Lights nearer than 6 m are out of its picture, and those beyond a wide junction too "
-    "small for it. " + _ONE_SIMULATOR
+    "the side. Lights nearer than 6 m are out of its picture. " + _ONE_SIMULATOR
 )
 
 _STATE_INPUTS = (

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from bicameral.files import write_bytes_atomic, write_json_atomic
-from bicameral.types import AGENT_CAMERA
+from bicameral.types import AGENT_CAMERA, PACE_CAMERA
 from edge.agent_sidecar import InputRange
 from edge.driver_model import COMMANDS
 from edge.preprocessing import picture_statistics, tensor_from_canonical
 from models.caril.dataset import Frames
 from models.caril.lessons import state_tensors
 from models.caril.path_metrics import WIDEST
-from models.networks.dual_head import DriverNetwork, NetworkSettings, image_of
+from models.networks.driver_trunk import NetworkSettings, image_of
+from models.networks.dual_head import DriverNetwork
 from models.records import read_record
 
 CHECK_NAME: Final = "check.npz"
@@ -91,7 +92,7 @@ def describe_training(settings: NetworkSettings, training: Frames) -> dict[str, 
     return {
         "contrast": settings.contrast,
         "commands": () if settings.variant == "paper" else COMMANDS,
-        "camera": AGENT_CAMERA,
+        "camera": PACE_CAMERA if settings.variant == "pace" else AGENT_CAMERA,
         "trained_on": "pocket",
         "towns": training.towns,
         "weathers": training.weathers,

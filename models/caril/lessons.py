@@ -23,8 +23,10 @@ from edge.driver_model import one_hot_from_commands
 from edge.sidecar import TrainingPrecision
 from models.caril.augmentation import AugmentationSettings, augment_batch
 from models.caril.dataset import Frames
-from models.networks.dual_head import DualHeadNetwork, PaceNetwork, PathNetwork, Variant, image_of
+from models.networks.driver_trunk import Variant, image_of
+from models.networks.dual_head import DualHeadNetwork, PathNetwork
 from models.networks.pace_classes import LIGHTS, SPEED_SCALE_MPS, pace_labels
+from models.networks.pace_network import PaceNetwork
 from models.networks.path_classes import (
     DECIDING_BINS,
     OFFSET_SCALES_M,
@@ -51,7 +53,7 @@ _RAREST_SHARE = 0.005
 _CLASSES_WEIGHT = 0.5
 
 #: Weight of what is seen beside the speed that follows from it.
-_REASONS_WEIGHT = 0.5
+_REASONS_WEIGHT = 1.0
 
 #: How wrong the pose is from which the lane intent is computed, as that of a navigation system.
 _INTENT_POSITION_M = 1.0

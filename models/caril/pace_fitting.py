@@ -12,7 +12,6 @@ from edge.agent_sidecar import PaceAgentSpec
 from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
 from models.caril.fitting import ask_network, describe_training, fit_factor
-from models.networks.dual_head import PaceNetwork
 from models.networks.pace_classes import (
     EARLIER_TICKS,
     FREE_MPS,
@@ -21,6 +20,7 @@ from models.networks.pace_classes import (
     SPEED_EDGES_MPS,
     pace_labels,
 )
+from models.networks.pace_network import PaceNetwork
 
 #: A light nearer than this has to be known.
 _NEAR_LIGHT_M = 30.0

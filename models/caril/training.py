@@ -26,16 +26,9 @@ from models.caril.pace_fitting import PaceFit, fit_pace
 from models.caril.path_fitting import PathFit, fit_path, write_path_fit
 from models.caril.steering_fitting import SteeringFit, fit_steering
 from models.checkpoint import read_checkpoint
-from models.networks.dual_head import (
-    Contrast,
-    DriverNetwork,
-    NetworkSettings,
-    PaceNetwork,
-    PathNetwork,
-    Variant,
-    build_network,
-    image_of,
-)
+from models.networks.driver_trunk import Contrast, NetworkSettings, Variant, image_of
+from models.networks.dual_head import DriverNetwork, PathNetwork, build_network
+from models.networks.pace_network import PaceNetwork
 from models.networks.steering_classes import STEERING_CLASSES
 from models.trainer import (
     CHECKPOINT_NAME,
@@ -102,10 +95,11 @@ class TrainingSettings:
             raise ConfigError(f"minutes is {self.minutes}, expected more than 0")
         if self.precision not in get_args(TrainingPrecision):
             raise unknown_name("precision", self.precision, get_args(TrainingPrecision))
-        if self.variant != "path" and AUGMENTATIONS[self.augmentation].moves_pictures:
+        fits = {"rough": ("path",), "shifted": ("pace",)}.get(self.augmentation, (self.variant,))
+        if self.variant not in fits:
             raise ConfigError(
                 f"augmentation {self.augmentation!r} moves pictures, which would make the labels "
-                f"of variant {self.variant!r} wrong; it is for variant 'path'"
+                f"of variant {self.variant!r} wrong; it is for variant {fits[0]!r}"
             )
 
     @property
@@ -166,7 +160,6 @@ def _load(settings: TrainingSettings, split: Split) -> Frames:
     spec = image_of(settings.variant)
     frames = load_frames(settings.data, split, weathers=settings.weathers, spec=spec)
     if settings.variant == "pace":
-        frames.require_others()
         # Without an earlier picture nobody could say how fast others are.
         return frames.select(frames.earlier != frames.row)
     if settings.variant == "path":

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from models.networks.steering_classes import NETWORK_IMAGE
 
-#: The upper 96 rows of the middle 256 columns of the 320x160 camera, not reduced: a lamp of 0.27 m
-#: is 1.5 pixels wide at 20 m, so half of that would be nothing. Those rows reach from 20 degrees
-#: above the horizon, where the head of a light's arm is at 10 m from the line, to the road 5 m
-#: ahead, where a vehicle is seen that stands nearer.
-PACE_IMAGE = NETWORK_IMAGE.model_copy(update={"height": 96, "width": 256, "crop": (32, 0, 288, 96)})
+#: The whole picture of `bicameral.types.PACE_CAMERA`, not reduced.
+PACE_IMAGE = NETWORK_IMAGE.model_copy(update={"height": 160, "width": 320, "crop": None})
+#: Heads of lights are in these upper rows: the horizon is in row 84.
+LAMP_ROWS = 96
 
 #: Beside the picture of now the network sees the one of so many ticks before: how fast others are.
 EARLIER_TICKS = 6

@@ -58,10 +58,12 @@ class CameraSetup:
     Attributes:
         error: How far it is from where it should be.
         interval_s: Simulated time from one picture to the next; 0 for one per tick.
+        pace: The agent's second camera, for its pace, which is run alike; or None.
     """
 
     error: MountError = MOUNTED_RIGHT
     interval_s: float = 0.0
+    pace: CameraSpec | None = None
 
 
 #: A picture per tick, from where the camera should be.
@@ -121,8 +123,8 @@ class Ego(Spawned):
             world: A world in synchronous mode.
             pose: Where to put it, on the road; it is lifted by `SPAWN_LIFT_M` and drops.
             camera: The agent's camera, or None.
-            camera_setup: How that camera is run.
-            chase_camera: A second camera, for videos, or None.
+            camera_setup: How that camera is run, and whether there is one for the pace.
+            chase_camera: Another camera, for videos, or None.
 
         Raises:
             UserError: If the place is occupied.
@@ -136,6 +138,7 @@ class Ego(Spawned):
             with simulator_errors("spawning the ego vehicle"):
                 self.vehicle = self._spawn_vehicle(pose)
                 self._camera = self._spawn_camera(camera, "agent camera", camera_setup)
+                self._pace = self._spawn_camera(camera_setup.pace, "pace camera", camera_setup)
                 self._chase = self._spawn_camera(chase_camera, "chase camera", _CHASE_SETUP)
                 self._spawn_sensor("sensor.other.collision", {}, None, self._on_collision)
                 self._spawn_sensor("sensor.other.lane_invasion", {}, None, self._on_lane_invasion)
@@ -181,14 +184,17 @@ class Ego(Spawned):
         transform, velocity = state.get_transform(), state.get_velocity()
         forward = transform.get_forward_vector()
         speed_mps = velocity.x * forward.x + velocity.y * forward.y + velocity.z * forward.z
-        camera = self._camera if with_image else None
-        image = None if camera is None else _rgb_from_image(camera.get(frame, SENSOR_TIMEOUT_S))
+        image, pace_image = (
+            _rgb_from_image(camera.get(frame, SENSOR_TIMEOUT_S)) if camera and with_image else None
+            for camera in (self._camera, self._pace)
+        )
         return Observation(
             frame=frame,
             time_s=time_s,
             image=image,
             pose=_pose_from_transform(transform),
             speed_mps=float(speed_mps),
+            pace_image=pace_image,
         )
 
     def chase_image(self) -> NDArray[np.uint8]:

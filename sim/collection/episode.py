@@ -16,7 +16,7 @@ import bicameral
 from bicameral.progress import RoutePosition, RouteProgress, points_ahead
 from bicameral.protocols import DrivingAgent
 from bicameral.simulation import CARLA_VERSION, TICK_S
-from bicameral.types import AGENT_CAMERA, Control, Observation, Pose, Route
+from bicameral.types import Control, Observation, Pose, Route
 from sim.client.connection import simulator_errors
 from sim.client.ego import CameraSetup, Ego
 from sim.client.traffic import Traffic
@@ -109,20 +109,21 @@ def record_episode(
     # sees needs every picture.
     skips = place.driven_on == "pocket" and crew.driver is None and not plan.scenes
     setup = CameraSetup(interval_s=plan.capture_every_ticks * TICK_S if skips else 0.0)
+    camera = plan.camera_of(driven=crew.driver is not None)
     with simulator_errors(f"collecting {episode.town}/{episode.episode_id}"):
         weather = perturb_weather(weather_by_name(episode.weather), rng)
         apply_weather(place.world, weather)
         legs = draw_legs(place.planner, plan, episode, rng)
         columns = COLUMNS | (TRAFFIC_COLUMNS if plan.traffic else {})
         with (
-            EpisodeWriter(folder, AGENT_CAMERA, columns) as writer,
-            Ego(place.world, legs[0].start, camera=AGENT_CAMERA, camera_setup=setup) as ego,
+            EpisodeWriter(folder, camera, columns) as writer,
+            Ego(place.world, legs[0].start, camera=camera, camera_setup=setup) as ego,
         ):
             record_legs = _pose_scenes if plan.scenes else _drive_legs
             for images, rows in record_legs(place, plan, crew, legs, ego):
                 writer.add(images, rows)
             record = _describe(plan, episode, legs, weather, len(writer))
-            record["driven_on"] = place.driven_on
+            record |= {"camera": asdict(camera), "driven_on": place.driven_on}
             writer.finish(record)
     return record
 
@@ -386,7 +387,6 @@ def _describe(
         "frames": frames,
         "tick_s": TICK_S,
         "capture_interval_s": plan.capture_every_ticks * TICK_S,
-        "camera": asdict(AGENT_CAMERA),
         "routes": [
             {
                 "name": leg.route.name,

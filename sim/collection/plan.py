@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bicameral.errors import ConfigError
+from bicameral.types import AGENT_CAMERA, PACE_CAMERA, CameraSpec
 from sim.client.traffic import TrafficDensity
 from sim.client.weather import weather_by_name
 from sim.routes.sampling import ROUTE_KINDS
@@ -48,6 +49,10 @@ JUNCTION_MIX = RouteMix(
     min_length_m=90.0,
     max_length_m=180.0,
 )
+
+
+#: Scenes are posed on more of them: each has its own junction.
+SCENE_MIX = replace(JUNCTION_MIX, per_episode=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,14 @@ class CollectionPlan:
         for name, count in counts.items():
             if count < 1:
                 raise ConfigError(f"{name} is {count}; expected 1 or more")
+
+    def camera_of(self, *, driven: bool) -> CameraSpec:
+        """Return the camera whose pictures are stored: among others the one for the pace.
+
+        Args:
+            driven: Whether a network steers; its own camera is stored.
+        """
+        return PACE_CAMERA if self.traffic and not driven else AGENT_CAMERA
 
     def episodes_of(self, driver: str) -> Iterator[EpisodePlan]:
         """Yield every episode, in the order in which they are driven.

@@ -90,7 +90,11 @@ def run_episode(
                 stage.world,
                 disturbance.start,
                 camera=agent.camera,
-                camera_setup=CameraSetup(error=_camera_fault(spec).mount),
+                camera_setup=CameraSetup(
+                    error=_camera_fault(spec).mount,
+                    # Agents are anyone's code; few have such a camera.
+                    pace=getattr(agent, "pace_camera", None),
+                ),
                 chase_camera=chase,
             ) as ego,
             _traffic_of(stage, spec, disturbance) as traffic,

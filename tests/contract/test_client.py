@@ -9,7 +9,7 @@ import pytest
 
 from bicameral.errors import SimulatorLostError, UserError, VersionMismatchError
 from bicameral.simulation import TICK_S
-from bicameral.types import AGENT_CAMERA, Control, Pose
+from bicameral.types import AGENT_CAMERA, PACE_CAMERA, Control, Pose
 from sim.client import connection
 from sim.client.connection import connect, driven_town, open_town, simulator_kind
 from sim.client.ego import CHASE_CAMERA, CameraSetup, Ego, MountError
@@ -74,13 +74,17 @@ def test_a_weather_arrives_field_by_field(world, name):
 
 
 def test_every_observation_is_of_exactly_its_tick(world, spawn_pose):
-    with Ego(world, spawn_pose, camera=AGENT_CAMERA, chase_camera=CHASE_CAMERA) as ego:
+    setup = CameraSetup(pace=PACE_CAMERA)
+    with Ego(
+        world, spawn_pose, camera=AGENT_CAMERA, camera_setup=setup, chase_camera=CHASE_CAMERA
+    ) as ego:
         for tick in range(12):
             frame = world.tick()
             seen = ego.observe(frame, tick * TICK_S)
             assert seen.frame == frame
             assert seen.image.shape == (160, 320, 3)
             assert seen.image.flags.c_contiguous
+            assert seen.pace_image.shape == (160, 320, 3)
             ego.apply(Control(throttle=1.0))
         assert seen.speed_mps > 0.2
         assert math.hypot(seen.pose.x_m - spawn_pose.x_m, seen.pose.y_m - spawn_pose.y_m) < 3.0

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import carla
 import cv2
@@ -10,8 +11,9 @@ import pytest
 
 from bicameral.errors import ConfigError, DataError, UserError
 from bicameral.progress import points_ahead
-from bicameral.types import AGENT_CAMERA, Pose, RoadOption, Route
+from bicameral.types import AGENT_CAMERA, PACE_CAMERA, Pose, RoadOption, Route
 from bicameral.units import wrap_rad
+from sim.client.traffic import TrafficDensity
 from sim.collection.contact_sheet import write_contact_sheet
 from sim.collection.legs import bursts, draw_legs
 from sim.collection.plan import AHEAD_M, CollectionPlan, Disturbances, RouteMix
@@ -142,6 +144,13 @@ def test_the_contact_sheet_shows_frames_and_histograms(tmp_path):
     write_contact_sheet(tmp_path, tmp_path / "sheet.png")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape == (8 * 160 + 240, 6 * 320, 3)
+
+
+def test_among_others_the_pictures_are_those_for_the_pace_unless_a_network_steers(tmp_path):
+    alone = CollectionPlan(output=tmp_path, towns=("A",))
+    among = replace(alone, traffic=TrafficDensity(vehicles=2, walkers=0))
+    assert among.camera_of(driven=False) == PACE_CAMERA
+    assert {alone.camera_of(driven=False), among.camera_of(driven=True)} == {AGENT_CAMERA}
 
 
 def test_settings_of_the_plan_are_config_errors(tmp_path):

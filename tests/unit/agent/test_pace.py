@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,7 +49,12 @@ def test_a_lower_quantile_drives_more_carefully(
 
 def observe(picture: NDArray[np.uint8], speed_mps: float) -> Observation:
     return Observation(
-        frame=0, time_s=0.0, image=picture, pose=Pose(x_m=0.0, y_m=0.0), speed_mps=speed_mps
+        frame=0,
+        time_s=0.0,
+        image=picture,
+        pose=Pose(x_m=0.0, y_m=0.0),
+        speed_mps=speed_mps,
+        pace_image=picture,
     )
 
 
@@ -66,6 +72,9 @@ def test_an_agent_brakes_for_what_its_pace_network_sees(
     assert (said["allowed_speed_mps"], said["light"]) == (0.0, 1.0)
     assert said["pace_stop"] == pytest.approx(0.9)
     assert "offset_10m" in said
+    assert agent.pace_camera == model.agent.camera
+    with pytest.raises(DataError, match="no picture for the pace"):
+        agent.act(replace(observe(picture, 5.0), pace_image=None))
     # What is no number is no leave to drive.
     session.probabilities, session.speed = [0.0] * 6 + [1.0], [math.nan]
     assert agent.act(observe(picture, 5.0)).diagnostics["allowed_speed_mps"] == 0.0

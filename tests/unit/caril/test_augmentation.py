@@ -1,4 +1,4 @@
-"""Augmentation: light and weather change, and only `rough` moves the camera."""
+"""Augmentation: light and weather change, and only `rough` and `shifted` move the camera."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_none_is_exactly_the_preprocessing_of_inference() -> None:
     np.testing.assert_allclose(changed, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["daylight", "all_weather", "rough"])
+@pytest.mark.parametrize("name", ["daylight", "all_weather", "rough", "shifted"])
 def test_a_seed_repeats_and_the_input_is_left_alone(name: str) -> None:
     images = _batch(16)
     before = images.copy()
@@ -46,7 +46,7 @@ def test_a_seed_repeats_and_the_input_is_left_alone(name: str) -> None:
     assert (images == before).all()
 
 
-@pytest.mark.parametrize("name", ["daylight", "all_weather", "rough"])
+@pytest.mark.parametrize("name", ["daylight", "all_weather", "rough", "shifted"])
 def test_pictures_stay_pictures(name: str) -> None:
     settings = AUGMENTATIONS[name]  # type: ignore[index]
     changed = augment_batch(_batch(), settings, NETWORK_IMAGE, np.random.default_rng(0))
@@ -138,6 +138,18 @@ def test_a_camera_as_it_should_be_moves_nothing() -> None:
     nothing = Askew(pitch_deg=zero, yaw_deg=zero, roll_deg=zero, right_m=zero, up_m=zero)
     matrices = homographies(nothing, AGENT_CAMERA, NETWORK_IMAGE)
     np.testing.assert_allclose(matrices, np.tile(np.eye(3), (3, 1, 1)), atol=1e-12)
+
+
+def test_shifted_moves_both_pictures_of_a_frame_alike_by_up_to_eight_pixels() -> None:
+    images = np.zeros((40, 64, 160, 6), np.uint8)
+    images[:, 30, 80] = 255
+    settings = AugmentationSettings(shift_px=8)
+    changed = augment_batch(images, settings, NETWORK_IMAGE, np.random.default_rng(0))
+    bright = changed.reshape(40, 64, 160, 2, 3) > 1.0
+    assert (bright[:, :, :, 0] == bright[:, :, :, 1]).all()
+    _, rows, columns = bright[..., 0, 0].nonzero()
+    assert len(rows) == 40
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (22, 38, 72, 88)
 
 
 def test_rough_moves_some_pictures_and_leaves_the_others_where_they_were() -> None:

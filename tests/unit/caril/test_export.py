@@ -20,7 +20,7 @@ from models.caril.evaluation import predict_frames
 from models.caril.export import ExportResult, ExportSettings, export
 from models.caril.offline_metrics import evaluate_offline
 from models.caril.training import TrainingSettings, train
-from models.networks.dual_head import NetworkSettings
+from models.networks.driver_trunk import NetworkSettings
 from models.onnx_export import count_cost
 
 pytestmark = pytest.mark.unit

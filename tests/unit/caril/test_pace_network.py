@@ -16,8 +16,9 @@ from edge.sidecar import read_sidecar
 from models.caril.dataset import load_frames
 from models.caril.export import ExportSettings, export
 from models.caril.training import TrainingSettings, train
-from models.networks.dual_head import NetworkSettings, PaceNetwork
+from models.networks.driver_trunk import NetworkSettings
 from models.networks.pace_classes import FREE_MPS, PACE_IMAGE, pace_labels
+from models.networks.pace_network import PaceNetwork
 from tests.recorded_drives import write_episode
 
 pytestmark = pytest.mark.unit
@@ -100,7 +101,7 @@ def test_the_earlier_picture_is_that_of_six_ticks_before(among: Path) -> None:
     assert frames.earlier[first][:6].tolist() == [0, 1, 2, 0, 1, 2]
 
 
-def test_drives_alone_on_the_road_are_refused(data: Path, tmp_path: Path) -> None:
+def test_pictures_of_the_other_camera_are_refused(data: Path, tmp_path: Path) -> None:
     settings = TrainingSettings(data=(data,), output=tmp_path, steps=1, variant="pace")
-    with pytest.raises(DataError, match="driven alone on the road"):
+    with pytest.raises(DataError, match="recorded by another camera"):
         train(settings)

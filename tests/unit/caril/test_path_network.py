@@ -24,7 +24,8 @@ from models.caril.lessons import draw_intent
 from models.caril.path_fitting import PathFit
 from models.caril.training import TrainingSettings, load_network, train
 from models.checkpoint import read_checkpoint
-from models.networks.dual_head import NetworkSettings, PathNetwork
+from models.networks.driver_trunk import NetworkSettings
+from models.networks.dual_head import PathNetwork
 from models.networks.path_classes import (
     AHEAD_DISTANCES_M,
     OFFSET_BINS,

@@ -19,7 +19,8 @@ from edge.session import FixedBatchSession, OnnxSession
 from edge.shipped import shipped_model
 from edge.sidecar import OutputSpec, read_sidecar, write_sidecar
 from edge.subject import GraphSubject, answer_all, load_subject
-from models.networks.dual_head import DualHeadNetwork, NetworkSettings
+from models.networks.driver_trunk import NetworkSettings
+from models.networks.dual_head import DualHeadNetwork
 from models.onnx_export import onnx_from_network
 from models.torch_subject import TorchSession
 from tests.path_network import peaked_logits, write_path_network
