@@ -24,6 +24,7 @@ from bicameral.files import write_text_atomic
 from bicameral.tables import estimate_cell, markdown_table
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
 from studies.measurements import Cells, Of, markdown, pivot, read_measurements
+from studies.paper_runs import verdict_table
 from studies.paper_variant import paper_variant_table
 from studies.study import DATA
 
@@ -212,6 +213,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "path.comparisons": partial(_path, "comparisons"),
     "path.conditions": partial(_path, "conditions"),
     "paper_variant": paper_variant_table,
+    "papers": verdict_table,
     "serving/attacks": partial(
         pivot,
         DATA / "serving" / "serve_attacks.csv",
