@@ -126,13 +126,20 @@ def agent_of(
     )
 
 
-def fusion_record() -> dict[str, dict[str, Any]]:
-    """Return all settings of a fusion at their defaults, for the records of an evaluation.
+def path_record(network: PathAgentSpec, correction: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of a path agent at their defaults, for the records of an evaluation.
 
-    They say that the map's route was used, how noisy it was, and how it was weighed.
+    They say how noisy the map's route is, whether the networks are told where its lane leads, and
+    of a fusion how it is weighed.
+
+    Args:
+        network: What network A's sidecar says of the agent.
+        correction: Name of the agent's correction.
     """
     settings = PathSettings()
-    return {"navigation": asdict(settings.navigation), "fusion": asdict(settings.fusion)}
+    told = settings.navigation.intent and network.intent is not None
+    record = {"navigation": asdict(settings.navigation) | {"intent": told}}
+    return record | ({"fusion": asdict(settings.fusion)} if correction == "fusion" else {})
 
 
 def _load_pace(settings: PaceSettings) -> PaceKeeper | None:

@@ -15,7 +15,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.loading import fusion_record
 from bicameral.statistics import clustered_mean, share
 from bicameral.tables import Table, columns, estimate_cell, percent_cell, print_table, row
 from bicameral.types import Route
@@ -65,9 +64,11 @@ class Drive:
 
 def path_driver() -> AgentSpec:
     """Describe `path_a` with the map's correction."""
-    kwargs = {"model": "path_a", "correction": "fusion"} | fusion_record()
     return AgentSpec(
-        name="path_a", correction="fusion", target="agent.loading:load_agent", kwargs=kwargs
+        name="path_a",
+        correction="fusion",
+        target="agent.loading:load_agent",
+        kwargs={"model": "path_a", "correction": "fusion"},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.correction.names import MAY_ASK_B, CorrectionName
-from agent.loading import fusion_record, load_agent
+from agent.loading import load_agent, path_record
 from agent.remote import describe_remote
 from bicameral.errors import ConfigError
 from edge.agent_sidecar import PathAgentSpec
@@ -146,6 +146,8 @@ class AgentFlags:
             **({} if second is None else {"second": second}),
             **({} if pace is None else {"pace": {"model": pace}}),
         }
+        described = read_sidecar(resolve_model(model)).agent
+        record = path_record(described, correction) if isinstance(described, PathAgentSpec) else {}
         # What cannot be loaded is told now, not by every process of the run.
         with closing(load_agent(**kwargs)) as agent:
             return AgentSpec(
@@ -154,7 +156,7 @@ class AgentFlags:
                 ),
                 correction=correction,
                 target=_NETWORK,
-                kwargs=kwargs | (fusion_record() if correction == "fusion" else {}),
+                kwargs=kwargs | record,
                 trained_on=agent.trained_on,
             )
 

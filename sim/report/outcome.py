@@ -85,8 +85,17 @@ def _driven(plan: Mapping[str, Any], training_towns: Sequence[str] | None) -> st
         density = plan["traffic"]
         others = [_count(density[kind], kind[:-1]) for kind in density if density[kind]]
         parts.append(f"among {_listed(others)}")
-    agents = list(dict.fromkeys(agent["name"] for agent in plan["agents"]))
+    agents = list(dict.fromkeys(map(_driver, plan["agents"])))
     return f"Driven: {', '.join(parts)}, by {_listed(agents)}."
+
+
+def _driver(agent: Mapping[str, Any]) -> str:
+    """Name a driver, and say so if its networks do not only see."""
+    navigation = agent["kwargs"].get("navigation", {})
+    if not navigation.get("intent"):
+        return str(agent["name"])
+    off_m = navigation["sigma_m"]
+    return f"{agent['name']}, told where its lane leads by a position that is {off_m:g} m off"
 
 
 def _compared(

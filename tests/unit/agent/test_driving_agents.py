@@ -21,7 +21,9 @@ def test_the_record_of_a_fusion_says_that_the_map_was_used_and_how(tmp_path: Pat
     specs = flags(first, second, "none", "second_opinion", "fusion").specs()
     assert [spec.label for spec in specs] == ["first", "first+second_opinion", "first+fusion"]
     alone, asked, fused = (spec.kwargs for spec in specs)
-    assert "navigation" not in alone
+    assert "fusion" not in alone
+    # Without a fusion, too, the networks are told their lane by the noisy position.
+    assert alone["navigation"]["intent"] is True
     assert (asked["second"], fused["second"]) == (second, second)
     assert fused["navigation"]["sigma_m"] == 1.0
     assert fused["fusion"]["factor"] == 4.0

@@ -33,7 +33,7 @@ def results(record, drive, straight_route):
         ]
         plan = {
             "routes": [{"name": name, "town": "Ridgeway"} for name in ROUTES],
-            "agents": [{"name": a, "correction": c} for a, c in failures],
+            "agents": [{"name": a, "correction": c, "kwargs": {}} for a, c in failures],
             "weathers": list(weathers),
             "repetitions": repetitions,
         }
@@ -64,6 +64,16 @@ def test_a_correction_that_changes_nothing_is_said_to_change_nothing(results):
 def test_a_difference_is_counted_and_weighed(results, without, corrected, said):
     changed = results({("a", "none"): without, ("a", "paper"): corrected})
     assert describe_outcome(changed).endswith(f"with the paper's correction {said}.")
+
+
+def test_a_network_that_is_told_its_lane_is_not_said_to_see_alone(results):
+    told = results({("a", "none"): "", ("a", "fusion"): ""})
+    for agent in told["plan"]["agents"]:
+        agent["kwargs"] = {"navigation": {"intent": True, "sigma_m": 1.0}}
+    assert describe_outcome(told).startswith(
+        "Driven: 6 routes of Ridgeway, "
+        "by a, told where its lane leads by a position that is 1 m off. "
+    )
 
 
 def test_without_a_pair_nothing_is_compared(results):
