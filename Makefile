@@ -9,15 +9,18 @@ ARGS   ?=
 SOURCES ?=
 MAPS   ?=
 BENCH2DRIVE ?=
+# These tests compile nearly all that the simulator compiles, for every process that comes after them.
+COMPILING := tests/bench/test_pocket_bench.py tests/contract/test_pocket_coverage.py
 
-.PHONY: evaluate test test-ray evaluators check bench soak lock clean
+.PHONY: evaluate test test-ray evaluators check style types layers unused kernels bench soak lock clean
 
 evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
 
-test: $(VENV)/.test check
+test: $(VENV)/.test
 	scripts/install_system_packages.sh chromium dataset-fashion-mnist gcc libc6-dev redis-server
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(MAKE) --no-print-directory --jobs 2 --output-sync kernels check
+	$(BIN)/pytest -n 2 --dist loadfile $(COMPILING:%=--ignore=%) $(ARGS)
 
 # Replicas behind Ray Serve and an evaluation on Ray, in an environment of their own: Ray is 500 MB.
 test-ray: $(VENV)-ray/.cluster
@@ -33,12 +36,23 @@ evaluators: $(VENV)/.evaluate
 	EVALUATOR_SOURCES=$(VENV)-evaluators/checkouts EVALUATOR_PYTHON=$(VENV)-evaluators/bin/python \
 	    EVALUATOR_MAPS="$(MAPS)" $(BIN)/python -m studies official_evaluators $(ARGS)
 
-check: $(VENV)/.test
+check: style types layers unused
+
+style: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/.test
 	$(BIN)/mypy
+
+layers: $(VENV)/.test
 	$(BIN)/lint-imports
+
+unused: $(VENV)/.test
 	$(BIN)/vulture
+
+kernels: $(VENV)/.test
+	$(BIN)/pytest --quiet $(COMPILING)
 
 bench: $(VENV)/.test
 	$(BIN)/bicameral bench sim
