@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sim.pocket.dynamics import VehicleControl
+from sim.pocket.protocol.values import VehicleControl
 
 #: What no limit means, m/s2 (CARLA's AckermannController).
 _MOST_ACCELERATION_MPS2, _MOST_DECELERATION_MPS2 = 3.0, 8.0

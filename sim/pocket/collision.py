@@ -1,9 +1,9 @@
 """Collisions of vehicles with each other, with walkers and props, and with the town.
 
-Everything is an upright oriented box. `find_contacts` only looks; `resolve_collisions` runs after
-`VehicleDynamics.step`, replays the step in strides of a few centimetres so that nothing is jumped
-over, pushes vehicles out along the shallowest axis and takes away the velocity into it, as an
-impulse with friction at the point of contact.
+Everything is an upright oriented box. `resolve_collisions` runs after `VehicleDynamics.step`,
+replays the step in strides of a few centimetres so that nothing is jumped over, pushes vehicles out
+along the shallowest axis and takes away the velocity into it, as an impulse with friction at the
+point of contact.
 """
 
 from __future__ import annotations
@@ -11,55 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket import collision_kernels as k
 from sim.pocket.dynamics import VehicleDynamics
-from sim.pocket.geometry import Transform, Vector3, rotation_matrix
+from sim.pocket.geometry import OrientedBox, Transform, Vector3, rotation_matrix
 
 _CELL_M = 8.0
-#: A contact with less than this overlap does not count, m.
-_SLOP_M = 1e-4
-
-
-class UprightBox(Protocol):
-    """What `StaticObstacles` reads of a box."""
-
-    @property
-    def location(self) -> Vector3:
-        """Centre, world frame, m."""
-
-    @property
-    def half_extent(self) -> Vector3:
-        """Half of length, width and height, m."""
-
-    @property
-    def yaw_deg(self) -> float:
-        """Direction of the length."""
-
-    @property
-    def tag(self) -> int:
-        """CityObjectLabel."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrientedBox:
-    """An upright box.
-
-    Attributes:
-        location: Centre, world frame, m.
-        half_extent: Half of length, width and height, m.
-        yaw_deg: Direction of the length.
-        tag: CityObjectLabel of what it stands for.
-    """
-
-    location: Vector3
-    half_extent: Vector3
-    yaw_deg: float
-    tag: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +48,7 @@ class Contact:
         other_tag: CityObjectLabel of the other.
         normal: Unit vector from the other to the vehicle, world frame.
         depth_m: How far they overlapped.
-        impulse: N s that the vehicle received during the step, world frame; zero from
-            `find_contacts`.
+        impulse: N s that the vehicle received during the step, world frame.
     """
 
     actor_id: int
@@ -96,7 +56,7 @@ class Contact:
     other_tag: int
     normal: Vector3
     depth_m: float
-    impulse: Vector3 = Vector3()  # noqa: RUF009 -- immutable
+    impulse: Vector3
 
 
 def box_of(transform: Transform, centre: Vector3, half_extent: Vector3, tag: int) -> OrientedBox:
@@ -118,7 +78,7 @@ def box_of(transform: Transform, centre: Vector3, half_extent: Vector3, tag: int
     )
 
 
-def box_row(box: UprightBox) -> NDArray[np.float64]:
+def box_row(box: OrientedBox) -> NDArray[np.float64]:
     """Return the (BOX_COLUMNS,) row of a box for the kernels."""
     yaw = math.radians(box.yaw_deg)
     return np.array(
@@ -135,12 +95,9 @@ def box_row(box: UprightBox) -> NDArray[np.float64]:
     )
 
 
-def _rows(boxes: Sequence[UprightBox]) -> NDArray[np.float64]:
+def _rows(boxes: Sequence[OrientedBox]) -> NDArray[np.float64]:
     """Return (N, BOX_COLUMNS) rows for the kernels."""
-    rows = np.zeros((len(boxes), k.BOX_COLUMNS))
-    for row, box in zip(rows, boxes, strict=True):
-        row[:] = box_row(box)
-    return rows
+    return np.array([box_row(box) for box in boxes]).reshape(-1, k.BOX_COLUMNS)
 
 
 class StaticObstacles:
@@ -151,35 +108,23 @@ class StaticObstacles:
         tags: (M,) int64.
     """
 
-    def __init__(self, boxes: Iterable[UprightBox]) -> None:
+    def __init__(self, boxes: Iterable[OrientedBox]) -> None:
         """Index the boxes."""
         known = list(boxes)
         self.grid = _indexed(_rows(known))
         self.tags = np.array([int(box.tag) for box in known], np.int64)
 
-    def __len__(self) -> int:
-        return len(self.tags)
+    def deepest_overlap(self, box: OrientedBox, others: Iterable[OrientedBox] = ()) -> float:
+        """Return how far a box is inside the obstacle or other box that it is deepest in, m.
 
-    def contacts_of(self, actor_id: int, box: OrientedBox) -> list[Contact]:
-        """Return the contacts of one box with the obstacles."""
-        row = _rows([box])[0]
+        Negative if it touches nothing.
+        """
+        row = box_row(box)
         found = np.empty(1024, np.int64)
         reach = math.hypot(box.half_extent.x, box.half_extent.y)
         count = k.candidates_near(row[k.BX], row[k.BY], reach, self.grid, found)
-        contacts = []
-        for number in sorted(found[:count].tolist()):
-            depth, x, y = k.overlap(row, self.grid.boxes[number])
-            if depth > _SLOP_M:
-                contacts.append(
-                    Contact(
-                        actor_id=actor_id,
-                        other_id=None,
-                        other_tag=int(self.tags[number]),
-                        normal=Vector3(x, y),
-                        depth_m=depth,
-                    )
-                )
-        return contacts
+        near = [*self.grid.boxes[found[:count]], *map(box_row, others)]
+        return max((k.overlap(row, other)[0] for other in near), default=-math.inf)
 
 
 def _indexed(boxes: NDArray[np.float64]) -> k.ObstacleGrid:
@@ -212,43 +157,6 @@ def _indexed(boxes: NDArray[np.float64]) -> k.ObstacleGrid:
         np.cumsum([0, *(len(cell) for cell in cells)], dtype=np.int64),
         np.array([number for cell in cells for number in cell], np.int64),
     )
-
-
-def find_contacts(
-    vehicles: Mapping[int, OrientedBox],
-    props: Mapping[int, OrientedBox],
-    obstacles: StaticObstacles,
-) -> list[Contact]:
-    """Return which vehicles overlap what, where they are now; nothing is moved.
-
-    Args:
-        vehicles: Boxes by actor id.
-        props: Boxes of walkers and props by actor id.
-        obstacles: The town.
-
-    Returns:
-        One contact per vehicle and thing; two vehicles that overlap give one contact each.
-    """
-    contacts = []
-    others = {**vehicles, **props}
-    rows = dict(zip(others, _rows(list(others.values())), strict=True))
-    for actor_id, box in vehicles.items():
-        contacts += obstacles.contacts_of(actor_id, box)
-        for other_id, other in others.items():
-            if other_id == actor_id:
-                continue
-            depth, x, y = k.overlap(rows[actor_id], rows[other_id])
-            if depth > _SLOP_M:
-                contacts.append(
-                    Contact(
-                        actor_id=actor_id,
-                        other_id=other_id,
-                        other_tag=other.tag,
-                        normal=Vector3(x, y),
-                        depth_m=depth,
-                    )
-                )
-    return contacts
 
 
 def resolve_collisions(

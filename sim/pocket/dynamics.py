@@ -27,6 +27,7 @@ from bicameral.units import wrap_deg
 from sim.pocket import dynamics_kernels as k
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.ground import Ground
+from sim.pocket.protocol.values import VehicleControl
 from sim.pocket.vehicle_arrays import CollisionView, VehicleArrays, check_physics
 from sim.pocket.vehicles import PhysicsControl, VehicleModel
 from sim.pocket.wheel_states import WheelState, wheel_states
@@ -36,29 +37,6 @@ LONGEST_SUBSTEP_S = 0.01
 #: A vehicle that moved less than this since it asked the map drives on the plane that it was told
 #: of, m: over a metre a road bends by millimetres, and a question costs 20 us.
 _RESAMPLE_M = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VehicleControl:
-    """What the client commands, in the order of the wire.
-
-    Attributes:
-        throttle: 0..1.
-        steer: -1..1, positive right.
-        brake: 0..1.
-        hand_brake: Whether the hand brake is on.
-        reverse: Drive backwards (when the gears shift themselves).
-        manual_gear_shift: Whether `gear` decides instead of the automatic gearbox.
-        gear: -1 reverse, 0 neutral, 1.. forward.
-    """
-
-    throttle: float = 0.0
-    steer: float = 0.0
-    brake: float = 0.0
-    hand_brake: bool = False
-    reverse: bool = False
-    manual_gear_shift: bool = False
-    gear: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +77,11 @@ def _clamped(value: float, low: float, high: float) -> float:
 
 
 class VehicleDynamics:
-    """All vehicles of a world. Every method but `add` raises KeyError for an unknown actor."""
+    """All vehicles of a world.
+
+    Every method but `add` raises KeyError for an unknown actor, and every one that takes a place, a
+    velocity, a force or the like raises UserError if one of its numbers is not finite.
+    """
 
     def __init__(self, ground: Ground) -> None:
         """Start without vehicles on this ground."""
@@ -107,7 +89,6 @@ class VehicleDynamics:
         self._rows: dict[int, int] = {}
         self._models: dict[int, VehicleModel] = {}
         self._physics: dict[int, PhysicsControl] = {}
-        self._controls: dict[int, VehicleControl] = {}
         self._arrays = VehicleArrays.empty(8)
         self._step_s = 1.0
 
@@ -118,7 +99,7 @@ class VehicleDynamics:
         """Put a vehicle into the world, at rest; it falls to the ground from where it is.
 
         Raises:
-            UserError: The transform is not finite or the actor is already here.
+            UserError: The actor is already here.
         """
         if actor_id in self._rows:
             raise UserError(f"actor {actor_id} is already a vehicle of this world")
@@ -136,7 +117,6 @@ class VehicleDynamics:
         self._rows[actor_id] = row
         self._models[actor_id] = model
         self._physics[actor_id] = model.physics
-        self._controls[actor_id] = VehicleControl()
         self.teleport(actor_id, transform)
 
     def remove(self, actor_id: int) -> None:
@@ -144,38 +124,21 @@ class VehicleDynamics:
         row = self._rows.pop(actor_id)
         self._arrays.moving[row] = False
         self._arrays.present[row] = False
-        del self._models[actor_id], self._physics[actor_id], self._controls[actor_id]
+        del self._models[actor_id], self._physics[actor_id]
 
-    def set_control(self, actor_id: int, control: VehicleControl) -> None:
-        """Command a vehicle until the next call; values beyond their range are clamped."""
-        row = self._rows[actor_id]
-        clean = replace(
-            control,
+    def set_control(self, actor_id: int, control: VehicleControl) -> VehicleControl:
+        """Command a vehicle until the next call; returns the command, clamped to its ranges."""
+        clean = control._replace(
             throttle=_clamped(control.throttle, 0.0, 1.0),
             steer=_clamped(control.steer, -1.0, 1.0),
             brake=_clamped(control.brake, 0.0, 1.0),
         )
-        self._controls[actor_id] = clean
-        self._arrays.control[row, : k.CONSTANT] = (
-            clean.throttle,
-            clean.steer,
-            clean.brake,
-            clean.hand_brake,
-            clean.reverse,
-            clean.manual_gear_shift,
-            min(max(clean.gear, -1), 127),
-        )
-
-    def control(self, actor_id: int) -> VehicleControl:
-        """Return the last command, clamped."""
-        return self._controls[actor_id]
+        gear = min(max(clean.gear, -1), 127)
+        self._arrays.control[self._rows[actor_id], : k.CONSTANT] = clean._replace(gear=gear)
+        return clean
 
     def teleport(self, actor_id: int, transform: Transform) -> None:
-        """Move a vehicle; it keeps its velocity in the world frame, as in CARLA.
-
-        Raises:
-            UserError: The transform is not finite.
-        """
+        """Move a vehicle; it keeps its velocity in the world frame, as in CARLA."""
         _require_finite("transform", *transform)
         row = self._rows[actor_id]
         s = self._arrays.state[row]
@@ -194,9 +157,6 @@ class VehicleDynamics:
         Args:
             actor_id: The vehicle.
             velocity: m/s, world frame.
-
-        Raises:
-            UserError: The velocity is not finite.
         """
         _require_finite("velocity", velocity)
         row = self._rows[actor_id]
@@ -224,9 +184,6 @@ class VehicleDynamics:
         Args:
             actor_id: The vehicle.
             angular_velocity: deg/s, world frame.
-
-        Raises:
-            UserError: The angular velocity is not finite.
         """
         _require_finite("angular velocity", angular_velocity)
         row = self._rows[actor_id]
@@ -240,9 +197,6 @@ class VehicleDynamics:
         Args:
             actor_id: The vehicle.
             velocity: m/s, frame of the vehicle; z is ignored.
-
-        Raises:
-            UserError: The velocity is not finite.
         """
         command = self._arrays.control[self._rows[actor_id]]
         if velocity is None:
@@ -258,9 +212,6 @@ class VehicleDynamics:
             actor_id: The vehicle.
             impulse: N s, world frame.
             location: Where it acts, world frame, m; None for the centre of mass.
-
-        Raises:
-            UserError: The impulse or the location is not finite.
         """
         _require_finite("impulse", impulse)
         row = self._rows[actor_id]
@@ -280,9 +231,6 @@ class VehicleDynamics:
         Args:
             actor_id: The vehicle.
             impulse: N m s about the world's axes; only z counts.
-
-        Raises:
-            UserError: The impulse is not finite.
         """
         _require_finite("angular impulse", impulse)
         row = self._rows[actor_id]
@@ -297,9 +245,6 @@ class VehicleDynamics:
             actor_id: The vehicle.
             force: N, world frame; z is ignored.
             location: Where it acts, world frame, m; None for the centre of mass.
-
-        Raises:
-            UserError: The force or the location is not finite.
         """
         _require_finite("force", force)
         row = self._rows[actor_id]
@@ -315,9 +260,6 @@ class VehicleDynamics:
         Args:
             actor_id: The vehicle.
             torque: N m about the world's axes; only z counts.
-
-        Raises:
-            UserError: The torque is not finite.
         """
         _require_finite("torque", torque)
         self._arrays.state[self._rows[actor_id], k.TORQUE] += torque.z
@@ -384,14 +326,6 @@ class VehicleDynamics:
     def wheels(self, actor_id: int) -> tuple[WheelState, ...]:
         """Return what each wheel does now."""
         return wheel_states(self._arrays, self._rows[actor_id], self._physics[actor_id])
-
-    def model(self, actor_id: int) -> VehicleModel:
-        """Return what the vehicle is."""
-        return self._models[actor_id]
-
-    def mass_kg(self, actor_id: int) -> float:
-        """Return the present mass."""
-        return float(self._arrays.parameters[self._rows[actor_id], k.MASS])
 
     def state(self, actor_id: int) -> VehicleState:
         """Return how a vehicle moves after the last step."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from bicameral.errors import DataError
 from bicameral.files import user_cache_folder
 from bicameral.simulation import CARLA_VERSION
+from sim.opendrive import number_of
 from sim.pocket.map_process import LONGEST_S, MapProcess
 
 #: Raised when a trial looks at more than before, so that passed maps are tried again.
@@ -71,7 +72,7 @@ def _straighten(root: ElementTree.Element) -> bool:
     for geometry in root.iter("geometry"):
         for shape in geometry:
             names = {"arc": ("curvature", "curvature"), "spiral": ("curvStart", "curvEnd")}
-            first, last = (_number(shape.get(name)) for name in names.get(shape.tag, ("", "")))
+            first, last = (number_of(shape.get(name)) for name in names.get(shape.tag, ("", "")))
             if first is None or first != last or (shape.tag == "arc" and first != 0.0):
                 continue
             shape.attrib.clear()
@@ -93,13 +94,6 @@ def _drop_dangling_references(root: ElementTree.Element) -> bool:
     return found
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
-
-
 def find_fault(text: str) -> str | None:
     """Say what is wrong with a map that carla's parser refuses or dies of, if that can be told."""
     root = _parsed(text)
@@ -109,7 +103,7 @@ def find_fault(text: str) -> str | None:
 def _road_faults(root: ElementTree.Element) -> Iterator[str]:
     for road in root.iter("road"):
         name = f"road {road.get('id')}"
-        length = _number(road.get("length"))
+        length = number_of(road.get("length"))
         if length is None or not 0.0 < length < float("inf"):
             yield f"{name}: its length is {road.get('length')}; expected metres above 0"
         if road.find("planView/geometry") is None:
@@ -128,7 +122,7 @@ def _road_faults(root: ElementTree.Element) -> Iterator[str]:
 
 
 def _lane_ids(section: ElementTree.Element) -> list[int]:
-    numbers = (_number(lane.get("id")) for lane in section.iter("lane"))
+    numbers = (number_of(lane.get("id")) for lane in section.iter("lane"))
     return [int(number) for number in numbers if number is not None]
 
 
@@ -138,7 +132,7 @@ def _link_faults(
     for (section, _), (_, following) in itertools.pairwise(zip(sections, ids, strict=True)):
         for lane in section.iter("lane"):
             link = lane.find("link/successor")
-            if link is not None and _number(link.get("id")) not in following:
+            if link is not None and number_of(link.get("id")) not in following:
                 yield (
                     f"{name}: its lane {lane.get('id')} goes on as lane {link.get('id')} of the "
                     "next section, which has no such lane"
@@ -201,8 +195,8 @@ class MapTrial:
         fault = find_fault(self._text)
         if fault is not None:
             return fault
-        with contextlib.suppress(OSError):
-            return (self._process.folder / "reason.txt").read_text(encoding="utf-8")
+        if self._process.reason is not None:
+            return self._process.reason
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"carla's parser ends its process ({ended}), and no fault of a kind known was found"
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bicameral.units import wrap_deg
 
 
 class Vector3(NamedTuple):
@@ -36,6 +39,23 @@ class Transform(NamedTuple):
 
     location: Vector3 = Vector3()
     rotation: Rotation = Rotation()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrientedBox:
+    """An upright box, world frame.
+
+    Attributes:
+        location: Centre, m.
+        half_extent: Half of length, width and height, m.
+        yaw_deg: Direction of the length.
+        tag: CityObjectLabel of what it stands for.
+    """
+
+    location: Vector3
+    half_extent: Vector3
+    yaw_deg: float
+    tag: int = 0
 
 
 def rotation_matrix(rotation: Rotation) -> NDArray[np.float64]:
@@ -69,6 +89,13 @@ def rotation_from_matrix(matrix: NDArray[np.float64]) -> Rotation:
     yaw = math.degrees(math.atan2(forward_y, forward_x))
     roll = math.degrees(math.atan2(-right_z, up_z))
     return Rotation(pitch, yaw, roll)
+
+
+def between(one: Transform, other: Transform, share: float) -> Transform:
+    """Return the pose at a share of the way from one to another; angles the short way round."""
+    place = (a + share * (b - a) for a, b in zip(one.location, other.location, strict=True))
+    turn = (a + share * wrap_deg(b - a) for a, b in zip(one.rotation, other.rotation, strict=True))
+    return Transform(Vector3(*place), Rotation(*turn))
 
 
 def compose(parent: Transform, relative: Transform) -> Transform:

@@ -99,24 +99,3 @@ class Ground:
         if beside or abs(lane.z - ground_m) > _LEVEL_M:
             return ground_m
         return float(lane.z) + SIDEWALK_HEIGHT_M
-
-    def height(
-        self, x_m: float, y_m: float, z_hint_m: float, yaw_deg: float = 0.0
-    ) -> tuple[float, float, float]:
-        """Return the height of the ground and how a body that rests on it is inclined.
-
-        Args:
-            x_m: World frame.
-            y_m: World frame.
-            z_hint_m: Roughly the height of what asks; it picks the level on bridges.
-            yaw_deg: Heading of the body.
-
-        Returns:
-            ``(z_m, pitch_deg, roll_deg)``; positive pitch lifts the nose, positive roll lowers the
-            right side.
-        """
-        ground = self.sample(x_m, y_m, z_hint_m)
-        yaw = math.radians(yaw_deg)
-        forward = ground.slope_x * math.cos(yaw) + ground.slope_y * math.sin(yaw)
-        right = -ground.slope_x * math.sin(yaw) + ground.slope_y * math.cos(yaw)
-        return ground.z_m, math.degrees(math.atan(forward)), -math.degrees(math.atan(right))

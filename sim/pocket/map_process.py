@@ -1,18 +1,34 @@
 """Work on a map in a process of its own, while the server goes on.
 
 The process is started as ``python -m MODULE FOLDER``; it finds the text in FOLDER/map.xodr and
-leaves what came of it there.
+leaves what came of it there. If it cannot, FOLDER/reason.txt says why, unless the process ended
+before it could be written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 LONGEST_S = 600.0
+
+
+def work_on_map(work: Callable[[str, Path], None]) -> int:
+    """Be such a process, whose work takes the text and the folder; returns the exit code."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    folder = Path(sys.argv[1])
+    try:
+        work((folder / "map.xodr").read_text(encoding="utf-8"), folder)
+    except Exception as error:
+        (folder / "reason.txt").write_text(str(error) or type(error).__name__, encoding="utf-8")
+        return 1
+    return 0
 
 
 class MapProcess:
@@ -42,6 +58,13 @@ class MapProcess:
     def exit_code(self) -> int | None:
         """How it ended; None if it has not."""
         return self._process.poll()
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, in its own words; None if it has left none."""
+        with contextlib.suppress(OSError):
+            return (self.folder / "reason.txt").read_text(encoding="utf-8")
+        return None
 
     @property
     def age_s(self) -> float:

@@ -1,29 +1,19 @@
 """``python -m sim.pocket.map_trial FOLDER``: build a town from FOLDER/map.xodr, or die of it.
 
-The exit code is 0 if the map can be used. Otherwise FOLDER/reason.txt says why not, unless the
-process ended before it could be written.
+The exit code is 0 if the map can be used; see `map_process`.
 """
 
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from pathlib import Path
 
-
-def main(folder: Path) -> int:
-    """Build everything that a server builds; returns the exit code."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        _build((folder / "map.xodr").read_text(encoding="utf-8"))
-    except Exception as error:
-        (folder / "reason.txt").write_text(str(error) or type(error).__name__, encoding="utf-8")
-        return 1
-    return 0
+from sim.pocket.map_process import work_on_map
 
 
-def _build(text: str) -> None:
+def _build(text: str, _folder: Path) -> None:
+    """Build everything that a server builds."""
     import carla
 
     carla_map = carla.Map("trial", text)
@@ -49,4 +39,4 @@ def _build(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(work_on_map(_build))

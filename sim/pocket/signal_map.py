@@ -10,8 +10,7 @@ import numpy as np
 
 from bicameral.units import wrap_deg
 from sim.landmarks import lanes_of
-from sim.pocket.collision import OrientedBox
-from sim.pocket.geometry import Vector3
+from sim.pocket.geometry import OrientedBox, Vector3
 
 #: The area in front of a stop line that a vehicle touches while it has to obey the light: its
 #: length, and how far before the line it ends, as CARLA places it. Were it longer, cars would queue

@@ -5,6 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
 
+from sim.opendrive import number_of
+
 #: Header of the towns made here. Each of their signals has a controller of its own, but results
 #: that were published rest on opposing approaches being green together.
 _OWN_VENDOR = "bicameral"
@@ -39,25 +41,18 @@ def read_phases(opendrive: str) -> dict[str, Phase]:
         return {}
     named: dict[str, tuple[int | None, float | None]] = {}
     for junction in root.iter("junction"):
-        number = _number(junction.get("id"))
+        number = number_of(junction.get("id"))
         for reference in junction.findall("controller"):
-            place = (None if number is None else int(number), _number(reference.get("sequence")))
+            place = (None if number is None else int(number), number_of(reference.get("sequence")))
             named.setdefault(reference.get("id", ""), place)
     phases: dict[str, Phase] = {}
     for position, controller in enumerate(root.findall("controller")):
         junction_id, sequence = named.get(controller.get("id", ""), (None, None))
         if sequence is None:
-            sequence = _number(controller.get("sequence"))
+            sequence = number_of(controller.get("sequence"))
         phase = Phase(junction_id, 0.0 if sequence is None else sequence, position)
         for control in controller.iter("control"):
             # A signal of several controllers goes with the last: were it green with each of them,
             # two controllers would show green together.
             phases[control.get("signalId", "")] = phase
     return phases
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None

@@ -18,10 +18,9 @@ import numpy as np
 
 from sim.pocket.camera.lighting import lighting_from_weather
 from sim.pocket.camera.view import CameraView, Channels
-from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.map_store import MapStore
-from sim.pocket.protocol.values import ActorDescription
+from sim.pocket.protocol.values import ActorDescription, VehicleControl
 from sim.pocket.silent_world import Silence
 from sim.pocket.world import spawning, tick
 from sim.pocket.world.town import TownShelf

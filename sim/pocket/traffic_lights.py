@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from bicameral.errors import UserError, unknown_name
 from bicameral.units import wrap_deg
-from sim.pocket.collision import OrientedBox, box_row
+from sim.pocket.collision import box_row
 from sim.pocket.collision_kernels import overlap
-from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.geometry import OrientedBox, Rotation, Transform, Vector3
 from sim.pocket.signal_map import Approach, approaches_of, landmarks_by_id
 from sim.pocket.signal_phases import Phase, read_phases
 from sim.pocket.vehicles import VEHICLE_MODELS
@@ -293,10 +293,6 @@ class TrafficLights:
         """Stop or resume all cycles."""
         for light in self.lights:
             light.frozen = frozen
-
-    def group(self, opendrive_id: str) -> tuple[str, ...]:
-        """Return the ids of all lights of the light's junction, itself included."""
-        return self.light(opendrive_id).group
 
     def reset_group(self, opendrive_id: str) -> None:
         """Begin the cycle of the light's group anew."""

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bicameral.units import wrap_deg
-from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.geometry import Rotation, Transform, Vector3, between, compose
 
 #: What a walker covers with two steps.
 STRIDE_M = 1.5
@@ -141,7 +140,7 @@ def blended(walk: Pose, of_client: PoseOfClient) -> Pose:
     if share <= 0.0:
         return walk
     return {
-        name: _between(bone, of_client.bones.get(name, _standing(name)), share)
+        name: between(bone, of_client.bones.get(name, _standing(name)), share)
         for name, bone in walk.items()
     }
 
@@ -162,9 +161,3 @@ def _standing(name: str) -> Transform:
 
 def _bend(pose: dict[str, Transform], name: str, pitch_deg: float) -> None:
     pose[name] = pose[name]._replace(rotation=Rotation(pitch=pitch_deg))
-
-
-def _between(one: Transform, other: Transform, share: float) -> Transform:
-    place = (a + share * (b - a) for a, b in zip(one.location, other.location, strict=True))
-    turn = (a + share * wrap_deg(b - a) for a, b in zip(one.rotation, other.rotation, strict=True))
-    return Transform(Vector3(*place), Rotation(*turn))

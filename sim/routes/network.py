@@ -8,7 +8,6 @@ same for the pocket simulator and for CARLA's own towns.
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import RouteError
 from bicameral.units import mps_from_kmh, wrap_rad
+from sim.opendrive import Road, read_roads
 
 #: Sampling distance on roads, and within junctions, where radii are small (8 m: 4 mm chord error).
 ROAD_STEP_M = 1.0
@@ -28,7 +28,6 @@ MAX_SPEED_LIMIT_MPS = mps_from_kmh(90.0)
 #: Where no road of the map has a `<speed>`: the limit that a CARLA vehicle has without signs.
 DEFAULT_SPEED_LIMIT_MPS = mps_from_kmh(50.0)
 
-_MPS_PER_UNIT = {"m/s": 1.0, "km/h": mps_from_kmh(1.0), "mph": 0.44704}
 _SECTION_MARGIN_M = 1e-3
 
 
@@ -93,7 +92,7 @@ class RoadNetwork:
 
     def __init__(self, carla_map: carla.Map) -> None:
         self.carla_map = carla_map
-        self._roads = _read_roads(carla_map.to_opendrive())
+        self._roads = {road.road_id: road for road in read_roads(carla_map.to_opendrive())}
         entries: dict[LaneKey, Any] = {}
         follow: dict[LaneKey, set[LaneKey]] = {}
         for start, end in carla_map.get_topology():
@@ -147,7 +146,8 @@ class RoadNetwork:
     def _sample_lane(self, entry: Any, successors: tuple[LaneKey, ...]) -> Lane:
         key = _key_of(entry)
         road = self._roads[key.road]
-        begin_s, end_s = road.section_range(key.section)
+        section = road.sections[key.section]
+        begin_s, end_s = section.start_m, section.end_m
         step_m = JUNCTION_STEP_M if entry.is_junction else ROAD_STEP_M
         count = max(2, math.ceil((end_s - begin_s) / step_m) + 1)
         stations = np.linspace(begin_s + _SECTION_MARGIN_M, end_s - _SECTION_MARGIN_M, count)
@@ -170,7 +170,7 @@ class RoadNetwork:
             xyz_m=xyz_m,
             arc_m=arc_m,
             width_m=np.array([w.lane_width for w in waypoints], dtype=np.float64),
-            speed_limit_mps=road.speed_limit_at((begin_s + end_s) / 2.0),
+            speed_limit_mps=_speed_limit_at(road, (begin_s + end_s) / 2.0),
             junction=int(entry.junction_id) if entry.is_junction else -1,
             successors=successors,
             left=_neighbour(middle, middle.get_left_lane(), carla.LaneChange.Left),
@@ -187,50 +187,12 @@ class RoadNetwork:
         return {key: tuple(sorted(keys)) for key, keys in backward.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Road:
-    """What the graph needs of a `<road>` and `carla.Map` does not tell."""
-
-    length_m: float
-    section_starts_m: tuple[float, ...]
-    speed_limits: tuple[tuple[float, float], ...]
-
-    def section_range(self, section: int) -> tuple[float, float]:
-        ends = (*self.section_starts_m[1:], self.length_m)
-        return self.section_starts_m[section], ends[section]
-
-    def speed_limit_at(self, s_m: float) -> float:
-        limit_mps = math.nan
-        for start_m, value_mps in self.speed_limits:
-            if start_m <= s_m:
-                limit_mps = value_mps
-        return limit_mps
-
-
-def _read_roads(opendrive: str) -> dict[int, _Road]:
-    """Read lengths, lane sections and speed limits (OpenDRIVE 1.4, sections 5.3.2 and 5.3.7)."""
-    # The text is the map that carla.Map has already accepted.
-    root = ElementTree.fromstring(opendrive)  # noqa: S314
-    roads = {}
-    for road in root.iter("road"):
-        limits = []
-        for kind in road.iterfind("type"):
-            speed = kind.find("speed")
-            try:
-                value = float(speed.get("max", "")) if speed is not None else math.nan
-            except ValueError:  # "no limit" and "undefined" are allowed words
-                value = math.nan
-            if speed is not None and math.isfinite(value):
-                limit_mps = value * _MPS_PER_UNIT.get(speed.get("unit", "m/s"), 1.0)
-                limits.append((float(kind.get("s", "0")), min(limit_mps, MAX_SPEED_LIMIT_MPS)))
-        roads[int(road.get("id", "0"))] = _Road(
-            length_m=float(road.get("length", "0")),
-            section_starts_m=tuple(
-                float(section.get("s", "0")) for section in road.iterfind("lanes/laneSection")
-            ),
-            speed_limits=tuple(limits),
-        )
-    return roads
+def _speed_limit_at(road: Road, s_m: float) -> float:
+    limit_mps = math.nan
+    for start_m, value_mps in road.speed_limits:
+        if start_m <= s_m:
+            limit_mps = min(value_mps, MAX_SPEED_LIMIT_MPS)
+    return limit_mps
 
 
 def _key_of(waypoint: Any) -> LaneKey:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import shapely
 
-from sim.pocket.navigation.detour import unpack
 from sim.pocket.navigation.mesh import Area
+from tests.awaited_meshes import read_mesh
 
 WALKERS = 8
 
@@ -24,7 +24,7 @@ def mesh(client, towns):
     while not (names := client.get_required_files("Nav", False)):
         assert time.monotonic() < deadline_s
     client.load_world("Harbour")
-    return unpack(cached(names[0]).read_bytes())
+    return read_mesh(cached(names[0]).read_bytes())
 
 
 def cached(name):

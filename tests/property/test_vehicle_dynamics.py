@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.pocket.collision import OrientedBox, StaticObstacles, resolve_collisions
-from sim.pocket.dynamics import VehicleControl, VehicleDynamics
-from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.collision import StaticObstacles, resolve_collisions
+from sim.pocket.dynamics import VehicleDynamics
+from sim.pocket.geometry import OrientedBox, Rotation, Transform, Vector3
 from sim.pocket.ground import GroundSample
+from sim.pocket.protocol.values import VehicleControl
 from sim.pocket.vehicles import VEHICLE_MODELS, Gear
 
 pytestmark = pytest.mark.property

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bicameral.errors import DataError
-from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.protocol.framing import Request, RequestReader, request_from_message
 from sim.pocket.protocol.values import (
@@ -18,6 +17,7 @@ from sim.pocket.protocol.values import (
     EpisodeSettings,
     Exactly,
     Uint8,
+    VehicleControl,
     WireError,
     from_wire,
     to_wire,

@@ -7,14 +7,12 @@ import pytest
 
 from sim.pocket.collision import (
     Body,
-    OrientedBox,
     StaticObstacles,
     box_of,
-    find_contacts,
     resolve_collisions,
 )
 from sim.pocket.dynamics import VehicleDynamics
-from sim.pocket.geometry import Rotation, Transform, Vector3
+from sim.pocket.geometry import OrientedBox, Rotation, Transform, Vector3
 from sim.pocket.ground import GroundSample
 from sim.pocket.vehicles import vehicle_model
 
@@ -66,30 +64,27 @@ def location(dynamics, actor_id=1):
 # ------------------------------------------------------------------ looking
 
 
+def depth_m(*others, **place):
+    return NOTHING.deepest_overlap(box(**place), others)
+
+
 def test_boxes_apart_do_not_touch():
-    assert find_contacts({1: box()}, {2: box(x=2.5)}, NOTHING) == []
+    assert depth_m(box(x=2.5)) < 0.0
+    assert depth_m() < 0.0
 
 
-def test_overlapping_boxes_say_how_deep_and_which_way_out():
-    (contact,) = find_contacts({1: box()}, {2: box(x=1.5, tag=12)}, NOTHING)
-    assert contact.depth_m == pytest.approx(0.5)
-    assert contact.normal == pytest.approx((-1.0, 0.0, 0.0))
-    assert (contact.actor_id, contact.other_id, contact.other_tag) == (1, 2, 12)
-
-
-def test_two_vehicles_give_a_contact_each():
-    contacts = find_contacts({1: box(), 2: box(x=1.5)}, {}, NOTHING)
-    assert [(c.actor_id, c.other_id) for c in contacts] == [(1, 2), (2, 1)]
+def test_overlapping_boxes_say_how_deep():
+    assert depth_m(box(x=1.5)) == pytest.approx(0.5)
+    assert depth_m(box(x=1.5), box(x=-1.2), box(x=9.0)) == pytest.approx(0.8)
 
 
 def test_a_turned_box_reaches_further():
-    corner = box(x=2.2, yaw_deg=45.0)
-    assert find_contacts({1: box()}, {2: corner}, NOTHING)
-    assert not find_contacts({1: box()}, {2: box(x=2.2)}, NOTHING)
+    assert depth_m(box(x=2.2, yaw_deg=45.0)) > 0.0
+    assert depth_m(box(x=2.2)) < 0.0
 
 
 def test_boxes_at_different_heights_pass():
-    assert find_contacts({1: box(z=1.0)}, {2: box(z=3.5)}, NOTHING) == []
+    assert depth_m(box(z=3.5), z=1.0) < 0.0
 
 
 def test_the_grid_finds_exactly_what_a_full_search_finds():
@@ -105,10 +100,8 @@ def test_the_grid_finds_exactly_what_a_full_search_finds():
     obstacles = StaticObstacles(boxes)
     for _ in range(100):
         probe = box(*rng.uniform(-70, 70, 2), half=(2.4, 1.0, 0.8), yaw_deg=rng.uniform(0, 360))
-        others = dict(enumerate(boxes, start=2))
-        slow = find_contacts({1: probe}, others, NOTHING)
-        fast = find_contacts({1: probe}, {}, obstacles)
-        assert sorted(c.depth_m for c in fast) == sorted(c.depth_m for c in slow)
+        slow, fast = NOTHING.deepest_overlap(probe, boxes), obstacles.deepest_overlap(probe)
+        assert max(fast, 0.0) == max(slow, 0.0)
 
 
 def test_the_box_of_an_actor_stands_on_its_origin():

@@ -13,14 +13,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bicameral.errors import DataError
+from sim.opendrive import read_roads
 from sim.pocket.map_store import MapStore
 from sim.pocket.navigation import detour
 from sim.pocket.navigation.__main__ import navigation_mesh
-from sim.pocket.navigation.detour import pack, unpack
+from sim.pocket.navigation.detour import pack
 from sim.pocket.navigation.mesh import Area, NavigationMesh, build_mesh, neighbours
-from sim.pocket.navigation.walkable import WalkableAreas, crosswalk_outlines, find_walkable_areas
-from sim.pocket.scene.opendrive import read_roads
+from sim.pocket.navigation.walkable import WalkableAreas, find_walkable_areas
+from sim.pocket.scene.junctions import crosswalk_outlines
 from sim.pocket.scene.sampling import SampledSection, sample_sections
+from tests.awaited_meshes import read_mesh
 
 REAL_TOWNS = Path(__file__).resolve().parents[3] / "shared" / "towns"
 #: Town, crosswalks of the map, and how many of them have a sidewalk at both ends.
@@ -48,7 +50,7 @@ class Town:
         assert areas is not None
         self.areas: WalkableAreas = areas
         self.file = pack(build_mesh(areas, self.sections))
-        self.mesh: NavigationMesh = unpack(self.file)
+        self.mesh: NavigationMesh = read_mesh(self.file)
 
 
 @pytest.fixture(scope="module", params=TOWNS)
@@ -168,7 +170,7 @@ def test_a_map_too_large_for_a_file_is_meshed_without_its_roads(
     mesh = navigation_mesh(MapStore().load("Harbour").opendrive)
     assert mesh is not None
     assert set(mesh.areas) == {Area.SIDEWALK, Area.CROSSWALK}
-    assert unpack(pack(mesh)).areas.tolist() == mesh.areas.tolist()
+    assert read_mesh(pack(mesh)).areas.tolist() == mesh.areas.tolist()
     monkeypatch.setattr(detour, "MOST_CORNERS", 100)
     with pytest.raises(DataError, match="a file holds fewer than 100"):
         pack(mesh)
@@ -186,9 +188,3 @@ def test_a_map_without_sidewalks_has_no_mesh() -> None:
     carla_map = carla.Map("road", opendrive)
     sections = sample_sections(carla_map, read_roads(opendrive))
     assert find_walkable_areas(sections, carla_map) is None
-
-
-@pytest.mark.parametrize("data", [b"", b"MSET", bytes(400)])
-def test_what_is_no_mesh_is_refused(data: bytes) -> None:
-    with pytest.raises(DataError, match="no navigation mesh"):
-        unpack(data)

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from sim.pocket.navigation import files
-from sim.pocket.navigation.detour import unpack
 from sim.pocket.navigation.files import NavigationFiles
-from tests.awaited_meshes import build_mesh
+from tests.awaited_meshes import build_mesh, read_mesh
 
 
 def street(sidewalk: str) -> str:
@@ -48,7 +47,7 @@ def test_a_mesh_is_built_and_offered_under_a_name_of_its_content(meshes: Navigat
     assert file.name.startswith("pocket/Nav/Street-")
     assert meshes.find(file.name) == file.data
     assert meshes.find("pocket/Nav/Street.bin") is None
-    corners = unpack(file.data).vertices
+    corners = read_mesh(file.data).vertices
     assert corners[:, 0].min() > -0.1
     assert corners[:, 0].max() < 80.1
 

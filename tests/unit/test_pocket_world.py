@@ -10,7 +10,13 @@ from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.methods import METHODS
 from sim.pocket.methods.dispatch import Outcome, completes, returns
 from sim.pocket.protocol import messages
-from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox, WireError
+from sim.pocket.protocol.values import (
+    ActorDescription,
+    AttributeValue,
+    BoundingBox,
+    VehicleControl,
+    WireError,
+)
 from sim.pocket.world.actors import Actor, ActorRegistry, Identity, Sensor, Vehicle
 from sim.pocket.world.episode import EpisodeClock
 from sim.pocket.world.traffic_managers import TrafficManagerRegistry
@@ -119,8 +125,7 @@ def test_the_messages_have_the_sizes_of_the_client():
     still = (Vector3(), Vector3(), Vector3())
     place = messages.pack_actor_place(1, POSE, still)
     assert len(messages.join_actor(place, b"x" * 10)) == 119
-    control = (0.0, 0.0, 0.0, False, False, False, 0)
-    assert len(messages.pack_vehicle_state(control, 50.0, (3, 0))) == 30
+    assert len(messages.pack_vehicle_state(VehicleControl(), 50.0, (3, 0))) == 30
     light = messages.pack_traffic_light_state("12", (1.0, 2.0, 3.0, 4.0), 0, False, 2)
     assert len(light) == 54
     assert len(messages.pack_walker_state(Vector3(), 1.0, False)) == 17

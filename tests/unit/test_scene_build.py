@@ -9,9 +9,9 @@ import pytest
 import shapely
 
 from bicameral.errors import DataError
+from sim.opendrive import read_roads
 from sim.pocket.scene.build import build_scene
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.scene.opendrive import read_roads
 
 ROOT = Path(__file__).parents[2]
 TOWNS = {

@@ -5,7 +5,7 @@ import pytest
 
 from bicameral.errors import UserError
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.scene.mesh import Material, MeshBuilder, merge, reorder_triangles
+from sim.pocket.scene.mesh import Material, MeshBuilder, reorder_triangles
 from sim.pocket.scene.textures import (
     SIGN_CELLS,
     SIGN_FACES,
@@ -48,19 +48,14 @@ def test_an_empty_builder_gives_an_empty_mesh():
     assert mesh.triangles.shape == (0, 3)
 
 
-def test_merging_keeps_every_triangle_at_its_own_vertices():
-    first = one_quad()
-    second = one_quad(Material("grass", CityObjectLabel.TERRAIN))
-    joined = merge([first, second])
-    assert joined.triangles.max() == 7
-    assert joined.tags.tolist() == [1, 1, 10, 10]
-    np.testing.assert_array_equal(
-        joined.positions[joined.triangles[2:]], second.positions[second.triangles]
-    )
-
-
 def test_reordering_moves_all_that_belongs_to_a_triangle():
-    joined = merge([one_quad(), one_quad(Material("grass", CityObjectLabel.TERRAIN))])
+    builder = MeshBuilder()
+    for material in (
+        Material("asphalt", CityObjectLabel.ROADS),
+        Material("grass", CityObjectLabel.TERRAIN),
+    ):
+        builder.add_quads(material, [np.zeros((4, 3))], (0.0, 0.0, 1.0), np.zeros((4, 2)))
+    joined = builder.build()
     turned = reorder_triangles(joined, np.array([3, 2, 1, 0]))
     assert turned.tags.tolist() == [10, 10, 1, 1]
     np.testing.assert_array_equal(turned.triangles[0], joined.triangles[3])

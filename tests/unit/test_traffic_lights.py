@@ -119,7 +119,7 @@ def test_no_light_far_from_all_junctions(lights):
 def test_groups_contain_each_other(lights):
     for light in lights.lights:
         assert light.opendrive_id in light.group
-        assert all(lights.group(other) == light.group for other in light.group)
+        assert all(lights.light(other).group == light.group for other in light.group)
         assert light.group[light.pole_index] == light.opendrive_id
 
 
@@ -269,7 +269,7 @@ def test_the_controllers_of_a_junction_take_turns_in_its_order():
     )
     ids = ("52", "53", "54", "55")
     assert greens_of_a_cycle(lights, ids) == [["54"], ["55"], ["52", "53"], ["54"]]
-    assert lights.group("54") == ids
+    assert lights.light("54").group == ids
     lights.reset_group("54")
     lights.set_green_time("52", 4.0)
     assert [lights.light(i).green_time_s for i in ids] == [4.0, 4.0, 10.0, 10.0]

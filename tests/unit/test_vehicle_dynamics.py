@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from bicameral.errors import UserError
-from sim.pocket.dynamics import VehicleControl, VehicleDynamics
+from sim.pocket.dynamics import VehicleDynamics
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.ground import GroundSample
+from sim.pocket.protocol.values import VehicleControl
 from sim.pocket.vehicles import vehicle_model
 
 pytestmark = pytest.mark.unit
@@ -385,8 +386,7 @@ def test_a_vehicle_that_is_not_simulated_does_not_move():
 
 def test_controls_are_clamped_and_read_back():
     dynamics = world()
-    dynamics.set_control(1, VehicleControl(throttle=7.0, steer=-3.0, brake=math.nan))
-    control = dynamics.control(1)
+    control = dynamics.set_control(1, VehicleControl(throttle=7.0, steer=-3.0, brake=math.nan))
     assert (control.throttle, control.steer, control.brake) == (1.0, -1.0, 0.0)
 
 

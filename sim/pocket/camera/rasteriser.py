@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ from sim.pocket.geometry import known_rotation_matrix
 from sim.pocket.scene.mesh import Mesh
 from sim.pocket.scene.textures import light_windows
 
+if TYPE_CHECKING:
+    from sim.pocket.scene.build import Scene
+
 #: Static tiles and instances farther than this are not drawn.
 FAR_M = 600.0
 #: An instance whose bounding sphere is smaller than this is not drawn.
@@ -61,22 +64,6 @@ _DROP_ROWS = (0.02, 0.05)
 _DROP_SHARE = 0.22
 _NOISE_SEED = 20
 _NOISE_SAMPLES = 1 << 20
-
-
-class StaticScene(Protocol):
-    """What the rasteriser needs of a `sim.pocket.scene.build.Scene`."""
-
-    @property
-    def static(self) -> Mesh:
-        """Everything that never moves, its triangles sorted by tile."""
-
-    @property
-    def tiles(self) -> NDArray[np.float64]:
-        """(K, 8) min x, y, z, max x, y, z, first triangle, triangle count."""
-
-    @property
-    def lamps(self) -> NDArray[np.float64]:
-        """(N, 3) the ground below street lamps, metres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +97,7 @@ class Rasteriser:
     on any number of threads and whatever was rendered before.
     """
 
-    def __init__(
-        self, scene: StaticScene, textures: NDArray[np.uint8], *, threads: int = 1
-    ) -> None:
+    def __init__(self, scene: Scene, textures: NDArray[np.uint8], *, threads: int = 1) -> None:
         """Take the scene and its (L, N, N, 4) uint8 textures; the light is a default noon."""
         self._bands = RowBands(threads)
         self._scene = scene

@@ -81,27 +81,8 @@ class Method(NamedTuple):
         )
 
 
-def returns(handler: Callable[..., Any]) -> Method:
-    """Declare an awaited method that answers the handler's value."""
-    return _method(handler, Outcome.VALUE)
-
-
-def completes(handler: Callable[..., Any]) -> Method:
-    """Declare an awaited method without a value."""
-    return _method(handler, Outcome.VOID)
-
-
-def fires(handler: Callable[..., Any]) -> Method:
-    """Declare a method whose outcome nobody awaits."""
-    return _method(handler, Outcome.FIRED)
-
-
-def answers_bare(handler: Callable[..., Any]) -> Method:
-    """Declare a method that answers a value without a wrapper."""
-    return _method(handler, Outcome.BARE)
-
-
-def _method(handler: Callable[..., Any], outcome: Outcome) -> Method:
+def _method(outcome: Outcome, handler: Callable[..., Any]) -> Method:
+    """Declare a method."""
     kinds = get_type_hints(handler, include_extras=True)
     parameters = inspect.signature(handler).parameters.values()
     named = [item for item in parameters if item.kind is not inspect.Parameter.VAR_POSITIONAL]
@@ -116,6 +97,12 @@ def _method(handler: Callable[..., Any], outcome: Outcome) -> Method:
         fewest=len(needed),
         most=len(read) if len(named) == len(parameters) else _ANY_COUNT,
     )
+
+
+returns = functools.partial(_method, Outcome.VALUE)
+completes = functools.partial(_method, Outcome.VOID)
+fires = functools.partial(_method, Outcome.FIRED)
+answers_bare = functools.partial(_method, Outcome.BARE)
 
 
 def _reader(kind: Any) -> Callable[[World, Any], Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from sim.pocket.dynamics import VehicleDynamics
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.methods.walkers import bones_of
@@ -21,44 +24,18 @@ def set_actor_location(world: World, actor: Actor, location: Vector3) -> None:
     movement.place(world.episode, actor, Transform(location, pose.rotation))
 
 
-def set_actor_target_velocity(world: World, vehicle: Vehicle, velocity: Vector3) -> None:
-    """Set a vehicle's velocity in m/s, world frame; it is free again from the next step on."""
-    world.episode.dynamics.set_target_velocity(vehicle.id, velocity)
+def _moving(how: Callable[[VehicleDynamics, int, Vector3], None]) -> Method:
+    """Declare a method that hands a vehicle and a vector on to the dynamics."""
 
+    def hand_on(world: World, vehicle: Vehicle, vector: Vector3) -> None:
+        how(world.episode.dynamics, vehicle.id, vector)
 
-def set_actor_target_angular_velocity(world: World, vehicle: Vehicle, velocity: Vector3) -> None:
-    """Set a vehicle's angular velocity in degrees per second."""
-    world.episode.dynamics.set_target_angular_velocity(vehicle.id, velocity)
-
-
-def enable_actor_constant_velocity(world: World, vehicle: Vehicle, velocity: Vector3) -> None:
-    """Hold a velocity in m/s, vehicle frame."""
-    world.episode.dynamics.set_constant_velocity(vehicle.id, velocity)
+    return fires(hand_on)
 
 
 def disable_actor_constant_velocity(world: World, vehicle: Vehicle) -> None:
     """Let go of the held velocity."""
     world.episode.dynamics.set_constant_velocity(vehicle.id, None)
-
-
-def add_actor_impulse(world: World, vehicle: Vehicle, impulse: Vector3) -> None:
-    """Push a vehicle, N s, world frame."""
-    world.episode.dynamics.add_impulse(vehicle.id, impulse)
-
-
-def add_actor_force(world: World, vehicle: Vehicle, force: Vector3) -> None:
-    """Push a vehicle during the next step, N, world frame."""
-    world.episode.dynamics.add_force(vehicle.id, force)
-
-
-def add_actor_angular_impulse(world: World, vehicle: Vehicle, impulse: Vector3) -> None:
-    """Turn a vehicle, N m s, world frame."""
-    world.episode.dynamics.add_angular_impulse(vehicle.id, impulse)
-
-
-def add_actor_torque(world: World, vehicle: Vehicle, torque: Vector3) -> None:
-    """Turn a vehicle during the next step, N m, world frame."""
-    world.episode.dynamics.add_torque(vehicle.id, torque)
 
 
 def add_actor_impulse_at_location(
@@ -143,14 +120,14 @@ def get_bone_names(actor: Actor) -> list[str]:
 METHODS: dict[str, Method] = {
     "set_actor_transform": fires(set_actor_transform),
     "set_actor_location": fires(set_actor_location),
-    "set_actor_target_velocity": fires(set_actor_target_velocity),
-    "set_actor_target_angular_velocity": fires(set_actor_target_angular_velocity),
-    "enable_actor_constant_velocity": fires(enable_actor_constant_velocity),
+    "set_actor_target_velocity": _moving(VehicleDynamics.set_target_velocity),
+    "set_actor_target_angular_velocity": _moving(VehicleDynamics.set_target_angular_velocity),
+    "enable_actor_constant_velocity": _moving(VehicleDynamics.set_constant_velocity),
     "disable_actor_constant_velocity": fires(disable_actor_constant_velocity),
-    "add_actor_impulse": fires(add_actor_impulse),
-    "add_actor_force": fires(add_actor_force),
-    "add_actor_angular_impulse": fires(add_actor_angular_impulse),
-    "add_actor_torque": fires(add_actor_torque),
+    "add_actor_impulse": _moving(VehicleDynamics.add_impulse),
+    "add_actor_force": _moving(VehicleDynamics.add_force),
+    "add_actor_angular_impulse": _moving(VehicleDynamics.add_angular_impulse),
+    "add_actor_torque": _moving(VehicleDynamics.add_torque),
     "add_actor_impulse_at_location": fires(add_actor_impulse_at_location),
     "add_actor_force_at_location": fires(add_actor_force_at_location),
     "set_actor_simulate_physics": completes(set_actor_simulate_physics),

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannGains, AckermannTarget
-from sim.pocket.dynamics import VehicleControl
 from sim.pocket.methods.dispatch import Method, fires, returns
-from sim.pocket.protocol.values import Uint32, UpTo, to_wire
+from sim.pocket.protocol.values import Uint32, UpTo, VehicleControl, to_wire
 from sim.pocket.vehicles import PhysicsControl
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Vehicle

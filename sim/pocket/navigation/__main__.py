@@ -1,11 +1,10 @@
 """``python -m sim.pocket.navigation FOLDER``: write FOLDER/mesh.bin for FOLDER/map.xodr.
 
-No file is written for a map without sidewalks. Where none can be made, FOLDER/reason.txt says why.
+No file is written for a map without sidewalks; see `map_process`.
 """
 
 from __future__ import annotations
 
-import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,11 @@ import carla
 import shapely
 
 from bicameral.files import write_bytes_atomic
+from sim.opendrive import read_roads
+from sim.pocket.map_process import work_on_map
 from sim.pocket.navigation import detour
 from sim.pocket.navigation.mesh import NavigationMesh, build_mesh
 from sim.pocket.navigation.walkable import find_walkable_areas
-from sim.pocket.scene.opendrive import read_roads
 from sim.pocket.scene.sampling import sample_sections
 
 
@@ -38,18 +38,11 @@ def navigation_mesh(opendrive: str) -> NavigationMesh | None:
     return build_mesh(replace(areas, roads=shapely.Polygon()), sections)
 
 
-def main(folder: Path) -> int:
-    """Write the file; returns the exit code."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        mesh = navigation_mesh((folder / "map.xodr").read_text(encoding="utf-8"))
-        if mesh is not None:
-            write_bytes_atomic(folder / "mesh.bin", detour.pack(mesh))
-    except Exception as error:
-        (folder / "reason.txt").write_text(str(error) or type(error).__name__, encoding="utf-8")
-        return 1
-    return 0
+def _write(opendrive: str, folder: Path) -> None:
+    mesh = navigation_mesh(opendrive)
+    if mesh is not None:
+        write_bytes_atomic(folder / "mesh.bin", detour.pack(mesh))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(work_on_map(_write))

@@ -109,31 +109,6 @@ def pack(mesh: NavigationMesh) -> bytes:
     return start + tile
 
 
-def unpack(data: bytes) -> NavigationMesh:
-    """Return the mesh of a file that `pack` wrote.
-
-    Raises:
-        DataError: It is no such file.
-    """
-    try:
-        magic, version, tiles, *_ = _file_header.unpack_from(data)
-        tile_magic, tile_version, *_ = header = _tile_header.unpack_from(data, _file_header.size)
-    except struct.error as error:
-        raise DataError(f"{len(data)} bytes are no navigation mesh: {error}") from error
-    found = (magic, version, tiles, tile_magic, tile_version)
-    if found != (_FILE_MAGIC, _FILE_VERSION, 1, _TILE_MAGIC, _TILE_VERSION):
-        raise DataError(f"it is no navigation mesh of one tile: it begins with {found}")
-    count, corner_count = header[6], header[7]
-    at = _file_header.size + _tile_header.size
-    points = np.frombuffer(data, "<f4", 3 * corner_count, at).reshape(-1, 3)
-    polygons = np.frombuffer(data, _polygon, count, at + points.nbytes)
-    return NavigationMesh(
-        vertices=points[:, [0, 2, 1]].astype(np.float64),
-        triangles=polygons["corners"][:, :3].astype(np.int64),
-        areas=polygons["area"].copy(),
-    )
-
-
 def _polygons(mesh: NavigationMesh) -> NDArray[np.void]:
     polygons = np.zeros(len(mesh.triangles), _polygon)
     polygons["first_link"] = _NO_LINK

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import logging
-import os
 import re
 from collections import OrderedDict
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import shapely
 
-from bicameral.files import write_bytes_atomic
+from bicameral.files import user_cache_folder, write_bytes_atomic
 from sim.pocket import scene
 from sim.pocket.map_process import MapProcess
 
@@ -117,9 +116,7 @@ def _built(build: MapProcess, town: str, key: str) -> bytes | None:
     with contextlib.suppress(FileNotFoundError):
         data = (build.folder / "mesh.bin").read_bytes()
     if build.exit_code != 0:
-        reason = f"exit code {build.exit_code}"
-        with contextlib.suppress(OSError):
-            reason = (build.folder / "reason.txt").read_text(encoding="utf-8")
+        reason = build.reason or f"exit code {build.exit_code}"
         logger.warning("no navigation mesh of %s could be built: %s", town, reason)
     else:
         with contextlib.suppress(OSError):
@@ -146,5 +143,4 @@ def _digest(opendrive: str) -> str:
 
 
 def _kept_at(key: str) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "bicameral" / "navigation-meshes" / f"{key}.bin"
+    return user_cache_folder() / "navigation-meshes" / f"{key}.bin"

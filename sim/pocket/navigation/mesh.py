@@ -15,7 +15,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from sim.pocket.navigation.walkable import WalkableAreas, polygons_of
+from sim.pocket.navigation.walkable import WalkableAreas
+from sim.pocket.scene.junctions import polygons_of
 from sim.pocket.scene.sampling import SampledSection
 from sim.pocket.scene.surfaces import SIDEWALK_HEIGHT_M
 
@@ -135,11 +136,7 @@ def _wound(plan: Array, triangles: NDArray[np.int64]) -> tuple[NDArray[np.int64]
 
 def _heights(plan: Array, sections: Sequence[SampledSection]) -> Array:
     """Return the height of the nearest edge of a lane at each place."""
-    edges = [
-        edge
-        for section in sections
-        for edge in (section.centre, *(s.outer for s in (*section.left, *section.right)))
-    ]
+    edges = [edge for section in sections for edge in section.edges]
     pieces = np.concatenate([np.stack([edge[:-1], edge[1:]], axis=1) for edge in edges])
     lines = shapely.linestrings(pieces[..., :2])
     points = shapely.points(plan)

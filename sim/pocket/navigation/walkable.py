@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from sim.pocket.scene.junctions import crosswalk_outlines, polygons_of
 from sim.pocket.scene.sampling import LaneStrip, SampledSection
 from sim.pocket.scene.surfaces import ASPHALT, BIKING, PARKING, SHOULDER, SIDEWALK
 
@@ -92,37 +93,15 @@ def find_walkable_areas(
     )
 
 
-def crosswalk_outlines(carla_map: carla.Map) -> Iterator[Array]:
-    """Yield the (N, 3) corners of each crosswalk of a map, metres."""
-    corners: list[tuple[float, float, float]] = []
-    for location in carla_map.get_crosswalks():
-        point = (location.x, location.y, location.z)
-        # carla closes each outline by repeating its first corner
-        if len(corners) > 2 and np.allclose(point, corners[0], atol=1e-3):
-            yield np.array(corners)
-            corners = []
-        else:
-            corners.append(point)
-
-
-def polygons_of(shape: shapely.Geometry) -> list[shapely.Polygon]:
-    """Return the polygons that a shape consists of."""
-    parts = getattr(shape, "geoms", [shape])
-    return [part for part in parts if isinstance(part, shapely.Polygon) and not part.is_empty]
-
-
 def _strips(sections: Sequence[SampledSection]) -> Iterator[tuple[SampledSection, LaneStrip]]:
     for section in sections:
-        for strip in (*section.left, *section.right):
+        for strip in section.strips:
             yield section, strip
 
 
 def _area_of(strips: Sequence[LaneStrip]) -> shapely.Geometry:
-    quads: list[Array] = [np.empty((0, 4, 2))]
-    for strip in strips:
-        inner, outer = strip.inner[:, :2], strip.outer[:, :2]
-        quads.append(np.stack([inner[:-1], outer[:-1], outer[1:], inner[1:]], axis=1))
-    return shapely.union_all(shapely.make_valid(shapely.polygons(np.concatenate(quads))))
+    quads = np.concatenate([np.empty((0, 4, 3)), *(strip.quads for strip in strips)])
+    return shapely.union_all(shapely.make_valid(shapely.polygons(quads[..., :2])))
 
 
 def _driven_area(

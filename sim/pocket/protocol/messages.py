@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sim.pocket.geometry import Transform, Vector3
+from sim.pocket.protocol.values import VehicleControl
 
 #: Sensor type ids by blueprint, for the sensors that this simulator computes.
 SENSOR_TYPE_IDS = {
@@ -96,14 +97,14 @@ def join_actor(place: bytes, state: bytes = b"") -> bytes:
 
 
 def pack_vehicle_state(
-    control: tuple[float, float, float, bool, bool, bool, int],
+    control: VehicleControl,
     speed_limit_kmh: float,
     light: tuple[int, int] | None,
 ) -> bytes:
     """Pack the vehicle part of a record.
 
     Args:
-        control: Throttle, steer, brake, hand brake, reverse, manual gear shift, gear.
+        control: What it was commanded last.
         speed_limit_kmh: Limit at the vehicle's place.
         light: (actor id, state) of the traffic light that the vehicle stands at, or None.
     """
@@ -170,12 +171,10 @@ def unpack_traffic_light_state(state: bytes) -> TrafficLightRecord:
     return TrafficLightRecord(sign_id.rstrip(b"\0").decode(errors="replace"), *fields)
 
 
-def unpack_vehicle_control(state: bytes) -> tuple[float, float, float, bool, bool, bool, int]:
-    """Read the control from the vehicle part of a record, as `pack_vehicle_state` takes it."""
-    throttle, steer, brake, hand_brake, reverse, manual, gear, *_rest = _vehicle_state.unpack(
-        state[: _vehicle_state.size]
-    )
-    return throttle, steer, brake, hand_brake, reverse, manual, gear
+def unpack_vehicle_control(state: bytes) -> VehicleControl:
+    """Read the control from the vehicle part of a record."""
+    fields = _vehicle_state.unpack(state[: _vehicle_state.size])
+    return VehicleControl(*fields[: len(VehicleControl._fields)])
 
 
 def unpack_walker_state(state: bytes) -> tuple[Vector3, float, bool]:

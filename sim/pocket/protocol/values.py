@@ -90,6 +90,28 @@ class EpisodeSettings(NamedTuple):
     spectator_as_ego: bool = True
 
 
+class VehicleControl(NamedTuple):
+    """What a client commands.
+
+    Attributes:
+        throttle: 0..1.
+        steer: -1..1, positive right.
+        brake: 0..1.
+        hand_brake: Whether the hand brake is on.
+        reverse: Drive backwards (when the gears shift themselves).
+        manual_gear_shift: Whether `gear` decides instead of the automatic gearbox.
+        gear: -1 reverse, 0 neutral, 1.. forward.
+    """
+
+    throttle: float = 0.0
+    steer: float = 0.0
+    brake: float = 0.0
+    hand_brake: bool = False
+    reverse: bool = False
+    manual_gear_shift: bool = False
+    gear: int = 0
+
+
 def from_wire(kind: Any, value: Any) -> Any:
     """Read a value of a type.
 

@@ -268,13 +268,12 @@ def _light_times(record: Any) -> str:
 
 
 def _vehicle(record: Any) -> str:
-    throttle, steer, brake, hand_brake, reverse, _manual, gear = unpack_vehicle_control(
-        record["state"].tobytes()
-    )
-    shown = -abs(gear) if reverse else gear
+    control = unpack_vehicle_control(record["state"].tobytes())
+    gear = -abs(control.gear) if control.reverse else control.gear
     return (
-        f"  Id: {record['id']} Steering: {_number(steer)} Throttle: {_number(throttle)} "
-        f"Brake: {_number(brake)} Handbrake: {int(hand_brake)} Gear: {shown}"
+        f"  Id: {record['id']} Steering: {_number(control.steer)} "
+        f"Throttle: {_number(control.throttle)} Brake: {_number(control.brake)} "
+        f"Handbrake: {int(control.hand_brake)} Gear: {gear}"
     )
 
 

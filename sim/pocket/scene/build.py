@@ -8,20 +8,25 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.opendrive import read_roads
+from sim.pocket.geometry import OrientedBox
 from sim.pocket.scene.buildings import add_buildings
 from sim.pocket.scene.embankments import add_embankments
 from sim.pocket.scene.ground_plan import GroundPlan
 from sim.pocket.scene.junctions import add_crosswalks, add_paving, add_stop_lines, find_gaps
 from sim.pocket.scene.markings import add_markings
 from sim.pocket.scene.mesh import Mesh, MeshBuilder, reorder_triangles
-from sim.pocket.scene.obstacles import Obstacle, SignalHead
-from sim.pocket.scene.opendrive import read_roads
 from sim.pocket.scene.placing import Site, roadsides
 from sim.pocket.scene.roads import add_roads
 from sim.pocket.scene.sampling import sample_sections
 from sim.pocket.scene.street_furniture import add_street_lamps, add_traffic_signs
 from sim.pocket.scene.terrain import add_terrain, shape_terrain
-from sim.pocket.scene.traffic_signals import add_traffic_signals, find_approaches, stop_places
+from sim.pocket.scene.traffic_signals import (
+    SignalHead,
+    add_traffic_signals,
+    find_approaches,
+    stop_places,
+)
 from sim.pocket.scene.vegetation import add_street_trees, add_woods
 
 TILE_M = 48.0
@@ -45,8 +50,8 @@ class Scene:
 
     static: Mesh
     tiles: NDArray[np.float64]
-    obstacles: tuple[Obstacle, ...]
-    signs: tuple[Obstacle, ...]
+    obstacles: tuple[OrientedBox, ...]
+    signs: tuple[OrientedBox, ...]
     signal_heads: tuple[SignalHead, ...]
     lamps: NDArray[np.float64]
     terrain_z_m: float

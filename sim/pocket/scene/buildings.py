@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.pocket.geometry import Vector3
+from sim.pocket.geometry import OrientedBox, Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Colour, Material
-from sim.pocket.scene.obstacles import Obstacle
 from sim.pocket.scene.placing import Roadside, Site, rectangle
 from sim.pocket.scene.solids import Box, add_box, turn
 from sim.pocket.scene.textures import FACADE_REPEAT_M, SHOPFRONT_REPEAT_M
@@ -129,7 +128,7 @@ def _build(site: Site, plan: _Plan, rng: np.random.Generator) -> bool:
         _add_flat_roof(site, plan, base + height, rng)
     half = height / 2.0
     site.obstacles.append(
-        Obstacle(
+        OrientedBox(
             location=Vector3(float(plan.centre[0]), float(plan.centre[1]), base + half),
             half_extent=Vector3(plan.size[0] / 2.0, plan.size[1] / 2.0, half + 0.5),
             yaw_deg=float(np.degrees(plan.yaw_rad)),

@@ -44,15 +44,13 @@ class GroundPlan:
             paving: (N, 3, 3) triangles paved between them, metres.
             margin_m: How far the grids reach beyond the roads.
         """
-        points = np.concatenate(
-            [edge for s in sections for edge in _edges(s)] or [np.zeros((1, 3))]
-        )
+        points = np.concatenate([edge for s in sections for edge in s.edges] or [np.zeros((1, 3))])
         low, high = points[:, :2].min(axis=0) - margin_m, points[:, :2].max(axis=0) + margin_m
         self.cell_m = max(CELL_M, float((high - low).max()) / LARGEST_SIDE)
         self.origin = low
         columns, rows = (int(n) for n in np.ceil((high - low) / self.cell_m) + 1)
         shape = (rows, columns)
-        strips = [(s, strip) for s in sections for strip in (*s.left, *s.right)]
+        strips = [(s, strip) for s in sections for strip in s.strips]
         strips = [pair for pair in strips if pair[0].surface(pair[1]) is not VERGE]
         quads, heights = _quads_of(strip for _, strip in strips)
         # a triangle is a quad whose last corner comes twice
@@ -109,17 +107,7 @@ class GroundPlan:
         )
 
 
-def _edges(section: SampledSection) -> Iterable[Array]:
-    yield section.centre
-    for strip in (*section.left, *section.right):
-        yield strip.outer
-
-
 def _quads_of(strips: Iterable[LaneStrip]) -> tuple[Array, Array]:
     """Return the strips' quads (N, 4, 2) and their mean heights (N,), metres."""
-    quads: list[Array] = [np.empty((0, 4, 3))]
-    for strip in strips:
-        inner, outer = strip.inner, strip.outer
-        quads.append(np.stack([inner[:-1], outer[:-1], outer[1:], inner[1:]], axis=1))
-    corners = np.concatenate(quads)
+    corners = np.concatenate([np.empty((0, 4, 3)), *(strip.quads for strip in strips)])
     return corners[..., :2], corners[..., 2].mean(axis=1)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from sim.pocket.geometry import OrientedBox
 from sim.pocket.scene.build import Scene, sort_into_tiles
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Mesh, reorder_triangles
-from sim.pocket.scene.obstacles import Obstacle
 from sim.pocket.scene.textures import texture_index
 
 #: Parts of a thing are at most so far from the middle of its box.
@@ -98,7 +98,7 @@ def _stands(mesh: Mesh, tags: Collection[int]) -> NDArray[np.bool_]:
     return stands
 
 
-def _within(places: NDArray[np.float64], box: Obstacle) -> NDArray[np.bool_]:
+def _within(places: NDArray[np.float64], box: OrientedBox) -> NDArray[np.bool_]:
     yaw = math.radians(box.yaw_deg)
     offsets = places - np.asarray(box.location)
     along = offsets[:, 0] * math.cos(yaw) + offsets[:, 1] * math.sin(yaw)

@@ -51,7 +51,7 @@ def add_paving(builder: MeshBuilder, gaps: Array) -> None:
 def _gaps_of(sections: Sequence[SampledSection]) -> Array:
     polygons, points = [], []
     for section in sections:
-        for strip in (*section.left, *section.right):
+        for strip in section.strips:
             if section.surface(strip).height_m > 0.0:
                 continue
             ring = np.concatenate([strip.inner, strip.outer[::-1]])
@@ -67,7 +67,7 @@ def _gaps_of(sections: Sequence[SampledSection]) -> Array:
     heights = np.concatenate(points)
     tree = cKDTree(heights[:, :2])
     triangles = [np.empty((0, 3, 3))]
-    for gap in _polygons(gaps):
+    for gap in polygons_of(gaps):
         for triangle in shapely.constrained_delaunay_triangles(gap).geoms:
             corners = np.array(triangle.exterior.coords)[:3]
             _, nearest = tree.query(corners, k=3)
@@ -76,30 +76,36 @@ def _gaps_of(sections: Sequence[SampledSection]) -> Array:
     return np.concatenate(triangles)
 
 
-def _polygons(shape: shapely.Geometry) -> Iterator[shapely.Polygon]:
-    for part in getattr(shape, "geoms", [shape]):
-        if isinstance(part, shapely.Polygon) and not part.is_empty:
-            yield part
+def polygons_of(shape: shapely.Geometry) -> list[shapely.Polygon]:
+    """Return the polygons that a shape consists of."""
+    parts = getattr(shape, "geoms", [shape])
+    return [part for part in parts if isinstance(part, shapely.Polygon) and not part.is_empty]
 
 
 def _small_holes(shape: shapely.Geometry) -> list[shapely.Polygon]:
     """Return the holes of a shape in which no island has room."""
-    holes = [shapely.Polygon(hole) for part in _polygons(shape) for hole in part.interiors]
+    holes = [shapely.Polygon(hole) for part in polygons_of(shape) for hole in part.interiors]
     return [hole for hole in holes if hole.buffer(-ISLAND_RADIUS_M).is_empty]
 
 
-def add_crosswalks(builder: MeshBuilder, carla_map: carla.Map) -> None:
-    """Paint the map's crosswalks as stripes along the direction of traffic."""
+def crosswalk_outlines(carla_map: carla.Map) -> Iterator[Array]:
+    """Yield the (N, 3) corners of each crosswalk of a map, metres."""
     corners: list[tuple[float, float, float]] = []
     for location in carla_map.get_crosswalks():
         point = (location.x, location.y, location.z)
-        # carla closes each polygon by repeating its first corner
+        # carla closes each outline by repeating its first corner
         if len(corners) > 2 and np.allclose(point, corners[0], atol=1e-3):
-            if len(corners) == 4:
-                _paint_crosswalk(builder, np.array(corners))
+            yield np.array(corners)
             corners = []
         else:
             corners.append(point)
+
+
+def add_crosswalks(builder: MeshBuilder, carla_map: carla.Map) -> None:
+    """Paint the map's crosswalks of four corners as stripes along the direction of traffic."""
+    for corners in crosswalk_outlines(carla_map):
+        if len(corners) == 4:
+            _paint_crosswalk(builder, corners)
 
 
 def _paint_crosswalk(builder: MeshBuilder, corners: Array) -> None:

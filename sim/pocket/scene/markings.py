@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.opendrive import Lane, MarkLine, RoadMark
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import WHITE, Colour, Material, MeshBuilder
-from sim.pocket.scene.opendrive import Lane, MarkLine, RoadMark
 from sim.pocket.scene.roads import interleave, strip_triangles
 from sim.pocket.scene.sampling import SampledSection, right_of_polyline
 

@@ -6,8 +6,7 @@ frame. Both sides of a triangle are drawn; its normal decides the light.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -129,30 +128,10 @@ class MeshBuilder:
         )
 
 
-def merge(meshes: Sequence[Mesh]) -> Mesh:
-    """Join meshes; the triangles keep their order."""
-    starts = np.cumsum([0, *(len(mesh.positions) for mesh in meshes)])[:-1]
-    return Mesh(
-        positions=np.concatenate([mesh.positions for mesh in meshes]),
-        normals=np.concatenate([mesh.normals for mesh in meshes]),
-        uvs=np.concatenate([mesh.uvs for mesh in meshes]),
-        colours=np.concatenate([mesh.colours for mesh in meshes]),
-        triangles=np.concatenate(
-            [mesh.triangles + np.int32(start) for mesh, start in zip(meshes, starts, strict=True)]
-        ),
-        textures=np.concatenate([mesh.textures for mesh in meshes]),
-        tags=np.concatenate([mesh.tags for mesh in meshes]),
-        emissive=np.concatenate([mesh.emissive for mesh in meshes]),
-    )
-
-
 def reorder_triangles(mesh: Mesh, order: NDArray[np.intp]) -> Mesh:
     """Return the mesh with its triangles in the given order."""
-    return Mesh(
-        positions=mesh.positions,
-        normals=mesh.normals,
-        uvs=mesh.uvs,
-        colours=mesh.colours,
+    return replace(
+        mesh,
         triangles=np.ascontiguousarray(mesh.triangles[order]),
         textures=mesh.textures[order],
         tags=mesh.tags[order],

@@ -9,9 +9,10 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.landmarks import lanes_of
+from sim.pocket.geometry import OrientedBox
 from sim.pocket.scene.ground_plan import GroundPlan
 from sim.pocket.scene.mesh import MeshBuilder
-from sim.pocket.scene.obstacles import Obstacle
 from sim.pocket.scene.sampling import SLIVER_M, SampledSection, right_of_polyline
 from sim.pocket.scene.solids import turn
 from sim.pocket.scene.surfaces import VERGE, surface_of_lane
@@ -22,7 +23,6 @@ Array = NDArray[np.float64]
 HIGHWAY_MPS = 21.0
 """Roads faster than this (75 km/h) get no houses beside them."""
 HIGHWAY_LANES = 3
-MOST_LANES = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Site:
     builder: MeshBuilder
     plan: GroundPlan
     terrain: Terrain
-    obstacles: list[Obstacle]
+    obstacles: list[OrientedBox]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,8 @@ def roadsides(sections: Sequence[SampledSection]) -> Iterator[Roadside]:
     for section in sections:
         if section.in_junction:
             continue
-        speed = section.road.speed_mps or 0.0
+        limits = section.road.speed_limits
+        speed = limits[0][1] if limits else 0.0
         for sign in (-1, 1):
             strips = [s for s in section.side(sign) if s.width_m > SLIVER_M]
             strips = [s for s in strips if surface_of_lane(s.lane.kind) is not VERGE]
@@ -94,20 +95,9 @@ def roadsides(sections: Sequence[SampledSection]) -> Iterator[Roadside]:
 
 
 def lanes_of_landmark(carla_map: carla.Map, landmark: carla.Landmark) -> list[carla.Waypoint]:
-    """Return the driving lanes that a signal speaks to, at its place, outermost first.
-
-    A signal without validities speaks to all lanes of the direction that it is turned to.
-    """
-    ids = {
-        lane_id
-        for first, last in landmark.get_lane_validities()
-        for lane_id in range(min(first, last), max(first, last) + 1)
-    } - {0}
-    if not ids:
-        sign = 1 if landmark.orientation == carla.LandmarkOrientation.Negative else -1
-        ids = {sign * number for number in range(1, MOST_LANES + 1)}
+    """Return the driving lanes that a signal speaks to, at its place, outermost first."""
     lanes = []
-    for lane_id in sorted(ids, key=abs, reverse=True):
+    for lane_id in sorted(lanes_of(landmark), key=abs, reverse=True):
         waypoint = carla_map.get_waypoint_xodr(landmark.road_id, lane_id, landmark.s)
         if waypoint is not None and waypoint.lane_type == carla.LaneType.Driving:
             lanes.append(waypoint)

@@ -10,7 +10,7 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.pocket.scene.opendrive import Lane, LaneSection, Road
+from sim.opendrive import Lane, LaneSection, Road
 from sim.pocket.scene.surfaces import Surface, surface_of_lane
 
 Array = NDArray[np.float64]
@@ -37,6 +37,12 @@ class LaneStrip:
     def width_m(self) -> float:
         """Return the greatest width."""
         return float(np.linalg.norm(self.outer[:, :2] - self.inner[:, :2], axis=1).max())
+
+    @property
+    def quads(self) -> Array:
+        """Return the (N - 1, 4, 3) corners between neighbouring places."""
+        inner, outer = self.inner, self.outer
+        return np.stack([inner[:-1], outer[:-1], outer[1:], inner[1:]], axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,16 @@ class SampledSection:
     def in_junction(self) -> bool:
         """Tell whether the road is part of a junction."""
         return self.road.junction_id >= 0
+
+    @property
+    def strips(self) -> tuple[LaneStrip, ...]:
+        """Return all lanes, those on the left first."""
+        return (*self.left, *self.right)
+
+    @property
+    def edges(self) -> tuple[Array, ...]:
+        """Return all boundaries, (N, 3) each, the reference first."""
+        return (self.centre, *(strip.outer for strip in self.strips))
 
     def surface(self, strip: LaneStrip) -> Surface:
         """Return what one of its lanes is made of."""

@@ -9,10 +9,9 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.pocket.geometry import Vector3
+from sim.pocket.geometry import OrientedBox, Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material
-from sim.pocket.scene.obstacles import Obstacle
 from sim.pocket.scene.placing import Roadside, Site, free_spot, lanes_of_landmark, rectangle, square
 from sim.pocket.scene.solids import Box, add_beam, add_box, add_prism, ring
 from sim.pocket.scene.textures import SIGN_CELLS, SIGN_FACES
@@ -47,7 +46,7 @@ def add_pole(
     add_prism(site.builder, [low, high], material)
     half = (top_z_m - base) / 2.0
     site.obstacles.append(
-        Obstacle(
+        OrientedBox(
             location=Vector3(float(foot[0]), float(foot[1]), base + half),
             half_extent=Vector3(radius_m, radius_m, half),
             yaw_deg=0.0,
@@ -92,7 +91,7 @@ def _add_lamp(site: Site, place: Array, towards_road: Array) -> None:
     add_box(site.builder, box, _LAMP, _LAMP)
 
 
-def add_traffic_signs(site: Site, carla_map: carla.Map) -> list[Obstacle]:
+def add_traffic_signs(site: Site, carla_map: carla.Map) -> list[OrientedBox]:
     """Stand the map's static signs beside the road, facing the traffic they speak to.
 
     Returns:
@@ -131,7 +130,7 @@ def _face_of(landmark: carla.Landmark) -> str | None:
     return None
 
 
-def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: str) -> Obstacle:
+def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: str) -> OrientedBox:
     """Add a pole with a disc that looks along `yaw_rad`; return the disc's box."""
     centre_z = road_z_m + SIGN_HEIGHT_M
     add_pole(site, foot, centre_z + SIGN_RADIUS_M * 0.8, 0.05, _SIGN_POLE)
@@ -149,7 +148,7 @@ def _add_sign(site: Site, foot: Array, road_z_m: float, yaw_rad: float, face: st
     fan = [(0, index, index + 1) for index in range(1, 9)]
     site.builder.add(_SIGN_FACE, centre + rim, forward, uvs, fan)
     site.builder.add(_SIGN_BACK, centre - forward * 0.02 + rim, -forward, uvs, fan)
-    return Obstacle(
+    return OrientedBox(
         location=Vector3(*(float(side) for side in centre - forward * 0.01)),
         half_extent=Vector3(0.02, SIGN_RADIUS_M, SIGN_RADIUS_M),
         yaw_deg=math.degrees(yaw_rad),

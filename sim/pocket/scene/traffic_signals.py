@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pocket.geometry import Rotation, Transform, Vector3
-from sim.pocket.scene.obstacles import SignalHead
 from sim.pocket.scene.placing import Site, free_spot, lanes_of_landmark
 from sim.pocket.scene.solids import add_beam
 from sim.pocket.scene.street_furniture import STEEL, TRAFFIC_LIGHT_TYPE, add_pole
@@ -33,6 +32,14 @@ class Approach:
     opendrive_id: str
     location: Array
     lanes: tuple[carla.Waypoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalHead:
+    """A traffic-light head to draw in its state; its lamps look along the transform's x axis."""
+
+    opendrive_id: str
+    transform: Transform
 
 
 def find_approaches(carla_map: carla.Map) -> list[Approach]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.pocket.geometry import Vector3
+from sim.pocket.geometry import OrientedBox, Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material
-from sim.pocket.scene.obstacles import Obstacle
 from sim.pocket.scene.placing import Roadside, Site, square
 from sim.pocket.scene.sampling import raised
 from sim.pocket.scene.solids import add_prism, ring
@@ -105,7 +104,7 @@ def _plant(site: Site, tree: _Tree, room_m: float, *, solid: bool = True) -> Non
         rings = [ring(foot, radius, 3), ring(top, radius * 0.7, 3)]
         add_prism(site.builder, rings, _TRUNK, closed_top=False)
         site.obstacles.append(
-            Obstacle(
+            OrientedBox(
                 location=Vector3(*(float(v) for v in raised(tree.foot, trunk_m / 2.0))),
                 half_extent=Vector3(radius, radius, trunk_m / 2.0),
                 yaw_deg=0.0,

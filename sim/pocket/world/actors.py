@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 
 from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannController, AckermannGains, AckermannTarget
-from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.protocol.messages import (
     join_actor,
@@ -20,7 +19,7 @@ from sim.pocket.protocol.messages import (
     pack_vehicle_state,
     pack_walker_state,
 )
-from sim.pocket.protocol.values import ActorDescription, BoundingBox
+from sim.pocket.protocol.values import ActorDescription, BoundingBox, VehicleControl
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.vehicles import VehicleModel
@@ -150,20 +149,7 @@ class Vehicle(Actor):
         self.ackermann_gains = AckermannGains()
 
     def _state_bytes(self) -> bytes:
-        control = self.control
-        return pack_vehicle_state(
-            (
-                control.throttle,
-                control.steer,
-                control.brake,
-                control.hand_brake,
-                control.reverse,
-                control.manual_gear_shift,
-                control.gear,
-            ),
-            self.speed_limit_kmh,
-            self.standing_at,
-        )
+        return pack_vehicle_state(self.control, self.speed_limit_kmh, self.standing_at)
 
 
 class Walker(Actor):

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from sim.pocket.collision import (
     Body,
     Contact,
-    OrientedBox,
     box_of,
-    find_contacts,
     resolve_collisions,
 )
+from sim.pocket.geometry import OrientedBox
 from sim.pocket.protocol.framing import pack_value
 from sim.pocket.protocol.messages import SENSOR_TYPE_IDS, pack_sensor_header
 from sim.pocket.world.actors import (
@@ -34,14 +33,9 @@ _SPAWN_TOLERANCE_M = 0.05
 
 def is_free(episode: Episode, actor: Actor) -> bool:
     """Say whether nothing stands where a vehicle or walker is to be spawned."""
-    vehicles = {
-        other.id: _box(other) for other in episode.actors.of_class(Vehicle) if other.collides
-    }
-    bodies = {body.actor_id: body.box for body in _bodies(episode)}
-    contacts = find_contacts(
-        {actor.id: _box(actor)}, {**vehicles, **bodies}, episode.town.obstacles
-    )
-    return all(contact.depth_m <= _SPAWN_TOLERANCE_M for contact in contacts)
+    others = [_box(other) for other in episode.actors.of_class(Vehicle) if other.collides]
+    others += [body.box for body in _bodies(episode)]
+    return episode.town.obstacles.deepest_overlap(_box(actor), others) <= _SPAWN_TOLERANCE_M
 
 
 def collide(episode: Episode, vehicles: Sequence[Vehicle]) -> list[Contact]:

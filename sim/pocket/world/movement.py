@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannController
-from sim.pocket.dynamics import VehicleControl
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.protocol.values import VehicleControl
 from sim.pocket.traffic_lights import LightState
 from sim.pocket.world.actors import Actor, Vehicle, Walker
 from sim.pocket.world.episode import Episode
@@ -46,13 +45,8 @@ def place(episode: Episode, actor: Actor, transform: Transform) -> None:
 def control_vehicle(episode: Episode, vehicle: Vehicle, control: VehicleControl) -> None:
     """Command a vehicle until the next command."""
     vehicle.ackermann_target = vehicle.ackermann_controller = None
-    _command(episode, vehicle, control)
+    vehicle.control = episode.dynamics.set_control(vehicle.id, control)
     vehicle.control_is_new = True
-
-
-def _command(episode: Episode, vehicle: Vehicle, control: VehicleControl) -> None:
-    episode.dynamics.set_control(vehicle.id, control)
-    vehicle.control = episode.dynamics.control(vehicle.id)
 
 
 def choose_control(episode: Episode, vehicle: Vehicle, delta_s: float) -> None:
@@ -71,10 +65,10 @@ def choose_control(episode: Episode, vehicle: Vehicle, delta_s: float) -> None:
             largest_steer_rad=episode.dynamics.largest_steer_rad(vehicle.id),
             delta_s=delta_s,
         )
-        _command(episode, vehicle, control)
+        vehicle.control = episode.dynamics.set_control(vehicle.id, control)
     elif not vehicle.sticky_control:
         if not vehicle.control_is_new:
-            _command(episode, vehicle, VehicleControl())
+            vehicle.control = episode.dynamics.set_control(vehicle.id, VehicleControl())
         vehicle.control_is_new = False
 
 
@@ -83,7 +77,7 @@ def read_vehicle(episode: Episode, vehicle: Vehicle) -> None:
     state = episode.dynamics.state(vehicle.id)
     if not vehicle.control.manual_gear_shift and vehicle.control.gear != state.gear:
         # CARLA shows the gear that the automatic gearbox has chosen.
-        vehicle.control = dataclasses.replace(vehicle.control, gear=state.gear)
+        vehicle.control = vehicle.control._replace(gear=state.gear)
     location = state.transform.location
     if (episode.ticks + vehicle.id) % _LIMIT_EVERY_TICKS == 0:
         limits = episode.town.speed_limits

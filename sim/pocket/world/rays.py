@@ -8,9 +8,8 @@ from typing import NamedTuple
 import carla
 import numpy as np
 
-from sim.pocket.geometry import Vector3
+from sim.pocket.geometry import OrientedBox, Vector3
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.scene.obstacles import Obstacle
 from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.world.episode import Episode
 from sim.pocket.world.town import Town
@@ -56,7 +55,7 @@ def _between(start: Vector3, end: Vector3, share: float) -> Vector3:
     return Vector3(*(a + (b - a) * share for a, b in zip(start, end, strict=True)))
 
 
-def _entry(item: Obstacle, start: Vector3, end: Vector3) -> float | None:
+def _entry(item: OrientedBox, start: Vector3, end: Vector3) -> float | None:
     """Return the share of the way at which a ray enters a box, or None (slab method)."""
     yaw = math.radians(item.yaw_deg)
     cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
@@ -79,7 +78,7 @@ def _entry(item: Obstacle, start: Vector3, end: Vector3) -> float | None:
 def _ground_share(town: Town, start: Vector3, end: Vector3) -> float | None:
     def above(share: float) -> float:
         point = _between(start, end, share)
-        return point.z - town.ground.height(point.x, point.y, point.z)[0]
+        return point.z - town.ground.sample(*point).z_m
 
     if above(0.0) < 0.0:
         return None

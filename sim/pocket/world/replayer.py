@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bicameral.errors import BicameralError, UserError
-from bicameral.units import wrap_deg
-from sim.pocket.dynamics import VehicleControl
-from sim.pocket.geometry import Rotation, Transform, Vector3, compose
+from sim.pocket.geometry import Rotation, Transform, Vector3, between, compose
 from sim.pocket.protocol.messages import (
     unpack_traffic_light_state,
     unpack_vehicle_control,
     unpack_walker_state,
 )
+from sim.pocket.protocol.values import VehicleControl
 from sim.pocket.recording.file import Frame, Recording, SpawnedActor
 from sim.pocket.recording.text import is_hero
 from sim.pocket.world import spawning
@@ -256,7 +255,9 @@ class Replayer:
                     actor.light.show(light.state)
                     actor.light.elapsed_s, actor.light.frozen = light.elapsed_s, light.frozen
             elif actor.relative is None:
-                pose = _between(record, later.get(recorded_id), share)
+                pose = _transform(record)
+                if recorded_id in later:
+                    pose = between(pose, _transform(later[recorded_id]), share)
                 self._move(world, actor, pose, record)
 
     def _move(self, world: World, actor: Actor, pose: Transform, record: Any) -> None:
@@ -269,18 +270,7 @@ class Replayer:
         state = record["state"].tobytes()
         if isinstance(actor, Vehicle):
             world.episode.dynamics.teleport(actor.id, pose)
-            throttle, steer, brake, hand_brake, reverse, manual, gear = unpack_vehicle_control(
-                state
-            )
-            actor.control = VehicleControl(
-                throttle=throttle,
-                steer=steer,
-                brake=brake,
-                hand_brake=hand_brake,
-                reverse=reverse,
-                manual_gear_shift=manual,
-                gear=gear,
-            )
+            actor.control = unpack_vehicle_control(state)
         elif isinstance(actor, Walker):
             actor.direction, actor.speed_mps, actor.jump = unpack_walker_state(state)
         actor.move(pose, motion)
@@ -294,8 +284,7 @@ class Replayer:
     def _release(self, world: World, actor_id: int) -> None:
         actor = world.episode.actors.find(actor_id)
         if isinstance(actor, Vehicle):
-            world.episode.dynamics.set_control(actor_id, VehicleControl())
-            actor.control = VehicleControl()
+            actor.control = world.episode.dynamics.set_control(actor_id, VehicleControl())
             world.episode.dynamics.set_simulated(actor_id, True)
         elif isinstance(actor, Walker):
             actor.speed_mps, actor.simulated = 0.0, True
@@ -303,21 +292,6 @@ class Replayer:
 
 def _transform(record: Any) -> Transform:
     return Transform(Vector3(*record["location"].tolist()), Rotation(*record["rotation"].tolist()))
-
-
-def _between(record: Any, later: Any, share: float) -> Transform:
-    """Return the place between two records; angles the short way round."""
-    pose = _transform(record)
-    if later is None or share <= 0.0:
-        return pose
-    end = _transform(later)
-    location = Vector3(
-        *(a + share * (b - a) for a, b in zip(pose.location, end.location, strict=True))
-    )
-    rotation = Rotation(
-        *(a + share * wrap_deg(b - a) for a, b in zip(pose.rotation, end.rotation, strict=True))
-    )
-    return Transform(location, rotation)
 
 
 def _scaled(values: Any, factor: float) -> Vector3:

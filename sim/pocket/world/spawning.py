@@ -10,8 +10,14 @@ import numpy as np
 from bicameral.errors import UserError
 from bicameral.units import wrap_deg
 from sim.pocket.blueprints import Blueprint, blueprint_by_id, prop_half_extent
-from sim.pocket.collision import OrientedBox
-from sim.pocket.geometry import Rotation, Transform, Vector3, compose, rotation_matrix
+from sim.pocket.geometry import (
+    OrientedBox,
+    Rotation,
+    Transform,
+    Vector3,
+    compose,
+    rotation_matrix,
+)
 from sim.pocket.protocol.values import ActorDescription, AttributeValue, BoundingBox
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.sensors.offer import delivered

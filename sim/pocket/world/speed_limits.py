@@ -1,30 +1,34 @@
-"""Speed limits of the roads, from the ``<type><speed>`` elements of the OpenDRIVE text."""
+"""Speed limits by place."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
 
 import carla
 
-from bicameral.errors import DataError
+from bicameral.units import kmh_from_mps
+from sim.opendrive import Road
 from sim.pocket.geometry import Vector3
 
 #: The limit of a vehicle that has not met a road with one.
 DEFAULT_LIMIT_KMH = 50.0
-_KMH_PER_UNIT = {"km/h": 1.0, "mph": 1.609344, "m/s": 3.6}
 
 
 class SpeedLimits:
     """Answers which limit holds at a place.
 
     Args:
-        opendrive: The map's text.
-        carla_map: The same map, for the way from a place to its road.
+        roads: Of the map; where one has several limits, its first counts.
+        carla_map: The map, for the way from a place to its road.
     """
 
-    def __init__(self, opendrive: str, carla_map: carla.Map) -> None:
+    def __init__(self, roads: Iterable[Road], carla_map: carla.Map) -> None:
         self._map = carla_map
-        self._limits_kmh = _limits_by_road(opendrive)
+        self._limits_kmh = {
+            road.road_id: kmh_from_mps(road.speed_limits[0][1])
+            for road in roads
+            if road.speed_limits
+        }
 
     def at(self, location: Vector3, last_kmh: float) -> float:
         """Return the limit in km/h; roads without one, as in junctions, keep the last."""
@@ -32,21 +36,3 @@ class SpeedLimits:
         if waypoint is None:
             return last_kmh
         return self._limits_kmh.get(waypoint.road_id, last_kmh)
-
-
-def _limits_by_road(opendrive: str) -> dict[int, float]:
-    try:
-        root = ElementTree.fromstring(opendrive)  # noqa: S314 - expat bounds entity expansion
-    except ElementTree.ParseError as error:
-        raise DataError(f"the OpenDRIVE text is no XML: {error}") from error
-    limits: dict[int, float] = {}
-    for road in root.iter("road"):
-        speed = road.find("type/speed")
-        if speed is None:
-            continue
-        factor = _KMH_PER_UNIT.get(speed.get("unit", "m/s"), 3.6)
-        try:
-            limits[int(road.get("id", ""))] = float(speed.get("max", "")) * factor
-        except ValueError:
-            continue  # "no limit" and "undefined" are legal values of `max`
-    return limits

@@ -11,6 +11,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.opendrive import read_roads
 from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.collision import StaticObstacles
 from sim.pocket.ground import Ground
@@ -50,7 +51,7 @@ class Town:
         self.scene = build_scene(town_map.opendrive, town_map.carla_map, seed)
         self.obstacles = StaticObstacles(self.scene.obstacles)
         self.ground = Ground(town_map.carla_map, self.scene.terrain_z_m)
-        self.speed_limits = SpeedLimits(town_map.opendrive, town_map.carla_map)
+        self.speed_limits = SpeedLimits(read_roads(town_map.opendrive), town_map.carla_map)
         self.ray_trees: dict[str, RayTree] = {}
         self._seed = seed
         self._camera_threads = camera_threads

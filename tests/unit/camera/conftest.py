@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
@@ -13,8 +13,19 @@ from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.camera.view import CameraView
 from sim.pocket.geometry import Rotation, Transform, Vector3
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.scene.mesh import Colour, Material, Mesh, MeshBuilder, merge
+from sim.pocket.scene.mesh import Colour, Material, Mesh, MeshBuilder
 from sim.pocket.scene.textures import TEXTURE_NAMES
+
+
+def merge(meshes: Sequence[Mesh]) -> Mesh:
+    """Join meshes; the triangles keep their order."""
+    starts = np.cumsum([0, *(len(mesh.positions) for mesh in meshes)])
+    joined = {
+        field.name: np.concatenate([getattr(mesh, field.name) for mesh in meshes])
+        for field in fields(Mesh)
+    }
+    shifts = np.repeat(starts[:-1], [len(mesh.triangles) for mesh in meshes]).astype(np.int32)
+    return Mesh(**joined | {"triangles": joined["triangles"] + shifts[:, None]})
 
 
 @dataclass(frozen=True)

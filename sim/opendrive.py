@@ -1,14 +1,19 @@
-"""What the scene reads from OpenDRIVE itself: sections, lane types, road marks and signals.
+"""What is read from OpenDRIVE itself: lengths, limits, sections, lane types and road marks.
 
 Geometry comes from `carla.Map`, so that the picture and the ground under the wheels agree.
 """
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bicameral.errors import DataError
+from bicameral.units import mps_from_kmh
+
+_MPS_PER_UNIT = {"m/s": 1.0, "km/h": mps_from_kmh(1.0), "mph": 0.44704}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +70,20 @@ class LaneSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Road:
-    """A road: `junction_id` is -1 outside junctions; `speed_mps` is None if not given."""
+    """A road.
+
+    Attributes:
+        road_id: Its id.
+        junction_id: -1 outside junctions.
+        length_m: Its length.
+        speed_limits: (start along the road in m, limit in m/s) of each limit that is a number.
+        sections: In the order of the road.
+    """
 
     road_id: int
     junction_id: int
     length_m: float
-    speed_mps: float | None
+    speed_limits: tuple[tuple[float, float], ...]
     sections: tuple[LaneSection, ...]
 
 
@@ -86,12 +99,17 @@ def read_roads(text: str) -> tuple[Road, ...]:
     return tuple(_read_road(element) for element in root.iter("road"))
 
 
-def _number(element: ElementTree.Element, name: str, default: float = 0.0) -> float:
-    text = element.get(name)
+def number_of(text: str | None) -> float | None:
+    """Return the number that an attribute is, None if it is none or is not there."""
     try:
-        return float(text) if text is not None else default
+        return float(text) if text is not None else None
     except ValueError:
-        return default
+        return None
+
+
+def _number(element: ElementTree.Element, name: str, default: float = 0.0) -> float:
+    value = number_of(element.get(name))
+    return default if value is None else value
 
 
 def _read_road(element: ElementTree.Element) -> Road:
@@ -103,7 +121,7 @@ def _read_road(element: ElementTree.Element) -> Road:
         road_id=int(_number(element, "id")),
         junction_id=int(_number(element, "junction", -1.0)),
         length_m=length,
-        speed_mps=_read_speed(element),
+        speed_limits=tuple(_read_limits(element)),
         sections=tuple(
             _read_section(section, start, end)
             for section, start, end in zip(sections, starts, ends, strict=True)
@@ -111,12 +129,14 @@ def _read_road(element: ElementTree.Element) -> Road:
     )
 
 
-def _read_speed(road: ElementTree.Element) -> float | None:
-    speed = road.find("./type/speed")
-    if speed is None:
-        return None
-    scale = {"mph": 0.44704, "km/h": 1.0 / 3.6}.get(speed.get("unit", "m/s"), 1.0)
-    return _number(speed, "max") * scale
+def _read_limits(road: ElementTree.Element) -> Iterator[tuple[float, float]]:
+    """Yield the limits (OpenDRIVE 1.4, 5.3.2); ``no limit`` and ``undefined`` are legal, too."""
+    for kind in road.iterfind("type"):
+        speed = kind.find("speed")
+        limit = None if speed is None else number_of(speed.get("max"))
+        if speed is not None and limit is not None and math.isfinite(limit):
+            scale = _MPS_PER_UNIT.get(speed.get("unit", "m/s"), 1.0)
+            yield _number(kind, "s"), limit * scale
 
 
 def _read_section(element: ElementTree.Element, start_m: float, end_m: float) -> LaneSection:
