@@ -30,6 +30,7 @@ def _moving(how: Callable[[VehicleDynamics, int, Vector3], None]) -> Method:
     def hand_on(world: World, vehicle: Vehicle, vector: Vector3) -> None:
         how(world.episode.dynamics, vehicle.id, vector)
 
+    hand_on.__doc__ = how.__doc__
     return fires(hand_on)
 
 
