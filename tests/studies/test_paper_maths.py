@@ -1,0 +1,49 @@
+"""What the studies of papers compute agrees with what is known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from studies.papers.attention_as_svm import (
+    attention,
+    draw_problem,
+    gradient,
+    support_vector_machine,
+)
+from studies.papers.conditioning import delta_error, hebbian_error
+from studies.papers.parallel_retrieval import hierarchy, retrieve
+
+
+def test_the_amplitudes_of_the_hierarchy_halve_at_half_dilution() -> None:
+    assert hierarchy(0.5) == pytest.approx([0.5, 0.25, 0.125, 0.0625])
+
+
+def test_a_pattern_without_zeros_is_retrieved_alone() -> None:
+    found = retrieve(2_000, 0.0, np.random.default_rng(0))
+    assert found.amplitudes[0] == 1.0
+    assert found.amplitudes[1:].max() < 0.1
+
+
+def test_orthogonal_pairs_are_read_without_error_and_the_delta_rule_needs_no_more() -> None:
+    rng = np.random.default_rng(0)
+    assert hebbian_error(1, 8, rng) == pytest.approx(0.0, abs=1e-20)
+    assert delta_error(4, 64, rng) < 1e-6
+
+
+def test_the_machine_gives_the_smallest_weights_with_a_margin_of_one() -> None:
+    found = support_vector_machine(np.array([[1.0, 0.0], [0.0, 2.0], [5.0, 5.0]]))
+    assert found == pytest.approx([1.0, 0.5])
+
+
+def test_the_gradient_of_attention_is_that_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    problem = draw_problem(rng)
+    weights, direction = rng.standard_normal((2, 10, 10))
+
+    def loss(at: np.ndarray) -> float:
+        answers = (attention(problem, at) * (problem.tokens @ problem.values)).sum(axis=1)
+        return float(np.log1p(np.exp(-problem.labels * answers)).mean())
+
+    slope = (loss(weights + 1e-5 * direction) - loss(weights - 1e-5 * direction)) / 2e-5
+    assert (gradient(problem, weights) * direction).sum() == pytest.approx(slope, rel=1e-4)
