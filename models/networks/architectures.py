@@ -14,12 +14,19 @@ from models.networks.convit import ConVitNetwork
 from models.networks.dense import DenseNetwork
 from models.networks.dual_branch import DualBranchNetwork
 from models.networks.group_to_group import GroupToGroupNetwork
+from models.networks.hybrid_adversarial import HybridAdversarialNetwork
 from models.networks.inverted_residual import InvertedResidualNetwork
 from models.networks.layers import ImageShape
 from models.networks.mixed_transformer import MixedTransformer
 from models.networks.mixer import MixerNetwork
 from models.networks.noprop import NoPropNetwork
 from models.networks.perceptron import PerceptronNetwork
+from models.networks.perturbed import (
+    PerturbedNetwork,
+    StridedNetwork,
+    by_attack,
+    by_noise,
+)
 from models.networks.rep_vgg import RepVggNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.shuffle import ShuffleNetwork
@@ -86,6 +93,13 @@ def _transformer(kind: str) -> Architecture:
     )
 
 
+def _strided(build: Callable[[ImageShape], nn.Module], epochs: int) -> Architecture:
+    """Return one of the small networks that are attacked; none trains longer than `han`."""
+    return Architecture(
+        build=build, learning_rate=1e-3, optimizer="adamw", weight_decay=0.0, epochs=epochs
+    )
+
+
 #: Networks from the literature that a cascade may also be made of; see `docs/zoo`.
 ZOO: dict[str, Architecture] = {
     "dense_mlp": Architecture(build=PerceptronNetwork, epochs=8),
@@ -110,6 +124,8 @@ ZOO: dict[str, Architecture] = {
         weight_decay=1e-3,
         epochs=6,
     ),
+    "pgd_trained": _strided(partial(PerturbedNetwork, perturb=by_attack), 3),
+    "han": _strided(partial(HybridAdversarialNetwork, backward="adversarial"), 3),
 }
 
 #: What entries of the zoo are held against to see which part of them does the work.
@@ -120,6 +136,9 @@ ABLATIONS: dict[str, Architecture] = {
     "group_to_group_random": Architecture(
         build=partial(GroupToGroupNetwork, density=0.25, regrowth="random"), epochs=8
     ),
+    "bidirectional": _strided(partial(HybridAdversarialNetwork, backward="reconstruction"), 4),
+    "strided": _strided(StridedNetwork, 6),
+    "noise_trained": _strided(partial(PerturbedNetwork, perturb=by_noise), 6),
 }
 
 ARCHITECTURES = POOL | REFERENCES | ZOO | ABLATIONS

@@ -116,6 +116,24 @@ CATALOGUE: dict[str, ZooEntry] = {
         "variant (yhgon/NoProp, log of epoch 175; ResNet-18, GPU)",
         card="docs/zoo/noprop.md",
     ),
+    "pgd_trained": ZooEntry(
+        title="a small convolutional network trained on pictures that were changed to deceive it",
+        kind="network",
+        paper="Towards Deep Learning Models Resistant to Adversarial Attacks",
+        arxiv="1706.06083",
+        offers="Keeps most of its accuracy where each pixel is changed by up to a tenth.",
+        published="",
+        card="docs/zoo/pgd_trained.md",
+    ),
+    "han": ZooEntry(
+        title="a hybrid adversarial network: a classifier that makes pictures backwards",
+        kind="network",
+        paper="Bidirectional Learning for Robust Neural Networks",
+        arxiv="1805.08006",
+        offers="Makes pictures like those it learned from, with the classifier's own weights.",
+        published="",
+        card="docs/zoo/han.md",
+    ),
     "kernel_head": ZooEntry(
         title="an infinitely deep and wide network, solved exactly, on another one's features",
         kind="head",
@@ -194,6 +212,12 @@ CATALOGUE |= {
         title="the twin of moh_vit and uoe_vit in which nothing chooses",
         kind="variant",
         offers="Shows what choosing costs and gains.",
+    ),
+    "bidirectional": replace(
+        CATALOGUE["han"],
+        title="bidirectional learning: backwards a class becomes its pictures",
+        kind="variant",
+        offers="Shows what the discriminator of han adds.",
     ),
     "noprop_early_exit": replace(
         CATALOGUE["noprop"],
