@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bicameral.errors import unknown_name
 from bicameral.files import write_text_atomic
-from bicameral.tables import estimate_cell, markdown_table
+from bicameral.tables import estimate_cell, integer, markdown_table
 from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
 from studies.measurements import Cells, Of, markdown, pivot, read_measurements
 from studies.paper_runs import verdict_table
@@ -148,6 +148,18 @@ def _soak() -> str:
     return markdown(("in an hour", "found"), rows)
 
 
+def _overload(name: str) -> str:
+    """Tell what became of requests when there were ten times too many."""
+    from studies.serve_overload import ALL, RATIO, REFUSALS  # it needs the server
+
+    of = read_measurements(DATA / "serving" / "serve_overload.csv")
+    if name == "ratio":
+        return str(estimate_cell(of[*ALL, RATIO], 1))
+    if name == "refusals":
+        return f"{1e3 * (of[*ALL, REFUSALS].value or 0.0):.0f} ms"
+    return integer(of[*ALL, name].value or 0.0)
+
+
 def _path(name: str) -> str:
     """Show what the study of corrections on the path recorded."""
     from studies.path_tables import PATH_TABLES  # it needs the carla wheel
@@ -181,6 +193,10 @@ FIGURES: dict[str, Callable[[], str]] = {
             "distance.fusion",
             "distance.constant",
         )
+    },
+    **{
+        f"overload.{name}": partial(_overload, name)
+        for name in ("ratio", "refusals", "answered", "refused")
     },
     **choice_tables.FIGURES,
     **cost_tables.FIGURES,

@@ -22,7 +22,7 @@ from sim.evaluation.records import EpisodeRecord
 from sim.evaluation.results import read_run
 from sim.evaluation.video import VIDEO_SUFFIX
 from sim.report.outcome import describe_omissions, describe_outcome
-from sim.report.tables import branch_table, group_table, pair_table
+from sim.report.tables import branch_table, group_tables, pair_tables
 
 #: Episodes whose curves are embedded; beyond that the failed ones come first.
 MAX_EPISODES = 60
@@ -89,9 +89,9 @@ def _read(name: str) -> str:
 
 
 def _table_sections(results: Mapping[str, Any]) -> list[Section]:
-    tables = [group_table(results["groups"])]
+    tables = [*group_tables(results["groups"])]
     if results["paired"]:
-        tables.append(pair_table(results["paired"]))
+        tables += pair_tables(results["paired"])
     if (branches := branch_table(results["groups"])) is not None:
         tables.append(branches)
     return [Section(title=table.title, blocks=[table]) for table in tables]

@@ -41,6 +41,13 @@ _FIGURES = {
     "inference_mean_s": _Figure("networks ms|CPU time of the networks per tick", 1000.0),
 }
 
+#: What a report tells in its second table: the others say where the car was.
+_MANNER = (
+    "steering_change", "speed_share_on_straights", "lane_invasions_outside_junctions",
+    "off_road_time", "confidence_mean", "share_asked_b", "inference_mean_s",
+)  # fmt: skip
+_PLACE = tuple(metric for metric in _FIGURES if metric not in _MANNER)
+
 #: What fits on a terminal.
 _SHORT = ("driving_score", "route_completion", "cross_track_mean", "speed_share_on_straights")
 
@@ -48,14 +55,20 @@ _AGENT = "agent|agent and correction"
 _CONDITION = "condition|weather, or what was wrong with the camera on a clear day"
 
 
-def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """Compare agents, corrections and conditions."""
-    return replace(
-        _groups(groups, tuple(_FIGURES)),
-        note=(
-            "Mean with its 95 % interval: Wilson's for the success rate, a bootstrap over routes "
-            "for the others. A dash means that there was nothing to measure."
-        ),
+def group_tables(groups: Sequence[Mapping[str, Any]]) -> tuple[Table, Table]:
+    """Compare agents, corrections and conditions: what was reached, and how it was driven."""
+    note = (
+        "Mean with its 95 % interval: Wilson's for the success rate, a bootstrap over routes "
+        "for the others. A dash means that there was nothing to measure."
+    )
+    rows = (
+        (_name(group), group["weather"], *(_cell(group["metrics"], metric) for metric in _MANNER))
+        for group in groups
+    )
+    heads = (_AGENT, _CONDITION, *(_FIGURES[metric].heading for metric in _MANNER))
+    return (
+        replace(_groups(groups, _PLACE), note=note),
+        table_of("How it was driven", heads, rows, words=2),
     )
 
 
@@ -89,30 +102,44 @@ def _groups(groups: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Tabl
     return table_of("Results", heads, rows, words=2)
 
 
-def pair_table(pairs: Sequence[Mapping[str, Any]]) -> Table:
+def pair_tables(pairs: Sequence[Mapping[str, Any]]) -> tuple[Table, Table]:
     """Compare corrected with uncorrected agents, on equal routes, conditions and seeds."""
-    heads = (
-        _AGENT,
-        "minus|agent without correction",
-        _CONDITION,
-        "pairs|episodes with equal route, condition and seed",
-        "won|pairs in which only the corrected agent succeeded",
-        "lost|pairs in which only the uncorrected agent succeeded",
-        *(figure.heading for figure in _FIGURES.values()),
-    )
-    rows = (
-        (
-            _name(pair),
-            *(pair[key] for key in ("baseline", "weather", "pairs", "won", "lost")),
-            *(_cell(pair["differences"], metric, signed=True) for metric in _FIGURES),
-        )
-        for pair in pairs
-    )
+    won = {
+        "pairs|episodes with equal route, condition and seed": "pairs",
+        "won|pairs in which only the corrected agent succeeded": "won",
+        "lost|pairs in which only the uncorrected agent succeeded": "lost",
+    }
     note = (
         "Differences within pairs that share route, condition, start, steering noise and seed. "
         "An interval that holds 0 shows no difference."
     )
-    return table_of("Correction minus no correction", heads, rows, words=3, note=note)
+    place, manner = (
+        table_of(
+            title,
+            (
+                _AGENT,
+                "minus|agent without correction",
+                _CONDITION,
+                *counts,
+                *(_FIGURES[metric].heading for metric in metrics),
+            ),
+            (
+                (
+                    _name(pair),
+                    *(pair[key] for key in ("baseline", "weather", *counts.values())),
+                    *(_cell(pair["differences"], metric, signed=True) for metric in metrics),
+                )
+                for pair in pairs
+            ),
+            words=3,
+            note=note,
+        )
+        for title, counts, metrics in (
+            ("Correction minus no correction", won, _PLACE),
+            ("How correction changes the driving", {}, _MANNER),
+        )
+    )
+    return place, manner
 
 
 def branch_table(groups: Sequence[Mapping[str, Any]]) -> Table | None:
