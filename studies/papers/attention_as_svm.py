@@ -226,5 +226,5 @@ STUDY = study_of(
     claim="Attention trained by gradient descent has the direction of a hard-margin support vector "
     "machine.",
     setting="One thread of a shared AMD EPYC; n = 20 problems (seeds 0 to 19) of 4 sequences of 5 "
-    "tokens of 10 entries; 30 CPU-seconds.",
+    "tokens of 10 entries; 10 CPU-seconds.",
 )

@@ -203,5 +203,5 @@ STUDY = study_of(
     claim="Linear attention reads stored pairs with the error (n - 1) / d_k, so it holds about as "
     "many as keys have entries.",
     setting="One thread of a shared AMD EPYC; n = 20 memories for each width and load; "
-    "30 CPU-seconds.",
+    "10 CPU-seconds.",
 )

@@ -11,6 +11,7 @@ from studies.papers.attention_as_svm import (
     gradient,
     support_vector_machine,
 )
+from studies.papers.collapse import closed_form
 from studies.papers.conditioning import delta_error, hebbian_error
 from studies.papers.parallel_retrieval import hierarchy, retrieve
 
@@ -47,3 +48,9 @@ def test_the_gradient_of_attention_is_that_of_its_loss() -> None:
 
     slope = (loss(weights + 1e-5 * direction) - loss(weights - 1e-5 * direction)) / 2e-5
     assert (gradient(problem, weights) * direction).sum() == pytest.approx(slope, rel=1e-4)
+
+
+def test_a_class_of_few_samples_vanishes_under_strong_decay() -> None:
+    lengths = closed_form((60, 5), penalty=np.sqrt(5.0) / 65.0)
+    assert lengths[0] > 0.0
+    assert lengths[1] == 0.0
