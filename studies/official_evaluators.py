@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 from agent.entry.files import write_entry
 from bicameral.files import write_text_atomic
+from server.bench.running import processor_s
 from sim.client.local_server import LocalServer, find_free_port_pair
 from studies.entry_runs import (
     ENTRY_HEADER,
@@ -36,7 +38,6 @@ from studies.evaluator_runs import (
     run_scenario,
 )
 from studies.measurements import write_rows
-from studies.stopwatch import Stopwatch
 from studies.study import Study
 
 _SOURCES, _PYTHON, _MAPS = "EVALUATOR_SOURCES", "EVALUATOR_PYTHON", "EVALUATOR_MAPS"
@@ -146,9 +147,10 @@ def _run_one(
             outcome = Outcome(completed=False, verdict="not run", game_s=0.0, missing=(missing,))
             return outcome, 0.0, 0.0
         ports = Ports(simulator=server.port, traffic_manager=find_free_port_pair())
-        stopwatch = Stopwatch(server.process_id or 0)
+        process_id = server.process_id or 0
+        begin_s, begin_cpu_s = time.monotonic(), processor_s(process_id)
         outcome = one.start(sources, ports, Path(clean))
-        wall_s, cpu_s = stopwatch.read()
+        wall_s, cpu_s = time.monotonic() - begin_s, processor_s(process_id) - begin_cpu_s
         shutil.rmtree(own, ignore_errors=True)
         own.mkdir(parents=True)
         for file in Path(clean).iterdir():
