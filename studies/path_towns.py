@@ -43,11 +43,19 @@ _LOAD = "agent.loading:load_agent"
 _MODELS = {"model": "path_a", "second": "path_b"}
 #: As the agents that ship no longer drive by default.
 _NOT_TOLD = {**_MODELS, "navigation": {"intent": False}}
+#: The error of the map is learned from what is seen.
+_TRACKED = {"tracks_map": True, "innovation_sigmas": 2.0}
 _AGENTS = (
     AgentSpec(name="vision", correction="none", target=_LOAD, kwargs=_NOT_TOLD),
     AgentSpec(name="vision_intent", correction="none", target=_LOAD, kwargs=_MODELS),
     AgentSpec(
         name="fusion", correction="none", target=_LOAD, kwargs={**_NOT_TOLD, "correction": "fusion"}
+    ),
+    AgentSpec(
+        name="fusion_tracked",
+        correction="none",
+        target=_LOAD,
+        kwargs={**_NOT_TOLD, "correction": "fusion", "fusion": _TRACKED},
     ),
     AgentSpec(name="caril_a", correction="none", target=_LOAD, kwargs={"model": "caril_a"}),
 )
@@ -92,7 +100,7 @@ def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
     hard = some.model_copy(
         update={
             "why": "hard to see",
-            "systems": ("vision", "vision_intent", "fusion"),
+            "systems": ("vision", "vision_intent", "fusion", "fusion_tracked"),
             "conditions": HARD,
         }
     )

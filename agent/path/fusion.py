@@ -10,6 +10,9 @@ scalar Kalman filter makes the same step):
 with v_map = sigma^2 + (d * heading)^2 at distance d, v_vision = factor * s^2, and
 s^2 = (s_A^2 + s_B^2) / 2 + (y_A - y_B)^2 / 4: of two networks the mean of their calibrated
 variances and the variance of their two opinions about the mean of both.
+
+What is seen on the road can also tell how far off the map is, so that it is nearer to the truth
+where nothing sure is seen: see `agent.path.map_error`.
 """
 
 from __future__ import annotations
@@ -42,11 +45,13 @@ class FusionSettings:
         innovation_sigmas: Vision may not claim to be surer than its distance to the map allows: its
             variance is at least that distance squared, less this many standard deviations of the
             map squared. None: it may.
+        tracks_map: Whether the error of the map's path is learned from what is seen.
     """
 
     variance: VarianceSource = "classification"
     factor: float = 4.0
     innovation_sigmas: float | None = 3.0
+    tracks_map: bool = False
 
     def __post_init__(self) -> None:
         if self.variance not in get_args(VarianceSource):
@@ -100,6 +105,8 @@ class FusionRule:
             apart = (seen.offsets_m - told.offsets_m) ** 2
             allowed = self._settings.innovation_sigmas**2 * map_variance
             variance = np.maximum(variance, apart - allowed)
+        if self._settings.tracks_map:
+            opinions.learn(seen.offsets_m, variance)
         total = np.maximum(variance + map_variance, np.finfo(np.float64).tiny)
         weight = variance / total
         return FusedPath(

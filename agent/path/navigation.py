@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.path.map_error import MapErrorFilter
 from bicameral.errors import ConfigError
 from bicameral.progress import RouteProgress, points_ahead
 from bicameral.simulation import TICK_S
@@ -69,7 +70,10 @@ class MapPath:
 
 
 class Navigator:
-    """Follows the car with a noisy pose. The noise depends on the seed and the tick alone."""
+    """Follows the car with a noisy pose. The noise depends on the seed and the tick alone.
+
+    Who sees the path may say so by `learn`; from then on the pose is corrected.
+    """
 
     def __init__(self, settings: NavigationSettings) -> None:
         """Take the settings; `begin` has to follow."""
@@ -83,6 +87,7 @@ class Navigator:
         self._rng = np.random.default_rng(0)
         self._bias_m = (0.0, 0.0)
         self._error: NDArray[np.float64] | None = None
+        self._learned: MapErrorFilter | None = None
         self._pose = Pose(x_m=0.0, y_m=0.0)
         self._s_m = 0.0
 
@@ -92,7 +97,7 @@ class Navigator:
         direction_rad = self._rng.uniform(-math.pi, math.pi)
         bias_m = self.settings.bias_m
         self._bias_m = bias_m * math.cos(direction_rad), bias_m * math.sin(direction_rad)
-        self._error = None
+        self._error = self._learned = None
         self._map = _shifted(route, self.settings.map_offset_m)
         self._progress = RouteProgress(self._map)
 
@@ -111,18 +116,71 @@ class Navigator:
             yaw_rad=pose.yaw_rad + yaw_rad,
         )
         self._s_m = self._progress.update(self._pose.x_m, self._pose.y_m, self._pose.yaw_rad).s_m
+        if self._learned is not None:
+            self._learned.drift()
+            self._correct(*self._learned.mean.tolist())
+
+    def _correct(self, x_m: float, y_m: float, yaw_rad: float) -> None:
+        noisy = self._pose
+        self._pose = replace(
+            noisy, x_m=noisy.x_m - x_m, y_m=noisy.y_m - y_m, yaw_rad=noisy.yaw_rad - yaw_rad
+        )
+        self._s_m = self._progress.look(self._pose.x_m, self._pose.y_m, self._pose.yaw_rad).s_m
 
     def path(self, distances_m: NDArray[np.float64]) -> MapPath:
         """Return the path on the map at distances (D,) ahead, as seen from the noisy pose."""
-        return MapPath(
-            offsets_m=self._ahead(distances_m)[:, 1],
-            std_m=np.hypot(self._believed_m, distances_m * self._heading_rad),
-        )
+        ahead_m = self._ahead(distances_m)
+        if self._learned is None:
+            std_m = np.hypot(self._believed_m, distances_m * self._heading_rad)
+        else:
+            std_m = self._learned.std_m(self._slopes(distances_m, ahead_m))
+        return MapPath(offsets_m=ahead_m[:, 1], std_m=std_m)
+
+    def learn(
+        self,
+        distances_m: NDArray[np.float64],
+        offsets_m: NDArray[np.float64],
+        variances_m2: NDArray[np.float64],
+    ) -> None:
+        """Learn the error of the pose from the path that is seen; it counts from the next tick on.
+
+        In junctions nothing is learned: there one may well see the way into another lane.
+
+        Args:
+            distances_m: (D,) ahead.
+            offsets_m: (D,) where the path is seen.
+            variances_m2: (D,) how far off that may be.
+        """
+        here = min(int(np.searchsorted(self._map.s_m, self._s_m)), len(self._map.s_m) - 1)
+        if self._map.in_junction[here]:
+            return
+        if self._learned is None:
+            believed = np.array([self._believed_m, self._believed_m, self._heading_rad])
+            self._learned = MapErrorFilter(believed, self.settings.correlation_s)
+        ahead_m = self._ahead(distances_m)
+        apart_m = ahead_m[:, 1] - offsets_m
+        self._learned.learn(self._slopes(distances_m, ahead_m), apart_m, variances_m2)
 
     def intent(self, spec: LaneIntent) -> NDArray[np.float64]:
         """Return a network's input ``intent``: where the lane leads, and that this is known."""
         ahead = self._ahead(spec.distances_m) / spec.scale_m
         return np.append(ahead.reshape(-1), 1.0)
+
+    def _slopes(
+        self, distances_m: NDArray[np.float64], ahead_m: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return (D, 3): by how much an error of x, y and yaw moves the map's path to the right.
+
+        An error along the road moves the place on the map, too: with it, the path comes sooner.
+        """
+        yaw_rad = self._pose.yaw_rad
+        at_m = np.minimum(self._s_m + distances_m, self._map.length_m)
+        turned_rad = np.interp(at_m, self._map.s_m, self._map.yaw_rad) - yaw_rad
+        along_rad = float(np.interp(self._s_m, self._map.s_m, self._map.yaw_rad))
+        along = np.array([math.cos(along_rad), math.sin(along_rad)])
+        right = np.array([-math.sin(yaw_rad), math.cos(yaw_rad)])
+        place = np.sin(turned_rad)[:, None] * along - right
+        return np.column_stack([place, -ahead_m[:, 0]])
 
     def _ahead(self, distances_m: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         return points_ahead(self._map, self._s_m, self._pose, distances_m)

@@ -57,6 +57,10 @@ class PathOpinions(Answers[PathModel, PathOutput]):
         """The path of the map at `distances_m`."""
         return self._navigator.path(self.distances_m)
 
+    def learn(self, offsets_m: NDArray[np.float64], variances_m2: NDArray[np.float64]) -> None:
+        """Tell the navigator where the path is seen (D,), and how far off that may be (D,)."""
+        self._navigator.learn(self.distances_m, offsets_m, variances_m2)
+
     @property
     def all_finite(self) -> bool:
         """Whether all answers so far are numbers."""

@@ -190,6 +190,23 @@ def test_vision_may_not_claim_more_than_its_distance_to_the_map_allows(
     assert far_floored == pytest.approx(16.0 / 17.0)  # 5^2 - 3^2
 
 
+def test_a_fusion_that_tracks_the_map_moves_it_towards_what_is_seen(
+    route: Route, picture: NDArray[np.uint8]
+) -> None:
+    moved = []
+    for tracks_map in (False, True):
+        pair = Pair("fusion", with_b=False, fusion=BY_SCALE | {"tracks_map": tracks_map})
+        pair.a.offsets = np.full(5, 0.5)
+        spread(pair.a, 0.1)
+        pair.decide(route, picture)
+        again = Observation(
+            frame=1, time_s=0.05, image=picture, pose=Pose(x_m=10.0, y_m=0.0), speed_mps=5.0
+        )
+        moved.append(pair.agent.act(again).diagnostics["map_offset_10m"])
+    assert moved[0] == 0.0
+    assert 0.05 < moved[1] < 0.5
+
+
 def test_a_network_that_answers_no_number_is_left_out_and_counted(
     route: Route, picture: NDArray[np.uint8]
 ) -> None:
