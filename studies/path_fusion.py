@@ -51,7 +51,7 @@ _QUICK_STAGE = Stage(
     why="a look",
     seeds=(0,),
     routes=(0, 1),
-    systems=("vision", "fusion", "map_1", "map_4"),
+    systems=("fusion", "map_1"),
     conditions=("patch",),
 )
 

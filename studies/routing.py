@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.samples import Samples
-from edge.sidecar import read_sidecar
+from edge.sidecar import SUFFIX, read_sidecar
+from models.classifiers.export import ExportSettings, export_classifier
+from models.classifiers.training import Recipe, TrainingSettings, train
 from models.data.dataset import ImageDataset
 from models.diagnosis.graph import OpenGraph
 from studies.images import NEEDS, fashion_mnist
 from studies.measurements import Measured, single, write_measurements
-from studies.networks import NetworkTraining, train_classifier
 from studies.pairs import ON_TEST_IMAGES, compare_pair
 from studies.study import Study
 
@@ -30,15 +31,7 @@ def run(folder: Path, quick: bool) -> int:
     """Train a network of each kind, and compare each with the twin."""
     dataset = fashion_mnist(150 if quick else None)
     trained = {
-        name: train_classifier(
-            NetworkTraining(
-                architecture=name,
-                seed=0,
-                output=folder / f"{name}-s0",
-                epochs=1 if quick else _EPOCHS,
-            ),
-            dataset,
-        )
+        name: _trained(name, folder / f"{name}-s0", 1 if quick else _EPOCHS, dataset)
         for name in (_TWIN, *_ALLOWED)
     }
     measured: Measured = {}
@@ -72,6 +65,22 @@ STUDY = Study(
     run=run,
     needs=NEEDS,
 )
+
+
+def _trained(name: str, output: Path, epochs: int, dataset: ImageDataset) -> Path:
+    """Train a network, or go on with a killed training, and export it; return its sidecar."""
+    recipe = Recipe(epochs=epochs)
+    network = train(TrainingSettings(architecture=name, output=output, recipe=recipe), dataset)
+    settings = ExportSettings(
+        output=output,
+        name=f"{name}_s0",
+        architecture=name,
+        seed=0,
+        command="python -m studies routing",
+        limits="Made by a study, to be measured and nothing else.",
+    )
+    export_classifier(network, dataset, settings)
+    return output / f"{name}_s0{SUFFIX}"
 
 
 def _load(path: Path, dataset: ImageDataset) -> NDArray[np.float32]:

@@ -82,18 +82,16 @@ class OnnxModel(MLModel):
 
 def run(folder: Path, quick: bool) -> int:
     """Measure all cells, and compare with the limits."""
-    commands = [
-        _ours(OURS, "--no-remember"),
-        _ours(REMEMBERING),
-        _ours(UNBATCHED, "--no-remember", "--batching.max-rows=1"),
-    ]
+    commands = [_ours(OURS, "--no-remember"), _ours(REMEMBERING)]
+    cells = shipped_cells(OURS, REMEMBERING, (8,) if quick else (1, 8, 32))
+    if not quick:
+        commands.append(_ours(UNBATCHED, "--no-remember", "--batching.max-rows=1"))
+        cells += [_cell(UNBATCHED, model, BINARY, 32) for model in (SMALL, LARGE)]
     if PEER_PYTHON in os.environ:
-        commands += mlserver_commands(Path(os.environ[PEER_PYTHON]), folder / "peer")
+        peers = mlserver_commands(Path(os.environ[PEER_PYTHON]), folder / "peer")
+        commands += peers
+        cells += [_cell(command.name, SMALL, JSON, 8) for command in peers]
     with load_process() as loads, running_servers(commands, folder) as servers:
-        cells = shipped_cells(OURS, REMEMBERING, (8,) if quick else (1, 8, 32))
-        if not quick:
-            cells += [_cell(UNBATCHED, model, BINARY, 32) for model in (SMALL, LARGE)]
-        cells += [_cell(command.name, SMALL, JSON, 8) for command in commands[3:]]
         plan = (1, 0.2) if quick else (3, 2.0)
         costs = measure_costs(servers, loads, cells, plan, lambda *_: None)
     print_table(cost_table(costs))
