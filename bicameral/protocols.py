@@ -144,6 +144,35 @@ class SupportsLearning(Protocol):
 
 
 @runtime_checkable
+class SupportsMask(Protocol):
+    """A classifier that answers for pictures of which a part is missing, and fills it in."""
+
+    def predict_masked(
+        self, images: NDArray[np.uint8], observed: NDArray[np.bool_]
+    ) -> tuple[Prediction, NDArray[np.uint8]]:
+        """Classify canonical images from what was observed of them.
+
+        Args:
+            images: (N, height, width, channels) uint8; what they hold elsewhere makes no
+                difference.
+            observed: (N, height, width).
+
+        Returns:
+            The prediction; and the images, filled in where they were not observed.
+
+        Raises:
+            DataError: If dtypes or shapes are others.
+        """
+
+    def observed(self, opacity: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return where (height, width) a canonical image was observed.
+
+        Args:
+            opacity: (H, W, 1) uint8 of the picture, 255 where nothing shines through.
+        """
+
+
+@runtime_checkable
 class ResultMemory(Protocol):
     """Remembers results of images that were seen before, per namespace (a model's fingerprint)."""
 

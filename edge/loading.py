@@ -20,6 +20,7 @@ from edge.learning.dual_memory import (
     network_sidecar,
 )
 from edge.learning.state import read_state
+from edge.masked_classifier import MaskedClassifier
 from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
 from edge.shipped import resolve_model
 from edge.sidecar import SUFFIX, Sidecar, read_described_bytes, read_sidecar, sidecar_path
@@ -129,7 +130,10 @@ def _load_network(
             for one in sidecar.stages
         ]
         return StagedClassifier(sidecar, session, stages)
-    if any(output.meaning == "features" for output in sidecar.outputs):
+    meanings = {output.meaning for output in sidecar.outputs}
+    if "completed" in meanings:
+        return MaskedClassifier(sidecar, session)
+    if "features" in meanings:
         return FeatureClassifier(sidecar, session)
     return OnnxClassifier(sidecar, session)
 

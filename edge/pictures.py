@@ -70,6 +70,23 @@ def read_picture(
         raise DataError(f"cannot use the picture {path}: {error}") from error
 
 
+def read_picture_with_opacity(
+    path: Path, spec: ImageFormat
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Do what `read_picture` does, and return what `decode_with_opacity` does.
+
+    What `edge.local_pictures` reads counts as opaque.
+
+    Raises:
+        DataError: If the file cannot be read or decoded.
+    """
+    pixels = read_picture(path, spec)
+    data = path.read_bytes()
+    if picture_format(data) is None:
+        return pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)
+    return decode_with_opacity(read_encoded_picture(data), spec)
+
+
 def decode_picture(
     data: bytes, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
@@ -93,6 +110,24 @@ def decode_picture(
         DataError: If it is no such picture, is damaged, cut off, animated or too large.
     """
     return decode_encoded_picture(read_encoded_picture(data), spec, max_pixels=max_pixels)
+
+
+def decode_with_opacity(
+    encoded: EncodedPicture, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Do what `decode_encoded_picture` does, and also return how opaque each pixel was.
+
+    Returns:
+        The picture; and (H, W, 1) uint8, 255 where nothing shines through.
+
+    Raises:
+        DataError: If it is damaged, cut off or too large.
+    """
+    pixels = decode_encoded_picture(encoded, spec, max_pixels=max_pixels)
+    alpha = _opacity(_decode(encoded.content, encoded.format), encoded)
+    if alpha is None:
+        return pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)
+    return pixels, np.ascontiguousarray(_upright(alpha, encoded.orientation))
 
 
 def decode_encoded_picture(
@@ -142,18 +177,24 @@ def _opaque(
         encoded: What its head says, as of a transparent level of grey; None: nothing.
         spec: What the model sees.
     """
-    alpha = None
+    alpha = _opacity(stored, encoded)
+    pixels = stored[..., :3] if stored.ndim == 3 else stored[..., None]
+    if stored.dtype != np.uint8:
+        pixels = _eight_bits(pixels)
+    if alpha is not None:
+        pixels = _composite(pixels, alpha, _background(spec))
+    return np.ascontiguousarray(_to_color(pixels, spec.color))
+
+
+def _opacity(stored: NDArray[Any], encoded: EncodedPicture | None) -> NDArray[np.uint8] | None:
+    """Return how opaque decoded pixels are, (H, W, 1); None: all of them are."""
     if stored.ndim == 3 and stored.shape[2] == 4:
         alpha = stored[..., 3:]
     elif encoded is not None and encoded.transparent_grey is not None:
         alpha = _transparent_grey(stored, encoded.transparent_grey, encoded.bit_depth)
-    pixels = stored[..., :3] if stored.ndim == 3 else stored[..., None]
-    if stored.dtype != np.uint8:
-        pixels = _eight_bits(pixels)
-        alpha = None if alpha is None else _eight_bits(alpha)
-    if alpha is not None:
-        pixels = _composite(pixels, alpha, _background(spec))
-    return np.ascontiguousarray(_to_color(pixels, spec.color))
+    else:
+        return None
+    return alpha if stored.dtype == np.uint8 else _eight_bits(alpha)
 
 
 def _decode(content: bytes, kind: str) -> NDArray[Any]:
@@ -184,7 +225,7 @@ def _decode_with_more(jpeg: bytes) -> NDArray[Any]:
 
 
 def _transparent_grey(stored: NDArray[Any], level: int, bit_depth: int) -> NDArray[Any]:
-    """Return the opacity (H, W, 1) of a grey PNG with a transparent level."""
+    """Return the opacity (H, W, 1) of a grey PNG with a transparent level, as deep as stored."""
     # OpenCV passes over a transparent grey level. Depths below 8 it has stretched to 0..255.
     stretch = 255 // (2**bit_depth - 1) if bit_depth < 8 else 1
     opaque = np.iinfo(stored.dtype).max

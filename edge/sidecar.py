@@ -125,11 +125,15 @@ OutputMeaning = Literal[
     "reasons",
     "spikes",
     "routes",
+    "completed",
 ]
 
 
 class OutputSpec(Part):
-    """An output tensor; further axes of size 1 say nothing."""
+    """An output tensor; further axes of size 1 say nothing.
+
+    A graph with an output ``completed`` also takes ``observed``, see `edge.masked_classifier`.
+    """
 
     name: str
     meaning: OutputMeaning

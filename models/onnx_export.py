@@ -22,6 +22,9 @@ OPSET = 13
 
 _TOLERANCE = 1e-4
 
+#: Nodes whose multiplications count.
+_COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
 
 def onnx_from_network(
     network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
@@ -52,6 +55,24 @@ def onnx_from_network(
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def with_default(content: bytes, name: str, value: NDArray[np.float32]) -> bytes:
+    """Make an input of a graph one that need not be given.
+
+    Args:
+        content: ONNX file.
+        name: The input, whose batch size is free.
+        value: What it is by default, of batch size 1.
+    """
+    model = onnx.load_from_string(content)
+    taken = next(one for one in model.graph.input if one.name == name)
+    # Another name: the default stays one row, whatever the others' batch size.
+    taken.type.tensor_type.shape.dim[0].dim_param = f"{name}_batch"
+    del model.graph.value_info[:]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
@@ -95,15 +116,17 @@ def count_cost(model: bytes) -> tuple[int, int]:
     once: ONNX's shape inference gives up behind a reshape.
     """
     loaded = onnx.load_from_string(model)
-    counted = [n for n in loaded.graph.node if n.op_type in ("Conv", "Gemm", "MatMul")]
+    counted = [n for n in loaded.graph.node if n.op_type in _COUNTED]
     shapes = _shapes_by_running(loaded, {name for n in counted for name in (*n.input, *n.output)})
     shapes |= {item.name: tuple(item.dims) for item in loaded.graph.initializer}
     macs = 0
     for node in counted:
         left, right, out = (shapes[name] for name in (*node.input[:2], node.output[0]))
-        # Every number of the output is one sum over the kernel (Conv) or the inner dimension.
-        terms = int(np.prod(right[1:])) if node.op_type == "Conv" else left[-1]
-        macs += int(np.prod(out)) * terms
+        # Every number of the output is one sum over the kernel (Conv) or the inner dimension; of a
+        # transposed convolution every number of the input goes into a whole kernel.
+        transposed = node.op_type == "ConvTranspose"
+        terms = left[-1] if node.op_type in ("Gemm", "MatMul") else int(np.prod(right[1:]))
+        macs += int(np.prod(left if transposed else out)) * terms
     floats = (i for i in loaded.graph.initializer if i.data_type == onnx.TensorProto.FLOAT)
     return macs, sum(int(np.prod(item.dims)) for item in floats)
 

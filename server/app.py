@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from server.http.authorisation import Authorise
 from server.http.canonical import canonical_endpoint
 from server.http.classify import classify_endpoint
+from server.http.complete import complete_endpoint
 from server.http.drive import drive_endpoints
 from server.http.drive_live import drive_live_endpoint
 from server.http.drive_stream import StreamParts, drive_stream_endpoint
@@ -108,6 +109,7 @@ def create_app(
         *drive_endpoints(repository),
         drive_live_endpoint(repository, board, lambda: not ENDING.is_set()),
         canonical_endpoint(repository),
+        complete_endpoint(repository),
         model_cards_endpoint(repository),
         *memory_endpoints(repository),
         *learning_endpoints(repository, settings),

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError, DataError
-from bicameral.protocols import ClassifierSession
+from bicameral.protocols import ClassifierSession, SupportsMask
 from bicameral.tables import DASH, Column, print_table, table_of
 from bicameral.types import Prediction
 from edge.loading import load_classifier
-from edge.pictures import read_picture
+from edge.pictures import read_picture, read_picture_with_opacity
 
 
 def classify(
@@ -30,7 +30,8 @@ def classify(
 
     Pictures may be JPEG, PNG, WebP or BMP of any size, depth and orientation. One that cannot be
     used is reported and the others are answered; the exit code is then 1. A cascade's result memory
-    starts empty, so that it answers pictures that are given twice.
+    starts empty, so that it answers pictures that are given twice. What is transparent of a picture
+    counts as not observed for models that fill it in (`fashion_mnist_monotone_boltzmann`).
 
     Args:
         images: Picture files.
@@ -44,9 +45,8 @@ def classify(
     rows: list[dict[str, Any]] = []
     for path in images:
         try:
-            picture = read_picture(path, classifier.info.image)
             # One by one, so that a picture given twice is found in the memory.
-            prediction = classifier.predict(classifier.prepare([picture]))
+            prediction = _predict(classifier, path)
         except DataError as error:
             sys.stderr.write(f"error: {error}\n")
             continue
@@ -59,6 +59,15 @@ def classify(
     if not rows:
         raise DataError(f"none of the {len(images)} pictures could be classified")
     return 0 if len(rows) == len(images) else FINDINGS_EXIT_CODE
+
+
+def _predict(classifier: ClassifierSession, path: Path) -> Prediction:
+    """Classify a file; what is transparent was not observed, for a classifier that fills it in."""
+    if not isinstance(classifier, SupportsMask):
+        return classifier.predict(classifier.prepare([read_picture(path, classifier.info.image)]))
+    picture, opacity = read_picture_with_opacity(path, classifier.info.image)
+    observed = classifier.observed(opacity)
+    return classifier.predict_masked(classifier.prepare([picture]), observed[None])[0]
 
 
 def _answer(classifier: ClassifierSession, prediction: Prediction, top_k: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
 from bicameral.statistics import paired_difference, share
 from edge.learning.state import read_state
+from edge.masked_classifier import OBSERVED
 from edge.preprocessing import tensor_from_canonical
 from edge.probabilities import softmax
 from edge.session import OnnxSession
@@ -47,7 +48,13 @@ from models.data.corruptions import mirrored
 from models.data.dataset import ImageDataset
 from models.host import host_name
 from models.networks.capabilities import AnyTime, ExtraOutputs, Reparameterised
-from models.onnx_export import count_cost, describe_graph, onnx_from_network, require_same
+from models.onnx_export import (
+    count_cost,
+    describe_graph,
+    onnx_from_network,
+    require_same,
+    with_default,
+)
 
 #: What the sidecar of a classifier says of its limits.
 LIMITS = "Knows the classes of its data set only and answers with one of them for any picture."
@@ -111,7 +118,12 @@ def export_classifier(
     outputs = (*_OUTPUTS, *extra)
     height, width, channels = dataset.image_shape
     example = {"image": torch.zeros(1, channels, height, width)}
+    completes = any(meaning == "completed" for _, meaning in extra)
+    if completes:
+        example[OBSERVED] = torch.ones(1, 1, height, width)
     content = onnx_from_network(fused, example, [name for name, _ in outputs])
+    if completes:
+        content = with_default(content, OBSERVED, example[OBSERVED].numpy())
     checked = dataset.validation.images[:_CHECKED_IMAGES]
     expected = predict_logits(network, checked, spec)
     found = _logits(OnnxSession(content, name=settings.name), checked, spec)

@@ -17,8 +17,10 @@ from models.networks.group_to_group import GroupToGroupNetwork
 from models.networks.hybrid_adversarial import HybridAdversarialNetwork
 from models.networks.inverted_residual import InvertedResidualNetwork
 from models.networks.layers import ImageShape
+from models.networks.masked import MaskedNetwork
 from models.networks.mixed_transformer import MixedTransformer
 from models.networks.mixer import MixerNetwork
+from models.networks.monotone_boltzmann import MonotoneBoltzmann
 from models.networks.noprop import NoPropNetwork
 from models.networks.perceptron import PerceptronNetwork
 from models.networks.perturbed import (
@@ -117,6 +119,13 @@ ZOO: dict[str, Architecture] = {
     "moh_vit": _transformer("mixture_of_heads"),
     "uoe_vit": _transformer("union_of_experts"),
     "spiking": Architecture(build=partial(SpikingNetwork, width=16, hidden=256), epochs=7),
+    "monotone_boltzmann": Architecture(
+        build=partial(MonotoneBoltzmann, width=16),
+        learning_rate=0.02,
+        optimizer="adamw",
+        weight_decay=0.0,
+        epochs=2,
+    ),
     "noprop": Architecture(
         build=partial(NoPropNetwork, width=12),
         learning_rate=0.01,
@@ -130,6 +139,9 @@ ZOO: dict[str, Architecture] = {
 
 #: What entries of the zoo are held against to see which part of them does the work.
 ABLATIONS: dict[str, Architecture] = {
+    "grassmann_vit": _transformer("grassmann"),
+    "dual_stream_vit": _transformer("dual_stream"),
+    "squeeze16_masked": Architecture(build=partial(MaskedNetwork, width=16)),
     "group_to_group_fixed": Architecture(
         build=partial(GroupToGroupNetwork, density=0.25, regrowth="none"), epochs=8
     ),

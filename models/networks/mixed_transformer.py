@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from edge.sidecar import OutputMeaning
 from models.mixers.attention import HeadShape, SelfAttention
+from models.mixers.dual_stream import DualStreamBlock, HeadMixing
+from models.mixers.grassmann import GrassmannMixing
 from models.mixers.mixture_of_heads import MixtureOfHeads
 from models.mixers.routing import Routes
 from models.mixers.union_of_experts import SelectiveAttention, UnionOfExperts
@@ -54,7 +56,12 @@ BLOCKS: dict[str, BlockKind] = {
     "attention": BlockKind(mixer=SelfAttention, dense=_dense),
     "mixture_of_heads": BlockKind(mixer=_mixture, dense=_dense),
     "union_of_experts": BlockKind(mixer=SelectiveAttention, dense=_union),
+    "grassmann": BlockKind(mixer=GrassmannMixing, dense=_dense),
 }
+
+#: What `MixedTransformer` calls blocks of two streams, and how these mix their heads.
+DUAL_STREAM = "dual_stream"
+_HEAD_MIXING: HeadMixing = "kronecker"
 
 
 class MixedBlock(nn.Module):
@@ -84,7 +91,7 @@ class MixedTransformer(nn.Module):
 
     Args:
         shape: Of the pictures, and the number of classes.
-        kind: Name in `BLOCKS`.
+        kind: Name in `BLOCKS`, or `DUAL_STREAM`.
         width: Numbers per patch.
         heads: Heads of every block.
         depth: Number of blocks.
@@ -99,8 +106,13 @@ class MixedTransformer(nn.Module):
         self.embedding = embed_patches(shape.channels, width)
         self.places = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, patches, width), std=_STD))
         head_shape = HeadShape(tokens=patches, heads=heads, width=width)
-        blocks = [MixedBlock(head_shape, BLOCKS[kind]) for _ in range(depth)]
-        self.blocks = nn.ModuleList(blocks)
+        self.streams = 2 if kind == DUAL_STREAM else 1
+        self.blocks = nn.ModuleList(
+            DualStreamBlock(head_shape, _HEAD_MIXING)
+            if kind == DUAL_STREAM
+            else MixedBlock(head_shape, BLOCKS[kind])
+            for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, shape.classes)
         self._chooses = any(
@@ -134,9 +146,16 @@ class MixedTransformer(nn.Module):
     def _answer(self, x: Tensor) -> tuple[Tensor, Tensor, list[Routes]]:
         embedded: Tensor = self.embedding(x).reshape(-1, *self.embedded_shape)
         tokens, routes = embedded.transpose(1, 2) + self.places, []
-        for block in self.blocks:
-            tokens, found = block(tokens)
-            if found is not None:
-                routes.append(found)
+        if self.streams == 2:
+            streams = torch.cat([tokens, torch.zeros_like(tokens)], dim=2)
+            for block in self.blocks:
+                streams = block(streams)
+            first, second = streams.chunk(2, dim=2)
+            tokens = first + second
+        else:
+            for block in self.blocks:
+                tokens, found = block(tokens)
+                if found is not None:
+                    routes.append(found)
         features = self.norm(tokens).mean(dim=1)
         return self.head(features), features, routes

@@ -15,7 +15,8 @@ from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request
 from server.serving.repository import ModelRepository
 
-_PNG = {"schema": {"type": "string", "format": "binary"}}
+#: Describes a picture for the OpenAPI document.
+PNG = {"schema": {"type": "string", "format": "binary"}}
 
 
 def canonical_endpoint(repository: ModelRepository) -> Endpoint:
@@ -41,9 +42,9 @@ def canonical_endpoint(repository: ModelRepository) -> Endpoint:
         handler=see,
         described=Described(
             tag="classify",
-            answer={"image/png": _PNG},
+            answer={"image/png": PNG},
             refusals=PICTURE_REFUSALS,
-            body={"required": True, "content": {"image/*": _PNG}},
+            body={"required": True, "content": {"image/*": PNG}},
         ),
     )
 

@@ -13,8 +13,9 @@ from bicameral.types import Prediction, Trace
 from server.errors import RequestError
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
-from server.http.picture_body import picture_body_document, read_pictures
+from server.http.picture_body import picture_body_document, read_masked_pictures
 from server.limits import RequestLimits
+from server.serving.masked_model import MaskedModel
 from server.serving.repository import ModelRepository
 from server.serving.served_model import (
     RequestContext,
@@ -94,17 +95,21 @@ def classify_endpoint(repository: ModelRepository, limits: RequestLimits) -> End
     """
 
     async def classify(request: Request) -> Response:
-        """Classify one picture, or several as files of a form or as base64 in JSON."""
+        """Classify one picture, or several as files of a form or as base64 in JSON.
+
+        A model that fills in pictures takes what is transparent for not observed, and in a form
+        also what is black in a file called `mask`, for all of its pictures.
+        """
         name, query = request.path["model"], request.query
         # Refused before its body is read.
         served = require_classifier(repository.get(name), query.top_k)
         request.model = served.served_as
         context = request.context(no_store=query.no_store)
-        pictures = await read_pictures(request, limits.max_rows)
+        pictures, mask = await read_masked_pictures(request, limits.max_rows)
         # The version that was looked at may have been replaced while the body arrived.
         with repository.lease(name) as leased:
             served = require_classifier(leased, query.top_k)
-            prediction = await request.while_connected(_classified(served, pictures, context))
+            prediction = await request.while_connected(_classified(served, pictures, mask, context))
         results = _results(prediction, served.labels, query)
         return json_answer({"model": served.name, "version": served.version, "results": results})
 
@@ -117,7 +122,7 @@ def classify_endpoint(repository: ModelRepository, limits: RequestLimits) -> End
             tag="classify",
             answer=ClassifyAnswer,
             refusals=PICTURE_REFUSALS,
-            body=picture_body_document(several=True),
+            body=picture_body_document(several=True, mask=True),
         ),
     )
 
@@ -144,9 +149,22 @@ def require_classifier(model: ServedModel, top_k: int = 1) -> ServedClassifier:
 
 
 async def _classified(
-    model: ServedClassifier, pictures: Sequence[bytes], context: RequestContext
+    model: ServedClassifier,
+    pictures: Sequence[bytes],
+    mask: bytes | None,
+    context: RequestContext,
 ) -> Prediction:
-    return await model.classify(await model.prepare(pictures), context=context)
+    if isinstance(model, MaskedModel):
+        images = await model.observe(pictures, mask)
+    elif mask is not None:
+        raise RequestError(
+            400,
+            f"model {model.name!r} takes no mask: it answers for whole pictures; /v1/models says "
+            "which fill in a part (completes)",
+        )
+    else:
+        images = await model.prepare(pictures)
+    return await model.classify(images, context=context)
 
 
 def _results(

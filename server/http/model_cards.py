@@ -8,6 +8,7 @@ from starlette.responses import Response
 from edge.cascade_sidecar import CascadeSpec
 from server.http.endpoint import Described, Endpoint
 from server.http.exchange import Request, json_answer
+from server.serving.masked_model import MaskedModel
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelKind, PictureModel, ServedClassifier, ServedModel
 from server.serving.session_model import SessionModel
@@ -107,6 +108,7 @@ class ModelCard(BaseModel):
         limits: What it cannot do.
         license: Its licence.
         learns: Whether it can be taught classes.
+        completes: Whether it fills in what is transparent of a picture.
     """
 
     name: str
@@ -122,6 +124,7 @@ class ModelCard(BaseModel):
     limits: str
     license: str
     learns: bool
+    completes: bool
 
 
 def model_cards_endpoint(repository: ModelRepository) -> Endpoint:
@@ -161,4 +164,5 @@ def _card(model: ServedModel) -> ModelCard:
         limits="" if sidecar is None else sidecar.limits,
         license="" if sidecar is None else sidecar.license,
         learns=isinstance(model, SessionModel) and model.example_counts is not None,
+        completes=isinstance(model, MaskedModel),
     )

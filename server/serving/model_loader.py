@@ -16,6 +16,7 @@ from server.serving.graph_model import GraphModel
 from server.serving.graph_tensors import GraphTensorModel
 from server.serving.lessons import Lesson, cannot_learn, lesson_files, read_lessons
 from server.serving.loaded_models import LoadedModel, LoadedModels
+from server.serving.masked_model import MaskedModel
 from server.serving.model_folder import GRAPH_SUFFIX, model_files, revision_of
 from server.serving.model_slot import READY, ModelSlot
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel, ServingParts
@@ -173,4 +174,6 @@ def _load(
         return _SESSIONS[sidecar.kind].load(path, served_as, parts, lessons)
     if lessons:
         raise DataError(cannot_learn(sidecar.name))
+    if any(one.meaning == "completed" for one in sidecar.outputs):
+        return MaskedModel.load(path, served_as, parts)
     return _GRAPHS[sidecar.kind].load(path, served_as, parts)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bicameral.errors import DataError
 from bicameral.protocols import ImageFormat
 from edge.encoded_pictures import EncodedPicture, read_encoded_picture
-from edge.pictures import decode_encoded_picture
+from edge.pictures import decode_encoded_picture, decode_with_opacity
 from server.errors import RequestError
 from server.limits import BatchLimits, RequestLimits
 from server.serving.long_work import LongWork
@@ -46,10 +46,14 @@ class PictureTarget:
     Attributes:
         image: The canonical image.
         prepare: Crops and resizes decoded pictures, as `ClassifierSession.prepare` does.
+        observed: Does the same to what tells how opaque a picture is, (H, W, 1) uint8: where it was
+            observed, (height, width). The images then have one more channel, 255 there and else 0.
+            None: what is transparent becomes background.
     """
 
     image: ImageFormat
     prepare: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.uint8]]
+    observed: Callable[[NDArray[np.uint8]], NDArray[np.bool_]] | None = None
 
 
 class PictureDecoder:
@@ -135,13 +139,21 @@ class PictureDecoder:
     ) -> NDArray[np.uint8]:
         """Decode and prepare one after the other, so that only one is held in full size."""
         image = target.image
-        canonical = np.empty((len(pictures), image.height, image.width, image.channels), np.uint8)
+        channels = image.channels + (target.observed is not None)
+        canonical = np.empty((len(pictures), image.height, image.width, channels), np.uint8)
         for index, picture in enumerate(pictures):
             try:
-                decoded = decode_encoded_picture(
+                if target.observed is None:
+                    decoded = decode_encoded_picture(
+                        picture, image, max_pixels=self._requests.max_pixels
+                    )
+                    canonical[index] = target.prepare([decoded])[0]
+                    continue
+                decoded, opacity = decode_with_opacity(
                     picture, image, max_pixels=self._requests.max_pixels
                 )
-                canonical[index] = target.prepare([decoded])[0]
+                canonical[index, ..., :-1] = target.prepare([decoded])[0]
+                canonical[index, ..., -1] = 255 * target.observed(opacity)
             except DataError as error:
                 raise _named(index, error) from error
         return canonical

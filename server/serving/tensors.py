@@ -177,8 +177,8 @@ def _names(tensors: Mapping[str, object]) -> str:
     return ", ".join(map(repr, tensors)) or "none"
 
 
-def _slices(rows: Sequence[int], total: int) -> list[slice]:
-    """Return the parts of an answer; refuse an answer with another number of rows."""
+def rows_of(rows: Sequence[int], total: int) -> list[slice]:
+    """Return the parts of an answer of `total` rows; refuse one with another number of them."""
     ends = list(accumulate(rows))
     if ends[-1] != total:
         raise DataError(f"an answer has {total} rows, expected {ends[-1]}")
@@ -190,7 +190,7 @@ def _stack_feeds(payloads: Sequence[Feeds]) -> Feeds:
 
 
 def _split_feeds(answer: Feeds, rows: Sequence[int]) -> list[Feeds]:
-    parts = {name: _slices(rows, len(tensor)) for name, tensor in answer.items()}
+    parts = {name: rows_of(rows, len(tensor)) for name, tensor in answer.items()}
     return [
         {name: tensor[parts[name][index]] for name, tensor in answer.items()}
         for index in range(len(rows))
@@ -204,7 +204,7 @@ def _split_prediction(answer: Prediction, rows: Sequence[int]) -> list[Predictio
             confidence=answer.confidence[part],
             trace=None if answer.trace is None else answer.trace[part],
         )
-        for part in _slices(rows, len(answer.confidence))
+        for part in rows_of(rows, len(answer.confidence))
     ]
 
 
@@ -232,7 +232,7 @@ def images_in_pieces(
     """Do the same for canonical images."""
 
     def predict_pieces(images: NDArray[np.uint8]) -> Prediction:
-        parts = [predict(images[part]) for part in _slices(_pieces(len(images)), len(images))]
+        parts = [predict(images[part]) for part in rows_of(_pieces(len(images)), len(images))]
         traces = [part.trace for part in parts if part.trace is not None]
         return Prediction(
             probabilities=np.concatenate([part.probabilities for part in parts]),

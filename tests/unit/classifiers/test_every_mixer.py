@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.mixers.attention import HeadShape, SelfAttention
+from models.mixers.dual_stream import DualStreamBlock, MixedHeads
+from models.mixers.grassmann import OFFSETS, GrassmannMixing
 from models.mixers.mixture_of_heads import MixtureOfHeads
 from models.mixers.routing import Routes, chosen
 from models.mixers.union_of_experts import SelectiveAttention, UnionOfExperts
 from models.networks.capabilities import LossTerms
 from models.networks.layers import ImageShape
-from models.networks.mixed_transformer import BLOCKS, MixedTransformer
+from models.networks.mixed_transformer import BLOCKS, DUAL_STREAM, MixedTransformer
 
 SHAPE = HeadShape(tokens=9, heads=6, width=24)
 PICTURES = ImageShape(channels=1, height=12, width=12, classes=3)
@@ -22,6 +24,7 @@ PICTURES = ImageShape(channels=1, height=12, width=12, classes=3)
 ROUNDING = 1e-5
 
 every_kind = pytest.mark.parametrize("kind", BLOCKS)
+every_network = pytest.mark.parametrize("kind", [*BLOCKS, DUAL_STREAM])
 
 
 def network(kind: str) -> MixedTransformer:
@@ -41,7 +44,7 @@ def test_it_maps_tokens_to_tokens_and_every_weight_learns(kind: str) -> None:
         assert weight.grad.abs().sum() > 0.0, name
 
 
-@every_kind
+@every_network
 def test_an_answer_does_not_depend_on_who_else_is_in_the_batch(kind: str) -> None:
     answers, pictures = network(kind).eval(), torch.randn(7, 1, 12, 12)
     together = answers(pictures)
@@ -56,7 +59,9 @@ def test_what_chooses_says_so_and_has_a_term_that_keeps_its_experts_at_work(kind
     assert isinstance(trained, LossTerms)
     logits, terms = trained.with_loss_terms(torch.randn(4, 1, 12, 12))
     assert logits.shape == (4, 3)
-    assert sorted(terms) == ([] if kind == "attention" else ["balance"])
+    assert sorted(terms) == (
+        ["balance"] if kind in ("mixture_of_heads", "union_of_experts") else []
+    )
     assert [name for name, _ in trained.extra_outputs] == (["routes"] if terms else [])
     if terms:
         *_, routes = trained.eval()(torch.randn(4, 1, 12, 12))
@@ -125,3 +130,46 @@ def test_a_union_of_which_every_picture_takes_all_is_two_dense_layers() -> None:
     hidden = functional.gelu(x @ joined(union.first) + joined(union.first_bias))
     expected = hidden @ union.second.flatten(0, 1) + union.bias
     torch.testing.assert_close(union(x), expected)
+
+
+def test_planes_see_neighbours_and_nothing_beyond_the_border() -> None:
+    torch.manual_seed(0)
+    shape = HeadShape(tokens=49, heads=1, width=8)
+    mixing, x = GrassmannMixing(shape), torch.randn(1, 49, 8)
+    before = mixing(x)
+    x[0, 0] += 1.0  # the corner
+    changed = (mixing(x) - before).abs().sum(dim=2).reshape(7, 7) > 1e-6
+    seen = {(0, 0)} | {(y, x) for y, x in OFFSETS if y >= 0 and x >= 0}
+    assert {(int(y), int(x)) for y, x in changed.nonzero()} == seen
+
+
+def test_two_parallel_patches_span_no_plane_and_a_plane_has_no_length() -> None:
+    torch.manual_seed(0)
+    mixing, x = GrassmannMixing(SHAPE), torch.randn(1, 1, 24).expand(1, 9, 24)
+    kept = torch.sigmoid(mixing.gate(torch.cat([x, mixing.plane.bias.expand(1, 9, 24)], dim=2)))
+    expected = kept * x + (1.0 - kept) * mixing.plane.bias
+    torch.testing.assert_close(mixing(x), expected, atol=1e-4, rtol=0.0)
+
+
+def test_attention_leaves_the_context_alone_and_the_dense_layer_the_tokens() -> None:
+    torch.manual_seed(0)
+    block, streams = DualStreamBlock(SHAPE, "dense"), torch.randn(2, 9, 48)
+    tokens, context = block(streams).chunk(2, dim=2)
+    grown = torch.autograd.grad(tokens.sum(), [*block.dense.parameters()], allow_unused=True)
+    assert [one for one in grown if one is not None and one.any()] == []
+    with torch.no_grad():
+        for weight in block.dense.parameters():
+            weight.zero_()
+    torch.testing.assert_close(block(streams).chunk(2, dim=2)[1], streams.chunk(2, dim=2)[1])
+    torch.testing.assert_close(block(streams).chunk(2, dim=2)[0], tokens)
+    assert not torch.equal(context, streams.chunk(2, dim=2)[1])
+
+
+def test_heads_that_take_nothing_of_each_other_are_independent() -> None:
+    kronecker, independent = MixedHeads(SHAPE, "kronecker"), MixedHeads(SHAPE, "independent")
+    with torch.no_grad():
+        kronecker.weight.copy_(torch.eye(6))
+        independent.weight.copy_(torch.eye(4).expand(6, 4, 4))
+    x = torch.randn(2, 9, 24)
+    torch.testing.assert_close(kronecker(x), x)
+    torch.testing.assert_close(independent(x), x)

@@ -5,8 +5,8 @@ import { byId, offer } from "../dom.js";
 import { percent } from "../format.js";
 import { showAnswer, showNoAnswer, startGlance } from "./answer.js";
 import { Drawing } from "./drawing.js";
-import { negativeOf, showCanonical, showDownload, showNoCanonical, showPreview } from "./pictures.js";
-import { canonical, classify, curlCommand, startCopying } from "./request.js";
+import { negativeOf, showCanonical, showCompleted, showDownload, showNoCanonical, showPreview } from "./pictures.js";
+import { canonical, classify, completed, curlCommand, startCopying } from "./request.js";
 import { Camera, startPictureFile, startSamples, unmarkSamples } from "./sources.js";
 import { TeachingCard } from "./teaching.js";
 import { showTensorModels } from "./tensors.js";
@@ -22,6 +22,7 @@ import { showTensorModels } from "./tensors.js";
  * @property {{metric: string, value: number, ci95: [number, number] | null, n: number, split: string}[]} claims
  * @property {string} limits
  * @property {boolean} learns Whether it can be taught classes.
+ * @property {boolean} completes Whether it fills in what is transparent of a picture.
  *
  * @typedef {object} Picture
  * @property {Blob} blob What is sent.
@@ -188,6 +189,8 @@ class TryPanel {
       this.fail(null);
       showAnswer(model, answer, { roundTripS, minConfidence: wishes.minConfidence, truth: picture.truth });
       showCanonical(model, await canonical(model.name, picture.blob, signal));
+      byId("completed-figure").hidden = true;
+      if (model.completes) showCompleted(await completed(model.name, picture.blob, signal));
     } catch (error) {
       if (signal.aborted) return;
       showNoAnswer(model);

@@ -41,8 +41,15 @@ export function showCanonical(model, blob) {
   byId("canonical-text").textContent = `${width} × ${height}, ${color === "GRAY" ? "grey" : "colour"}`;
 }
 
+/** @param {Blob} blob What a model made of a picture of which a part is missing. */
+export function showCompleted(blob) {
+  byId("completed").src = addressFor(byId("completed"), blob);
+  byId("completed-figure").hidden = false;
+}
+
 /** Show that no model has seen a picture. */
 export function showNoCanonical() {
+  byId("completed-figure").hidden = true;
   byId("canonical").hidden = true;
   byId("seen-none").hidden = false;
   byId("canonical-text").textContent = "\u00a0";

@@ -30,6 +30,16 @@ export async function canonical(model, picture, signal) {
 }
 
 /**
+ * @param {string} model One that fills in what is transparent.
+ * @param {Blob} picture
+ * @param {AbortSignal} signal
+ * @returns {Promise<Blob>} The picture as the model sees it, filled in.
+ */
+export async function completed(model, picture, signal) {
+  return (await ask(`v1/complete/${encodeURIComponent(model)}`, { method: "POST", body: picture, signal })).blob();
+}
+
+/**
  * @param {string} model
  * @param {string} file Name of the picture.
  * @param {Wishes} wishes
