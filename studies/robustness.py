@@ -94,8 +94,8 @@ STUDY = Study(
     "has under 40 steps of projected gradient descent and under transferred images at radius .05, "
     "for three points of its clean accuracy at most.",
     setting="One thread of a shared AMD EPYC; n = 3 trainings (seeds 0 to 2) of five networks of "
-    "0.2 M parameters, 3 or 4 epochs of 5,000 images; 5,000 test images, 200 under attack; five "
-    "CPU-minutes.",
+    "0.2 M parameters, 3 or 4 epochs of 5,000 images; 5,000 test images, 200 under "
+    "attack; no whole run yet.",
     run=run,
     needs=NEEDS,
 )

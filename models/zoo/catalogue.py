@@ -121,7 +121,7 @@ CATALOGUE: dict[str, ZooEntry] = {
         kind="network",
         paper="Towards Deep Learning Models Resistant to Adversarial Attacks",
         arxiv="1706.06083",
-        offers="Keeps most of its accuracy where each pixel is changed by up to a tenth.",
+        offers="Never saw a picture that was not changed to deceive it.",
         published="",
         card="docs/zoo/pgd_trained.md",
     ),
