@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from bicameral.charts import Axis, Chart, HeatMap, Series, draw_chart, draw_heat_map
 from bicameral.page import Block, Page, Section
-from bicameral.tables import Column, estimate_cell, percent, points, table_of
+from bicameral.tables import Column, percent, points, table_of
 from edge.samples import Samples
 from models.diagnosis.attention_heads import HeadStudy, MaskedHeads, study_heads
 from models.diagnosis.collapse import TOO_FEW, ClassGeometry, Collapse, measure_collapse
-from models.diagnosis.graph import OpenGraph, short_name, spread
-from models.diagnosis.representations import PARTNER, match_units, similarity
+from models.diagnosis.finding import Finding
+from models.diagnosis.graph import OpenGraph
+from models.diagnosis.representations import study_likeness
 
-#: Layers of each network on the map of two.
-_LAYERS = 8
 #: Samples that every head is switched off for; it takes many runs.
 _HEAD_SAMPLES = 400
 #: Share of the answers that the heads which can go may change.
 _CHANGED = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A section of the page, and what it comes to in a sentence."""
-
-    sentence: str
-    section: Section
 
 
 def diagnose(graphs: Sequence[OpenGraph], samples: Samples, command: str) -> Page:
@@ -47,7 +37,7 @@ def diagnose(graphs: Sequence[OpenGraph], samples: Samples, command: str) -> Pag
     for graph in graphs:
         findings += [_collapse(graph, samples), _heads(graph, samples), _routes(graph, samples)]
     if len(graphs) > 1:
-        findings.append(_representations(graphs[0], graphs[1], samples))
+        findings.append(study_likeness(graphs[0], graphs[1], samples))
     found = [one for one in findings if one is not None]
     notes = [f"Asked about {samples.description}. Made by {command}."]
     if samples.is_random:
@@ -237,78 +227,4 @@ def _routes(graph: OpenGraph, samples: Samples) -> Finding | None:
         f"{percent(load.max(), 0)} % of what they could; the classes differ by up to "
         f"{percent(float(np.ptp(by_class, axis=-1).max()), 0)} points in what they ask of one.",
         section=Section(title=f"Routes of {graph.name}", blocks=[picture]),
-    )
-
-
-def _representations(a: OpenGraph, b: OpenGraph, samples: Samples) -> Finding:
-    layers = [spread(graph.layers(), _LAYERS) for graph in (a, b)]
-    of_a, of_b, control = (
-        list(graph.read_units(samples, names).values())
-        for graph, names in ((a, layers[0]), (b, layers[1]), (b.shuffled(), layers[1]))
-    )
-    alike = np.array([[similarity(one, other) for other in of_b] for one in of_a])
-    rows, cells = [], []
-    for number, values in enumerate(of_a):
-        best = int(alike[number].argmax())
-        found, by_chance = (match_units(values, one[best]) for one in (of_b, control))
-        cells.append((alike[number, best], similarity(values, control[best]), found))
-        rows.append(
-            (
-                short_name(layers[0][number]),
-                short_name(layers[1][best]),
-                f"{alike[number, best]:.2f}",
-                f"{cells[-1][1]:.2f}",
-                estimate_cell(found.correlation, 2),
-                estimate_cell(by_chance.correlation, 2),
-                percent(found.partners, 0),
-            )
-        )
-    heads = (
-        f"layer of {a.name}", f"most similar layer of {b.name}", "CKA|1: they know the same",
-        "with shuffled weights", "matched r|mean correlation of matched units on other pictures",
-        "with shuffled weights", f"partners %|matched units with r above {PARTNER:g}",
-    )  # fmt: skip
-    table = table_of("layer by layer", heads, rows, words=2)
-    picture = draw_heat_map(
-        HeatMap(
-            title=f"how alike the layers of {a.name} and {b.name} are (CKA)",
-            rows=[short_name(name) for name in layers[0]],
-            columns=[short_name(name) for name in layers[1]],
-            values=alike,
-            texts=[[f"{value:.2f}" for value in row] for row in alike],
-            limits=(0.0, 1.0),
-        ),
-        caption=f"Rows: {a.name}, columns: {b.name}. Linear CKA of what the units say on the "
-        "whole, means over the places of a layer.",
-    )
-    (first, _, _), (last, chance, _) = cells[0], cells[-1]
-    least = min(range(len(cells)), key=lambda number: cells[number][0])
-    return Finding(
-        sentence=f"{a.name} and {b.name}: CKA {first:.2f} in the first layer, {last:.2f} in the "
-        f"last ({chance:.2f} with shuffled weights), least in {short_name(layers[0][least])} "
-        f"({cells[least][0]:.2f}, {cells[least][1]:.2f}), where "
-        f"{percent(cells[least][2].partners, 0)} % of the units have a partner in the other."
-        + _agreement(a, b, samples),
-        section=Section(title="How alike they are", blocks=[picture, table]),
-    )
-
-
-def _agreement(a: OpenGraph, b: OpenGraph, samples: Samples) -> str:
-    """Say how often two classifiers answer alike, and how often both are wrong."""
-    names = a.output("logits"), b.output("logits")
-    if None in names or a.sidecar.labels != b.sidecar.labels:
-        return ""
-    logits = [
-        graph.read(samples, [str(name)])[str(name)]
-        for graph, name in zip((a, b), names, strict=True)
-    ]
-    answers = [one.argmax(axis=-1) for one in logits]
-    text = f" They answer alike for {percent(float((answers[0] == answers[1]).mean()), 1)} %"
-    if samples.labels is None or answers[0].ndim != 1:
-        return text + "."
-    wrong = [one != samples.labels for one in answers]
-    both, expected = (wrong[0] & wrong[1]).mean(), wrong[0].mean() * wrong[1].mean()
-    return (
-        f"{text}, and both are wrong for {percent(float(both), 1)} % "
-        f"({percent(float(expected), 1)} % if their mistakes were independent)."
     )
