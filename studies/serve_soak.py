@@ -14,6 +14,7 @@ import os
 import random
 import re
 import signal
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,7 +131,9 @@ class _Soak:
             tasks.create_task(self._kill(begin_s + warm_up_s))
             tasks.create_task(self._watch(begin_s))
         for sampled, samples in self._samples.items():
-            growth = growth_mib_h(samples, warm_up_s)
+            # The visitor, bodies, and garbage that waits for its collection come and go.
+            of_group = min if sampled[1] == IN_USE else statistics.fmean
+            growth = growth_mib_h(samples, warm_up_s, of_group)
             if growth is not None:
                 self._result.growth[sampled] = growth
         return self._result

@@ -39,6 +39,8 @@ _MARGIN_U8 = 16
 #: So many least certain bits are tried both ways: 2**3 probes.
 _UNCERTAIN_BITS = 3
 
+_UINT8 = np.dtype(np.uint8)
+
 _BIT_VALUES = np.uint64(1) << np.arange(_CELLS * _CELLS, dtype=np.uint64)
 #: (bits, probes): which of the uncertain bits each probe flips; the first probe flips none.
 _FLIPS = np.array(
@@ -112,7 +114,7 @@ def require_uint8(images: NDArray[Any]) -> None:
     Raises:
         DataError: If it is no (N, H, W, C) uint8.
     """
-    if images.ndim != 4 or images.dtype != np.uint8:
+    if images.ndim != 4 or images.dtype != _UINT8:
         raise DataError(
             f"perceptual keys need images (N, H, W, C) uint8, got shape {images.shape} and dtype "
             f"{images.dtype}; use the key 'exact' for other tensors"

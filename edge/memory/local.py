@@ -11,18 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.types import MemoryCounters, Prediction
-from edge.memory.entries import BUCKET_LIMIT, Entry, EntryStore, sure_rows
+from edge.memory.entries import Content, Entry, EntryStore, sure_rows
 from edge.memory.keys import KeyScheme, key_scheme, require_uint8
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
-#: Looking for near duplicates costs an eighth to a sixth of the shipped cascade's networks, so
-#: that with fewer answers than this it costs more than it saves.
-_LEAST_SHARE = 1 / 8
-#: Images by which it is judged, and, after a pause, by which it is tried again.
-_WINDOW, _TRIAL = 64, 32
-#: Images of a pause: a trial costs a fifteenth of what looking always costs.
-_PAUSE = 480
+#: Looking for near duplicates costs a fifth to a fourth of the shipped cascade's networks, and the
+#: rest of the memory some hundredths, so that it pays if one in so many images is found.
+_IMAGES_PER_HIT = 3
+#: Images that may be looked at in vain before looking is suspended, at first and after a pause.
+_PATIENCE, _TRIAL = 16, 8
+#: Images of the first pause; while trials find nothing, each is twice as long as the one before.
+_PAUSE, _LONGEST_PAUSE = 128, 1024
+#: So much is kept in hand at most, that the end of a video is noticed soon.
+_MOST_CREDIT = 32
+#: Entries that get their keys at a time, the newest first; on a trial no older ones are needed.
+_FILED_AT_A_TIME, _FILED_ON_TRIAL = 512, 16
+
+_UINT8 = np.dtype(np.uint8)
+_IMAGE_DIMENSIONS = 4
 
 
 class LocalMemory:
@@ -33,7 +40,7 @@ class LocalMemory:
 
     What a verified key costs is paid only where it pays: the same pixels are found without any key,
     what is stored gets its key when near duplicates are next looked for, and that is suspended
-    while few are found (`RepeatWatch`).
+    while few are found (`RepeatWatch`). What is left is a hash of the pixels and a comparison.
     """
 
     def __init__(
@@ -57,10 +64,10 @@ class LocalMemory:
         """
         self.settings = settings
         self._scheme = scheme or key_scheme(settings.key)
-        self._clock = clock
+        self._clock, self._ages = clock, settings.max_age_s is not None
+        self._least = float(np.float32(settings.store_min_confidence))
         self._entries = EntryStore(
-            max_entries=settings.max_entries,
-            bucket_limit=BUCKET_LIMIT if self._scheme.verified else 1,
+            max_entries=settings.max_entries, verified=self._scheme.verified, aging=self._ages
         )
         self._watch = None if always or not self._scheme.verified else RepeatWatch()
         self._counts: Counter[str] = Counter()
@@ -79,33 +86,33 @@ class LocalMemory:
         Raises:
             DataError: If a perceptual key cannot be computed of these images.
         """
-        images = np.ascontiguousarray(images)
+        contents, entries, counts = self._contents(namespace, images), self._entries, self._counts
+        found: list[Prediction | None] = []
+        missed: list[int] = []
         with self._lock:
-            self._forget_old()
-            self._counts["lookups"] += len(images)
-            found, missed = self._recall_same(namespace, images)
-            if not missed:
+            if self._ages:
+                self._forget_old()
+            for content in contents:
+                entry = entries.same(content)
+                if entry is None:
+                    missed.append(len(found))
+                found.append(None if entry is None else entry.answer())
+            counts["lookups"] += len(found)
+            if len(missed) < len(found):
+                counts["hits"] += len(found) - len(missed)
+                counts["verified"] += (len(found) - len(missed)) * self._scheme.verified
+            if not missed or not self._scheme.verified:
                 return found
             if self._watch is not None and not self._watch.pays(len(missed)):
-                self._counts["suspended"] += len(missed)
+                counts["suspended"] += len(missed)
                 return found
-            waiting = self._entries.unfiled(images.shape[1:]) if self._scheme.verified else []
-        # One call for both: a key more costs a tenth of what the first one costs.
+            on_trial = self._watch is not None and self._watch.on_trial
+            most = _FILED_ON_TRIAL if on_trial else _FILED_AT_A_TIME
+            waiting = entries.unfiled(images.shape[1:], max(most, len(missed)))
         asked = images if len(missed) == len(images) else images[missed]
-        if waiting:
-            stored = [entry.image[None] for entry in waiting if entry.image is not None]
-            asked = np.concatenate([*stored, asked])
-        probes = self._scheme.probes(asked)
-        with self._lock:
-            if waiting:
-                keys = [of_image[0] for of_image in probes[: len(waiting)]]
-                self._counts["evicted"] += self._entries.file(waiting, keys)
-            near = 0
-            for index, of_image in zip(missed, probes[len(waiting) :], strict=True):
-                found[index] = self._recall(namespace, of_image, images[index])
-                near += found[index] is not None
-            if self._watch is not None:
-                self._watch.note(len(missed), near)
+        near = self._recall_near(namespace, asked, waiting)
+        for place, answer in zip(missed, near, strict=True):
+            found[place] = answer
         return found
 
     def store(self, namespace: str, images: NDArray[np.uint8], results: Prediction) -> None:
@@ -119,32 +126,23 @@ class LocalMemory:
         Raises:
             DataError: If images and results differ in number, or no key can be computed.
         """
-        rows = sure_rows(self.settings, images, results)
-        if not rows:
-            with self._lock:
-                self._counts["not_stored"] += len(images)
-            return
-        verified, keys = self._scheme.verified, None
-        if verified:
-            require_uint8(images)
-        else:
-            keys = self._scheme.keys(images if len(rows) == len(images) else images[rows])
+        rows, counts = sure_rows(self._least, images, results), self._counts
+        contents = self._contents(namespace, images) if rows else []
         with self._lock:
-            self._forget_old()
-            now_s = self._clock()
-            self._counts["not_stored"] += len(images) - len(rows)
-            self._counts["stored"] += len(rows)
-            for place, row in enumerate(rows):
-                entry = Entry(
-                    namespace=namespace,
-                    key=None if keys is None else keys[place],
-                    # Copies, because views would keep the whole batch alive.
-                    image=images[row].copy() if verified else None,
-                    probabilities=results.probabilities[row : row + 1].astype(np.float32),
-                    confidence=float(results.confidence[row]),
-                    stored_s=now_s,
-                )
-                self._counts["evicted"] += self._entries.put(entry)
+            if len(rows) < len(images):
+                counts["not_stored"] += len(images) - len(rows)
+            if not rows:
+                return
+            if self._ages:
+                self._forget_old()
+            counts["stored"] += len(rows)
+            now_s = self._clock() if self._ages else 0.0
+            probabilities = np.asarray(results.probabilities, np.float32)
+            for row, confidence in rows:
+                own = probabilities if len(contents) == 1 else probabilities[row]
+                entry = Entry(contents[row], own.tobytes(), confidence, now_s)
+                if self._entries.put(entry):
+                    counts["evicted"] += 1
 
     def clear(self, namespace: str | None = None) -> None:
         """Forget one namespace, or everything; the counters go on."""
@@ -157,28 +155,40 @@ class LocalMemory:
             self._forget_old()
             return MemoryCounters(**self._counts, entries=len(self._entries))
 
-    def _recall_same(
-        self, namespace: str, images: NDArray[np.uint8]
-    ) -> tuple[list[Prediction | None], list[int]]:
-        """Look for images that are stored as they are; the caller holds the lock.
-
-        Returns:
-            For each image its answer or None, and the places of those without.
-        """
-        found: list[Prediction | None] = [None] * len(images)
+    def _contents(self, namespace: str, images: NDArray[np.uint8]) -> list[Content]:
+        """Return by what images are found as they are."""
         if not self._scheme.verified:
-            return found, list(range(len(images)))  # the key itself says that they are equal
-        missed: list[int] = []
-        for index, image in enumerate(images):
-            entry = self._entries.same(namespace, image)
-            if entry is None:
-                missed.append(index)
-                continue
-            self._counts["verified"] += 1
-            self._counts["hits"] += 1
-            self._entries.touch(entry)
-            found[index] = entry.answer()
-        return found, missed
+            return [(namespace, (), key) for key in self._scheme.keys(images)]
+        shape = images.shape
+        if len(shape) != _IMAGE_DIMENSIONS or images.dtype is not _UINT8:
+            require_uint8(images)
+        # Numpy is asked once only: for one small image its calls are the cost.
+        pixels = images.tobytes()
+        if shape[0] == 1:
+            return [(namespace, shape[1:], pixels)]
+        size = len(pixels) // (shape[0] or 1)
+        return [
+            (namespace, shape[1:], pixels[place * size : (place + 1) * size])
+            for place in range(shape[0])
+        ]
+
+    def _recall_near(
+        self, namespace: str, images: NDArray[np.uint8], waiting: Sequence[Entry]
+    ) -> list[Prediction | None]:
+        """Look for near duplicates of images, and file what waits for its keys."""
+        # One call for both: a key more costs a tenth of what the first one costs.
+        asked = np.concatenate([*(one.image[None] for one in waiting), images])
+        probes = self._scheme.probes(asked if waiting else images)
+        with self._lock:
+            keys = [of_image[0] for of_image in probes[: len(waiting)]]
+            self._counts["evicted"] += self._entries.file(waiting, keys)
+            found = [
+                self._recall(namespace, of_image, image)
+                for of_image, image in zip(probes[len(waiting) :], images, strict=True)
+            ]
+            if self._watch is not None:
+                self._watch.note(len(found), len(found) - found.count(None))
+        return found
 
     def _recall(
         self, namespace: str, keys: Sequence[bytes], image: NDArray[np.uint8]
@@ -205,28 +215,29 @@ class LocalMemory:
 class RepeatWatch:
     """Suspends looking for near duplicates while few are found, and tries again from time to time.
 
-    A camera's near duplicates follow each other, so a trial of consecutive images notices them. Not
-    thread-safe: the memory holds the lock.
+    It keeps an account: an image that was looked at costs one, a hit brings what looking at
+    `_IMAGES_PER_HIT` costs. A camera's near duplicates follow each other, so a trial of consecutive
+    images notices them. Not thread-safe: the memory holds the lock.
     """
 
     def __init__(self) -> None:
         """Begin to look."""
-        self._span = _WINDOW
-        self._pause = self._looked = self._found = 0
+        self._credit, self._left = _PATIENCE, 0
+        self._pause = _PAUSE
+        self.on_trial = False
 
     def pays(self, images: int) -> bool:
         """Return whether to look for near duplicates of so many images, the next ones."""
-        if self._pause <= 0:
+        if self._left <= 0:
             return True
-        self._pause -= images
+        self._left -= images
         return False
 
     def note(self, looked: int, found: int) -> None:
         """Take down what looking has brought."""
-        self._looked += looked
-        self._found += found
-        if self._looked < self._span:
-            return
-        pays = self._found >= _LEAST_SHARE * self._looked
-        self._span, self._pause = (_WINDOW, 0) if pays else (_TRIAL, _PAUSE)
-        self._looked = self._found = 0
+        self._credit = min(self._credit + _IMAGES_PER_HIT * found - looked, _MOST_CREDIT)
+        if self._credit > _PATIENCE:
+            self.on_trial, self._pause = False, _PAUSE
+        elif self._credit <= 0:
+            self._left, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+            self._credit, self.on_trial = _TRIAL, True

@@ -98,6 +98,7 @@ class RedisMemory:
             self._client.register_script(script)
             for script in (redis_scripts.LOOKUP, redis_scripts.STORE, redis_scripts.COUNT)
         )
+        self._least = float(np.float32(settings.store_min_confidence))
         self._tag = f"{{{server.prefix}:{settings.key}:{_LAYOUT}}}".encode()
         self._index = [self._tag + b":use", self._tag + b":age"]
         self._max_age_ms = max(1, round(1000 * settings.max_age_s)) if settings.max_age_s else 0
@@ -124,7 +125,7 @@ class RedisMemory:
 
         Args and errors are those of `edge.memory.local.LocalMemory.store`.
         """
-        rows = sure_rows(self.settings, images, results)
+        rows = [row for row, _ in sure_rows(self._least, images, results)]
         self._add(not_stored=len(images) - len(rows))
         start, limit = self._start(namespace), BUCKET_LIMIT if self._scheme.verified else 1
         for first in range(0, len(rows), _IMAGES_PER_REQUEST):

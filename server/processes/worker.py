@@ -20,7 +20,7 @@ from server.limits import ConnectionLimits
 from server.logs import LogFormat, configure_logging
 from server.processes.http_protocol import ConnectionConfig, HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
-from server.serving.footprint import keep_large_blocks_apart
+from server.serving.footprint import collect_often, keep_large_blocks_apart
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -96,6 +96,7 @@ class WorkerConfig(ConnectionConfig):
     def load(self) -> None:
         """Prepare to serve, in the worker's process."""
         super().load()
+        collect_often()
         self.most_connections = connections_within_files(self.connections.max_connections)
 
 

@@ -135,7 +135,8 @@ def test_a_memory_recalls_and_forgets_the_same(
         "store_min_confidence": 0.5,
     }
     now_s = [0.0]
-    ours = LocalMemory(MemorySettings(**settings), clock=lambda: now_s[0])  # type: ignore[arg-type]
+    wanted = MemorySettings(**settings)  # type: ignore[arg-type]
+    ours = LocalMemory(wanted, always=True, clock=lambda: now_s[0])
     theirs = runtime.ResultMemory(settings, clock=lambda: now_s[0])
     rng = np.random.default_rng(seed)
     scenes = rng.integers(0, 256, (4, 12, 12, channels), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from bicameral.errors import ConfigError
 from server.processes.listening import listen
 from server.processes.run_folder import temporary_run_folder
+from server.serving.footprint import collect_often
 
 
 def test_a_second_server_cannot_join_a_port_before_anybody_accepts():
@@ -89,3 +91,17 @@ def test_the_workers_are_those_that_serve(tmp_path: Path):
             folder.forget_worker(7)
             assert folder.worker_pids() == [os.getpid()]
         assert folder.worker_pids() == []
+
+
+def test_a_worker_looks_for_garbage_among_what_has_come_since_its_start():
+    collect_often()
+    try:
+        before, kept = gc.get_stats()[-1]["collections"], []
+        for place in range(200_000):
+            circle: list[object] = []
+            circle.append(circle)
+            if place % 100 == 0:
+                kept.append(circle)
+        assert gc.get_stats()[-1]["collections"] > before
+    finally:
+        gc.unfreeze()
