@@ -156,7 +156,7 @@ def require_canonical(
     """
     if (
         not isinstance(images, np.ndarray)
-        or images.dtype != _UINT8
+        or (images.dtype is not _UINT8 and images.dtype != _UINT8)
         or images.ndim != 4
         or images.shape[1:] != shape
     ):
