@@ -176,6 +176,12 @@ def _acceptance() -> str:
     return markdown(header, rows, words=len(header))
 
 
+def _aligned(subject: str, condition: str, of: Of) -> Cells:
+    """Make the cells of a way to map features, and of how many examples a read-out has."""
+    accuracy, severity = percent_cell(of("accuracy")), estimate_cell(of("severity"), 3)
+    return subject, condition, accuracy, severity
+
+
 def _modes() -> str:
     """Return every way to answer from the comparison with a kernel, means over the networks."""
     ways: dict[str, dict[str, list[float]]] = {}
@@ -232,4 +238,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "zoo.kernel_head_modes": _modes,
     "zoo.routing": _routing,
     "zoo.acceptance": _acceptance,
+    "zoo.aligned_features": partial(
+        pivot,
+        RECORDS / "aligned_features.csv",
+        "accuracy",
+        ("features", "known are", "accuracy of these classes %", "severity of mistakes"),
+        _aligned,
+    ),
 }  # fmt: skip
