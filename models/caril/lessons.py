@@ -4,7 +4,7 @@ The steering variants learn with CARIL's two losses, a squared error of the scal
 cross-entropy of its class, with the faults of the released code mended: nothing is mirrored, and
 labels and run-time bins follow one rule (`SteeringClasses`). The path variant learns the likelihood
 of the route's offsets under Laplace distributions, and the cross-entropies of their classes. The
-pace variant learns the same of a speed, and what the expert had seen when it chose it.
+pace variant is in `models.caril.pace_lesson`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from models.caril.augmentation import AugmentationSettings, augment_batch
 from models.caril.dataset import Frames
 from models.networks.driver_trunk import Variant, image_of
 from models.networks.dual_head import DualHeadNetwork, PathNetwork
-from models.networks.pace_classes import LIGHTS, SPEED_SCALE_MPS, pace_labels
-from models.networks.pace_network import PaceNetwork
 from models.networks.path_classes import (
     DECIDING_BINS,
     OFFSET_SCALES_M,
@@ -43,17 +41,14 @@ from models.networks.steering_classes import (
 from models.trainer import autocast
 
 #: Share of the samples that come from episodes an agent drove (DAgger), if there are any.
-_STEERING_DAGGER_SHARE = 0.5
+DAGGER_SHARE = 0.5
 _PATH_DAGGER_SHARE = 0.4
 #: Classes rarer than this share are sampled as if they had it, so that few frames do not repeat
 #: without end.
 _RAREST_SHARE = 0.005
 
 #: Weight of the cross-entropies beside the likelihood of the offsets.
-_CLASSES_WEIGHT = 0.5
-
-#: Weight of what is seen beside the speed that follows from it.
-_REASONS_WEIGHT = 1.0
+CLASSES_WEIGHT = 0.5
 
 #: How wrong the pose is from which the lane intent is computed, as that of a navigation system.
 _INTENT_POSITION_M = 1.0
@@ -94,7 +89,7 @@ _LOSSES: dict[SteeringVariant, _LossWeights] = {
 }
 
 
-class _Batches:
+class Batches:
     """Frames drawn with replacement, with their pictures changed for the network."""
 
     def __init__(
@@ -111,14 +106,27 @@ class _Batches:
 
         With an earlier image the tensor has six channels.
         """
-        points = rng.random(self._drawing.batch_size) * self._cumulative[-1]
-        found = np.searchsorted(self._cumulative, points, side="right")
-        index = np.minimum(found, len(self._frames) - 1).astype(np.int64)
+        index = self._draw_frames(self._drawing.batch_size, rng)
         pictures = self._frames.gather(index)
         if self._with_earlier:
             pictures = np.concatenate([pictures, self._frames.gather_earlier(index)], axis=3)
+        return index, self._change(pictures, rng)
+
+    def draw_upper(
+        self, rows: int, times: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], Tensor]:
+        """Return so many times as many frames, of whose images only the upper rows are there."""
+        index = self._draw_frames(times * self._drawing.batch_size, rng)
+        return index, self._change(self._frames.gather(index)[:, :rows], rng)
+
+    def _draw_frames(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        points = rng.random(count) * self._cumulative[-1]
+        found = np.searchsorted(self._cumulative, points, side="right")
+        return np.asarray(np.minimum(found, len(self._frames) - 1), np.int64)
+
+    def _change(self, pictures: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
         images = augment_batch(pictures, self._drawing.augmentation, self._image, rng)
-        return index, torch.from_numpy(images).permute(0, 3, 1, 2)
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 class SteeringLesson:
@@ -135,8 +143,8 @@ class SteeringLesson:
         self._variant = variant
         self._frames = frames
         self._labels = STEERING_CLASSES[variant].labels(frames.steer)
-        weights = sampling_weights(frames, self._labels, _STEERING_DAGGER_SHARE)
-        self._batches = _Batches(frames, weights, drawing, variant)
+        weights = sampling_weights(frames, self._labels, DAGGER_SHARE)
+        self._batches = Batches(frames, weights, drawing, variant)
         self._network = network
         self._precision = drawing.precision
 
@@ -172,7 +180,7 @@ class PathLesson:
         self._labels = class_labels(offsets_m)
         deciding = DECIDING_BINS.labels(offsets_m[:, DECIDING_BINS.column])
         weights = sampling_weights(frames, deciding, _PATH_DAGGER_SHARE)
-        self._batches = _Batches(frames, weights, drawing, "path")
+        self._batches = Batches(frames, weights, drawing, "path")
         self._network = network
         self._precision = drawing.precision
 
@@ -193,50 +201,9 @@ class PathLesson:
         labels = torch.from_numpy(self._labels[index])
         classification = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
         return {
-            "loss": regression + _CLASSES_WEIGHT * classification,
+            "loss": regression + CLASSES_WEIGHT * classification,
             "regression_loss": regression,
             "classification_loss": classification,
-        }
-
-
-class PaceLesson:
-    """The `Lesson` of the variant ``pace``: how fast the expert would drive, and what it saw."""
-
-    def __init__(self, frames: Frames, network: PaceNetwork, drawing: Drawing) -> None:
-        """Join the frames with the network that learns from them."""
-        self._frames = frames
-        self._labels = pace_labels(frames.others)
-        deciding = self._labels.speed_class * len(LIGHTS) + self._labels.light
-        weights = sampling_weights(frames, deciding, _STEERING_DAGGER_SHARE)
-        self._batches = _Batches(frames, weights, drawing, "pace")
-        self._network = network
-        self._precision = drawing.precision
-
-    def losses(self, _step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Draw a batch of frames, change their pictures, and compare all heads with the labels."""
-        index, images = self._batches.draw(rng)
-        with autocast(self._precision):
-            answers = self._network.normalised(images, *state_tensors(self._frames, index))
-        speed, log_scale, logits, reasons = (answer.float() for answer in answers)
-        wanted, classes, lead, stop_line, light = (
-            torch.from_numpy(column[index]) for column in self._labels
-        )
-        error = (speed[:, 0] - wanted / SPEED_SCALE_MPS).abs()
-        regression = (error * torch.exp(-log_scale[:, 0]) + log_scale[:, 0]).mean()
-        classification = functional.cross_entropy(logits, classes)
-        # There is no speed of a vehicle that is not there.
-        known = torch.where(lead.isnan(), reasons[:, :2].detach(), lead)
-        seen = functional.cross_entropy(reasons[:, 3:], light)
-        distances = functional.l1_loss(reasons[:, :2], known)
-        distances = distances + functional.l1_loss(reasons[:, 2], stop_line)
-        return {
-            "loss": regression
-            + _CLASSES_WEIGHT * classification
-            + _REASONS_WEIGHT * (seen + distances),
-            "regression_loss": regression,
-            "classification_loss": classification,
-            "light_loss": seen,
-            "distance_loss": distances,
         }
 
 

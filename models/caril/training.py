@@ -21,8 +21,9 @@ from edge.sidecar import TrainingPrecision
 from models.caril.augmentation import AUGMENTATIONS, AugmentationName
 from models.caril.dataset import Frames, Split, load_frames
 from models.caril.fitting import write_fit
-from models.caril.lessons import Drawing, PaceLesson, PathLesson, SteeringLesson
+from models.caril.lessons import Drawing, PathLesson, SteeringLesson
 from models.caril.pace_fitting import PaceFit, fit_pace
+from models.caril.pace_lesson import PaceLesson
 from models.caril.path_fitting import PathFit, fit_path, write_path_fit
 from models.caril.steering_fitting import SteeringFit, fit_steering
 from models.checkpoint import read_checkpoint

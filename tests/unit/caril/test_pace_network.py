@@ -17,7 +17,7 @@ from models.caril.dataset import load_frames
 from models.caril.export import ExportSettings, export
 from models.caril.training import TrainingSettings, train
 from models.networks.driver_trunk import NetworkSettings
-from models.networks.pace_classes import FREE_MPS, PACE_IMAGE, pace_labels
+from models.networks.pace_classes import FREE_MPS, LAMP_ROWS, PACE_IMAGE, pace_labels
 from models.networks.pace_network import PaceNetwork
 from tests.recorded_drives import write_episode
 
@@ -54,6 +54,21 @@ def test_it_is_small_and_looks_at_both_pictures() -> None:
     with torch.inference_mode():
         found = [network(now, one, torch.ones(1, 1), torch.eye(4)[:1])[2] for one in (now, before)]
     assert not torch.equal(*found)
+
+
+def test_lights_are_told_by_the_upper_part_of_the_newer_picture_alone() -> None:
+    torch.manual_seed(0)
+    network = PaceNetwork(NetworkSettings(variant="pace")).eval()
+    images = torch.zeros(4, 6, PACE_IMAGE.height, PACE_IMAGE.width)
+    images[1, :3, LAMP_ROWS:] = 1.0
+    images[2, 3:] = 1.0
+    # A lamp of one pixel, on a picture that is otherwise all grey.
+    images[3, 0, 40, 150] = 3.0
+    with torch.inference_mode():
+        *_, reasons = network.normalised(images, torch.ones(4, 1), torch.eye(4)[:1].repeat(4, 1))
+    lights = reasons[:, 2:]
+    assert torch.equal(lights[:1].repeat(2, 1), lights[1:3])
+    assert not torch.equal(lights[0], lights[3])
 
 
 @pytest.fixture(scope="module")
