@@ -223,6 +223,10 @@ def _repeats(system: str) -> str:
     return f"{percent(_read('streams.csv')[system, 'video', 'repeat_hit_rate'].value, 1)} %"
 
 
+def _memory_cost(stream: str) -> str:
+    return estimate_cell(_read("streams.csv")["pair+memory", stream, "cpu_by_pair"], 2).text
+
+
 FIGURES: dict[str, Callable[[], str]] = {
     "cascade.accuracy": lambda: _percent(_of_shipped("cascade", "accuracy", 0)),
     "cascade.macs": lambda: f"{_macs(0)} %",
@@ -239,6 +243,17 @@ FIGURES: dict[str, Callable[[], str]] = {
         f"memory.{short}.{name}": partial(_memory_us, key, f"{name}_us")
         for short, key in (("verified", "dhash_verified (tolerance 4)"), ("exact", "exact"))
         for name in ("miss", "hit", "store")
+    },
+    **{
+        f"memory.cost.{short}": partial(_memory_cost, stream)
+        for short, stream in (
+            ("none", "0 % appended"),
+            ("half", "50 % appended"),
+            ("all", "100 % appended"),
+            ("video", "video"),
+            ("jitter", "video with jitter"),
+            ("shifts", "video with shifts"),
+        )
     },
     "video.verified": partial(_repeats, "pair+memory"),
     "video.paper": partial(_repeats, "pair+paper memory"),
