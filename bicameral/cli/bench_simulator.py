@@ -12,9 +12,8 @@ from bicameral.tables import Table, print_table, table_of
 from sim.pocket.map_store import MapStore
 
 if TYPE_CHECKING:
+    from sim.pocket.bench import Cost, Growth
     from sim.pocket.camera.bench import FrameCost
-    from sim.pocket.growth_bench import Growth
-    from sim.pocket.tick_bench import Cost
 
 
 #: Frames of each kind of camera, along the town's spawn points among parked cars.
@@ -28,13 +27,11 @@ def bench_simulator(*, town: str = "Harbour") -> int:
         town: Map: a town's name or an OpenDRIVE file.
     """
     require_extra("sim")
+    from sim.pocket.bench import measure_growth, measure_tick
     from sim.pocket.camera.bench import measure_camera
-    from sim.pocket.growth_bench import measure_growth
-    from sim.pocket.tick_bench import BenchSettings, measure
 
-    settings = BenchSettings(town=town)
     name = Path(town).stem
-    print_table(_tick_table(f"one tick on {name}, one vehicle", measure(settings)))
+    print_table(_tick_table(f"one tick on {name}, one vehicle", measure_tick(town)))
     costs = measure_camera(MapStore().load(town), _FRAMES)
     print_table(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
     print_table(_growth_table("how the cost grows", measure_growth()))

@@ -1,11 +1,10 @@
 """The simulator's benchmark measures every part; what it measures is printed, never asserted."""
 
-from sim.pocket.growth_bench import CAMERAS, VEHICLES, measure_growth
-from sim.pocket.tick_bench import BenchSettings, measure
+from sim.pocket.bench import CAMERAS, VEHICLES, measure_growth, measure_tick
 
 
 def test_every_part_of_a_tick_is_measured():
-    costs = measure(BenchSettings(side_px=64, rounds=2, ticks=3))
+    costs = measure_tick(side_px=64, rounds=2, ticks=3)
     parts = [cost.part for cost in costs]
     assert len(set(parts)) == 5
     assert parts[-1].startswith("limit")

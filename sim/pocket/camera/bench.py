@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,12 +33,10 @@ _MOUNT = Transform(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameCost:
+class FrameCost(NamedTuple):
     """Mean processor time of one kind of frame, in milliseconds, by stage."""
 
     name: str
-    frames: int
     transform_ms: float
     raster_ms: float
     shade_ms: float
@@ -50,8 +48,7 @@ class FrameCost:
         return self.transform_ms + self.raster_ms + self.shade_ms + self.encode_ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CameraKind:
+class CameraKind(NamedTuple):
     """A camera to measure."""
 
     name: str
@@ -62,11 +59,11 @@ class CameraKind:
 
 _ALL_THREE = Channels.RGB | Channels.SEMANTIC | Channels.DEPTH
 CAMERA_KINDS = (
-    CameraKind(name="agent 320x160 rgb", width=320, height=160, want=Channels.RGB),
-    CameraKind(name="448x448 rgb", width=448, height=448, want=Channels.RGB),
-    CameraKind(name="448x448 semantic", width=448, height=448, want=Channels.SEMANTIC),
-    CameraKind(name="448x448 depth", width=448, height=448, want=Channels.DEPTH),
-    CameraKind(name="448x448 all three", width=448, height=448, want=_ALL_THREE),
+    CameraKind("agent 320x160 rgb", 320, 160, Channels.RGB),
+    CameraKind("448x448 rgb", 448, 448, Channels.RGB),
+    CameraKind("448x448 semantic", 448, 448, Channels.SEMANTIC),
+    CameraKind("448x448 depth", 448, 448, Channels.DEPTH),
+    CameraKind("448x448 all three", 448, 448, _ALL_THREE),
 )
 
 
@@ -88,15 +85,8 @@ def measure_camera(town: TownMap, frames: int, seed: int = 0) -> list[FrameCost]
             if number >= _WARM_UP_FRAMES:
                 spent[row] += cost
     return [
-        FrameCost(
-            name=kind.name,
-            frames=frames,
-            transform_ms=float(row[0]),
-            raster_ms=float(row[1]),
-            shade_ms=float(row[2]),
-            encode_ms=float(row[3]),
-        )
-        for kind, row in zip(CAMERA_KINDS, spent / frames * 1e3, strict=True)
+        FrameCost(kind.name, *row)
+        for kind, row in zip(CAMERA_KINDS, (spent / frames * 1e3).tolist(), strict=True)
     ]
 
 
