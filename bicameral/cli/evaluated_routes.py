@@ -113,14 +113,15 @@ def choose_routes(server: ServerChoice, flags: RouteFlags) -> ChosenRoutes:
         UserError: If there are no such routes, or they lie in towns that the simulator has not.
     """
     from sim.client.simulator import Simulator
-    from sim.evaluation.plan import select_routes
     from sim.routes.planner import RoutePlanner
+    from sim.routes.subset import pick_routes
     from sim.routes.suites import routes_of_suite
-    from sim.routes.xml import plan_definition, read_routes, select_definitions
+    from sim.routes.xml import plan_definition, read_routes
 
     definitions: list[RouteDefinition] = []
     if flags.routes is not None:
-        definitions = select_definitions(read_routes(flags.routes), flags.routes_subset)
+        by_id = {definition.route_id: definition for definition in read_routes(flags.routes)}
+        definitions = pick_routes(by_id, flags.routes_subset)
     with ExitStack() as stack:
         simulator = stack.enter_context(closing(Simulator(server)))
 
@@ -130,7 +131,8 @@ def choose_routes(server: ServerChoice, flags: RouteFlags) -> ChosenRoutes:
         if flags.routes is None:
             town = Path(flags.town).stem if flags.town.endswith(".xodr") else flags.town
             suite = routes_of_suite(planner(town), flags.suite)
-            return ChosenRoutes(routes=select_routes(suite, flags.routes_subset))
+            by_position = {str(position): route for position, route in enumerate(suite)}
+            return ChosenRoutes(routes=tuple(pick_routes(by_position, flags.routes_subset)))
         known = simulator.towns()
         missing = Counter(d.town for d in definitions if not _is_among(d.town, known))
         if missing and not flags.skip_unknown_towns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -210,35 +210,6 @@ def digest_route(route: Route) -> str:
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def select_routes(routes: Iterable[Route], subset: str) -> tuple[Route, ...]:
-    """Pick routes by position with the leaderboard's grammar, e.g. ``"0-4,7"``.
-
-    Args:
-        routes: All routes; the first has position 0.
-        subset: Positions and inclusive ranges, separated by commas; empty picks all.
-
-    Raises:
-        ConfigError: If the text does not parse or names a route that does not exist.
-    """
-    known = tuple(routes)
-    if not subset.strip():
-        return known
-    positions: set[int] = set()
-    for part in subset.split(","):
-        first, dash, last = part.strip().partition("-")
-        try:
-            begin, end = int(first), int(last if dash else first)
-        except ValueError:
-            begin, end = 1, 0
-        if not 0 <= begin <= end < len(known):
-            raise ConfigError(
-                f"route subset {subset!r}: {part.strip()!r} is not a position or a range within "
-                f"0-{len(known) - 1}; write for example '0-4,7'"
-            )
-        positions.update(range(begin, end + 1))
-    return tuple(known[position] for position in sorted(positions))
 
 
 def plan_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

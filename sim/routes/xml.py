@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import carla
 
-from bicameral.errors import ConfigError, RouteError
+from bicameral.errors import RouteError
 from bicameral.types import Route
 from sim.routes.planner import RoutePlanner
 from sim.routes.weathers import RouteWeather, read_weathers
@@ -86,45 +85,6 @@ def read_routes(path: Path) -> list[RouteDefinition]:
         if identifiers.count(identifier) > 1:
             raise RouteError(f"{path}: route id {identifier!r} occurs twice; ids must differ")
     return definitions
-
-
-def select_definitions(
-    definitions: Sequence[RouteDefinition], subset: str
-) -> list[RouteDefinition]:
-    """Pick routes by id with the leaderboard's grammar, e.g. ``"24211,24240-24340"``.
-
-    Args:
-        definitions: The routes in the order of the file.
-        subset: Ids, and ranges from one id to another in the order of the file; empty picks all.
-
-    Returns:
-        The picked ones in the order of the file.
-
-    Raises:
-        ConfigError: If there is no route of such an id, or a range ends before it begins.
-    """
-    ids = [definition.route_id for definition in definitions]
-    if not subset.strip():
-        return list(definitions)
-    picked: set[int] = set()
-    for group in subset.replace(" ", "").split(","):
-        # An id may hold a dash itself; the leaderboard's do not.
-        first, _, last = (group, "", group) if group in ids else group.partition("-")
-        missing = next((one for one in (first, last) if one not in ids), None)
-        if missing is not None:
-            raise ConfigError(
-                f"route subset {subset!r}: there is no route with the id {missing!r}; the file has "
-                f"{', '.join(ids[:8])}{' and so on' if len(ids) > 8 else ''}; write for example "
-                f"{ids[0]!r}, or {ids[0] + '-' + ids[-1]!r} for all from one to the other"
-            )
-        begin, end = ids.index(first), ids.index(last)
-        if end < begin:
-            raise ConfigError(
-                f"route subset {subset!r}: in the file {last!r} comes before {first!r}; write "
-                f"'{last}-{first}'"
-            )
-        picked.update(range(begin, end + 1))
-    return [definitions[i] for i in sorted(picked)]
 
 
 def plan_definition(planner: RoutePlanner, definition: RouteDefinition, kind: str) -> Route:

@@ -13,8 +13,9 @@ from bicameral.speed_profile import ProfileLimits, target_speed_mps
 from bicameral.types import RoadOption
 from sim.routes.planner import COMMAND_DISTANCE_M, RoutePlanner
 from sim.routes.sampling import ROUTE_KINDS, RouteRequest, sample_routes
+from sim.routes.subset import pick_routes
 from sim.routes.weathers import weather_along
-from sim.routes.xml import RouteDefinition, plan_definition, read_routes, select_definitions
+from sim.routes.xml import plan_definition, read_routes
 
 pytestmark = pytest.mark.unit
 
@@ -249,10 +250,7 @@ def test_the_weather_changes_linearly_along_the_route(tmp_path):
     assert weather_along(weathers, 50).cloudiness == 50.0
 
 
-MANY = [
-    RouteDefinition(route_id=name, town="T", positions_m=(), weathers=(), scenarios=())
-    for name in ("24211", "7", "24240", "a-b", "3")
-]
+MANY = {name: f"route {name}" for name in ("24211", "7", "24240", "a-b", "3")}
 
 
 @pytest.mark.parametrize(
@@ -267,13 +265,13 @@ MANY = [
     ],
 )
 def test_routes_are_picked_by_id_and_ranges_follow_the_file(subset, picked):
-    assert " ".join(one.route_id for one in select_definitions(MANY, subset)) == picked
+    assert pick_routes(MANY, subset) == [f"route {name}" for name in picked.split()]
 
 
 @pytest.mark.parametrize(
     ("subset", "reason"),
     [
-        ("0", "no route with the id '0'; the file has 24211, 7, 24240"),
+        ("0", "no route with the id '0'; there are 24211, 7, 24240"),
         ("7-", "no route with the id ''"),
         ("7-99", "no route with the id '99'"),
         ("24240-7", "'7' comes before '24240'; write '7-24240'"),
@@ -283,7 +281,7 @@ def test_routes_are_picked_by_id_and_ranges_follow_the_file(subset, picked):
 )
 def test_an_id_that_no_route_has_is_answered_with_those_there_are(subset, reason):
     with pytest.raises(ConfigError, match=reason):
-        select_definitions(MANY, subset)
+        pick_routes(MANY, subset)
 
 
 @pytest.mark.parametrize(
