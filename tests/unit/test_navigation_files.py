@@ -40,7 +40,9 @@ def meshes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NavigationF
     meshes.close()
 
 
-def test_a_mesh_is_built_and_offered_under_a_name_of_its_content(meshes: NavigationFiles) -> None:
+def test_a_mesh_is_built_offered_under_a_name_of_its_content_and_found_by_the_next_server(
+    meshes: NavigationFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build_mesh(meshes, "Street", street("sidewalk"))
     file = meshes.of_map(street("sidewalk"))
     assert file is not None
@@ -50,16 +52,10 @@ def test_a_mesh_is_built_and_offered_under_a_name_of_its_content(meshes: Navigat
     corners = read_mesh(file.data).vertices
     assert corners[:, 0].min() > -0.1
     assert corners[:, 0].max() < 80.1
-
-
-def test_the_next_server_finds_it(
-    meshes: NavigationFiles, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_mesh(meshes, "Street", street("sidewalk"))
     monkeypatch.setattr(files, "MapProcess", None)
     later = NavigationFiles()
     assert not later.must_wait("Street", street("sidewalk"))
-    assert later.of_map(street("sidewalk")) == meshes.of_map(street("sidewalk"))
+    assert later.of_map(street("sidewalk")) == file
 
 
 def test_a_map_without_sidewalks_has_none_and_is_not_built_again(
