@@ -18,8 +18,10 @@ A message says what failed, the value, what was expected, and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, TypeVar
+
+Value = TypeVar("Value")
 
 #: A command did its work, raised nothing, and what it looked at is not as it should be.
 FINDINGS_EXIT_CODE = 1
@@ -101,3 +103,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}.{hint}")
+
+
+def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
+    """Return what a registry holds under a name.
+
+    Raises:
+        UserError: It holds no such name; see `unknown_name`.
+    """
+    if name not in known:
+        raise unknown_name(kind, name, known)
+    return known[name]

@@ -15,9 +15,10 @@ from pathlib import Path
 from bicameral.errors import UserError
 from bicameral.tables import print_table
 from bicameral.types import Route
+from sim.client.processes import Progress
 from sim.client.simulator import ServerChoice
-from sim.evaluation.records import read_episode
-from sim.evaluation.runner import Execution, Progress, evaluate
+from sim.evaluation.records import EpisodeRecord, read_episode
+from sim.evaluation.runner import Execution, evaluate
 from sim.pocket.map_store import MapStore
 from studies.measurements import write_records
 from studies.path_analysis import (
@@ -126,7 +127,7 @@ def drive(plan: StagedPlan, folder: Path) -> list[Drive]:
     return _driven(plan, folder / "drives")
 
 
-def _show(progress: Progress) -> None:
+def _show(progress: Progress[EpisodeRecord]) -> None:
     if progress.done % 20 == 0 or progress.done == progress.total:
         sys.stdout.write(f"{progress.done} of {progress.total} drives\n")
         sys.stdout.flush()

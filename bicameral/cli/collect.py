@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -55,9 +55,10 @@ def collect(
         port: Its port.
     """
     require_extra("sim")
+    from sim.client.processes import Progress
     from sim.client.simulator import ServerChoice
     from sim.client.traffic import TrafficDensity
-    from sim.collection.collect import CollectionProgress, CollectionRun
+    from sim.collection.collect import CollectionRun
     from sim.collection.collect import collect as run_collection
     from sim.collection.plan import JUNCTION_MIX, SCENE_MIX, CollectionPlan, RouteMix
 
@@ -80,7 +81,7 @@ def collect(
     network = None if driver is None else collecting_agent(driver)
     with ProgressBar("collect") as bar:
 
-        def show(progress: CollectionProgress) -> None:
+        def show(progress: Progress[dict[str, Any]]) -> None:
             record = progress.record
             bar.update(progress.done, progress.total, f"{record['town']} {record['weather']}")
 

@@ -91,12 +91,13 @@ def evaluate(
 
 def _run(plan: EvaluationPlan, output: Path, execution: Execution) -> None:
     """Drive every episode and show how many are done."""
-    from sim.evaluation.runner import Progress
+    from sim.client.processes import Progress
+    from sim.evaluation.records import EpisodeRecord
     from sim.evaluation.runner import evaluate as run_evaluation
 
     with ProgressBar("evaluate") as bar:
 
-        def show(progress: Progress) -> None:
+        def show(progress: Progress[EpisodeRecord]) -> None:
             record = progress.record
             bar.update(progress.done, progress.total, f"{record.episode_id}: {record.status}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -24,6 +25,21 @@ _LOG = logging.getLogger(__name__)
 
 #: How many results per process a cluster hands over at once.
 _CALLS_A_PROCESS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Generic[Result]):
+    """One more episode is finished.
+
+    Attributes:
+        done: Finished episodes, those kept from an earlier run included.
+        total: All episodes of the plan.
+        record: Of the one that has just finished.
+    """
+
+    done: int
+    total: int
+    record: Result
 
 
 class Closable(Protocol):

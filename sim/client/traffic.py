@@ -132,11 +132,7 @@ class Traffic(Spawned):
         manager.set_synchronous_mode(True)
         manager.set_random_device_seed(seed)
         manager.set_global_distance_to_leading_vehicle(KEPT_DISTANCE_M)
-        blueprints = [
-            blueprint
-            for blueprint in self._blueprints("vehicle.*")
-            if blueprint.get_attribute("base_type") == "car"
-        ]
+        blueprints = car_blueprints(self._world)
         points = [
             point
             for point in self._world.get_map().get_spawn_points()
@@ -163,7 +159,7 @@ class Traffic(Spawned):
     def _spawn_walkers(self, count: int, start: Pose, chance: random.Random, seed: int) -> None:
         self._world.set_pedestrians_seed(seed % 2**31)
         self._world.set_pedestrians_cross_factor(0.0)
-        looks = self._blueprints("walker.pedestrian.*")
+        looks = walker_blueprints(self._world)
         for _ in range(_ATTEMPTS_PER_WALKER * count):
             if len(self.walkers) == count:
                 break
@@ -187,13 +183,25 @@ class Traffic(Spawned):
         for walker in self.walkers:
             walker.set_collisions(True)
 
-    def _blueprints(self, pattern: str) -> list[Any]:
-        found = self._world.get_blueprint_library().filter(pattern)
-        return sorted(found, key=lambda blueprint: blueprint.id)
-
     def _found(self, ids: Sequence[int]) -> list[Any]:
         by_id = {actor.id: actor for actor in self._world.get_actors(list(ids))}
         return [by_id[one] for one in ids]
+
+
+def car_blueprints(world: carla.World) -> list[Any]:
+    """Return the blueprints of all cars, by id."""
+    found = _blueprints(world, "vehicle.*")
+    return [blueprint for blueprint in found if blueprint.get_attribute("base_type") == "car"]
+
+
+def walker_blueprints(world: carla.World) -> list[Any]:
+    """Return the blueprints of all walkers, by id."""
+    return _blueprints(world, "walker.pedestrian.*")
+
+
+def _blueprints(world: carla.World, pattern: str) -> list[Any]:
+    found = world.get_blueprint_library().filter(pattern)
+    return sorted(found, key=lambda blueprint: blueprint.id)
 
 
 def prepare_walkers(client: carla.Client, world: carla.World) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import carla
 import numpy as np
 
-from bicameral.errors import unknown_name
+from bicameral.errors import look_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +68,7 @@ def weather_by_name(name: str) -> Weather:
     Raises:
         UserError: If there is no weather of that name.
     """
-    try:
-        return WEATHERS[name]
-    except KeyError:
-        raise unknown_name("weather", name, WEATHERS) from None
+    return look_up("weather", name, WEATHERS)
 
 
 def perturb_weather(weather: Weather, rng: np.random.Generator, scale: float = 1.0) -> Weather:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bicameral.errors import ConfigError, SimulatorLostError
-from sim.client.processes import KeptInProcess, run_in_processes
+from sim.client.processes import KeptInProcess, Progress, run_in_processes
 from sim.client.simulator import ServerChoice, Simulator
 from sim.collection.episode import Crew, Place, record_episode
 from sim.collection.plan import CollectionPlan, EpisodePlan
@@ -43,21 +43,6 @@ class CollectionRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionProgress:
-    """One more episode is stored.
-
-    Attributes:
-        done: Stored episodes, those of an earlier run included.
-        total: All episodes of the plan.
-        record: The content of its episode.json.
-    """
-
-    done: int
-    total: int
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSummary:
     """What a plan's episodes hold, those of an earlier run included.
 
@@ -78,7 +63,7 @@ def collect(
     driver: AgentSpec | None = None,
     *,
     run: CollectionRun | None = None,
-    on_progress: Callable[[CollectionProgress], None] | None = None,
+    on_progress: Callable[[Progress[dict[str, Any]]], None] | None = None,
 ) -> CollectionSummary:
     """Record every episode of a plan that is not there yet.
 
@@ -87,7 +72,7 @@ def collect(
         expert: The agent that labels; `agent.expert:ExpertAgent`.
         driver: The agent that steers in a DAgger round; None lets the expert drive.
         run: Which simulators; None for one pocket simulator in this process's care.
-        on_progress: Called in this process after each episode.
+        on_progress: Called in this process after each episode, with its episode.json.
 
     Returns:
         How much there is now.
@@ -112,7 +97,7 @@ def collect(
     for record in _record_all(_Task(plan=plan, run=run, expert=expert, driver=driver), waiting):
         done[record["town"], record["episode_id"]] = record
         if on_progress is not None:
-            on_progress(CollectionProgress(done=len(done), total=len(episodes), record=record))
+            on_progress(Progress(done=len(done), total=len(episodes), record=record))
     return CollectionSummary(
         episodes=len(done), kept=kept, frames=sum(record["frames"] for record in done.values())
     )

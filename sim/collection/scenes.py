@@ -22,7 +22,7 @@ from bicameral.protocols import DrivingAgent
 from bicameral.simulation import TICK_S
 from bicameral.types import LightState, Observation, Pose, RoadUser, Route, StopLine, Surroundings
 from sim.client.ego import Ego
-from sim.client.traffic import TrafficDensity
+from sim.client.traffic import TrafficDensity, car_blueprints, walker_blueprints
 from sim.collection.plan import AHEAD_M
 from sim.evaluation.others import RouteStopLine
 from sim.routes.network import RoadNetwork
@@ -135,7 +135,7 @@ class SceneStage:
         self._ego.vehicle.set_simulate_physics(False)
         points = self._world.get_map().get_spawn_points()
         order = rng.permutation(len(points))
-        looks = self._looks("vehicle.*", "car"), self._looks("walker.pedestrian.*", None)
+        looks = car_blueprints(self._world), walker_blueprints(self._world)
         cars, walkers = density.vehicles, density.walkers
         found: list[list[_Actor]] = [[], []]
         for number, index in enumerate(order[: cars + walkers]):
@@ -204,14 +204,6 @@ class SceneStage:
             speed_mps=scene.speed_mps,
             surroundings=Surroundings(others=others, stop_lines=scene.lines),
         )
-
-    def _looks(self, pattern: str, base_type: str | None) -> list[Any]:
-        found = sorted(
-            self._world.get_blueprint_library().filter(pattern), key=lambda blueprint: blueprint.id
-        )
-        if base_type is None:
-            return found
-        return [one for one in found if one.get_attribute("base_type") == base_type]
 
     def _draw_others(self, route: Route, s_m: float, rng: np.random.Generator) -> Iterator[_Placed]:
         """Yield a vehicle ahead and one before it, some elsewhere, and walkers."""

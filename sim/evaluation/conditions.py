@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import unknown_name
+from bicameral.errors import look_up
 from sim.client.ego import MOUNTED_RIGHT, MountError
 from sim.client.weather import WEATHERS, Weather
 
@@ -124,7 +124,4 @@ def condition_by_name(name: str) -> Condition:
     Raises:
         UserError: If there is no condition of that name.
     """
-    try:
-        return CONDITIONS[name]
-    except KeyError:
-        raise unknown_name("weather or condition", name, CONDITIONS) from None
+    return look_up("weather or condition", name, CONDITIONS)

@@ -18,40 +18,24 @@ from sim.evaluation.scoring import (
     route_score,
 )
 
-#: In the leaderboard's order, which its web page relies on.
-LABELS = (
-    "Avg. driving score",
-    "Avg. route completion",
-    "Avg. infraction penalty",
-    "Collisions with pedestrians",
-    "Collisions with vehicles",
-    "Collisions with layout",
-    "Red lights infractions",
-    "Stop sign infractions",
-    "Off-road infractions",
-    "Route deviations",
-    "Route timeouts",
-    "Agent blocked",
-    "Yield emergency vehicles infractions",
-    "Scenario timeouts",
-    "Min speed infractions",
-)
-
-#: The infraction behind each label after the three scores.
-_LABEL_KEYS = (
-    "collisions_pedestrian",
-    "collisions_vehicle",
-    "collisions_layout",
-    "red_light",
-    "stop_infraction",
-    "outside_route_lanes",
-    "route_dev",
-    "route_timeout",
-    "vehicle_blocked",
-    "yield_emergency_vehicle_infractions",
-    "scenario_timeouts",
-    "min_speed_infractions",
-)
+#: The score or infraction behind each label, in the leaderboard's order, which its page relies on.
+LABELS = {
+    "Avg. driving score": "score_composed",
+    "Avg. route completion": "score_route",
+    "Avg. infraction penalty": "score_penalty",
+    "Collisions with pedestrians": "collisions_pedestrian",
+    "Collisions with vehicles": "collisions_vehicle",
+    "Collisions with layout": "collisions_layout",
+    "Red lights infractions": "red_light",
+    "Stop sign infractions": "stop_infraction",
+    "Off-road infractions": "outside_route_lanes",
+    "Route deviations": "route_dev",
+    "Route timeouts": "route_timeout",
+    "Agent blocked": "vehicle_blocked",
+    "Yield emergency vehicles infractions": "yield_emergency_vehicle_infractions",
+    "Scenario timeouts": "scenario_timeouts",
+    "Min speed infractions": "min_speed_infractions",
+}
 
 _SCORES = ("score_composed", "score_route", "score_penalty")
 _PERFECT = "Perfect"
@@ -89,7 +73,7 @@ def leaderboard_document(
         outside_km.append(outside_m / 1000.0)
     overall = _global_record(entries, outside_km)
     crashed = any(record.status is Status.SIMULATION_CRASHED for record in records)
-    means, counts = overall["scores_mean"], overall["infractions"]
+    values = overall["scores_mean"] | overall["infractions"]
     return {
         "_checkpoint": {
             "global_record": overall,
@@ -99,8 +83,7 @@ def leaderboard_document(
         "entry_status": "Crashed" if crashed else "Finished",
         "eligible": not crashed,
         "sensors": ["carla_camera"],
-        "values": [str(means[name]) for name in _SCORES]
-        + [str(counts[key]) for key in _LABEL_KEYS],
+        "values": [str(values[key]) for key in LABELS.values()],
         "labels": list(LABELS),
     }
 

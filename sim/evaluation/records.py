@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, computed_field
 
 from bicameral.errors import DataError
-from bicameral.files import write_bytes_atomic, write_json_atomic
+from bicameral.files import hidden_folder_beside, write_bytes_atomic, write_json_atomic
 from bicameral.types import Route
 from sim.client.ego import LaneInvasion
 from sim.evaluation.limits import Status
@@ -226,8 +225,7 @@ def write_episode(folder: Path, record: EpisodeRecord, video: Path | None = None
         record: What to write.
         video: A finished video file to move into the folder, or None.
     """
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with hidden_folder_beside(folder) as temporary:
         temporary.chmod(0o755)
         np.savez(temporary / "trajectory.npz", **record.trajectory.columns())
         if record.others is not None:
@@ -237,9 +235,6 @@ def write_episode(folder: Path, record: EpisodeRecord, video: Path | None = None
             shutil.move(video, temporary / f"video{video.suffix}")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def read_episode(folder: Path) -> EpisodeRecord:

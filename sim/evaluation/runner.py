@@ -13,7 +13,7 @@ from typing import Any
 
 from bicameral.errors import AgentLostError, ConfigError, DataError, SimulatorLostError
 from bicameral.files import write_json_atomic
-from sim.client.processes import KeptInProcess, run_in_processes
+from sim.client.processes import KeptInProcess, Progress, run_in_processes
 from sim.client.simulator import ServerChoice
 from sim.evaluation.episode import crashed_episode
 from sim.evaluation.plan import EpisodeSpec, EvaluationPlan, file_name, plan_differences
@@ -51,26 +51,11 @@ class Execution:
     cluster: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """One more episode is finished.
-
-    Attributes:
-        done: Finished episodes, those kept from an earlier run included.
-        total: All episodes of the plan.
-        record: The one that has just finished.
-    """
-
-    done: int
-    total: int
-    record: EpisodeRecord
-
-
 def evaluate(
     plan: EvaluationPlan,
     folder: Path,
     execution: Execution,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress[EpisodeRecord]], None] | None = None,
 ) -> list[EpisodeRecord]:
     """Drive every episode of a plan and store each as soon as it is finished.
 

@@ -23,7 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--port", type=int, default=defaults.port, help="RPC port; the next one too"
     )
     parser.add_argument("--town", default=defaults.town, help="the first map")
-    parser.add_argument("--maps", nargs="*", type=Path, default=[], help="folders with .xodr files")
+    parser.add_argument(
+        "--maps",
+        nargs="*",
+        type=Path,
+        default=[],
+        dest="map_folders",
+        metavar="MAPS",
+        help="folders with .xodr files",
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of scenery and noise")
     parser.add_argument(
         "--camera-threads",
@@ -39,22 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--number-anew", action="store_true", help="number actors anew in every world"
     )
     parser.add_argument("--verbose", action="store_true", help="log what clients do")
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
     logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
+        level=logging.INFO if options.pop("verbose") else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
     )
     try:
-        settings = ServerSettings(
-            host=options.host,
-            port=options.port,
-            map_folders=tuple(options.maps),
-            town=options.town,
-            seed=options.seed,
-            compile_first=options.compile_first,
-            camera_threads=options.camera_threads,
-            number_anew=options.number_anew,
-        )
+        settings = ServerSettings(map_folders=tuple(options.pop("map_folders")), **options)
         asyncio.run(_serve_until_signalled(settings))
     except BicameralError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -17,7 +17,7 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import UserError, unknown_name
+from bicameral.errors import UserError, look_up
 from bicameral.units import wrap_deg
 from sim.pocket.collision import box_row
 from sim.pocket.collision_kernels import overlap
@@ -48,6 +48,18 @@ class LightState(IntEnum):
     UNKNOWN = 4
 
 
+_USUAL_TIMES_S: dict[int, float] = {
+    LightState.GREEN: 10.0,
+    LightState.YELLOW: 3.0,
+    LightState.RED: 2.0,
+}
+_FOLLOWING = {
+    LightState.GREEN: LightState.YELLOW,
+    LightState.YELLOW: LightState.RED,
+    LightState.RED: LightState.GREEN,
+}
+
+
 @dataclass(slots=True, kw_only=True)
 class TrafficLight:
     """One traffic light.
@@ -61,9 +73,7 @@ class TrafficLight:
         pole_index: Place within its group.
         group: OpenDRIVE ids of all lights of the junction, itself included.
         state: What it shows.
-        green_time_s: Length of green.
-        yellow_time_s: Length of yellow.
-        red_time_s: How long all approaches have red after this one.
+        times_s: Length of green and of yellow, and how long all approaches have red after this one.
         elapsed_s: Time since the state began.
         frozen: Whether its group stands still.
     """
@@ -75,9 +85,7 @@ class TrafficLight:
     pole_index: int = 0
     group: tuple[str, ...] = ()
     state: int = LightState.RED
-    green_time_s: float = 10.0
-    yellow_time_s: float = 3.0
-    red_time_s: float = 2.0
+    times_s: dict[int, float] = field(default_factory=_USUAL_TIMES_S.copy)
     elapsed_s: float = 0.0
     frozen: bool = False
 
@@ -139,21 +147,11 @@ class _Group:
             self._next_stage()
 
     def _stage_length_s(self) -> float:
-        light = self.phases[self.phase][0]
-        lengths = {
-            LightState.GREEN: light.green_time_s,
-            LightState.YELLOW: light.yellow_time_s,
-            LightState.RED: light.red_time_s,
-        }
-        return max(lengths[self.stage], 0.05)
+        return max(self.phases[self.phase][0].times_s[self.stage], 0.05)
 
     def _next_stage(self) -> None:
+        self.stage = _FOLLOWING[self.stage]
         if self.stage is LightState.GREEN:
-            self.stage = LightState.YELLOW
-        elif self.stage is LightState.YELLOW:
-            self.stage = LightState.RED
-        else:
-            self.stage = LightState.GREEN
             self.phase = (self.phase + 1) % len(self.phases)
         self._show()
 
@@ -217,10 +215,7 @@ class TrafficLights:
         Raises:
             UserError: There is no such light.
         """
-        light = self.by_opendrive_id.get(opendrive_id)
-        if light is None:
-            raise unknown_name("traffic light", opendrive_id, self.by_opendrive_id)
-        return light
+        return look_up("traffic light", opendrive_id, self.by_opendrive_id)
 
     def step(self, delta_s: float) -> None:
         """Let simulated time pass; frozen groups stand still."""
@@ -263,20 +258,17 @@ class TrafficLights:
             raise UserError(f"traffic light state {state} is none of {list(map(int, LightState))}")
         light.show(LightState(state))
 
-    def set_green_time(self, opendrive_id: str, seconds: float) -> None:
-        """Set the length of green of a light and of those that are green with it."""
-        for light in self._phase_of(opendrive_id):
-            light.green_time_s = _duration(seconds)
+    def set_time(self, opendrive_id: str, state: LightState, seconds: float) -> None:
+        """Set how long a light, and those that are green with it, show a state.
 
-    def set_yellow_time(self, opendrive_id: str, seconds: float) -> None:
-        """Set the length of yellow of a light and of those that are green with it."""
+        That of red is how long everybody has red after them.
+        """
+        if not math.isfinite(seconds) or seconds < 0.0:
+            raise UserError(
+                f"traffic light time {seconds} s; expected a finite time of 0 s or more"
+            )
         for light in self._phase_of(opendrive_id):
-            light.yellow_time_s = _duration(seconds)
-
-    def set_red_time(self, opendrive_id: str, seconds: float) -> None:
-        """Set how long everybody has red after a light and those that are green with it."""
-        for light in self._phase_of(opendrive_id):
-            light.red_time_s = _duration(seconds)
+            light.times_s[state] = seconds
 
     def _phase_of(self, opendrive_id: str) -> list[TrafficLight]:
         light = self.light(opendrive_id)
@@ -303,13 +295,6 @@ class TrafficLights:
         """Begin all cycles anew."""
         for group in self._all_groups():
             group.reset()
-
-
-def _duration(seconds: float) -> float:
-    """Refuse what is no length of time."""
-    if not math.isfinite(seconds) or seconds < 0.0:
-        raise UserError(f"traffic light time {seconds} s; expected a finite time of 0 s or more")
-    return seconds
 
 
 def _transform(landmark: carla.Landmark) -> Transform:

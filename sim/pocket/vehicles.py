@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bicameral.errors import unknown_name
+from bicameral.errors import look_up
 from sim.pocket.geometry import Vector3
 
 _ORIGIN = Vector3()
@@ -408,7 +408,4 @@ def vehicle_model(type_id: str) -> VehicleModel:
     Raises:
         UserError: There is no such vehicle; the message lists the known ones.
     """
-    model = _BY_TYPE_ID.get(type_id)
-    if model is None:
-        raise unknown_name("vehicle", type_id, _BY_TYPE_ID)
-    return model
+    return look_up("vehicle", type_id, _BY_TYPE_ID)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bicameral.errors import unknown_name
+from bicameral.errors import look_up
 from bicameral.types import Route
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes
@@ -77,10 +77,8 @@ def routes_of_suite(planner: RoutePlanner, suite: str, seed: int = SUITE_SEED) -
         UserError: If the suite is unknown.
         RouteError: If the map does not hold such routes.
     """
-    if suite not in SUITES:
-        raise unknown_name("route suite", suite, SUITES)
     return [
         route
-        for request in SUITES[suite]
+        for request in look_up("route suite", suite, SUITES)
         for route in sample_routes(planner, replace(request, seed=seed))
     ]

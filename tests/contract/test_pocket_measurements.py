@@ -8,7 +8,7 @@ import carla
 import numpy as np
 import pytest
 
-from sim.pocket.blueprints import BLUEPRINTS
+from sim.pocket.blueprints.library import BLUEPRINTS
 from sim.pocket.sensors.instrument import Instrument
 from sim.pocket.sensors.offer import OFFER, Delivered, Refused
 

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from bicameral.errors import UserError
-from sim.pocket.blueprints import BLUEPRINTS, AttributeType, blueprint_by_id, prop_half_extent
+from sim.pocket.blueprints.attributes import AttributeType
+from sim.pocket.blueprints.library import BLUEPRINTS, blueprint_by_id
+from sim.pocket.blueprints.props import prop_half_extent
 from sim.pocket.vehicles import VEHICLE_MODELS, vehicle_model
 
 pytestmark = pytest.mark.unit

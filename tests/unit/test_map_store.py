@@ -12,7 +12,7 @@ import pytest
 
 from bicameral.errors import DataError, UserError
 from sim.pocket.map_store import SHIPPED_FOLDER, SPAWN_HEIGHT_M, SPAWN_SPACING_M, MapStore
-from sim.pocket.town import RECIPES
+from sim.pocket.town.recipe import RECIPES
 
 REAL_TOWNS = Path(__file__).resolve().parents[3] / "shared" / "towns"
 

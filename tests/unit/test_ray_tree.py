@@ -5,8 +5,8 @@ import pytest
 
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import MeshBuilder
-from sim.pocket.scene.models import vehicle_mesh
 from sim.pocket.scene.shapes import add_block, plain
+from sim.pocket.scene.vehicle_models import vehicle_mesh
 from sim.pocket.sensors.ray_kernels import Nearest, cast_packets, cones_of
 from sim.pocket.sensors.ray_tree import build_tree
 from sim.pocket.sensors.sweep_kernels import sweep_sphere

@@ -6,9 +6,10 @@ import pytest
 from bicameral.errors import UserError
 from sim.pocket.blueprints.props import PROP_IDS, prop_half_extent
 from sim.pocket.geometry import Vector3
-from sim.pocket.scene.figures import LOOKS
+from sim.pocket.scene.figures import LOOKS, walker_mesh
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
+from sim.pocket.scene.models import prop_mesh, signal_head_mesh
+from sim.pocket.scene.vehicle_models import vehicle_mesh
 from sim.pocket.vehicles import VEHICLE_MODELS
 from sim.pocket.world.spawning import TAG_BY_BASE_TYPE
 

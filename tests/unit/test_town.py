@@ -20,13 +20,13 @@ import pytest
 from bicameral.errors import UserError
 from bicameral.units import wrap_deg
 from sim.pocket.map_store import SHIPPED_FOLDER
-from sim.pocket.town import (
+from sim.pocket.town.generate import generate_town
+from sim.pocket.town.recipe import (
     RECIPES,
     SHIPPED_RECIPES,
     TRAINING_RECIPES,
     VARIED_RECIPES,
     TownRecipe,
-    generate_town,
     recipe_by_name,
 )
 

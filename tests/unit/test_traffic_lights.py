@@ -206,13 +206,13 @@ def test_a_set_state_holds_until_the_cycle_changes_it(lights, junction):
 
 def test_changed_times_are_used(lights, junction):
     green = next(light for light in junction if light.state == LightState.GREEN)
-    lights.set_green_time(green.opendrive_id, 2.0)
-    lights.set_yellow_time(green.opendrive_id, 1.0)
+    lights.set_time(green.opendrive_id, LightState.GREEN, 2.0)
+    lights.set_time(green.opendrive_id, LightState.YELLOW, 1.0)
     lights.step(2.0)
     assert green.state == LightState.YELLOW
     lights.step(1.0)
     assert green.state == LightState.RED
-    assert (green.green_time_s, green.yellow_time_s) == (2.0, 1.0)
+    assert (green.times_s[LightState.GREEN], green.times_s[LightState.YELLOW]) == (2.0, 1.0)
 
 
 def test_reset_begins_anew(lights, junction):
@@ -232,7 +232,7 @@ def test_wrong_ids_states_and_times_are_user_errors(lights):
     with pytest.raises(UserError, match="state 9"):
         lights.set_state(known, 9)
     with pytest.raises(UserError, match="traffic light time"):
-        lights.set_green_time(known, float("nan"))
+        lights.set_time(known, LightState.GREEN, float("nan"))
 
 
 def crossing_with(controllers, junction_controllers):
@@ -271,8 +271,8 @@ def test_the_controllers_of_a_junction_take_turns_in_its_order():
     assert greens_of_a_cycle(lights, ids) == [["54"], ["55"], ["52", "53"], ["54"]]
     assert lights.light("54").group == ids
     lights.reset_group("54")
-    lights.set_green_time("52", 4.0)
-    assert [lights.light(i).green_time_s for i in ids] == [4.0, 4.0, 10.0, 10.0]
+    lights.set_time("52", LightState.GREEN, 4.0)
+    assert [lights.light(i).times_s[LightState.GREEN] for i in ids] == [4.0, 4.0, 10.0, 10.0]
 
 
 def test_a_light_of_two_controllers_is_green_with_one_of_them():

@@ -6,7 +6,7 @@ CARLA 0.9.16, also where this simulator ignores the value.
 
 from __future__ import annotations
 
-from bicameral.errors import unknown_name
+from bicameral.errors import look_up
 from sim.pocket.blueprints.attributes import (
     Attribute,
     AttributeType,
@@ -146,7 +146,4 @@ def blueprint_by_id(blueprint_id: str) -> Blueprint:
     Raises:
         UserError: There is no such blueprint; the message names the nearest one.
     """
-    blueprint = _BY_ID.get(blueprint_id)
-    if blueprint is None:
-        raise unknown_name("blueprint", blueprint_id, _BY_ID)
-    return blueprint
+    return look_up("blueprint", blueprint_id, _BY_ID)

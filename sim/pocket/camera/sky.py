@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sim.pocket.camera.lighting import Lighting
 from sim.pocket.camera.sky_kernels import paint_sky
+from sim.pocket.scene.textures import smooth_lattice
 
 #: Texels along the side; about 0.35 degrees each.
 SKY_SIZE = 512
@@ -50,7 +51,7 @@ def _cloud_density() -> NDArray[np.float32]:
     generator = np.random.default_rng(_CLOUD_SEED)
     plane = np.zeros((_CLOUD_LATTICE, _CLOUD_LATTICE))
     for cells, weight in ((6, 0.46), (14, 0.26), (34, 0.15), (80, 0.09), (190, 0.04)):
-        plane += weight * _tileable_noise(generator, cells, _CLOUD_LATTICE)
+        plane += weight * smooth_lattice(generator.random((cells, cells)), _CLOUD_LATTICE)
     side = (np.arange(SKY_SIZE) + 0.5) / SKY_SIZE * 2.0 - 1.0
     one, other = np.meshgrid(side, side)
     x, y = 0.5 * (one + other), 0.5 * (one - other)
@@ -61,19 +62,6 @@ def _cloud_density() -> NDArray[np.float32]:
     rows = np.mod((y * reach * 0.9 + 0.5) * _CLOUD_LATTICE, _CLOUD_LATTICE).astype(np.intp)
     density: NDArray[np.float32] = plane[rows, columns].astype(np.float32)
     return density
-
-
-def _tileable_noise(generator: np.random.Generator, cells: int, size: int) -> NDArray[np.float64]:
-    """Smoothly interpolated random values, (size, size), 0..1, repeating at the borders."""
-    lattice = generator.random((cells, cells))
-    place = np.arange(size) * (cells / size)
-    low = place.astype(np.intp)
-    part = place - low
-    part = part * part * (3.0 - 2.0 * part)
-    high = (low + 1) % cells
-    rows = lattice[low] * (1.0 - part)[:, None] + lattice[high] * part[:, None]
-    noise: NDArray[np.float64] = rows[:, low] * (1.0 - part) + rows[:, high] * part
-    return noise
 
 
 def transmission_table(lighting: Lighting, step_m: float, count: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from sim.pocket.blueprints import BLUEPRINTS
+from sim.pocket.blueprints.library import BLUEPRINTS
 from sim.pocket.geometry import Transform
 from sim.pocket.methods.dispatch import Method, returns
 from sim.pocket.protocol.values import ActorDescription, BoundingBox, Uint32, to_wire

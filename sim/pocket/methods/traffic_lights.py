@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.pocket.methods.dispatch import Method, completes, fires, returns
 from sim.pocket.protocol.values import BoundingBox, Uint32
+from sim.pocket.traffic_lights import LightState
 from sim.pocket.world.actors import TrafficLightActor
 from sim.pocket.world.level_boxes import light_boxes
 from sim.pocket.world.world import World
@@ -14,19 +15,14 @@ def set_traffic_light_state(world: World, actor: TrafficLightActor, state: Uint3
     world.episode.lights.set_state(actor.opendrive_id, state)
 
 
-def set_green_time(world: World, actor: TrafficLightActor, seconds: float) -> None:
-    """Set how long a light stays green."""
-    world.episode.lights.set_green_time(actor.opendrive_id, seconds)
+def _setting_time(state: LightState) -> Method:
+    """Declare the method that sets how long lights show a state."""
 
+    def set_time(world: World, actor: TrafficLightActor, seconds: float) -> None:
+        """Set how long a light, and those that are green with it, show the state, s."""
+        world.episode.lights.set_time(actor.opendrive_id, state, seconds)
 
-def set_yellow_time(world: World, actor: TrafficLightActor, seconds: float) -> None:
-    """Set how long a light stays yellow."""
-    world.episode.lights.set_yellow_time(actor.opendrive_id, seconds)
-
-
-def set_red_time(world: World, actor: TrafficLightActor, seconds: float) -> None:
-    """Set how long a light stays red after its group has switched."""
-    world.episode.lights.set_red_time(actor.opendrive_id, seconds)
+    return fires(set_time)
 
 
 def freeze_traffic_light(world: World, actor: TrafficLightActor, frozen: bool) -> None:
@@ -62,9 +58,9 @@ def get_light_boxes(world: World, actor: TrafficLightActor) -> list[BoundingBox]
 
 METHODS: dict[str, Method] = {
     "set_traffic_light_state": fires(set_traffic_light_state),
-    "set_traffic_light_green_time": fires(set_green_time),
-    "set_traffic_light_yellow_time": fires(set_yellow_time),
-    "set_traffic_light_red_time": fires(set_red_time),
+    "set_traffic_light_green_time": _setting_time(LightState.GREEN),
+    "set_traffic_light_yellow_time": _setting_time(LightState.YELLOW),
+    "set_traffic_light_red_time": _setting_time(LightState.RED),
     "freeze_traffic_light": fires(freeze_traffic_light),
     "freeze_all_traffic_lights": fires(freeze_all_traffic_lights),
     "reset_traffic_light_group": fires(reset_traffic_light_group),

@@ -18,13 +18,18 @@ from typing import NamedTuple
 import shapely
 
 from bicameral.files import user_cache_folder, write_bytes_atomic
+from sim import opendrive
 from sim.pocket import scene
 from sim.pocket.map_process import MapProcess
 
 _KEPT_FILES = 8
 #: A script that sets no time-out gives a call 5 s.
 _LONGEST_WAIT_S = 4.0
-_SOURCES = (Path(__file__).parent, Path(scene.__file__).parent)
+_SOURCES = (
+    *sorted(Path(__file__).parent.glob("*.py")),
+    *sorted(Path(scene.__file__).parent.glob("*.py")),
+    Path(opendrive.__file__),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +140,8 @@ def _file_name(town: str, data: bytes) -> str:
 def _digest(opendrive: str) -> str:
     """Name what a mesh depends on: the map, and what builds it."""
     digest = hashlib.sha256(shapely.__version__.encode())
-    for folder in _SOURCES:
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in _SOURCES:
+        digest.update(path.read_bytes())
     digest.update(opendrive.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -12,7 +12,7 @@ from sim.pocket.geometry import OrientedBox, Vector3
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Colour, Material
 from sim.pocket.scene.placing import Roadside, Site, rectangle
-from sim.pocket.scene.solids import Box, add_box, turn
+from sim.pocket.scene.solids import Box, add_box, turn, upright
 from sim.pocket.scene.textures import FACADE_REPEAT_M, SHOPFRONT_REPEAT_M
 
 Array = NDArray[np.float64]
@@ -142,16 +142,7 @@ def _wall_corners(plan: _Plan, low_z: float, high_z: float) -> tuple[Array, Arra
     """Return the four walls: corners (4, 4, 3), normals (4, 3), lengths (4,)."""
     outline = rectangle(plan.centre, plan.size, plan.yaw_rad)
     following = np.roll(outline, -1, axis=0)
-    low, high = np.full((4, 1), low_z), np.full((4, 1), high_z)
-    corners = np.stack(
-        [
-            np.hstack([outline, low]),
-            np.hstack([following, low]),
-            np.hstack([following, high]),
-            np.hstack([outline, high]),
-        ],
-        axis=1,
-    )
+    corners = upright(outline, following, low_z, high_z)
     normals = turn(
         [(0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)], plan.yaw_rad
     )

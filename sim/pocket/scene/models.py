@@ -8,14 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from sim.pocket.blueprints.props import prop_half_extent
-from sim.pocket.scene.figures import walker_mesh
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Colour, Mesh, MeshBuilder
 from sim.pocket.scene.shapes import add_block, add_disc, add_faces, plain
 from sim.pocket.scene.solids import add_prism, ring
-from sim.pocket.scene.vehicle_models import vehicle_mesh
-
-__all__ = ["prop_mesh", "signal_head_mesh", "vehicle_mesh", "walker_mesh"]
 
 _HOUSING: Colour = (0.07, 0.075, 0.07)
 #: Lit and unlit colour of the red, yellow and green lamp, in the order of CARLA's states.

@@ -38,6 +38,13 @@ def turn(points: ArrayLike, yaw_rad: float) -> Array:
     return result
 
 
+def upright(left: Array, right: Array, low_z: float, high_z: float) -> Array:
+    """Return (N, 4, 3) corners of upright rectangles over lines (N, 2) from left to right."""
+    corners = np.stack([left, right, right, left], axis=1)
+    heights = np.array((low_z, low_z, high_z, high_z))
+    return np.dstack([corners, np.broadcast_to(heights, corners.shape[:2])])
+
+
 def add_box(
     builder: MeshBuilder,
     box: Box,

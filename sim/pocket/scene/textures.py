@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import unknown_name
+from bicameral.errors import look_up
 
 TEXTURE_SIZE = 256
 
@@ -73,6 +73,14 @@ _WINDOWS = {
     "facade_panel": _Window(rows=(20, 48), columns=(12, 52), frame=232.0, sill=False),
     "facade_house": _Window(rows=(18, 46), columns=(20, 44), frame=250.0, sill=True),
 }
+#: Colour of each wall, and the lattice sizes and the amplitude of the noise in it.
+_WALLS: dict[str, tuple[Tint, list[int], float]] = {
+    "facade_plaster": ((204, 186, 156), [4, 32, 256], 6.0),
+    "facade_brick": ((150, 90, 74), [8, 64], 6.0),
+    "facade_office": ((150, 158, 166), [8, 128], 4.0),
+    "facade_panel": ((186, 186, 180), [4, 64, 256], 6.0),
+    "facade_house": ((222, 214, 198), [8, 64, 256], 5.0),
+}
 NIGHT_GAIN = 4.0
 """Facades by night are drawn darker and lit more by this factor, so that windows can shine."""
 _LIT_OF_16 = 5
@@ -81,9 +89,7 @@ _LAMPLIGHT = (255.0, 214.0, 140.0)
 
 def texture_index(name: str) -> int:
     """Return the layer of a texture; `UserError` if there is none of that name."""
-    if name not in _INDEX:
-        raise unknown_name("texture", name, TEXTURE_NAMES)
-    return _INDEX[name]
+    return look_up("texture", name, _INDEX)
 
 
 def make_textures(seed: int = 0) -> NDArray[np.uint8]:
@@ -142,16 +148,21 @@ def _noise(rng: np.random.Generator, cells: Sequence[int], amplitude: float) -> 
     """Return smooth noise that repeats; each entry of `cells` is one octave's lattice size."""
     total: Image = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE))
     for count in cells:
-        lattice = rng.standard_normal((count, count))
-        position = np.arange(TEXTURE_SIZE) * count / TEXTURE_SIZE
-        low = position.astype(np.int64) % count
-        high = (low + 1) % count
-        blend = position - np.floor(position)
-        blend = blend * blend * (3.0 - 2.0 * blend)
-        rows = lattice[low] * (1.0 - blend)[:, None] + lattice[high] * blend[:, None]
-        total += rows[:, low] * (1.0 - blend) + rows[:, high] * blend
+        total += smooth_lattice(rng.standard_normal((count, count)), TEXTURE_SIZE)
     total *= amplitude / np.sqrt(len(cells))
     return total
+
+
+def smooth_lattice(lattice: Image, size: int) -> Image:
+    """Return (size, size) values smoothly between those of a lattice, repeating at the borders."""
+    place = np.arange(size) * len(lattice) / size
+    low = place.astype(np.intp)
+    part = place - low
+    part = part * part * (3.0 - 2.0 * part)
+    high = (low + 1) % len(lattice)
+    rows = lattice[low] * (1.0 - part)[:, None] + lattice[high] * part[:, None]
+    between: Image = rows[:, low] * (1.0 - part) + rows[:, high] * part
+    return between
 
 
 def _tinted(base: Tint, shade: Image, tint: Tint = (1.0, 1.0, 1.0)) -> Image:
@@ -215,27 +226,17 @@ def _draw_roof_tiles(rng: np.random.Generator) -> Image:
 
 def _draw_facades(rng: np.random.Generator) -> dict[str, Image]:
     """Draw the walls with their windows."""
-    plaster = _tinted((204, 186, 156), _noise(rng, [4, 32, 256], 6.0))
-    _draw_windows(rng, plaster, _WINDOWS["facade_plaster"])
-    brick = _tinted((150, 90, 74), _noise(rng, [8, 64], 6.0))
-    _draw_bricks(rng, brick)
-    _draw_windows(rng, brick, _WINDOWS["facade_brick"])
-    office = _tinted((150, 158, 166), _noise(rng, [8, 128], 4.0))
-    _draw_windows(rng, office, _WINDOWS["facade_office"])
-    panel = _tinted((186, 186, 180), _noise(rng, [4, 64, 256], 6.0))
-    panel[::64] -= 40.0
-    panel[:, ::64] -= 40.0
-    _draw_windows(rng, panel, _WINDOWS["facade_panel"])
-    house = _tinted((222, 214, 198), _noise(rng, [8, 64, 256], 5.0))
-    _draw_windows(rng, house, _WINDOWS["facade_house"])
-    return {
-        "facade_plaster": plaster,
-        "facade_brick": brick,
-        "facade_office": office,
-        "facade_panel": panel,
-        "facade_house": house,
-        "shopfront": _draw_shopfront(rng),
-    }
+    painted = {}
+    for name, (colour, octaves, amplitude) in _WALLS.items():
+        image = _tinted(colour, _noise(rng, octaves, amplitude))
+        if name == "facade_brick":
+            _draw_bricks(rng, image)
+        if name == "facade_panel":
+            image[::64] -= 40.0
+            image[:, ::64] -= 40.0
+        _draw_windows(rng, image, _WINDOWS[name])
+        painted[name] = image
+    return painted | {"shopfront": _draw_shopfront(rng)}
 
 
 def _draw_bricks(rng: np.random.Generator, image: Image) -> None:

@@ -13,7 +13,7 @@ from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.mesh import Material
 from sim.pocket.scene.placing import Roadside, Site, square
 from sim.pocket.scene.sampling import raised
-from sim.pocket.scene.solids import add_prism, ring
+from sim.pocket.scene.solids import add_prism, ring, upright
 
 Array = NDArray[np.float64]
 
@@ -126,16 +126,7 @@ def _add_crown(site: Site, tree: _Tree) -> None:
     half = tree.crown_m / 2.0
     side = np.stack([np.cos(angles), np.sin(angles)], axis=1) * half
     left, right = tree.foot[:2] - side, tree.foot[:2] + side
-    z_low, z_high = np.full((len(angles), 1), low), np.full((len(angles), 1), high)
-    corners = np.stack(
-        [
-            np.hstack([left, z_low]),
-            np.hstack([right, z_low]),
-            np.hstack([right, z_high]),
-            np.hstack([left, z_high]),
-        ],
-        axis=1,
-    )
+    corners = upright(left, right, low, high)
     normals = np.stack(
         [-np.sin(angles) * 0.35, np.cos(angles) * 0.35, np.full(len(angles), 0.937)], axis=1
     )

@@ -30,6 +30,7 @@ from sim.pocket.scene.shapes import (
 )
 
 Array = NDArray[np.float64]
+Point = tuple[float, float, float]
 
 _BUS_WORDS = ("fusorosa", "bus")
 _TRUCK_WORDS = ("firetruck", "carlacola", "hgv", "truck")
@@ -145,6 +146,19 @@ def _mirrored(points: Array) -> Array:
     return points * (1.0, -1.0, 1.0)
 
 
+def _across(x: float, low: tuple[float, float], high: tuple[float, float]) -> list[Point]:
+    """Return a face that looks along x, from half its width and its height at both edges."""
+    return [
+        (x, side * y, z)
+        for side, (y, z) in zip((-1, 1, 1, -1), (low, low, high, high), strict=True)
+    ]
+
+
+def _along(y: float, xs: tuple[float, float, float, float], low: float, high: float) -> list[Point]:
+    """Return a face that looks along y: rear and front below, then front and rear above."""
+    return [(x, y, z) for x, z in zip(xs, (low, low, high, high), strict=True)]
+
+
 def _add_pickup(builder: MeshBuilder, half: Vector3) -> None:
     _add_car(builder, half, CityObjectLabel.TRUCK, profile=_TALL)
 
@@ -230,19 +244,9 @@ def _add_car_lamps(builder: MeshBuilder, tag: CityObjectLabel, right: Array, flo
         lamp = np.array([[(x, outer, low), (x, inner, low), (x, inner, high), (x, outer, high)]])
         lamps = np.concatenate([lamp, _mirrored(lamp)])
         add_faces(builder, plain(tag, colour, glow), lamps, inside)
-        bumper = [
-            (x, -end[1] + 0.05, floor),
-            (x, end[1] - 0.05, floor),
-            (x, end[1] - 0.05, floor + 0.14),
-            (x, -end[1] + 0.05, floor + 0.14),
-        ]
+        bumper = _across(x, (end[1] - 0.05, floor), (end[1] - 0.05, floor + 0.14))
         add_faces(builder, plain(tag, TRIM), [bumper], inside)
-        plate = [
-            (x, -0.26, low - 0.02),
-            (x, 0.26, low - 0.02),
-            (x, 0.26, low - 0.13),
-            (x, -0.26, low - 0.13),
-        ]
+        plate = _across(x, (0.26, low - 0.02), (0.26, low - 0.13))
         add_faces(builder, plain(tag, (0.9, 0.9, 0.88)), [plate], inside)
 
 
@@ -286,21 +290,12 @@ def _add_van(builder: MeshBuilder, half: Vector3) -> None:
     bonnet = 0.66 * x
     add_block(builder, plain(tag, WHITE), (-x, -y, 0.32), (bonnet, y, top))
     add_block(builder, plain(tag, WHITE), (bonnet, -y * 0.96, 0.32), (x, y * 0.96, 0.48 * top))
-    front = [
-        (bonnet + 0.012, -y * 0.9, 0.52 * top),
-        (bonnet + 0.012, y * 0.9, 0.52 * top),
-        (bonnet + 0.012, y * 0.82, 0.9 * top),
-        (bonnet + 0.012, -y * 0.82, 0.9 * top),
-    ]
+    front = _across(bonnet + 0.012, (y * 0.9, 0.52 * top), (y * 0.82, 0.9 * top))
     add_faces(builder, plain(tag, GLASS), [front], (0.0, 0.0, top / 2.0))
     for side in (-1.0, 1.0):
         edge = side * (y + 0.012)
-        window = [
-            (0.28 * x, edge, 0.54 * top),
-            (bonnet - 0.08, edge, 0.54 * top),
-            (bonnet - 0.2, edge, 0.86 * top),
-            (0.28 * x, edge, 0.86 * top),
-        ]
+        xs = (0.28 * x, bonnet - 0.08, bonnet - 0.2, 0.28 * x)
+        window = _along(edge, xs, 0.54 * top, 0.86 * top)
         add_faces(builder, plain(tag, GLASS), [window], (0.0, 0.0, top / 2.0))
     _add_box_lamps(builder, tag, half)
     _add_axles(builder, tag, half, (-0.6, 0.62))
@@ -314,13 +309,8 @@ def _add_bus(builder: MeshBuilder, half: Vector3) -> None:
     for share in np.linspace(-0.78, 0.78, 6):
         for side in (-1.0, 1.0):
             post = side * (y + 0.02)
-            low, high = 0.48 * top, 0.82 * top
-            edge = [
-                (share * x - 0.06, post, low),
-                (share * x + 0.06, post, low),
-                (share * x + 0.06, post, high),
-                (share * x - 0.06, post, high),
-            ]
+            rear, front = share * x - 0.06, share * x + 0.06
+            edge = _along(post, (rear, front, front, rear), 0.48 * top, 0.82 * top)
             add_faces(builder, plain(tag, WHITE), [edge], (share * x, 0.0, half.z))
     _add_box_lamps(builder, tag, half)
     _add_axles(builder, tag, half, (-0.58, 0.62))

@@ -12,7 +12,8 @@ import dataclasses
 from pathlib import Path
 
 from bicameral.files import write_text_atomic
-from sim.pocket.town import SHIPPED_RECIPES, TownRecipe, generate_town, recipe_by_name
+from sim.pocket.town.generate import generate_town
+from sim.pocket.town.recipe import SHIPPED_RECIPES, TownRecipe, recipe_by_name
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "maps"
 

@@ -53,9 +53,9 @@ class Pose(NamedTuple):
             self.heading_rad,
         )
 
-    def turned(self, angle_rad: float = math.pi) -> Pose:
-        """Return the pose turned on the spot, by default about."""
-        return Pose(self.x_m, self.y_m, wrap_rad(self.heading_rad + angle_rad))
+    def turned(self) -> Pose:
+        """Return the pose turned about on the spot."""
+        return Pose(self.x_m, self.y_m, wrap_rad(self.heading_rad + math.pi))
 
 
 class Piece(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,7 +46,13 @@ from sim.pocket.town.junctions import (
     smallest_turn_radius_m,
 )
 from sim.pocket.town.recipe import TownRecipe
-from sim.pocket.town.street_grid import Crossing, draw_grid, draw_streets, smallest_radius_m
+from sim.pocket.town.street_grid import (
+    Crossing,
+    Street,
+    draw_grid,
+    draw_streets,
+    smallest_radius_m,
+)
 
 _INTERCHANGE: Crossing = (-1, -1)  # where both ramps end; not on the grid
 _FIRST_JUNCTION_ID = 1000
@@ -60,19 +66,6 @@ _ATTEMPTS = 60
 
 class _UnsuitableDrawError(Exception):
     """This draw gives a road that is too sharp; draw again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Course:
-    """A two-way road from junction to junction, before the junctions have their size."""
-
-    start: Crossing
-    end: Crossing
-    points: tuple[Point, ...]
-    radii_m: tuple[float, ...]
-    lanes: int
-    speed_kmh: int
-    is_highway: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +117,7 @@ class _TownBuilder:
         self._recipe = recipe
         self._rng = rng
         self._document = TownDocument(recipe.name)
-        self._courses: list[_Course] = []
+        self._courses: list[Street] = []
         self._centres: dict[Crossing, Point] = {}
         self._stubs: dict[Crossing, list[_Stub]] = {}
         self._stub_lengths_m: dict[Crossing, float] = {}
@@ -163,16 +156,7 @@ class _TownBuilder:
         rotate = _rotation(float(rng.uniform(-math.pi, math.pi)))
         self._centres = {crossing: rotate(p) for crossing, p in grid.positions.items()}
         for street in draw_streets(recipe, grid, rng):
-            self._courses.append(
-                _Course(
-                    start=street.start,
-                    end=street.end,
-                    points=tuple(map(rotate, street.points)),
-                    radii_m=street.radii_m,
-                    lanes=street.lanes,
-                    speed_kmh=street.speed_kmh,
-                )
-            )
+            self._courses.append(replace(street, points=tuple(map(rotate, street.points))))
         if recipe.highway:
             self._draw_highway_courses(grid.positions, grid.gates, rotate)
         for course in self._courses:
@@ -189,7 +173,7 @@ class _TownBuilder:
         lower, middle, upper = gates
         self._plan = draw_highway(positions[upper], positions[lower], self._rng)
         self._courses.append(
-            _Course(
+            Street(
                 start=upper,
                 end=lower,
                 points=tuple(map(rotate, self._plan.points)),
@@ -208,7 +192,7 @@ class _TownBuilder:
             (gate.y_m + interchange.y_m) / 2.0 + float(self._rng.uniform(-15.0, 15.0)),
         )
         self._courses.append(
-            _Course(
+            Street(
                 start=middle,
                 end=_INTERCHANGE,
                 points=tuple(map(rotate, (gate, bend, interchange))),
@@ -224,7 +208,7 @@ class _TownBuilder:
             _Stub(heading_rad=north_rad + math.pi, lanes_in=0, lanes_out=1, is_street=False),
         ]
 
-    def _add_stub(self, crossing: Crossing, course: _Course, here: Point, there: Point) -> None:
+    def _add_stub(self, crossing: Crossing, course: Street, here: Point, there: Point) -> None:
         heading_rad = math.atan2(there.y_m - here.y_m, there.x_m - here.x_m)
         self._stubs.setdefault(crossing, []).append(
             _Stub(
@@ -276,7 +260,7 @@ class _TownBuilder:
             return "lights"
         return "lights" if self._rng.random() < self._recipe.signal_share else "stop"
 
-    def _course_path(self, course: _Course) -> Path:
+    def _course_path(self, course: Street) -> Path:
         start_m = self._stub_lengths_m[course.start]
         end_m = self._stub_lengths_m[course.end]
         path = round_polyline(
@@ -289,7 +273,7 @@ class _TownBuilder:
             raise _UnsuitableDrawError
         return path.cut(start_m, path.length_m - end_m)
 
-    def _add_course(self, course: _Course, path: Path) -> None:
+    def _add_course(self, course: Street, path: Path) -> None:
         stretch = _Stretch(
             predecessor=Link(target_id=self._junction_ids[course.start]),
             successor=Link(target_id=self._junction_ids[course.end]),
@@ -298,9 +282,7 @@ class _TownBuilder:
         )
         self._add_two_way_road(course, path, stretch)
 
-    def _add_two_way_road(
-        self, course: _Course, path: Path, stretch: _Stretch
-    ) -> tuple[Port, Port]:
+    def _add_two_way_road(self, course: Street, path: Path, stretch: _Stretch) -> tuple[Port, Port]:
         """Add the road, its speed signs and its ports; return the ports at start and end."""
         painted = self._painted_range(course, path, stretch)
         is_street = not course.is_highway
@@ -333,7 +315,7 @@ class _TownBuilder:
         return ports[0], ports[1]
 
     def _painted_range(
-        self, course: _Course, path: Path, stretch: _Stretch
+        self, course: Street, path: Path, stretch: _Stretch
     ) -> tuple[float, float | None]:
         """Return where lane lines begin and end: they leave the crosswalks free."""
         recipe = self._recipe
@@ -363,7 +345,7 @@ class _TownBuilder:
             ),
         )
 
-    def _add_highway(self, course: _Course, path: Path) -> None:
+    def _add_highway(self, course: Street, path: Path) -> None:
         """Add the highway in three stretches, parted by the gores, and the ramps."""
         recipe, plan = self._recipe, self._plan
         last_m = path.length_m - plan.merge_m

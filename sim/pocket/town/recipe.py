@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bicameral.errors import UserError, unknown_name
+from bicameral.errors import UserError, look_up
 
 #: What parts the two directions; ``by width``: broken between single lanes, else double.
 CentreLine = Literal["by width", "broken", "solid", "double", "none"]
@@ -176,6 +176,4 @@ def recipe_by_name(name: str) -> TownRecipe:
     Raises:
         UserError: If there is no such town.
     """
-    if name not in RECIPES:
-        raise unknown_name("generated town", name, RECIPES)
-    return RECIPES[name]
+    return look_up("generated town", name, RECIPES)

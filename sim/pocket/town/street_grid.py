@@ -38,6 +38,7 @@ class Street:
     radii_m: tuple[float, ...]
     lanes: int  # per direction
     speed_kmh: int
+    is_highway: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from sim.pocket.protocol.messages import (
 )
 from sim.pocket.protocol.values import ActorDescription, BoundingBox, VehicleControl
 from sim.pocket.scene.labels import CityObjectLabel
-from sim.pocket.traffic_lights import TrafficLight
+from sim.pocket.traffic_lights import LightState, TrafficLight
 from sim.pocket.vehicles import VehicleModel
 from sim.pocket.walker_pose import PoseOfClient, stride_pose
 from sim.pocket.world.publisher import Publisher
@@ -253,9 +253,15 @@ class TrafficLightActor(Actor):
 
     def _state_bytes(self) -> bytes:
         light = self.light
+        times_s = light.times_s
         return pack_traffic_light_state(
             light.opendrive_id,
-            (light.green_time_s, light.yellow_time_s, light.red_time_s, light.elapsed_s),
+            (
+                times_s[LightState.GREEN],
+                times_s[LightState.YELLOW],
+                times_s[LightState.RED],
+                light.elapsed_s,
+            ),
             light.pole_index,
             light.frozen,
             light.state,

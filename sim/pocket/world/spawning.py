@@ -9,7 +9,9 @@ import numpy as np
 
 from bicameral.errors import UserError
 from bicameral.units import wrap_deg
-from sim.pocket.blueprints import Blueprint, blueprint_by_id, prop_half_extent
+from sim.pocket.blueprints.attributes import Blueprint
+from sim.pocket.blueprints.library import blueprint_by_id
+from sim.pocket.blueprints.props import prop_half_extent
 from sim.pocket.geometry import (
     OrientedBox,
     Rotation,

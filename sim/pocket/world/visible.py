@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sim.pocket.camera.view import Instance
 from sim.pocket.geometry import Transform
-from sim.pocket.scene.figures import LOOKS
+from sim.pocket.scene.figures import LOOKS, walker_mesh
 from sim.pocket.scene.mesh import Mesh
-from sim.pocket.scene.models import prop_mesh, signal_head_mesh, vehicle_mesh, walker_mesh
+from sim.pocket.scene.models import prop_mesh, signal_head_mesh
+from sim.pocket.scene.vehicle_models import vehicle_mesh
 from sim.pocket.traffic_lights import TrafficLight
 from sim.pocket.world.actors import Actor, Prop, Vehicle, Walker
 
