@@ -1,5 +1,6 @@
 """A town's scene: nothing missing under the wheels, nothing in the way, the same every time."""
 
+import functools
 import math
 from pathlib import Path
 
@@ -30,10 +31,15 @@ def load(name):
     return text, carla.Map(name, text)
 
 
+@functools.cache
+def built(name):
+    text, carla_map = load(name)
+    return carla_map, build_scene(text, carla_map, 0)
+
+
 @pytest.fixture(scope="module", params=list(TOWNS))
 def town(request):
-    text, carla_map = load(request.param)
-    return carla_map, build_scene(text, carla_map, 0)
+    return built(request.param)
 
 
 def heights_at(scene, x, y):
@@ -131,7 +137,8 @@ def test_the_town_stays_within_the_triangle_budget(town):
 
 def test_the_same_seed_builds_the_same_bytes_and_another_seed_another_town():
     text, carla_map = load("Harbour")
-    one, two, other = (build_scene(text, carla_map, seed) for seed in (5, 5, 6))
+    _, one = built("Harbour")
+    two, other = (build_scene(text, carla_map, seed) for seed in (0, 6))
     for name in ("positions", "normals", "uvs", "colours", "triangles", "textures", "tags"):
         assert getattr(one.static, name).tobytes() == getattr(two.static, name).tobytes()
     assert one.tiles.tobytes() == two.tiles.tobytes()

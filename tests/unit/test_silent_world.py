@@ -16,14 +16,18 @@ from sim.pocket.world.world import World
 pytestmark = pytest.mark.unit
 
 
+@pytest.fixture(scope="module")
+def shelf():
+    return TownShelf(MapStore(), seed=0)
+
+
 def compiled_signatures():
     # Of the type itself: torch's deprecated objects warn when they are asked for their class.
     kernels = [one for one in gc.get_objects() if issubclass(type(one), CPUDispatcher)]
     return sum(len(kernel.signatures) for kernel in kernels)
 
 
-def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more():
-    shelf = TownShelf(MapStore(), seed=0)
+def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more(shelf):
     compile_kernels(shelf, "Ridgeway", seed=0)
     before = compiled_signatures()
     assert before > 0
@@ -40,9 +44,7 @@ def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more():
     assert compiled_signatures() == before
 
 
-def test_a_world_numbers_its_actors_anew_only_for_who_asks():
-    shelf = TownShelf(MapStore(), seed=0)
-
+def test_a_world_numbers_its_actors_anew_only_for_who_asks(shelf):
     def numbers_of_two_loads(number_anew):
         world = World(shelf, Silence(), town="Ridgeway", seed=0, number_anew=number_anew)
         first = set(world.episode.light_actor_ids.values())

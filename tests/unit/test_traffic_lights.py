@@ -1,5 +1,6 @@
 """Traffic lights follow the map's signals and CARLA's cycle."""
 
+import copy
 import math
 import re
 from pathlib import Path
@@ -35,9 +36,14 @@ def carla_map(request):
     return load(request.param)
 
 
-@pytest.fixture
-def lights(carla_map):
+@pytest.fixture(scope="module")
+def fresh_lights(carla_map):
     return TrafficLights(carla_map)
+
+
+@pytest.fixture
+def lights(fresh_lights):
+    return copy.deepcopy(fresh_lights)
 
 
 @pytest.fixture
