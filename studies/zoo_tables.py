@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from bicameral.statistics import Estimate
 from bicameral.tables import (
     DASH,
+    Cell,
     Entry,
     estimate_cell,
     integer,
@@ -178,6 +180,26 @@ def _acceptance() -> str:
     return markdown(header, rows, words=len(header))
 
 
+def _missing_pixels() -> str:
+    """Return how often each is right, and how far off what it fills in is, by what is observed."""
+    measured = read_measurements(RECORDS / "missing_pixels.csv")
+    conditions = dict.fromkeys(condition for _, condition, _ in measured)
+    quantities: dict[str, tuple[str, Callable[[Estimate | None], Cell]]] = {
+        "accuracy": ("accuracy %", percent_cell),
+        "difference": ("points", points_cell),
+        "error of the filled pixels": (
+            "error of the filled pixels, of 255",
+            partial(estimate_cell, digits=1),
+        ),
+    }
+    rows: list[Cells] = [
+        (subject, shown, *(cell(measured.get((subject, one, quantity))) for one in conditions))
+        for quantity, (shown, cell) in quantities.items()
+        for subject in dict.fromkeys(key[0] for key in measured if key[2] == quantity)
+    ]
+    return markdown(("", "", *conditions), rows, words=2)
+
+
 def _aligned(subject: str, condition: str, of: Of) -> Cells:
     """Make the cells of a way to map features, and of how many examples a read-out has."""
     accuracy, severity = percent_cell(of("accuracy")), estimate_cell(of("severity"), 3)
@@ -240,6 +262,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "zoo.kernel_head_modes": _modes,
     "zoo.routing": _routing,
     "zoo.acceptance": _acceptance,
+    "zoo.missing_pixels": _missing_pixels,
     "zoo.aligned_features": partial(
         pivot,
         RECORDS / "aligned_features.csv",
