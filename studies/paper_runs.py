@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from bicameral.charts import Figure, standalone_svg
-from bicameral.files import write_text_atomic
+from bicameral.files import write_bytes_atomic, write_text_atomic
 from bicameral.statistics import Estimate
 from bicameral.tables import DASH, Entry, Table, markdown_table, print_table, table_of
 from studies.claims import Claim, Paper
@@ -26,11 +26,13 @@ class Findings:
         claims: The figure of each tested claim, by its name.
         figure: The study's picture.
         measured: Everything else that the record is to hold, such as the points of the figure.
+        graphs: ONNX graphs to write beside the record, by file name, so that they can be served.
     """
 
     claims: dict[str, Estimate]
     figure: Figure
     measured: Measured
+    graphs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def study_of(
@@ -58,6 +60,8 @@ def _run(paper: Paper, measure: Callable[[bool], Findings], folder: Path, quick:
     write_measurements(folder / paper.record.name, record)
     picture = folder / paper.record.with_suffix(".svg").name
     write_text_atomic(picture, standalone_svg(found.figure))
+    for name, graph in found.graphs.items():
+        write_bytes_atomic(folder / name, graph)
     heads = ("claim", "published", "bound", "found", "verdict")
     rows = [_judged(claim, found.claims.get(name)) for name, claim in paper.claims.items()]
     print_table(table_of(f"{paper.title} ({paper.arxiv})", heads, rows, words=5))

@@ -14,10 +14,13 @@ import onnx
 import onnxruntime
 import orjson
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from bicameral.errors import DataError
 from edge.session import OnnxSession
+from models.networks.multigrid import MultigridOperator
+from models.onnx_export import onnx_from_network
 from server.errors import RequestError
 from server.open_inference.datatypes import V2Spec, bytes_from_elements
 from server.serving.model_folder import model_files, scan_folders
@@ -136,6 +139,17 @@ def test_open_sizes_take_any(serve: Callable[..., TensorModel], size: tuple[int,
     image = np.random.default_rng(0).random((2, *size, 3), np.float32)
     (answer,) = ask(serve(COLOURS_LAST), {"image": image})
     np.testing.assert_array_equal(answer["y"], plain(COLOURS_LAST, {"image": image})[0])
+
+
+def test_an_operator_between_grids_is_served_like_any_graph(
+    serve: Callable[..., TensorModel],
+) -> None:
+    medium = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    graph = onnx_from_network(
+        MultigridOperator(channels=2).eval(), {"medium": torch.zeros(1, 1, 8, 8)}, ["flow"]
+    )
+    (answer,) = ask(serve(graph), {"medium": medium})
+    np.testing.assert_array_equal(answer["flow"], plain(graph, {"medium": medium})[0])
 
 
 def test_requests_of_one_shape_share_a_run(
