@@ -129,8 +129,8 @@ class MonotoneBoltzmann(nn.Module):
             observed: (N, 1, H, W); None: everything.
 
         Returns:
-            Logits (N, classes); features (N, rows), which the label sees; and the images with what
-            was not observed filled in.
+            Logits (N, classes); features (N, channels), the mean of the second hidden layer; and
+            the images with what was not observed filled in.
         """
         if observed is None:
             observed = x.new_ones(1, 1, *self.pixels.shape[1:])
@@ -166,10 +166,9 @@ class MonotoneBoltzmann(nn.Module):
 
     def _read(self, energy: Energy, q: Maps) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits of the pixels' levels and of the classes, and features."""
-        fields = energy.fields(q)
+        guesses, fields = energy.fields(q, (0, 3))
         sharp = self.log_temperatures.exp()
-        logits = fields[-1].flatten(1) * sharp[1]
-        return fields[0] * sharp[0], logits, energy.rows(q)[2].flatten(1)
+        return guesses * sharp[0], fields.flatten(1) * sharp[1], q[2].mean(dim=(2, 3))
 
 
 def draw_observed(count: int, height: int, width: int) -> Tensor:

@@ -95,9 +95,11 @@ class Coupling(nn.Module):
         seen = functional.conv2d(lower, self.lower, stride=self.stride, padding=self.padding)
         return seen + functional.conv2d(upper, self.upper)
 
-    def back(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return A' of such rows, for the lower and for the upper layer."""
-        return self._spread(rows, self.lower), functional.conv_transpose2d(rows, self.upper)
+    def back(self, rows: Tensor, *, upper: bool) -> Tensor:
+        """Return A' of such rows, for the upper layer or for the lower one."""
+        if upper:
+            return functional.conv_transpose2d(rows, self.upper)
+        return self._spread(rows, self.lower)
 
     def gain(self, iterations: int) -> Tensor:
         """Return the factor that makes these rows' share of A'A at most half of `REACH`.
@@ -109,7 +111,8 @@ class Coupling(nn.Module):
         probe = self.get_buffer("below"), self.get_buffer("above")
         with torch.no_grad():
             for _ in range(iterations):
-                below, above = self.back(self(*probe))
+                rows = self(*probe)
+                below, above = self.back(rows, upper=False), self.back(rows, upper=True)
                 norm = torch.sqrt(below.square().sum() + above.square().sum())
                 probe = below / norm, above / norm
             if self.training:
@@ -160,30 +163,36 @@ class Energy:
             for one in self.couplings
         ]
         self.gains = [one.gain(iterations) for one in self.couplings]
-        squared = zip(self.couplings, self.gains, strict=True)
-        self.blocks = self._by_layer([one.blocks(gain * gain) for one, gain in squared])
-        joined = zip(self.blocks, self.layers, strict=True)
-        self.scales = [_shrink(block, layer) for block, layer in joined]
+        self.blocks: dict[int, Tensor] = {}
+        for coupling, gain, ends in zip(self.couplings, self.gains, self._ends, strict=True):
+            for number, block in zip(ends, coupling.blocks(gain * gain), strict=True):
+                _add(self.blocks, number, block)
+        numbered = enumerate(self.layers)
+        self.scales = [_shrink(self.blocks[number], layer) for number, layer in numbered]
 
-    def rows(self, q: Maps) -> Maps:
-        """Return A S q."""
+    def coupled(self, q: Maps, wanted: Sequence[int] | None = None) -> Maps:
+        """Return Phi q, of all layers or of those with these numbers."""
+        numbers = range(len(self.layers)) if wanted is None else wanted
         scaled = [one * scale for one, scale in zip(q, self.scales, strict=True)]
-        found = zip(self.couplings, self.gains, self._ends, strict=True)
-        return [gain * coupling(scaled[a], scaled[b]) for coupling, gain, (a, b) in found]
-
-    def coupled(self, q: Maps) -> Maps:
-        """Return Phi q."""
-        spread = self._spread(self.rows(q))
+        sums: dict[int, Tensor] = {}
+        for coupling, gain, ends in zip(self.couplings, self.gains, self._ends, strict=True):
+            if not set(ends) & set(numbers):
+                continue
+            rows = gain * gain * coupling(scaled[ends[0]], scaled[ends[1]])
+            for number, upper in zip(ends, (False, True), strict=True):
+                if number in numbers:
+                    _add(sums, number, coupling.back(rows, upper=upper))
         found = []
-        for number, layer in enumerate(self.layers):
-            scale = self.scales[number]
-            own = layer.split(q[number] * scale).unsqueeze(2) * self.blocks[number]
-            found.append(layer.join(own.sum(dim=3)) * scale - spread[number])
+        for number in numbers:
+            layer, scale = self.layers[number], self.scales[number]
+            own = layer.split(scaled[number]).unsqueeze(2) * self.blocks[number]
+            found.append((layer.join(own.sum(dim=3)) - sums[number]) * scale)
         return found
 
-    def fields(self, q: Maps) -> Maps:
-        """Return Phi q + b."""
-        return [one + bias for one, bias in zip(self.coupled(q), self.biases, strict=True)]
+    def fields(self, q: Maps, wanted: Sequence[int] | None = None) -> Maps:
+        """Return Phi q + b, of all layers or of those with these numbers."""
+        biases = self.biases if wanted is None else [self.biases[number] for number in wanted]
+        return [one + bias for one, bias in zip(self.coupled(q, wanted), biases, strict=True)]
 
     def softmax(self, fields: Sequence[Tensor]) -> Maps:
         """Return the softmax within every group."""
@@ -205,19 +214,9 @@ class Energy:
             q = [one + STEP * (other - one) for one, other in zip(q, aim, strict=True)]
         return q
 
-    def _spread(self, rows: Maps) -> Maps:
-        """Return S A' rows."""
-        found = zip(self.couplings, self.gains, rows, strict=True)
-        parts = self._by_layer([coupling.back(gain * row) for coupling, gain, row in found])
-        return [one * scale for one, scale in zip(parts, self.scales, strict=True)]
 
-    def _by_layer(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Maps:
-        """Add up what couplings give to their two layers."""
-        sums: dict[int, Tensor] = {}
-        for ends, pair in zip(self._ends, pairs, strict=True):
-            for number, one in zip(ends, pair, strict=True):
-                sums[number] = sums[number] + one if number in sums else one
-        return [sums[number] for number in range(len(self.layers))]
+def _add(sums: dict[int, Tensor], number: int, part: Tensor) -> None:
+    sums[number] = sums[number] + part if number in sums else part
 
 
 def _squares(weight: Tensor, layer: Layer) -> Tensor:
