@@ -169,6 +169,8 @@ class EntryStore:
                 self._remove(self._buckets[place][0])
                 evicted += 1
             self._buckets[place].append(entry)
+        if not self._unfiled:
+            self._unfiled.clear()  # or it is walked over the places of all that were removed
         return evicted
 
     def remove_older(self, before_s: float) -> int:
