@@ -106,6 +106,12 @@ def _among_others() -> str:
     return markdown_table(table_of(read_drives()))
 
 
+def _lamp_pixels() -> str:
+    from studies.lamp_pixels import read_lamps, table_of_lamps  # it needs the carla wheel
+
+    return markdown_table(table_of_lamps(read_lamps()))
+
+
 def _coverage() -> str:
     """Tell what the methods and sensors of the pocket simulator do, as its own tables say."""
     from sim.pocket import methods  # it needs the carla wheel
@@ -204,6 +210,7 @@ FIGURES: dict[str, Callable[[], str]] = {
 
 TABLES: dict[str, Callable[[], str]] = {
     "among_others": _among_others,
+    "lamp_pixels": _lamp_pixels,
     "drives": partial(
         pivot,
         DATA / "driving" / "ridgeway.csv",
