@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from studies.papers.attention_as_svm import (
     attention,
@@ -13,6 +14,7 @@ from studies.papers.attention_as_svm import (
 )
 from studies.papers.collapse import closed_form
 from studies.papers.conditioning import delta_error, hebbian_error
+from studies.papers.modular_addition import spectrum
 from studies.papers.parallel_retrieval import hierarchy, retrieve
 
 
@@ -48,6 +50,14 @@ def test_the_gradient_of_attention_is_that_of_its_loss() -> None:
 
     slope = (loss(weights + 1e-5 * direction) - loss(weights - 1e-5 * direction)) / 2e-5
     assert (gradient(problem, weights) * direction).sum() == pytest.approx(slope, rel=1e-4)
+
+
+def test_a_neuron_of_one_frequency_has_all_its_power_there_and_its_phases_aligned() -> None:
+    places = 2.0 * torch.pi * 3.0 * torch.arange(23) / 23.0
+    found = spectrum(torch.cos(places + 0.4)[None], torch.cos(places + 0.8)[:, None])
+    assert found.concentration == pytest.approx([1.0])
+    assert found.winner.tolist() == [2]
+    assert found.misalignment[0, 2] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_class_of_few_samples_vanishes_under_strong_decay() -> None:
