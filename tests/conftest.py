@@ -42,6 +42,9 @@ settings.load_profile("timeless")
 _carla_cache = tempfile.TemporaryDirectory(prefix="carla-cache-")
 os.environ["CARLA_CACHE_DIR"] = _carla_cache.name
 
+# Workers share the processors: torch's threads would spend their time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 KINDS = ("unit", "contract", "property", "golden", "closed_loop", "bench", "studies", "cluster")
 LABELS = ("cat", "dog", "ship", "shoe", "tree")
 SIDE = 8
