@@ -22,7 +22,7 @@ from pathlib import Path
 from bicameral.errors import unknown_name
 from bicameral.files import write_text_atomic
 from bicameral.tables import estimate_cell, integer, markdown_table
-from studies import choice_tables, cost_tables, read_out_tables, zoo_tables
+from studies import choice_tables, cost_tables, paper_tables, read_out_tables, zoo_tables
 from studies.measurements import Cells, Of, markdown, pivot, read_measurements
 from studies.paper_runs import verdict_table
 from studies.paper_variant import paper_variant_table
@@ -252,6 +252,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **choice_tables.TABLES,
     **cost_tables.TABLES,
     **zoo_tables.TABLES,
+    **paper_tables.TABLES,
     **read_out_tables.TABLES,
 }  # fmt: skip
 

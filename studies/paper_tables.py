@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bicameral.tables import points_cell
-from studies.measurements import Measured, read_measurements
+from bicameral.statistics import Estimate
+from bicameral.tables import percent, points_cell
+from studies.measurements import Measured, markdown, read_measurements
 from studies.study import DATA
 
 #: What the table of papers says: what was found, and the verdict.
 Finding = tuple[str, str]
+
+_ROBUSTNESS = DATA / "fashion_mnist" / "zoo" / "robustness.csv"
 
 #: Quantities of the study of robustness, and the conditions that decide.
 RIGHT, AHEAD = "accuracy", "minus plain"
@@ -63,5 +66,58 @@ def _final_mlp() -> Finding:
     return found, "holds" if sum_is_worth_it(measured) else "does not hold"
 
 
+def _robustness() -> str:
+    """Return the accuracy of each network under each attack."""
+    measured = read_measurements(_ROBUSTNESS)
+    names = list(dict.fromkeys(key[0] for key in measured if key[2] == RIGHT))
+    conditions = list(dict.fromkeys(key[1] for key in measured if key[2] == RIGHT))
+
+    def spread(name: str, quantity: str, form: Callable[[float], str]) -> str:
+        values = sorted(
+            one.value or 0.0
+            for key, one in measured.items()
+            if key[0].startswith(f"{name} seed") and key[2] == quantity
+        )
+        low, high = form(values[0]), form(values[-1])
+        return low if low == high else f"{low} .. {high}"
+
+    rows = [
+        (
+            f"`{name}`",
+            *(percent(measured[name, condition, RIGHT].value, 1) for condition in conditions),
+            spread(name, "zero gradients", lambda share: percent(share, 1)),
+            spread(name, "logit scale", lambda value: f"{value:.1f}"),
+        )
+        for name in names
+    ]
+    return markdown(("accuracy %", *conditions, "zero gradients %", "spread of the logits"), rows)
+
+
+def _of_robustness() -> Finding:
+    measured = read_measurements(_ROBUSTNESS)
+
+    def ahead(name: str, condition: str) -> str:
+        one: Estimate = measured[name, condition, AHEAD]
+        cell = points_cell(one, 1)
+        return f"{cell.text} {cell.small}"
+
+    def said(name: str) -> str:
+        return f"clean {ahead(name, CLEAN)}, PGD {ahead(name, OWN)}, transfer {ahead(name, OTHERS)}"
+
+    seeds = measured["han", CLEAN, RIGHT].seeds
+    found = (
+        f"points above the plain network: HAN {said('han')}; bidirectional "
+        f"{said('bidirectional')}; PGD training {said('pgd_trained')}; n = {seeds} short "
+        "trainings. `python -m studies robustness`"
+    )
+    return found, "holds" if robust(measured, "han") else "does not hold"
+
+
+#: By the name that stands in the mark of a page.
+TABLES: dict[str, Callable[[], str]] = {"zoo.robustness": _robustness}
+
 #: By what the row is about.
-FINDINGS: dict[str, Callable[[], Finding]] = {"FinalMLP": _final_mlp}
+FINDINGS: dict[str, Callable[[], Finding]] = {
+    "FinalMLP": _final_mlp,
+    "HAN, bidirectional learning": _of_robustness,
+}
