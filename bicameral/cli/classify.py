@@ -31,7 +31,7 @@ def classify(
     Pictures may be JPEG, PNG, WebP or BMP of any size, depth and orientation. One that cannot be
     used is reported and the others are answered; the exit code is then 1. A cascade's result memory
     starts empty, so that it answers pictures that are given twice. What is transparent of a picture
-    counts as not observed for models that fill it in (`fashion_mnist_monotone_boltzmann`).
+    counts as not observed for models that fill it in (`train classifier monotone_boltzmann`).
 
     Args:
         images: Picture files.
