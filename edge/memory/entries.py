@@ -119,6 +119,8 @@ class EntryStore:
             shape: Height, width and channels.
             most: How many at most.
         """
+        if not self._unfiled:
+            return []
         newest = list(islice(reversed(self._unfiled), most))
         return [one for one in reversed(newest) if one.content[1] == shape]
 

@@ -176,12 +176,15 @@ class LocalMemory:
         self, namespace: str, images: NDArray[np.uint8], waiting: Sequence[Entry]
     ) -> list[Prediction | None]:
         """Look for near duplicates of images, and file what waits for its keys."""
-        # One call for both: a key more costs a tenth of what the first one costs.
-        asked = np.concatenate([*(one.image[None] for one in waiting), images])
-        probes = self._scheme.probes(asked if waiting else images)
+        asked = images
+        if waiting:
+            # One call for both: a key more costs a tenth of what the first one costs.
+            asked = np.concatenate([*(one.image[None] for one in waiting), images])
+        probes = self._scheme.probes(asked)
         with self._lock:
-            keys = [of_image[0] for of_image in probes[: len(waiting)]]
-            self._counts["evicted"] += self._entries.file(waiting, keys)
+            if waiting:
+                keys = [of_image[0] for of_image in probes[: len(waiting)]]
+                self._counts["evicted"] += self._entries.file(waiting, keys)
             found = [
                 self._recall(namespace, of_image, image)
                 for of_image, image in zip(probes[len(waiting) :], images, strict=True)

@@ -135,6 +135,7 @@ ZOO: dict[str, Architecture] = {
     ),
     "pgd_trained": _strided(partial(PerturbedNetwork, perturb=by_attack), 3),
     "han": _strided(partial(HybridAdversarialNetwork, backward="adversarial"), 3),
+    "bidirectional": _strided(partial(HybridAdversarialNetwork, backward="reconstruction"), 4),
 }
 
 #: What entries of the zoo are held against to see which part of them does the work.
@@ -148,7 +149,6 @@ ABLATIONS: dict[str, Architecture] = {
     "group_to_group_random": Architecture(
         build=partial(GroupToGroupNetwork, density=0.25, regrowth="random"), epochs=8
     ),
-    "bidirectional": _strided(partial(HybridAdversarialNetwork, backward="reconstruction"), 4),
     "strided": _strided(StridedNetwork, 6),
     "noise_trained": _strided(partial(PerturbedNetwork, perturb=by_noise), 6),
 }

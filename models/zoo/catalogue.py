@@ -105,6 +105,15 @@ CATALOGUE: dict[str, ZooEntry] = {
         published="93.3 % (documentation of spikingjelly; 8 times the channels, 64 epochs, GPU)",
         card="docs/zoo/spiking.md",
     ),
+    "monotone_boltzmann": ZooEntry(
+        title="a deep Boltzmann machine with one fixed point, over pixels and label",
+        kind="network",
+        paper="Monotone deep Boltzmann machines",
+        arxiv="2307.04990",
+        offers="Answers for pictures of which a part is missing, and fills it in.",
+        published="",
+        card="docs/zoo/monotone_boltzmann.md",
+    ),
     "noprop": ZooEntry(
         title="NoProp-DT: ten blocks that learn alone to denoise the label",
         kind="network",

@@ -35,8 +35,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stripes(shared: Path) -> Path:
     """A folder of three classes of 28 x 28 pictures, told by where they are bright."""
-    folder = shared / "pictures"
-    with (shared / "pictures.lock").open("w") as lock:
+    folder = shared / "stripes"
+    with (shared / "stripes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return folder
