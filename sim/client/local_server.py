@@ -26,7 +26,7 @@ _READY_TEXT = "listening on "
 
 #: A server that fails says so by ending; one that is slow may be compiling its kernels for the
 #: first time on a machine with better things to do.
-START_TIMEOUT_S = 600.0
+_START_TIMEOUT_S = 600.0
 
 _STOP_TIMEOUT_S = 5.0
 _PORT_ATTEMPTS = 5
@@ -67,7 +67,7 @@ class LocalServer:
         seed: int = 0,
         map_folders: Sequence[Path] = (),
         number_anew: bool = False,
-        start_timeout_s: float = START_TIMEOUT_S,
+        compile_first: bool = False,
     ) -> None:
         """Describe the server; `start` or ``with`` starts it.
 
@@ -76,7 +76,8 @@ class LocalServer:
             seed: Seed of the simulator.
             map_folders: Further folders with OpenDRIVE files.
             number_anew: Number actors anew in every world: for one client that keeps none of them.
-            start_timeout_s: How long it may take until it listens.
+            compile_first: Compile its kernels before it listens: for who would otherwise wait for
+                the first tick, which on a slow machine takes longer than a call may.
         """
         self.port = port
         self._pick_port = port == 0
@@ -85,7 +86,8 @@ class LocalServer:
             self._arguments += ["--maps", *(str(folder) for folder in map_folders)]
         if number_anew:
             self._arguments.append("--number-anew")
-        self._start_timeout_s = start_timeout_s
+        if compile_first:
+            self._arguments.append("--compile-first")
         self._process: subprocess.Popen[bytes] | None = None
         # A file without a name: nobody has to remove it, however this process ends.
         self._log: IO[bytes] | None = None
@@ -178,12 +180,12 @@ class LocalServer:
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": search_path, "PYTHONUNBUFFERED": "1"},
         )
-        deadline = time.monotonic() + self._start_timeout_s
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while _READY_TEXT not in self._log_text():
             if not self.alive:
                 raise self._failed(f"ended with exit code {self._process.returncode}")
             if time.monotonic() > deadline:
-                raise self._failed(f"was not ready after {self._start_timeout_s:g} s")
+                raise self._failed(f"was not ready after {_START_TIMEOUT_S:g} s")
             time.sleep(0.02)
         _LOG.info("pocket simulator %d listens on port %d", self._process.pid, self.port)
 

@@ -85,6 +85,7 @@ class Simulator:
                 map_folders=choice.map_folders,
                 # Episodes come in any order, and each is to be the same after any other.
                 number_anew=True,
+                compile_first=True,
             )
         try:
             if self._server is not None:

@@ -122,7 +122,7 @@ def overlap(a: Any, b: Any) -> tuple[float, float, float]:
     return best, normal_x, normal_y
 
 
-@compiled
+@compiled_part
 def contact_point(a: Any, b: Any) -> tuple[float, float]:
     """Return the middle of the corners of either box inside the other, world frame."""
     sum_x, sum_y, count = 0.0, 0.0, 0
@@ -188,7 +188,7 @@ def candidates_near(x: float, y: float, reach: float, obstacles: Any, found: Any
     return count
 
 
-@compiled
+@compiled_part
 def point_velocity(s: Any, px: float, py: float, x: float, y: float) -> tuple[float, float]:
     """Return the world velocity of a point of a vehicle whose centre of mass is at (x, y)."""
     cos_yaw, sin_yaw = math.cos(s[YAW]), math.sin(s[YAW])
@@ -197,7 +197,7 @@ def point_velocity(s: Any, px: float, py: float, x: float, y: float) -> tuple[fl
     return vx - s[YAW_RATE] * (py - y), vy + s[YAW_RATE] * (px - x)
 
 
-@compiled
+@compiled_part
 def kick(s: Any, mass: float, inertia: float, jx: float, jy: float, rx: float, ry: float) -> None:
     """Apply an impulse at an offset from the centre of mass."""
     cos_yaw, sin_yaw = math.cos(s[YAW]), math.sin(s[YAW])
@@ -206,7 +206,7 @@ def kick(s: Any, mass: float, inertia: float, jx: float, jy: float, rx: float, r
     s[YAW_RATE] += (rx * jy - ry * jx) / inertia
 
 
-@compiled
+@compiled_part
 def note(contacts: Any, count: int, values: Any) -> int:
     """Add a contact, or add to the one between the same two; return the number of contacts."""
     for k in range(count):
@@ -219,12 +219,14 @@ def note(contacts: Any, count: int, values: Any) -> int:
                 c[DEPTH] = values[DEPTH]
             return count
     if count < contacts.shape[0]:
-        contacts[count] = values
+        # An assignment of the whole row would compile the words of its error, which takes seconds.
+        for column in range(contacts.shape[1]):
+            contacts[count, column] = values[column]
         return count + 1
     return count
 
 
-@compiled
+@compiled_part
 def bounce(
     row: int,
     other_row: int,
@@ -372,11 +374,13 @@ def touch(
     if depth <= _SLOP_M:
         return count
     state, parameters, movable = vehicles.state, vehicles.parameters, vehicles.movable
-    other_row = number if kind == WITH_VEHICLE and movable[number] else -1
+    # A literal -1 would be a type of its own, for which `bounce` would be compiled once more.
+    nobody = int(np.int64(-1))
+    other_row = number if kind == WITH_VEHICLE and movable[number] else nobody
     if movable[i]:
         jx, jy = bounce(i, other_row, mass_kg, a, b, nx, ny, state, parameters)
     else:
-        jx, jy = bounce(number, -1, np.inf, b, a, -nx, -ny, state, parameters)
+        jx, jy = bounce(number, nobody, np.inf, b, a, -nx, -ny, state, parameters)
         jx, jy = -jx, -jy
     values = np.empty(CONTACT_COLUMNS)
     values[ROW], values[KIND], values[OTHER] = i, kind, number
@@ -438,7 +442,8 @@ def collide(vehicles: Any, bodies: Any, obstacles: Any, contacts: Any) -> int:
     if not sweep.involved.any():
         return 0
     go_back(vehicles, strides, sweep)
-    count = 0
+    # As in `touch`: no literal.
+    count = int(np.int64(0))
     for stride in range(1, strides + 1):
         for i in range(rows):
             if sweep.involved[i]:

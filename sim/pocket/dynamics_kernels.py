@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.pocket.compiled import compiled
+from sim.pocket.compiled import compiled, compiled_part
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ _RPM_PER_RAD_S = 60.0 / (2.0 * math.pi)
 _LEAST_LATERAL_SHARE = 0.25
 
 
-@compiled
+@compiled_part
 def interpolate(curve: Any, points: int, x: float) -> float:
     """Linear interpolation in rows (x, y) of which the first `points` are valid; ends are held."""
     if x <= curve[0, 0]:
@@ -73,13 +73,13 @@ def interpolate(curve: Any, points: int, x: float) -> float:
     return float(curve[points - 1, 1])
 
 
-@compiled
+@compiled_part
 def approach(value: float, target: float, step: float) -> float:
     """Move towards a target by at most `step`."""
     return min(target, value + step) if target > value else max(target, value - step)
 
 
-@compiled
+@compiled_part
 def tyre_force(slip_rad: float, stiffness: float, limit: float) -> float:
     """Lateral force of an axle against its slip angle.
 
@@ -100,7 +100,7 @@ def tyre_force(slip_rad: float, stiffness: float, limit: float) -> float:
     return -math.copysign(share * limit, slip_rad)
 
 
-@compiled
+@compiled_part
 def choose_gear(s: Any, u: Any, p: Any, gears: Any, h: float) -> None:
     """Engage the gear that the control or the automatic gearbox asks for."""
     count = int(p[GEARS])
@@ -218,14 +218,14 @@ def side_forces(
     return front * tyres, rear * tyres
 
 
-@compiled
+@compiled_part
 def tyre_share(s: Any) -> float:
     """Return how much the tyre model counts, 0..1; the rest is the kinematic model of crawling."""
     share = (abs(s[VX]) - BLEND_FROM_MPS) / (BLEND_TO_MPS - BLEND_FROM_MPS)
     return float(min(max(share, 0.0), 1.0))
 
 
-@compiled
+@compiled_part
 def crawl(s: Any, p: Any, share: float, front: float, rear: float, h: float) -> None:
     """Pull lateral velocity and yaw rate to rolling without slip, within what friction allows.
 
@@ -249,7 +249,7 @@ def crawl(s: Any, p: Any, share: float, front: float, rear: float, h: float) -> 
     s[YAW_RATE] += min(max(turn, -most), most)
 
 
-@compiled
+@compiled_part
 def roll_on_ground(
     s: Any, u: Any, p: Any, gears: Any, torque: Any, steering: Any, h: float
 ) -> None:

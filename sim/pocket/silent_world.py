@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.values import ActorDescription
@@ -36,7 +39,8 @@ def compile_kernels(shelf: TownShelf, town: str, seed: int) -> None:
     """Tick a car with sensors once, so that no client waits while kernels are compiled.
 
     On a machine that has not run them yet this takes half a minute of CPU time, and scripts give
-    up a call after ten seconds; later it takes about a second.
+    up a call after ten seconds; later it takes about a second. Of two servers that start at once,
+    one begins with the pictures: each finds on disk what the other has compiled meanwhile.
 
     Args:
         shelf: The towns; the one that is built for this is kept.
@@ -50,4 +54,19 @@ def compile_kernels(shelf: TownShelf, town: str, seed: int) -> None:
     car = spawning.spawn(world.episode, ActorDescription(0, "vehicle.tesla.model3"), points[0])
     for name in _SENSORS:
         spawning.spawn(world.episode, ActorDescription(0, name), Transform(), car.id)
-    tick.advance(world)
+    with _first_to_compile() as first:
+        if not first:
+            tick.publish_images(world)
+        tick.advance(world)
+
+
+@contextmanager
+def _first_to_compile() -> Iterator[bool]:
+    """Say whether no other process of this installation compiles at the moment."""
+    with Path(__file__).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True

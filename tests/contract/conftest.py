@@ -18,7 +18,7 @@ DELTA_S = 0.05
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        with LocalServer(start_timeout_s=600.0) as running:
+        with LocalServer() as running:
             yield running
 
 

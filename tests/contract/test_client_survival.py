@@ -182,7 +182,7 @@ os._exit(0)
 
 @pytest.fixture(scope="module")
 def server() -> LocalServer:
-    with LocalServer(start_timeout_s=600.0) as running:
+    with LocalServer() as running:
         yield running
 
 

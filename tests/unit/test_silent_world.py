@@ -1,10 +1,13 @@
 """Before a server says that it listens, its kernels are compiled."""
 
+import fcntl
 import gc
+from pathlib import Path
 
 import pytest
 from numba.core.registry import CPUDispatcher
 
+from sim.pocket import silent_world
 from sim.pocket.geometry import Transform
 from sim.pocket.map_store import MapStore
 from sim.pocket.protocol.values import ActorDescription
@@ -42,6 +45,20 @@ def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more(shel
     tick.advance(world)
 
     assert compiled_signatures() == before
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_second_of_two_servers_begins_with_the_pictures(shelf, monkeypatch, alone):
+    begun = []
+    for step in ("publish_images", "advance"):
+        monkeypatch.setattr(tick, step, lambda world, step=step: begun.append(step))
+
+    with Path(silent_world.__file__).open("rb") as first_server:
+        if not alone:
+            fcntl.flock(first_server, fcntl.LOCK_EX)
+        compile_kernels(shelf, "Ridgeway", seed=0)
+
+    assert begun == (["advance"] if alone else ["publish_images", "advance"])
 
 
 def test_a_world_numbers_its_actors_anew_only_for_who_asks(shelf):

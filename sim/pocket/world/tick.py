@@ -45,7 +45,7 @@ def advance(world: World) -> int:
     world.recorder.take(world, contacts)
     _publish_snapshot(world, delta_s)
     publish_collisions(episode, contacts, frame=world.frame, publisher=world.publisher)
-    _publish_images(world)
+    publish_images(world)
     _publish_measurements(world)
     return world.frame
 
@@ -79,7 +79,8 @@ def _snapshot(world: World, delta_s: float, flags: int) -> bytes:
     )
 
 
-def _publish_images(world: World) -> None:
+def publish_images(world: World) -> None:
+    """Send the pictures of the cameras whose turn it is."""
     episode = world.episode
     now_s = episode.clock.now_s
     due = [
