@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bicameral.errors import DataError
+from studies import __main__ as command
 from studies.__main__ import main
 from studies.study import Study, all_studies
 
@@ -34,3 +36,25 @@ def test_an_unknown_study_is_an_error_that_names_the_known_ones(
 ) -> None:
     assert main(["nonesuch"]) == 2
     assert "unknown study 'nonesuch'" in capsys.readouterr().err
+
+
+def test_without_a_name_the_quick_run_repeats_all_papers_and_goes_on_after_one_that_cannot_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_data(_folder: Path, _quick: bool) -> int:
+        raise DataError("no pictures")
+
+    def doubtful(folder: Path, quick: bool) -> int:
+        return int(quick and folder.is_dir())
+
+    known = {
+        name: Study(claim="One.", setting="Here.", run=run)
+        for name, run in {"first": without_data, "second": doubtful}.items()
+    }
+    monkeypatch.setattr(command, "paper_studies", lambda: known)
+    assert main(["--quick", "--output", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == "error: first: no pictures\n"
+    assert [line.split(":")[0] for line in printed.out.splitlines()] == ["first", "second", "all"]
+    known.pop("first")
+    assert main(["--quick", "--output", str(tmp_path)]) == 0
