@@ -17,11 +17,12 @@ COMPILING := tests/bench/test_pocket_bench.py tests/contract/test_pocket_coverag
 evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
 
-# Tests wait for servers more than half of the time, so three runners keep two processors busy.
+# Tests wait for servers more than half of the time, so three runners keep two processors busy. In the
+# order of the folders, files of few long tests come first and files of many short ones fill the end.
 test: $(VENV)/.test
 	scripts/install_system_packages.sh chromium dataset-fashion-mnist gcc libc6-dev redis-server
 	$(MAKE) --no-print-directory --jobs 2 --output-sync kernels check
-	$(BIN)/pytest -n 3 --dist loadfile $(COMPILING:%=--ignore=%) $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(COMPILING:%=--ignore=%) $(ARGS)
 
 # Replicas behind Ray Serve and an evaluation on Ray, in an environment of their own: Ray is 500 MB.
 test-ray: $(VENV)-ray/.cluster
