@@ -145,7 +145,7 @@ def path_record(network: PathAgentSpec, correction: str) -> dict[str, dict[str, 
 def _load_pace(settings: PaceSettings) -> PaceKeeper | None:
     if not settings.model:
         return None
-    return PaceKeeper(PaceModel.load(resolve_model(settings.model)), settings.quantile)
+    return PaceKeeper(PaceModel.load(resolve_model(settings.model)), settings)
 
 
 def corrections_of(network: DrivingNetwork) -> Collection[str]:

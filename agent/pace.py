@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError
-from bicameral.types import RoadOption
+from bicameral.types import LightState, RoadOption
 from edge.pace_model import PaceModel, PaceOutput, light_of
 
 
@@ -24,10 +24,13 @@ class PaceSettings:
             nobody looks at others and lights.
         quantile: Of the speed classes, above 0 and up to 0.5: the median, or a lower one, with
             which the agent slows down where the network is not sure.
+        creep_mps: Before a red light a lower speed than this is to stand. Nearer than 6 m to its
+            line a light is out of the picture, so whoever creeps on would lose it and go.
     """
 
     model: str = ""
     quantile: float = 0.5
+    creep_mps: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.quantile <= 0.5:
@@ -47,15 +50,10 @@ class PaceKeeper:
             ``stop_line_m``.
     """
 
-    def __init__(self, model: PaceModel, quantile: float) -> None:
-        """Join a network with what becomes of its answers.
-
-        Args:
-            model: The network.
-            quantile: See `PaceSettings`.
-        """
+    def __init__(self, model: PaceModel, settings: PaceSettings) -> None:
+        """Join a network with what becomes of its answers; `PaceSettings.model` is not read."""
         self.model = model
-        self._quantile = quantile
+        self._settings = settings
         self._pictures: deque[NDArray[np.uint8]] = deque(maxlen=model.agent.earlier_ticks + 1)
         self.inference_s = 0.0
         self.diagnostics: dict[str, float] = {}
@@ -83,7 +81,9 @@ class PaceKeeper:
         )
         limit_mps = 0.0
         if answer.is_finite:
-            limit_mps = self.model.believed_speed_mps(answer, self._quantile)
+            limit_mps = self.model.believed_speed_mps(answer, self._settings.quantile)
+            if limit_mps < self._settings.creep_mps and light_of(answer) is LightState.RED:
+                limit_mps = 0.0
         self.inference_s = time.thread_time() - began_s
         self.diagnostics = _diagnostics(answer, limit_mps)
         return limit_mps

@@ -2,7 +2,9 @@
 
 The expert looks at the simulator's state. The two controls drive at the speed of the route's
 profile: one steers by the route, the other is the network `path_a` with the map's correction. They
-show what it costs to see nobody, and so what a driver that sees has to gain.
+show what it costs to see nobody, and so what a driver that sees has to gain. Where a pace network
+is named, `path_a` drives at its pace as well: at the median of the classes of speed, and at their
+lower quartile, which is slower where the network is not sure.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from studies.measurements import read_records, write_records
 from studies.study import DATA, Study
 
 MAPS = "CARLA_MAPS"
+PACE = "PACE_MODEL"
 TOWNS = ("Millbrook", "Town01", "Town10HD")
 #: Of the suite `short`: a left turn, a right turn, one straight on.
 ROUTES = slice(0, None, 2)
@@ -40,6 +43,8 @@ SEED = 0
 
 EXPERT = AgentSpec(name="expert", correction="none", target="agent.traffic_expert:TrafficExpert")
 BLIND = AgentSpec(name="blind", correction="none", target="agent.expert:ExpertAgent")
+#: Drivers at a network's pace, by the quantile of its classes that they drive at.
+PACES = {"pace_a": 0.5, "pace_a careful": 0.25}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +67,25 @@ class Drive:
     reds_passed: int
 
 
-def path_driver() -> AgentSpec:
-    """Describe `path_a` with the map's correction."""
+def path_driver(name: str = "path_a", **pace: str | float) -> AgentSpec:
+    """Describe `path_a` with the map's correction, and what becomes of a pace network's answers."""
     return AgentSpec(
-        name="path_a",
+        name=name,
         correction="fusion",
         target="agent.loading:load_agent",
-        kwargs={"model": "path_a", "correction": "fusion"},
+        kwargs={"model": "path_a", "correction": "fusion"} | ({"pace": pace} if pace else {}),
+    )
+
+
+def drivers() -> tuple[AgentSpec, ...]:
+    """Describe all drivers; those at a network's pace only where one is named."""
+    model = os.environ.get(PACE)
+    paced = PACES if model else {}
+    return (
+        EXPERT,
+        BLIND,
+        path_driver(),
+        *(path_driver(name, model=str(model), quantile=share) for name, share in paced.items()),
     )
 
 
@@ -77,7 +94,7 @@ def run(folder: Path, quick: bool) -> int:
     maps = os.environ.get(MAPS)
     server = ServerChoice(seed=SEED, map_folders=(Path(maps),) if maps else ())
     towns = TOWNS if maps and not quick else TOWNS[:1]
-    agents = (EXPERT, BLIND) if quick else (EXPERT, BLIND, path_driver())
+    agents = (EXPERT, BLIND) if quick else drivers()
     routes = tuple(find_routes(server, towns))
     plan = EvaluationPlan(
         routes=routes[:1] if quick else routes,
@@ -184,9 +201,12 @@ STUDY = Study(
     ),
     setting=(
         "Pocket simulator, 3 routes of the suite short on each of Millbrook, Town01 and Town10HD, "
-        "seed 0, leaderboard 2.1's penalties; about 8 CPU minutes. --quick drives one route of "
-        "Millbrook among 4 cars and 2 walkers."
+        "seed 0, leaderboard 2.1's penalties; about 8 CPU minutes, and as many again with a pace "
+        "network. --quick drives one route of Millbrook among 4 cars and 2 walkers."
     ),
     run=run,
-    needs=f"{MAPS}: a folder with CARLA's Town01 and Town10HD as .xodr files",
+    needs=(
+        f"{MAPS}: a folder with CARLA's Town01 and Town10HD as .xodr files; {PACE}: a pace "
+        "network, else none drives"
+    ),
 )

@@ -112,6 +112,13 @@ def _lamp_pixels() -> str:
     return markdown_table(table_of_lamps(read_lamps()))
 
 
+def _pace(what: str) -> str:
+    from studies.pace_sight import read_sights, table_of_lights, table_of_stops
+
+    make = {"lights": table_of_lights, "stops": table_of_stops}[what]
+    return markdown_table(make(read_sights()))
+
+
 def _coverage() -> str:
     """Tell what the methods and sensors of the pocket simulator do, as its own tables say."""
     from sim.pocket import methods  # it needs the carla wheel
@@ -211,6 +218,8 @@ FIGURES: dict[str, Callable[[], str]] = {
 TABLES: dict[str, Callable[[], str]] = {
     "among_others": _among_others,
     "lamp_pixels": _lamp_pixels,
+    "pace.lights": partial(_pace, "lights"),
+    "pace.stops": partial(_pace, "stops"),
     "drives": partial(
         pivot,
         DATA / "driving" / "ridgeway.csv",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.protocols import TensorSpec
+from bicameral.types import LightState
 from edge.pace_model import PaceModel
 from tests.driver_network import driver_sidecar
 
@@ -31,6 +32,7 @@ class PaceSession:
     Attributes:
         speed: (1,) what it answers.
         probabilities: (7,) of the speed classes.
+        light: What the next light shows.
         calls: The tensors of every run.
     """
 
@@ -46,6 +48,7 @@ class PaceSession:
     def __init__(self) -> None:
         self.speed: Any = [12.0]
         self.probabilities: Any = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+        self.light = LightState.RED
         self.calls: list[dict[str, NDArray[Any]]] = []
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -54,8 +57,8 @@ class PaceSession:
             "speeds": self.speed,
             "scales": [0.5],
             "logits": np.log(np.maximum(self.probabilities, 1e-9)),
-            # A vehicle, the line of a light, and that it is red.
-            "reasons": [0.2, 0.5, 0.4, 0.0, 5.0, 0.0, 0.0],
+            # A vehicle, the line of a light, and what it shows.
+            "reasons": [0.2, 0.5, 0.4, *(5.0 * (np.arange(4) == self.light))],
         }
         rows = len(feeds["image"])
         return {

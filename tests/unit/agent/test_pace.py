@@ -14,7 +14,7 @@ from agent.pace import PaceKeeper, PaceSettings
 from agent.path.agent import PathAgent
 from agent.path.opinions import VisionAlone
 from bicameral.errors import ConfigError, DataError
-from bicameral.types import Observation, Pose, RoadOption, Route
+from bicameral.types import LightState, Observation, Pose, RoadOption, Route
 from edge.pace_model import PaceModel
 from tests.pace_network import replayed_pace_model
 from tests.path_network import path_sidecar, replayed_path_model
@@ -62,7 +62,9 @@ def test_an_agent_brakes_for_what_its_pace_network_sees(
     route: Route, picture: NDArray[np.uint8]
 ) -> None:
     model, session = replayed_pace_model()
-    agent = PathAgent((replayed_path_model()[0], None), VisionAlone(), pace=PaceKeeper(model, 0.5))
+    agent = PathAgent(
+        (replayed_path_model()[0], None), VisionAlone(), pace=PaceKeeper(model, PaceSettings())
+    )
     agent.begin(route, seed=0)
     assert agent.act(observe(picture, 5.0)).control.brake == 0.0
     session.probabilities = [0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]
@@ -80,9 +82,19 @@ def test_an_agent_brakes_for_what_its_pace_network_sees(
     assert agent.act(observe(picture, 5.0)).diagnostics["allowed_speed_mps"] == 0.0
 
 
+def test_whoever_creeps_before_a_red_light_stands() -> None:
+    model, session = replayed_pace_model()
+    session.probabilities, session.speed = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.2]
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(creep_mps=2.0))
+    assert keeper.limit_mps(picture, 1.0, RoadOption.STRAIGHT) == 0.0
+    session.light = LightState.GREEN
+    assert keeper.limit_mps(picture, 0.0, RoadOption.STRAIGHT) == pytest.approx(1.25)
+
+
 def test_the_network_sees_how_others_move_by_an_earlier_picture_of_the_episode() -> None:
     model, session = replayed_pace_model(earlier_ticks=2)
-    keeper = PaceKeeper(model, 0.5)
+    keeper = PaceKeeper(model, PaceSettings())
     for episode in range(2):
         keeper.begin()
         shown = [np.full((160, 320, 3), 10 * tick + episode, np.uint8) for tick in range(4)]
