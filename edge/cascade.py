@@ -33,7 +33,7 @@ from bicameral.types import Prediction, Trace
 from edge.classifier import require_canonical
 from edge.combination import COMBINATIONS, CombinationName
 from edge.memory.recall import MEMORY, recall, recalled_answer
-from edge.probabilities import SCORES, ScoreName
+from edge.probabilities import SCORES, ScoreName, confidence
 from edge.sidecar import ImageSpec
 from edge.stages import StagedClassifier
 
@@ -135,6 +135,7 @@ class CascadeClassifier:
         self._shape = (image.height, image.width, image.channels)
         self._score, self._combine = SCORES[policy.score], COMBINATIONS[policy.combine]
         self._gates = policy.gates(len(self.stages))
+        self._further = tuple(zip(self.stages[1:], self._gates, strict=True))
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Turn decoded pictures (H, W, C) uint8 into canonical images (N, height, width, C) uint8.
@@ -239,7 +240,7 @@ class CascadeClassifier:
         first_score = score = self._sureness(answer)
         times_s = {} if times_s is None else times_s
         stage = self.stages[0]
-        for further, gate in zip(self.stages[1:], self._gates, strict=True):
+        for further, gate in self._further:
             if not score < gate:
                 break
             gated_s = time.perf_counter()
@@ -272,7 +273,7 @@ class CascadeClassifier:
         compared = self.policy.combine == "post_check"
         sa, sb = (self._score(pa), self._score(pb)) if compared else (_UNSCORED, _UNSCORED)
         both = self._combine(pa, pb, sa, sb)
-        return Prediction(probabilities=both, confidence=np.maximum.reduce(both, axis=-1))
+        return Prediction(probabilities=both, confidence=confidence(both))
 
     def _compute_many(self, images: NDArray[np.uint8]) -> Prediction:
         """Answer for any number of images but one; each takes its own way through the stages."""
@@ -310,7 +311,7 @@ class CascadeClassifier:
             shares_s.append((time.perf_counter() - begin_s) / max(len(scores), 1))
         return Prediction(
             probabilities=probabilities,
-            confidence=np.maximum.reduce(probabilities, axis=-1),
+            confidence=confidence(probabilities),
             trace=_traces(self.stages, reached.tolist(), first_scores.tolist(), shares_s),
         )
 

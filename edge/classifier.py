@@ -13,8 +13,9 @@ from bicameral.errors import DataError
 from bicameral.protocols import ModelInfo, Session, TensorSpec
 from bicameral.types import Prediction
 from edge.preprocessing import canonical_from_picture, feed_from_canonical
-from edge.probabilities import calibrated_probabilities
+from edge.probabilities import calibrated_probabilities, confidence
 from edge.sidecar import OutputSpec, Sidecar
+from edge.whole_graph import CANONICAL, PROBABILITIES
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -24,6 +25,9 @@ class OnnxClassifier:
 
     Thread-safe: nothing changes after construction, and a session may run in several threads.
     """
+
+    #: A session of the network's `edge.whole_graph.whole_graph`, which `predict` then runs.
+    whole: Session | None = None
 
     def __init__(self, sidecar: Sidecar, session: Session) -> None:
         """Join a sidecar with a session of its graph.
@@ -67,7 +71,11 @@ class OnnxClassifier:
         Raises:
             DataError: If dtype or shape are others.
         """
-        return self._prediction(self._run(images)[self._answer.name])
+        if self.whole is None or not len(images):
+            return self._prediction(self._run(images)[self._answer.name])
+        require_canonical(images, self._shape, self._sidecar.name)
+        answer = self.whole.run({CANONICAL: images})[PROBABILITIES]
+        return Prediction(probabilities=answer, confidence=confidence(answer))
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run blank batches of these sizes, so that the first real one is not the slow one."""
@@ -75,8 +83,10 @@ class OnnxClassifier:
             self.predict(np.zeros((size, *self._shape), np.uint8))
 
     def close(self) -> None:
-        """Release the graph; the classifier must not be used afterwards."""
+        """Release the graphs; the classifier must not be used afterwards."""
         self._session.close()
+        if self.whole is not None:
+            self.whole.close()
 
     def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run the graph once; return its outputs by name."""
@@ -93,8 +103,7 @@ class OnnxClassifier:
             answer = answer.reshape(len(answer), -1)
         if self._answer.meaning == "logits":
             answer = calibrated_probabilities(answer, self._temperature)
-        confidence = np.maximum.reduce(answer, axis=-1)
-        return Prediction(probabilities=answer, confidence=confidence)
+        return Prediction(probabilities=answer, confidence=confidence(answer))
 
 
 class FeatureClassifier(OnnxClassifier):

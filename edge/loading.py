@@ -21,10 +21,22 @@ from edge.learning.dual_memory import (
 )
 from edge.learning.state import read_state
 from edge.masked_classifier import MaskedClassifier
-from edge.session import PLAIN_RUN, RunOptions, open_model, open_session
+from edge.session import PLAIN_RUN, OnnxSession, RunOptions, open_session
 from edge.shipped import resolve_model
-from edge.sidecar import SUFFIX, Sidecar, read_described_bytes, read_sidecar, sidecar_path
+from edge.sidecar import (
+    SUFFIX,
+    Sidecar,
+    read_described_bytes,
+    read_model_bytes,
+    read_sidecar,
+    sidecar_path,
+)
 from edge.stages import StagedClassifier
+from edge.whole_graph import whole_graph
+
+#: Bytes of a graph that is also loaded with scaling and softmax in it. Larger ones gain little by
+#: that, and would be held twice.
+_SMALL = 16 << 20
 
 MemoryChoice = ResultMemory | Literal["sidecar", "none"]
 
@@ -113,7 +125,8 @@ def _load_network(
     path: Path, sidecar: Sidecar, run_on: RunOptions
 ) -> OnnxClassifier | DualMemoryClassifier:
     """Load one network, with what it remembers or with the graphs of its stages."""
-    session = open_model(path, sidecar, run_on)
+    content = read_model_bytes(path, sidecar, run_on.target)
+    session = open_session(content, name=sidecar.name, threads=run_on.threads)
     if sidecar.state.path is not None:
         state = read_state(path.with_name(sidecar.state.path), sidecar.state.sha256)
         if state.labels != sidecar.labels:
@@ -131,11 +144,16 @@ def _load_network(
         ]
         return StagedClassifier(sidecar, session, stages)
     meanings = {output.meaning for output in sidecar.outputs}
+    classifier: type[OnnxClassifier] = OnnxClassifier
     if "completed" in meanings:
-        return MaskedClassifier(sidecar, session)
-    if "features" in meanings:
-        return FeatureClassifier(sidecar, session)
-    return OnnxClassifier(sidecar, session)
+        classifier = MaskedClassifier
+    elif "features" in meanings:
+        classifier = FeatureClassifier
+    single = classifier(sidecar, session)
+    small = isinstance(session, OnnxSession) and len(content) <= _SMALL
+    if small and (whole := whole_graph(content, sidecar)) is not None:
+        single.whole = OnnxSession(whole, name=sidecar.name, threads=run_on.threads)
+    return single
 
 
 def _load_cascade(

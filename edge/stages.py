@@ -15,7 +15,7 @@ from bicameral.protocols import Session, TensorSpec
 from bicameral.types import Prediction
 from edge.classifier import FeatureClassifier, require_canonical
 from edge.preprocessing import feed_from_canonical
-from edge.probabilities import calibrated_probabilities
+from edge.probabilities import calibrated_probabilities, confidence
 from edge.sidecar import Sidecar
 
 #: What a stage takes from the one before, what it answers with, and what it hands on.
@@ -72,8 +72,7 @@ class StagedClassifier(FeatureClassifier):
             DataError: If dtype or shape are others.
         """
         for probabilities in self.run_stages(images):
-            confidence = np.maximum.reduce(probabilities, axis=-1)
-            yield Prediction(probabilities=probabilities, confidence=confidence)
+            yield Prediction(probabilities=probabilities, confidence=confidence(probabilities))
 
     def run_stages(
         self, images: NDArray[np.uint8]

@@ -16,17 +16,17 @@ from edge.memory.keys import KeyScheme, key_scheme, require_uint8
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
-#: Looking for near duplicates costs a fifth to a fourth of the shipped cascade's networks, and the
-#: rest of the memory some hundredths, so that it pays if one in so many images is found.
-_IMAGES_PER_HIT = 3
+#: Looking for near duplicates pays if one in so many images is found: it costs up to a half of the
+#: shipped cascade's networks, more than it computes, for it displaces them in the caches.
+_IMAGES_PER_HIT = 2
 #: Images that may be looked at in vain before looking is suspended, at first and after a pause.
-_PATIENCE, _TRIAL = 16, 8
+_PATIENCE, _TRIAL = 6, 3
 #: Images of the first pause; while trials find nothing, each is twice as long as the one before.
 _PAUSE, _LONGEST_PAUSE = 128, 1024
 #: So much is kept in hand at most, that the end of a video is noticed soon.
 _MOST_CREDIT = 32
 #: Entries that get their keys at a time, the newest first; on a trial no older ones are needed.
-_FILED_AT_A_TIME, _FILED_ON_TRIAL = 512, 16
+_FILED_AT_A_TIME, _FILED_ON_TRIAL = 512, 2
 
 _UINT8 = np.dtype(np.uint8)
 _IMAGE_DIMENSIONS = 4
