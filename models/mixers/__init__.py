@@ -1,1 +1,1 @@
-"""What lets the tokens of a picture see each other; one way a file."""
+"""What lets the tokens of a picture or a text see each other; one way a file."""

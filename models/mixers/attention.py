@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -16,11 +17,13 @@ class HeadShape:
         tokens: Patches, and the class token where there is one.
         heads: Number of heads.
         width: Numbers per token, a multiple of `heads`.
+        causal: Whether tokens are a text, in which none may see a later one.
     """
 
     tokens: int
     heads: int
     width: int
+    causal: bool = False
 
     @property
     def size(self) -> int:
@@ -36,7 +39,11 @@ class HeadShape:
         split = self.split(queries_and_keys, 2)
         queries, keys = split[:, : self.heads], split[:, self.heads :]
         scale = math.sqrt(self.heads / self.width)
-        return (queries @ (keys * scale).transpose(2, 3)).softmax(dim=-1)
+        scores = queries @ (keys * scale).transpose(2, 3)
+        if self.causal:
+            places = torch.arange(self.tokens)
+            scores = scores.masked_fill(places > places[:, None], -math.inf)
+        return scores.softmax(dim=-1)
 
     def gather(self, attention: Tensor, values: Tensor) -> Tensor:
         """Sum values (N, tokens, width) by an attention (N, heads, tokens, tokens)."""

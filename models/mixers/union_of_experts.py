@@ -30,12 +30,19 @@ class SelectiveAttention(nn.Module):
 
     Queries, keys and values are computed for chosen tokens alone, so they cost half and the
     attention a quarter of what ordinary attention does.
+
+    Raises:
+        ValueError: If tokens are causal: heads choose among all of them.
     """
 
     positions: Tensor
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
+        if shape.causal:
+            raise ValueError(
+                "heads that choose among all tokens see later ones; take another mixer"
+            )
         self.shape = shape
         self.chosen = (shape.tokens + 1) // 2
         self.router = nn.Linear(shape.width, shape.heads, bias=False)
