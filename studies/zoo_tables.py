@@ -174,10 +174,18 @@ def _routing() -> str:
 
 
 def _acceptance() -> str:
-    """Return what was to be shown of each paper, and what was; some say it from their records."""
-    header, *rows = csv.reader((RECORDS / "acceptance.csv").read_text("utf-8").splitlines())
+    """Return the verdict on each paper, then what was to be shown and what was.
+
+    Some rows of the record only name a paper whose finding is read from the record of its study.
+    """
+    _, *rows = csv.reader((RECORDS / "acceptance.csv").read_text("utf-8").splitlines())
     rows = [[*row[:4], *FINDINGS[row[0]]()] if row[0] in FINDINGS else row for row in rows]
-    return markdown(header, rows, words=len(header))
+    verdicts = markdown(("what", "arXiv", "verdict"), [(*row[:2], row[5]) for row in rows], words=3)
+    details = [
+        f"* **{what}**, {verdict}. To be shown: {wanted}. Published: {published}. Found: {found}"
+        for what, _, wanted, published, found, verdict in rows
+    ]
+    return f"{verdicts}\n" + "\n".join(details)
 
 
 def _missing_pixels() -> str:
