@@ -92,7 +92,9 @@ def random_samples(sidecar: Sidecar, count: int, seed: int = 0) -> Samples:
     image = sidecar.input.image
     extra: dict[str, NDArray[np.float32]] = {}
     for one in sidecar.extra_inputs:
-        if one.name == "command":
+        if len(one.shape) > 2:  # an earlier picture
+            extra[one.name] = rng.uniform(0.0, 1.0, (count, *one.shape[1:])).astype(np.float32)
+        elif one.name == "command":
             columns = rng.integers(0, len(COMMANDS), count)
             extra[one.name] = np.eye(len(COMMANDS), dtype=np.float32)[columns]
         elif one.name == "intent":

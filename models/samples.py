@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bicameral.errors import ConfigError, DataError
 from edge.agent_sidecar import AgentSpec
 from edge.driver_model import state_inputs
-from edge.preprocessing import canonical_from_picture
+from edge.preprocessing import canonical_from_picture, feed_from_canonical
 from edge.samples import Samples
 from edge.sidecar import Sidecar
 from models.caril.dataset import Frames, load_frames
@@ -78,13 +78,16 @@ def _of_dataset(sidecar: Sidecar, source: str, split: Split) -> Samples:
 
 def _of_drives(sidecar: Sidecar, folder: Path, split: Split) -> Samples:
     frames = load_frames(folder, split, spec=sidecar.input.image)
+    every = np.arange(len(frames))
     extra = _extra(sidecar, frames.speed_mps, frames.command)
+    if "earlier" in {one.name for one in sidecar.extra_inputs}:
+        extra["earlier"] = _fed(sidecar, frames.gather_earlier(every))
     if "intent" in extra:
         known = np.asarray(np.isfinite(frames.ahead_m).all(axis=(1, 2)))
         extra["intent"] = intent_input(intent_points(frames.ahead_m), known)
     return Samples(
         description=f"{len(frames)} {split} frames of {folder.name}",
-        images=frames.gather(np.arange(len(frames))),
+        images=frames.gather(every),
         labels=_classes(sidecar, frames),
         extra=extra,
     )
@@ -111,11 +114,14 @@ def _of_archive(sidecar: Sidecar, path: Path) -> Samples:
     image = sidecar.input.image
     if images.shape[1:3] != (image.height, image.width):
         images = canonical_from_picture(images, image)
-    return Samples(
-        description=f"{len(images)} frames of {path.name}",
-        images=images,
-        extra=_extra(sidecar, speed_mps, command),
-    )
+    extra = _extra(sidecar, speed_mps, command)
+    if "earlier" in {one.name for one in sidecar.extra_inputs}:
+        extra["earlier"] = _fed(sidecar, images)  # nothing has moved
+    return Samples(description=f"{len(images)} frames of {path.name}", images=images, extra=extra)
+
+
+def _fed(sidecar: Sidecar, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(feed_from_canonical(images, sidecar.input), np.float32)
 
 
 def _extra(

@@ -2,9 +2,8 @@
 
 The expert looks at the simulator's state. The two controls drive at the speed of the route's
 profile: one steers by the route, the other is the network `path_a` with the map's correction. They
-show what it costs to see nobody, and so what a driver that sees has to gain. Where a pace network
-is named, `path_a` drives at its pace as well: at the median of the classes of speed, and at their
-lower quartile, which is slower where the network is not sure.
+show what it costs to see nobody. That network also drives at the pace of `pace_a`: at the median of
+the classes of speed, and at their lower quartile, which is slower where `pace_a` is not sure.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from studies.measurements import read_records, write_records
 from studies.study import DATA, Study
 
 MAPS = "CARLA_MAPS"
-PACE = "PACE_MODEL"
 TOWNS = ("Millbrook", "Town01", "Town10HD")
 #: Of the suite `short`: a left turn, a right turn, one straight on.
 ROUTES = slice(0, None, 2)
@@ -68,7 +66,7 @@ class Drive:
 
 
 def path_driver(name: str = "path_a", **pace: str | float) -> AgentSpec:
-    """Describe `path_a` with the map's correction, and what becomes of a pace network's answers."""
+    """Describe `path_a` with the map's correction, perhaps with fields of `PaceSettings`."""
     return AgentSpec(
         name=name,
         correction="fusion",
@@ -78,15 +76,9 @@ def path_driver(name: str = "path_a", **pace: str | float) -> AgentSpec:
 
 
 def drivers() -> tuple[AgentSpec, ...]:
-    """Describe all drivers; those at a network's pace only where one is named."""
-    model = os.environ.get(PACE)
-    paced = PACES if model else {}
-    return (
-        EXPERT,
-        BLIND,
-        path_driver(),
-        *(path_driver(name, model=str(model), quantile=share) for name, share in paced.items()),
-    )
+    """Describe all drivers."""
+    paced = (path_driver(name, model="pace_a", quantile=share) for name, share in PACES.items())
+    return EXPERT, BLIND, path_driver(), *paced
 
 
 def run(folder: Path, quick: bool) -> int:
@@ -201,12 +193,9 @@ STUDY = Study(
     ),
     setting=(
         "Pocket simulator, 3 routes of the suite short on each of Millbrook, Town01 and Town10HD, "
-        "seed 0, leaderboard 2.1's penalties; about 8 CPU minutes, and as many again with a pace "
-        "network. --quick drives one route of Millbrook among 4 cars and 2 walkers."
+        "seed 0, leaderboard 2.1's penalties; about 12 CPU minutes. --quick drives one "
+        "route of Millbrook among 4 cars and 2 walkers."
     ),
     run=run,
-    needs=(
-        f"{MAPS}: a folder with CARLA's Town01 and Town10HD as .xodr files; {PACE}: a pace "
-        "network, else none drives"
-    ),
+    needs=f"{MAPS}: a folder with CARLA's Town01 and Town10HD as .xodr files",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +29,8 @@ _PATH_MODES: tuple[CorrectionName, ...] = ("none", "fusion")
 #: And which second network is asked then.
 _STEERING_SECOND = "caril_b"
 _PATH_SECOND = "path_b"
+#: What slows path networks down among others.
+_PACE = "pace_a"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,8 @@ class AgentFlags:
         model: Network A: a shipped name or an .onnx file.
         second: Network B of the second opinion and of fusion, likewise; of a served agent: the
             server's name. Without: path_b of networks that see the path, caril_b of others.
-        pace: Network that slows a path network down for others and lights, likewise. Without: the
-            profile of the route alone decides the speed.
+        pace: Network that slows a path network down for others and lights, likewise. Without:
+            pace_a among others, and else the profile of the route alone decides the speed.
         also: Further agents for comparison: NAME drives a network without correction, A+B lets A
             ask B for a second opinion.
         delay_ticks: Ticks between a picture and the control that follows from it, beyond one.
@@ -58,6 +60,11 @@ class AgentFlags:
     pace: str | None = None
     also: tuple[str, ...] = ()
     delay_ticks: int = 0
+
+    def among_others(self) -> AgentFlags:
+        """Return the flags of drives among others, where path networks have a pace."""
+        paced = self.pace is not None or self.agent != "caril" or not _sees_path(self.model)
+        return self if paced else replace(self, pace=_PACE)
 
     def specs(self) -> tuple[AgentSpec, ...]:
         """Describe the agent in every mode, and those to compare it with.

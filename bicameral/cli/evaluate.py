@@ -56,7 +56,8 @@ def evaluate(
             patch (60 x 120 pixels covered, at a place drawn from the seed); or route, the weather
             of the file. Without: clear and patch of a suite, route of a file.
         traffic: Other cars, under CARLA's Traffic Manager. Among others red lights and stop signs
-            are infractions, and `--agent expert` minds them and the others.
+            are infractions, `--agent expert` minds them and the others, and a path network drives
+            at the pace of `pace_a`.
         walkers: Walkers on the sidewalks and crosswalks.
         repetitions: Drives of every combination, each with other seeded disturbances.
         seed: Base seed.
@@ -75,11 +76,12 @@ def evaluate(
     from sim.evaluation.runner import Execution
 
     server = driven_server(routes.town, maps, seed, None if host is None else (host, port))
-    specs = agents.specs()
+    others = TrafficDensity(vehicles=traffic, walkers=walkers)
+    specs = (agents.among_others() if others else agents).specs()
     plan = choose_routes(server, routes).plan(
         agents=specs, weathers=weathers, repetitions=repetitions, seed=seed
     )
-    if others := TrafficDensity(vehicles=traffic, walkers=walkers):
+    if others:
         plan = replace(plan, traffic=others, limits=TRAFFIC_LIMITS)
     everywhere = -1 if cluster else len(os.sched_getaffinity(0))
     jobs = 1 if host else (jobs or everywhere)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bicameral.errors import BicameralError, DataError
+from edge.agent_sidecar import PaceAgentSpec
 from edge.sidecar import SUFFIX, read_sidecar
 from server.serving.agent_model import AgentModel
 from server.serving.cascade_model import CascadeModel
@@ -176,4 +177,7 @@ def _load(
         raise DataError(cannot_learn(sidecar.name))
     if any(one.meaning == "completed" for one in sidecar.outputs):
         return MaskedModel.load(path, served_as, parts)
+    if isinstance(sidecar.agent, PaceAgentSpec):
+        # It drives nothing by itself: requests may have its tensors.
+        return TensorModel.load(path.with_name(sidecar.files[0].path), served_as, parts)
     return _GRAPHS[sidecar.kind].load(path, served_as, parts)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from agent.correction.names import MAY_ASK_B
 from agent.loading import corrections_of, load_agent, network_of
 from bicameral.types import Observation, Pose, Route
+from edge.agent_sidecar import AgentSpec, PathAgentSpec
 from edge.session import open_model
 from edge.shipped import shipped_model, shipped_models
 from edge.sidecar import read_sidecar
@@ -29,11 +30,13 @@ FOLDER = Path(__file__).parent
 OBSERVATIONS = FOLDER / "agent_observations.npz"
 CONTROLS = FOLDER / "agent_controls.json"
 _PICTURES_PER_WEATHER = 3
+_DRIVING = (AgentSpec, PathAgentSpec)
 
 
 def agent_names() -> list[str]:
-    """Names of the shipped driving agents."""
-    return [name for name in shipped_models() if read_sidecar(shipped_model(name)).kind == "agent"]
+    """Names of the shipped networks that drive; one that sets the pace does not by itself."""
+    described = {name: read_sidecar(shipped_model(name)).agent for name in shipped_models()}
+    return [name for name, agent in described.items() if isinstance(agent, _DRIVING)]
 
 
 def others_of_its_kind(name: str) -> list[str]:

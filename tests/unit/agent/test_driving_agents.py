@@ -46,3 +46,13 @@ def test_without_modes_those_are_compared_that_suit_the_network(tmp_path: Path) 
     assert [spec.correction for spec in flags(path, path).specs()] == ["none", "fusion"]
     steering = [spec.correction for spec in flags("caril_a", "caril_b").specs()]
     assert steering == ["none", "paper", "second_opinion"]
+
+
+def test_among_others_path_networks_are_slowed_by_the_shipped_pace_network() -> None:
+    assert AgentFlags().among_others().pace == "pace_a"
+    for given in (
+        AgentFlags(pace="mine.onnx"),
+        AgentFlags(model="caril_a"),
+        AgentFlags(agent="expert"),
+    ):
+        assert given.among_others() is given

@@ -513,6 +513,17 @@ async def test_unloading_frees_what_loading_took(make_parts: PartsMaker, tmp_pat
     assert abs(second - first) < 0.1 * taken, "nothing piles up"
 
 
+async def test_of_a_network_that_only_sets_the_pace_the_tensors_are_served(
+    make_parts: PartsMaker, tmp_path: Path
+) -> None:
+    for path in weights_folder().glob("pace_a.*"):
+        shutil.copy(path, tmp_path)
+    repository = ModelRepository([tmp_path], make_parts())
+    await repository.start()
+    assert repository.get("pace_a").kind == "tensors"
+    await repository.close()
+
+
 def test_versions_are_sorted_as_people_count() -> None:
     versions = ["10", "9", "1.10", "1.9", "v2", "v10", "", "beta"]
     assert sorted(versions, key=version_order) == [
