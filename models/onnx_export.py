@@ -27,7 +27,10 @@ _COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def onnx_from_network(
-    network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]] | None = None,
 ) -> bytes:
     """Trace a network into an ONNX graph of opset 13 with a free batch size.
 
@@ -35,11 +38,12 @@ def onnx_from_network(
         network: In evaluation mode.
         inputs: Example tensors by input name, in the order of `forward`'s parameters, batch 1.
         outputs: Names of the outputs, in order.
+        free: Names of further sizes that are free, by tensor and axis.
 
     Returns:
         The content of an ONNX file; the same bytes for the same network.
     """
-    buffer = io.BytesIO()
+    buffer, one = io.BytesIO(), torch.zeros(1)
     with warnings.catch_warnings():
         # The tracing exporter is marked as old; it is the one that keeps to the opset asked for.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -50,7 +54,11 @@ def onnx_from_network(
             buffer,  # type: ignore[arg-type]
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes={name: {0: "batch"} for name in [*inputs, *outputs]},
+            dynamic_axes={
+                name: {0: "batch", **(free or {}).get(name, {})}
+                for name in [*inputs, *outputs]
+                if inputs.get(name, one).ndim
+            },
             opset_version=OPSET,
             dynamo=False,
         )

@@ -65,6 +65,7 @@ def write_episode(
     np.savez(
         folder / "labels.npz",
         frame=2 * np.arange(frames),
+        time_s=0.1 * np.arange(frames),
         route=np.zeros(frames, np.int16),
         steer_expert=steer,
         speed_mps=rng.uniform(2.0, 9.0, frames).astype(np.float32),

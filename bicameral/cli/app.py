@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("maps get", "maps:get_maps", "Fetch CARLA's towns for it, once."),
         ("evaluate", "evaluate:evaluate", "Drive routes and write a report."),
         ("collect", "collect:collect", "Record training data."),
+        ("search", "search:search", "Find frames of recorded drives by words."),
+        ("describe-frame", "describe_frame:describe_frame", "Say what a frame shows."),
         (
             "leaderboard-entry",
             "leaderboard_entry:leaderboard_entry",

@@ -1,0 +1,1 @@
+"""Frames of recorded drives, described and found by words."""
