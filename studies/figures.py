@@ -192,6 +192,14 @@ def _pair(agents: str, weather: str, of: Of) -> Cells:
     )
 
 
+def _bytes(kind: str, _: str, of: Of) -> Cells:
+    """Return what a byte model reached, and what it costs."""
+    costs = ("rate", "parameters", "CPU time of a step")
+    rate, size, step = (of(name).value or 0.0 for name in costs)
+    bits = estimate_cell(of("bits per byte"), 2)
+    return f"`{kind}`", bits, f"{rate:g}", integer(size), f"{step:.0f}"
+
+
 # The classifiers ----------------------------------------------------------------------------------
 
 
@@ -244,6 +252,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "path.navigation": partial(_path, "navigation"),
     "path.comparisons": partial(_path, "comparisons"),
     "path.conditions": partial(_path, "conditions"),
+    "byte_models": partial(
+        pivot,
+        DATA / "papers" / "grassmann.csv",
+        "bits per byte",
+        ("mixer", "bits per byte", "best rate", "parameters", "CPU ms per step"),
+        _bytes,
+    ),
     "paper_variant": paper_variant_table,
     "papers": verdict_table,
     "serving/attacks": partial(
