@@ -249,6 +249,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "path.main": partial(_path, "main"),
     "path.towns": partial(_path, "towns"),
     "path.hard": partial(_path, "hard"),
+    "path.map_error": partial(_path, "map_error"),
     "path.navigation": partial(_path, "navigation"),
     "path.comparisons": partial(_path, "comparisons"),
     "path.conditions": partial(_path, "conditions"),

@@ -39,6 +39,10 @@ POOL = DATA / "driving" / "path_fusion_pool.csv"
 #: A hand-over at random lasts so many ticks: a second, as those of a rule do.
 _HELD_TICKS = 20
 
+#: Of the fusion, where the plan says nothing else: when it was committed, no error of the map was
+#: learned, and a larger distance to the map was allowed.
+AS_STUDIED: dict[str, Any] = {"tracks_map": False, "innovation_sigmas": 3.0}
+
 #: Keeps the draws of the controls apart from all others of the episode.
 _STREAM = 77
 
@@ -88,7 +92,7 @@ def make_driver(
         None if one is None else PathModel.load(resolve_model(one)) for one in networks
     )
     assert first is not None  # noqa: S101 - the plan names it
-    fusion = FusionSettings(**settings)
+    fusion = FusionSettings(**{**AS_STUDIED, **settings})
     if rule in PATH_CORRECTIONS:
         made = make_path_rule(rule, first.agent, second, fusion)
     elif rule in _CONTROLS:

@@ -18,6 +18,7 @@ from studies.path_analysis import (
 )
 from studies.path_confidence import CANDIDATES
 from studies.path_drives import Drive
+from studies.path_map_error import recorded_table
 from studies.path_plan import FOLDER, StudyPlan, read_plan
 from studies.path_towns import recorded_tables
 
@@ -108,6 +109,7 @@ PATH_TABLES: dict[str, Callable[[], str]] = {
     "navigation": lambda: _systems(3),
     "towns": lambda: _towns(0),
     "hard": lambda: _towns(1),
+    "map_error": lambda: _shown(recorded_table()),
     "comparisons": _comparisons,
     "conditions": _conditions,
     "claim": _claim,

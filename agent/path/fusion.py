@@ -50,8 +50,8 @@ class FusionSettings:
 
     variance: VarianceSource = "classification"
     factor: float = 4.0
-    innovation_sigmas: float | None = 3.0
-    tracks_map: bool = False
+    innovation_sigmas: float | None = 2.0
+    tracks_map: bool = True
 
     def __post_init__(self) -> None:
         if self.variance not in get_args(VarianceSource):
