@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,9 @@ from models.drives.captions import KINDS, UNKNOWN, VOCABULARY, caption, draw_que
 from models.drives.export import onnx_from_reader, spec_of
 from models.drives.network import DriveDescriber, DriveReader
 from studies.claims import Claim, Paper
-from studies.hydra_training import (
+from studies.measurements import Measured, single
+from studies.paper_runs import Findings, study_of
+from studies.papers.hydra_training import (
     Frames,
     compare_frames,
     compare_queries,
@@ -49,8 +50,6 @@ from studies.hydra_training import (
     train_twin,
     trunk,
 )
-from studies.measurements import Measured, single
-from studies.paper_runs import Findings, study_of
 
 #: No network here learned from them, nor the trunk from the first two.
 HELD_OUT = ("Valley", "Varied13", "Varied11", "Varied12")
@@ -58,8 +57,8 @@ _FIRST, _SHOWN = 5, (1, 2, 3, 5, 10)
 _NAME = "drive_reader"
 _COMMANDS = (RoadOption.LANE_FOLLOW, RoadOption.LEFT, RoadOption.RIGHT, RoadOption.STRAIGHT)
 #: Loads so many graphs, reads a frame with each, and prints the most memory it ever had, kB.
-_PEAK = """
-import resource, sys
+_PEAK = r"""
+import re, sys
 import numpy as np
 from edge.session import OnnxSession
 shapes = {"image": (1, 3, 64, 160), "command": (1, 4), "past": (1, 4, 0, 64)}
@@ -73,7 +72,7 @@ for path in sys.argv[1:]:
             feeds["adapter"] = np.array(on)
         session.run(feeds)
     kept.append(session)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1])
 """
 
 
@@ -319,7 +318,7 @@ def _figure(measured: Measured) -> Figure:
 
 
 _BROKEN = "share of the sentences and logits that stay the same bits"
-_WHOLE = study_of(
+STUDY = study_of(
     Paper(
         title="Hydra: unifying document retrieval and generation in a single vision-language model",
         arxiv="2603.28554",
@@ -377,5 +376,3 @@ _WHOLE = study_of(
     "4 CPU-minutes.",
     needs="DRIVES: folders of `bicameral collect --traffic N --scenes M`",
 )
-# Its verdicts join the table of papers together with the record of a whole run, which is not here.
-STUDY = replace(_WHOLE, paper=None)
