@@ -210,6 +210,7 @@ FIGURES: dict[str, Callable[[], str]] = {
             "claim",
             "success.vision",
             "success.fusion",
+            "success.towns",
             "distance.vision",
             "distance.fusion",
             "distance.constant",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from bicameral.tables import Table, estimate_cell, markdown_table
+from studies import path_towns
 from studies.measurements import markdown, read_measurements, read_records
 from studies.path_analysis import (
     NOTHING_YET,
@@ -20,7 +21,6 @@ from studies.path_confidence import CANDIDATES
 from studies.path_drives import Drive
 from studies.path_map_error import recorded_table
 from studies.path_plan import FOLDER, StudyPlan, read_plan
-from studies.path_towns import recorded_tables
 
 _RECORD = FOLDER / "path_fusion.csv"
 
@@ -37,7 +37,7 @@ def _systems(stage: int) -> str:
 
 
 def _towns(number: int) -> str:
-    tables = recorded_tables()
+    tables = path_towns.recorded_tables()
     return _shown(tables[number] if number < len(tables) else None)
 
 
@@ -90,6 +90,13 @@ def _success(system: str) -> str:
     return f"{sum(drive.success for drive in mine)} of {len(mine)}"
 
 
+def _town_success(system: str) -> str:
+    """Say on how many drives in clear weather a system succeeded, of those town by town."""
+    drives = read_records(FOLDER / path_towns.RECORD, Drive)
+    mine = [one for one in drives if (one.system, one.condition) == (system, "clear")]
+    return f"{sum(one.success for one in mine)} of {len(mine)}"
+
+
 def _distance(system: str) -> str:
     """Say how far from the lane centre a system was there."""
     mine = _first_stage(system)
@@ -116,6 +123,7 @@ PATH_TABLES: dict[str, Callable[[], str]] = {
     "confidence": _confidence,
     "success.vision": lambda: _success("vision"),
     "success.fusion": lambda: _success("fusion"),
+    "success.towns": lambda: _town_success("fusion_tracked"),
     "distance.vision": lambda: _distance("vision"),
     "distance.fusion": lambda: _distance("fusion"),
     "distance.constant": lambda: _distance("constant_weight"),
