@@ -264,7 +264,8 @@ def _same_bits(
             equal += said and graphs[0].digest.digest() == graphs[1].digest.digest()
             for one in graphs:
                 one.digest = hashlib.sha256()
-        return share(equal, of)
+        # Equal bits are no sample of anything, so the share has no interval.
+        return single(equal / of, n=of)
 
     return {
         "identical": same(_Graph(graph), count),
