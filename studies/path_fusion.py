@@ -32,6 +32,7 @@ from studies.path_analysis import (
 )
 from studies.path_drives import Drive, drive_of
 from studies.path_plan import (
+    SHORT_ROUTE,
     Stage,
     StagedPlan,
     StudyPlan,
@@ -47,6 +48,7 @@ from studies.study import Study
 #: Where the committed record of a whole run belongs.
 RECORD = "path_fusion.csv"
 
+_DRIVES_A_JOB = 4
 _QUICK_CONSTANTS = Constants(map_weight=0.3, share_b=0.1, share_map=0.3)
 _QUICK_STAGE = Stage(
     why="a look",
@@ -79,7 +81,8 @@ def run(folder: Path, quick: bool) -> int:
 
 def quick_plan(plan: StudyPlan) -> StudyPlan:
     """Return a plan of one route."""
-    return plan.model_copy(update={"towns": ("Millbrook",), "stages": (_QUICK_STAGE,)})
+    few = {"towns": ("Millbrook",), "routes": SHORT_ROUTE, "stages": (_QUICK_STAGE,)}
+    return plan.model_copy(update=few)
 
 
 def study(plan: StudyPlan, constants: Constants, folder: Path) -> int:
@@ -117,9 +120,9 @@ def prepare(
 
 def drive(plan: StagedPlan, folder: Path) -> list[Drive]:
     """Drive what was not driven yet; return everything that was, also after Ctrl-C."""
-    execution = Execution(
-        server=ServerChoice(), jobs=len(os.sched_getaffinity(0)), resume=True, videos=False
-    )
+    # A simulator with its process takes as long to start as some drives.
+    jobs = max(1, min(len(os.sched_getaffinity(0)), len(plan.episodes()) // _DRIVES_A_JOB))
+    execution = Execution(server=ServerChoice(), jobs=jobs, resume=True, videos=False)
     try:
         evaluate(plan, folder / "drives", execution, _show)
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from sim.pocket.map_store import MapStore
 from studies.measurements import read_records, write_records
 from studies.path_drives import Drive
 from studies.path_fusion import drive
-from studies.path_plan import FOLDER, Routes, Stage, StagedPlan, routes_of
+from studies.path_plan import FOLDER, SHORT_ROUTE, Routes, Stage, StagedPlan, routes_of
 from studies.path_towns import FUSIONS
 from studies.study import Study
 
@@ -54,7 +54,7 @@ _WRONG = (2, 7)
 
 def run(folder: Path, quick: bool) -> int:
     """Drive, write the record and print the table."""
-    drives = drive(_plan(("Ridgeway",) if quick else _TOWNS, quick=quick), folder)
+    drives = drive(_plan(("Millbrook",) if quick else _TOWNS, quick=quick), folder)
     write_records(folder / RECORD, drives, Drive)
     print_table(map_error_table(drives))
     lost = [sum(1 - one.success for one in _of(drives, name, "")) for name in _names()]
@@ -116,7 +116,7 @@ def _agent(agent: AgentSpec, fault: str) -> AgentSpec:
 
 
 def _plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
-    routes, left_out = routes_of(_ROUTES, towns, MapStore())
+    routes, left_out = routes_of(SHORT_ROUTE if quick else _ROUTES, towns, MapStore())
     sys.stdout.write("".join(f"{sentence}\n" for sentence in left_out))
     agents = tuple(_agent(agent, fault) for fault in _NAVIGATION for agent in FUSIONS)
     fresh = Stage(

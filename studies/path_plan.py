@@ -41,6 +41,10 @@ class Routes(_Part):
     seed: int
 
 
+#: One that takes seconds to draw and to drive, for a look.
+SHORT_ROUTE = Routes(kinds=("left",), min_length_m=60.0, max_length_m=110.0, seed=7)
+
+
 class System(_Part):
     """What drives: see `studies.path_rules.make_driver`.
 

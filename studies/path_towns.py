@@ -21,7 +21,7 @@ from sim.pocket.map_store import MapStore
 from studies.measurements import read_records, write_records
 from studies.path_drives import Drive
 from studies.path_fusion import drive
-from studies.path_plan import FOLDER, Routes, Stage, StagedPlan, routes_of
+from studies.path_plan import FOLDER, SHORT_ROUTE, Routes, Stage, StagedPlan, routes_of
 from studies.path_rules import AS_STUDIED
 from studies.study import Study
 
@@ -88,7 +88,7 @@ def recorded_tables() -> tuple[Table, ...]:
 
 def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
     """Plan the drives in some towns; one that is not there is named and left out."""
-    routes, left_out = routes_of(_ROUTES, towns, MapStore())
+    routes, left_out = routes_of(SHORT_ROUTE if quick else _ROUTES, towns, MapStore())
     sys.stdout.write("".join(f"{sentence}\n" for sentence in left_out))
     everyone = tuple(agent.name for agent in _AGENTS)
     some = Stage(

@@ -24,6 +24,8 @@ from sim.collection.storage import StoredEpisode, find_stored_episodes
 
 #: Of frames of one episode that are so near in time only the best is shown.
 _APART_S = 2.0
+#: Recordings have ten frames a second, of which every second is looked at.
+_EVERY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,6 @@ def search(
     /,
     *,
     top: int = 5,
-    every: int = 2,
     pictures: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
@@ -61,17 +62,15 @@ def search(
         drives: Folder that `collect` filled.
         query: What to look for; an unknown word is refused, with the list of those that are known.
         top: How many frames to show.
-        every: Look at every so many frames of a drive only.
         pictures: Folder to write the frames that were found to, as PNG files.
         as_json: Print one JSON object per line instead of a table.
     """
-    for name, value in (("top", top), ("every", every)):
-        if value < 1:
-            raise ConfigError(f"--{name} is {value}, expected at least 1")
+    if top < 1:
+        raise ConfigError(f"--top is {top}, expected at least 1")
     reader = DriveReader.load()
     wanted = reader.query(query)
     episodes = _episodes(drives, reader.spec.camera)
-    frames = sorted(_scored(reader, wanted, episodes, every), key=lambda one: -one.score)
+    frames = sorted(_scored(reader, wanted, episodes), key=lambda one: -one.score)
     shown = []
     for place, frame in enumerate(_apart(frames, top), start=1):
         said = reader.describe(frame.picture, frame.command)
@@ -103,12 +102,12 @@ def _episodes(drives: Path, camera: CameraSpec) -> list[StoredEpisode]:
 
 
 def _scored(
-    reader: DriveReader, wanted: NDArray[np.float32], episodes: list[StoredEpisode], every: int
+    reader: DriveReader, wanted: NDArray[np.float32], episodes: list[StoredEpisode]
 ) -> Iterator[_Frame]:
     with ProgressBar("search") as bar:
         for done, episode in enumerate(episodes, start=1):
             frames, labels = episode.frames, episode.labels
-            for row in range(0, len(frames), every):
+            for row in range(0, len(frames), _EVERY):
                 command = int(labels["command"][row])
                 yield _Frame(
                     episode=episode,

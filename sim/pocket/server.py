@@ -24,7 +24,7 @@ from sim.pocket.protocol.framing import Request, value_error
 from sim.pocket.protocol.rpc_server import RpcConnection, RpcServer
 from sim.pocket.protocol.stream_server import StreamServer
 from sim.pocket.recording.file import Recording
-from sim.pocket.silent_world import compile_kernels
+from sim.pocket.silent_world import are_compiled, compile_kernels
 from sim.pocket.world import tick
 from sim.pocket.world.recorder import RecordingPlaces
 from sim.pocket.world.town import TownShelf
@@ -52,7 +52,8 @@ class ServerSettings:
         map_folders: Folders with OpenDRIVE files besides the shipped ones.
         town: The first map.
         seed: Seed of scenery and noise.
-        compile_first: Whether to compile the kernels before clients can connect.
+        compile_first: Whether to compile the kernels before clients can connect, where no server of
+            this installation has yet.
         camera_threads: How many threads render a picture; its bytes are the same with any number.
         number_anew: Whether every load of a world numbers its actors from the first on, for a
             client that drives many episodes and keeps no actor of an earlier one: the Traffic
@@ -215,7 +216,7 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
     ):
         streams = StreamServer(settings.port + 1)
         shelf = TownShelf(MapStore(settings.map_folders), settings.seed, settings.camera_threads)
-        if settings.compile_first:
+        if settings.compile_first and not are_compiled():
             compile_kernels(shelf, settings.town, settings.seed)
         world = World(
             shelf,

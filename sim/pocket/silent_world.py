@@ -6,7 +6,10 @@ import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from sim.pocket.camera.shading_kernels import shade
+from sim.pocket.collision_kernels import collide
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.values import ActorDescription
 from sim.pocket.world import spawning, tick
@@ -39,8 +42,8 @@ def compile_kernels(shelf: TownShelf, town: str, seed: int) -> None:
     """Tick a car with sensors once, so that no client waits while kernels are compiled.
 
     On a machine that has not run them yet this takes half a minute of CPU time, and scripts give
-    up a call after ten seconds; later it takes about a second. Of two servers that start at once,
-    one begins with the pictures: each finds on disk what the other has compiled meanwhile.
+    up a call after ten seconds. Of two servers that start at once, one begins with the pictures:
+    each finds on disk what the other has compiled meanwhile.
 
     Args:
         shelf: The towns; the one that is built for this is kept.
@@ -58,6 +61,17 @@ def compile_kernels(shelf: TownShelf, town: str, seed: int) -> None:
         if not first:
             tick.publish_images(world)
         tick.advance(world)
+
+
+def are_compiled() -> bool:
+    """Return whether the largest kernels lie on disk, newer than their source."""
+    return all(map(_is_compiled, (collide, shade)))
+
+
+def _is_compiled(kernel: Any) -> bool:
+    source = Path(kernel.py_func.__code__.co_filename)
+    kept = Path(kernel.stats.cache_path).glob(f"{source.stem}.{kernel.__name__}-*.nbi")
+    return any(one.stat().st_mtime >= source.stat().st_mtime for one in kept)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import fcntl
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from numba.core.registry import CPUDispatcher
@@ -11,7 +12,7 @@ from sim.pocket import silent_world
 from sim.pocket.geometry import Transform
 from sim.pocket.map_store import MapStore
 from sim.pocket.protocol.values import ActorDescription
-from sim.pocket.silent_world import Silence, compile_kernels
+from sim.pocket.silent_world import Silence, are_compiled, compile_kernels
 from sim.pocket.world import spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
@@ -45,6 +46,19 @@ def test_the_first_ticks_of_a_driving_car_with_sensors_compile_nothing_more(shel
     tick.advance(world)
 
     assert compiled_signatures() == before
+
+
+def test_what_lies_on_disk_is_not_compiled_before_a_server_listens(shelf, monkeypatch, tmp_path):
+    compile_kernels(shelf, "Ridgeway", seed=0)
+    assert are_compiled()
+
+    elsewhere = SimpleNamespace(
+        __name__="collide",
+        py_func=silent_world.collide.py_func,
+        stats=SimpleNamespace(cache_path=tmp_path),
+    )
+    monkeypatch.setattr(silent_world, "collide", elsewhere)
+    assert not are_compiled()
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -36,7 +36,7 @@ def test_found_frames_are_shown_best_first_with_place_score_and_sentence(
 def test_found_frames_are_written_as_pictures_that_describe_frame_reads(
     drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert search(drives, "night", top=1, every=10, pictures=tmp_path / "found") == 0
+    assert search(drives, "night", top=1, pictures=tmp_path / "found") == 0
     assert "searched for 'night'" in capsys.readouterr().out
     assert describe_frame(tmp_path / "found" / "01.png") == 0
     sentence = capsys.readouterr().out
