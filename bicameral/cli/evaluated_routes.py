@@ -123,7 +123,7 @@ def choose_routes(server: ServerChoice, flags: RouteFlags) -> ChosenRoutes:
         by_id = {definition.route_id: definition for definition in read_routes(flags.routes)}
         definitions = pick_routes(by_id, flags.routes_subset)
     with ExitStack() as stack:
-        simulator = stack.enter_context(closing(Simulator(server)))
+        simulator = stack.enter_context(closing(Simulator(server, compile_first=False)))
 
         def planner(name: str) -> RoutePlanner:
             return RoutePlanner(stack.enter_context(simulator.town(name)).get_map(), name)

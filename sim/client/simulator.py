@@ -64,6 +64,8 @@ class Simulator:
 
     Args:
         choice: Which one.
+        compile_first: Compile what is driven with before this returns, if it is ours. Not for who
+            only asks for maps: several simulators that start at once share that work.
 
     Attributes:
         client: Connected to it; another one after `recover`.
@@ -74,7 +76,7 @@ class Simulator:
         VersionMismatchError: If it is another version.
     """
 
-    def __init__(self, choice: ServerChoice) -> None:
+    def __init__(self, choice: ServerChoice, *, compile_first: bool = True) -> None:
         self._choice = choice
         self._walked: set[str] = set()
         self._server: LocalServer | None = None
@@ -85,7 +87,7 @@ class Simulator:
                 map_folders=choice.map_folders,
                 # Episodes come in any order, and each is to be the same after any other.
                 number_anew=True,
-                compile_first=True,
+                compile_first=compile_first,
             )
         try:
             if self._server is not None:

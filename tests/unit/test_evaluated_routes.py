@@ -27,7 +27,8 @@ def fake_simulator(monkeypatch):
     """A simulator that has one town."""
 
     class Fake:
-        def __init__(self, choice: Any) -> None:
+        def __init__(self, choice: Any, *, compile_first: bool) -> None:
+            assert not compile_first, "who only plans routes compiles nothing"
             del choice
 
         def towns(self) -> set[str]:
