@@ -4,13 +4,13 @@ ONNX Runtime then does in one run what is else a run between eight calls of nump
 these cost a quarter of a small network: by what they displace in the caches, more than by what they
 compute.
 
-`onnx`, which only exports need, is not imported. A protobuf message is a row of fields in any
-order, and a field that repeats has as many values as it occurs times.
+`onnx`, which only exports need, is not imported: protobuf comes with ONNX Runtime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,23 @@ from edge.sidecar import Sidecar
 #: Input of a whole graph, (N, height, width, C) uint8, and its output, (N, classes) float32.
 CANONICAL, PROBABILITIES = "bicameral_canonical", "bicameral_probabilities"
 
-# Numbers in onnx.proto: of fields, of types of elements, and of types of attributes.
-_MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 11, 12
-_ELEMENTS = {"float32": 1, "uint8": 2, "float64": 11}
-_INT, _TENSOR, _INTS = 2, 4, 7
+#: As much of onnx.proto as is needed to put nodes into a graph.
+_ONNX = """\
+ModelProto: graph 7 GraphProto
+GraphProto: node 1 NodeProto*, input 11 ValueInfoProto*, output 12 ValueInfoProto*
+NodeProto: input 1 string*, output 2 string*, op_type 4 string, attribute 5 AttributeProto*
+AttributeProto: name 1 string, i 3 int64, t 5 TensorProto, ints 8 int64*, type 20 int32
+TensorProto: dims 1 int64*, data_type 2 int32, raw_data 9 bytes
+ValueInfoProto: name 1 string, type 2 TypeProto
+TypeProto: tensor_type 1 Tensor
+Tensor: elem_type 1 int32, shape 2 TensorShapeProto
+TensorShapeProto: dim 1 Dimension*
+Dimension: dim_value 1 int64, dim_param 2 string
+"""
 
-# How the content of a field is written.
-_VARINT, _EIGHT_BYTES, _SIZED = 0, 1, 2
+# Numbers in onnx.proto, of types of elements and of types of attributes.
+_ELEMENTS = {"float32": 1, "uint8": 2, "float64": 11}
+_ATTRIBUTES = {"i": 2, "t": 4, "ints": 7}
 
 
 def whole_graph(model: bytes, sidecar: Sidecar) -> bytes | None:
@@ -50,118 +59,70 @@ def whole_graph(model: bytes, sidecar: Sidecar) -> bytes | None:
     if taken.in_graph or len(answers) != 1 or len(answers[0].shape) != 2:
         return None
     colours_first = taken.layout == "NCHW"
-    gain, offset = affine_from_spec(image)
-    of_colours = (-1, 1, 1) if colours_first else (-1,)
+    gain, offset = (
+        values.reshape((-1, 1, 1) if colours_first else (-1,)) for values in affine_from_spec(image)
+    )
+    pixels = "bicameral_pixels" if colours_first else CANONICAL
     before = [
-        _value(_GRAPH_INPUT, CANONICAL, "uint8", [image.height, image.width, image.channels]),
-        _constant("bicameral_gain", gain.reshape(of_colours)),
-        _constant("bicameral_offset", offset.reshape(of_colours)),
-        _node("Transpose", [CANONICAL], "bicameral_pixels", _attribute("perm", 0, 3, 1, 2))
-        if colours_first
-        else _node("Identity", [CANONICAL], "bicameral_pixels"),
-        _cast("bicameral_pixels", "bicameral_levels", "float32"),
-        _node("Mul", ["bicameral_levels", "bicameral_gain"], "bicameral_product"),
-        _node("Add", ["bicameral_product", "bicameral_offset"], taken.name),
+        _constant("bicameral_gain", gain),
+        _constant("bicameral_offset", offset),
+        *([_node("Transpose", CANONICAL, pixels, perm=(0, 3, 1, 2))] if colours_first else ()),
+        _cast(pixels, "bicameral_levels", "float32"),
+        _node("Mul", "bicameral_levels bicameral_gain", "bicameral_product"),
+        _node("Add", "bicameral_product bicameral_offset", taken.name),
     ]
     after = [
         _constant("bicameral_temperature", np.array(sidecar.calibration.temperature)),
         _cast(answers[0].name, "bicameral_logits", "float64"),
-        _node("Div", ["bicameral_logits", "bicameral_temperature"], "bicameral_calibrated"),
+        _node("Div", "bicameral_logits bicameral_temperature", "bicameral_calibrated"),
         # Its axis is the second or the last one, as the operator set is.
-        _node("Softmax", ["bicameral_calibrated"], "bicameral_softmax"),
+        _node("Softmax", "bicameral_calibrated", "bicameral_softmax"),
         _cast("bicameral_softmax", PROBABILITIES, "float32"),
-        _value(_GRAPH_OUTPUT, PROBABILITIES, "float32", [len(sidecar.labels)]),
     ]
-    kept = []
-    for number, field, content in _fields(model):
-        if number == _MODEL_GRAPH:
-            inside = (
-                inner
-                for of, inner, value in _fields(content)
-                if of != _GRAPH_OUTPUT and not (of == _GRAPH_INPUT and _name(value) == taken.name)
-            )
-            field = _sized(_MODEL_GRAPH, *before, *inside, *after)
-        kept.append(field)
-    return b"".join(kept)
+    whole = _messages()["ModelProto"].FromString(model)
+    graph = whole.graph
+    nodes = [*before, *graph.node, *after]
+    inputs = [one for one in graph.input if one.name != taken.name]
+    for field in (graph.node, graph.input, graph.output):
+        del field[:]
+    graph.node.extend(nodes)
+    graph.input.extend(inputs)
+    _describe(graph.input.add(name=CANONICAL), "uint8", image.height, image.width, image.channels)
+    _describe(graph.output.add(name=PROBABILITIES), "float32", len(sidecar.labels))
+    return bytes(whole.SerializeToString())
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield of each field of a message its number, all of it, and its content."""
-    end = 0
-    while end < len(message):
-        begin = end
-        tag, content = _read_varint(message, begin)
-        kind = tag & 7
-        if kind == _VARINT:
-            _, end = _read_varint(message, content)
-        elif kind == _SIZED:
-            size, content = _read_varint(message, content)
-            end = content + size
-        else:
-            end = content + (8 if kind == _EIGHT_BYTES else 4)
-        yield tag >> 3, message[begin:end], message[content:end]
+@cache
+def _messages() -> dict[str, Any]:
+    from bicameral.protobuf import message_classes  # imported for those who need it
+
+    return message_classes("bicameral.onnx", _ONNX, syntax="proto2")
 
 
-def _name(value: bytes) -> str:
-    """Return the name of an input."""
-    return next(content.decode() for number, _, content in _fields(value) if number == 1)
+def _node(operator: str, inputs: str, output: str, **attributes: Any) -> Any:
+    """Return a node; its inputs have spaces between them."""
+    node = _messages()["NodeProto"](op_type=operator, input=inputs.split(), output=[output])
+    for name, value in attributes.items():
+        kind = {int: "i", tuple: "ints"}.get(type(value), "t")
+        node.attribute.add(name=name, type=_ATTRIBUTES[kind], **{kind: value})
+    return node
 
 
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins at a place, and where it ends."""
-    value = shift = 0
-    while True:
-        value |= (message[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if message[at - 1] < 0x80:
-            return value, at
+def _cast(taken: str, output: str, dtype: str) -> Any:
+    return _node("Cast", taken, output, to=_ELEMENTS[dtype])
 
 
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 0x7F:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*written, value])
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value)
-
-
-def _sized(field: int, *contents: bytes | str) -> bytes:
-    content = b"".join(one.encode() if isinstance(one, str) else one for one in contents)
-    return _varint(field << 3 | _SIZED) + _varint(len(content)) + content
-
-
-def _node(operator: str, inputs: Sequence[str], output: str, *attributes: bytes) -> bytes:
-    taken = [_sized(1, one) for one in inputs]
-    return _sized(_GRAPH_NODE, *taken, _sized(2, output), _sized(4, operator), *attributes)
-
-
-def _attribute(name: str, *values: int) -> bytes:
-    """Write an attribute of several whole numbers."""
-    numbers = [_number(8, value) for value in values]
-    return _sized(5, _sized(1, name), *numbers, _number(20, _INTS))
-
-
-def _cast(taken: str, output: str, dtype: str) -> bytes:
-    to = _sized(5, _sized(1, "to"), _number(3, _ELEMENTS[dtype]), _number(20, _INT))
-    return _node("Cast", [taken], output, to)
-
-
-def _constant(output: str, values: NDArray[np.floating]) -> bytes:
-    sizes = [_number(1, size) for size in values.shape]
-    tensor = _sized(
-        5, *sizes, _number(2, _ELEMENTS[values.dtype.name]), _sized(9, values.tobytes())
+def _constant(output: str, values: NDArray[np.floating]) -> Any:
+    tensor = _messages()["TensorProto"](
+        dims=values.shape, data_type=_ELEMENTS[values.dtype.name], raw_data=values.tobytes()
     )
-    return _node(
-        "Constant", [], output, _sized(5, _sized(1, "value"), tensor, _number(20, _TENSOR))
-    )
+    return _node("Constant", "", output, value=tensor)
 
 
-def _value(field: int, name: str, dtype: str, sizes: Sequence[int]) -> bytes:
+def _describe(value: Any, dtype: str, *sizes: int) -> None:
     """Describe an input or an output of any number of rows."""
-    rows = [_sized(1, _sized(2, "bicameral_rows")), *(_sized(1, _number(1, one)) for one in sizes)]
-    tensor = _sized(1, _number(1, _ELEMENTS[dtype]), _sized(2, *rows))
-    return _sized(field, _sized(1, name), _sized(2, tensor))
+    tensor = value.type.tensor_type
+    tensor.elem_type = _ELEMENTS[dtype]
+    tensor.shape.dim.add(dim_param="bicameral_rows")
+    for size in sizes:
+        tensor.shape.dim.add(dim_value=size)

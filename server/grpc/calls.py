@@ -287,7 +287,7 @@ def _request_body(request: Any) -> tuple[bytes, list[bytes]]:
 def _values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters as JSON has them."""
     return {
-        key: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+        key: getattr(value, value.WhichOneof("choice") or "string_param")
         for key, value in parameters.items()
     }
 
