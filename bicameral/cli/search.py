@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import cv2
 import numpy as np
-from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from bicameral.cli.progress import ProgressBar
@@ -50,7 +46,6 @@ def search(
     *,
     top: int = 5,
     pictures: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Find the frames of recorded drives that fit a query best, and say what is to be seen there.
 
@@ -63,7 +58,6 @@ def search(
         query: What to look for; an unknown word is refused, with the list of those that are known.
         top: How many frames to show.
         pictures: Folder to write the frames that were found to, as PNG files.
-        as_json: Print one JSON object per line instead of a table.
     """
     if top < 1:
         raise ConfigError(f"--top is {top}, expected at least 1")
@@ -74,16 +68,12 @@ def search(
     shown = []
     for place, frame in enumerate(_apart(frames, top), start=1):
         said = reader.describe(frame.picture, frame.command)
-        shown.append((str(frame.episode.folder / "frames.npy"), frame.row, frame.score, said))
+        file = str(frame.episode.folder / "frames.npy")
+        shown.append((file, frame.row, f"{frame.score:.3f}", said))
         if pictures is not None:
             _write_png(pictures / f"{place:02d}.png", frame.picture)
     heads = ("file", "row", "score", "description")
-    if as_json:
-        for one in shown:
-            sys.stdout.write(json.dumps(dict(zip(heads, one, strict=True))) + "\n")
-        return 0
-    rows = [(file, str(row), f"{score:.3f}", said) for file, row, score, said in shown]
-    print_table(table_of(f"{len(frames)} frames, searched for {query!r}", heads, rows))
+    print_table(table_of(f"{len(frames)} frames, searched for {query!r}", heads, shown))
     return 0
 
 

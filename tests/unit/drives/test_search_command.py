@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ import pytest
 from bicameral.cli.describe_frame import describe_frame
 from bicameral.cli.search import search
 from bicameral.errors import ConfigError, DataError, UserError
+from bicameral.tables import Table
 from edge.drives.reader import DriveReader
 from tests.recorded_drives import write_episode
 
@@ -23,14 +23,16 @@ def drives(tmp_path: Path) -> Path:
 
 
 def test_found_frames_are_shown_best_first_with_place_score_and_sentence(
-    drives: Path, capsys: pytest.CaptureFixture[str]
+    drives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert search(drives, "left turn, clear day", top=2, as_json=True) == 0
-    best, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert Path(best["file"]) == drives / "Town" / "one" / "frames.npy"
-    assert best["score"] >= second["score"]
-    assert abs(best["row"] - second["row"]) >= 20, "2 s apart at 10 Hz"
-    assert best["description"].endswith(".")
+    tables: list[Table] = []
+    monkeypatch.setattr("bicameral.cli.search.print_table", tables.append)
+    assert search(drives, "left turn, clear day", top=2) == 0
+    best, second = ([cell.text for cell in row.cells] for row in tables[0].rows)
+    assert Path(best[0]) == drives / "Town" / "one" / "frames.npy"
+    assert float(best[2]) >= float(second[2])
+    assert abs(int(best[1]) - int(second[1])) >= 20, "2 s apart at 10 Hz"
+    assert best[3].endswith(".")
 
 
 def test_found_frames_are_written_as_pictures_that_describe_frame_reads(
