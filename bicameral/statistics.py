@@ -155,18 +155,17 @@ def slope(places: Sequence[float], values: Sequence[float], unit: str) -> Estima
     return _estimate(value, value - half, value + half, n=len(places), unit=unit)
 
 
-def median(values: Sequence[float], unit: str = "1", *, seed: int = 0) -> Estimate:
+def median(values: Sequence[float], unit: str = "1") -> Estimate:
     """Estimate a median with a percentile bootstrap.
 
     Args:
         values: One per window.
         unit: Unit of the values.
-        seed: Of the resampling.
     """
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         return _without_interval(array, unit)
-    drawn = np.random.default_rng(seed).choice(array, (_MEDIAN_REPLICATES, len(array)))
+    drawn = np.random.default_rng(0).choice(array, (_MEDIAN_REPLICATES, len(array)))
     low, high = np.percentile(np.median(drawn, axis=1), _TAILS)
     return _estimate(float(np.median(array)), low, high, n=len(array), unit=unit)
 
@@ -320,7 +319,7 @@ def clustered_auroc(
 
 
 def mean_over_images(
-    values: NDArray[np.floating], resampling: Resampling | None = None, unit: str = "1"
+    values: NDArray[np.floating], resampling: Resampling | None = None
 ) -> Estimate:
     """Estimate the mean of a value per training and image, paired: both are resampled.
 
@@ -334,14 +333,13 @@ def mean_over_images(
     Args:
         values: (S, N) with few distinct columns, a row per training.
         resampling: How to resample.
-        unit: Unit of the values.
     """
     resampling = resampling or Resampling()
     images = values.shape[1]
     patterns, counts = np.unique(values, axis=1, return_counts=True)
     rng = np.random.default_rng(resampling.seed)
     drawn = rng.multinomial(images, counts / images, size=resampling.replicates)
-    return over_seeds(values.mean(axis=1), drawn @ patterns.T / images, images, rng, unit)
+    return over_seeds(values.mean(axis=1), drawn @ patterns.T / images, images, rng)
 
 
 def over_seeds(
@@ -349,7 +347,6 @@ def over_seeds(
     replicates: NDArray[np.floating],
     images: int,
     rng: np.random.Generator,
-    unit: str = "1",
 ) -> Estimate:
     """Resample the trainings of figures whose images were resampled, and take the percentiles.
 
@@ -358,15 +355,14 @@ def over_seeds(
         replicates: (R, S) of each training on each draw of the images.
         images: Number of images.
         rng: Draws the trainings; its state decides the draw.
-        unit: Unit of the values.
     """
     count, seeds = replicates.shape
     mean_value = float(value.mean())
     if images < 2:
-        return Estimate(value=mean_value, low=None, high=None, n=images, unit=unit, seeds=seeds)
+        return Estimate(value=mean_value, low=None, high=None, n=images, seeds=seeds)
     weights = rng.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=count) / seeds
     low, high = np.percentile((replicates * weights).sum(axis=1), _TAILS)
-    return replace(_estimate(mean_value, low, high, n=images, unit=unit), seeds=seeds)
+    return replace(_estimate(mean_value, low, high, n=images, unit="1"), seeds=seeds)
 
 
 def drawn_counts(images: int, resampling: Resampling) -> Iterator[NDArray[np.int16]]:

@@ -46,9 +46,7 @@ _MORE = bytes(7 * index % 251 for index in range(1, 240))
 _GREY_WEIGHTS = (19595, 38470, 7471)
 
 
-def read_picture(
-    path: Path, spec: ImageFormat, *, max_pixels: int = MAX_PIXELS
-) -> NDArray[np.uint8]:
+def read_picture(path: Path, spec: ImageFormat) -> NDArray[np.uint8]:
     """Decode a file of one's own with `decode_picture`; errors name the file.
 
     Formats that `decode_picture` does not know are left to `edge.local_pictures`.
@@ -62,10 +60,10 @@ def read_picture(
         raise DataError(f"cannot read the picture {path}: {error.strerror or error}") from error
     try:
         if data and picture_format(data) is None:
-            stored = decode_local_picture(path, data, max_pixels)
+            stored = decode_local_picture(path, data, MAX_PIXELS)
             if stored is not None:
                 return _opaque(stored, None, spec)
-        return decode_picture(data, spec, max_pixels=max_pixels)
+        return decode_picture(data, spec)
     except DataError as error:
         raise DataError(f"cannot use the picture {path}: {error}") from error
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError
-from edge.memory.keys import KeyScheme, key_scheme, require_uint8
+from bicameral.errors import DataError, look_up
+from edge.memory.keys import KEYS, KeyScheme, require_uint8
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
 
@@ -63,7 +63,7 @@ PAPER_KEY = KeyScheme(
 
 def any_scheme(name: str) -> KeyScheme:
     """Return the key of the paper, or one of the product, by name."""
-    return PAPER_KEY if name == PAPER_KEY.name else key_scheme(name)
+    return PAPER_KEY if name == PAPER_KEY.name else look_up("memory key", name, KEYS)
 
 
 def open_memory(settings: MemorySettings) -> LocalMemory:

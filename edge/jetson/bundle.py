@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from importlib import resources
@@ -332,5 +331,4 @@ def _write_checksums(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (Path(where) / name for where, _, names in os.walk(folder) for name in names)
-    return sorted(found)
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import DataError, unknown_name
+from bicameral.errors import DataError
 from edge.preprocessing import area_weights
 
 #: Rows of the difference hash, and differences per row.
@@ -176,15 +176,3 @@ KEYS: dict[str, KeyScheme] = {
         ),
     )
 }
-
-
-def key_scheme(name: str) -> KeyScheme:
-    """Return a key by name.
-
-    Raises:
-        UserError: If there is none of that name.
-    """
-    try:
-        return KEYS[name]
-    except KeyError:
-        raise unknown_name("memory key", name, KEYS) from None

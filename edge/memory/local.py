@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bicameral.errors import look_up
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory.entries import Content, Entry, EntryStore, sure_rows
-from edge.memory.keys import KeyScheme, key_scheme, require_uint8
+from edge.memory.keys import KEYS, KeyScheme, require_uint8
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
@@ -63,7 +64,7 @@ class LocalMemory:
             UserError: If there is no key of the settings' name.
         """
         self.settings = settings
-        self._scheme = scheme or key_scheme(settings.key)
+        self._scheme = scheme or look_up("memory key", settings.key, KEYS)
         self._clock, self._ages = clock, settings.max_age_s is not None
         self._least = float(np.float32(settings.store_min_confidence))
         self._entries = EntryStore(

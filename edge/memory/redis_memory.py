@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import ConfigError, MachineError, MissingExtraError
+from bicameral.errors import ConfigError, MachineError, MissingExtraError, look_up
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory import redis_scripts
 from edge.memory.circuit_breaker import CircuitBreaker
 from edge.memory.entries import BUCKET_LIMIT, sure_rows
-from edge.memory.keys import content_digests, key_scheme
+from edge.memory.keys import KEYS, content_digests
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
@@ -92,7 +92,7 @@ class RedisMemory:
         """
         self.settings = settings
         self._server = server
-        self._scheme = key_scheme(settings.key)
+        self._scheme = look_up("memory key", settings.key, KEYS)
         self._client = _connect(server.url, server.timeout_s)
         self._lookup, self._store, self._count = (
             self._client.register_script(script)

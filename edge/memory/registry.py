@@ -11,13 +11,7 @@ from edge.memory.settings import MemorySettings
 
 def settings_from_spec(spec: CascadeMemory) -> MemorySettings:
     """Return the settings that a sidecar asks for."""
-    return MemorySettings(
-        key=spec.key,
-        tolerance_mae_u8=spec.tolerance_mae_u8,
-        max_entries=spec.max_entries,
-        max_age_s=spec.max_age_s,
-        store_min_confidence=spec.store_min_confidence,
-    )
+    return MemorySettings(**spec.model_dump())
 
 
 def memory_from_spec(spec: CascadeMemory, *, server: RedisServer | None = None) -> ResultMemory:

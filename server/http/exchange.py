@@ -57,77 +57,48 @@ class HeldBodies:
     growing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(slots=True, eq=False)
 class Request:
-    """A request on its way through the stack.
+    """A request on its way through the stack, which fills in what it finds out.
 
     Attributes:
         scope: ASGI's.
         receive: Gives its body, and then tells when the client has gone.
-        headers: By name, in lower case as ASGI gives them; of several of a name the last one.
-        grows: Whether no other request may receive more of a large body meanwhile.
-        has_turn: Whether no other request may have a large body or picture meanwhile.
-        held_bytes: How much of its body is counted in those that the worker holds.
+        limits: Of a single request.
+        held: All bodies of this worker.
+        work: Does for it what takes long.
         id: For logs and the answer.
-        arrived_s: When its head was there, on `time.monotonic`'s clock.
         path: What stands in the path's placeholders.
         query: Its parameters, as the endpoint's model of them; None: it has no such model.
         namespace: Of what is remembered for its sender.
-        times: When it went from one hand to the next.
         model: The model that it is counted for.
-        work: Does for it what takes long.
+        times: When it went from one hand to the next.
+        held_bytes: How much of its body is counted in those that the worker holds.
+        grows: Whether no other request may receive more of a large body meanwhile.
+        has_turn: Whether no other request may have a large body or picture meanwhile.
+        headers: By name, in lower case as ASGI gives them; of several of a name the last one.
+        arrived_s: When its head was there, on `time.monotonic`'s clock.
     """
 
-    __slots__ = (
-        "_held",
-        "_limits",
-        "arrived_s",
-        "grows",
-        "has_turn",
-        "headers",
-        "held_bytes",
-        "id",
-        "model",
-        "namespace",
-        "path",
-        "query",
-        "receive",
-        "scope",
-        "times",
-        "work",
-    )
+    scope: Scope
+    receive: Receive
+    limits: RequestLimits
+    held: HeldBodies
+    work: LongWork
+    id: str = ""
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Any = None
+    namespace: str = ""
+    model: ModelVersion | None = None
+    times: RequestTimes = field(default_factory=RequestTimes)
+    held_bytes: int = 0
+    grows: bool = False
+    has_turn: bool = False
+    headers: dict[bytes, bytes] = field(init=False)
+    arrived_s: float = field(init=False)
 
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        limits: RequestLimits,
-        held: HeldBodies,
-        work: LongWork,
-    ) -> None:
-        """Begin to answer; the stack fills in what it finds out on the way.
-
-        Args:
-            scope: ASGI's.
-            receive: ASGI's.
-            limits: Of a single request.
-            held: All bodies of this worker.
-            work: What takes long in this worker.
-        """
-        self.scope = scope
-        self.receive = receive
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.arrived_s = time.monotonic()
-        self.id = ""
-        self.path: Mapping[str, str] = {}
-        self.query: Any = None
-        self.namespace = ""
-        self.model: ModelVersion | None = None
-        self.times = RequestTimes()
-        self._limits = limits
-        self._held = held
-        self.held_bytes = 0
-        self.work = work
-        self.grows = self.has_turn = False
+    def __post_init__(self) -> None:
+        self.headers, self.arrived_s = dict(self.scope["headers"]), time.monotonic()
 
     def context(self, *, no_store: bool = False, timeout_s: float | None = None) -> RequestContext:
         """Return what a model must know of it beside its tensors.
@@ -137,7 +108,7 @@ class Request:
                 no-store`` says the same.
             timeout_s: What it allows itself, from its arrival; the limit goes before.
         """
-        limit_s = self._limits.timeout_s
+        limit_s = self.limits.timeout_s
         if not no_store and b"cache-control" in self.headers:
             # Directives may be written in capitals (RFC 9111, section 5.2), in any of the headers.
             no_store = any(
@@ -145,7 +116,6 @@ class Request:
                 for name, value in self.scope["headers"]
             )
         return RequestContext(
-            request_id=self.id,
             deadline_s=self.arrived_s + min(limit_s, timeout_s or limit_s),
             no_store=no_store,
             memory_namespace=self.namespace,
@@ -162,7 +132,7 @@ class Request:
                 worker holds too many; and as `inflate`.
             ClientGoneError: If the connection ended before the body did.
         """
-        limits = self._limits
+        limits = self.limits
         declared = self.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:19]) > limits.max_body_bytes:
             raise _too_large(f"{int(declared[:19]):,}", limits.max_body_bytes)
@@ -185,16 +155,16 @@ class Request:
                 part = message.get("body", b"")
                 parts.append(part)
                 self.held_bytes += len(part)
-                self._held.size += len(part)
-                if self._held.size > limits.max_held_bytes:
+                self.held.size += len(part)
+                if self.held.size > limits.max_held_bytes:
                     raise _too_much_held(limits.max_held_bytes)
                 if self.held_bytes > limits.max_body_bytes:
                     raise _too_large("more", limits.max_body_bytes)
                 more = message.get("more_body", False)
-                crowded = self._held.size > _CROWDED_BYTES and self.held_bytes > LARGE_BYTES
+                crowded = self.held.size > _CROWDED_BYTES and self.held_bytes > LARGE_BYTES
                 if more and crowded and not self.grows:
                     waits = True
-                    self.grows = await self._held.growing.acquire()
+                    self.grows = await self.held.growing.acquire()
                     waits = False
         except asyncio.CancelledError:
             if late and task is not None and not task.uncancel():
@@ -213,13 +183,13 @@ class Request:
             return inflate(body, encoding, limits.max_body_bytes)
         inflated = await self._inflated(body, encoding)
         self.held_bytes += len(inflated) - len(body)
-        self._held.size += len(inflated) - len(body)
-        if self._held.size > limits.max_held_bytes:
+        self.held.size += len(inflated) - len(body)
+        if self.held.size > limits.max_held_bytes:
             raise _too_much_held(limits.max_held_bytes)
         return inflated
 
     async def _inflated(self, body: bytes, encoding: str) -> bytes:
-        most = self._limits.max_body_bytes
+        most = self.limits.max_body_bytes
         few = min(LARGE_BYTES, most)
         try:
             return await self.work.do(partial(inflate, body, encoding, few))
@@ -327,11 +297,11 @@ class BytesAnswer(Response):
         ]
 
 
-def json_answer(value: Any, status: int = 200) -> Response:
+def json_answer(value: Any) -> Response:
     """Return an answer in JSON, of plain values or of a pydantic model."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    return BytesAnswer(orjson.dumps(value), b"application/json", status=status)
+    return BytesAnswer(orjson.dumps(value), b"application/json")
 
 
 def error_answer(error: RequestError) -> Response:

@@ -9,10 +9,11 @@ from bicameral.errors import DataError, UserError
 from edge.memory.keys import (
     KEYS,
     content_digests,
-    key_scheme,
     noise_proof_dhash_keys,
     noise_proof_dhash_probes,
 )
+from edge.memory.local import LocalMemory
+from edge.memory.settings import MemorySettings
 from studies.paper_keys import PAPER_KEY, paper_dhash_keys
 from tests.remembered import blobs
 
@@ -125,4 +126,4 @@ def test_the_papers_keys_refuse_other_numbers_of_channels() -> None:
 
 def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UserError, match="Did you mean 'dhash_verified'"):
-        key_scheme("dhash_verifed")
+        LocalMemory(MemorySettings(key="dhash_verifed"))
