@@ -21,7 +21,7 @@ from server.http.drive_stream import StreamParts, drive_stream_endpoint
 from server.http.endpoint import Endpoint
 from server.http.learning import learning_endpoints
 from server.http.live import live_endpoint
-from server.http.management import Workers, management_endpoints
+from server.http.management import management_endpoints
 from server.http.memory import memory_endpoints
 from server.http.model_cards import model_cards_endpoint
 from server.http.open_inference import OpenInference
@@ -90,22 +90,10 @@ def create_app(
                 await asyncio.to_thread(tracing.close)
 
     board = LiveBoard(run_folder.live)
-    workers = Workers(why_not_ready=repository.why_not_ready, pids=run_folder.worker_pids)
-    stream = StreamParts(
-        repository=repository,
-        requests=settings.requests,
-        streams=settings.streams,
-        metrics=metrics,
-        board=board,
-    )
+    stream = StreamParts(repository=repository, settings=settings, metrics=metrics, board=board)
     endpoints: list[Endpoint] = [
         classify_endpoint(repository, settings.requests),
-        *OpenInference(
-            repository=repository,
-            control=repository,
-            why_not_ready=repository.why_not_ready,
-            totals=metrics.totals,
-        ).endpoints(),
+        *OpenInference(repository=repository, totals=metrics.totals).endpoints(),
         *drive_endpoints(repository),
         drive_live_endpoint(repository, board, lambda: not ENDING.is_set()),
         canonical_endpoint(repository),
@@ -113,8 +101,8 @@ def create_app(
         model_cards_endpoint(repository),
         *memory_endpoints(repository),
         *learning_endpoints(repository, settings),
-        *management_endpoints(repository, workers, metrics),
-        live_endpoint(repository, metrics, workers),
+        *management_endpoints(repository, run_folder, metrics),
+        live_endpoint(repository, metrics, run_folder),
         *page_endpoints(),
     ]
     parts = StackParts(
@@ -123,7 +111,6 @@ def create_app(
         work=serving.decoder.work,
         lifespan=Router(lifespan=lifespan),
         authorise=authorise,
-        log_requests=settings.log_requests,
     )
     app = HttpStack(
         parts, [*endpoints, document_endpoint(endpoints)], [drive_stream_endpoint(stream)]

@@ -48,9 +48,8 @@ def serve(
     require_extra("server")
     if tracing:
         require_extra("tracing")
-    from server.limits import available_processors
     from server.logs import configure_logging
-    from server.processes.supervisor import SupervisorSettings, run_workers
+    from server.processes.supervisor import run_workers
 
     settings = settings or ServerSettings()
     folders = folders or (weights_folder(),)
@@ -66,20 +65,7 @@ def serve(
             "keys new' makes one",
             settings.host,
         )
-    return run_workers(
-        SupervisorSettings(
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers or available_processors(),
-            drain_s=settings.drain_s,
-            head_timeout_s=settings.requests.body_timeout_s,
-            connections=settings.connections,
-            max_message_bytes=settings.requests.max_body_bytes,
-            log_format=settings.log_format,
-            meter=settings.meter,
-        ),
-        partial(_worker_app, settings, folders, keys, tracing),
-    )
+    return run_workers(settings, partial(_worker_app, settings, folders, keys, tracing))
 
 
 def _worker_app(

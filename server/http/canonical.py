@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from server.errors import RequestError
 from server.http.classify import PICTURE_REFUSALS, require_classifier
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request
 from server.serving.repository import ModelRepository
 
@@ -40,12 +40,10 @@ def canonical_endpoint(repository: ModelRepository) -> Endpoint:
         method="POST",
         path="/v1/canonical/{model}",
         handler=see,
-        described=Described(
-            tag="classify",
-            answer={"image/png": PNG},
-            refusals=PICTURE_REFUSALS,
-            body={"required": True, "content": {"image/*": PNG}},
-        ),
+        tag="classify",
+        answer={"image/png": PNG},
+        refusals=PICTURE_REFUSALS,
+        body={"required": True, "content": {"image/*": PNG}},
     )
 
 

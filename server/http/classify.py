@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from bicameral.types import Prediction, Trace
 from server.errors import RequestError
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
 from server.http.picture_body import picture_body_document, read_masked_pictures
 from server.limits import RequestLimits
@@ -118,12 +118,10 @@ def classify_endpoint(repository: ModelRepository, limits: RequestLimits) -> End
         path="/v1/classify/{model}",
         handler=classify,
         query=ClassifyQuery,
-        described=Described(
-            tag="classify",
-            answer=ClassifyAnswer,
-            refusals=PICTURE_REFUSALS,
-            body=picture_body_document(several=True, mask=True),
-        ),
+        tag="classify",
+        answer=ClassifyAnswer,
+        refusals=PICTURE_REFUSALS,
+        body=picture_body_document(several=True, mask=True),
     )
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from server.errors import RequestError
 from server.http.canonical import PNG, png_of
 from server.http.classify import PICTURE_REFUSALS, require_classifier
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request
 from server.http.picture_body import picture_body_document, read_masked_pictures
 from server.serving.masked_model import MaskedModel
@@ -42,12 +42,10 @@ def complete_endpoint(repository: ModelRepository) -> Endpoint:
         method="POST",
         path="/v1/complete/{model}",
         handler=complete,
-        described=Described(
-            tag="classify",
-            answer={"image/png": PNG},
-            refusals=PICTURE_REFUSALS,
-            body=picture_body_document(several=False, mask=True),
-        ),
+        tag="classify",
+        answer={"image/png": PNG},
+        refusals=PICTURE_REFUSALS,
+        body=picture_body_document(several=False, mask=True),
     )
 
 

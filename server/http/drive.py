@@ -18,7 +18,7 @@ from server.http.drive_answers import (
     driver_answer,
 )
 from server.http.drive_query import DriveQuery, lease_second, require_agent
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
 from server.http.picture_body import picture_body_document, read_pictures
 from server.serving.agent_model import AgentModel, DrivingOptions, DrivingView
@@ -85,19 +85,19 @@ def drive_endpoints(repository: ModelRepository) -> list[Endpoint]:
             method="GET",
             path=_PATH,
             handler=describe,
-            described=Described(tag="drive", answer=DriverAnswer, refusals=(400, 404, 503)),
+            tag="drive",
+            answer=DriverAnswer,
+            refusals=(400, 404, 503),
         ),
         Endpoint(
             method="POST",
             path=_PATH,
             handler=drive,
             query=DriveQuery,
-            described=Described(
-                tag="drive",
-                answer=DriveAnswer,
-                refusals=PICTURE_REFUSALS,
-                body=picture_body_document(several=False),
-            ),
+            tag="drive",
+            answer=DriveAnswer,
+            refusals=PICTURE_REFUSALS,
+            body=picture_body_document(several=False),
         ),
     ]
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from starlette.responses import Response, StreamingResponse
 
 from server.http.drive_query import audience_of, require_agent
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request
 from server.http.seats import Seats
 from server.live_board import SHOW_EVERY_S, LiveBoard
@@ -52,11 +52,9 @@ def drive_live_endpoint(
         method="GET",
         path="/v1/drive/{model}/live",
         handler=live,
-        described=Described(
-            tag="drive",
-            answer={"text/event-stream": {"schema": {"type": "string"}}},
-            refusals=(400, 404, 429, 503),
-        ),
+        tag="drive",
+        answer={"text/event-stream": {"schema": {"type": "string"}}},
+        refusals=(400, 404, 429, 503),
     )
 
 

@@ -36,7 +36,7 @@ from server.http.endpoint import SocketEndpoint
 from server.http.exchange import ClientGoneError, Request
 from server.http.large_bodies import require_few_values
 from server.http.seats import Seats
-from server.limits import RequestLimits, StreamLimits
+from server.limits import ServerSettings
 from server.live_board import LiveBoard, LiveEpisode
 from server.metrics import Metrics
 from server.serving.agent_model import AgentModel, DrivingEpisode, DrivingOptions
@@ -87,22 +87,20 @@ class StreamParts:
 
     Attributes:
         repository: The models.
-        requests: Limits of a single tick.
-        streams: Limits of a stream.
+        settings: Limits of a stream and of a single tick.
         metrics: Counts ticks and streams.
         board: Shows episodes to those who watch.
     """
 
     repository: ModelRepository
-    requests: RequestLimits
-    streams: StreamLimits
+    settings: ServerSettings
     metrics: Metrics
     board: LiveBoard
 
 
 def drive_stream_endpoint(parts: StreamParts) -> SocketEndpoint:
     """Return the endpoint."""
-    seats = Seats(parts.streams.max_streams, "drives {taken} episodes")
+    seats = Seats(parts.settings.streams.max_streams, "drives {taken} episodes")
 
     async def stream(request: Request, socket: WebSocket) -> None:
         model = request.path["model"]
@@ -155,14 +153,14 @@ class _Stream:
         if len(text) <= _PARSE_IN_PLACE_CHARACTERS:
             begin = read_message(BeginMessage, text)
         else:
-            most = self._parts.streams.max_route_points * _VALUES_OF_A_POINT
+            most = self._parts.settings.streams.max_route_points * _VALUES_OF_A_POINT
             begin = await self._request.work.do_alone(partial(_read_large, text, most))
         with ExitStack() as leases:
             repository = self._parts.repository
             agent = require_agent(leases.enter_context(repository.lease(model)))
             second = lease_second(leases, repository, begin.correction, begin.second)
             options = DrivingOptions(correction=begin.correction, second=second, seed=begin.seed)
-            route = begin.route.route(self._parts.streams.max_route_points)
+            route = begin.route.route(self._parts.settings.streams.max_route_points)
             episode = agent.episode(route, options, delay_ticks=begin.delay_ticks)
             begun = {
                 "model": agent.name,
@@ -198,8 +196,7 @@ class _Stream:
             image = await self._picture(agent, data, begin)
             decoded_s = time.perf_counter()
             context = RequestContext(
-                request_id=self._request.id,
-                deadline_s=time.monotonic() + self._parts.requests.timeout_s,
+                deadline_s=time.monotonic() + self._parts.settings.requests.timeout_s,
             )
             decision = await episode.act(tick.observation(image), context=context)
             answer = {"frame": tick.frame} | decision_fields(
@@ -227,7 +224,7 @@ class _Stream:
 
     async def _receive(self, kind: str) -> Any:
         """Return the next message, which has to be of a kind, ``text`` or ``bytes``."""
-        idle_s = self._parts.streams.idle_timeout_s
+        idle_s = self._parts.settings.streams.idle_timeout_s
         try:
             async with asyncio.timeout(idle_s):
                 message = await self.socket.receive()

@@ -30,25 +30,6 @@ class ErrorAnswer(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """What the OpenAPI document says of an endpoint beside what its handler's docstring does.
-
-    Attributes:
-        tag: The part of the server that it belongs to.
-        answer: Of a request that succeeds: a model in JSON, content by its media type, or nothing.
-        refusals: Statuses that it may be refused with, beside those that all may be.
-        body: The description of the body that it takes; empty: none.
-        path: Further descriptions of the schemas of the path's placeholders.
-    """
-
-    tag: str
-    answer: Any = None
-    refusals: tuple[int, ...] = ()
-    body: Mapping[str, Any] = field(default_factory=dict)
-    path: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One method of one path.
 
@@ -58,7 +39,12 @@ class Endpoint:
         handler: Answers.
         right: What its sender must be allowed to do; None: anybody may.
         query: Checks the parameters in the query; None: they are passed over.
-        described: For the OpenAPI document; None: it is not in there.
+        tag: The part of the server that it belongs to in the OpenAPI document, which takes the rest
+            from the handler's docstring and from what follows; empty: it is not in there.
+        answer: Of a request that succeeds: a model in JSON, content by its media type, or nothing.
+        refusals: Statuses that it may be refused with, beside those that all may be.
+        body: The description of the body that it takes; empty: none.
+        placeholders: Further descriptions of the schemas of the path's placeholders.
     """
 
     method: str
@@ -66,7 +52,11 @@ class Endpoint:
     handler: Handler
     right: Right | None = "infer"
     query: type[BaseModel] | None = None
-    described: Described | None = None
+    tag: str = ""
+    answer: Any = None
+    refusals: tuple[int, ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)
+    placeholders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from server.errors import RequestError, shown
 from server.http.classify import PICTURE_REFUSALS
-from server.http.endpoint import Described, Endpoint, Handler
+from server.http.endpoint import Endpoint, Handler
 from server.http.exchange import Request, json_answer
 from server.http.picture_body import picture_body_document, read_pictures
 from server.limits import ServerSettings
@@ -128,13 +128,11 @@ def _endpoint(method: str, path: str, handler: Handler) -> Endpoint:
         path=path,
         handler=handler,
         right="infer" if method == "GET" else "manage",
-        described=Described(
-            tag="learning",
-            answer=_ANSWERS[method],
-            refusals=_REFUSALS[method],
-            body=picture_body_document(several=True) if method == "POST" else {},
-            path={"label": _LABEL},
-        ),
+        tag="learning",
+        answer=_ANSWERS[method],
+        refusals=_REFUSALS[method],
+        body=picture_body_document(several=True) if method == "POST" else {},
+        placeholders={"label": _LABEL},
     )
 
 

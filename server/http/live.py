@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from bicameral.types import MemoryCounters
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
-from server.http.management import Workers, WorkersAnswer, describe_workers
+from server.http.management import WorkersAnswer, describe_workers
 from server.metrics import DURATION_BOUNDS_S, Metrics, ModelTotals
+from server.processes.run_folder import RunFolder
 from server.serving.model_slot import IndexEntry, ModelState
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelVersion
@@ -68,13 +69,13 @@ class LiveAnswer(BaseModel):
     workers: WorkersAnswer
 
 
-def live_endpoint(repository: ModelRepository, metrics: Metrics, workers: Workers) -> Endpoint:
+def live_endpoint(repository: ModelRepository, metrics: Metrics, run_folder: RunFolder) -> Endpoint:
     """Return the endpoint.
 
     Args:
         repository: This worker's models.
         metrics: What all workers did.
-        workers: The processes.
+        run_folder: Where the processes meet.
     """
 
     async def read_live(_: Request) -> Response:
@@ -83,7 +84,7 @@ def live_endpoint(repository: ModelRepository, metrics: Metrics, workers: Worker
         answer = LiveAnswer(
             bounds_s=DURATION_BOUNDS_S,
             models=live_models(repository.index(), totals),
-            workers=describe_workers(workers),
+            workers=describe_workers(repository, run_folder),
         )
         return json_answer(answer)
 
@@ -92,7 +93,8 @@ def live_endpoint(repository: ModelRepository, metrics: Metrics, workers: Worker
         path="/v1/live",
         handler=read_live,
         right="metrics",
-        described=Described(tag="management", answer=LiveAnswer),
+        tag="management",
+        answer=LiveAnswer,
     )
 
 

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
-from server.http.open_inference import ModelControl
 from server.metrics import EXPOSITION_TYPE, Metrics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workers:
-    """The workers of a server.
-
-    Attributes:
-        why_not_ready: Says why the one that is asked should get no requests; None: it should.
-        pids: Lists the processes that serve.
-    """
-
-    why_not_ready: Callable[[], str | None]
-    pids: Callable[[], list[int]]
+from server.processes.run_folder import RunFolder
+from server.serving.repository import ModelRepository
 
 
 class WorkerAnswer(BaseModel):
@@ -51,24 +36,24 @@ class WorkersAnswer(BaseModel):
     workers: list[WorkerAnswer]
 
 
-def describe_workers(workers: Workers) -> WorkersAnswer:
+def describe_workers(repository: ModelRepository, run_folder: RunFolder) -> WorkersAnswer:
     """Tell how the workers are."""
-    reason = workers.why_not_ready()
+    reason = repository.why_not_ready()
     return WorkersAnswer(
         ready=reason is None,
         reason=reason or "",
-        workers=[WorkerAnswer(pid=pid) for pid in workers.pids()],
+        workers=[WorkerAnswer(pid=pid) for pid in run_folder.worker_pids()],
     )
 
 
 def management_endpoints(
-    models: ModelControl, workers: Workers, metrics: Metrics
+    repository: ModelRepository, run_folder: RunFolder, metrics: Metrics
 ) -> list[Endpoint]:
     """Return the endpoints.
 
     Args:
-        models: Loads and unloads models.
-        workers: The processes.
+        repository: Loads and unloads models.
+        run_folder: Where the processes meet.
         metrics: What all of them did.
     """
 
@@ -78,14 +63,14 @@ def management_endpoints(
 
     async def read_workers(_: Request) -> Response:
         """Return the processes that share the port."""
-        return json_answer(describe_workers(workers))
+        return json_answer(describe_workers(repository, run_folder))
 
     async def load(request: Request) -> Response:
         """Load one version of a model; the highest one that is loaded is served.
 
         The worker that answers has it; the others follow within the server's ``watch_s``.
         """
-        await models.load(request.path["model"], request.path["version"])
+        await repository.load(request.path["model"], request.path["version"])
         return Response(status_code=204)
 
     async def unload(request: Request) -> Response:
@@ -93,7 +78,7 @@ def management_endpoints(
 
         The worker that answers has done so; the others follow within the server's ``watch_s``.
         """
-        await models.unload(request.path["model"], request.path["version"])
+        await repository.unload(request.path["model"], request.path["version"])
         return Response(status_code=204)
 
     change = "/v1/models/{model}/versions/{version}"
@@ -103,14 +88,16 @@ def management_endpoints(
             path="/metrics",
             handler=read_metrics,
             right="metrics",
-            described=Described(tag="management", answer={"text/plain": {}}),
+            tag="management",
+            answer={"text/plain": {}},
         ),
         Endpoint(
             method="GET",
             path="/v1/workers",
             handler=read_workers,
             right="manage",
-            described=Described(tag="management", answer=WorkersAnswer),
+            tag="management",
+            answer=WorkersAnswer,
         ),
         *(
             Endpoint(
@@ -118,7 +105,7 @@ def management_endpoints(
                 path=f"{change}/{handler.__name__}",
                 handler=handler,
                 right="manage",
-                described=Described(tag="management"),
+                tag="management",
             )
             for handler in (load, unload)
         ),

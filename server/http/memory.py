@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bicameral.types import MemoryCounters
 from server.errors import RequestError
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.cascade_model import CascadeModel
 from server.serving.repository import ModelRepository
@@ -68,7 +68,9 @@ def memory_endpoints(repository: ModelRepository) -> list[Endpoint]:
             path="/v1/memory/{model}",
             handler=handler,
             right="manage",
-            described=Described(tag="memory", answer=answer, refusals=(400, 404, 503)),
+            tag="memory",
+            answer=answer,
+            refusals=(400, 404, 503),
         )
         for method, handler, answer in (
             ("GET", read_memory, MemoryAnswer),

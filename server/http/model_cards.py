@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from edge.cascade_sidecar import CascadeSpec
-from server.http.endpoint import Described, Endpoint
+from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
 from server.serving.masked_model import MaskedModel
 from server.serving.repository import ModelRepository
@@ -139,7 +139,8 @@ def model_cards_endpoint(repository: ModelRepository) -> Endpoint:
         method="GET",
         path="/v1/models",
         handler=read_cards,
-        described=Described(tag="classify", answer=list[ModelCard]),
+        tag="classify",
+        answer=list[ModelCard],
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.responses import Response
 
@@ -46,30 +46,16 @@ _VIEWED_BYTES: Final = 1 << 20
 _HEADER_LENGTH: Final = b"inference-header-content-length"
 
 
-class ModelControl(Protocol):
-    """Changes what is served, in all processes; `ModelRepository` does so in one."""
-
-    async def load(self, name: str, version: str | None = None) -> None:
-        """Load a model, as `ModelRepository.load`."""
-
-    async def unload(self, name: str, version: str | None = None) -> None:
-        """Unload a model, as `ModelRepository.unload`."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenInference:
     """The protocol's endpoints.
 
     Attributes:
         repository: The models.
-        control: Loads and unloads them.
-        why_not_ready: Tells why the server is not ready; None: it is.
         totals: Returns what all processes did for each model.
     """
 
     repository: ModelRepository
-    control: ModelControl
-    why_not_ready: Callable[[], str | None]
     totals: Callable[[], Awaitable[Mapping[ModelVersion, ModelTotals]]]
 
     def endpoints(self) -> list[Endpoint]:
@@ -110,7 +96,7 @@ class OpenInference:
         return json_answer({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        reason = self.why_not_ready()
+        reason = self.repository.why_not_ready()
         if reason is not None:
             raise RequestError(503, f"the server is not ready: {reason}", {"Retry-After": "1"})
         return json_answer({"ready": True})
@@ -167,13 +153,13 @@ class OpenInference:
                 f"loading with the parameters {shown(parameters)} is not offered; a model's "
                 "configuration is its sidecar in the model folder",
             )
-        await self.control.load(request.path["model"])
+        await self.repository.load(request.path["model"])
         return Response()
 
     async def _unload(self, request: Request) -> Response:
         # Its only parameter is unload_dependents: members of a cascade are loaded for it alone.
         await request.json_object()
-        await self.control.unload(request.path["model"])
+        await self.repository.unload(request.path["model"])
         return Response()
 
     async def _not_offered(self, request: Request) -> Response:

@@ -52,12 +52,11 @@ class StackParts:
     """What the stack stands on.
 
     Attributes:
-        settings: Limits of a request, and which pages may use the server.
+        settings: Limits of a request, which pages may use the server, and what is logged.
         metrics: Counts the requests for models.
         work: Does what takes long for a request.
         lifespan: Answers ASGI's messages about start and end.
         authorise: Who may do what; None: everybody may do everything.
-        log_requests: Log every request, not only those in which the server fails.
     """
 
     settings: ServerSettings
@@ -65,7 +64,6 @@ class StackParts:
     work: LongWork
     lifespan: ASGIApp
     authorise: Authorise | None = None
-    log_requests: bool = False
 
 
 class HttpStack:
@@ -238,7 +236,7 @@ class HttpStack:
         if request.model is not None:
             scope["state"]["model"] = request.model
             self._parts.metrics.count_request(request.model, status, duration_s, request.times)
-        if self._parts.log_requests:
+        if self._parts.settings.log_requests:
             fields = {
                 "method": scope.get("method", "WS"),
                 "path": scope["path"],

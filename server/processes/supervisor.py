@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from bicameral.errors import MachineError
 from edge.energy.discovery import find_meter
-from server.limits import ConnectionLimits
-from server.logs import LogFormat
+from server.limits import ServerSettings, available_processors
 from server.processes.listening import listen
 from server.processes.run_folder import RunFolder, temporary_run_folder
 from server.processes.worker import WorkerConfig
@@ -40,38 +38,7 @@ _LOOK_EVERY_S = 0.5
 AppFactory = Callable[[RunFolder], "ASGIApp"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorSettings:
-    """What a supervisor keeps running.
-
-    Attributes:
-        host: Address to listen on.
-        port: TCP port; 0: any free one.
-        workers: Number of processes, at least 1.
-        drain_s: How long workers wait for accepted requests at the end.
-        log_format: How all processes log.
-        head_timeout_s: How long the head of a request may take to arrive.
-        connections: Limits of connections, and of what comes before a request.
-        max_message_bytes: Size of a WebSocket's message; a longer one ends its connection.
-        hang_s: A worker whose event loop does nothing for so long, and for `drain_s`, is replaced.
-            Nothing should keep it busy for a second, but a machine that is short of memory or
-            processors may.
-        meter: The meter of energy, an argument of `edge.energy.discovery.find_meter`.
-    """
-
-    host: str
-    port: int
-    workers: int
-    drain_s: float
-    log_format: LogFormat
-    head_timeout_s: float = 10.0
-    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
-    max_message_bytes: int = 32 << 20
-    hang_s: float = 60.0
-    meter: str = "none"
-
-
-def run_workers(settings: SupervisorSettings, factory: AppFactory) -> int:
+def run_workers(settings: ServerSettings, factory: AppFactory, *, hang_s: float = 60.0) -> int:
     """Serve until SIGTERM or SIGINT, in the process that was started by hand. For the main thread.
 
     The first signal makes the workers accept no more connections, finish what they have accepted,
@@ -81,6 +48,9 @@ def run_workers(settings: SupervisorSettings, factory: AppFactory) -> int:
     Args:
         settings: What to keep running.
         factory: Makes the application of each worker, in its process.
+        hang_s: A worker whose event loop does nothing for so long, and for ``drain_s``, is
+            replaced. Nothing should keep it busy for a second, but a machine that is short of
+            memory or processors may.
 
     Returns:
         Exit code: 0 after all workers have ended by themselves, 1 if one had to be killed,
@@ -91,7 +61,7 @@ def run_workers(settings: SupervisorSettings, factory: AppFactory) -> int:
         MachineError: If a worker ends before the first one has begun to serve.
         UserError: If there is no such meter.
     """
-    meter = find_meter(settings.meter)
+    meter, workers = find_meter(settings.meter), settings.workers or available_processors()
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
     with listen(settings.host, settings.port) as listener, temporary_run_folder() as folder:
@@ -103,21 +73,11 @@ def run_workers(settings: SupervisorSettings, factory: AppFactory) -> int:
         _log.info(
             "process %d starts %d workers on http://%s:%d",
             os.getpid(),
-            settings.workers,
+            workers,
             settings.host,
             port,
         )
-        config = WorkerConfig(
-            factory,
-            folder,
-            workers=settings.workers,
-            drain_s=settings.drain_s,
-            hang_s=settings.hang_s,
-            head_timeout_s=settings.head_timeout_s,
-            connections=settings.connections,
-            max_message_bytes=settings.max_message_bytes,
-            log_format=settings.log_format,
-        )
+        config = WorkerConfig(factory, folder, settings, workers=workers, hang_s=hang_s)
         with EnergySampling(meter):
             supervisor = _Supervisor(config, [listener])
             supervisor.run()

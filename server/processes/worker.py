@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from uvicorn.config import STARTUP_FAILURE
 
 from bicameral.errors import BicameralError
-from server.limits import ConnectionLimits
+from server.limits import ServerSettings
 from server.logs import LogFormat, configure_logging
 from server.processes.http_protocol import ConnectionConfig, HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
@@ -51,26 +51,23 @@ class WorkerConfig(ConnectionConfig):
         drain_s: How long to wait for accepted requests at the end.
     """
 
-    def __init__(  # noqa: PLR0913 - what a worker is told
+    def __init__(
         self,
         factory: Callable[[RunFolder], ASGIApp],
         folder: RunFolder,
+        settings: ServerSettings,
         *,
         workers: int,
-        drain_s: float,
         hang_s: float,
-        head_timeout_s: float,
-        connections: ConnectionLimits,
-        max_message_bytes: int,
-        log_format: LogFormat,
     ) -> None:
+        drain_s, requests = settings.drain_s, settings.requests
         super().__init__(
-            partial(_make_app, factory, folder, log_format),
+            partial(_make_app, factory, folder, settings.log_format),
             factory=True,
             loop="uvloop",
             http=HttpProtocol,
             ws=WebSocketProtocol,
-            ws_max_size=max_message_bytes,
+            ws_max_size=requests.max_body_bytes,
             # Pictures hardly become smaller, at several milliseconds each.
             ws_per_message_deflate=False,
             lifespan="on",
@@ -88,9 +85,9 @@ class WorkerConfig(ConnectionConfig):
         )
         self.folder = folder
         self.drain_s = drain_s
-        self.head_timeout_s = head_timeout_s
-        self.connections = connections
-        self.most_connections = connections.max_connections
+        self.head_timeout_s = requests.body_timeout_s
+        self.connections = settings.connections
+        self.most_connections = self.connections.max_connections
         self.kept_bytes = 0
 
     def load(self) -> None:

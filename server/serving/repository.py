@@ -90,11 +90,6 @@ class ModelRepository:
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    @property
-    def ready(self) -> bool:
-        """Whether the start is over and at least one model answers."""
-        return self.why_not_ready() is None
-
     def why_not_ready(self) -> str | None:
         """Return why this worker should get no requests; None: the start is over, models answer."""
         if not self._loader.started:

@@ -43,7 +43,6 @@ class RequestContext:
     """What a request says beside its tensors.
 
     Attributes:
-        request_id: For logs; None if it has none.
         deadline_s: Refuse if the run has not begun by then, on `time.monotonic`'s clock; None:
             wait as long as it takes.
         no_store: The result memory keeps nothing of this request. It may answer from what it has.
@@ -51,7 +50,6 @@ class RequestContext:
             of the API key.
     """
 
-    request_id: str | None = None
     deadline_s: float | None = None
     no_store: bool = False
     memory_namespace: str = ""

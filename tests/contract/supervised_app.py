@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from bicameral.errors import BicameralError, ConfigError
+from server.limits import RequestLimits, ServerSettings
 from server.logs import configure_logging
 from server.processes.run_folder import RunFolder
-from server.processes.supervisor import SupervisorSettings, run_workers
+from server.processes.supervisor import run_workers
 
 
 def make_app(trouble: str, folder: RunFolder):
@@ -53,17 +54,16 @@ async def answer_lifespan(receive, send):
 if __name__ == "__main__":
     port, workers, drain_s, hang_s, head_timeout_s, trouble = sys.argv[1:]
     configure_logging("json", "supervisor")
-    settings = SupervisorSettings(
-        host="127.0.0.1",
+    settings = ServerSettings(
         port=int(port),
         workers=int(workers),
         drain_s=float(drain_s),
-        hang_s=float(hang_s),
-        head_timeout_s=float(head_timeout_s),
+        requests=RequestLimits(body_timeout_s=float(head_timeout_s)),
+        meter="none",
         log_format="json",
     )
     try:
-        sys.exit(run_workers(settings, partial(make_app, trouble)))
+        sys.exit(run_workers(settings, partial(make_app, trouble), hang_s=float(hang_s)))
     except BicameralError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -223,11 +223,10 @@ def ask_directly(
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"x-request-id", b"id7")]}
     parts = StackParts(
-        settings=ServerSettings(),
+        settings=ServerSettings(**options),
         metrics=metrics,
         work=LongWork(RequestLimits(), BatchLimits()),
         lifespan=failing,
-        **options,
     )
     stack = HttpStack(parts, [Endpoint(method="GET", path="/x", handler=handler)], [])
     asyncio.run(stack(scope, receive, send))

@@ -181,12 +181,7 @@ async def client(models: Path, make_parts: PartsMaker, keys: Keys) -> AsyncItera
 
 
 def client_of(repository: Any, limits: RequestLimits, metrics: Metrics, keys: Keys) -> Client:
-    endpoints = OpenInference(
-        repository=repository,
-        control=repository,
-        why_not_ready=lambda: None if repository.ready else "no model is loaded",
-        totals=metrics.totals,
-    ).endpoints()
+    endpoints = OpenInference(repository=repository, totals=metrics.totals).endpoints()
     parts = StackParts(
         settings=ServerSettings(requests=limits),
         metrics=metrics,
@@ -619,8 +614,6 @@ class HeldModel:
 class OneModel:
     """As much of a `ModelRepository` as inference needs."""
 
-    ready = True
-
     def __init__(self, model: ServedModel) -> None:
         self._loaded = LoadedModels(lambda name, _: KeyError(name))
         self._loaded.put(LoadedModel(model, MemoryFigures(file_bytes=0, allocated_bytes=None)))
@@ -688,14 +681,14 @@ async def test_a_model_is_told_who_asks_how_long_there_is_and_what_not_to_keep(k
     client, model, _ = held(keys)
     model.go.set()
     begin_s = time.monotonic()
-    await client.post(HELD_PATH, HELD_REQUEST, x_request_id="r-7")
+    await client.post(HELD_PATH, HELD_REQUEST)
     soon = HELD_REQUEST | {"parameters": {"timeout": 1_500_000}}
     await client.post(HELD_PATH, soon, key="infer", cache_control="max-age=0, No-Store")
     late = HELD_REQUEST | {"parameters": {"timeout": 10**12}}
     await client.post(HELD_PATH, late)
     end_s = time.monotonic()
     first, second, third = model.contexts
-    assert (first.request_id, first.no_store, first.memory_namespace) == ("r-7", False, "")
+    assert (first.no_store, first.memory_namespace) == (False, "")
     assert (second.no_store, second.memory_namespace) == (True, "infer")
     for context, timeout_s in ((first, 20.0), (second, 1.5), (third, 20.0)):
         assert context.deadline_s is not None

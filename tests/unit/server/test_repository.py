@@ -54,7 +54,7 @@ def run(folder: Path, make_parts: PartsMaker) -> Callable[..., Any]:
     @asynccontextmanager
     async def start(*others: Path, drain_s: float = 10.0) -> AsyncIterator[ModelRepository]:
         repository = ModelRepository([folder, *others], make_parts(), drain_s=drain_s)
-        assert not repository.ready
+        assert repository.why_not_ready() is not None
         await repository.start()
         try:
             yield repository
@@ -98,7 +98,7 @@ async def test_both_layouts_are_served_with_the_highest_version_first(
     for version in ("2", "10", "9"):
         add("deep", version, seed=int(version))
     async with run() as repository:
-        assert repository.ready
+        assert repository.why_not_ready() is None
         assert _states(repository) == {
             ("deep", "2"): "UNAVAILABLE",
             ("deep", "9"): "UNAVAILABLE",
@@ -121,7 +121,7 @@ async def test_a_broken_model_is_reported_and_takes_nobody_down(
     add("misnamed").rename(folder / "other.bicameral.json")
     add("text", labels=("only", "two"))
     async with run() as repository:
-        assert repository.ready
+        assert repository.why_not_ready() is None
         states = _states(repository)
         assert [key for key, state in states.items() if state == "READY"] == [("good", "1")]
         assert "is not the file that its sidecar describes" in _reason(repository, "damaged", "1")
@@ -215,10 +215,10 @@ async def test_unloading_waits_for_those_who_use_the_model_and_lets_nobody_else_
         assert _reason(repository, "net", "1") == "unloaded by request"
         with pytest.raises(RequestError, match="being unloaded"):
             await model.infer(TENSOR, context=CONTEXT)
-        assert repository.ready
+        assert repository.why_not_ready() is None
         await repository.unload("net")
         await repository.unload("other")
-        assert not repository.ready
+        assert repository.why_not_ready() is not None
 
 
 async def test_unloading_does_not_wait_for_ever(
@@ -487,7 +487,7 @@ async def test_a_folder_that_is_not_there_is_an_error(
 
 async def test_an_empty_folder_makes_no_server_ready(run: Callable[..., Any]) -> None:
     async with run() as repository:
-        assert not repository.ready
+        assert repository.why_not_ready() is not None
         assert repository.index() == []
         with pytest.raises(RequestError, match="unknown model 'net'; known: none"):
             repository.get("net")
