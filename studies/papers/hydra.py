@@ -374,6 +374,6 @@ STUDY = study_of(
     claim="One network with an adapter finds frames and describes them as two networks would.",
     setting="One thread a training on a shared AMD EPYC; n = 1 training each (seed 0), of 5,120 "
     "frames of 11 towns, judged by 500 queries and 1,000 sentences on 1,320 frames of 4 others; "
-    "4 CPU-minutes.",
+    "3 CPU-minutes.",
     needs="DRIVES: folders of `bicameral collect --traffic N --scenes M`",
 )

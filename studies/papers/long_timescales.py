@@ -246,6 +246,10 @@ STUDY = study_of(
                 threshold=1.0,
                 published="grows with N",
             ),
+            "driver": Claim(
+                text="A driving network that learns several delays at once steers better",
+                untested="it got no head with a memory, since the study `cerebellum` shows no gain",
+            ),
         },
         record=Path(__file__).with_suffix(".csv"),
     ),
