@@ -191,12 +191,12 @@ class VehicleDynamics:
         rate = min(max(math.radians(angular_velocity.z), -fast), fast)
         self._arrays.state[row, k.YAW_RATE] = rate
 
-    def set_constant_velocity(self, actor_id: int, velocity: Vector3 | None) -> None:
-        """Impose a velocity until it is taken back with None.
+    def set_constant_velocity(self, actor_id: int, velocity: Vector3 | None = None) -> None:
+        """Impose a velocity until it is taken back.
 
         Args:
             actor_id: The vehicle.
-            velocity: m/s, frame of the vehicle; z is ignored.
+            velocity: m/s, frame of the vehicle; z is ignored. None takes it back.
         """
         command = self._arrays.control[self._rows[actor_id]]
         if velocity is None:

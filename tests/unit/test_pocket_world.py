@@ -156,7 +156,7 @@ def test_a_method_reads_its_arguments_as_what_its_annotations_say():
         returns(handler).call("w", "o", ["here"])
 
 
-def test_every_method_has_a_docstring():
+def test_every_method_that_is_more_than_an_expression_has_a_docstring():
     for name, method in METHODS.items():
-        assert method.handler.__doc__, name
+        assert method.handler.__doc__ or method.handler.__name__ == "<lambda>", name
         assert method.fewest <= method.most

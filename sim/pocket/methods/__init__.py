@@ -2,7 +2,8 @@
 
 To add a method, write a function in the module of its subject and name it in that module's
 ``METHODS`` with `returns` (it answers a value), `completes` (awaited, no value), `fires` (fire and
-forget) or `answers_bare`. The function takes the arguments of the call as what its annotations say;
+forget) or `answers_bare`. The function takes the arguments of the call as what its annotations say.
+An expression needs no function: it stands in the line, with the kinds of its arguments behind it;
 see `dispatch`.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 from sim.pocket.blueprints.library import BLUEPRINTS
 from sim.pocket.geometry import Transform
 from sim.pocket.methods.dispatch import Method, returns
-from sim.pocket.protocol.values import ActorDescription, BoundingBox, Uint32, to_wire
+from sim.pocket.protocol.values import ActorDescription, Uint32, to_wire
 from sim.pocket.world import spawning
 from sim.pocket.world.actors import wire_from_actor
 from sim.pocket.world.world import World
@@ -18,11 +18,6 @@ from sim.pocket.world.world import World
 def get_actor_definitions() -> list[Any]:
     """Return the blueprint library."""
     return list(to_wire(BLUEPRINTS))
-
-
-def get_spectator(world: World) -> list[Any]:
-    """Return the spectator."""
-    return wire_from_actor(world.episode.spectator, world.publisher)
 
 
 def spawn_actor(world: World, description: ActorDescription, transform: Transform) -> list[Any]:
@@ -44,28 +39,22 @@ def spawn_actor_with_parent(
     return wire_from_actor(actor, world.publisher)
 
 
-def destroy_actor(world: World, actor_id: Uint32) -> bool:
-    """Destroy an actor; False when it does not exist."""
-    return spawning.destroy(world.episode, actor_id)
-
-
 def get_actors_by_id(world: World, actor_ids: list[Uint32]) -> list[Any]:
     """Return those of the actors that exist."""
     found = (world.episode.actors.find(actor_id) for actor_id in actor_ids)
     return [wire_from_actor(actor, world.publisher) for actor in found if actor is not None]
 
 
-def get_actor_bounding_box(world: World, actor_id: Uint32) -> BoundingBox:
-    """Return the box of an actor, dead or alive."""
-    return world.episode.actors.bounding_box(actor_id)
-
-
 METHODS: dict[str, Method] = {
     "get_actor_definitions": returns(get_actor_definitions),
-    "get_spectator": returns(get_spectator),
+    "get_spectator": returns(
+        lambda world: wire_from_actor(world.episode.spectator, world.publisher)
+    ),
     "spawn_actor": returns(spawn_actor),
     "spawn_actor_with_parent": returns(spawn_actor_with_parent),
-    "destroy_actor": returns(destroy_actor),
+    "destroy_actor": returns(lambda world, number: spawning.destroy(world.episode, number), Uint32),
     "get_actors_by_id": returns(get_actors_by_id),
-    "get_actor_bounding_box": returns(get_actor_bounding_box),
+    "get_actor_bounding_box": returns(
+        lambda world, number: world.episode.actors.bounding_box(number), Uint32
+    ),
 }

@@ -7,7 +7,7 @@ from typing import Any
 from bicameral.errors import BicameralError, UserError
 from sim.pocket.geometry import Transform
 from sim.pocket.methods import motion, traffic_lights, vehicles, walkers
-from sim.pocket.methods.dispatch import Method, answers_bare, fires
+from sim.pocket.methods.dispatch import Method, answers_bare, fires, nothing
 from sim.pocket.protocol.framing import value_error, value_result
 from sim.pocket.protocol.values import (
     ActorDescription,
@@ -80,17 +80,6 @@ def _spawn(world: World, owner: object, body: Any, depth: int) -> int:
     return actor.id
 
 
-def _apply_walker_state(
-    world: World, walker: Walker, transform: Transform, speed_mps: float
-) -> None:
-    """Put a walker where the client's navigation moved it."""
-    movement.lead(world.episode, walker, transform, speed_mps)
-
-
-def _set_light_state(vehicle: Vehicle, flags: Uint32) -> None:
-    vehicle.light_state = flags
-
-
 #: The methods behind the numbers of the commands; all take the actor first.
 _COMMANDS: dict[int, Method] = {
     2: fires(vehicles.apply_control_to_vehicle),
@@ -98,7 +87,7 @@ _COMMANDS: dict[int, Method] = {
     4: fires(walkers.apply_control_to_walker),
     5: fires(vehicles.apply_physics_control),
     6: fires(motion.set_actor_transform),
-    7: fires(_apply_walker_state),
+    7: fires(lambda world, *lead: movement.lead(world.episode, *lead), Walker, Transform, float),
     8: motion.METHODS["set_actor_target_velocity"],
     9: motion.METHODS["set_actor_target_angular_velocity"],
     10: motion.METHODS["add_actor_impulse"],
@@ -107,11 +96,11 @@ _COMMANDS: dict[int, Method] = {
     13: motion.METHODS["add_actor_torque"],
     14: fires(motion.set_actor_simulate_physics),
     15: fires(motion.set_actor_enable_gravity),
-    16: fires(vehicles.accept_flag),
-    17: fires(vehicles.accept_flag),
-    18: fires(_set_light_state),
+    16: fires(nothing, Vehicle, bool),
+    17: fires(nothing, Vehicle, bool),
+    18: fires(lambda car, flags: setattr(car, "light_state", flags), Vehicle, Uint32),
     19: fires(motion.set_actor_location),
-    21: fires(traffic_lights.set_traffic_light_state),
+    21: traffic_lights.METHODS["set_traffic_light_state"],
 }
 
 METHODS: dict[str, Method] = {"apply_batch": answers_bare(apply_batch)}

@@ -3,7 +3,8 @@
 A method is a function and the way in which its outcome is wrapped. Parameters that are called
 ``world`` and ``owner`` are the world and the connection that asks; every other one is an argument
 of the call, read as what its annotation says: a type of `protocol.values`, or a class of actor,
-which the client names by its id.
+which the client names by its id. A function without annotations is declared with the kinds of its
+arguments behind it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, get_type_hints
 
-from bicameral.errors import BicameralError
+from bicameral.errors import BicameralError, UserError
 from sim.pocket.protocol.framing import (
     VOID_RESULT,
     Request,
@@ -81,12 +82,15 @@ class Method(NamedTuple):
         )
 
 
-def _method(outcome: Outcome, handler: Callable[..., Any]) -> Method:
-    """Declare a method."""
-    kinds = get_type_hints(handler, include_extras=True)
+def _method(outcome: Outcome, handler: Callable[..., Any], *told: Any) -> Method:
+    """Declare a method; `told` are the kinds of its arguments where annotations say none."""
     parameters = inspect.signature(handler).parameters.values()
     named = [item for item in parameters if item.kind is not inspect.Parameter.VAR_POSITIONAL]
     given = tuple(item.name for item in named if item.name in ("world", "owner"))
+    if told:
+        readers = tuple(map(_reader, told))
+        return Method(handler, outcome, given, readers, fewest=len(told), most=len(told))
+    kinds = get_type_hints(handler, include_extras=True)
     read = named[len(given) :]
     needed = [item for item in read if item.default is inspect.Parameter.empty]
     return Method(
@@ -103,6 +107,20 @@ returns = functools.partial(_method, Outcome.VALUE)
 completes = functools.partial(_method, Outcome.VOID)
 fires = functools.partial(_method, Outcome.FIRED)
 answers_bare = functools.partial(_method, Outcome.BARE)
+
+
+def nothing(*_arguments: Any) -> None:
+    """Accept what has no effect here."""
+
+
+def refusal(reason: str) -> Callable[..., None]:
+    """Return what refuses; where the client does not wait for the answer, the log tells."""
+
+    def refuse(*_arguments: Any) -> None:
+        """Refuse what the simulator does not have."""
+        raise UserError(reason)
+
+    return refuse
 
 
 def _reader(kind: Any) -> Callable[[World, Any], Any]:
@@ -157,8 +175,8 @@ class Dispatcher:
         except BicameralError as error:
             if method.outcome is Outcome.FIRED:
                 self._note_refusal(name, str(error))
-            refusal = value_error if method.outcome is Outcome.VALUE else void_error
-            return None, refusal(str(error))
+            wrapped = value_error if method.outcome is Outcome.VALUE else void_error
+            return None, wrapped(str(error))
         except Exception:
             # A defect of ours must not take down every client.
             logger.exception("the method %r failed", name)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from bicameral.errors import UserError
 from sim.pocket.geometry import Transform, Vector3
-from sim.pocket.methods.dispatch import Method, completes, fires, returns
+from sim.pocket.methods.dispatch import Method, completes, fires, nothing, refusal, returns
 from sim.pocket.protocol.values import BoundingBox, Exactly, Uint8, Uint64
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.world import rays
@@ -14,25 +13,18 @@ from sim.pocket.world.level_boxes import ANY_LABEL, actor_objects, level_objects
 from sim.pocket.world.world import World
 
 Weather = Annotated[tuple[float, ...], Exactly(14)]
-#: A debug shape is a primitive, a colour, a life time and whether it persists.
-DebugShape = tuple[Any, Any, Any, Any]
-#: A texture is a width, a height and its texels.
-Texture = tuple[Any, Any, Any]
-
-
-def get_weather_parameters(world: World) -> tuple[float, ...]:
-    """Return the weather."""
-    return world.weather
+_APPLY_TEXTURE = completes(
+    refusal(
+        "the pocket simulator paints its things with textures of its own, which they share; no "
+        "other can be applied"
+    ),
+    *(list[Any], Any, tuple[Any, Any, Any]),  # names; then width, height and texels
+)
 
 
 def set_weather_parameters(world: World, weather: Weather) -> None:
     """Change the weather."""
     world.weather = weather
-
-
-def get_imui_gravity(world: World) -> float:
-    """Return the gravity that IMU sensors add, m/s^2."""
-    return world.imui_gravity
 
 
 def set_imui_gravity(world: World, gravity: float) -> None:
@@ -88,39 +80,14 @@ def cast_ray(world: World, start: Vector3, end: Vector3) -> list[Any]:
     return [[hit.location, int(hit.label)] for hit in hits]
 
 
-def query_lights_state(_endpoint: Any) -> list[Any]:
-    """Return no street lamps: nights are dark here."""
-    return []
-
-
-def update_lights_state(_endpoint: Any, _lights: list[Any], _discard: Any) -> None:
-    """Accept new states of street lamps; there are none."""
-
-
-def accept(*_arguments: Any) -> None:
-    """Accept a switch that has no effect here."""
-
-
-def draw_debug_shape(_shape: DebugShape) -> None:
-    """Accept a debug shape; cameras do not see any."""
-
-
-def refuse_texture(_names: list[Any], _parameter: Any, _texture: Texture) -> None:
-    """Refuse: the things of a town share a few textures of the simulator's own."""
-    raise UserError(
-        "the pocket simulator paints its things with textures of its own, which they share; "
-        "no other can be applied"
-    )
-
-
 def _object_name(tag: int, number: int) -> str:
     return f"{CityObjectLabel(tag).name.title()}_{number}"
 
 
 METHODS: dict[str, Method] = {
-    "get_weather_parameters": returns(get_weather_parameters),
+    "get_weather_parameters": returns(lambda world: world.weather),
     "set_weather_parameters": fires(set_weather_parameters),
-    "get_imui_gravity": returns(get_imui_gravity),
+    "get_imui_gravity": returns(lambda world: world.imui_gravity),
     "set_imui_gravity": fires(set_imui_gravity),
     "get_all_level_BBs": returns(get_all_level_bbs),
     "get_environment_objects": returns(get_environment_objects),
@@ -128,13 +95,13 @@ METHODS: dict[str, Method] = {
     "enable_environment_objects": fires(enable_environment_objects),
     "project_point": returns(project_point),
     "cast_ray": returns(cast_ray),
-    "query_lights_state": returns(query_lights_state),
-    "update_lights_state": fires(update_lights_state),
-    "update_day_night_cycle": fires(accept),
-    "draw_debug_shape": fires(draw_debug_shape),
-    "clear_debug_shape": fires(accept),
-    "clear_debug_string": fires(accept),
-    "apply_color_texture_to_objects": completes(refuse_texture),
-    "apply_float_color_texture_to_objects": completes(refuse_texture),
-    "set_annotations_traverse_translucency": fires(accept),
+    "query_lights_state": returns(lambda _endpoint: [], Any),
+    "update_lights_state": fires(nothing, Any, list[Any], Any),
+    "update_day_night_cycle": fires(nothing),
+    "draw_debug_shape": fires(nothing, tuple[Any, Any, Any, Any]),
+    "clear_debug_shape": fires(nothing),
+    "clear_debug_string": fires(nothing),
+    "apply_color_texture_to_objects": _APPLY_TEXTURE,
+    "apply_float_color_texture_to_objects": _APPLY_TEXTURE,
+    "set_annotations_traverse_translucency": fires(nothing),
 }

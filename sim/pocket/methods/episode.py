@@ -13,16 +13,6 @@ from sim.pocket.world import tick
 from sim.pocket.world.world import World
 
 
-def version() -> str:
-    """Return the version of CARLA that the server speaks; the official client checks it."""
-    return CARLA_VERSION
-
-
-def get_available_maps(world: World) -> list[str]:
-    """Return the long names of all maps."""
-    return [f"/Game/Carla/Maps/{name}" for name in world.shelf.names()]
-
-
 def load_new_episode(
     world: World, owner: object, name: str, reset_settings: bool, layers: Uint32 = 0xFFFF
 ) -> None:
@@ -67,11 +57,6 @@ def get_episode_info(world: World, owner: object) -> list[Any]:
     return [episode_id, [world.publisher.token(world.world_stream_id)]]
 
 
-def get_episode_settings(world: World) -> list[Any]:
-    """Return the settings."""
-    return list(to_wire(world.settings))
-
-
 def set_episode_settings(world: World, settings: EpisodeSettings) -> int:
     """Change the settings; returns the present frame, so that the client does not wait."""
     if settings.fixed_delta_s is not None and settings.fixed_delta_s <= 0.0:
@@ -94,11 +79,6 @@ def get_map_info(world: World) -> list[Any]:
     """Return the map's name and its recommended spawn points."""
     town = world.episode.town
     return [f"Carla/Maps/{town.name}", town.map.spawn_points]
-
-
-def get_map_data(world: World) -> str:
-    """Return the OpenDRIVE text."""
-    return world.episode.town.map.opendrive
 
 
 def get_required_files(world: World, folder: str = "") -> list[str]:
@@ -136,26 +116,23 @@ def get_navigation_mesh(world: World) -> bytes:
     return b"" if file is None else file.data
 
 
-def console_command(_command: Any) -> bool:
-    """Say that no console ran the command."""
-    return False
-
-
 METHODS: dict[str, Method] = {
-    "version": returns(version),
-    "get_available_maps": returns(get_available_maps),
+    "version": returns(lambda: CARLA_VERSION),
+    "get_available_maps": returns(
+        lambda world: [f"/Game/Carla/Maps/{name}" for name in world.shelf.names()]
+    ),
     "load_new_episode": completes(load_new_episode),
     "load_map_layer": completes(load_map_layer),
     "unload_map_layer": completes(unload_map_layer),
     "copy_opendrive_to_file": completes(copy_opendrive_to_file),
     "get_episode_info": returns(get_episode_info),
-    "get_episode_settings": returns(get_episode_settings),
+    "get_episode_settings": returns(lambda world: to_wire(world.settings)),
     "set_episode_settings": returns(set_episode_settings),
     "tick_cue": returns(tick_cue),
     "get_map_info": returns(get_map_info),
-    "get_map_data": returns(get_map_data),
+    "get_map_data": returns(lambda world: world.episode.town.map.opendrive),
     "get_required_files": returns(get_required_files),
     "request_file": returns(request_file),
     "get_navigation_mesh": returns(get_navigation_mesh),
-    "console_command": returns(console_command),
+    "console_command": returns(lambda _command: False, Any),
 }

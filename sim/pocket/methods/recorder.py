@@ -22,11 +22,6 @@ def start_recorder(world: World, name: str, additional_data: bool = False) -> st
     return str(path)
 
 
-def stop_recorder(world: World) -> None:
-    """End the recording, if one is on."""
-    world.recorder.stop()
-
-
 def show_recorder_file_info(world: World, name: str, show_all: bool) -> str:
     """Return what happened in a recording."""
     return text.describe(_open(world, name), show_all=show_all)
@@ -70,11 +65,6 @@ def replay_file(  # noqa: PLR0913 -- the arguments of the call
     return "\n".join([*lines, *world.replayer.start(world, recording, request), ""])
 
 
-def stop_replayer(world: World, keep_actors: bool) -> None:
-    """End the replay, if one is on; the actors that it brought stay or go."""
-    world.replayer.stop(world, keep_actors=keep_actors)
-
-
 def set_replayer_time_factor(world: World, factor: float) -> None:
     """Set how much faster than recorded replays run."""
     if factor < 0.0:
@@ -112,12 +102,12 @@ def _load_map(world: World, recording: Recording) -> list[str]:
 
 METHODS: dict[str, Method] = {
     "start_recorder": returns(start_recorder),
-    "stop_recorder": fires(stop_recorder),
+    "stop_recorder": fires(lambda world: world.recorder.stop()),
     "show_recorder_file_info": returns(show_recorder_file_info),
     "show_recorder_collisions": returns(show_recorder_collisions),
     "show_recorder_actors_blocked": returns(show_recorder_actors_blocked),
     "replay_file": returns(replay_file),
-    "stop_replayer": fires(stop_replayer),
+    "stop_replayer": fires(lambda world, keep: world.replayer.stop(world, keep_actors=keep), bool),
     "set_replayer_time_factor": fires(set_replayer_time_factor),
     "set_replayer_ignore_hero": fires(set_replayer_ignore_hero),
     "set_replayer_ignore_spectator": fires(set_replayer_ignore_spectator),

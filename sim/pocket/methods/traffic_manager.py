@@ -9,11 +9,6 @@ from sim.pocket.protocol.values import Uint32
 from sim.pocket.world.world import World
 
 
-def is_traffic_manager_running(world: World, port: Uint32) -> bool:
-    """Say whether a Traffic Manager was announced on a port."""
-    return world.traffic_managers.address(port) is not None
-
-
 def get_traffic_manager_running(world: World, port: Uint32) -> list[Any]:
     """Return (address, port) of a Traffic Manager; ("", 0) when there is none."""
     address = world.traffic_managers.address(port)
@@ -26,14 +21,13 @@ def add_traffic_manager_running(world: World, owner: object, place: tuple[str, U
     return world.traffic_managers.add(address, port, owner)
 
 
-def destroy_traffic_manager(world: World, port: Uint32) -> None:
-    """Forget a Traffic Manager."""
-    world.traffic_managers.remove(port)
-
-
 METHODS: dict[str, Method] = {
-    "is_traffic_manager_running": returns(is_traffic_manager_running),
+    "is_traffic_manager_running": returns(
+        lambda world, port: world.traffic_managers.address(port) is not None, Uint32
+    ),
     "get_traffic_manager_running": returns(get_traffic_manager_running),
     "add_traffic_manager_running": returns(add_traffic_manager_running),
-    "destroy_traffic_manager": fires(destroy_traffic_manager),
+    "destroy_traffic_manager": fires(
+        lambda world, port: world.traffic_managers.remove(port), Uint32
+    ),
 }

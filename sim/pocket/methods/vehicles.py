@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannGains, AckermannTarget
-from sim.pocket.methods.dispatch import Method, fires, returns
+from sim.pocket.methods.dispatch import Method, fires, nothing, refusal, returns
 from sim.pocket.protocol.values import Uint32, UpTo, VehicleControl, to_wire
 from sim.pocket.vehicles import PhysicsControl
 from sim.pocket.world import movement
@@ -14,6 +13,9 @@ from sim.pocket.world.actors import Vehicle
 from sim.pocket.world.world import World
 
 WheelNumber = Annotated[int, UpTo(3)]
+_REFUSE_PHYSICS = refusal(
+    "the pocket simulator has its own vehicle physics only, no CarSim, no Chrono"
+)
 
 
 def apply_control_to_vehicle(world: World, vehicle: Vehicle, control: VehicleControl) -> None:
@@ -24,11 +26,6 @@ def apply_control_to_vehicle(world: World, vehicle: Vehicle, control: VehicleCon
 def apply_ackermann_control_to_vehicle(vehicle: Vehicle, control: AckermannTarget) -> None:
     """Command steering angle and speed; a controller chooses throttle and brake each tick."""
     vehicle.ackermann_target = control
-
-
-def get_ackermann_controller_settings(vehicle: Vehicle) -> AckermannGains:
-    """Return the gains of the Ackermann controller."""
-    return vehicle.ackermann_gains
 
 
 def apply_ackermann_controller_settings(vehicle: Vehicle, settings: AckermannGains) -> None:
@@ -44,11 +41,6 @@ def get_physics_control(world: World, vehicle: Vehicle) -> list[Any]:
 def apply_physics_control(world: World, vehicle: Vehicle, physics: PhysicsControl) -> None:
     """Change the physics of a vehicle; wheel positions are the model's and stay."""
     world.episode.dynamics.set_physics(vehicle.id, physics)
-
-
-def get_vehicle_light_state(vehicle: Vehicle) -> list[int]:
-    """Return the flags of the lamps."""
-    return [vehicle.light_state]
 
 
 def set_vehicle_light_state(vehicle: Vehicle, state: tuple[Uint32]) -> None:
@@ -79,23 +71,6 @@ def get_telemetry_data(world: World, vehicle: Vehicle) -> list[Any]:
     ]
 
 
-def accept_flag(_vehicle: Vehicle, _flag: bool) -> None:
-    """Accept a switch that has no effect here."""
-
-
-def accept_door(_vehicle: Vehicle, _door: Uint32) -> None:
-    """Accept the opening or closing of a door; doors do not move."""
-
-
-def refuse_other_physics(_vehicle: Vehicle, *_settings: Any) -> None:
-    """Refuse another physics engine; the client does not wait for it, so the log tells."""
-    raise UserError("the pocket simulator has its own vehicle physics only, no CarSim, no Chrono")
-
-
-def restore_physics(_vehicle: Vehicle) -> None:
-    """Go back to the usual physics, which was never left."""
-
-
 def set_wheel_steer_direction(vehicle: Vehicle, wheel: WheelNumber, angle_deg: float) -> None:
     """Turn a wheel for the eye."""
     vehicle.wheel_angles_deg["steer", wheel] = angle_deg
@@ -124,24 +99,24 @@ def get_wheel_pitch_angle(world: World, vehicle: Vehicle, wheel: WheelNumber) ->
 METHODS: dict[str, Method] = {
     "apply_control_to_vehicle": fires(apply_control_to_vehicle),
     "apply_ackermann_control_to_vehicle": fires(apply_ackermann_control_to_vehicle),
-    "get_ackermann_controller_settings": returns(get_ackermann_controller_settings),
+    "get_ackermann_controller_settings": returns(lambda car: car.ackermann_gains, Vehicle),
     "apply_ackermann_controller_settings": fires(apply_ackermann_controller_settings),
     "get_physics_control": returns(get_physics_control),
     "apply_physics_control": fires(apply_physics_control),
-    "get_vehicle_light_state": returns(get_vehicle_light_state),
+    "get_vehicle_light_state": returns(lambda car: [car.light_state], Vehicle),
     "set_vehicle_light_state": fires(set_vehicle_light_state),
     "get_vehicle_light_states": returns(get_vehicle_light_states),
     "get_telemetry_data": returns(get_telemetry_data),
-    "show_vehicle_debug_telemetry": fires(accept_flag),
-    "set_actor_autopilot": fires(accept_flag),
-    "open_vehicle_door": fires(accept_door),
-    "close_vehicle_door": fires(accept_door),
+    "show_vehicle_debug_telemetry": fires(nothing, Vehicle, bool),
+    "set_actor_autopilot": fires(nothing, Vehicle, bool),
+    "open_vehicle_door": fires(nothing, Vehicle, Uint32),
+    "close_vehicle_door": fires(nothing, Vehicle, Uint32),
     "set_wheel_steer_direction": fires(set_wheel_steer_direction),
     "get_wheel_steer_angle": returns(get_wheel_steer_angle),
     "set_wheel_pitch_angle": fires(set_wheel_pitch_angle),
     "get_wheel_pitch_angle": returns(get_wheel_pitch_angle),
-    "enable_carsim": fires(refuse_other_physics),
-    "use_carsim_road": fires(refuse_other_physics),
-    "enable_chrono_physics": fires(refuse_other_physics),
-    "restore_physx_physics": fires(restore_physics),
+    "enable_carsim": fires(_REFUSE_PHYSICS, Vehicle, Any),
+    "use_carsim_road": fires(_REFUSE_PHYSICS, Vehicle, Any),
+    "enable_chrono_physics": fires(_REFUSE_PHYSICS, Vehicle, *[Any] * 6),
+    "restore_physx_physics": fires(nothing, Vehicle),
 }

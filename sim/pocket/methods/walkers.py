@@ -29,9 +29,9 @@ class PlacedBone(NamedTuple):
 
 
 def bones_of(actor: Actor) -> list[PlacedBone]:
-    """Return the bones of a walker, none of any other actor."""
+    """Return the bones of a walker, the root of any other actor."""
     if not isinstance(actor, Walker):
-        return []
+        return [PlacedBone("root", actor.transform, Transform(), Transform())]
     pose = blended(walking_pose(actor.stride_pose), actor.pose)
     feet = compose(actor.transform, _FEET)
     placed = on_walker(pose)
