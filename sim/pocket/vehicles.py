@@ -160,75 +160,53 @@ class _Row(NamedTuple):
     wheelbase_m: float
     mass_kg: float
     drive: str = "petrol"
-    base_type: str = "car"
     generation: int = 1
     special_type: str = ""
+    base_type: str = ""  # the family's, unless this says another
 
 
 _TABLE = (
     _Row("audi.a2", 1.853, 0.895, 0.774, 2.41, 1030.0),
-    _Row("audi.etron", 2.428, 1.016, 0.825, 2.93, 2490.0, "electric", special_type="electric"),
+    _Row("audi.etron", 2.428, 1.016, 0.825, 2.93, 2490.0, "electric", 1, "electric"),
     _Row("audi.tt", 2.091, 0.997, 0.693, 2.47, 1410.0, "sport"),
     _Row("bmw.grandtourer", 2.306, 1.121, 0.834, 2.78, 1600.0),
-    _Row("carlamotors.carlacola", 2.602, 1.313, 1.234, 3.00, 5500.0, "truck", "truck"),
-    _Row("carlamotors.european_hgv", 3.968, 1.446, 1.731, 5.00, 14000.0, "truck", "truck", 2),
-    _Row(
-        "carlamotors.firetruck",
-        4.234,
-        1.446,
-        1.914,
-        4.60,
-        14000.0,
-        "truck",
-        "truck",
-        2,
-        "emergency",
-    ),
+    _Row("carlamotors.carlacola", 2.602, 1.313, 1.234, 3.00, 5500.0, "truck"),
+    _Row("carlamotors.european_hgv", 3.968, 1.446, 1.731, 5.00, 14000.0, "truck", 2),
+    _Row("carlamotors.firetruck", 4.234, 1.446, 1.914, 4.60, 14000.0, "truck", 2, "emergency"),
     _Row("chevrolet.impala", 2.679, 1.017, 0.705, 2.84, 1650.0),
     _Row("citroen.c3", 1.994, 0.925, 0.808, 2.54, 1150.0),
-    _Row("dodge.charger_2020", 2.504, 0.941, 0.767, 3.05, 1850.0, "sport", generation=2),
-    _Row("dodge.charger_police", 2.487, 1.019, 0.771, 3.05, 1920.0, "sport", "car", 1, "emergency"),
-    _Row(
-        "dodge.charger_police_2020",
-        2.619,
-        0.965,
-        0.819,
-        3.05,
-        1920.0,
-        "sport",
-        "car",
-        2,
-        "emergency",
-    ),
-    _Row("ford.ambulance", 3.183, 1.176, 1.216, 3.50, 3800.0, "van", "van", 2, "emergency"),
-    _Row("ford.crown", 2.683, 0.900, 0.784, 2.91, 1880.0, "petrol", "car", 2, "taxi"),
+    _Row("dodge.charger_2020", 2.504, 0.941, 0.767, 3.05, 1850.0, "sport", 2),
+    _Row("dodge.charger_police", 2.487, 1.019, 0.771, 3.05, 1920.0, "sport", 1, "emergency"),
+    _Row("dodge.charger_police_2020", 2.619, 0.965, 0.819, 3.05, 1920.0, "sport", 2, "emergency"),
+    _Row("ford.ambulance", 3.183, 1.176, 1.216, 3.50, 3800.0, "van", 2, "emergency"),
+    _Row("ford.crown", 2.683, 0.900, 0.784, 2.91, 1880.0, generation=2, special_type="taxi"),
     _Row("ford.mustang", 2.359, 0.947, 0.650, 2.72, 1650.0, "sport"),
     _Row("jeep.wrangler_rubicon", 1.933, 0.953, 0.939, 2.42, 1850.0),
     _Row("lincoln.mkz_2017", 2.451, 1.064, 0.755, 2.85, 1800.0),
     _Row("lincoln.mkz_2020", 2.446, 0.918, 0.745, 2.85, 1800.0, generation=2),
     _Row("mercedes.coupe", 2.513, 1.076, 0.825, 2.87, 1750.0),
     _Row("mercedes.coupe_2020", 2.337, 0.906, 0.721, 2.87, 1750.0, generation=2),
-    _Row("mercedes.sprinter", 2.957, 0.994, 1.280, 3.67, 2500.0, "van", "van", 2),
-    _Row("micro.microlino", 1.104, 0.740, 0.688, 1.57, 513.0, "city", "car", 1, "electric"),
+    _Row("mercedes.sprinter", 2.957, 0.994, 1.280, 3.67, 2500.0, "van", 2),
+    _Row("micro.microlino", 1.104, 0.740, 0.688, 1.57, 513.0, "city", 1, "electric"),
     _Row("mini.cooper_s", 1.903, 0.985, 0.738, 2.49, 1250.0),
     _Row("mini.cooper_s_2021", 2.276, 1.049, 0.884, 2.67, 1400.0, generation=2),
-    _Row("mitsubishi.fusorosa", 5.136, 1.972, 2.126, 4.55, 6500.0, "truck", "bus", 2),
+    _Row("mitsubishi.fusorosa", 5.136, 1.972, 2.126, 4.55, 6500.0, "truck", 2, "", "bus"),
     _Row("nissan.micra", 1.817, 0.923, 0.751, 2.45, 1020.0),
     _Row("nissan.patrol", 2.302, 0.966, 0.928, 2.85, 2400.0),
     _Row("nissan.patrol_2021", 2.783, 1.075, 1.022, 3.08, 2750.0, generation=2),
     _Row("seat.leon", 2.096, 0.908, 0.737, 2.64, 1320.0),
-    _Row("tesla.cybertruck", 3.137, 1.195, 1.049, 3.81, 3000.0, "electric", "truck", 1, "electric"),
-    _Row("tesla.model3", 2.396, 1.082, 0.744, 2.875, 1845.0, "electric", "car", 2, "electric"),
+    _Row("tesla.cybertruck", 3.137, 1.195, 1.049, 3.81, 3000.0, "electric", 1, "electric", "truck"),
+    _Row("tesla.model3", 2.396, 1.082, 0.744, 2.875, 1845.0, "electric", 2, "electric"),
     _Row("toyota.prius", 2.257, 1.003, 0.762, 2.70, 1400.0),
-    _Row("volkswagen.t2", 2.240, 1.035, 1.019, 2.40, 1350.0, "van", "van"),
-    _Row("volkswagen.t2_2021", 2.221, 0.889, 0.994, 2.40, 1350.0, "van", "van", 2),
-    _Row("bh.crossbike", 0.755, 0.433, 0.806, 1.05, 90.0, "bicycle", "bicycle"),
-    _Row("diamondback.century", 0.828, 0.291, 0.810, 1.00, 88.0, "bicycle", "bicycle"),
-    _Row("gazelle.omafiets", 0.922, 0.330, 0.888, 1.12, 95.0, "bicycle", "bicycle"),
-    _Row("harley-davidson.low_rider", 1.175, 0.383, 0.825, 1.63, 380.0, "motorcycle", "motorcycle"),
-    _Row("kawasaki.ninja", 1.022, 0.398, 0.762, 1.41, 260.0, "motorcycle", "motorcycle"),
-    _Row("vespa.zx125", 0.909, 0.433, 0.795, 1.29, 190.0, "motorcycle", "motorcycle"),
-    _Row("yamaha.yzf", 1.095, 0.433, 0.765, 1.40, 270.0, "motorcycle", "motorcycle"),
+    _Row("volkswagen.t2", 2.240, 1.035, 1.019, 2.40, 1350.0, "van"),
+    _Row("volkswagen.t2_2021", 2.221, 0.889, 0.994, 2.40, 1350.0, "van", 2),
+    _Row("bh.crossbike", 0.755, 0.433, 0.806, 1.05, 90.0, "bicycle"),
+    _Row("diamondback.century", 0.828, 0.291, 0.810, 1.00, 88.0, "bicycle"),
+    _Row("gazelle.omafiets", 0.922, 0.330, 0.888, 1.12, 95.0, "bicycle"),
+    _Row("harley-davidson.low_rider", 1.175, 0.383, 0.825, 1.63, 380.0, "motorcycle"),
+    _Row("kawasaki.ninja", 1.022, 0.398, 0.762, 1.41, 260.0, "motorcycle"),
+    _Row("vespa.zx125", 0.909, 0.433, 0.795, 1.29, 190.0, "motorcycle"),
+    _Row("yamaha.yzf", 1.095, 0.433, 0.765, 1.40, 270.0, "motorcycle"),
 )
 
 #: No vehicle's body is wider on European roads; mirrors come on top (Directive 96/53/EC). CARLA's
@@ -250,6 +228,7 @@ class _Drive(NamedTuple):
     max_steer_angle_deg: float
     brake_torque_n_m: float
     drag_coefficient: float
+    base_type: str = "car"
     moi_kg_m2: float = 1.0
     engine_braking: float = 0.5
     full_throttle_damping: float = 0.15
@@ -298,7 +277,7 @@ _DRIVES = {
         0.3,
         gear_switch_time_s=0.3,
     ),
-    "van": _Drive(_PETROL_CURVE, 5000.0, _PETROL_GEARS, 4.2, 35.0, 70.0, 2500.0, 0.4),
+    "van": _Drive(_PETROL_CURVE, 5000.0, _PETROL_GEARS, 4.2, 35.0, 70.0, 2500.0, 0.4, "van"),
     "truck": _Drive(
         ((0.0, 1400.0), (1200.0, 2000.0), (2600.0, 1500.0)),
         2600.0,
@@ -308,6 +287,7 @@ _DRIVES = {
         70.0,
         11000.0,
         0.7,
+        "truck",
         moi_kg_m2=3.0,
         engine_braking=6.0,
         gear_switch_time_s=0.6,
@@ -321,6 +301,7 @@ _DRIVES = {
         40.0,
         500.0,
         0.6,
+        "motorcycle",
         moi_kg_m2=0.02,
         engine_braking=0.03,
         full_throttle_damping=0.01,
@@ -335,6 +316,7 @@ _DRIVES = {
         40.0,
         140.0,
         1.0,
+        "bicycle",
         moi_kg_m2=0.01,
         engine_braking=0.0,
         full_throttle_damping=0.0,
@@ -380,10 +362,10 @@ def _model(row: _Row) -> VehicleModel:
     length_m, width_m = 2.0 * row.half_x_m, 2.0 * row.half_y_m
     return VehicleModel(
         type_id=f"vehicle.{row.name}",
-        base_type=row.base_type,
+        base_type=row.base_type or drive.base_type,
         generation=row.generation,
         special_type=row.special_type,
-        number_of_wheels=2 if row.base_type in ("motorcycle", "bicycle") else 4,
+        number_of_wheels=2 if drive.base_type in ("motorcycle", "bicycle") else 4,
         half_extent=Vector3(row.half_x_m, row.half_y_m, row.half_z_m),
         body_half_extent=Vector3(
             row.half_x_m, min(row.half_y_m, 0.5 * _WIDEST_BODY_M), row.half_z_m

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.pocket.blueprints.props import prop_half_extent
 from sim.pocket.scene.labels import CityObjectLabel
@@ -69,15 +70,18 @@ def prop_mesh(type_id: str) -> Mesh:
     return replace(mesh, positions=((mesh.positions - middle) * scale).astype(np.float32))
 
 
+def _add_bands(builder: MeshBuilder, levels: list[NDArray[np.float64]]) -> None:
+    """Add an orange solid with a pale band between four rings of corners."""
+    for index, colour in enumerate((_ORANGE, _PALE, _ORANGE)):
+        material = plain(CityObjectLabel.STATIC, colour)
+        add_prism(builder, levels[index : index + 2], material, closed_top=index == 2)
+
+
 def _add_cone(builder: MeshBuilder) -> None:
     tag = CityObjectLabel.STATIC
     add_block(builder, plain(tag, (0.12, 0.12, 0.12)), (-0.2, -0.2, 0.0), (0.2, 0.2, 0.04))
-    rings = [
-        ring((0.0, 0.0, z), radius, 8)
-        for z, radius in ((0.04, 0.16), (0.28, 0.11), (0.46, 0.075), (0.7, 0.03))
-    ]
-    for index, colour in enumerate((_ORANGE, _PALE, _ORANGE)):
-        add_prism(builder, rings[index : index + 2], plain(tag, colour), closed_top=index == 2)
+    levels = ((0.04, 0.16), (0.28, 0.11), (0.46, 0.075), (0.7, 0.03))
+    _add_bands(builder, [ring((0.0, 0.0, z), radius, 8) for z, radius in levels])
 
 
 def _add_barrier(builder: MeshBuilder) -> None:
@@ -92,10 +96,7 @@ def _add_barrier(builder: MeshBuilder) -> None:
 
 
 def _add_barrel(builder: MeshBuilder) -> None:
-    tag = CityObjectLabel.STATIC
-    levels = [ring((0.0, 0.0, z), 0.3, 10) for z in np.linspace(0.0, 0.9, 4)]
-    for index, colour in enumerate((_ORANGE, _PALE, _ORANGE)):
-        add_prism(builder, levels[index : index + 2], plain(tag, colour), closed_top=index == 2)
+    _add_bands(builder, [ring((0.0, 0.0, z), 0.3, 10) for z in np.linspace(0.0, 0.9, 4)])
 
 
 def _add_bin(builder: MeshBuilder) -> None:

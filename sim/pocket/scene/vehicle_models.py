@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,65 +39,37 @@ _BICYCLE_WORDS = ("crossbike", "century", "omafiets")
 _MOTORCYCLE_WORDS = ("low_rider", "ninja", "vespa", "yzf")
 
 
-@dataclass(frozen=True, slots=True)
-class _Profile:
+class _Profile(NamedTuple):
     """Side view of a car, as shares of half the length (x) and of the height (z).
 
     The shoulder line runs from the tail to the nose; `roof` holds the x of rear window foot,
     roof rear, roof front and windscreen foot.
     """
 
-    shoulder: tuple[tuple[float, float], ...]
+    shoulder_x: tuple[float, ...]
+    shoulder_z: tuple[float, ...]
     roof: tuple[float, float, float, float]
 
 
 _SALOON = _Profile(
-    (
-        (-1.0, 0.42),
-        (-0.985, 0.6),
-        (-0.75, 0.66),
-        (0.36, 0.62),
-        (0.72, 0.56),
-        (0.96, 0.46),
-        (1.0, 0.36),
-    ),
-    (-0.8, -0.36, 0.08, 0.44),
+    shoulder_x=(-1.0, -0.985, -0.75, 0.36, 0.72, 0.96, 1.0),
+    shoulder_z=(0.42, 0.6, 0.66, 0.62, 0.56, 0.46, 0.36),
+    roof=(-0.8, -0.36, 0.08, 0.44),
 )
 _TALL = _Profile(
-    (
-        (-1.0, 0.38),
-        (-0.99, 0.56),
-        (-0.9, 0.6),
-        (0.45, 0.58),
-        (0.8, 0.54),
-        (0.97, 0.44),
-        (1.0, 0.34),
-    ),
-    (-0.95, -0.82, 0.12, 0.5),
+    shoulder_x=(-1.0, -0.99, -0.9, 0.45, 0.8, 0.97, 1.0),
+    shoulder_z=(0.38, 0.56, 0.6, 0.58, 0.54, 0.44, 0.34),
+    roof=(-0.95, -0.82, 0.12, 0.5),
 )
 _HATCHBACK = _Profile(
-    (
-        (-1.0, 0.4),
-        (-0.99, 0.58),
-        (-0.94, 0.62),
-        (0.42, 0.6),
-        (0.76, 0.54),
-        (0.96, 0.45),
-        (1.0, 0.35),
-    ),
-    (-0.97, -0.66, 0.1, 0.48),
+    shoulder_x=(-1.0, -0.99, -0.94, 0.42, 0.76, 0.96, 1.0),
+    shoulder_z=(0.4, 0.58, 0.62, 0.6, 0.54, 0.45, 0.35),
+    roof=(-0.97, -0.66, 0.1, 0.48),
 )
 _COUPE = _Profile(
-    (
-        (-1.0, 0.44),
-        (-0.985, 0.62),
-        (-0.82, 0.66),
-        (0.2, 0.62),
-        (0.68, 0.58),
-        (0.95, 0.48),
-        (1.0, 0.38),
-    ),
-    (-0.86, -0.3, -0.02, 0.26),
+    shoulder_x=(-1.0, -0.985, -0.82, 0.2, 0.68, 0.95, 1.0),
+    shoulder_z=(0.44, 0.62, 0.66, 0.62, 0.58, 0.48, 0.38),
+    roof=(-0.86, -0.3, -0.02, 0.26),
 )
 _TALL_M = 1.6
 _COMPACT_M = 4.1
@@ -174,7 +146,7 @@ def _add_car(
     inside = np.array((0.0, 0.0, half.z))
     radius = min(0.34, half.z * 0.46)
     floor = 0.2
-    line = np.array(profile.shoulder) * (size[0], size[2])
+    line = np.column_stack([profile.shoulder_x, profile.shoulder_z]) * (size[0], size[2])
     taper = np.interp(np.abs(line[:, 0]) / size[0], (0.0, 0.75, 1.0), (1.0, 0.98, 0.86))
     right = np.column_stack([line[:, 0], taper * size[1], line[:, 1]])
     sill = right * (1.0, 0.97, 0.0) + (0.0, 0.0, floor)
@@ -219,14 +191,13 @@ def _add_cabin(
     middle = (roof_front + roof_rear) / 2.0
     foot = foot_front * 0.48 + foot_rear * 0.52
     shift, out = np.array((0.05, 0.0, 0.0)), np.array((0.0, 0.012, 0.0))
-    pillars = [
-        [foot - shift + out, foot + shift + out, middle + shift + out, middle - shift + out],
-    ]
-    for lower, upper in ((foot_front, roof_front), (foot_rear, roof_rear)):
-        pillars.append(
+    ends = ((foot, middle), (foot_front, roof_front), (foot_rear, roof_rear))
+    posts = np.array(
+        [
             [lower - shift + out, lower + shift + out, upper + shift + out, upper - shift + out]
-        )
-    posts = np.array(pillars)
+            for lower, upper in ends
+        ]
+    )
     add_faces(builder, paint, np.concatenate([posts, _mirrored(posts)]), inside)
 
 
