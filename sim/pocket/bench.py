@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.pocket.camera.lighting import lighting_from_weather
-from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.camera.view import CameraView, Channels
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.map_store import MapStore
@@ -28,7 +27,7 @@ from sim.pocket.silent_world import Silence
 from sim.pocket.world import spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.visible import VisibleThings
-from sim.pocket.world.world import DEFAULT_WEATHER, World
+from sim.pocket.world.world import World
 
 VEHICLES = (0, 25, 50, 100)
 CAMERAS = (1, 2, 4, 6)
@@ -85,7 +84,7 @@ def measure_tick(
     start = world.episode.town.map.spawn_points[0]
     vehicle = spawning.spawn(world.episode, _VEHICLE, start).id
     dynamics.set_control(vehicle, VehicleControl(throttle=0.25))
-    rasteriser = _lit_rasteriser(world)
+    rasteriser = world.episode.town.rasteriser
     picture = np.zeros((side_px, side_px, 4), np.uint8)
 
     def render() -> None:
@@ -153,13 +152,8 @@ def _world(shelf: TownShelf, town: str, vehicles: int) -> World:
     for point in points[1 : 1 + vehicles]:
         spawning.spawn(world.episode, _VEHICLE, point)
     tick.advance(world)
+    world.episode.town.rasteriser.set_lighting(lighting_from_weather(world.weather))
     return world
-
-
-def _lit_rasteriser(world: World) -> Rasteriser:
-    rasteriser = world.episode.town.rasteriser
-    rasteriser.set_lighting(lighting_from_weather(DEFAULT_WEATHER))
-    return rasteriser
 
 
 def _view(place: Transform, side_px: int, fov_deg: float, yaw_deg: float = 0.0) -> CameraView:
@@ -172,7 +166,7 @@ def _view(place: Transform, side_px: int, fov_deg: float, yaw_deg: float = 0.0) 
 
 def _rendering(world: World, cameras: int) -> Part:
     """Return what renders from the first spawn point to so many sides."""
-    rasteriser = _lit_rasteriser(world)
+    rasteriser = world.episode.town.rasteriser
     things = list(VisibleThings(world.episode))
     for thing in things:
         rasteriser.register_mesh(thing.instance.mesh_key, thing.make_mesh())

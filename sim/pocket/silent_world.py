@@ -12,7 +12,7 @@ from sim.pocket.camera.shading_kernels import shade
 from sim.pocket.collision_kernels import collide
 from sim.pocket.geometry import Transform
 from sim.pocket.protocol.values import ActorDescription
-from sim.pocket.world import spawning, tick
+from sim.pocket.world import cameras, spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
 
@@ -59,7 +59,7 @@ def compile_kernels(shelf: TownShelf, town: str, seed: int) -> None:
         spawning.spawn(world.episode, ActorDescription(0, name), Transform(), car.id)
     with _first_to_compile() as first:
         if not first:
-            tick.publish_images(world)
+            cameras.publish_images(world)
         tick.advance(world)
 
 

@@ -13,7 +13,7 @@ from sim.pocket.geometry import Transform
 from sim.pocket.map_store import MapStore
 from sim.pocket.protocol.values import ActorDescription
 from sim.pocket.silent_world import Silence, are_compiled, compile_kernels
-from sim.pocket.world import spawning, tick
+from sim.pocket.world import cameras, spawning, tick
 from sim.pocket.world.town import TownShelf
 from sim.pocket.world.world import World
 
@@ -64,8 +64,8 @@ def test_what_lies_on_disk_is_not_compiled_before_a_server_listens(shelf, monkey
 @pytest.mark.parametrize("alone", [True, False])
 def test_the_second_of_two_servers_begins_with_the_pictures(shelf, monkeypatch, alone):
     begun = []
-    for step in ("publish_images", "advance"):
-        monkeypatch.setattr(tick, step, lambda world, step=step: begun.append(step))
+    for module, step in ((cameras, "publish_images"), (tick, "advance")):
+        monkeypatch.setattr(module, step, lambda world, step=step: begun.append(step))
 
     with Path(silent_world.__file__).open("rb") as first_server:
         if not alone:

@@ -7,8 +7,8 @@ The constants are chosen by eye against photographs of streets, except where a s
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bicameral.errors import UserError
@@ -113,7 +113,8 @@ class Lighting:
         return max(self.sun) > 0.02
 
 
-def lighting_from_weather(weather: Sequence[float]) -> Lighting:
+@functools.lru_cache(maxsize=8)
+def lighting_from_weather(weather: tuple[float, ...]) -> Lighting:
     """Translate CARLA's weather to light.
 
     Used: cloudiness, precipitation, precipitation_deposits, the sun's azimuth and altitude,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import KeysView, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,11 @@ class Rasteriser:
         self._wanted_lighting = lighting_from_weather(CLEAR_NOON)
         self._baked: _Baked | None = None
         self.timings = FrameTimings(transform_s=0.0, raster_s=0.0, shade_s=0.0)
+
+    @property
+    def mesh_keys(self) -> KeysView[str]:
+        """The keys of all registered meshes."""
+        return self._meshes.keys()
 
     def register_mesh(self, key: str, mesh: Mesh) -> None:
         """Make a mesh available to instances; registering a key again replaces its mesh."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from bicameral.errors import UserError
 from sim.pocket.geometry import Transform, rotation_matrix
 
+_LARGEST_SIDE_PX = 4096
+
 
 class Channels(enum.Flag):
     """What a frame shall hold; a camera pays only for what it asks."""
@@ -42,10 +44,10 @@ class CameraView:
 
     def __post_init__(self) -> None:
         """Refuse what no image can be made of."""
-        if not (1 <= self.width <= 8192 and 1 <= self.height <= 8192):
+        if not (1 <= self.width <= _LARGEST_SIDE_PX and 1 <= self.height <= _LARGEST_SIDE_PX):
             raise UserError(
                 f"a camera of {self.width}x{self.height} pixels cannot be rendered; "
-                "width and height must be 1..8192"
+                f"width and height must be 1..{_LARGEST_SIDE_PX}"
             )
         if not 1e-3 <= self.fov_deg <= 179.0:
             raise UserError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sim.pocket.dynamics import VehicleDynamics
 from sim.pocket.traffic_lights import TrafficLights
 from sim.pocket.world.actors import Actor, ActorRegistry
@@ -35,41 +37,14 @@ class EpisodeClock:
         self._steps += 1
 
 
-class Identifiers:
-    """Numbers of actors and streams that were never used, for the life of the server.
-
-    Both count up from fixed numbers, so that the same calls give the same numbers in every process.
-
-    Args:
-        last_stream_id: The last stream that is taken already.
-    """
-
-    def __init__(self, last_stream_id: int) -> None:
-        self._last_actor_id = 0
-        self._last_stream_id = last_stream_id
-
-    def new_actor_id(self) -> int:
-        """Return an actor id that was never used."""
-        self._last_actor_id += 1
-        return self._last_actor_id
-
-    def restart_actors(self) -> None:
-        """Number actors from the first on again; there must be none."""
-        self._last_actor_id = 0
-
-    def new_stream_id(self) -> int:
-        """Return a stream id that was never used."""
-        self._last_stream_id += 1
-        return self._last_stream_id
-
-
 class Episode:
     """Everything that a load of a map begins anew.
 
     Args:
         episode_id: Differs from the id of the episode before.
         town: The place.
-        identifiers: Numbers the actors.
+        actor_ids: Numbers for its actors.
+        stream_ids: Numbers for its sensors' streams.
 
     Attributes:
         episode_id: See above.
@@ -77,7 +52,8 @@ class Episode:
         whole_town: The place with everything.
         hidden_tags: What is hidden altogether, because its map layer is not loaded.
         hidden_objects: Numbers of single objects that are hidden.
-        identifiers: See above.
+        actor_ids: See above.
+        stream_ids: See above.
         clock: Simulated time.
         ticks: Ticks since the episode began.
         actors: All actors.
@@ -92,12 +68,15 @@ class Episode:
 
     spectator: Actor
 
-    def __init__(self, episode_id: int, town: Town, identifiers: Identifiers) -> None:
+    def __init__(
+        self, episode_id: int, town: Town, actor_ids: Iterator[int], stream_ids: Iterator[int]
+    ) -> None:
         self.episode_id = episode_id
         self.town = self.whole_town = town
         self.hidden_tags: frozenset[int] = frozenset()
         self.hidden_objects: frozenset[int] = frozenset()
-        self.identifiers = identifiers
+        self.actor_ids = actor_ids
+        self.stream_ids = stream_ids
         self.clock = EpisodeClock()
         self.ticks = 0
         self.actors = ActorRegistry()

@@ -59,13 +59,13 @@ _SPECTATOR_POSE = Transform(Vector3(0.0, 0.0, 30.0), Rotation(-30.0, 0.0, 0.0))
 def populate(episode: Episode) -> None:
     """Create the actors that every episode has: the spectator, and the map's lights and signs."""
     spectator = Identity(
-        actor_id=episode.identifiers.new_actor_id(), description=ActorDescription(0, "spectator")
+        actor_id=next(episode.actor_ids), description=ActorDescription(0, "spectator")
     )
     episode.spectator = Actor(spectator, _SPECTATOR_POSE)
     episode.actors.add(episode.spectator)
     for light in episode.lights.lights:
         identity = Identity(
-            actor_id=episode.identifiers.new_actor_id(),
+            actor_id=next(episode.actor_ids),
             description=ActorDescription(0, "traffic.traffic_light"),
             bounding_box=_trigger_box(light.transform, light.trigger_boxes),
             semantic_tag=CityObjectLabel.TRAFFIC_LIGHT,
@@ -74,7 +74,7 @@ def populate(episode: Episode) -> None:
         episode.light_actor_ids[light.opendrive_id] = identity.actor_id
     for sign in episode.lights.signs:
         identity = Identity(
-            actor_id=episode.identifiers.new_actor_id(),
+            actor_id=next(episode.actor_ids),
             description=ActorDescription(0, sign.type_id),
             bounding_box=_SIGN_BOX,
             semantic_tag=CityObjectLabel.TRAFFIC_SIGNS,
@@ -110,14 +110,11 @@ def spawn(
     if parent is not None:
         actor.relative = transform
         actor.move(pose, parent.motion)
+    if isinstance(actor, Vehicle | Walker) and not (is_replayed or is_free(episode, actor)):
+        raise UserError(SPAWN_COLLISION)
     if isinstance(actor, Vehicle):
-        if not (is_replayed or is_free(episode, actor)):
-            raise UserError(SPAWN_COLLISION)
         episode.dynamics.add(actor.id, actor.model, pose)
         actor.speed_limit_kmh = episode.town.speed_limits.at(pose.location, DEFAULT_LIMIT_KMH)
-    elif isinstance(actor, Walker):
-        if not (is_replayed or is_free(episode, actor)):
-            raise UserError(SPAWN_COLLISION)
     elif isinstance(actor, Sensor):
         if isinstance(actor, Camera):
             check_camera(actor)
@@ -156,7 +153,7 @@ def _create(
 ) -> Actor:
     kind, _, rest = blueprint.id.partition(".")
     common: dict[str, Any] = {
-        "actor_id": episode.identifiers.new_actor_id(),
+        "actor_id": next(episode.actor_ids),
         "description": description,
         "parent_id": parent_id,
     }
@@ -171,7 +168,7 @@ def _create(
         return Walker(Identity(**common, bounding_box=_WALKER_BOX, semantic_tag=tag), pose)
     if kind == "sensor":
         offer = delivered(blueprint.id)
-        stream_id = episode.identifiers.new_stream_id() if offer.has_stream else 0
+        stream_id = next(episode.stream_ids) if offer.has_stream else 0
         identity = Identity(**common, stream_id=stream_id)
         return offer.kind(identity, pose, episode.sensors_spawned, episode.ticks)
     if kind == "static" and rest.startswith("prop"):

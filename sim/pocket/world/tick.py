@@ -11,10 +11,10 @@ from sim.pocket.protocol.messages import (
     pack_sensor_header,
 )
 from sim.pocket.sensors.instrument import Instrument, Moment
-from sim.pocket.sensors.pictures import Camera
 from sim.pocket.sensors.surroundings import Surroundings
 from sim.pocket.world import movement
 from sim.pocket.world.actors import Vehicle, Walker
+from sim.pocket.world.cameras import publish_images
 from sim.pocket.world.collisions import collide, publish_collisions
 from sim.pocket.world.world import World
 
@@ -43,55 +43,31 @@ def advance(world: World) -> int:
     world.replayer.advance(world, delta_s)
     movement.carry(episode)
     world.recorder.take(world, contacts)
-    _publish_snapshot(world, delta_s)
+    if world.publisher.has_subscribers(world.world_stream_id):
+        message = present_snapshot(world)
+        episode.map_change_pending = False
+        world.publisher.publish(world.world_stream_id, message)
     publish_collisions(episode, contacts, frame=world.frame, publisher=world.publisher)
     publish_images(world)
     _publish_measurements(world)
     return world.frame
 
 
-def _publish_snapshot(world: World, delta_s: float) -> None:
-    episode = world.episode
-    if not world.publisher.has_subscribers(world.world_stream_id):
-        return
-    flags = MAP_CHANGE if episode.map_change_pending else 0
-    episode.map_change_pending = False
-    world.publisher.publish(world.world_stream_id, (_snapshot(world, delta_s, flags),))
-
-
 def present_snapshot(world: World) -> tuple[bytes]:
-    """Return the message that tells how the world is now, for who has just subscribed.
+    """Return the message that tells how the world is now, also for who has just subscribed.
 
     A client subscribes in the background and may tick before it has: without this message it
     would wait for a frame that was published before it listened. The first one after a load also
     tells who loaded that the map has changed.
     """
-    flags = MAP_CHANGE if world.episode.map_change_pending else 0
-    return (_snapshot(world, world.delta_s, flags),)
-
-
-def _snapshot(world: World, delta_s: float, flags: int) -> bytes:
     episode = world.episode
-    return join_snapshot(
+    flags = MAP_CHANGE if episode.map_change_pending else 0
+    snapshot = join_snapshot(
         pack_sensor_header(WORLD_OBSERVER_TYPE_ID, world.frame, episode.clock.now_s),
-        pack_episode_header(episode.episode_id, world.platform_timestamp_s, delta_s, flags),
+        pack_episode_header(episode.episode_id, world.platform_timestamp_s, world.delta_s, flags),
         (actor.record() for actor in episode.actors),
     )
-
-
-def publish_images(world: World) -> None:
-    """Send the pictures of the cameras whose turn it is."""
-    episode = world.episode
-    now_s = episode.clock.now_s
-    due = [
-        camera
-        for camera in episode.actors.of_class(Camera)  # type: ignore[type-abstract]
-        if camera.take_turn(now_s) and world.publisher.has_subscribers(camera.identity.stream_id)
-    ]
-    if due and not world.settings.no_rendering_mode:
-        world.cameras.publish(
-            episode, due, frame=world.frame, weather=world.weather, publisher=world.publisher
-        )
+    return (snapshot,)
 
 
 def _publish_measurements(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from bicameral.errors import UserError
@@ -10,8 +11,7 @@ from sim.pocket.map_store import MapSource, source_of_text
 from sim.pocket.navigation.files import NavigationFiles
 from sim.pocket.protocol.values import EpisodeSettings
 from sim.pocket.world import spawning
-from sim.pocket.world.cameras import Cameras
-from sim.pocket.world.episode import Episode, Identifiers
+from sim.pocket.world.episode import Episode
 from sim.pocket.world.publisher import Publisher
 from sim.pocket.world.recorder import Recorder, RecordingPlaces
 from sim.pocket.world.replayer import Replayer
@@ -49,7 +49,6 @@ class World:
         frame: Number of the last tick.
         episode: The present episode.
         world_stream_id: The stream of the snapshots, for the life of the server.
-        cameras: Renders for the camera sensors.
         traffic_managers: The registry of the clients' Traffic Managers.
         old_episode_ids: The id of the episode before, by the connection that loaded the present
             one and was not told yet.
@@ -79,13 +78,14 @@ class World:
         self.imui_gravity = 9.81
         self.traffic_managers = TrafficManagerRegistry()
         self.old_episode_ids: dict[object, int] = {}
-        self.cameras = Cameras(seed)
         self.recordings = RecordingPlaces()
         self.recorder = Recorder()
         self.replayer = Replayer()
         self.navigation = NavigationFiles()
         self._started_s = time.monotonic()
-        self._identifiers = Identifiers(_WORLD_STREAM_ID)
+        # Never used again, for the life of the server; both count up from fixed numbers.
+        self._actor_ids = itertools.count(1)
+        self._stream_ids = itertools.count(_WORLD_STREAM_ID + 1)
         self._number_anew = number_anew
         self._last_episode_id = 0
         self._prepared_opendrive: str | None = None
@@ -170,7 +170,7 @@ class World:
     def _begin(self, town: Town) -> Episode:
         self._last_episode_id += 1
         if self._number_anew:
-            self._identifiers.restart_actors()
-        episode = Episode(self._last_episode_id, town, self._identifiers)
+            self._actor_ids = itertools.count(1)
+        episode = Episode(self._last_episode_id, town, self._actor_ids, self._stream_ids)
         spawning.populate(episode)
         return episode

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 
 def weather(**changes):
     given = dict(zip(WEATHER_FIELDS, CLEAR_NOON, strict=True)) | changes
-    return lighting_from_weather(list(given.values()))
+    return lighting_from_weather(tuple(given.values()))
 
 
 NIGHT = {"sun_altitude_angle": -90.0}
@@ -264,7 +264,7 @@ def test_a_wet_road_is_darker(street, kerbside):
     assert colours(street, kerbside)[100:].mean() < 0.85 * dry
 
 
-@pytest.mark.parametrize("wrong", [[1.0] * 13, [1.0] * 13 + [float("nan")]])
+@pytest.mark.parametrize("wrong", [(1.0,) * 13, (1.0,) * 13 + (float("nan"),)])
 def test_weather_that_is_not_fourteen_finite_numbers_is_refused(wrong):
     with pytest.raises(UserError, match="14 finite numbers"):
         lighting_from_weather(wrong)
