@@ -11,22 +11,10 @@ from bicameral.types import Observation, RoadOption
 from edge.dual_head import DualHeadModel
 
 
-class CarilAgent(NetworkAgent):
+class CarilAgent(NetworkAgent[DualHeadModel, CorrectionRule]):
     """A `NetworkAgent` with one or two dual-head networks."""
 
     _kind = "caril"
-    _rule: CorrectionRule
-
-    def __init__(
-        self,
-        models: tuple[DualHeadModel, DualHeadModel | None],
-        correction: CorrectionRule,
-        *,
-        delay_ticks: int = 0,
-    ) -> None:
-        """Join networks and correction, as `NetworkAgent`."""
-        super().__init__(models, correction, delay_ticks=delay_ticks)
-        self._models = models
 
     def _decide(
         self, observation: Observation, picture: NDArray[np.uint8], command: RoadOption

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,11 @@ from bicameral.errors import ConfigError, DataError
 from bicameral.types import CameraSpec, Control, Decision, Observation, Pose, RoadOption, Route
 from edge.driver_model import DriverModel
 
+ModelT = TypeVar("ModelT", bound=DriverModel[Any])
+RuleT = TypeVar("RuleT", bound=Rule)
 
-class NetworkAgent(ABC):
+
+class NetworkAgent(ABC, Generic[ModelT, RuleT]):
     """A `bicameral.protocols.DrivingAgent` with one or two networks.
 
     The control for tick t+1 comes from the picture of tick t, or of tick t - `delay_ticks`.
@@ -33,7 +35,7 @@ class NetworkAgent(ABC):
     _kind: ClassVar[str]
 
     def __init__(
-        self, models: Sequence[DriverModel[Any] | None], rule: Rule, *, delay_ticks: int
+        self, models: tuple[ModelT, ModelT | None], rule: RuleT, *, delay_ticks: int = 0
     ) -> None:
         """Join networks and rule.
 
@@ -46,6 +48,7 @@ class NetworkAgent(ABC):
         Raises:
             ConfigError: If the delay is negative, or the two networks want different cameras.
         """
+        self._models = models
         self._networks = [model for model in models if model is not None]
         if any(one.agent.camera != self._network.agent.camera for one in self._networks):
             names = " and ".join(repr(one.name) for one in self._networks)
@@ -123,8 +126,8 @@ class NetworkAgent(ABC):
             network.close()
 
     @property
-    def _network(self) -> DriverModel[Any]:
-        return self._networks[0]
+    def _network(self) -> ModelT:
+        return self._models[0]
 
     @abstractmethod
     def _decide(

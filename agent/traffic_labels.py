@@ -222,11 +222,11 @@ def _obstacle_of(
 ) -> _Obstacle | None:
     """Say where to stay behind another, or that there is no need to."""
     kind = "walker" if other.walker else "vehicle"
-    now = way.presence_of(other)
-    if now is not None:
+    first_m = way.first_covered_m(other)
+    if first_m is not None:
         room_m = _WALKER_ROOM_M if other.walker else _STANDING_M
-        along_mps = max(0.0, way.along_mps(other, now.first_m))
-        gap_m = now.first_m - way.front_m - room_m
+        along_mps = max(0.0, way.along_mps(other, first_m))
+        gap_m = first_m - way.front_m - room_m
         return _Obstacle(cause=kind, gap_m=gap_m, speed_mps=0.0 if other.walker else along_mps)
     if other.walker:
         return _yield_to(way, way.encounters(forecast(other), other), "walker", _WALKER_ROOM_M)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,6 @@ _HARDEST_MPS2: Final = 6.0
 _OUTLINE: Final = np.array(
     [(1, 1), (1, 0), (1, -1), (0, 1), (0, 0), (0, -1), (-1, 1), (-1, 0), (-1, -1)], np.float64
 )
-
-
-class Presence(NamedTuple):
-    """Which stretch of the route somebody covers, as arc length."""
-
-    first_m: float
-    last_m: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +110,11 @@ class WayAhead:
         away_m = math.hypot(other.pose.x_m - self._x[0], other.pose.y_m - self._y[0])
         return away_m > _LENGTH_M + _REACH_M
 
-    def presence_of(self, other: RoadUser) -> Presence | None:
-        """Return which part of the way somebody covers now, None if nothing of it."""
+    def first_covered_m(self, other: RoadUser) -> float | None:
+        """Return where the stretch of the way begins that somebody covers now, None if none."""
         pose = np.array([[other.pose.x_m, other.pose.y_m, other.pose.yaw_rad]])
         covered = self._covered(pose, other)[0]
-        return None if covered is None else Presence(*covered)
+        return None if covered is None else covered[0]
 
     def encounters(self, poses: NDArray[np.float64], other: RoadUser) -> list[Encounter]:
         """Return when and where somebody will be on the way.

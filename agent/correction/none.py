@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from agent.correction.protocol import Correction, Opinions
+from agent.correction.protocol import Correction, CorrectionRule, Opinions
 from edge.probabilities import confidence_from_probabilities
 
 
-class NoCorrection:
+class NoCorrection(CorrectionRule):
     """Uses the regression head as it is."""
 
     name = "none"
-
-    def begin(self, seed: int) -> None:
-        """Nothing to forget."""
-        del seed
 
     def correct(self, opinions: Opinions) -> Correction:
         """Return network A's steering."""

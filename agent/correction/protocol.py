@@ -137,7 +137,8 @@ class Rule(Protocol):
         """Name of the correction."""
 
     def begin(self, seed: int) -> None:
-        """Forget the last episode."""
+        """Forget the last episode; a rule without memory has nothing to forget."""
+        del seed
 
 
 class CorrectionRule(Rule, Protocol):

@@ -27,7 +27,7 @@ from edge.probabilities import confidence_from_probabilities
 TOLERANCE_M = 0.5
 
 
-class PathAgent(NetworkAgent):
+class PathAgent(NetworkAgent[PathModel, PathRule]):
     """A `NetworkAgent` with one or two path networks.
 
     Its confidence is the probability that the path is right within half a metre, 10 m ahead, by its
@@ -39,7 +39,6 @@ class PathAgent(NetworkAgent):
     """
 
     _kind = "path"
-    _rule: PathRule
 
     def __init__(
         self,
@@ -64,11 +63,9 @@ class PathAgent(NetworkAgent):
                 `NetworkAgent`.
         """
         super().__init__(models, rule, delay_ticks=delay_ticks)
-        seeing = [model for model in models if model is not None]
-        if len({model.agent.distances_m for model in seeing}) > 1:
-            told = ", ".join(f"{one.name!r} at {one.agent.distances_m} m" for one in seeing)
+        if len({model.agent.distances_m for model in self._networks}) > 1:
+            told = ", ".join(f"{one.name!r} at {one.agent.distances_m} m" for one in self._networks)
             raise ConfigError(f"the networks see the path at different distances: {told}")
-        self._models = models
         self._class_row = recorded_row(models[0].agent)
         self._navigator = navigator or Navigator(NavigationSettings())
         self._pace = pace

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.path.opinions import FusedPath, PathOpinions
+from agent.path.opinions import FusedPath, PathOpinions, PathRule
 from bicameral.errors import ConfigError
 from edge.path_model import PathOutput
 
@@ -73,7 +73,7 @@ class Vision:
     variances_m2: NDArray[np.float64]
 
 
-class FusionRule:
+class FusionRule(PathRule):
     """Joins the networks' path with the map's, at every distance ahead."""
 
     name = "fusion"
@@ -81,10 +81,6 @@ class FusionRule:
     def __init__(self, settings: FusionSettings) -> None:
         """Take the settings."""
         self._settings = settings
-
-    def begin(self, seed: int) -> None:
-        """Nothing to forget."""
-        del seed
 
     def fuse(self, opinions: PathOpinions) -> FusedPath:
         """Join the paths; a network whose answer is no number is left out."""

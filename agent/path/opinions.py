@@ -102,14 +102,10 @@ class PathRule(Rule, Protocol):
         """Decide one tick; called once per tick, in order."""
 
 
-class VisionAlone:
+class VisionAlone(PathRule):
     """No correction: the regression head of network A leads, the class head only watches."""
 
     name = "none"
-
-    def begin(self, seed: int) -> None:
-        """Nothing to forget."""
-        del seed
 
     def fuse(self, opinions: PathOpinions) -> FusedPath:
         """Return network A's path."""

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from agent.correction.second_opinion import KEPT_A, TAKEN_B, TRUST_A
-from agent.path.opinions import FusedPath, PathOpinions
+from agent.path.opinions import FusedPath, PathOpinions, PathRule
 from edge.agent_sidecar import SpreadThreshold
 from edge.path_model import PathOutput
 
 
-class SecondPathRule:
+class SecondPathRule(PathRule):
     """Asks B if A's calibrated spread is above its threshold, which its sidecar holds."""
 
     name = "second_opinion"
@@ -20,10 +20,6 @@ class SecondPathRule:
     def __init__(self, unsure: SpreadThreshold) -> None:
         """Take A's threshold."""
         self._unsure = unsure
-
-    def begin(self, seed: int) -> None:
-        """Nothing to forget."""
-        del seed
 
     def fuse(self, opinions: PathOpinions) -> FusedPath:
         """Return the path of A, or of B where A is unsure and B surer."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,7 +182,7 @@ class AgentModel(GraphTensorModel):
 
     async def decide(
         self,
-        agent: NetworkAgent,
+        agent: NetworkAgent[Any, Any],
         observation: Observation,
         networks: int,
         context: RequestContext,
@@ -219,7 +220,7 @@ class AgentModel(GraphTensorModel):
 class DrivingEpisode:
     """An agent on its way along a route. Ask it once per tick, in order."""
 
-    def __init__(self, model: AgentModel, agent: NetworkAgent, *, networks: int) -> None:
+    def __init__(self, model: AgentModel, agent: NetworkAgent[Any, Any], *, networks: int) -> None:
         """Join an agent that has begun its route with the model that runs its network.
 
         Args:
@@ -232,7 +233,7 @@ class DrivingEpisode:
         self._networks = networks
 
     @property
-    def agent(self) -> NetworkAgent:
+    def agent(self) -> NetworkAgent[Any, Any]:
         """The agent; its networks belong to the served models, so it must not be closed."""
         return self._agent
 
