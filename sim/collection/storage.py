@@ -135,7 +135,8 @@ class EpisodeWriter:
         """Write labels and record, and move the episode to its final place."""
         shape = (len(self), self.camera.height, self.camera.width, 3)
         with self._frames_path.open("r+b") as file:
-            file.write(_npy_header(shape))
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
         buffer = io.BytesIO()
         columns = {name: np.array(self._rows[name], dtype) for name, dtype in self.columns.items()}
         np.savez_compressed(buffer, allow_pickle=False, **columns)
@@ -183,11 +184,3 @@ def find_stored_episodes(data: Path) -> list[StoredEpisode]:
             "collect some first: bicameral collect"
         )
     return found
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a C-ordered uint8 array, padded to the reserved length."""
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
-    room = _HEADER_BYTES - 10  # magic string, version and length come first
-    padded = text.ljust(room - 1) + "\n"
-    return b"\x93NUMPY\x01\x00" + room.to_bytes(2, "little") + padded.encode("latin1")

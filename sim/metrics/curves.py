@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.metrics.kernels import discrete_frechet, warp
+from sim.metrics.kernels import align
 
 #: Distance between the points that are compared.
 SPACING_M = 0.5
@@ -46,10 +46,10 @@ def compare_curves(
     """
     driven = resample(driven_xy_m, SPACING_M)
     reference = resample(reference_xy_m, SPACING_M)
-    total, pairs, distance = warp(driven, reference)
+    frechet_m, total, pairs, distance = align(driven, reference)
     length_m, reference_m = curve_length(driven_xy_m), curve_length(reference_xy_m)
     return CurveComparison(
-        frechet_m=discrete_frechet(driven, reference),
+        frechet_m=frechet_m,
         dtw_m=total,
         dtw_normalised_m=total / pairs,
         area_m2=float(np.sum((distance[1:] + distance[:-1]) / 2.0 * _steps(reference))),

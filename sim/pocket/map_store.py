@@ -6,8 +6,10 @@ it) or the path of an `.xodr` file.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,14 +219,20 @@ def _find_spawn_points(waypoints: Sequence[Any]) -> tuple[Transform, ...]:
         (w for w in waypoints if not w.is_junction and w.lane_width >= _NARROWEST_LANE_M),
         key=lambda w: (w.road_id, w.section_id, w.lane_id, w.s),
     )
-    chosen = _SpacedTransforms(SPAWN_SPACING_M)
+    chosen: list[Transform] = []
+    # Where vehicles were put in a cell of a grid and in those around it.
+    near: defaultdict[tuple[int, int], list[Vector3]] = defaultdict(list)
     for waypoint in candidates:
         transform = waypoint.transform
         location = transform.location
         place = Vector3(location.x, location.y, location.z + SPAWN_HEIGHT_M)
-        if chosen.is_free(place) and _is_clear_of_junctions(waypoint):
-            chosen.add(Transform(place, _normalised(transform.rotation)))
-    return tuple(chosen.transforms)
+        column, row = (math.floor(value / SPAWN_SPACING_M) for value in place[:2])
+        taken = any(math.dist(place, other) < SPAWN_SPACING_M for other in near[column, row])
+        if not taken and _is_clear_of_junctions(waypoint):
+            chosen.append(Transform(place, _normalised(transform.rotation)))
+            for dx, dy in itertools.product((-1, 0, 1), repeat=2):
+                near[column + dx, row + dy].append(place)
+    return tuple(chosen)
 
 
 def _is_clear_of_junctions(waypoint: Any) -> bool:
@@ -239,30 +247,3 @@ def _normalised(rotation: Any) -> Rotation:
     return Rotation(
         wrap_deg(rotation.pitch), 180.0 if yaw_deg == -180.0 else yaw_deg, wrap_deg(rotation.roll)
     )
-
-
-class _SpacedTransforms:
-    """Transforms that keep a distance from each other, found through a grid of cells."""
-
-    def __init__(self, spacing_m: float) -> None:
-        self.transforms: list[Transform] = []
-        self._spacing_m = spacing_m
-        self._cells: dict[tuple[int, int], list[Vector3]] = {}
-
-    def _cell(self, place: Vector3) -> tuple[int, int]:
-        return math.floor(place.x / self._spacing_m), math.floor(place.y / self._spacing_m)
-
-    def is_free(self, place: Vector3) -> bool:
-        """Is no transform nearer than the spacing, side by side on the next lane apart?"""
-        column, row = self._cell(place)
-        return all(
-            math.dist(place, other) >= self._spacing_m
-            for dx in (-1, 0, 1)
-            for dy in (-1, 0, 1)
-            for other in self._cells.get((column + dx, row + dy), ())
-        )
-
-    def add(self, transform: Transform) -> None:
-        """Keep a transform."""
-        self.transforms.append(transform)
-        self._cells.setdefault(self._cell(transform.location), []).append(transform.location)

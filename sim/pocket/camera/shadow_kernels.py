@@ -131,25 +131,17 @@ def bake_tops(
                     shadows.tops[y, x] = code
 
 
-@compiled
-def find_block_bounds(tops: NDArray[np.uint16], blocks: NDArray[np.uint16]) -> None:
-    """Fill `SunShadows.blocks`."""
-    blocks[0] = np.uint16(0xFFFF)
-    blocks[1] = np.uint16(0)
-    for row in range(tops.shape[0]):
-        lowest, highest = blocks[0, row >> _BLOCK_BITS], blocks[1, row >> _BLOCK_BITS]
-        for column in range(tops.shape[1]):
-            block = column >> _BLOCK_BITS
-            lowest[block] = min(lowest[block], tops[row, column])
-            highest[block] = max(highest[block], tops[row, column])
-
-
 def block_bounds(tops: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Return `SunShadows.blocks` of a map."""
-    rows, columns = (-(-side >> _BLOCK_BITS) for side in tops.shape)
-    blocks = np.empty((2, rows, columns), np.uint16)
-    find_block_bounds(tops, blocks)
-    return blocks
+    side = 1 << _BLOCK_BITS
+    whole = np.pad(tops, [(0, -length % side) for length in tops.shape], mode="edge")
+    rows = whole.reshape(len(whole) // side, side, -1)
+    return np.stack(
+        [
+            bound(bound(rows, axis=1).reshape(len(rows), -1, side), axis=2)
+            for bound in (np.min, np.max)
+        ]
+    )
 
 
 @inlined_part

@@ -31,7 +31,7 @@ def no_shadows() -> SunShadows:
     """Return the shadows of a sunless day."""
     tops = np.zeros((1, 1), np.uint16)
     return SunShadows(
-        tops, block_bounds(tops), 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, active=False
+        tops, np.zeros((2, 1, 1), np.uint16), 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, active=False
     )
 
 
@@ -53,7 +53,7 @@ def bake_sun_shadows(
     tops = np.zeros((lines, columns), np.uint16)
     shadows = SunShadows(
         tops=tops,
-        blocks=block_bounds(tops),
+        blocks=np.zeros((2, 1, 1), np.uint16),
         origin_x_m=float(low[0]),
         origin_y_m=float(low[1]),
         texels_per_m=texels_per_m,

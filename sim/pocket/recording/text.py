@@ -209,12 +209,26 @@ def _states(frame: Frame, actors: dict[int, SpawnedActor]) -> list[str]:
     boxes = [item for item in frame.spawned if _kind(item)[1] in (_VEHICLE, _WALKER)]
     volumes = [item for item in frame.spawned if _kind(item)[1] == _LIGHT]
     return [
-        *_section("Positions", _positions(placed)),
+        *_section(
+            "Positions",
+            _vectors(
+                placed,
+                Location=placed["location"] * _CM_PER_M,
+                Rotation=placed["rotation"][:, [2, 0, 1]],  # roll, pitch, yaw
+            ),
+        ),
         *_section("State traffic lights", map(_traffic_light, lights)),
         *_section("Vehicle animations", map(_vehicle, vehicles)),
         *_section("Walker animations", map(_walker, walkers)),
         *_section("Vehicle light animations", (_lamps(*pair) for pair in frame.lamps)),
-        *_section("Dynamic actors", _velocities(moving)),
+        *_section(
+            "Dynamic actors",
+            _vectors(
+                moving,
+                linear_velocity=moving["velocity"],
+                angular_velocity=moving["angular_velocity"],
+            ),
+        ),
         *_section("Actor bounding boxes", map(_box, boxes)),
         *_section("Actor trigger volumes", map(_box, volumes)),
         f" Current platform time: {_number(frame.platform_s)}",
@@ -228,27 +242,11 @@ def _section(title: str, entries: Iterable[str]) -> list[str]:
     return [f" {title}: {len(lines)}", *lines] if lines else []
 
 
-def _positions(records: NDArray[np.void]) -> Iterator[str]:
-    angles = records["rotation"][:, [2, 0, 1]]  # roll, pitch, yaw
-    places = (records["location"] * _CM_PER_M).tolist()
-    for actor_id, (x, y, z), (roll, pitch, yaw) in zip(
-        records["id"].tolist(), places, angles.tolist(), strict=True
-    ):
-        yield (
-            f"  Id: {actor_id} Location: ({x:.6g}, {y:.6g}, {z:.6g}) "
-            f"Rotation: ({roll:.6g}, {pitch:.6g}, {yaw:.6g})"
-        )
-
-
-def _velocities(records: NDArray[np.void]) -> Iterator[str]:
-    velocities, turns = records["velocity"].tolist(), records["angular_velocity"].tolist()
-    for actor_id, (x, y, z), (a, b, c) in zip(
-        records["id"].tolist(), velocities, turns, strict=True
-    ):
-        yield (
-            f"  Id: {actor_id} linear_velocity: ({x:.6g}, {y:.6g}, {z:.6g}) "
-            f"angular_velocity: ({a:.6g}, {b:.6g}, {c:.6g})"
-        )
+def _vectors(records: NDArray[np.void], **columns: NDArray[Any]) -> Iterator[str]:
+    form = "  Id: {} " + " ".join(f"{name}: ({{:.6g}}, {{:.6g}}, {{:.6g}})" for name in columns)
+    numbers = np.column_stack(list(columns.values())).tolist()
+    for actor_id, values in zip(records["id"].tolist(), numbers, strict=True):
+        yield form.format(actor_id, *values)
 
 
 def _traffic_light(record: Any) -> str:

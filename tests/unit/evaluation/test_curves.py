@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.metrics.curves import compare_curves, curve_length, resample
-from sim.metrics.kernels import discrete_frechet, warp
+from sim.metrics.kernels import align
 
 coordinates = st.floats(-20.0, 20.0)
 curves = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=6).map(
@@ -34,8 +34,8 @@ def distances(a, b):
 def test_both_distances_are_the_smallest_over_all_alignments(a, b):
     d = distances(a, b)
     paths = alignments(len(a), len(b))
-    total, pairs, partner = warp(a, b)
-    assert discrete_frechet(a, b) == pytest.approx(min(max(d[i, j] for i, j in p) for p in paths))
+    leash, total, pairs, partner = align(a, b)
+    assert leash == pytest.approx(min(max(d[i, j] for i, j in p) for p in paths))
     assert total == pytest.approx(min(sum(d[i, j] for i, j in p) for p in paths))
     assert max(len(a), len(b)) <= pairs < len(a) + len(b)
     assert len(partner) == len(b)
@@ -44,8 +44,8 @@ def test_both_distances_are_the_smallest_over_all_alignments(a, b):
 @given(curves, curves)
 @settings(deadline=None, max_examples=40)
 def test_frechet_is_symmetric_and_zero_only_for_itself(a, b):
-    assert discrete_frechet(a, b) == pytest.approx(discrete_frechet(b, a))
-    assert discrete_frechet(a, a) == 0.0
+    assert align(a, b)[0] == pytest.approx(align(b, a)[0])
+    assert align(a, a)[0] == 0.0
 
 
 def test_resampling_keeps_both_ends_and_the_spacing():
