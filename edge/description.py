@@ -72,23 +72,25 @@ class GraphDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOptions:
-    """How pictures become the tensor of a graph; None: what is usual.
+    """How pictures become the tensor of a graph, where the graph does not tell.
 
     Attributes:
-        labels: Names of the classes; None: those that the graph has, else numbers.
         size: Height and width, where the graph takes any.
-        color: ``RGB``, ``BGR`` or ``GRAY``; usual is RGB where there are three channels.
-        scale: Factor of the grey levels 0..255; usual is 1/255, and 1 where a mean is above 1.
-        mean: Subtracted after scaling, one for each channel or one for all.
-        std: Divides after that, likewise.
+        color: RGB, BGR or GRAY; by default RGB or GRAY.
+        scale: Factor of the grey levels 0..255; by default 1/255, and 1 where a mean is above 1.
+        mean: Subtracted after scaling; one for each channel, or one for all.
+        std: Divides after that.
     """
 
-    labels: tuple[str, ...] | None = None
     size: tuple[int, int] | None = None
     color: Literal["RGB", "BGR", "GRAY"] | None = None
     scale: float | None = None
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+
+
+#: What most graphs want.
+USUAL_PICTURE = PictureOptions()
 
 
 def describe_graph(path: Path) -> GraphDescription:
@@ -133,13 +135,19 @@ def described_place(path: Path) -> tuple[str, str, Path]:
     return name, version, path.with_name(name + SUFFIX)
 
 
-def describe_classifier(path: Path, graph: GraphDescription, options: PictureOptions) -> Sidecar:
+def describe_classifier(
+    path: Path,
+    graph: GraphDescription,
+    options: PictureOptions,
+    labels: tuple[str, ...] | None = None,
+) -> Sidecar:
     """Return the sidecar of a picture classifier, after asking it about some noise.
 
     Args:
         path: Its file.
         graph: What it takes and gives.
         options: How pictures become its tensor.
+        labels: Names of the classes; None: those that the graph has, else numbers.
 
     Raises:
         ConfigError: If the options do not fit the graph, or something must be said.
@@ -155,7 +163,7 @@ def describe_classifier(path: Path, graph: GraphDescription, options: PictureOpt
             "write weights that lie beside it into it with onnx.save_model(onnx.load(OLD), NEW)"
         ) from error
     try:
-        output, rows = _class_output(path.name, session, taken, options.labels)
+        output, rows = _class_output(path.name, session, taken, labels)
     finally:
         session.close()
     name, version, _ = described_place(path)
@@ -174,7 +182,7 @@ def describe_classifier(path: Path, graph: GraphDescription, options: PictureOpt
         files=(file,),
         input=taken,
         outputs=(output,),
-        labels=options.labels or _labels_of(graph, rows.shape[1]),
+        labels=labels or _labels_of(graph, rows.shape[1]),
         task=TaskSpec(orientation_sensitive=True),
         calibration=Calibration(temperature=1.0, split="none", n=0, ece=0.0),
         cost=Cost(macs=0, parameters=graph.parameters, cpu_us=0.0, host=""),

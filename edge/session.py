@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,8 +50,8 @@ class RunOptions:
 PLAIN_RUN = RunOptions()
 
 
-class GraphSession(ABC):
-    """What every `bicameral.protocols.Session` is: described tensors in, described tensors out."""
+class GraphSession:
+    """What every `bicameral.protocols.Session` says about itself."""
 
     def __init__(
         self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], fingerprint: str
@@ -66,18 +65,6 @@ class GraphSession(ABC):
         """
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self.fingerprint = fingerprint
-
-    @abstractmethod
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Compute all outputs for one batch.
-
-        Raises:
-            DataError: If the feeds do not fit the inputs.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release memory; the session must not be used afterwards."""
 
 
 class OnnxSession(GraphSession):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -14,6 +13,7 @@ from bicameral.errors import ConfigError, DataError
 from bicameral.tables import print_table, table_of
 from edge.description import (
     DESCRIBED,
+    USUAL_PICTURE,
     GraphDescription,
     PictureOptions,
     describe_classifier,
@@ -30,34 +30,13 @@ from models.samples import load_samples
 _SHOWN = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureFlags:
-    """What a picture classifier needs to be told that its graph does not tell.
-
-    Attributes:
-        labels: Text file with the names of the classes, one a line, in the order of the scores; by
-            default those that the graph has, else numbers.
-        size: Height and width, where the graph takes any.
-        color: RGB, BGR or GRAY; by default RGB or GRAY.
-        scale: Factor of the grey levels 0..255; by default 1/255, and 1 where a mean is above 1.
-        mean: Subtracted after scaling; one for each channel, or one for all.
-        std: Divides after that.
-    """
-
-    labels: Path | None = None
-    size: tuple[int, int] | None = None
-    color: Literal["RGB", "BGR", "GRAY"] | None = None
-    scale: float | None = None
-    mean: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (0.0,)
-    std: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (1.0,)
-
-
 def describe(
     model: Path,
     /,
     *,
     image: bool = False,
-    flags: Annotated[PictureFlags, Parameter(name="*")] = PictureFlags(),
+    labels: Path | None = None,
+    pictures: Annotated[PictureOptions, Parameter(name="*", consume_multiple=True)] = USUAL_PICTURE,
     temperature_from: str | None = None,
 ) -> int:
     """Show what an ONNX file takes and gives, and write a sidecar for a picture classifier.
@@ -68,7 +47,9 @@ def describe(
     Args:
         model: The ONNX file.
         image: Write the sidecar of a picture classifier; any of the flags below means it, too.
-        flags: How pictures become the graph's tensor.
+        labels: Text file with the names of the classes, one a line, in the order of the scores; by
+            default those that the graph has, else numbers.
+        pictures: How they become the graph's tensor.
         temperature_from: Data set or folder with the same classes, on whose validation part the
             temperature of the scores is fitted.
     """
@@ -76,7 +57,8 @@ def describe(
 
     graph = describe_graph(model)
     _print_graph(model, graph)
-    if not image and flags == PictureFlags() and temperature_from is None:
+    told = labels is not None or pictures != USUAL_PICTURE or temperature_from is not None
+    if not image and not told:
         sys.stdout.write(
             f"bicameral serve {model.parent} answers for it as it is. If it classifies pictures, "
             "bicameral describe --image writes its sidecar.\n"
@@ -87,15 +69,8 @@ def describe(
         raise ConfigError(
             f"{place} is there, and somebody else wrote it; remove it to have another written"
         )
-    options = PictureOptions(
-        labels=None if flags.labels is None else _read_labels(flags.labels),
-        size=flags.size,
-        color=flags.color,
-        scale=flags.scale,
-        mean=flags.mean,
-        std=flags.std,
-    )
-    sidecar = describe_classifier(model, graph, options)
+    names = None if labels is None else _read_labels(labels)
+    sidecar = describe_classifier(model, graph, pictures, names)
     if temperature_from is not None:
         sidecar = _calibrated(model, sidecar, temperature_from)
     write_sidecar(place, sidecar)

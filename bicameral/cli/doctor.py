@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +54,15 @@ class Finding:
     status: Status
     value: str
     fix: str = ""
+
+
+def _judge(
+    fine: bool, subject: str, value: str, *, fix: str, otherwise: Status = Status.FAIL
+) -> Finding:
+    """Return what was found; the fix and another status than OK only where it is not fine."""
+    if fine:
+        return Finding(subject=subject, status=Status.OK, value=value)
+    return Finding(subject=subject, status=otherwise, value=value, fix=fix)
 
 
 def doctor(*, host: str = "127.0.0.1", port: int = 2000) -> int:
@@ -107,55 +117,35 @@ def examine(host: str, port: int) -> Iterator[Finding]:
 
 
 def _python() -> Iterator[Finding]:
-    version = platform.python_version()
     known = (3, 11) <= sys.version_info[:2] <= (3, 12)
-    yield Finding(
-        subject="Python",
-        status=Status.OK if known else Status.FAIL,
-        value=version,
-        fix="" if known else "use Python 3.11 or 3.12; the carla wheel exists for no later one",
-    )
+    fix = "use Python 3.11 or 3.12; the carla wheel exists for no later one"
+    yield _judge(known, "Python", platform.python_version(), fix=fix)
     machine = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} CPUs"
     here = platform.system() == "Linux" and platform.machine() == "x86_64"
-    yield Finding(
-        subject="platform",
-        status=Status.OK if here else Status.NOTE,
-        value=machine,
-        fix="" if here else "the carla wheel needs x86-64 Linux; edge and agent run here",
-    )
+    fix = "the carla wheel needs x86-64 Linux; edge and agent run here"
+    yield _judge(here, "platform", machine, fix=fix, otherwise=Status.NOTE)
 
 
 def _packages() -> Iterator[Finding]:
-    for module, distribution in (
-        ("numpy", "numpy"),
-        ("onnxruntime", "onnxruntime"),
-        ("cv2", "opencv-python-headless"),
-    ):
-        yield _import_finding(module, distribution, required=True)
+    yield _import_finding("numpy", "numpy")
+    yield _import_finding("onnxruntime", "onnxruntime")
+    yield _import_finding("cv2", "opencv-python-headless")
 
 
 def _extras() -> Iterator[Finding]:
     for extra in extra_packages():
         missing = missing_packages(extra)
-        yield Finding(
-            subject=f"extra '{extra}'",
-            status=Status.NOTE if missing else Status.OK,
-            value=f"not installed: {', '.join(missing)}" if missing else "installed",
-            fix=f"pip install 'bicameral[{extra}]'" if missing else "",
-        )
+        value = f"not installed: {', '.join(missing)}" if missing else "installed"
+        fix = f"pip install 'bicameral[{extra}]'"
+        yield _judge(not missing, f"extra '{extra}'", value, fix=fix, otherwise=Status.NOTE)
 
 
 def _carla() -> Iterator[Finding]:
-    finding = _import_finding("carla", "carla", required=False)
+    finding = _import_finding("carla", "carla", otherwise=Status.NOTE)
     if finding.status is Status.OK and finding.value != CARLA_VERSION:
-        yield Finding(
-            subject="carla wheel",
-            status=Status.FAIL,
-            value=finding.value,
-            fix=f"pip install carla=={CARLA_VERSION}; other versions differ on the wire",
-        )
-    else:
-        yield finding
+        fix = f"pip install carla=={CARLA_VERSION}; other versions differ on the wire"
+        finding = _judge(False, "carla wheel", finding.value, fix=fix)
+    yield finding
 
 
 def _pocket_limits() -> Iterator[Finding]:
@@ -172,21 +162,19 @@ def _pocket_limits() -> Iterator[Finding]:
         )
 
 
-def _import_finding(module: str, distribution: str, *, required: bool) -> Finding:
+def _import_finding(module: str, distribution: str, otherwise: Status = Status.FAIL) -> Finding:
     """Import in a process of its own: a broken native library may crash the interpreter."""
     run = subprocess.run(
         [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
     )
     if run.returncode == 0:
-        version = importlib.metadata.version(distribution)
-        return Finding(subject=distribution, status=Status.OK, value=version)
+        return _judge(True, distribution, importlib.metadata.version(distribution), fix="")
     reason = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
     fix = f"pip install {distribution}"
     for library, package in DEBIAN_PACKAGES.items():
         if library in reason:
             fix = f"apt-get install {package}"
-    status = Status.FAIL if required else Status.NOTE
-    return Finding(subject=distribution, status=status, value=reason, fix=fix)
+    return _judge(False, distribution, reason, fix=fix, otherwise=otherwise)
 
 
 def _server(host: str, port: int) -> Iterator[Finding]:
@@ -194,12 +182,8 @@ def _server(host: str, port: int) -> Iterator[Finding]:
     try:
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError as error:
-        yield Finding(
-            subject=subject,
-            status=Status.NOTE,
-            value=f"not reachable ({error})",
-            fix=f"none needed for `bicameral evaluate`; else: bicameral simulate --port {port}",
-        )
+        fix = f"none needed for `bicameral evaluate`; else: bicameral simulate --port {port}"
+        yield _judge(False, subject, f"not reachable ({error})", fix=fix, otherwise=Status.NOTE)
         return
     question = (
         "import sys, carla\n"
@@ -214,12 +198,9 @@ def _server(host: str, port: int) -> Iterator[Finding]:
     )
     version = run.stdout.strip()
     exact = run.returncode == 0 and version == CARLA_VERSION
-    yield Finding(
-        subject=subject,
-        status=Status.OK if exact else Status.FAIL,
-        value=version or "the port is open, but no CARLA server answers",
-        fix="" if exact else f"start CARLA {CARLA_VERSION} or `bicameral simulate` there",
-    )
+    value = version or "the port is open, but no CARLA server answers"
+    fix = f"start CARLA {CARLA_VERSION} or `bicameral simulate` there"
+    yield _judge(exact, subject, value, fix=fix)
 
 
 def _ignored_attributes() -> Iterator[Finding]:
@@ -235,43 +216,34 @@ def _ignored_attributes() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    for subject, folder in (("results folder", Path("runs")), ("temporary folder", _temporary())):
+    temporary = Path(tempfile.gettempdir())
+    for subject, folder in (("results folder", Path("runs")), ("temporary folder", temporary)):
         existing = folder
         while not existing.exists():
             existing = existing.parent
         writable = os.access(existing, os.W_OK)
-        free_gib = shutil.disk_usage(existing).free / 2**30
-        yield Finding(
-            subject=subject,
-            status=Status.OK if writable else Status.FAIL,
-            value=f"{folder}: {free_gib:.0f} GiB free",
-            fix="" if writable else f"make {existing} writable, or choose another with --output",
-        )
-
-
-def _temporary() -> Path:
-    return Path(tempfile.gettempdir())
+        value = f"{folder}: {shutil.disk_usage(existing).free / 2**30:.0f} GiB free"
+        fix = f"make {existing} writable, or choose another with --output"
+        yield _judge(writable, subject, value, fix=fix)
 
 
 def _programs() -> Iterator[Finding]:
     found = shutil.which("chromium") or shutil.which("google-chrome")
-    yield Finding(
-        subject="Chromium (tests only)",
-        status=Status.OK if found else Status.NOTE,
-        value=found or "not found",
-        fix="" if found else "apt-get install chromium",
+    yield _judge(
+        found is not None,
+        "Chromium (tests only)",
+        found or "not found",
+        fix="apt-get install chromium",
+        otherwise=Status.NOTE,
     )
 
 
 def _energy_meters() -> Iterator[Finding]:
     for kind, find in METERS.items():
         found = find(Path("/"))
+        subject = f"energy meter {kind}"
         if isinstance(found, NoMeter):
-            yield Finding(
-                subject=f"energy meter {kind}", status=Status.NOTE, value=f"none: {found.reason}"
-            )
-            continue
-        try:
-            yield Finding(subject=f"energy meter {kind}", status=Status.OK, value=found.info.source)
-        finally:
-            found.close()
+            yield Finding(subject=subject, status=Status.NOTE, value=f"none: {found.reason}")
+        else:
+            with closing(found):
+                yield Finding(subject=subject, status=Status.OK, value=found.info.source)

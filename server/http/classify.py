@@ -34,15 +34,6 @@ class LabelProbability(BaseModel):
     probability: float
 
 
-class TraceAnswer(BaseModel):
-    """How an answer came about, see `bicameral.types.Trace`."""
-
-    stage: str
-    memory_hit: bool
-    confidence_a: float | None
-    stage_times_s: dict[str, float]
-
-
 class ClassifiedPicture(BaseModel):
     """The answer for one picture.
 
@@ -58,7 +49,7 @@ class ClassifiedPicture(BaseModel):
     confidence: float
     abstained: bool
     top: list[LabelProbability]
-    trace: TraceAnswer | None
+    trace: Trace | None
 
 
 class ClassifyAnswer(BaseModel):

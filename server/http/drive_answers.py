@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel
 
 from agent.loading import corrections_of
-from bicameral.types import Decision, RoadOption
+from bicameral.types import CameraSpec, Decision, RoadOption
 from server.serving.agent_model import AgentModel
 
 #: Navigation commands by the name that requests use.
 COMMANDS: Mapping[str, RoadOption] = {option.name.lower(): option for option in RoadOption}
-
-
-class CameraAnswer(BaseModel):
-    """The camera whose pictures an agent understands, see `bicameral.types.CameraSpec`."""
-
-    width: int
-    height: int
-    fov_deg: float
-    x_m: float
-    z_m: float
-    pitch_deg: float
 
 
 class DriverAnswer(BaseModel):
@@ -46,7 +34,7 @@ class DriverAnswer(BaseModel):
     version: str
     fingerprint: str
     trained_on: str
-    camera: CameraAnswer
+    camera: CameraSpec
     commands: list[str]
     corrections: list[str]
     second: list[str]
@@ -112,7 +100,7 @@ def driver_answer(model: AgentModel, others: Iterable[object]) -> DriverAnswer:
         version=model.version,
         fingerprint=model.network.fingerprint,
         trained_on=model.trained_on,
-        camera=CameraAnswer(**asdict(model.camera)),
+        camera=model.camera,
         commands=list(COMMANDS),
         corrections=list(corrections_of(model.network)),
         second=sorted(second),

