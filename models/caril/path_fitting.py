@@ -7,7 +7,6 @@ and calibrated on both: it must be honest either way.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from edge.agent_sidecar import LaneIntent, OffsetClasses, PathAgentSpec, SpreadT
 from edge.path_model import PathCalibration
 from models.calibration import calibration_errors, fit_temperature
 from models.caril.dataset import Frames
-from models.caril.fitting import ASKED_SHARE, ask_network, describe_training, fit_factor, write_fit
+from models.caril.fitting import ASKED_SHARE, ask_network, describe_training, fit_factor
 from models.caril.lessons import draw_intent
 from models.caril.path_metrics import PathMetrics, score_paths
 from models.networks.dual_head import PathNetwork
@@ -114,16 +113,6 @@ def fit_path(network: PathNetwork, training: Frames, validation: Frames) -> Path
 def validation_intent(frames: Frames) -> NDArray[np.float32]:
     """Return a lane intent (N, 5) for all frames, with the same errors each time."""
     return draw_intent(intent_points(frames.ahead_m), 0.0, np.random.default_rng(0))
-
-
-def write_path_fit(folder: Path, fit: PathFit, validation: Frames) -> None:
-    """Store the figures, and up to 500 validation pictures to check exports with.
-
-    Every second of them has a lane intent.
-    """
-    intent = validation_intent(validation)
-    intent[::2] = 0.0
-    write_fit(folder, fit, validation, intent=intent)
 
 
 def _fit_agent(

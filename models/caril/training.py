@@ -24,7 +24,7 @@ from models.caril.fitting import write_fit
 from models.caril.lessons import Drawing, PathLesson, SteeringLesson
 from models.caril.pace_fitting import PaceFit, fit_pace
 from models.caril.pace_lesson import PaceLesson
-from models.caril.path_fitting import PathFit, fit_path, write_path_fit
+from models.caril.path_fitting import PathFit, fit_path, validation_intent
 from models.caril.steering_fitting import SteeringFit, fit_steering
 from models.checkpoint import read_checkpoint
 from models.networks.driver_trunk import Contrast, NetworkSettings, Variant, image_of
@@ -173,16 +173,17 @@ def _fit(
     settings: TrainingSettings, network: DriverNetwork, frames: Frames, validation: Frames
 ) -> SteeringFit | PathFit | PaceFit:
     """Measure the trained network, and store that beside its checkpoint."""
+    fit: SteeringFit | PathFit | PaceFit
+    told = {}
     if isinstance(network, PathNetwork):
-        path_fit = fit_path(network, frames, validation)
-        write_path_fit(settings.output, path_fit, validation)
-        return path_fit
-    if isinstance(network, PaceNetwork):
-        pace_fit = fit_pace(network, frames, validation)
-        write_fit(settings.output, pace_fit, validation)
-        return pace_fit
-    fit = fit_steering(network, frames, validation)
-    write_fit(settings.output, fit, validation)
+        fit = fit_path(network, frames, validation)
+        told["intent"] = validation_intent(validation)
+        told["intent"][::2] = 0.0  # every second picture that exports are checked with has none
+    elif isinstance(network, PaceNetwork):
+        fit = fit_pace(network, frames, validation)
+    else:
+        fit = fit_steering(network, frames, validation)
+    write_fit(settings.output, fit, validation, **told)
     return fit
 
 

@@ -159,7 +159,8 @@ def verdict_text(evaluation: CascadeEvaluation) -> str:
 
 
 def _lead(evaluation: CascadeEvaluation) -> str:
-    choice, system, seed = evaluation.shipped, evaluation.shipped_system, _shipped_seed(evaluation)
+    choice, system = evaluation.shipped, evaluation.shipped_system
+    seed = evaluation.detail.shipped_seed
     parts = [f"A = {system.networks[0]} answers every image."]
     for letter, name, threshold in zip("BC", system.networks[1:], system.thresholds, strict=False):
         assert system.score is not None  # noqa: S101 - a cascade has a policy
@@ -179,10 +180,6 @@ def _lead(evaluation: CascadeEvaluation) -> str:
         f"{integer(evaluation.n_test)} test images unless they say otherwise."
     )
     return " ".join(parts)
-
-
-def _shipped_seed(evaluation: CascadeEvaluation) -> int:
-    return evaluation.detail.shipped_seed
 
 
 def _complementarity(evaluation: CascadeEvaluation) -> list[Block]:

@@ -14,6 +14,7 @@ from server.http.classify import PICTURE_REFUSALS, require_classifier
 from server.http.endpoint import Endpoint
 from server.http.exchange import Request
 from server.serving.repository import ModelRepository
+from server.serving.served_model import ServedClassifier
 
 #: Describes a picture for the OpenAPI document.
 PNG = {"schema": {"type": "string", "format": "binary"}}
@@ -33,8 +34,7 @@ def canonical_endpoint(repository: ModelRepository) -> Endpoint:
         with repository.lease(model) as leased:
             served = require_classifier(leased)
             image = (await served.prepare([picture]))[0]
-        png = await asyncio.to_thread(png_of, image, served.image.color)
-        return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
+        return await png_answer(image, served)
 
     return Endpoint(
         method="POST",
@@ -45,6 +45,12 @@ def canonical_endpoint(repository: ModelRepository) -> Endpoint:
         refusals=PICTURE_REFUSALS,
         body={"required": True, "content": {"image/*": PNG}},
     )
+
+
+async def png_answer(image: NDArray[np.uint8], served: ServedClassifier) -> Response:
+    """Answer with a canonical image of a model as PNG, which nobody keeps."""
+    png = await asyncio.to_thread(png_of, image, served.image.color)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 def png_of(image: NDArray[np.uint8], color: str) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.responses import Response
 
 from server.errors import RequestError
-from server.http.canonical import PNG, png_of
+from server.http.canonical import PNG, png_answer
 from server.http.classify import PICTURE_REFUSALS, require_classifier
 from server.http.endpoint import Endpoint
 from server.http.exchange import Request
@@ -35,8 +33,7 @@ def complete_endpoint(repository: ModelRepository) -> Endpoint:
             filled = await request.while_connected(
                 served.complete(images, context=request.context())
             )
-        png = await asyncio.to_thread(png_of, filled[0], served.image.color)
-        return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
+        return await png_answer(filled[0], served)
 
     return Endpoint(
         method="POST",

@@ -1,8 +1,11 @@
 """The command line, run as users run it: in a process of its own."""
 
 import re
+import socket
 import subprocess
 import sys
+
+import pytest
 
 from bicameral.cli.app import COMMANDS as COMMANDS_BY_GROUP
 
@@ -61,27 +64,31 @@ def test_an_interrupted_command_says_how_to_go_on():
     assert "interrupted; evaluate and measure go on with --resume" in result.stderr
 
 
-def test_doctor_says_for_every_energy_meter_where_it_is_or_why_it_is_not():
-    printed = run("doctor").stdout
+@pytest.fixture(scope="module")
+def doctor():
+    """What `bicameral doctor` does where no server runs; it imports much, so it runs once."""
+    return run("doctor", "--port", "1")
+
+
+def test_doctor_says_for_every_energy_meter_where_it_is_or_why_it_is_not(doctor):
+    printed = doctor.stdout
     for meter in ("ina3221", "rapl", "nvml"):
         assert f"energy meter {meter}" in printed.replace("\n", " ")
 
 
-def test_doctor_names_the_calls_that_the_pocket_simulator_does_not_carry_out():
-    printed = run("doctor").stdout
+def test_doctor_names_the_calls_that_the_pocket_simulator_does_not_carry_out(doctor):
+    printed = doctor.stdout
     assert "open_vehicle_door" in printed
     assert "get_gbuffer_token" in printed
 
 
-def test_doctor_names_camera_attributes_that_the_pocket_simulator_ignores():
-    printed = run("doctor").stdout
+def test_doctor_names_camera_attributes_that_the_pocket_simulator_ignores(doctor):
+    printed = doctor.stdout
     assert "accepted without effect" in printed
     assert "bloom_intensity" in printed
 
 
-def test_doctor_reports_a_port_that_answers_no_carla(tmp_path):
-    import socket
-
+def test_doctor_reports_a_port_that_answers_no_carla():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -91,7 +98,6 @@ def test_doctor_reports_a_port_that_answers_no_carla(tmp_path):
     assert "no CARLA server" in " ".join(result.stdout.split())
 
 
-def test_doctor_finds_this_machine_fit_when_no_server_runs(tmp_path):
-    result = run("doctor", "--port", "1")
-    assert result.returncode == 0, result.stdout
-    assert "not reachable" in " ".join(result.stdout.split())
+def test_doctor_finds_this_machine_fit_when_no_server_runs(doctor):
+    assert doctor.returncode == 0, doctor.stdout
+    assert "not reachable" in " ".join(doctor.stdout.split())
