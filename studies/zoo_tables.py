@@ -24,9 +24,9 @@ from bicameral.tables import (
 from models.data.corruptions import CORRUPTIONS
 from models.zoo.catalogue import CATALOGUE
 from models.zoo.results import figure_table, shipped_evaluation
+from studies import classifier_findings, paper_tables, training_findings
 from studies.measurements import Cells, Of, markdown, pivot, read_measurements
 from studies.pairs import ON_TEST_IMAGES
-from studies.paper_tables import FINDINGS
 from studies.study import DATA
 
 RECORDS = DATA / "fashion_mnist" / "zoo"
@@ -179,7 +179,9 @@ def _acceptance() -> str:
     Some rows of the record only name a paper whose finding is read from the record of its study.
     """
     _, *rows = csv.reader((RECORDS / "acceptance.csv").read_text("utf-8").splitlines())
-    rows = [[*row[:4], *FINDINGS[row[0]]()] if row[0] in FINDINGS else row for row in rows]
+    parts = (paper_tables, classifier_findings, training_findings)
+    known = {name: find for part in parts for name, find in part.FINDINGS.items()}
+    rows = [[*row[:4], *known[row[0]]()] if row[0] in known else row for row in rows]
     verdicts = markdown(("what", "arXiv", "verdict"), [(*row[:2], row[5]) for row in rows], words=3)
     details = [
         f"* **{what}**, {verdict}. To be shown: {wanted}. Published: {published}. Found: {found}"

@@ -15,6 +15,7 @@ from studies.papers.attention_as_svm import (
 from studies.papers.collapse import closed_form
 from studies.papers.conditioning import delta_error, hebbian_error
 from studies.papers.modular_addition import spectrum
+from studies.papers.opposing_groups import strongest_opposing
 from studies.papers.parallel_retrieval import hierarchy, retrieve
 
 
@@ -64,3 +65,27 @@ def test_a_class_of_few_samples_vanishes_under_strong_decay() -> None:
     lengths = closed_form((60, 5), penalty=np.sqrt(5.0) / 65.0)
     assert lengths[0] > 0.0
     assert lengths[1] == 0.0
+
+
+def test_opposing_groups_are_those_of_like_features_and_opposite_gradients() -> None:
+    # Two pairs of samples rise and fall in turns; the others hardly move. Those of the first pair
+    # look alike and want opposite things, as do their gradients; those of the second want the same.
+    losses = torch.ones(4, 60)
+    losses[1::2, :2] += 1.0
+    losses[::2, 2:4] += 1.0
+    losses[1::2, 4:] += 1e-3
+    features = torch.eye(60)
+    features[:, 0] += torch.tensor([1.0] * 4 + [0.0] * 56)
+    wishes = torch.tensor([[1.0, 0.0]] * 2 + [[-1.0, 0.0]] * 2 + [[0.0, 1.0]] * 56)
+    found = strongest_opposing(losses, features, lambda group: wishes[group].mean(dim=0))
+    assert found is not None
+    assert set(found.rising.tolist()) <= {0, 1}
+    assert set(found.falling.tolist()) <= {2, 3}
+    assert found.cosine == pytest.approx(-1.0)
+
+
+def test_groups_that_want_the_same_do_not_oppose_each_other() -> None:
+    losses = torch.ones(4, 60)
+    losses[1::2, :2] += 1.0
+    losses[::2, 2:4] += 1.0
+    assert strongest_opposing(losses, torch.eye(60), lambda _: torch.ones(2)) is None
