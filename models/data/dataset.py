@@ -80,32 +80,21 @@ class SourceImages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDataset:
+class ImageDataset(SourceImages):
     """A labelled data set in three parts.
 
     Networks learn from `train`; selection, thresholds and calibration use `validation` only; `test`
     is for the figures that are reported.
 
     Attributes:
-        name: Name of the data set.
-        labels: Class names; the index is the label.
-        color: ``GRAY`` (one channel) or ``RGB``.
         train: Training images; every class is among them.
         validation: Validation images, at least one.
         test: Test images, at least one.
-        mirror_allowed: Whether an image mirrored left to right keeps its label.
-        aspect: How pictures of other proportions became images.
         fingerprint: SHA-256 over all pixels, labels, class names and the split.
     """
 
-    name: str
-    labels: tuple[str, ...]
-    color: Color
-    train: LabelledImages
     validation: LabelledImages
     test: LabelledImages
-    mirror_allowed: bool
-    aspect: Aspect = "stretch"
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from agent.loading import corrections_of
-from bicameral.types import CameraSpec, Decision, RoadOption
+from agent.remote import RemoteDriver
+from bicameral.types import Decision, RoadOption
 from server.serving.agent_model import AgentModel
 
 #: Navigation commands by the name that requests use.
 COMMANDS: Mapping[str, RoadOption] = {option.name.lower(): option for option in RoadOption}
 
 
-class DriverAnswer(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverAnswer(RemoteDriver):
     """What is known about a driving agent.
 
     Attributes:
-        model: Its name.
-        version: Its version.
-        fingerprint: Hash of its network.
-        trained_on: Simulator of its training data; it will not drive elsewhere.
-        camera: The camera of its training data; pictures of others are refused.
         commands: Names of the navigation commands.
-        corrections: What it can do about a steering value that may be wrong.
-        second: Agents that it may ask for a second opinion.
     """
 
-    model: str
-    version: str
-    fingerprint: str
-    trained_on: str
-    camera: CameraSpec
-    commands: list[str]
-    corrections: list[str]
-    second: list[str]
+    commands: tuple[str, ...]
 
 
 class DriveTimes(BaseModel):
@@ -101,9 +90,9 @@ def driver_answer(model: AgentModel, others: Iterable[object]) -> DriverAnswer:
         fingerprint=model.network.fingerprint,
         trained_on=model.trained_on,
         camera=model.camera,
-        commands=list(COMMANDS),
-        corrections=list(corrections_of(model.network)),
-        second=sorted(second),
+        commands=tuple(COMMANDS),
+        corrections=tuple(corrections_of(model.network)),
+        second=tuple(sorted(second)),
     )
 
 

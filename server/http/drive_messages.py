@@ -69,19 +69,9 @@ class RouteMessage(_Message):
             raise RequestError(
                 400, "route.s_m does not begin at 0, or does not increase throughout"
             )
-        return Route(
-            name=self.name,
-            town=self.town,
-            kind=self.kind,
-            xyz_m=np.array(self.xyz_m),
-            yaw_rad=np.array(self.yaw_rad),
-            s_m=s_m,
-            command=np.array([COMMANDS[name] for name in self.command], np.int8),
-            in_junction=np.array(self.in_junction, np.bool_),
-            lane_width_m=np.array(self.lane_width_m),
-            speed_limit_mps=np.array(self.speed_limit_mps),
-            target_speed_mps=np.array(self.target_speed_mps),
-        )
+        columns = {name: np.array(value) for name, value in self if isinstance(value, list)}
+        columns["command"] = np.array([COMMANDS[name] for name in self.command], np.int8)
+        return Route(name=self.name, town=self.town, kind=self.kind, **columns)
 
 
 class BeginMessage(_Message):

@@ -1,8 +1,9 @@
 """A whole episode over one WebSocket: the agent here, the vehicle at the other end.
 
-The client sends `BeginMessage` and gets `BegunAnswer`; then, for every tick, `TickMessage` and the
-picture as a message of its own, and gets `TickAnswer`. What a client sends before it has its answer
-waits in the socket. A failure is told as ``{"error": ...}``, and closes the connection with 4000
+The client sends `BeginMessage` and gets model, version, fingerprint, correction and second: who
+drives, and how. Then, for every tick, it sends `TickMessage` and the picture as a message of its
+own, and gets `DecisionAnswer` and the frame. What a client sends before it has its answer waits in
+the socket. A failure is told as ``{"error": ...}``, and closes the connection with 4000
 plus the status that it would have over HTTP.
 """
 
@@ -18,13 +19,12 @@ from typing import Any, Final
 
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bicameral.errors import BicameralError
 from server.errors import RequestError, request_error
 from server.http.authorisation import chosen_protocol
-from server.http.drive_answers import DecisionAnswer, decision_fields
+from server.http.drive_answers import decision_fields
 from server.http.drive_messages import (
     BeginMessage,
     TickMessage,
@@ -59,26 +59,6 @@ _PARSE_IN_PLACE_CHARACTERS: Final = 64 << 10
 
 #: A point of a route has ten, and there are a few beside them.
 _VALUES_OF_A_POINT: Final = 11
-
-
-class BegunAnswer(BaseModel):
-    """The episode has begun: who drives, and how; see `DriverAnswer` for the fingerprint."""
-
-    model: str
-    version: str
-    fingerprint: str
-    correction: str
-    second: str | None
-
-
-class TickAnswer(DecisionAnswer):
-    """What the agent decided at a tick.
-
-    Attributes:
-        frame: The observation's.
-    """
-
-    frame: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

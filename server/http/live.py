@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from bicameral.types import MemoryCounters
 from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
 from server.http.management import WorkersAnswer, describe_workers
@@ -22,37 +21,21 @@ from server.serving.served_model import ModelVersion
 _GONE: Final = "its files are no longer there"
 
 
-class LiveModel(BaseModel):
-    """One version of a model, and what all workers did with it, see `server.metrics.ModelTotals`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveModel(ModelTotals):
+    """One version of a model, and what all workers did with it.
 
     Attributes:
         name: Its name.
         version: Its version.
         state: Whether it answers.
         reason: Why it does not; empty if it does.
-        requests: Answered requests by outcome.
-        durations: Requests in each bucket of `LiveAnswer.bounds_s`, then those above all bounds;
-            empty if there were none.
-        rows: Computed rows.
-        runs: Runs that computed them.
-        stages: Pictures by the stage that answered.
-        memory: What the result memories did; null for a model without one.
-        memory_shared: Whether all workers share one memory on a server.
-        waiting: Requests that wait at this moment.
     """
 
     name: str
     version: str
     state: ModelState
     reason: str
-    requests: Mapping[str, int]
-    durations: tuple[int, ...]
-    rows: int
-    runs: int
-    stages: Mapping[str, int]
-    memory: MemoryCounters | None
-    memory_shared: bool
-    waiting: int
 
 
 class LiveAnswer(BaseModel):
@@ -107,8 +90,9 @@ def live_models(
         entries[version] = IndexEntry(
             name=version.name, version=version.version, state="UNAVAILABLE", reason=_GONE
         )
-    models = [
-        LiveModel.model_validate(asdict(totals.get(version, ModelTotals())) | asdict(entry))
-        for version, entry in entries.items()
-    ]
+    models = []
+    for version, entry in entries.items():
+        counted = totals.get(version, ModelTotals())
+        did = {one.name: getattr(counted, one.name) for one in fields(counted)}
+        models.append(LiveModel(**did, **asdict(entry)))
     return sorted(models, key=lambda model: model.name)
