@@ -125,54 +125,6 @@ class ClassifierSession(Protocol):
 
 
 @runtime_checkable
-class SupportsLearning(Protocol):
-    """A classifier that learns classes from examples at run time."""
-
-    @property
-    def example_counts(self) -> Mapping[str, int]:
-        """How many examples each class was learned from, by label."""
-
-    def with_examples(self, images: NDArray[np.uint8], label: str) -> ClassifierSession:
-        """Return a new session that also knows these examples; this one stays as it is.
-
-        A label that is not known yet becomes a further class, the last one. Both share what is
-        heavy: they are closed together, by closing one of them.
-
-        Raises:
-            DataError: If images or label do not fit, or there is no room for them.
-        """
-
-
-@runtime_checkable
-class SupportsMask(Protocol):
-    """A classifier that answers for pictures of which a part is missing, and fills it in."""
-
-    def predict_masked(
-        self, images: NDArray[np.uint8], observed: NDArray[np.bool_]
-    ) -> tuple[Prediction, NDArray[np.uint8]]:
-        """Classify canonical images from what was observed of them.
-
-        Args:
-            images: (N, height, width, channels) uint8; what they hold elsewhere makes no
-                difference.
-            observed: (N, height, width).
-
-        Returns:
-            The prediction; and the images, filled in where they were not observed.
-
-        Raises:
-            DataError: If dtypes or shapes are others.
-        """
-
-    def observed(self, opacity: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return where (height, width) a canonical image was observed.
-
-        Args:
-            opacity: (H, W, 1) uint8 of the picture, 255 where nothing shines through.
-        """
-
-
-@runtime_checkable
 class ResultMemory(Protocol):
     """Remembers results of images that were seen before, per namespace (a model's fingerprint)."""
 

@@ -25,7 +25,7 @@ _PLAIN = {"color": "GRAY", "invert": False, "mean": (0.0,), "std": (1.0,)}
 class MaskedClassifier(FeatureClassifier):
     """A `FeatureClassifier` whose graph has an output of meaning ``completed``.
 
-    It is `bicameral.protocols.SupportsMask`; `predict` takes images that were observed as a whole.
+    `predict` takes images that were observed as a whole.
     """
 
     def __init__(self, sidecar: Sidecar, session: Session) -> None:
@@ -41,6 +41,11 @@ class MaskedClassifier(FeatureClassifier):
         self, images: NDArray[np.uint8], observed: NDArray[np.bool_]
     ) -> tuple[Prediction, NDArray[np.uint8]]:
         """Classify canonical images from what was observed of them, and fill in the rest.
+
+        Args:
+            images: (N, height, width, channels) uint8; what they hold elsewhere makes no
+                difference.
+            observed: (N, height, width).
 
         Raises:
             DataError: If dtypes or shapes are others.

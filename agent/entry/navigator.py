@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agent.entry.plan import PlannedRoute
 from agent.path.navigation import MapPath, NavigationSettings, Navigator
 from agent.path.opinions import FusedPath, PathOpinions, PathRule
-from bicameral.speed_profile import ProfileLimits
+from bicameral.speed_profile import LATERAL_MPS2
 
 #: How far off position and compass may be together, beside what the plan itself leaves open.
 _SIGMA_M: Final = 0.3
@@ -56,7 +56,6 @@ class BendCaution:
         """Take the rule, and who knows the speed profile."""
         self._rule = rule
         self._navigator = navigator
-        self._lateral_mps2 = ProfileLimits().lateral_mps2
 
     @property
     def name(self) -> str:
@@ -76,7 +75,7 @@ class BendCaution:
         curvature = float(np.max(np.abs(2.0 * fused.offsets_m / ahead_m**2)[far]))
         if not (math.isfinite(curvature) and curvature > 0.0):
             return fused
-        safe = math.sqrt(self._lateral_mps2 / curvature) / max(self._navigator.target_mps, 1e-6)
+        safe = math.sqrt(LATERAL_MPS2 / curvature) / max(self._navigator.target_mps, 1e-6)
         return FusedPath(
             offsets_m=fused.offsets_m,
             std_m=fused.std_m,

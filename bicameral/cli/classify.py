@@ -11,10 +11,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bicameral.errors import FINDINGS_EXIT_CODE, ConfigError, DataError
-from bicameral.protocols import ClassifierSession, SupportsMask
+from bicameral.protocols import ClassifierSession
 from bicameral.tables import DASH, Column, print_table, table_of
 from bicameral.types import Prediction
 from edge.loading import load_classifier
+from edge.masked_classifier import MaskedClassifier
 from edge.pictures import read_picture, read_picture_with_opacity
 
 
@@ -63,7 +64,7 @@ def classify(
 
 def _predict(classifier: ClassifierSession, path: Path) -> Prediction:
     """Classify a file; what is transparent was not observed, for a classifier that fills it in."""
-    if not isinstance(classifier, SupportsMask):
+    if not isinstance(classifier, MaskedClassifier):
         return classifier.predict(classifier.prepare([read_picture(path, classifier.info.image)]))
     picture, opacity = read_picture_with_opacity(path, classifier.info.image)
     observed = classifier.observed(opacity)

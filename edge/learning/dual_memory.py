@@ -38,7 +38,7 @@ from edge.sidecar import (
 
 
 class DualMemoryClassifier:
-    """A `bicameral.protocols.ClassifierSession` that offers `SupportsLearning`.
+    """A `bicameral.protocols.ClassifierSession` that learns classes from examples at run time.
 
     Thread-safe: nothing changes after construction. What learns is a new classifier that shares the
     network with the old one.
@@ -140,7 +140,8 @@ class DualMemoryClassifier:
         """
         if not len(images):
             raise DataError(f"there is no example of {label!r}; give at least one image")
-        return self._with(self.state.with_examples(unit_rows(self.features(images)), label))
+        state = self.state.with_examples(unit_rows(self.features(images)), label)
+        return type(self)(self._sidecar, self.network, state)
 
     def save(self, folder: Path, name: str | None = None) -> Path:
         """Write memory and sidecar beside the graph; return the sidecar's path.
@@ -195,9 +196,6 @@ class DualMemoryClassifier:
     def close(self) -> None:
         """Release the graph; the classifier must not be used afterwards."""
         self.network.close()
-
-    def _with(self, state: MemoryState) -> DualMemoryClassifier:
-        return type(self)(self._sidecar, self.network, state)
 
 
 class OnlineDualMemoryClassifier(DualMemoryClassifier):

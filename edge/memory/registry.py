@@ -9,11 +9,6 @@ from edge.memory.redis_memory import RedisMemory, RedisServer
 from edge.memory.settings import MemorySettings
 
 
-def settings_from_spec(spec: CascadeMemory) -> MemorySettings:
-    """Return the settings that a sidecar asks for."""
-    return MemorySettings(**spec.model_dump())
-
-
 def memory_from_spec(spec: CascadeMemory, *, server: RedisServer | None = None) -> ResultMemory:
     """Make the empty memory that a sidecar asks for, or connect to a shared one.
 
@@ -24,5 +19,5 @@ def memory_from_spec(spec: CascadeMemory, *, server: RedisServer | None = None) 
     Raises:
         MissingExtraError: If a server is given and the package ``redis`` is not installed.
     """
-    settings = settings_from_spec(spec)
+    settings = MemorySettings(**spec.model_dump())
     return LocalMemory(settings) if server is None else RedisMemory(settings, server)

@@ -9,7 +9,6 @@ from bicameral.errors import DataError
 from bicameral.protocols import ClassifierSession
 from edge.cascade import CascadeClassifier, same_canonical_image
 from edge.loading import load_classifier
-from edge.memory.registry import settings_from_spec
 from edge.memory.settings import MemorySettings
 from edge.shipped import resolve_model
 from edge.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path
@@ -73,7 +72,7 @@ def load_deployed(model: str | Path) -> Deployed:
     return Deployed(
         cascade=cascade,
         reference=load_classifier(max(networks, key=networks.__getitem__), memory="none"),
-        memory=MemorySettings() if spec is None else settings_from_spec(spec),
+        memory=MemorySettings(**({} if spec is None else spec.model_dump())),
         has_memory=spec is not None,
         sidecar=sidecar,
     )

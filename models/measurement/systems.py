@@ -15,7 +15,6 @@ from edge.energy.quantity import Quantity, measured, nothing
 from edge.energy.system_files import read_text
 from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
-from edge.memory.registry import settings_from_spec
 from edge.memory.settings import MemorySettings
 from edge.shipped import resolve_model
 from edge.sidecar import read_networks, read_sidecar, sidecar_path
@@ -42,7 +41,7 @@ def load_system(model: str) -> TimedSystem:
             f"{sidecar.kind}; only a cascade has a place for one"
         )
     spec = sidecar.cascade.memory
-    memory = LocalMemory(MemorySettings() if spec is None else settings_from_spec(spec))
+    memory = LocalMemory(MemorySettings(**({} if spec is None else spec.model_dump())))
     classifier = load_classifier(path, memory=memory)
     return TimedSystem(name=model, classifier=classifier, memory=memory)
 

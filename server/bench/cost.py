@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -159,15 +159,7 @@ def measure_costs(
 def _measure(
     server: RunningServer, loads: Executor, load: Load, reference: Callable[[], float]
 ) -> Cost:
-    warm, warming = (
-        0,
-        Load(
-            port=load.port,
-            requests=load.requests,
-            connections=load.connections,
-            duration_s=_WARM_UP_S,
-        ),
-    )
+    warm, warming = 0, replace(load, duration_s=_WARM_UP_S)
     while warm < len(load.requests):
         result = loads.submit(drive, warming).result()
         if not result.answered:

@@ -27,14 +27,12 @@ class ServerCommand:
     Attributes:
         name: How tables call it.
         words: The command line; ``{port}`` stands for its port.
-        ready_path: Answers 200 once the server is ready.
         folder: Its working folder; None: the present one.
         environment: Variables beside those of this process; ``{port}`` as above.
     """
 
     name: str
     words: Sequence[str]
-    ready_path: str = "/v2/health/ready"
     folder: Path | None = None
     environment: Mapping[str, str] | None = None
 
@@ -164,7 +162,7 @@ def _wait_until_ready(
 ) -> None:
     give_up_s = time.monotonic() + _START_S
     while time.monotonic() < give_up_s and process.poll() is None:
-        if _answers(server.port, command.ready_path):
+        if _is_ready(server.port):
             return
         time.sleep(_POLL_S)
     raise MachineError(
@@ -173,10 +171,10 @@ def _wait_until_ready(
     )
 
 
-def _answers(port: int, path: str) -> bool:
+def _is_ready(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path)
+        connection.request("GET", "/v2/health/ready")
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -67,15 +67,7 @@ class _Batch:
     in_place: bool = False
 
 
-class _Failure:
-    """An exception on its way to the request that it belongs to."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
+#: What each request gets; an exception is raised where it waits.
 _Answers = list[tuple[_Request, Any]]
 
 
@@ -199,7 +191,7 @@ class MicroBatcher:
         with self._lock:
             waiting, self._queued_s = list(self._queue), 0.0
             self._queue.clear()
-        self._deliver([(request, _Failure(self._unloaded())) for request in waiting])
+        self._deliver([(request, self._unloaded()) for request in waiting])
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
@@ -252,7 +244,7 @@ class MicroBatcher:
         try:
             self._thread.submit(self._work, batch, loop)
         except RuntimeError:  # closed in the meantime
-            self._deliver([(request, _Failure(self._unloaded())) for request in batch.requests])
+            self._deliver([(request, self._unloaded()) for request in batch.requests])
 
     def _work(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         """Run batches in the thread, as long as there are long ones; then go back to the loop."""
@@ -278,7 +270,7 @@ class MicroBatcher:
             now_s = time.monotonic()
             for request in self._queue:
                 if request.deadline_s is not None and request.deadline_s < now_s:
-                    late.append((request, _Failure(self._too_late())))
+                    late.append((request, self._too_late()))
                     continue
                 if not batch.requests:
                     batch.requests.append(request)
@@ -358,8 +350,8 @@ class MicroBatcher:
         for request, answer in answers:
             if request.future.done():  # cancelled
                 continue
-            if isinstance(answer, _Failure):
-                request.future.set_exception(answer.error)
+            if isinstance(answer, Exception):
+                request.future.set_exception(answer)
             else:
                 request.future.set_result(answer)
         if record is not None and self._on_batch is not None:
@@ -406,7 +398,7 @@ class MicroBatcher:
 
 
 def _compute(requests: list[_Request]) -> list[Any]:
-    """Return an answer or a `_Failure` for each request."""
+    """Return an answer or an exception for each request."""
     computation = requests[0].computation
     if len(requests) > 1 and computation.stacking is not None:
         try:
@@ -419,5 +411,5 @@ def _compute(requests: list[_Request]) -> list[Any]:
         try:
             answers.append(computation.run(request.payload))
         except Exception as error:  # raised again where the request came from
-            answers.append(_Failure(error))
+            answers.append(error)
     return answers

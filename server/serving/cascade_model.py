@@ -20,7 +20,8 @@ from edge.cascade_sidecar import CascadeMemory
 from edge.memory.local import LocalMemory
 from edge.memory.recall import recall
 from edge.memory.redis_memory import RedisMemory, RedisServer
-from edge.memory.registry import memory_from_spec, settings_from_spec
+from edge.memory.registry import memory_from_spec
+from edge.memory.settings import MemorySettings
 from edge.share_alarm import WINDOW, ShareAlarm
 from edge.sidecar import Sidecar
 from server.open_inference.datatypes import Tensor, V2Spec
@@ -233,7 +234,7 @@ class ServedMemory:
 
 def _memory_cost(cascade: CascadeClassifier, spec: CascadeMemory) -> RunCost:
     """Time looking up and storing on a memory that nobody uses."""
-    memory = LocalMemory(settings_from_spec(spec))
+    memory = LocalMemory(MemorySettings(**spec.model_dump()))
     image, classes = cascade.info.image, len(cascade.info.labels)
     shape = (1, image.height, image.width, image.channels)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

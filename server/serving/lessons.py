@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.files import write_bytes_atomic
-from bicameral.protocols import ClassifierSession, SupportsLearning
+from bicameral.protocols import ClassifierSession
+from edge.learning.dual_memory import DualMemoryClassifier
 from server.errors import RequestError
 from server.limits import LearningLimits
 from server.serving.served_model import ModelVersion
@@ -112,7 +113,7 @@ def taught(session: ClassifierSession, lessons: Sequence[Lesson]) -> ClassifierS
         DataError: If it cannot learn, a file cannot be read, or label or examples do not fit.
     """
     for lesson in lessons:
-        if not isinstance(session, SupportsLearning):
+        if not isinstance(session, DualMemoryClassifier):
             raise DataError(cannot_learn(session.info.name))
         session = session.with_examples(_read(lesson.path)[1], lesson.label)
     return session

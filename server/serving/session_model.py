@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from bicameral.protocols import ClassifierSession, SupportsLearning
+from bicameral.protocols import ClassifierSession
 from bicameral.types import Prediction
+from edge.learning.dual_memory import DualMemoryClassifier
 from edge.loading import load_classifier
 from edge.sidecar import Sidecar, read_sidecar
 from server.open_inference.datatypes import Tensor, V2Spec
@@ -83,7 +84,7 @@ class SessionModel(ServedClassifier):
     def example_counts(self) -> Mapping[str, int] | None:
         """How many examples each class was learned from; None: it does not learn."""
         session = self._classifier
-        return session.example_counts if isinstance(session, SupportsLearning) else None
+        return session.example_counts if isinstance(session, DualMemoryClassifier) else None
 
     async def infer(
         self, inputs: Mapping[str, Tensor], *, context: RequestContext

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import RouteError
-from bicameral.speed_profile import ProfileLimits, target_speed_mps
+from bicameral.speed_profile import target_speed_mps
 from bicameral.types import RoadOption, Route
 from sim.routes.junctions import JunctionTable
 from sim.routes.network import DEFAULT_SPEED_LIMIT_MPS, Lane, LaneKey, RoadNetwork
@@ -83,7 +83,6 @@ class RoutePlanner:
     Args:
         carla_map: From `carla.World.get_map` or from OpenDRIVE text.
         town: Name to write into the routes.
-        limits: Accelerations of the speed profile; None for the defaults.
 
     Attributes:
         network: The lanes.
@@ -91,13 +90,10 @@ class RoutePlanner:
         town: As given.
     """
 
-    def __init__(
-        self, carla_map: carla.Map, town: str, limits: ProfileLimits | None = None
-    ) -> None:
+    def __init__(self, carla_map: carla.Map, town: str) -> None:
         self.network = RoadNetwork(carla_map)
         self.junctions = JunctionTable(self.network)
         self.town = town
-        self._limits = limits or ProfileLimits()
 
     def plan(
         self, start: carla.Location, goal: carla.Location, *, name: str, kind: str = "mixed"
@@ -173,7 +169,7 @@ class RoutePlanner:
             in_junction=line.nearest(line.junction, s_m) >= 0,
             lane_width_m=np.interp(s_m, line.s_m, line.width_m),
             speed_limit_mps=limit_mps,
-            target_speed_mps=target_speed_mps(s_m, yaw_rad, limit_mps, self._limits),
+            target_speed_mps=target_speed_mps(s_m, yaw_rad, limit_mps),
         )
 
     def passages(self, steps: Sequence[Step]) -> tuple[Passage, ...]:

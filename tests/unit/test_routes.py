@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, RouteError, UserError
-from bicameral.speed_profile import ProfileLimits, target_speed_mps
+from bicameral.speed_profile import target_speed_mps
 from bicameral.types import RoadOption
 from sim.routes.planner import COMMAND_DISTANCE_M, RoutePlanner
 from sim.routes.sampling import ROUTE_KINDS, RouteRequest, sample_routes
@@ -154,7 +154,7 @@ def test_a_route_through_fewer_than_two_places_is_a_route_error(planner):
 def test_the_speed_profile_keeps_within_the_limit_and_the_accelerations():
     s_m = np.arange(200.0)
     yaw_rad = np.where(s_m < 100.0, 0.0, np.minimum((s_m - 100.0) / 8.0, math.pi / 2))
-    speed = target_speed_mps(s_m, yaw_rad, np.full(200, 13.9), ProfileLimits(lateral_mps2=2.3))
+    speed = target_speed_mps(s_m, yaw_rad, np.full(200, 13.9))
     assert speed.max() <= 13.9
     assert speed[104] == pytest.approx(math.sqrt(2.3 * 8.0), rel=0.02)
     slope = np.diff(speed**2) / 2.0

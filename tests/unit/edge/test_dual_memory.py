@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from bicameral.protocols import ClassifierSession, SupportsLearning
+from bicameral.protocols import ClassifierSession
 from edge.learning.dual_memory import DualMemoryClassifier, OnlineDualMemoryClassifier
 from edge.learning.state import DYNAMIC_SLOTS, MAX_CLASSES, MAX_EXAMPLES, read_state
 from edge.loading import load_classifier, member_sha256
@@ -42,7 +42,6 @@ def test_its_sidecar_alone_says_what_it_is(path: Path, pictures: np.ndarray) -> 
     loaded = load_classifier(path)
     assert type(loaded) is DualMemoryClassifier
     assert isinstance(loaded, ClassifierSession)
-    assert isinstance(loaded, SupportsLearning)
     assert loaded.features(pictures).shape == (48, 4)
     prediction = loaded.predict(pictures)
     assert prediction.probabilities.shape == (48, 5)

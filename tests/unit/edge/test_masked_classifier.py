@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from bicameral.protocols import SupportsMask
 from edge.encoded_pictures import read_encoded_picture
 from edge.loading import load_classifier
 from edge.masked_classifier import MaskedClassifier
@@ -30,7 +29,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifier(model: Path) -> MaskedClassifier:
     loaded = load_classifier(model)
     assert isinstance(loaded, MaskedClassifier)
-    assert isinstance(loaded, SupportsMask)
     return loaded
 
 
