@@ -34,8 +34,6 @@ def measure_branches(
     steer: NDArray[np.floating],
     logits: NDArray[np.floating],
     label: NDArray[np.floating],
-    *,
-    seed: int = 0,
 ) -> dict[str, BranchGain]:
     """Apply the rule to recorded answers.
 
@@ -44,12 +42,11 @@ def measure_branches(
         steer: (N,) regression head, raw steer.
         logits: (N, K) classification head.
         label: (N,) the expert's raw steer.
-        seed: Of the rule's draws.
 
     Returns:
         Every branch by name, in the order of the rule.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     probabilities = softmax(logits)
     answers = [
         rule.correct(float(value), row, rng)

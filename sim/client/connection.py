@@ -132,7 +132,7 @@ def open_town(client: carla.Client, town: str | Path) -> carla.World:
         if str(town).endswith(".xodr"):
             world = _generate_world(client, Path(town))
         else:
-            known = {path.rsplit("/", 1)[-1] for path in client.get_available_maps()}
+            known = town_names(client)
             try:
                 world = client.load_world(str(town), reset_settings=False)
             except RuntimeError as error:
@@ -177,6 +177,11 @@ def driven_town(client: carla.Client, town: str | Path) -> Iterator[carla.World]
                 client.get_world().apply_settings(before)
 
 
+def town_names(client: carla.Client) -> set[str]:
+    """Return the names of the server's maps, without the folders that CARLA puts before them."""
+    return {path.rsplit("/", 1)[-1] for path in client.get_available_maps()}
+
+
 def simulator_kind(client: carla.Client) -> str:
     """Return ``"pocket"`` or ``"carla"``: which of the two simulators answers.
 
@@ -184,5 +189,4 @@ def simulator_kind(client: carla.Client) -> str:
     towns that only it ships.
     """
     with simulator_errors("asking for the available maps"):
-        towns = {path.rsplit("/", 1)[-1] for path in client.get_available_maps()}
-    return "pocket" if towns >= POCKET_TOWNS else "carla"
+        return "pocket" if town_names(client) >= POCKET_TOWNS else "carla"

@@ -17,6 +17,7 @@ from sim.client.connection import (
     driven_town,
     simulator_errors,
     simulator_kind,
+    town_names,
 )
 from sim.client.local_server import LocalServer
 from sim.client.traffic import prepare_walkers
@@ -112,8 +113,7 @@ class Simulator:
     def towns(self) -> set[str]:
         """Return the names of all towns that can be opened."""
         with simulator_errors("asking for the available maps"):
-            paths = self.client.get_available_maps()
-        return {path.rsplit("/", 1)[-1] for path in paths} | set(self._choice.town_files)
+            return town_names(self.client) | set(self._choice.town_files)
 
     def recover(self) -> None:
         """Get a working simulator after the last one was lost.

@@ -89,7 +89,7 @@ class VehicleDynamics:
         self._rows: dict[int, int] = {}
         self._models: dict[int, VehicleModel] = {}
         self._physics: dict[int, PhysicsControl] = {}
-        self._arrays = VehicleArrays.empty(8)
+        self._arrays = VehicleArrays(8)
         self._step_s = 1.0
 
     def __contains__(self, actor_id: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +38,6 @@ class CollisionView(NamedTuple):
     movable: NDArray[np.bool_]
 
 
-@dataclass(slots=True, kw_only=True)
 class VehicleArrays:
     """One row per vehicle; the columns are named in `dynamics_kernels`.
 
@@ -63,59 +61,37 @@ class VehicleArrays:
         present: (N,) bool, the rows that hold a vehicle, simulated or frozen.
     """
 
-    moving: NDArray[np.bool_]
-    state: k.Floats
-    control: k.Floats
-    parameters: k.Floats
-    gears: k.Floats
-    torque: k.Floats
-    steering: k.Floats
-    gravity: k.Floats
-    ground: k.Floats
-    sampled_at: k.Floats
-    sampled_ground_z: k.Floats
-    velocity: k.Floats
-    velocity_before: k.Floats
-    acceleration: k.Floats
-    before: k.Floats
-    extents: k.Floats
-    present: NDArray[np.bool_]
-
-    @classmethod
-    def empty(cls, rows: int) -> VehicleArrays:
-        """Return arrays of zeros."""
-        return cls(
-            moving=np.zeros(rows, np.bool_),
-            state=np.zeros((rows, k.STATE_COLUMNS)),
-            control=np.zeros((rows, k.CONTROL_COLUMNS)),
-            parameters=np.zeros((rows, k.PARAMETER_COLUMNS)),
-            gears=np.zeros((rows, _MOST_GEARS, 3)),
-            torque=np.zeros((rows, _CURVE_POINTS, 2)),
-            steering=np.zeros((rows, _CURVE_POINTS, 2)),
-            gravity=np.zeros(rows),
-            ground=np.zeros((rows, 3)),
-            sampled_at=np.zeros((rows, 3)),
-            sampled_ground_z=np.zeros(rows),
-            velocity=np.zeros((rows, 3)),
-            velocity_before=np.zeros((rows, 3)),
-            acceleration=np.zeros((rows, 3)),
-            before=np.zeros((rows, 3)),
-            extents=np.zeros((rows, 3)),
-            present=np.zeros(rows, np.bool_),
-        )
+    def __init__(self, rows: int) -> None:
+        """Begin with zeros."""
+        self.moving = np.zeros(rows, np.bool_)
+        self.state = np.zeros((rows, k.STATE_COLUMNS))
+        self.control = np.zeros((rows, k.CONTROL_COLUMNS))
+        self.parameters = np.zeros((rows, k.PARAMETER_COLUMNS))
+        self.gears = np.zeros((rows, _MOST_GEARS, 3))
+        self.torque = np.zeros((rows, _CURVE_POINTS, 2))
+        self.steering = np.zeros((rows, _CURVE_POINTS, 2))
+        self.gravity = np.zeros(rows)
+        self.ground = np.zeros((rows, 3))
+        self.sampled_at = np.zeros((rows, 3))
+        self.sampled_ground_z = np.zeros(rows)
+        self.velocity = np.zeros((rows, 3))
+        self.velocity_before = np.zeros((rows, 3))
+        self.acceleration = np.zeros((rows, 3))
+        self.before = np.zeros((rows, 3))
+        self.extents = np.zeros((rows, 3))
+        self.present = np.zeros(rows, np.bool_)
 
     def grown(self, rows: int) -> VehicleArrays:
         """Return a copy with more rows."""
-        larger = VehicleArrays.empty(rows)
-        for field in fields(self):
-            old = getattr(self, field.name)
-            getattr(larger, field.name)[: len(old)] = old
+        larger = VehicleArrays(rows)
+        for name, old in vars(self).items():
+            getattr(larger, name)[: len(old)] = old
         return larger
 
     def clear(self, row: int) -> None:
         """Set one row to zero."""
-        for field in fields(self):
-            getattr(self, field.name)[row] = 0
+        for array in vars(self).values():
+            array[row] = 0
 
     def set_physics(self, row: int, model: VehicleModel, physics: PhysicsControl) -> None:
         """Write the parameters of one vehicle."""

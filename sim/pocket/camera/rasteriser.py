@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from bicameral.errors import unknown_name
 from sim.pocket.camera.buffers import (
-    Visibility,
     screen_triangles,
     triangle_table,
     visibility_buffer,
@@ -212,7 +211,7 @@ class Rasteriser:
     def _buffers_for(self, view: CameraView) -> _FrameBuffers:
         size = (view.height, view.width)
         if size not in self._buffers:
-            self._buffers[size] = _FrameBuffers.of_size(*size)
+            self._buffers[size] = _FrameBuffers(*size)
         return self._buffers[size]
 
     def _index_meshes(self) -> None:
@@ -389,29 +388,17 @@ class Rasteriser:
         return texture_pyramid(lit), gains
 
 
-@dataclass(frozen=True, slots=True)
 class _FrameBuffers:
     """The arrays of one image size."""
 
-    visibility: Visibility
-    occlusion: NDArray[np.uint8]
-    bgra: NDArray[np.uint8]
-    semantic: NDArray[np.uint8]
-    depth_m: NDArray[np.float32]
-    instance: NDArray[np.int32]
-    normals: NDArray[np.float32]
-
-    @classmethod
-    def of_size(cls, height: int, width: int) -> _FrameBuffers:
-        return cls(
-            visibility=visibility_buffer(height, width),
-            occlusion=np.zeros((height, width), np.uint8),
-            bgra=np.zeros((height, width, 4), np.uint8),
-            semantic=np.zeros((height, width), np.uint8),
-            depth_m=np.zeros((height, width), np.float32),
-            instance=np.zeros((height, width), np.int32),
-            normals=np.zeros((height, width, 3), np.float32),
-        )
+    def __init__(self, height: int, width: int) -> None:
+        self.visibility = visibility_buffer(height, width)
+        self.occlusion = np.zeros((height, width), np.uint8)
+        self.bgra = np.zeros((height, width, 4), np.uint8)
+        self.semantic = np.zeros((height, width), np.uint8)
+        self.depth_m = np.zeros((height, width), np.float32)
+        self.instance = np.zeros((height, width), np.int32)
+        self.normals = np.zeros((height, width, 3), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,16 +320,14 @@ class ActorRegistry:
             raise UserError(f"actor {actor_id} ({actor.type_id}) is no {kind.__name__.lower()}")
         return actor
 
-    def remove(self, actor_id: int) -> Actor | None:
-        """Remove an actor and remember its box; None when it does not exist."""
-        actor = self._actors.pop(actor_id, None)
-        if actor is not None:
-            for kind in type(actor).__mro__:
-                del self._by_class[kind][actor_id]
-            self._boxes_of_the_dead[actor_id] = actor.identity.bounding_box
-            while len(self._boxes_of_the_dead) > _REMEMBERED_BOXES:
-                self._boxes_of_the_dead.popitem(last=False)
-        return actor
+    def remove(self, actor_id: int) -> None:
+        """Remove an actor and remember its box."""
+        actor = self._actors.pop(actor_id)
+        for kind in type(actor).__mro__:
+            del self._by_class[kind][actor_id]
+        self._boxes_of_the_dead[actor_id] = actor.identity.bounding_box
+        if len(self._boxes_of_the_dead) > _REMEMBERED_BOXES:
+            self._boxes_of_the_dead.popitem(last=False)
 
     def bounding_box(self, actor_id: int) -> BoundingBox:
         """Return the box of an actor, also of a destroyed one; a unit box for an unknown id.

@@ -48,7 +48,8 @@ class VisibleThings:
     def __init__(self, episode: Episode) -> None:
         self._episode = episode
         self._town: Town | None = None
-        self._heads: list[_SignalHead] = []
+        #: Each with how it looks by its state: there are many, and they stay where they are.
+        self._heads: list[tuple[TrafficLight, Transform, Actor, dict[int, VisibleThing]]] = []
 
     def __iter__(self) -> Iterator[VisibleThing]:
         actors = self._episode.actors
@@ -62,38 +63,23 @@ class VisibleThings:
         for prop in actors.of_class(Prop):
             yield _thing(prop.type_id, functools.partial(prop_mesh, prop.type_id), prop)
         if self._town is not self._episode.town:
-            self._heads = self._find_heads()
+            self._find_heads()
             self._town = self._episode.town
-        for head in self._heads:
-            yield head.now()
+        for light, place, actor, shown in self._heads:
+            state = int(light.state)
+            if state not in shown:
+                make = functools.partial(signal_head_mesh, state)
+                shown[state] = _thing(f"signal.{state}", make, actor, place)
+            yield shown[state]
 
-    def _find_heads(self) -> list[_SignalHead]:
+    def _find_heads(self) -> None:
         episode = self._episode
-        found = []
+        self._heads = []
         for head in episode.town.scene.signal_heads:
             light = episode.lights.by_opendrive_id.get(head.opendrive_id)
             if light is not None:
                 actor = episode.actors.get(episode.light_actor_ids[light.opendrive_id], Actor)
-                found.append(_SignalHead(light, head.transform, actor))
-        return found
-
-
-class _SignalHead:
-    """A head that stays where it is; there are many, so each is described once for a state."""
-
-    def __init__(self, light: TrafficLight, transform: Transform, actor: Actor) -> None:
-        self._light = light
-        self._transform = transform
-        self._actor = actor
-        self._by_state: dict[int, VisibleThing] = {}
-
-    def now(self) -> VisibleThing:
-        """Return the head as it shines."""
-        state = int(self._light.state)
-        if state not in self._by_state:
-            make = functools.partial(signal_head_mesh, state)
-            self._by_state[state] = _thing(f"signal.{state}", make, self._actor, self._transform)
-        return self._by_state[state]
+                self._heads.append((light, head.transform, actor, {}))
 
 
 def _thing(
