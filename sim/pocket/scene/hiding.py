@@ -12,7 +12,6 @@ from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from sim.pocket.geometry import OrientedBox
 from sim.pocket.scene.build import Scene, sort_into_tiles
@@ -39,6 +38,8 @@ def find_owners(scene: Scene) -> NDArray[np.int64]:
         (T,) int64, an index into the obstacles and then the signs of the scene; -1 for what
         belongs to none, such as roads.
     """
+    from scipy.spatial import KDTree  # most servers hide nothing, and it takes half a second
+
     mesh = scene.static
     middles = mesh.positions[mesh.triangles].astype(np.float64).mean(axis=1)
     owners = np.full(len(middles), -1, np.int64)

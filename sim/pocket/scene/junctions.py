@@ -9,7 +9,6 @@ import carla
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from sim.pocket.scene.labels import CityObjectLabel
 from sim.pocket.scene.markings import PAINT_LIFT_M
@@ -65,12 +64,12 @@ def _gaps_of(sections: Sequence[SampledSection]) -> Array:
     # a little under the lanes, so that no hairline of grass shows along their edges
     gaps = gaps.buffer(GAP_OVERLAP_M, join_style="mitre", mitre_limit=2.0)
     heights = np.concatenate(points)
-    tree = cKDTree(heights[:, :2])
     triangles = [np.empty((0, 3, 3))]
     for gap in polygons_of(gaps):
         for triangle in shapely.constrained_delaunay_triangles(gap).geoms:
             corners = np.array(triangle.exterior.coords)[:3]
-            _, nearest = tree.query(corners, k=3)
+            away = ((corners[:, None] - heights[:, :2]) ** 2).sum(axis=2)
+            nearest = np.argsort(away, axis=1, kind="stable")[:, :3]
             z = heights[nearest, 2].mean(axis=1) - FILL_BELOW_M
             triangles.append(np.column_stack([corners, z])[None])
     return np.concatenate(triangles)
