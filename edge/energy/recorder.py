@@ -8,10 +8,10 @@ is sampled too, so that wrap-arounds are seen.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bicameral.errors import MeterError
-from edge.energy.clock import Clock, Repetition, SystemClock
+from edge.energy.clock import MACHINE_CLOCK, Clock, Repetition
 from edge.energy.counting import counter_faults
 from edge.energy.integration import integrate
 from edge.energy.meter import Meter, NoMeter
@@ -78,10 +78,10 @@ class WindowEnergy:
 class _Readings:
     """What was read within a window; `wraps` is empty for a meter of power."""
 
-    times_s: tuple[float, ...]
-    values: tuple[float, ...]
-    wraps: tuple[int, ...]
-    failures: tuple[str, ...]
+    times_s: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    wraps: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 class EnergyRecorder:
@@ -99,17 +99,14 @@ class EnergyRecorder:
         meter: Meter | NoMeter,
         *,
         rules: WindowRules = WindowRules(),
-        clock: Clock | None = None,
+        clock: Clock = MACHINE_CLOCK,
         period_s: float = SAMPLE_PERIOD_S,
     ) -> None:
-        self.meter, self._rules, self._clock = meter, rules, clock or SystemClock()
+        self.meter, self._rules, self._clock = meter, rules, clock
         self._is_counter = not isinstance(meter, NoMeter) and meter.info.kind == "counter"
         self._period_s = _COUNTER_PERIOD_S if self._is_counter else period_s
         self._lock = threading.Lock()
-        self._times_s: list[float] = []
-        self._values: list[float] = []
-        self._wraps: list[int] = []
-        self._failures: list[str] = []
+        self._readings = _Readings()
         self._sampling: Repetition | None = None
         self._begin_s = 0.0
         self._begin_cpu_s = 0.0
@@ -150,8 +147,7 @@ class EnergyRecorder:
     def begin(self) -> None:
         """Begin a window; one that is open is given up."""
         with self._lock:
-            for kept in (self._times_s, self._values, self._wraps, self._failures):
-                kept.clear()
+            self._readings = _Readings()
         self._begin_cpu_s = self.cpu_s
         self._begin_s = self._clock.now_s()
         self._sample()
@@ -161,12 +157,7 @@ class EnergyRecorder:
         self._sample()
         end_s = self._clock.now_s()
         with self._lock:
-            readings = _Readings(
-                times_s=tuple(self._times_s),
-                values=tuple(self._values),
-                wraps=tuple(self._wraps),
-                failures=tuple(self._failures),
-            )
+            readings, self._readings = self._readings, _Readings()
         failures, cpu_s = readings.failures, self.cpu_s - self._begin_cpu_s
         if isinstance(self.meter, NoMeter):
             return self._without_energy(end_s, self.meter.reason, failures, cpu_s)
@@ -185,12 +176,12 @@ class EnergyRecorder:
             try:
                 value = meter.read()
             except MeterError as error:
-                self._failures.append(str(error))
+                self._readings.failures.append(str(error))
                 return
-            self._times_s.append((before_s + self._clock.now_s()) / 2.0)
-            self._values.append(value)
+            self._readings.times_s.append((before_s + self._clock.now_s()) / 2.0)
+            self._readings.values.append(value)
             if self._is_counter:
-                self._wraps.append(meter.wraps)
+                self._readings.wraps.append(meter.wraps)
 
     def _window(self, meter: Meter, readings: _Readings, cpu_s: float) -> WindowEnergy:
         times_s, values, failures = readings.times_s, readings.values, readings.failures
@@ -233,9 +224,7 @@ class EnergyRecorder:
             meter_cpu_s=cpu_s,
         )
 
-    def _faults(
-        self, duration_s: float, distinct_values: int, failures: tuple[str, ...]
-    ) -> list[str]:
+    def _faults(self, duration_s: float, distinct_values: int, failures: list[str]) -> list[str]:
         faults = []
         if failures:
             faults.append(f"{len(failures)} readings failed, the first: {failures[0]}")
@@ -251,7 +240,7 @@ class EnergyRecorder:
         return faults
 
     def _without_energy(
-        self, end_s: float, reason: str, failures: tuple[str, ...], cpu_s: float
+        self, end_s: float, reason: str, failures: list[str], cpu_s: float
     ) -> WindowEnergy:
         return WindowEnergy(
             energy=nothing("J", reason),

@@ -67,7 +67,7 @@ def run_workers(settings: ServerSettings, factory: AppFactory, *, hang_s: float 
     with listen(settings.host, settings.port) as listener, temporary_run_folder() as folder:
         folder.count_there()
         # It imports prometheus-client, which looks by then where to count.
-        from server.processes.energy import EnergySampling
+        from server.processes.energy import energy_sampling
 
         port = int(listener.getsockname()[1])
         _log.info(
@@ -78,7 +78,7 @@ def run_workers(settings: ServerSettings, factory: AppFactory, *, hang_s: float 
             port,
         )
         config = WorkerConfig(factory, folder, settings, workers=workers, hang_s=hang_s)
-        with EnergySampling(meter):
+        with energy_sampling(meter):
             supervisor = _Supervisor(config, [listener])
             supervisor.run()
             return supervisor.exit_code

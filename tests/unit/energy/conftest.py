@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.energy.clock import Clock, Repetition
 from edge.energy.recorder import EnergyRecorder, WindowEnergy
 from tests.simulated_sensor import Layout, SimulatedIna3221, Waveform
 
@@ -18,7 +19,7 @@ from tests.simulated_sensor import Layout, SimulatedIna3221, Waveform
 CONVERSION_S = 0.0071
 
 
-class _Repetition:
+class _Repetition(Repetition):
     def __init__(self) -> None:
         self.stopped = False
         self.cpu_s = 0.0
@@ -27,8 +28,8 @@ class _Repetition:
         self.stopped = True
 
 
-class SimulatedClock:
-    """`edge.energy.clock.Clock`: whoever sleeps lets everything happen that is due meanwhile.
+class SimulatedClock(Clock):
+    """A clock by which whoever sleeps lets everything happen that is due meanwhile.
 
     Repetitions come late at random, as on a busy machine.
     """

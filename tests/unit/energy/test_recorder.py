@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.energy.clock import Repetition, SystemClock
+from edge.energy.clock import Clock, Repetition
 from edge.energy.ina3221 import find_ina3221
 from edge.energy.meter import NoMeter
 from edge.energy.recorder import EnergyRecorder, WindowEnergy, WindowRules
@@ -259,7 +259,7 @@ def test_the_machines_own_clock_samples_in_the_background(tmp_path: Path) -> Non
     assert meter.reads == reads
 
 
-class HeldClock(SystemClock):
+class HeldClock(Clock):
     """The machine's clock, whose repetitions do nothing before they are released.
 
     Else a busy machine's meter would read before the window begins.

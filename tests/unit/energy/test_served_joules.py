@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge.energy.discovery import find_meter
 from edge.energy.ina3221 import find_ina3221
-from server.processes.energy import EnergySampling
+from server.processes.energy import energy_sampling
 from tests.simulated_sensor import SquareWave
 
 JOULES, UNTRUSTED_S = "inference_energy_joules_total", "inference_energy_untrusted_seconds_total"
@@ -39,7 +39,7 @@ def test_joules_are_those_of_the_machine(
     tmp_path: Path, counters: CollectorRegistry, clock: Any, play: Any
 ) -> None:
     play("iio", WAVE)
-    with EnergySampling(find_ina3221(tmp_path), counters, clock):
+    with energy_sampling(find_ina3221(tmp_path), counters, clock):
         assert told(counters) == {JOULES: 0.0, UNTRUSTED_S: 0.0}
         begin_s = clock.now_s()
         clock.sleep(65.0)
@@ -53,7 +53,7 @@ def test_what_cannot_be_trusted_is_no_joules_but_seconds(
     tmp_path: Path, counters: CollectorRegistry, clock: Any, play: Any
 ) -> None:
     sensor = play("iio", WAVE)
-    with EnergySampling(find_ina3221(tmp_path), counters, clock):
+    with energy_sampling(find_ina3221(tmp_path), counters, clock):
         clock.sleep(11.0)
         before = told(counters)
         hidden = sensor.power_file.rename(tmp_path / "hidden")
@@ -68,7 +68,7 @@ def test_without_a_meter_there_is_no_number_but_a_reason(
     tmp_path: Path, counters: CollectorRegistry, clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="server")
-    with EnergySampling(find_meter("auto", tmp_path), counters, clock):
+    with energy_sampling(find_meter("auto", tmp_path), counters, clock):
         clock.sleep(30.0)
         assert told(counters) == {}
     assert "joules are not counted: ina3221: " in caplog.text
