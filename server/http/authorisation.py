@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from server.api_keys import ApiKeys, KeyFile, Right
+from server.api_keys import KeyFile, Right
 from server.errors import RequestError
 
 #: Whether the sender of a request has a right; returns the namespace of what is remembered for it.
@@ -27,7 +27,7 @@ _HOW: Final = "send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
 class KeyHolders:
     """Lets those in who show a key that allows it; an `Authorise`."""
 
-    def __init__(self, keys: ApiKeys | KeyFile) -> None:
+    def __init__(self, keys: KeyFile) -> None:
         """Know the keys."""
         self._keys = keys
 

@@ -6,14 +6,12 @@ Beside the protocol: https://github.com/kserve/open-inference-protocol, the exte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-import bicameral
 from server.metrics import ModelTotals
 from server.open_inference.datatypes import V2Spec
-from server.serving.model_slot import IndexEntry
 from server.serving.served_model import MemoryFigures, ModelVersion, ServedModel
 
 EXTENSIONS: Final = (
@@ -23,15 +21,6 @@ EXTENSIONS: Final = (
     "model_repository",
     "statistics",
 )
-
-
-def server_metadata() -> dict[str, Any]:
-    """Return name, version and extensions."""
-    return {
-        "name": "bicameral",
-        "version": bicameral.__version__,
-        "extensions": EXTENSIONS,
-    }
 
 
 def model_metadata(model: ServedModel, versions: Sequence[str]) -> dict[str, Any]:
@@ -45,8 +34,8 @@ def model_metadata(model: ServedModel, versions: Sequence[str]) -> dict[str, Any
         "name": model.name,
         "versions": versions,
         "platform": model.platform,
-        "inputs": [_tensor(spec) for spec in model.inputs],
-        "outputs": [_tensor(spec) for spec in model.outputs],
+        "inputs": model.inputs,
+        "outputs": model.outputs,
     }
 
 
@@ -91,20 +80,6 @@ def model_statistics(
         statistics["concurrency"] = asdict(model.concurrency())
         statistics["memory"] = asdict(memory)
     return statistics
-
-
-def repository_index(entries: Iterable[IndexEntry], *, only_ready: bool) -> list[dict[str, Any]]:
-    """Return one object for each version of each model.
-
-    Args:
-        entries: What is known.
-        only_ready: Leave out what does not answer.
-    """
-    return [asdict(entry) for entry in entries if entry.state == "READY" or not only_ready]
-
-
-def _tensor(spec: V2Spec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 
 def _configured_tensor(spec: V2Spec) -> dict[str, Any]:

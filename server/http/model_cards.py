@@ -8,6 +8,7 @@ from starlette.responses import Response
 from edge.cascade_sidecar import CascadeSpec
 from server.http.endpoint import Endpoint
 from server.http.exchange import Request, json_answer
+from server.open_inference.datatypes import V2Spec
 from server.serving.masked_model import MaskedModel
 from server.serving.repository import ModelRepository
 from server.serving.served_model import ModelKind, PictureModel, ServedClassifier, ServedModel
@@ -83,14 +84,6 @@ class ClaimCard(_Card):
     split: str
 
 
-class TensorCard(_Card):
-    """A tensor; -1 in its shape stands for any size, and an empty shape for a scalar or any."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-
 class ModelCard(BaseModel):
     """A model that answers.
 
@@ -99,7 +92,8 @@ class ModelCard(BaseModel):
         version: The version that is served unless a request names another.
         kind: What it is; ``tensors`` is a graph without a sidecar, of which nothing else is known.
         description: Of a graph without a sidecar: what its maker says about it.
-        inputs: The tensors that it takes.
+        inputs: The tensors that it takes; -1 in a shape stands for any size, and an empty shape
+            for a scalar or any.
         outputs: The tensors that it gives.
         labels: Its classes.
         image: For models that classify pictures.
@@ -115,8 +109,8 @@ class ModelCard(BaseModel):
     version: str
     kind: ModelKind
     description: str
-    inputs: list[TensorCard]
-    outputs: list[TensorCard]
+    inputs: tuple[V2Spec, ...]
+    outputs: tuple[V2Spec, ...]
     labels: tuple[str, ...]
     image: ImageCard | None
     cascade: CascadeCard | None
@@ -154,8 +148,8 @@ def _card(model: ServedModel) -> ModelCard:
         version=model.version,
         kind=model.kind,
         description=model.description if isinstance(model, TensorModel) else "",
-        inputs=[TensorCard.model_validate(one) for one in model.inputs],
-        outputs=[TensorCard.model_validate(one) for one in model.outputs],
+        inputs=model.inputs,
+        outputs=model.outputs,
         labels=model.labels,
         image=None if image is None else ImageCard.model_validate(image),
         cascade=None if cascade is None else CascadeCard.of(cascade),

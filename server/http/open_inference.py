@@ -11,6 +11,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+import bicameral
 from server.errors import RequestError, shown
 from server.http.endpoint import ANY_METHOD, Endpoint
 from server.http.exchange import BytesAnswer, Request, json_answer
@@ -20,8 +21,6 @@ from server.http.metadata import (
     model_configuration,
     model_metadata,
     model_statistics,
-    repository_index,
-    server_metadata,
 )
 from server.metrics import ModelTotals
 from server.open_inference.datatypes import Tensor, texts_from_elements
@@ -102,7 +101,8 @@ class OpenInference:
         return json_answer({"ready": True})
 
     async def _server_metadata(self, _: Request) -> Response:
-        return json_answer(server_metadata())
+        version = bicameral.__version__
+        return json_answer({"name": "bicameral", "version": version, "extensions": EXTENSIONS})
 
     async def _model_ready(self, request: Request) -> Response:
         model = self._model(request)
@@ -143,7 +143,8 @@ class OpenInference:
             raise RequestError(
                 400, f"the field ready is {shown(only_ready)}, expected true or false"
             )
-        return json_answer(repository_index(self.repository.index(), only_ready=only_ready))
+        index = self.repository.index()
+        return json_answer([one for one in index if one.state == "READY" or not only_ready])
 
     async def _load(self, request: Request) -> Response:
         parameters = (await request.json_object()).get("parameters")

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from bicameral.errors import BicameralError
+from server.api_keys import Right
 from server.errors import RequestError, request_error, shown, unfit
 from server.http.authorisation import Authorise
 from server.http.endpoint import ANY_METHOD, Endpoint, SocketEndpoint
@@ -152,10 +153,7 @@ class HttpStack:
                 self._require_origin(request)
             endpoint = self._find(request)
             if endpoint.right is not None:
-                if self._authorise is not None:
-                    request.namespace = self._authorise(scope, endpoint.right)
-                elif (host := request.headers.get(b"host", b"")) not in self._hosts:
-                    self._origins.require_host(host)
+                self._admit(request, endpoint.right)
             if endpoint.query is not None:
                 request.query = _parsed_query(endpoint.query, scope["query_string"])
             return await endpoint.handler(request)
@@ -181,15 +179,19 @@ class HttpStack:
                 if found is None:
                     continue
                 request.path = found.groupdict()
-                if self._authorise is not None:
-                    request.namespace = self._authorise(scope, endpoint.right)
-                elif (host := request.headers.get(b"host", b"")) not in self._hosts:
-                    self._origins.require_host(host)
+                self._admit(request, endpoint.right)
                 await endpoint.handler(request, WebSocket(scope, request.receive, socket.send))
                 return
             raise RequestError(404, f"there is no WebSocket {shown(path)} here")
         except BicameralError as error:
             await error_answer(request_error(error))(scope, request.receive, socket.send)
+
+    def _admit(self, request: Request, right: Right) -> None:
+        """Refuse who may not do this; without keys, who asks for another host."""
+        if self._authorise is not None:
+            request.namespace = self._authorise(request.scope, right)
+        elif (host := request.headers.get(b"host", b"")) not in self._hosts:
+            self._origins.require_host(host)
 
     def _require_origin(self, request: Request) -> None:
         host = request.headers.get(b"host", b"")

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError
-from server.api_keys import RIGHTS, ApiKeys, KeyFile, Right, new_api_key, read_api_keys
+from server.api_keys import RIGHTS, KeyFile, Right, new_api_key, read_api_keys
 from server.errors import RequestError
 from server.http.authorisation import KeyHolders
 
@@ -65,7 +65,7 @@ def test_a_key_is_random_and_the_file_knows_its_digest_alone(
 def test_keys_are_found_by_what_is_shown_and_nothing_else(
     keys: Mapping[str, str], file: Path
 ) -> None:
-    known = read_api_keys(file)
+    known = KeyFile(file)
     for name, key in keys.items():
         found = known.find(key.encode())
         assert found is not None
@@ -162,14 +162,14 @@ def test_the_command_shows_the_key_once_and_prints_what_the_file_needs(file: Pat
                 env=os.environ,
             )
             key[name] = result.stderr.split()[-1]
-    known = read_api_keys(file)
+    known = KeyFile(file)
     for name, rights in (("alice", {"infer"}), ("bob", {"infer", "manage"})):
         found = known.find(key[name].encode())
         assert found is not None
         assert (found.name, found.rights) == (name, rights)
 
 
-def shown(known: ApiKeys, right: Right, kind: str = "http", **headers: str) -> str:
+def shown(known: KeyFile, right: Right, kind: str = "http", **headers: str) -> str:
     """Return the name of the key by which a request may do something."""
     scope = {
         "type": kind,
@@ -183,7 +183,7 @@ def shown(known: ApiKeys, right: Right, kind: str = "http", **headers: str) -> s
 def test_a_key_may_come_in_either_header_and_for_sockets_as_a_protocol(
     keys: Mapping[str, str], file: Path
 ) -> None:
-    known, key = read_api_keys(file), keys["alice"]
+    known, key = KeyFile(file), keys["alice"]
     for scheme in ("Bearer", "bearer", "BEARER"):
         assert shown(known, "infer", authorization=f"{scheme} {key}") == "alice"
     assert shown(known, "infer", x_api_key=key) == "alice"
@@ -205,7 +205,7 @@ def serve(
 ) -> Callable[[], Any]:
     """Run, while a context is open, an application that asks for the keys of `HOLDERS`."""
     write_pair(models)
-    return lambda: serving_folder(models, KeyHolders(read_api_keys(file)))
+    return lambda: serving_folder(models, KeyHolders(KeyFile(file)))
 
 
 PUBLIC = [("GET", "/v2/health/live"), ("GET", "/v2/health/ready"), ("GET", "/openapi.json")]
@@ -296,7 +296,7 @@ def test_another_key_of_the_same_name_sees_nothing_of_the_first_ones(file: Path)
     for _ in range(2):
         key, table = new_api_key("alice", frozenset(RIGHTS))
         file.write_text(table)
-        found = read_api_keys(file).find(key.encode())
+        found = KeyFile(file).find(key.encode())
         assert found is not None
         namespaces.add(found.namespace)
     assert len(namespaces) == 2
