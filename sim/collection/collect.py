@@ -94,7 +94,7 @@ def collect(
     kept = len(done)
     waiting = [e for e in episodes if (e.town, e.episode_id) not in done]
     _LOG.info("%d of %d episodes are to be collected", len(waiting), len(episodes))
-    for record in _record_all(_Task(plan=plan, run=run, expert=expert, driver=driver), waiting):
+    for record in _record_all((plan, run, expert, driver), waiting):
         done[record["town"], record["episode_id"]] = record
         if on_progress is not None:
             on_progress(Progress(done=len(done), total=len(episodes), record=record))
@@ -103,27 +103,23 @@ def collect(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """What a worker process must know besides the episode."""
-
-    plan: CollectionPlan
-    run: CollectionRun
-    expert: AgentSpec
-    driver: AgentSpec | None
+#: What a worker process must know besides the episode: the plan, how to run it, who labels and who
+#: steers.
+_Task = tuple[CollectionPlan, CollectionRun, AgentSpec, AgentSpec | None]
 
 
 class _Recorder:
     """A process's simulator, agents and maps, kept from one episode to the next."""
 
-    def __init__(self, task: _Task) -> None:
-        self._plan = task.plan
+    def __init__(
+        self, plan: CollectionPlan, run: CollectionRun, expert: AgentSpec, driver: AgentSpec | None
+    ) -> None:
+        self._plan = plan
         self._planners: dict[str, RoutePlanner] = {}
         self._crew = Crew(
-            expert=make_agent(task.expert),
-            driver=None if task.driver is None else make_agent(task.driver),
+            expert=make_agent(expert), driver=None if driver is None else make_agent(driver)
         )
-        self._simulator = Simulator(task.run.server)
+        self._simulator = Simulator(run.server)
 
     def record(self, episode: EpisodePlan) -> dict[str, Any]:
         """Record an episode in a fresh world, through restarts of the simulator."""
@@ -164,6 +160,7 @@ _RECORDER = KeptInProcess(_Recorder)
 
 def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, Any]]:
     """Yield each record as soon as its episode is stored."""
+    plan, run, *_ = task
     episodes = {f"{episode.town}/{episode.episode_id}": episode for episode in waiting}
     aborts = 0
 
@@ -176,12 +173,12 @@ def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, A
         if aborts > MAX_ABORTS:
             raise SimulatorLostError(
                 f"the carla client aborted {aborts} times while collecting into "
-                f"{task.plan.output}; repeat the command to go on with what is missing"
+                f"{plan.output}; repeat the command to go on with what is missing"
             )
 
     try:
         for _, record in run_in_processes(
-            work, list(episodes), jobs=task.run.jobs, on_abort=count_aborts
+            work, list(episodes), jobs=run.jobs, on_abort=count_aborts
         ):
             yield record
     finally:
@@ -189,8 +186,8 @@ def _record_all(task: _Task, waiting: list[EpisodePlan]) -> Iterator[dict[str, A
 
 
 def _record_one(task: _Task, episode: EpisodePlan) -> dict[str, Any]:
-    stored = _stored(task.plan, episode)  # there already if its process died just after storing it
-    return stored or _RECORDER.get(task).record(episode)
+    stored = _stored(task[0], episode)  # there already if its process died just after storing it
+    return stored or _RECORDER.get(*task).record(episode)
 
 
 def _stored(plan: CollectionPlan, episode: EpisodePlan) -> dict[str, Any] | None:

@@ -95,14 +95,14 @@ class RoutePlanner:
         self.junctions = JunctionTable(self.network)
         self.town = town
 
-    def plan(
-        self, start: carla.Location, goal: carla.Location, *, name: str, kind: str = "mixed"
+    def plan_through(
+        self, locations: Sequence[carla.Location], *, name: str, kind: str = "mixed"
     ) -> Route:
-        """Plan the shortest route between two places.
+        """Plan the shortest route that passes the places in order.
 
         Args:
-            start: Projected to the nearest driving lane.
-            goal: Like `start`.
+            locations: Start, goal and what lies between; each is projected to the nearest driving
+                lane.
             name: Name of the route.
             kind: What the route is there to test.
 
@@ -110,14 +110,8 @@ class RoutePlanner:
             The dense route.
 
         Raises:
-            RouteError: If there is no road here, or no way from start to goal.
+            RouteError: If there is no road at one of them, or no way from one to the next.
         """
-        return self.plan_through([start, goal], name=name, kind=kind)
-
-    def plan_through(
-        self, locations: Sequence[carla.Location], *, name: str, kind: str = "mixed"
-    ) -> Route:
-        """Plan the shortest route that passes the places in order; raises like `plan`."""
         if len(locations) < 2:
             raise RouteError(
                 f"route {name!r} has {len(locations)} waypoints; at least a start and a goal "
@@ -148,7 +142,7 @@ class RoutePlanner:
         Raises:
             RouteError: If it is shorter than two points.
         """
-        line = _Line([_sample_step(self.network, step) for step in steps])
+        line = _Line(self.network, steps)
         if line.length_m < 2.0 * POINT_SPACING_M:
             raise RouteError(
                 f"route {name!r} is {line.length_m:.2f} m long; start and goal must be at least "
@@ -293,28 +287,20 @@ class RoutePlanner:
         return steps[::-1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Samples:
-    """Points of one step."""
-
-    xyz_m: NDArray[np.float64]
-    width_m: NDArray[np.float64]
-    limit_mps: float
-    junction: int
-
-
 class _Line:
     """The points of all steps as one polyline with arc length, without coinciding points."""
 
-    def __init__(self, parts: Sequence[_Samples]) -> None:
-        xyz_m = np.concatenate([part.xyz_m for part in parts])
-        counts = [len(part.width_m) for part in parts]
+    def __init__(self, network: RoadNetwork, steps: Sequence[Step]) -> None:
+        lanes = [network.lanes[step.lane] for step in steps]
+        parts = [_sample_step(network, step) for step in steps]
+        xyz_m = np.concatenate([part for part, _ in parts])
+        counts = [len(widths_m) for _, widths_m in parts]
         gap_m = np.hypot(*np.diff(xyz_m[:, :2], axis=0).T)
         keep = np.concatenate([[True], gap_m > _MIN_POINT_DISTANCE_M])
         self._xyz_m = xyz_m[keep]
-        self.width_m = np.concatenate([part.width_m for part in parts])[keep]
-        self.limit_mps = np.repeat([part.limit_mps for part in parts], counts)[keep]
-        self.junction = np.repeat([part.junction for part in parts], counts)[keep]
+        self.width_m = np.concatenate([widths_m for _, widths_m in parts])[keep]
+        self.limit_mps = np.repeat([lane.speed_limit_mps for lane in lanes], counts)[keep]
+        self.junction = np.repeat([lane.junction for lane in lanes], counts)[keep]
         steps_m = np.hypot(*np.diff(self._xyz_m[:, :2], axis=0).T)
         self.s_m = np.concatenate([[0.0], np.cumsum(steps_m)])
         self.length_m = float(self.s_m[-1])
@@ -327,7 +313,10 @@ class _Line:
         return np.asarray(values[np.searchsorted(middles, s_m)], dtype=np.float64)
 
 
-def _sample_step(network: RoadNetwork, step: Step) -> _Samples:
+def _sample_step(
+    network: RoadNetwork, step: Step
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (N, 3) points of a step and the (N,) widths of the lane there."""
     lane = network.lanes[step.lane]
     inside = (lane.arc_m > step.from_m) & (lane.arc_m < step.to_m)
     arc_m = np.concatenate([[step.from_m], lane.arc_m[inside], [step.to_m]])
@@ -340,12 +329,7 @@ def _sample_step(network: RoadNetwork, step: Step) -> _Samples:
         # The quintic smoothstep begins and ends without a jump of curvature.
         blend = (t**3 * (10.0 - 15.0 * t + 6.0 * t**2))[:, None]
         xyz_m = (1.0 - blend) * old_xyz_m + blend * xyz_m
-    return _Samples(
-        xyz_m=xyz_m,
-        width_m=np.interp(arc_m, lane.arc_m, lane.width_m),
-        limit_mps=lane.speed_limit_mps,
-        junction=lane.junction,
-    )
+    return xyz_m, np.interp(arc_m, lane.arc_m, lane.width_m)
 
 
 def _point_at(lane: Lane, arc_m: float) -> NDArray[np.float64]:

@@ -125,7 +125,9 @@ def test_the_messages_have_the_sizes_of_the_client():
     place = messages.pack_actor_place(1, POSE, still)
     assert len(messages.join_actor(place, b"x" * 10)) == 119
     assert len(messages.pack_vehicle_state(VehicleControl(), 50.0, (3, 0))) == 30
-    light = messages.pack_traffic_light_state("12", (1.0, 2.0, 3.0, 4.0), 0, False, 2)
+    light = messages.pack_traffic_light_state(
+        messages.TrafficLightRecord("12", 1.0, 2.0, 3.0, 4.0, 0, False, 2)
+    )
     assert len(light) == 54
     assert len(messages.pack_walker_state(Vector3(), 1.0, False)) == 17
     assert messages.pack_sign_state("x" * 40) == b"x" * 32

@@ -100,8 +100,8 @@ def planner():
 
 def _plan(planner, goal_x, goal_y):
     # From the west, driving east on the right-hand (here: southern, positive y) lane.
-    return planner.plan(
-        carla.Location(-80.0, 1.75, 0.0), carla.Location(goal_x, goal_y, 0.0), name="r"
+    return planner.plan_through(
+        [carla.Location(-80.0, 1.75, 0.0), carla.Location(goal_x, goal_y, 0.0)], name="r"
     )
 
 
@@ -143,7 +143,9 @@ def test_a_junction_keeps_the_limit_of_the_road_before_it(planner):
 
 def test_a_goal_that_cannot_be_reached_is_a_route_error(planner):
     with pytest.raises(RouteError, match="no way on Cross"):
-        planner.plan(carla.Location(80.0, 1.75, 0.0), carla.Location(40.0, 1.75, 0.0), name="r")
+        planner.plan_through(
+            [carla.Location(80.0, 1.75, 0.0), carla.Location(40.0, 1.75, 0.0)], name="r"
+        )
 
 
 def test_a_route_through_fewer_than_two_places_is_a_route_error(planner):

@@ -74,19 +74,21 @@ class FrameTimings:
     shade_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class _MeshEntry:
     """Where a registered mesh is in the triangle table, and its box in its own frame.
 
     `shading_half_extent` is that of the box as it throws a shadow, which is never too thin to.
     """
 
-    first: int
-    end: int
-    centre: NDArray[np.float64]
-    shading_half_extent: NDArray[np.float64]
-    radius_m: float
-    stands_on_ground: bool
+    def __init__(self, mesh: Mesh, first: int) -> None:
+        points = mesh.positions.astype(np.float64)
+        low, high = points.min(axis=0), points.max(axis=0)
+        self.first = first
+        self.end = first + len(mesh.triangles)
+        self.centre = 0.5 * (low + high)
+        self.shading_half_extent = np.maximum(0.5 * (high - low), _THINNEST_BOX_M)
+        self.radius_m = float(np.sqrt((points * points).sum(axis=1)).max())
+        self.stands_on_ground = bool(low[2] < _FOOT_M)
 
 
 class Rasteriser:
@@ -220,7 +222,7 @@ class Rasteriser:
         self._table = triangle_table(meshes)
         first = len(self._scene.static.triangles)
         for key, mesh in self._meshes.items():
-            self._entries[key] = _mesh_entry(mesh, first)
+            self._entries[key] = _MeshEntry(mesh, first)
             first += len(mesh.triangles)
 
     def _gather(self, view: CameraView, instances: Sequence[Instance]) -> _VisibleScene:
@@ -431,19 +433,6 @@ class _Baked:
         """Red, green and blue of the light in a falling drop, 0..255."""
         red, green, blue = (255.0 * min(1.0, 1.1 * part) for part in self.lighting.horizon)
         return red, green, blue
-
-
-def _mesh_entry(mesh: Mesh, first: int) -> _MeshEntry:
-    points = mesh.positions.astype(np.float64)
-    low, high = points.min(axis=0), points.max(axis=0)
-    return _MeshEntry(
-        first=first,
-        end=first + len(mesh.triangles),
-        centre=0.5 * (low + high),
-        shading_half_extent=np.maximum(0.5 * (high - low), _THINNEST_BOX_M),
-        radius_m=float(np.sqrt((points * points).sum(axis=1)).max()),
-        stands_on_ground=bool(low[2] < _FOOT_M),
-    )
 
 
 def _shadow_boxes(scene: _VisibleScene, eye: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -108,34 +108,25 @@ def _driven_area(
     sections: Sequence[SampledSection],
 ) -> tuple[shapely.Geometry, shapely.Geometry]:
     """Return the area of all lanes beside or below walkers, and of those in junctions."""
-    level = _Level([strip for section, strip in _strips(sections) if _is_sidewalk(section, strip)])
+    walked = [strip.inner for section, strip in _strips(sections) if _is_sidewalk(section, strip)]
+    points = np.concatenate([np.empty((0, 3)), *walked])
+    tree = shapely.STRtree(shapely.points(points[:, :2]))
     lanes = [
         (section, strip)
         for section, strip in _strips(sections)
-        if section.surface(strip) in _DRIVEN and level.has(strip)
+        if section.surface(strip) in _DRIVEN and _is_level(strip, tree, points[:, 2])
     ]
     inside = [strip for section, strip in lanes if section.in_junction]
     area = _area_of([strip for _, strip in lanes])
     return _closed(area), _closed(_area_of(inside))
 
 
-class _Level:
-    """Knows how high the sidewalks lie."""
-
-    def __init__(self, sidewalks: Sequence[LaneStrip]) -> None:
-        points = np.concatenate([np.empty((0, 3)), *(strip.inner for strip in sidewalks)])
-        self._tree = shapely.STRtree(shapely.points(points[:, :2]))
-        self._z_m = points[:, 2]
-
-    def has(self, strip: LaneStrip) -> bool:
-        """Say whether a lane comes near a sidewalk, and never above or below one."""
-        line = shapely.LineString(strip.inner[:, :2])
-        found = self._tree.query(line, predicate="dwithin", distance=_ROAD_REACH_M)
-        if not len(found):
-            return False
-        low, high = strip.inner[:, 2].min(), strip.inner[:, 2].max()
-        z_m = self._z_m[found]
-        return bool(np.all((z_m > low - _LEVEL_M) & (z_m < high + _LEVEL_M)))
+def _is_level(strip: LaneStrip, tree: shapely.STRtree, sidewalks_z_m: Array) -> bool:
+    """Say whether a lane comes near a sidewalk, and never above or below one."""
+    line = shapely.LineString(strip.inner[:, :2])
+    z_m = sidewalks_z_m[tree.query(line, predicate="dwithin", distance=_ROAD_REACH_M)]
+    low, high = strip.inner[:, 2].min(), strip.inner[:, 2].max()
+    return len(z_m) > 0 and bool(np.all((z_m > low - _LEVEL_M) & (z_m < high + _LEVEL_M)))
 
 
 def _is_sidewalk(section: SampledSection, strip: LaneStrip) -> bool:

@@ -118,23 +118,33 @@ _GREEN = 2
 _NO_FAILURE = 0
 
 
-def pack_traffic_light_state(
-    sign_id: str,
-    times_s: tuple[float, float, float, float],
-    pole_index: int,
-    frozen: bool,
-    state: int,
-) -> bytes:
-    """Pack the traffic light part of a record.
+class TrafficLightRecord(NamedTuple):
+    """The traffic light part of a record.
 
-    Args:
+    Attributes:
         sign_id: Id of the signal in the OpenDRIVE text, at most 32 bytes.
-        times_s: Green, yellow, red and elapsed time.
+        green_time_s: How long it is green.
+        yellow_time_s: How long it is yellow.
+        red_time_s: How long everybody has red after it.
+        elapsed_s: Since the state began.
         pole_index: Number of the light in its group.
         frozen: Whether the light keeps its state.
         state: Red 0, yellow 1, green 2, off 3.
     """
-    return _traffic_light_state.pack(sign_id.encode(), *times_s, pole_index, frozen, state)
+
+    sign_id: str
+    green_time_s: float
+    yellow_time_s: float
+    red_time_s: float
+    elapsed_s: float
+    pole_index: int
+    frozen: bool
+    state: int
+
+
+def pack_traffic_light_state(light: TrafficLightRecord) -> bytes:
+    """Pack the traffic light part of a record."""
+    return _traffic_light_state.pack(light.sign_id.encode(), *light[1:])
 
 
 def pack_sign_state(sign_id: str) -> bytes:
@@ -150,19 +160,6 @@ def pack_walker_state(direction: Vector3, speed_mps: float, jump: bool) -> bytes
 def join_snapshot(header: bytes, episode: bytes, records: Iterable[bytes]) -> bytes:
     """Assemble a world snapshot."""
     return b"".join((header, episode, *records))
-
-
-class TrafficLightRecord(NamedTuple):
-    """The traffic light part of a record, as `pack_traffic_light_state` takes it."""
-
-    sign_id: str
-    green_time_s: float
-    yellow_time_s: float
-    red_time_s: float
-    elapsed_s: float
-    pole_index: int
-    frozen: bool
-    state: int
 
 
 def unpack_traffic_light_state(state: bytes) -> TrafficLightRecord:

@@ -177,17 +177,14 @@ def _integer(low: int, high: int, value: Any) -> int:
     return value
 
 
-def _bool(value: Any) -> bool:
-    """MessagePack distinguishes it from an integer."""
-    if not isinstance(value, bool):
-        raise WireError(f"expected a bool, got {_short(value)}")
+def _of_kind(kind: type, what: str, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise WireError(f"expected {what}, got {_short(value)}")
     return value
 
 
-def _str(value: Any) -> str:
-    if not isinstance(value, str):
-        raise WireError(f"expected a string, got {_short(value)}")
-    return value
+# MessagePack distinguishes it from an integer.
+_bool = functools.partial(_of_kind, bool, "a bool")
 
 
 def _array(item: Reader, make: Callable[[Any], Any], value: Any) -> Any:
@@ -210,7 +207,7 @@ _PLAIN: dict[Any, Reader] = {
     float: _number,
     int: functools.partial(_integer, -_MAX_INT32, _MAX_INT32),
     bool: _bool,
-    str: _str,
+    str: functools.partial(_of_kind, str, "a string"),
     Any: lambda value: value,
 }
 

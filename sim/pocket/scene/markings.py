@@ -22,6 +22,7 @@ DOUBLE_GAP_M = 0.15
 DASH_M = 3.0
 DASH_SPACE_M = 6.0
 """Defaults for a broken line whose file gives no lengths: German and US town practice."""
+_DASHES = {"solid": (0.0, 0.0), "broken": (DASH_M, DASH_SPACE_M), "botts dots": (0.12, 1.2)}
 EDGE_INSET_M = 0.1
 """Lines beside a kerb or the grass lie this far inside the lane."""
 
@@ -82,29 +83,23 @@ def _lines_of(mark: RoadMark, side: int) -> list[_Line]:
     width = mark.width_m or DEFAULT_WIDTH_M
     if mark.lines and mark.kind not in ("none", "grass", "curb"):
         return [_explicit_line(line, width) for line in mark.lines]
-    solid = {"width_m": width, "dash_m": 0.0, "space_m": 0.0}
-    broken = {"width_m": width, "dash_m": DASH_M, "space_m": DASH_SPACE_M}
     gap = (width + DOUBLE_GAP_M) / 2.0
-    inside = -side * EDGE_INSET_M
     # in a pair, OpenDRIVE names the line nearer to the centre first; on the centre, the left one
-    first, second = (-gap, gap) if side >= 0 else (gap, -gap)
+    pair = (-gap, gap) if side >= 0 else (gap, -gap)
     match mark.kind:
         case "solid" | "edge":
-            return [_Line(offset_m=inside, **solid)]
-        case "broken":
-            return [_Line(offset_m=0.0, **broken)]
-        case "solid solid":
-            return [_Line(offset_m=first, **solid), _Line(offset_m=second, **solid)]
-        case "broken broken":
-            return [_Line(offset_m=first, **broken), _Line(offset_m=second, **broken)]
-        case "solid broken":
-            return [_Line(offset_m=first, **solid), _Line(offset_m=second, **broken)]
-        case "broken solid":
-            return [_Line(offset_m=first, **broken), _Line(offset_m=second, **solid)]
-        case "botts dots":
-            return [_Line(offset_m=0.0, width_m=width, dash_m=0.12, space_m=1.2)]
+            lines = [("solid", -side * EDGE_INSET_M)]
+        case "broken" | "botts dots":
+            lines = [(mark.kind, 0.0)]
+        case "solid solid" | "broken broken" | "solid broken" | "broken solid":
+            lines = list(zip(mark.kind.split(), pair, strict=True))
         case _:
-            return []
+            lines = []
+    return [
+        _Line(offset_m=offset, width_m=width, dash_m=dash, space_m=space)
+        for kind, offset in lines
+        for dash, space in (_DASHES[kind],)
+    ]
 
 
 def _explicit_line(line: MarkLine, width_m: float) -> _Line:

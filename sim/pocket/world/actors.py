@@ -12,6 +12,7 @@ from bicameral.errors import UserError
 from sim.pocket.ackermann import AckermannController, AckermannGains, AckermannTarget
 from sim.pocket.geometry import Transform, Vector3
 from sim.pocket.protocol.messages import (
+    TrafficLightRecord,
     join_actor,
     pack_actor_place,
     pack_sign_state,
@@ -255,16 +256,16 @@ class TrafficLightActor(Actor):
         light = self.light
         times_s = light.times_s
         return pack_traffic_light_state(
-            light.opendrive_id,
-            (
+            TrafficLightRecord(
+                light.opendrive_id,
                 times_s[LightState.GREEN],
                 times_s[LightState.YELLOW],
                 times_s[LightState.RED],
                 light.elapsed_s,
-            ),
-            light.pole_index,
-            light.frozen,
-            light.state,
+                light.pole_index,
+                light.frozen,
+                light.state,
+            )
         )
 
 
