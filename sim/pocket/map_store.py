@@ -128,14 +128,6 @@ class MapStore:
             "start the server with --maps FOLDER, or set CARLA_ROOT to a CARLA installation"
         )
 
-    def from_opendrive(self, name: str, text: str) -> TownMap:
-        """Parse OpenDRIVE text.
-
-        Raises:
-            DataError: If it is no OpenDRIVE map with driving lanes.
-        """
-        return parse(source_of_text(name, text))
-
 
 def source_of_text(name: str, text: str) -> MapSource:
     """Return the source of a text that a client sent.

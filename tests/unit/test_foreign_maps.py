@@ -9,7 +9,7 @@ import pytest
 
 from bicameral.errors import DataError
 from sim.pocket.foreign_maps import find_fault, mend, verdict
-from sim.pocket.map_store import MapStore
+from sim.pocket.map_store import MapStore, parse, source_of_text
 
 LINE = '<geometry s="0" x="0" y="0" hdg="0" length="200"><line/></geometry>'
 WIDTH = '<width sOffset="0" a="3.5" b="0" c="0" d="0"/>'
@@ -89,17 +89,17 @@ def test_what_is_no_xml_is_refused_with_its_place():
 @pytest.mark.parametrize(("text", "reason"), REFUSED.values(), ids=REFUSED)
 def test_a_map_that_the_parser_refuses_or_dies_of_gets_a_reason(text, reason):
     with pytest.raises(DataError, match=reason):
-        MapStore().from_opendrive("foreign", text)
+        parse(source_of_text("foreign", text))
 
 
 def test_a_sound_map_is_tried_once_and_remembered_by_later_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert find_fault(MAP) is None
     assert verdict(MAP) is None
-    assert MapStore().from_opendrive("foreign", MAP).carla_map.get_topology()
+    assert parse(source_of_text("foreign", MAP)).carla_map.get_topology()
     monkeypatch.setattr("sim.pocket.foreign_maps.MapTrial", None)
     assert verdict(MAP) == ""
-    assert MapStore().from_opendrive("foreign", MAP).carla_map.get_topology()
+    assert parse(source_of_text("foreign", MAP)).carla_map.get_topology()
     monkeypatch.setattr("sim.pocket.foreign_maps._passed", set())
     assert verdict(MAP) == ""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))

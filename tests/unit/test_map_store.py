@@ -11,7 +11,14 @@ import carla
 import pytest
 
 from bicameral.errors import DataError, UserError
-from sim.pocket.map_store import SHIPPED_FOLDER, SPAWN_HEIGHT_M, SPAWN_SPACING_M, MapStore
+from sim.pocket.map_store import (
+    SHIPPED_FOLDER,
+    SPAWN_HEIGHT_M,
+    SPAWN_SPACING_M,
+    MapStore,
+    parse,
+    source_of_text,
+)
 from sim.pocket.town.recipe import RECIPES
 
 REAL_TOWNS = Path(__file__).resolve().parents[3] / "shared" / "towns"
@@ -109,11 +116,11 @@ def test_a_file_that_is_no_map_is_refused_by_name(tmp_path, content, reason):
 
 def test_text_that_is_no_map_is_refused():
     with pytest.raises(DataError, match="OpenDRIVE text of 'sent'"):
-        MapStore().from_opendrive("sent", "not a map")
+        parse(source_of_text("sent", "not a map"))
 
 
 def test_spawn_points_are_the_same_each_time(harbour):
-    again = MapStore().from_opendrive("Harbour", harbour.opendrive)
+    again = parse(source_of_text("Harbour", harbour.opendrive))
     assert again.spawn_points == harbour.spawn_points
 
 

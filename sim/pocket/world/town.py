@@ -15,7 +15,7 @@ from sim.opendrive import read_roads
 from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.collision import StaticObstacles
 from sim.pocket.ground import Ground
-from sim.pocket.map_store import MapSource, MapStore, TownMap
+from sim.pocket.map_store import MapSource, MapStore, TownMap, parse, source_of_text
 from sim.pocket.scene.build import build_scene
 from sim.pocket.scene.hiding import find_owners, without
 from sim.pocket.scene.textures import make_textures
@@ -139,7 +139,7 @@ class TownShelf:
         Raises:
             UserError: The text is no usable map.
         """
-        return self._shelved(self._store.from_opendrive(name, opendrive))
+        return self._shelved(parse(source_of_text(name, opendrive)))
 
     def _shelved(self, town_map: TownMap) -> Town:
         digest = hashlib.sha256(town_map.opendrive.encode("utf-8", "surrogateescape")).digest()
