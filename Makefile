@@ -9,6 +9,8 @@ ARGS   ?=
 SOURCES ?=
 MAPS   ?=
 BENCH2DRIVE ?=
+# Both commands start hundreds of processes; where nothing keeps bytecode each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 # These tests compile nearly all that the simulator compiles, for every process that comes after them.
 COMPILING := tests/bench/test_pocket_bench.py tests/contract/test_pocket_coverage.py
 
