@@ -19,7 +19,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Value = TypeVar("Value")
 
@@ -103,6 +106,18 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}.{hint}")
+
+
+def problems_in(error: ValidationError, whole: str = "file") -> str:
+    """Say what a check found, place by place, without the values that it found there.
+
+    Args:
+        error: The check's.
+        whole: What to call the place of a problem of everything.
+    """
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or whole}: {one['msg']}" for one in error.errors()
+    )
 
 
 def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:

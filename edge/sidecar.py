@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from bicameral.errors import DataError, VersionMismatchError
+from bicameral.errors import DataError, VersionMismatchError, problems_in
 from bicameral.files import write_text_atomic
 from edge.agent_sidecar import AnyAgentSpec
 from edge.cascade_sidecar import CascadeSpec
@@ -349,7 +349,7 @@ def read_sidecar(model: Path) -> Sidecar:
                     f"{path} has schema {detail['input']!r}, this version reads {SCHEMA} and "
                     f"{CASCADE_SCHEMA}; export the model again or update bicameral"
                 ) from error
-        raise DataError(f"{path} is no valid sidecar: {_summary(error)}") from error
+        raise DataError(f"{path} is no valid sidecar: {problems_in(error)}") from error
 
 
 def read_networks(model: Path, *, whole: bool = False) -> dict[Path, Sidecar]:
@@ -428,11 +428,3 @@ def read_described_bytes(model: Path, entry: ModelFile | Stage) -> bytes:
             f"{digest}, expected {entry.bytes} bytes with {entry.sha256}; fetch or export it again"
         )
     return content
-
-
-def _summary(error: ValidationError) -> str:
-    parts: list[str] = []
-    for detail in error.errors():
-        where: tuple[Any, ...] = detail["loc"]
-        parts.append(f"{'.'.join(map(str, where)) or 'file'}: {detail['msg']}")
-    return "; ".join(parts)

@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
-from bicameral.errors import ConfigError
+from bicameral.errors import ConfigError, problems_in
 
 _log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def new_api_key(name: str, rights: frozenset[Right]) -> tuple[str, str]:
     try:
         _FILE.validate_python({name: {"sha256": digest, "rights": rights}})
     except ValidationError as error:
-        raise ConfigError(f"cannot make an API key: {_problems(error)}") from None
+        raise ConfigError(f"cannot make an API key: {problems_in(error)}") from None
     listed = ", ".join(f'"{right}"' for right in RIGHTS if right in rights)
     return key, f'[{name}]\nsha256 = "{digest}"\nrights = [{listed}]\n'
 
@@ -172,7 +172,7 @@ def read_api_keys(path: Path) -> dict[bytes, ApiKey]:
         raise ConfigError(f"cannot read the API keys {path}: {error.strerror or error}") from error
     except ValidationError as error:
         # Without the values: somebody may have put a key itself there.
-        raise ConfigError(f"the API keys {path} do not fit: {_problems(error)}") from None
+        raise ConfigError(f"the API keys {path} do not fit: {problems_in(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the API keys {path} are no TOML: {error}") from None
     keys = [
@@ -188,10 +188,3 @@ def read_api_keys(path: Path) -> dict[bytes, ApiKey]:
     if len(by_digest) < len(keys):
         raise ConfigError(f"the API keys {path} hold one key under two names; remove one of them")
     return by_digest
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-        for problem in error.errors(include_input=False)
-    )

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bicameral.errors import ConfigError, unknown_name
+from bicameral.errors import ConfigError, look_up
 
 Images = NDArray[np.uint8]
 
@@ -56,9 +56,7 @@ def corrupt(images: Images, name: str, level: int, seed: int = 0) -> Images:
     Raises:
         UserError: If there is no such corruption or level.
     """
-    if name not in CORRUPTIONS:
-        raise unknown_name("corruption", name, CORRUPTIONS)
-    corruption = CORRUPTIONS[name]
+    corruption = look_up("corruption", name, CORRUPTIONS)
     if not 0 <= level < len(corruption.strengths):
         raise ConfigError(f"the level of {name} is {level}, expected 0, 1 or 2")
     rng = np.random.default_rng([seed, level, *name.encode()])

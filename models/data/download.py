@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bicameral.download import fetch_file
-from bicameral.errors import DataError
+from bicameral.errors import DataError, problems_in
 from bicameral.files import user_cache_folder
 from models.data.idx import IDX_FILES
 
@@ -82,11 +82,7 @@ def read_download_list(path: Path) -> DownloadList:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"cannot read the download list {path}: {error}") from error
     except ValidationError as error:
-        details = "; ".join(
-            f"{'.'.join(map(str, detail['loc'])) or 'file'}: {detail['msg']}"
-            for detail in error.errors()
-        )
-        raise DataError(f"{path} is no valid download list: {details}") from error
+        raise DataError(f"{path} is no valid download list: {problems_in(error)}") from error
 
 
 def download(wanted: DownloadList, cache: Path) -> Path:

@@ -81,7 +81,6 @@ def read_image_folder(
     image_size: tuple[int, int],
     color: Color,
     aspect: Aspect = "stretch",
-    mirror_allowed: bool,
 ) -> SourceImages:
     """Decode and reduce all pictures of a folder.
 
@@ -90,7 +89,6 @@ def read_image_folder(
         image_size: Height and width that the pictures are reduced to (area average).
         color: Colours that the pictures are turned into.
         aspect: What becomes of pictures of other proportions, see `edge.sidecar.ImageSpec`.
-        mirror_allowed: Whether a mirrored picture keeps its label.
 
     Raises:
         DataError: If there are fewer than two classes, a class has no pictures, the parts have
@@ -131,7 +129,7 @@ def read_image_folder(
         name=folder.resolve().name,
         labels=labels,
         color=color,
-        mirror_allowed=mirror_allowed,
+        mirror_allowed=False,  # nobody knows
         aspect=aspect,
         train=images["train"],
         validation=images.get("validation"),

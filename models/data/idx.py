@@ -10,8 +10,8 @@ import gzip
 import math
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,6 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 def has_idx_files(folder: Path) -> bool:
@@ -79,7 +75,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"cannot read the IDX file {path}: {error}; fetch it again") from error
 
 
-def _parse(path: Path, file: _Readable, dimensions: int) -> NDArray[np.uint8]:
+def _parse(path: Path, file: BufferedIOBase, dimensions: int) -> NDArray[np.uint8]:
     header_size = 4 + 4 * dimensions
     header = file.read(header_size)
     expected = bytes((0, 0, _UNSIGNED_BYTE, dimensions))

@@ -129,7 +129,6 @@ def _read_source(source: str, options: DatasetOptions) -> SourceImages:
         image_size=options.image_size,
         color=options.color,
         aspect=options.aspect,
-        mirror_allowed=False,
     )
 
 

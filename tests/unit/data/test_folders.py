@@ -33,7 +33,7 @@ def _fill(folder: Path, classes: str = "ab", count: int = 2, seed: int = 0) -> P
 
 
 def _read(folder: Path) -> SourceImages:
-    return read_image_folder(folder, image_size=(4, 5), color="RGB", mirror_allowed=False)
+    return read_image_folder(folder, image_size=(4, 5), color="RGB")
 
 
 def test_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_pictures_of_any_size_are_reduced_as_a_model_reduces_them(tmp_path: Path
 
 def test_pictures_become_grey_if_asked(tmp_path: Path) -> None:
     _fill(tmp_path)
-    source = read_image_folder(tmp_path, image_size=(4, 4), color="GRAY", mirror_allowed=True)
+    source = read_image_folder(tmp_path, image_size=(4, 4), color="GRAY")
     assert source.train.images.shape == (4, 4, 4, 1)
-    assert (source.color, source.mirror_allowed) == ("GRAY", True)
+    assert (source.color, source.mirror_allowed) == ("GRAY", False)
 
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
@@ -220,9 +220,7 @@ def test_pictures_of_other_proportions_are_stretched_or_cropped(
     for label in "ab":
         (tmp_path / label).mkdir()
         assert cv2.imwrite(str(tmp_path / label / "0.png"), wide)
-    source = read_image_folder(
-        tmp_path, image_size=(4, 4), color="GRAY", aspect=aspect, mirror_allowed=False
-    )
+    source = read_image_folder(tmp_path, image_size=(4, 4), color="GRAY", aspect=aspect)
     assert source.aspect == aspect
     assert source.train.images[0, 0, :2, 0].tolist() == expected
     assert ("stretched by a factor of 3.00" in caplog.text) == (aspect == "stretch")
