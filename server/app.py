@@ -62,14 +62,8 @@ def create_app(
     """
     app: ASGIApp
     metrics = Metrics()
-    serving = ServingParts.from_settings(settings, metrics.count_batch)
-    repository = ModelRepository(
-        folders,
-        serving,
-        drain_s=settings.drain_s,
-        notes=run_folder.notes,
-        learning=settings.learning,
-    )
+    serving = ServingParts(settings, metrics.count_batch)
+    repository = ModelRepository(folders, serving, notes=run_folder.notes)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:

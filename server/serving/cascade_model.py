@@ -120,7 +120,7 @@ class CascadeModel(SessionModel):
         submit = self._batcher.submit
         if memory is None:
             prediction = await submit(self._classification, images, rows, deadline_s=deadline_s)
-        elif memory.remote or memory.cost.seconds(rows) > self._parts.batching.in_place_s:
+        elif memory.remote or memory.cost.seconds(rows) > self._parts.settings.batching.in_place_s:
             computation = self._recalling_computation(memory, context)
             prediction = await submit(computation, images, rows, deadline_s=deadline_s)
         else:
@@ -167,7 +167,7 @@ class CascadeModel(SessionModel):
 
     def _make_memory(self) -> ServedMemory | None:
         spec = None if self.sidecar.cascade is None else self.sidecar.cascade.memory
-        if spec is None or not self._parts.remember:
+        if spec is None or not self._parts.settings.remember:
             return None
         return ServedMemory(self._cascade, spec, self._parts.redis)
 

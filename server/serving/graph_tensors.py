@@ -55,7 +55,7 @@ class GraphTensorModel(PictureModel):
         self._session = session
         self._image_input = sidecar.input.name
         decoded = [self._decoded_spec(spec) for spec in inputs]
-        self._check_decoded = InputCheck(self.name, decoded, parts.requests.max_rows)
+        self._check_decoded = InputCheck(self.name, decoded, parts.settings.requests.max_rows)
         stacking = TENSOR_STACKING if self._check.has_rows else None
         run: Callable[[Feeds], Feeds] = session.run
         run_decoded: Callable[[Feeds], Feeds] = self._run_decoded

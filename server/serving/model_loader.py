@@ -42,18 +42,17 @@ class ModelLoader:
             same at two looks.
     """
 
-    def __init__(self, loaded: LoadedModels, parts: ServingParts, drain_s: float) -> None:
+    def __init__(self, loaded: LoadedModels, parts: ServingParts) -> None:
         """Begin with nothing.
 
         Args:
             loaded: Where models are put.
             parts: What all models share.
-            drain_s: How long unloading waits for the requests that use a model.
         """
         self.loaded = loaded
         self.started = False
         self._parts = parts
-        self._drain_s = drain_s
+        self._drain_s = parts.settings.drain_s
 
     async def load(self, slot: ModelSlot, *, retry: bool) -> bool:
         """Load a version, or again if its files or what it was taught have changed.

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from bicameral.errors import unknown_name
 from server.errors import RequestError
-from server.limits import LearningLimits
 from server.serving.cascade_model import CascadeModel, ServedMemory
 from server.serving.lessons import Lesson
 from server.serving.loaded_models import LoadedModels
@@ -63,18 +62,14 @@ class ModelRepository:
         folders: Sequence[Path],
         parts: ServingParts,
         *,
-        drain_s: float = 10.0,
         notes: Path | None = None,
-        learning: LearningLimits | None = None,
     ) -> None:
         """Remember where to look; `start` looks.
 
         Args:
             folders: Folders of models, see `server.serving.model_folder`.
             parts: What all models share.
-            drain_s: How long unloading waits for the requests that use a model.
             notes: The folder that all workers of this server share; None: there is one.
-            learning: What models may be taught.
         """
         self._folders = tuple(folders)
         self._parts = parts
@@ -82,8 +77,8 @@ class ModelRepository:
         self._slots: dict[str, dict[str, ModelSlot]] = {}
         self._loaded = LoadedModels(self._missing)
         self.get, self.lease = self._loaded.get, self._loaded.lease
-        self._loader = ModelLoader(self._loaded, parts, drain_s)
-        self._teaching = Teaching(self._loader, learning or LearningLimits())
+        self._loader = ModelLoader(self._loaded, parts)
+        self._teaching = Teaching(self._loader, parts.settings.learning)
         self._rules = VersionRules(self._loader, self._notes)
         #: When memories were cleared, as far as this worker has followed.
         self._cleared_ns: dict[str, int] = {}

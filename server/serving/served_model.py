@@ -17,7 +17,7 @@ from bicameral.types import Prediction
 from edge.memory.redis_memory import RedisServer
 from edge.sidecar import Sidecar
 from server.errors import RequestError
-from server.limits import BatchLimits, RequestLimits, ServerSettings
+from server.limits import ServerSettings
 from server.open_inference.datatypes import Tensor, V2Spec
 from server.serving.batching import MicroBatcher
 from server.serving.computation import BatchRecord, Computation, RunCost, measure_run_cost
@@ -97,40 +97,22 @@ ModelKind = Literal["classifier", "cascade", "agent", "tensors"]
 BatchObserver = Callable[[ModelVersion, BatchRecord], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingParts:
     """What models are built from.
 
     Attributes:
-        requests: Limits of a single request.
-        batching: Limits of each model's queue.
+        settings: Limits, and whether cascades remember results.
         decoder: Decodes everybody's pictures.
         on_batch: Told about every run, or None.
-        remember: Whether cascades keep the result memory that their sidecars describe.
-        redis: Where they keep it; None: in this process.
+        redis: Where cascades keep their result memory; None: in this process.
     """
 
-    requests: RequestLimits
-    batching: BatchLimits
-    decoder: PictureDecoder
-    on_batch: BatchObserver | None = None
-    remember: bool = True
-    redis: RedisServer | None = None
-
-    @classmethod
-    def from_settings(
-        cls, settings: ServerSettings, on_batch: BatchObserver | None = None
-    ) -> ServingParts:
+    def __init__(self, settings: ServerSettings, on_batch: BatchObserver | None = None) -> None:
         """Make what a server's settings ask for."""
+        self.settings, self.on_batch = settings, on_batch
+        self.decoder = PictureDecoder(settings.requests, settings.batching)
         url = settings.redis_url
-        return cls(
-            requests=settings.requests,
-            batching=settings.batching,
-            decoder=PictureDecoder(settings.requests, settings.batching),
-            on_batch=on_batch,
-            remember=settings.remember,
-            redis=None if url is None else RedisServer(url=url),
-        )
+        self.redis = None if url is None else RedisServer(url=url)
 
 
 class ServedModel(ABC):
@@ -172,12 +154,12 @@ class ServedModel(ABC):
         self.inputs, self.outputs = tensors
         self._parts = parts
         observer = None if parts.on_batch is None else partial(parts.on_batch, served_as)
-        self._batcher = MicroBatcher(self.name, parts.batching, observer)
+        self._batcher = MicroBatcher(self.name, parts.settings.batching, observer)
 
     @property
     def most_values(self) -> int:
         """Values of all inputs of the largest request in JSON."""
-        limits = self._parts.requests
+        limits = self._parts.settings.requests
         shapes = [spec.shape[1:] for spec in self.inputs]
         if any(size < 0 for shape in shapes for size in shape):
             return limits.max_json_values
@@ -198,7 +180,7 @@ class ServedModel(ABC):
         """Return how it runs, and what waits."""
         cost = self._main.cost
         return ConcurrencyFigures(
-            in_place=cost.first_row_s <= self._parts.batching.in_place_s
+            in_place=cost.first_row_s <= self._parts.settings.batching.in_place_s
             and not self._main.blocking,
             first_row_s=cost.first_row_s,
             next_row_s=cost.next_row_s,
@@ -216,7 +198,7 @@ class ServedModel(ABC):
         The largest one lets ONNX Runtime allocate now what it will need.
         """
         cost = measure_run_cost(run)
-        limits = self._parts.batching
+        limits = self._parts.settings.batching
         run(min(limits.max_rows, cost.rows_within(limits.max_run_s)))
         return cost
 
@@ -255,7 +237,7 @@ class PictureModel(ServedModel):
         self.sidecar = sidecar
         self.kind, self.labels = sidecar.kind, sidecar.labels
         self.prepare = partial(parts.decoder.canonical, target=target)
-        self._check = InputCheck(self.name, self.inputs, parts.requests.max_rows)
+        self._check = InputCheck(self.name, self.inputs, parts.settings.requests.max_rows)
 
     async def _decoded(self, inputs: Mapping[str, Tensor], name: str) -> Mapping[str, Tensor]:
         """Return a request's tensors, with canonical images where it has encoded pictures.

@@ -100,7 +100,7 @@ class TensorModel(ServedModel):
     @property
     def most_values(self) -> int:
         """Values of all inputs of the largest request in JSON."""
-        return self._parts.requests.max_json_values
+        return self._parts.settings.requests.max_json_values
 
     async def infer(
         self, inputs: Mapping[str, Tensor], *, context: RequestContext

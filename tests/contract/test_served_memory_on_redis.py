@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,8 @@ def load(
 
     def start(name: str) -> tuple[CascadeModel, list[BatchRecord]]:
         records: list[BatchRecord] = []
-        parts = ServingParts.from_settings(settings, lambda _, record: records.append(record))
-        parts = replace(parts, redis=patient)
+        parts = ServingParts(settings, lambda _, record: records.append(record))
+        parts.redis = patient
         path = tmp_path / f"{name}.bicameral.json"
         return CascadeModel.load(path, ModelVersion(name=name, version="1"), parts), records
 

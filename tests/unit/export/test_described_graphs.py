@@ -33,9 +33,8 @@ from edge.samples import random_samples
 from edge.session import OnnxSession
 from edge.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from edge.subject import load_subject
-from server.limits import BatchLimits, RequestLimits
+from server.limits import ServerSettings
 from server.serving.graph_model import GraphModel
-from server.serving.picture_input import PictureDecoder
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 
 QUICK = LatencySettings(rounds=1, turn_s=0.002, warm_up_s=0.0)
@@ -152,9 +151,7 @@ def test_it_classifies(foreign: Path, images: np.ndarray) -> None:
 
 
 def test_it_is_served_for_pictures(foreign: Path, images: np.ndarray) -> None:
-    requests, batching = RequestLimits(), BatchLimits()
-    decoder = PictureDecoder(requests, batching)
-    parts = ServingParts(requests=requests, batching=batching, decoder=decoder)
+    parts = ServingParts(ServerSettings())
     model = GraphModel.load(foreign, ModelVersion(name="foreign", version="1"), parts)
     encoded = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
 

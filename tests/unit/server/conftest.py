@@ -18,7 +18,6 @@ from server.limits import BatchLimits, RequestLimits, ServerSettings
 from server.processes.run_folder import RunFolder
 from server.processes.supervisor import AppFactory
 from server.serving.computation import BatchRecord
-from server.serving.picture_input import PictureDecoder
 from server.serving.served_model import ModelVersion, ServingParts
 from server.tracing import Tracing
 
@@ -34,7 +33,7 @@ def batches() -> list[tuple[ModelVersion, BatchRecord]]:
 
 @pytest.fixture
 def make_parts(batches: list[tuple[ModelVersion, BatchRecord]]) -> PartsMaker:
-    """Make `ServingParts`; keywords set fields of the limits, or of the parts themselves."""
+    """Make `ServingParts`; keywords set fields of the limits, or of the settings themselves."""
 
     def make(
         *,
@@ -42,15 +41,12 @@ def make_parts(batches: list[tuple[ModelVersion, BatchRecord]]) -> PartsMaker:
         batching: dict[str, Any] | None = None,
         **fields: Any,
     ) -> ServingParts:
-        request_limits = RequestLimits(**(requests or {}))
-        batch_limits = BatchLimits(**(batching or {}))
-        return ServingParts(
-            requests=request_limits,
-            batching=batch_limits,
-            decoder=PictureDecoder(request_limits, batch_limits),
-            on_batch=lambda model, record: batches.append((model, record)),
+        settings = ServerSettings(
+            requests=RequestLimits(**(requests or {})),
+            batching=BatchLimits(**(batching or {})),
             **fields,
         )
+        return ServingParts(settings, lambda model, record: batches.append((model, record)))
 
     return make
 

@@ -68,8 +68,8 @@ def test_settings_become_the_parts_of_the_models() -> None:
     settings = ServerSettings(
         requests=RequestLimits(max_rows=7), remember=False, redis_url="redis://localhost"
     )
-    parts = ServingParts.from_settings(settings)
-    assert (parts.requests.max_rows, parts.remember) == (7, False)
+    parts = ServingParts(settings)
+    assert (parts.settings.requests.max_rows, parts.settings.remember) == (7, False)
     assert parts.redis is not None
     assert parts.redis.url == "redis://localhost"
-    assert ServingParts.from_settings(ServerSettings()).redis is None
+    assert ServingParts(ServerSettings()).redis is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gzip
 import json
 import time
@@ -173,7 +172,8 @@ async def client(models: Path, make_parts: PartsMaker, keys: Keys) -> AsyncItera
     """Talk to a server's application with these models."""
     limits = RequestLimits(max_body_bytes=BODY_LIMIT, body_timeout_s=0.05)
     metrics = Metrics()
-    parts = dataclasses.replace(make_parts(), on_batch=metrics.count_batch)
+    parts = make_parts()
+    parts.on_batch = metrics.count_batch
     repository = ModelRepository([models], parts)
     await repository.start()
     yield client_of(repository, limits, metrics, keys)

@@ -53,7 +53,7 @@ def run(folder: Path, make_parts: PartsMaker) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def start(*others: Path, drain_s: float = 10.0) -> AsyncIterator[ModelRepository]:
-        repository = ModelRepository([folder, *others], make_parts(), drain_s=drain_s)
+        repository = ModelRepository([folder, *others], make_parts(drain_s=drain_s))
         assert repository.why_not_ready() is not None
         await repository.start()
         try:
