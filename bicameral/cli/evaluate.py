@@ -54,7 +54,7 @@ def evaluate(
         weathers: clear, low_sun, fog, dense_fog, night; or, by clear day, what is wrong with the
             camera: pitch_up, pitch_down, yaw_right (by 3 degrees), sideways (0.2 m to the right),
             patch (60 x 120 pixels covered, at a place drawn from the seed); or route, the weather
-            of the file. Without: clear and patch of a suite, route of a file.
+            of the file. Without: clear and yaw_right of a suite, route of a file.
         traffic: Other cars, under CARLA's Traffic Manager. Among others red lights and stop signs
             are infractions, `--agent expert` minds them and the others, and a path network drives
             at the pace of `pace_a`.

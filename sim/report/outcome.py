@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bicameral.statistics import Estimate
 from sim.metrics.summary import ALL_WEATHERS, BASELINE
 from sim.report.tables import estimate_from_entry
+
+#: The distance to the lane centre that is told.
+_OFF = "cross_track_mean"
 
 #: What people call the correction modes; others go by their own name.
 _CORRECTIONS = {
@@ -20,7 +24,7 @@ _CORRECTIONS = {
 def describe_outcome(
     results: Mapping[str, Any], training_towns: Sequence[str] | None = None
 ) -> str:
-    """Say in two sentences what was driven, and how often with and without each correction.
+    """Say in plain sentences what was driven, and how well with and without each correction.
 
     Args:
         results: The `bicameral` block of results.json.
@@ -112,8 +116,19 @@ def _compared(
         f"({_change(pair)})"
         for pair in own
     ]
-    return (
+    told = (
         f"Without a correction {_succeeded(without)} drives of {agent} succeeded, {_listed(modes)}."
+    )
+    if not all(estimate_from_entry(pair["differences"][_OFF]).valid for pair in own):
+        return told
+    distances = [
+        f"{_metres(of_mode[pair['correction']])} with {_correction(pair['correction'])} "
+        f"({_nearer(pair)})"
+        for pair in own
+    ]
+    return (
+        f"{told} Mean distance to the lane centre: {_metres(without)} without, "
+        f"{_listed(distances)}."
     )
 
 
@@ -125,11 +140,28 @@ def _change(pair: Mapping[str, Any]) -> str:
     if won == lost:
         return f"as many, but {_count(won, 'other')}"
     more = f"{won - lost} more" if won > lost else f"{lost - won} fewer"
-    difference = estimate_from_entry(pair["differences"]["success"])
+    return f"{more}, {_weighed(estimate_from_entry(pair['differences']['success']))}"
+
+
+def _nearer(pair: Mapping[str, Any]) -> str:
+    """Say how much nearer to the lane centre a correction kept the very same drives."""
+    difference = estimate_from_entry(pair["differences"][_OFF])
+    metres = difference.value or 0.0
+    if abs(metres) < 0.005:
+        return "no difference"
+    word = "less" if metres < 0.0 else "more"
+    return f"{abs(metres):.2f} m {word}, {_weighed(difference)}"
+
+
+def _weighed(difference: Estimate) -> str:
     low, high = difference.low, difference.high
     if low is None or high is None or low <= 0.0 <= high:
-        return f"{more}, which may be chance"
-    return f"{more}, beyond what chance explains"
+        return "which may be chance"
+    return "beyond what chance explains"
+
+
+def _metres(group: Mapping[str, Any]) -> str:
+    return f"{group['metrics'][_OFF]['value']:.2f} m"
 
 
 def _succeeded(group: Mapping[str, Any]) -> str:

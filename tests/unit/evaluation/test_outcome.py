@@ -16,11 +16,11 @@ ROUTES = "abcdef"
 def results(record, drive, straight_route):
     """Build results in which each agent and mode fails on the routes that are named."""
 
-    def build(failures, weathers=("clear",), repetitions=1):
+    def build(failures, weathers=("clear",), repetitions=1, lateral_m=None):
         routes = {name: replace(straight_route, name=name) for name in ROUTES}
         records = [
             record(
-                drive(),
+                drive(lateral_m=(lateral_m or {}).get(correction, 0.0)),
                 Status.DEVIATED if route in failed else Status.COMPLETED,
                 agent=agent,
                 correction=correction,
@@ -47,7 +47,8 @@ def test_a_correction_that_changes_nothing_is_said_to_change_nothing(results):
     assert describe_outcome(same, ["Train01"]) == (
         "Driven: 6 routes of Ridgeway, a town no network was trained on, by a. "
         "Without a correction 4 of 6 drives of a succeeded, with the second network's correction "
-        "4 of 6 (the same drives: no difference)."
+        "4 of 6 (the same drives: no difference). Mean distance to the lane centre: 0.00 m "
+        "without, 0.00 m with the second network's correction (no difference)."
     )
 
 
@@ -63,7 +64,15 @@ def test_a_correction_that_changes_nothing_is_said_to_change_nothing(results):
 )
 def test_a_difference_is_counted_and_weighed(results, without, corrected, said):
     changed = results({("a", "none"): without, ("a", "paper"): corrected})
-    assert describe_outcome(changed).endswith(f"with the paper's correction {said}.")
+    assert f", with the paper's correction {said}. Mean" in describe_outcome(changed)
+
+
+def test_how_much_nearer_to_the_lane_centre_a_correction_drives_is_said(results):
+    nearer = results({("a", "none"): "", ("a", "fusion"): ""}, lateral_m={"none": 0.5})
+    assert describe_outcome(nearer).endswith(
+        "Mean distance to the lane centre: 0.50 m without, 0.00 m with the map's correction "
+        "(0.50 m less, beyond what chance explains)."
+    )
 
 
 def test_a_network_that_is_told_its_lane_is_not_said_to_see_alone(results):
