@@ -1,12 +1,13 @@
-"""The tables of docs/zoo/read_out.md, made from its two committed records."""
+"""The tables of docs/zoo/read_out.md, made from committed records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 
-from bicameral.tables import percent, percent_cell, points_cell
+from bicameral.tables import estimate_cell, percent, percent_cell, points_cell
 from studies.measurements import Cells, Of, pivot
+from studies.study import DATA
 from studies.zoo_tables import RECORDS
 
 #: What was measured of every handful of examples: accuracy among the new classes alone; among all
@@ -56,6 +57,16 @@ def _poison(stream: str, condition: str, of: Of) -> Cells:
     )
 
 
+def _activation(name: str, condition: str, of: Of) -> Cells:
+    """Return how well new classes are told apart by hidden units of a kind."""
+    return name, percent_cell(of("accuracy"), 1)
+
+
+def _capacity(_: str, condition: str, of: Of) -> Cells:
+    """Return how many pairs a memory that adds them up holds."""
+    return condition.removeprefix("d_k = "), estimate_cell(of("pairs held"), 0)
+
+
 def _order(stream: str, condition: str, of: Of) -> Cells:
     """Return what the order of the images does."""
     accuracies = [of(f"with it in order {number}", RANDOM).value or 0.0 for number in range(3)]
@@ -70,6 +81,20 @@ def _order(stream: str, condition: str, of: Of) -> Cells:
 
 #: By the name that stands in the mark of a page.
 TABLES: dict[str, Callable[[], str]] = {
+    "read_out.capacity": partial(
+        pivot,
+        DATA / "papers" / "conditioning.csv",
+        "pairs held",
+        ("numbers of a key", "pairs that are held"),
+        _capacity,
+    ),
+    "read_out.activations": partial(
+        pivot,
+        DATA / "papers" / "geometry.csv",
+        "accuracy",
+        ("hidden units", "pictures of five new classes that are named rightly, %"),
+        _activation,
+    ),
     "read_out.learning": partial(
         pivot,
         RECORDS / "read_out_learning.csv",

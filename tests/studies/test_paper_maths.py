@@ -17,6 +17,7 @@ from studies.papers.conditioning import delta_error, hebbian_error
 from studies.papers.modular_addition import spectrum
 from studies.papers.opposing_groups import strongest_opposing
 from studies.papers.parallel_retrieval import hierarchy, retrieve
+from studies.papers.synthetic_gradients import Synthesiser, backward_in_parts
 
 
 def test_the_amplitudes_of_the_hierarchy_halve_at_half_dilution() -> None:
@@ -89,3 +90,44 @@ def test_groups_that_want_the_same_do_not_oppose_each_other() -> None:
     losses[1::2, :2] += 1.0
     losses[::2, 2:4] += 1.0
     assert strongest_opposing(losses, torch.eye(60), lambda _: torch.ones(2)) is None
+
+
+class Foretelling(Synthesiser):
+    """Knows the feedback of each cut, and keeps what arrived there."""
+
+    def __init__(self, feedback: list[torch.Tensor]) -> None:
+        super().__init__(feedback[0].shape[1], 1, 1e-3)
+        self.feedback, self.arrived = list(feedback), torch.empty(0)
+
+    def predict(self, state: torch.Tensor) -> torch.Tensor:
+        return self.feedback.pop(0)
+
+    def learn(self, states: torch.Tensor, arrived: torch.Tensor) -> None:
+        self.arrived = arrived
+
+
+def test_feedback_that_is_foretold_rightly_makes_up_for_all_that_was_cut_off() -> None:
+    weight = torch.tensor(0.7, requires_grad=True)
+    begin = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+
+    def part(state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        following = weight * state
+        return following.square().sum() / len(state), following
+
+    states, losses, state = [], [], begin
+    for _ in range(3):
+        loss, state = part(state)
+        states.append(state)
+        losses.append(loss)
+    # What a cut lacks is the feedback of the parts behind it.
+    behind = [
+        torch.autograd.grad(torch.stack(losses[cut + 1 :]).sum(), states[cut], retain_graph=True)[0]
+        * len(begin)
+        for cut in range(2)
+    ]
+    whole = torch.autograd.grad(torch.stack(losses).sum(), weight)[0]
+    foretelling = Foretelling(behind)
+    backward_in_parts([part] * 3, begin, foretelling)
+    assert weight.grad is not None
+    assert float(weight.grad) == pytest.approx(float(whole))
+    assert torch.allclose(foretelling.arrived, torch.cat(behind))
