@@ -66,8 +66,7 @@ class LocalServer:
         port: int = 0,
         seed: int = 0,
         map_folders: Sequence[Path] = (),
-        number_anew: bool = False,
-        compile_first: bool = False,
+        options: Sequence[str] = (),
     ) -> None:
         """Describe the server; `start` or ``with`` starts it.
 
@@ -75,19 +74,13 @@ class LocalServer:
             port: RPC port; 0 picks a free pair of ports at every start.
             seed: Seed of the simulator.
             map_folders: Further folders with OpenDRIVE files.
-            number_anew: Number actors anew in every world: for one client that keeps none of them.
-            compile_first: Compile its kernels before it listens: for who would otherwise wait for
-                the first tick, which on a slow machine takes longer than a call may.
+            options: Further options of ``python -m sim.pocket``.
         """
         self.port = port
         self._pick_port = port == 0
-        self._arguments = ["--seed", str(seed)]
+        self._arguments = ["--seed", str(seed), *options]
         if map_folders:
             self._arguments += ["--maps", *(str(folder) for folder in map_folders)]
-        if number_anew:
-            self._arguments.append("--number-anew")
-        if compile_first:
-            self._arguments.append("--compile-first")
         self._process: subprocess.Popen[bytes] | None = None
         # A file without a name: nobody has to remove it, however this process ends.
         self._log: IO[bytes] | None = None

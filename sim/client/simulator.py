@@ -82,13 +82,15 @@ class Simulator:
         self._walked: set[str] = set()
         self._server: LocalServer | None = None
         if choice.host is None:
+            # Episodes come in any order, and each is to be the same after any other. What is not
+            # driven on needs no scenery; whoever drives gives every call long enough to build it,
+            # and compiles before: on a slow machine that takes longer than a call may.
+            options = ["--number-anew", "--build-late"] + ["--compile-first"] * compile_first
             self._server = LocalServer(
                 port=choice.port,
                 seed=choice.seed,
                 map_folders=choice.map_folders,
-                # Episodes come in any order, and each is to be the same after any other.
-                number_anew=True,
-                compile_first=compile_first,
+                options=options,
             )
         try:
             if self._server is not None:

@@ -46,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--number-anew", action="store_true", help="number actors anew in every world"
     )
+    parser.add_argument(
+        "--build-late", action="store_true", help="build scenery when something first needs it"
+    )
     parser.add_argument("--verbose", action="store_true", help="log what clients do")
     options = vars(parser.parse_args(arguments))
     logging.basicConfig(

@@ -35,7 +35,7 @@ def _build(text: str, _folder: Path) -> None:
     from sim.pocket.world.town import Town
 
     TrafficLights(carla_map)
-    Town(town_map_of("trial", text), seed=0)
+    Town(town_map_of("trial", text), seed=0).build()
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class ServerSettings:
         number_anew: Whether every load of a world numbers its actors from the first on, for a
             client that drives many episodes and keeps no actor of an earlier one: the Traffic
             Manager goes through its vehicles in an order that depends on their numbers.
+        build_late: Whether the scenery of a town is built only when something needs it, for a
+            client that gives every call the time that this takes.
     """
 
     host: str = "127.0.0.1"
@@ -68,6 +70,7 @@ class ServerSettings:
     compile_first: bool = False
     camera_threads: int = 1
     number_anew: bool = False
+    build_late: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no camera can be rendered on."""
@@ -215,7 +218,12 @@ async def serve(settings: ServerSettings, ready: Callable[[], None] = lambda: No
         contextlib.closing(bind(settings.host, settings.port + 1)) as stream_listener,
     ):
         streams = StreamServer(settings.port + 1)
-        shelf = TownShelf(MapStore(settings.map_folders), settings.seed, settings.camera_threads)
+        shelf = TownShelf(
+            MapStore(settings.map_folders),
+            settings.seed,
+            settings.camera_threads,
+            build_late=settings.build_late,
+        )
         if settings.compile_first and not are_compiled():
             compile_kernels(shelf, settings.town, settings.seed)
         world = World(

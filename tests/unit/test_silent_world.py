@@ -86,3 +86,14 @@ def test_a_world_numbers_its_actors_anew_only_for_who_asks(shelf):
     assert not first & second
     first, second = numbers_of_two_loads(number_anew=True)
     assert first == second
+
+
+def test_scenery_is_built_late_only_for_who_asks_for_it():
+    late = World(TownShelf(MapStore(), seed=0, build_late=True), Silence(), town="Ridgeway", seed=0)
+    tick.advance(late)
+    town = late.episode.town
+    assert "scene" not in vars(town), "no vehicle, no camera and no walker is there"
+    model3 = ActorDescription(0, "vehicle.tesla.model3")
+    spawning.spawn(late.episode, model3, town.map.spawn_points[0])
+    tick.advance(late)
+    assert "scene" in vars(town)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from sim.pocket.dynamics import VehicleDynamics
@@ -58,7 +59,6 @@ class Episode:
         ticks: Ticks since the episode began.
         actors: All actors.
         visible: Those that are seen, with their models.
-        dynamics: The motion of the vehicles.
         lights: The states of the traffic lights.
         light_actor_ids: Actor id of a traffic light by its id in the OpenDRIVE text.
         spectator: The viewer's actor.
@@ -81,11 +81,15 @@ class Episode:
         self.ticks = 0
         self.actors = ActorRegistry()
         self.visible = VisibleThings(self)
-        self.dynamics = VehicleDynamics(town.ground)
         self.lights = TrafficLights(town.map.carla_map)
         self.light_actor_ids: dict[str, int] = {}
         self.sensors_spawned = 0
         self.map_change_pending = True
+
+    @functools.cached_property
+    def dynamics(self) -> VehicleDynamics:
+        """The motion of the vehicles."""
+        return VehicleDynamics(self.whole_town.ground)
 
     def hide(self, tags: frozenset[int], objects: frozenset[int]) -> None:
         """Show the town without some of its things.

@@ -34,7 +34,8 @@ def advance(world: World) -> int:
     vehicles = episode.actors.of_class(Vehicle)
     for vehicle in vehicles:
         movement.choose_control(episode, vehicle, delta_s)
-    episode.dynamics.step(world.physics_delta_s, world.substeps())
+    if vehicles:
+        episode.dynamics.step(world.physics_delta_s, world.substeps())
     for walker in episode.actors.of_class(Walker):
         movement.walk(episode, walker, delta_s)
     contacts = collide(episode, vehicles)

@@ -16,7 +16,7 @@ from sim.pocket.camera.rasteriser import Rasteriser
 from sim.pocket.collision import StaticObstacles
 from sim.pocket.ground import Ground
 from sim.pocket.map_store import MapSource, MapStore, TownMap, parse, source_of_text
-from sim.pocket.scene.build import build_scene
+from sim.pocket.scene.build import Scene, build_scene
 from sim.pocket.scene.hiding import find_owners, without
 from sim.pocket.scene.textures import make_textures
 from sim.pocket.sensors.ray_tree import RayTree
@@ -28,7 +28,7 @@ _SOLID_ALPHA = 128
 
 
 class Town:
-    """One map and all that is derived from it.
+    """One map and all that is derived from it, on first use or by `build`.
 
     Args:
         town_map: The map.
@@ -38,41 +38,54 @@ class Town:
     Attributes:
         name: Name of the map without folders.
         map: The map.
-        scene: Meshes and boxes of everything that never moves.
-        obstacles: The boxes, indexed.
-        ground: Heights.
-        speed_limits: Limits by place.
         ray_trees: Trees of the meshes that rays were cast at, by name; made on first use.
     """
 
     def __init__(self, town_map: TownMap, seed: int, camera_threads: int = 1) -> None:
         self.name = town_map.name
         self.map = town_map
-        self.scene = build_scene(town_map.opendrive, town_map.carla_map, seed)
-        self.obstacles = StaticObstacles(self.scene.obstacles)
-        self.ground = Ground(town_map.carla_map, self.scene.terrain_z_m)
-        self.speed_limits = SpeedLimits(read_roads(town_map.opendrive), town_map.carla_map)
         self.ray_trees: dict[str, RayTree] = {}
         self._seed = seed
         self._camera_threads = camera_threads
-        self._rasteriser: Rasteriser | None = None
 
-    @property
+    def build(self) -> None:
+        """Build now what vehicles need; a server without cameras never needs more."""
+        _ = self.obstacles, self.ground, self.speed_limits
+
+    @functools.cached_property
+    def scene(self) -> Scene:
+        """Meshes and boxes of everything that never moves."""
+        return build_scene(self.map.opendrive, self.map.carla_map, self._seed)
+
+    @functools.cached_property
+    def obstacles(self) -> StaticObstacles:
+        """The boxes, indexed."""
+        return StaticObstacles(self.scene.obstacles)
+
+    @functools.cached_property
+    def ground(self) -> Ground:
+        """Heights."""
+        return Ground(self.map.carla_map, self.scene.terrain_z_m)
+
+    @functools.cached_property
+    def speed_limits(self) -> SpeedLimits:
+        """Limits by place."""
+        return SpeedLimits(read_roads(self.map.opendrive), self.map.carla_map)
+
+    @functools.cached_property
     def rasteriser(self) -> Rasteriser:
-        """The rasteriser, built on first use: a server without cameras never needs it."""
-        if self._rasteriser is None:
-            self._rasteriser = Rasteriser(self.scene, self._textures, threads=self._camera_threads)
-        return self._rasteriser
+        """What renders pictures of it."""
+        return Rasteriser(self.scene, self._textures, threads=self._camera_threads)
 
     def without(self, tags: Collection[int], numbers: Collection[int]) -> Town:
         """Return the town without some of its things; see `scene.hiding.without`."""
         if not tags and not numbers:
             return self
         town = copy.copy(self)
+        for name in ("obstacles", "rasteriser"):
+            vars(town).pop(name, None)
         town.scene = without(self.scene, self._owners, tags, numbers)
-        town.obstacles = StaticObstacles(town.scene.obstacles)
         town.ray_trees = {}
-        town._rasteriser = None
         return town
 
     @functools.cached_property
@@ -96,10 +109,15 @@ class TownShelf:
         store: Where maps come from.
         seed: Seed of the scenery.
         camera_threads: How many threads render a picture.
+        build_late: Whether the scenery of a town is built only when something needs it; else it is
+            when the town is loaded, for clients that wait longest there.
     """
 
-    def __init__(self, store: MapStore, seed: int, camera_threads: int = 1) -> None:
+    def __init__(
+        self, store: MapStore, seed: int, camera_threads: int = 1, *, build_late: bool = False
+    ) -> None:
         self._store = store
+        self._build_late = build_late
         self._seed = seed
         self._camera_threads = camera_threads
         self._towns: OrderedDict[tuple[str, bytes], Town] = OrderedDict()
@@ -145,6 +163,8 @@ class TownShelf:
         digest = hashlib.sha256(town_map.opendrive.encode("utf-8", "surrogateescape")).digest()
         key = (town_map.name, digest)
         town = self._towns.pop(key, None) or Town(town_map, self._seed, self._camera_threads)
+        if not self._build_late:
+            town.build()
         self._towns[key] = town
         while len(self._towns) > _KEPT_TOWNS:
             _key, dropped = self._towns.popitem(last=False)
