@@ -114,6 +114,15 @@ class Junction:
     connections: list[tuple[int, int, tuple[tuple[int, int], ...]]] = field(default_factory=list)
     light_ids: list[str] = field(default_factory=list)
 
+    def connect(self, incoming_id: int, connecting_id: int, lanes: Sequence[Lane]) -> None:
+        """Let a road lead into a connecting road with these lanes on its right side."""
+        pairs = tuple(
+            (lane.predecessor, -number)
+            for number, lane in enumerate(lanes, start=1)
+            if lane.predecessor is not None
+        )
+        self.connections.append((incoming_id, connecting_id, pairs))
+
 
 class TownDocument:
     """Collects the parts of one town and renders them."""

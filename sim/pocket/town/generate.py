@@ -329,19 +329,14 @@ class _TownBuilder:
 
     def _add_speed_sign(self, port: Port, speed_kmh: int) -> None:
         """Put the sign for those who leave the junction at this port."""
-        arm = port.arm
-        side_m = arm.lanes_out * arm.lane_width_m + arm.shoulder_m + 0.6
         self._document.add_sign(
             port.road_id,
             Sign(
                 kind=SPEED_SIGN,
                 name=f"Speed_{speed_kmh}",
-                s_m=port.s_from_distance(min(15.0, port.road_length_m / 2.0)),
-                t_m=-side_m if port.at_start else side_m,
                 z_m=2.2,
-                forward=port.at_start,
-                lanes=(port.lane_out(1), port.lane_out(arm.lanes_out)),
                 speed_kmh=speed_kmh,
+                **port.beside(min(15.0, port.road_length_m / 2.0), leaving=True),
             ),
         )
 

@@ -110,13 +110,7 @@ def build_gore(
             ports.before if gore.is_exit else ports.ramp,
         ),
     ):
-        road_id = document.add_road(road)
-        pairs = tuple(
-            (lane.predecessor, -number)
-            for number, lane in enumerate(road.right, start=1)
-            if lane.predecessor is not None
-        )
-        junction.connections.append((incoming.road_id, road_id, pairs))
+        junction.connect(incoming.road_id, document.add_road(road), road.right)
     document.add_junction(junction)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bicameral.units import wrap_rad
 from sim.pocket.town.curves import Path, Pose, connect
@@ -72,6 +72,19 @@ class Port:
     def s_from_distance(self, distance_m: float) -> float:
         """Return the road's s at a distance before the junction."""
         return distance_m if self.at_start else self.road_length_m - distance_m
+
+    def beside(self, distance_m: float, *, leaving: bool) -> dict[str, Any]:
+        """Return where a `Sign` stands for those who leave the junction here, or come to it."""
+        arm = self.arm
+        count, lane = (arm.lanes_out, self.lane_out) if leaving else (arm.lanes_in, self.lane_in)
+        forward = self.at_start == leaving
+        side_m = count * arm.lane_width_m + arm.shoulder_m + 0.6
+        return {
+            "s_m": self.s_from_distance(distance_m),
+            "t_m": -side_m if forward else side_m,
+            "forward": forward,
+            "lanes": (lane(1), lane(count)),
+        }
 
     @property
     def link(self) -> Link:
@@ -204,12 +217,7 @@ class JunctionBuilder:
                 successor=target.link,
             )
         )
-        pairs = tuple(
-            (lane.predecessor, -number)
-            for number, lane in enumerate(lanes, start=1)
-            if lane.predecessor is not None
-        )
-        self._junction.connections.append((source.road_id, road_id, pairs))
+        self._junction.connect(source.road_id, road_id, lanes)
         return road_id
 
     def _follows_the_kerb(self, movement: Movement) -> bool:
@@ -223,20 +231,8 @@ class JunctionBuilder:
 
     def _add_sign(self, port: Port, kind: str, name: str, distance_m: float, z_m: float) -> str:
         """Put a sign beside the lanes that lead into the junction; return its id."""
-        arm = port.arm
-        side_m = arm.lanes_in * arm.lane_width_m + arm.shoulder_m + 0.6
-        return self._document.add_sign(
-            port.road_id,
-            Sign(
-                kind=kind,
-                name=name,
-                s_m=port.s_from_distance(distance_m),
-                t_m=side_m if port.at_start else -side_m,
-                z_m=z_m,
-                forward=not port.at_start,
-                lanes=(port.lane_in(1), port.lane_in(arm.lanes_in)),
-            ),
-        )
+        sign = Sign(kind=kind, name=name, z_m=z_m, **port.beside(distance_m, leaving=False))
+        return self._document.add_sign(port.road_id, sign)
 
     def _add_light(self, port: Port, connecting: Sequence[tuple[int, int]]) -> None:
         signal_id = self._add_sign(port, CARLA_TRAFFIC_LIGHT, "Signal_3Light_Post01", 0.5, 5.0)
