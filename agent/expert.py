@@ -74,24 +74,15 @@ class Pace:
 class ExpertAgent:
     """Drives a route from its geometry alone; a `bicameral.protocols.DrivingAgent`."""
 
+    name = "expert"
+    #: It knows the lane centre and its own pose, if not more.
+    privileged = True
+    #: It looks at nothing.
+    camera: CameraSpec | None = None
+
     def __init__(self) -> None:
         self._guide: RouteGuide | None = None
         self._speed = SpeedController()
-
-    @property
-    def name(self) -> str:
-        """Short name for tables and files."""
-        return "expert"
-
-    @property
-    def privileged(self) -> bool:
-        """True: it knows the lane centre and its own pose, if not more."""
-        return True
-
-    @property
-    def camera(self) -> CameraSpec | None:
-        """None: it looks at nothing."""
-        return None
 
     def begin(self, route: Route, seed: int) -> None:
         """Prepare for a route; the expert has no randomness, the seed is ignored."""

@@ -33,6 +33,8 @@ class NetworkAgent(ABC, Generic[ModelT, RuleT]):
     """
 
     _kind: ClassVar[str]
+    #: A camera, a speedometer, and a navigator; where the map counts, a noisy one.
+    privileged = False
 
     def __init__(
         self, models: tuple[ModelT, ModelT | None], rule: RuleT, *, delay_ticks: int = 0
@@ -70,11 +72,6 @@ class NetworkAgent(ABC, Generic[ModelT, RuleT]):
     def trained_on(self) -> str:
         """Simulator of network A's training data."""
         return self._network.agent.trained_on
-
-    @property
-    def privileged(self) -> bool:
-        """False: a camera, a speedometer, and a navigator; where the map counts, a noisy one."""
-        return False
 
     @property
     def camera(self) -> CameraSpec | None:

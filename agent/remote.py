@@ -139,6 +139,8 @@ class RemoteAgent:
     """
 
     patience_s: float = 30.0
+    #: As the agents that a server runs.
+    privileged = False
 
     def __init__(
         self,
@@ -178,11 +180,6 @@ class RemoteAgent:
     def name(self) -> str:
         """``remote-`` and the server's name for it."""
         return f"remote-{self._driver.model}"
-
-    @property
-    def privileged(self) -> bool:
-        """False: as the agents that a server runs."""
-        return False
 
     @property
     def camera(self) -> CameraSpec | None:
