@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bicameral.statistics import Estimate
-from bicameral.tables import percent, points_cell
+from bicameral.tables import Entry, estimate_cell, percent, points_cell
 from studies.measurements import Measured, markdown, read_measurements
 from studies.study import DATA
 
@@ -204,8 +204,25 @@ def _of_sizes() -> Finding:
     return found, knob_is_worth_it(measured)
 
 
+def _sequence_lengths() -> str:
+    """Return how often each mixer names pictures rightly, by the number of patches."""
+    measured = read_measurements(DATA / "papers" / "sequence_length.csv")
+    keys = [key for key in measured if key[2] == RIGHT]
+    lengths = list(dict.fromkeys(length for _, length, _ in keys))
+
+    def cell(kind: str, length: str) -> Entry:
+        return estimate_cell(measured[kind, length, RIGHT].scaled(100.0, "%"), 1)
+
+    kinds = dict.fromkeys(kind for kind, *_ in keys)
+    rows = [(f"`{kind}`", *(cell(kind, length) for length in lengths)) for kind in kinds]
+    return markdown(("accuracy %", *lengths), rows)
+
+
 #: By the name that stands in the mark of a page.
-TABLES: dict[str, Callable[[], str]] = {"zoo.robustness": _robustness}
+TABLES: dict[str, Callable[[], str]] = {
+    "sequence_lengths": _sequence_lengths,
+    "zoo.robustness": _robustness,
+}
 
 #: By what the row is about.
 FINDINGS: dict[str, Callable[[], Finding]] = {
