@@ -223,15 +223,8 @@ class Ego(Spawned):
     def _spawn_vehicle(self, pose: Pose) -> Any:
         blueprint = self._world.get_blueprint_library().find(EGO_BLUEPRINT)
         blueprint.set_attribute("role_name", "hero")
-        transform = carla.Transform(
-            carla.Location(x=pose.x_m, y=pose.y_m, z=pose.z_m + SPAWN_LIFT_M),
-            carla.Rotation(
-                pitch=math.degrees(pose.pitch_rad),
-                yaw=math.degrees(pose.yaw_rad),
-                roll=math.degrees(pose.roll_rad),
-            ),
-        )
-        vehicle = self._world.try_spawn_actor(blueprint, transform)
+        place = transform_from_pose(pose, SPAWN_LIFT_M)
+        vehicle = self._world.try_spawn_actor(blueprint, place)
         if vehicle is None:
             raise UserError(
                 f"cannot put the ego vehicle at x={pose.x_m:.2f} y={pose.y_m:.2f} "
@@ -290,6 +283,18 @@ class Ego(Spawned):
     def _on_lane_invasion(self, event: Any) -> None:
         markings = tuple(str(marking.type) for marking in event.crossed_lane_markings)
         self.lane_invasions.append(LaneInvasion(frame=int(event.frame), markings=markings))
+
+
+def transform_from_pose(pose: Pose, lift_m: float = 0.0) -> carla.Transform:
+    """Return a pose for the client, so much higher."""
+    return carla.Transform(
+        carla.Location(x=pose.x_m, y=pose.y_m, z=pose.z_m + lift_m),
+        carla.Rotation(
+            pitch=math.degrees(pose.pitch_rad),
+            yaw=math.degrees(pose.yaw_rad),
+            roll=math.degrees(pose.roll_rad),
+        ),
+    )
 
 
 def _pose_from_transform(transform: carla.Transform) -> Pose:

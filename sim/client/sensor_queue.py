@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import Any, Protocol
+from typing import Any
+
+import carla
 
 from bicameral.errors import SimulatorLostError
-
-
-class SensorData(Protocol):
-    """What every `carla.SensorData` has."""
-
-    @property
-    def frame(self) -> int:
-        """Simulator frame in which the data was measured."""
 
 
 class SensorQueue:
@@ -32,7 +26,7 @@ class SensorQueue:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._newest: Any = None
 
-    def put(self, data: SensorData) -> None:
+    def put(self, data: carla.SensorData) -> None:
         """Take one measurement; to be given to `carla.Sensor.listen`."""
         self._queue.put(data)
 

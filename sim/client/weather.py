@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
 import carla
@@ -36,6 +36,7 @@ class Weather:
     dust_storm: float = 0.0
 
 
+_FOG = Weather(cloudiness=70.0, sun_altitude_angle=35.0, fog_density=60.0, fog_distance=0.0)
 #: ``clear``: CARLA's ClearNoon. ``low_sun``: the sun 12 degrees above the horizon, long shadows.
 #: ``fog``: fog under a grey sky, ``dense_fog``: half as much again. ``night``: the sun straight
 #: below, street lights off.
@@ -43,20 +44,8 @@ WEATHERS: Mapping[str, Weather] = MappingProxyType(
     {
         "clear": Weather(),
         "low_sun": Weather(cloudiness=10.0, sun_azimuth_angle=60.0, sun_altitude_angle=12.0),
-        "fog": Weather(
-            cloudiness=70.0,
-            sun_altitude_angle=35.0,
-            fog_density=60.0,
-            fog_distance=0.0,
-            fog_falloff=0.1,
-        ),
-        "dense_fog": Weather(
-            cloudiness=70.0,
-            sun_altitude_angle=35.0,
-            fog_density=90.0,
-            fog_distance=0.0,
-            fog_falloff=0.1,
-        ),
+        "fog": _FOG,
+        "dense_fog": replace(_FOG, fog_density=90.0),
         "night": Weather(sun_altitude_angle=-90.0),
     }
 )
@@ -96,11 +85,7 @@ def apply_weather(world: carla.World, weather: Weather) -> None:
 
     A server without lights, the pocket simulator, has none to switch.
     """
-    world.set_weather(
-        carla.WeatherParameters(
-            **{field.name: getattr(weather, field.name) for field in fields(weather)}
-        )
-    )
+    world.set_weather(carla.WeatherParameters(**asdict(weather)))
     if weather.sun_altitude_angle <= 0.0:
         lights = world.get_lightmanager()
         street = lights.get_all_lights(carla.LightGroup.Street)

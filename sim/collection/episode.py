@@ -18,7 +18,7 @@ from bicameral.protocols import DrivingAgent
 from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import Control, Observation, Pose, Route
 from sim.client.connection import simulator_errors
-from sim.client.ego import CameraSetup, Ego
+from sim.client.ego import CameraSetup, Ego, transform_from_pose
 from sim.client.traffic import Traffic
 from sim.client.weather import Weather, apply_weather, perturb_weather, weather_by_name
 from sim.collection.legs import Leg, bursts, draw_legs, pedal_bursts
@@ -228,13 +228,7 @@ class _Tape:
 
     def put_down(self, pose: Pose, speed_mps: float) -> None:
         """Put the vehicle somewhere, moving straight ahead."""
-        yaw_deg = math.degrees(pose.yaw_rad)
-        self.ego.vehicle.set_transform(
-            carla.Transform(
-                carla.Location(pose.x_m, pose.y_m, pose.z_m + _PUT_DOWN_M),
-                carla.Rotation(pitch=math.degrees(pose.pitch_rad), yaw=yaw_deg),
-            )
-        )
+        self.ego.vehicle.set_transform(transform_from_pose(pose, _PUT_DOWN_M))
         self.ego.vehicle.set_target_velocity(
             carla.Vector3D(
                 speed_mps * math.cos(pose.yaw_rad), speed_mps * math.sin(pose.yaw_rad), 0.0

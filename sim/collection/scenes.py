@@ -21,7 +21,7 @@ from bicameral.progress import points_ahead
 from bicameral.protocols import DrivingAgent
 from bicameral.simulation import TICK_S
 from bicameral.types import LightState, Observation, Pose, RoadUser, Route, StopLine, Surroundings
-from sim.client.ego import Ego
+from sim.client.ego import Ego, transform_from_pose
 from sim.client.traffic import TrafficDensity, car_blueprints, walker_blueprints
 from sim.collection.plan import AHEAD_M
 from sim.evaluation.others import RouteStopLine
@@ -185,11 +185,15 @@ class SceneStage:
         seconds = ticks_before * TICK_S
         pose = _ahead(scene.pose, -scene.speed_mps * seconds)
         there = {one.actor.actor_id: one.before(seconds) for one in scene.others}
-        commands: list[Any] = [carla.command.ApplyTransform(self._ego.vehicle.id, _transform(pose))]
+        commands: list[Any] = [
+            carla.command.ApplyTransform(self._ego.vehicle.id, transform_from_pose(pose))
+        ]
         for actor in (*self.vehicles, *self.walkers):
             place = there.get(actor.actor_id, Pose(x_m=0.0, y_m=0.0, z_m=_NOWHERE_M))
             lift_m = 0.95 if actor.walker else 0.0
-            commands.append(carla.command.ApplyTransform(actor.actor_id, _transform(place, lift_m)))
+            commands.append(
+                carla.command.ApplyTransform(actor.actor_id, transform_from_pose(place, lift_m))
+            )
         colours = {state: colour for state, colour, _ in _LIGHTS}
         for line, light in zip(scene.lines, scene.lights, strict=True):
             if line.light is not None and self._shown.get(light.id) is not line.light:
@@ -357,13 +361,6 @@ def _beside(route: Route, s_m: float, right_m: float, turned_rad: float) -> Pose
 def _ahead(pose: Pose, distance_m: float) -> Pose:
     x_m = pose.x_m + math.cos(pose.yaw_rad) * distance_m
     return replace(pose, x_m=x_m, y_m=pose.y_m + math.sin(pose.yaw_rad) * distance_m)
-
-
-def _transform(pose: Pose, lift_m: float = 0.0) -> carla.Transform:
-    return carla.Transform(
-        carla.Location(x=pose.x_m, y=pose.y_m, z=pose.z_m + lift_m),
-        carla.Rotation(yaw=math.degrees(pose.yaw_rad)),
-    )
 
 
 def _xy(pose: Pose) -> tuple[float, float]:
