@@ -45,6 +45,11 @@ class Drive:
     share_b: float
     map_weight: float
 
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """What tells it from all others: route, seed, condition and system."""
+        return self.route, self.seed, self.condition, self.system
+
 
 def drive_of(record: EpisodeRecord, route: Route, town_map: carla.Map) -> Drive:
     """Return the row of a stored episode."""

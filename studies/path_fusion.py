@@ -1,7 +1,8 @@
 """Corrections of the path that is seen, against every control that could explain a gain.
 
 The plan stands in `driving/path_fusion_plan.json` and was committed before any drive. A run goes on
-where the last one ended; Ctrl-C ends it, and what was driven is written in any case.
+after the drives of the committed record, and where the last one ended; Ctrl-C ends it, and what was
+driven is written in any case.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bicameral.errors import UserError
@@ -20,7 +21,7 @@ from sim.client.simulator import ServerChoice
 from sim.evaluation.records import EpisodeRecord, read_episode
 from sim.evaluation.runner import Execution, evaluate
 from sim.pocket.map_store import MapStore
-from studies.measurements import write_records
+from studies.measurements import read_records, write_records
 from studies.path_analysis import (
     Drives,
     beaten,
@@ -32,6 +33,7 @@ from studies.path_analysis import (
 )
 from studies.path_drives import Drive, drive_of
 from studies.path_plan import (
+    FOLDER,
     SHORT_ROUTE,
     Stage,
     StagedPlan,
@@ -76,7 +78,8 @@ def run(folder: Path, quick: bool) -> int:
     """Drive, write the record and say what it shows."""
     plan = quick_plan(read_plan()) if quick else read_plan()
     constants = _QUICK_CONSTANTS if quick else read_constants()
-    return study(plan, constants, folder)
+    known = () if quick else read_records(FOLDER / RECORD, Drive)
+    return study(plan, constants, folder, known)
 
 
 def quick_plan(plan: StudyPlan) -> StudyPlan:
@@ -85,12 +88,20 @@ def quick_plan(plan: StudyPlan) -> StudyPlan:
     return plan.model_copy(update=few)
 
 
-def study(plan: StudyPlan, constants: Constants, folder: Path) -> int:
-    """Drive a plan, write the record and say what it shows; return 1 unless the claim holds."""
+def study(plan: StudyPlan, constants: Constants, folder: Path, known: Sequence[Drive] = ()) -> int:
+    """Drive a plan, write the record and say what it shows; return 1 unless the claim holds.
+
+    Args:
+        plan: What to drive.
+        constants: What was chosen on the validation town.
+        folder: For drives and the record.
+        known: Drives of an earlier run, which are not repeated.
+    """
     journey = prepare(plan, plan.towns, plan.stages, constants)
     for sentence in journey.left_out:
         sys.stdout.write(f"{sentence}\n")
-    drives = drive(journey.plan, folder)
+    still = replace(journey.plan, known=frozenset(one.key for one in known))
+    drives = [*known, *drive(still, folder)]
     write_records(folder / RECORD, drives, Drive)
     return report(plan, drives, folder)
 

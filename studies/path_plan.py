@@ -112,9 +112,11 @@ class StagedPlan(EvaluationPlan):
 
     Attributes:
         stages: In this order; drives of an earlier stage are not repeated.
+        known: Nor are these, each as route, seed, condition and system.
     """
 
     stages: tuple[Stage, ...] = ()
+    known: frozenset[tuple[str, int, str, str]] = frozenset()
 
     def episodes(self) -> list[EpisodeSpec]:
         """Return every episode: by stage and seed, route by route in every town, systems last."""
@@ -127,7 +129,9 @@ class StagedPlan(EvaluationPlan):
                 for number in range(*stage.routes):
                     for town in towns:
                         for spec in self._of_route(by_town[town][number:][:1], stage, seed, agents):
-                            found.setdefault(spec.episode_id, spec)
+                            key = (spec.route.name, seed, spec.weather, spec.agent.name)
+                            if key not in self.known:
+                                found.setdefault(spec.episode_id, spec)
         return list(found.values())
 
     def _of_route(

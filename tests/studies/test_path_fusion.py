@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import carla
@@ -129,6 +130,16 @@ def test_a_short_run_writes_its_record_and_is_not_driven_twice(
     assert read_records(tmp_path / "path_fusion.csv", Drive) == first
     again = sorted(path.stat().st_mtime_ns for path in tmp_path.glob("drives/episodes/*/*.npz"))
     assert again == stored
+
+
+def test_what_a_record_holds_is_not_driven_again(
+    plan: StudyPlan, networks: tuple[str, str]
+) -> None:
+    mine = quick_plan(plan).model_copy(update={"networks": networks})
+    staged = prepare(mine, mine.towns, mine.stages, CONSTANTS).plan
+    fusion, map_1 = staged.episodes()
+    known = drive(route=fusion.route.name, condition="patch", system="fusion")
+    assert replace(staged, known=frozenset({known.key})).episodes() == [map_1]
 
 
 @pytest.mark.parametrize(
