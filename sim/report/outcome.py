@@ -13,6 +13,15 @@ from sim.report.tables import estimate_from_entry
 #: The distance to the lane centre that is told.
 _OFF = "cross_track_mean"
 
+#: What the names of conditions leave open.
+_FAULTS = {
+    "pitch_up": "the camera 3° too high",
+    "pitch_down": "the camera 3° too low",
+    "yaw_right": "the camera 3° too far right",
+    "sideways": "the camera 0.2 m too far right",
+    "patch": "the camera partly covered",
+}
+
 #: What people call the correction modes; others go by their own name.
 _CORRECTIONS = {
     "paper": "the paper's correction",
@@ -84,7 +93,7 @@ def _driven(plan: Mapping[str, Any], training_towns: Sequence[str] | None) -> st
         parts.append(f"{plan['repetitions']} times each")
     if plan["weathers"] != ["clear"]:
         word = "condition" if len(plan["weathers"]) == 1 else "conditions"
-        parts.append(f"in the {word} {_listed(plan['weathers'])}")
+        parts.append(f"in the {word} {_listed(map(_condition, plan['weathers']))}")
     if "traffic" in plan:
         density = plan["traffic"]
         others = [_count(density[kind], kind[:-1]) for kind in density if density[kind]]
@@ -100,6 +109,10 @@ def _driver(agent: Mapping[str, Any]) -> str:
         return str(agent["name"])
     off_m = navigation["sigma_m"]
     return f"{agent['name']}, told where its lane leads by a position that is {off_m:g} m off"
+
+
+def _condition(name: str) -> str:
+    return f"{name} ({_FAULTS[name]})" if name in _FAULTS else name
 
 
 def _compared(

@@ -94,10 +94,11 @@ def test_without_a_pair_nothing_is_compared(results):
 
 
 def test_a_known_town_and_several_conditions_are_named(results):
-    known = results({("a", "none"): ""}, weathers=("clear", "night"), repetitions=3)
+    known = results({("a", "none"): ""}, weathers=("clear", "yaw_right"), repetitions=3)
     assert describe_outcome(known, ["Ridgeway"]).startswith(
         "Driven: 6 routes of Ridgeway, Ridgeway being known from training, 3 times each, "
-        "in the conditions clear and night, by a. Succeeded: 12 of 12 by a."
+        "in the conditions clear and yaw_right (the camera 3° too far right), by a. "
+        "Succeeded: 12 of 12 by a."
     )
 
 
