@@ -6,12 +6,14 @@ Needs no torch, as pages do not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
-from bicameral.tables import estimate_cell, percent
+from bicameral.tables import estimate_cell, percent, points_cell
 from studies.measurements import Measured, read_measurements
 from studies.paper_tables import Finding
 from studies.study import DATA
 
+_ZOO = DATA / "fashion_mnist" / "zoo"
 _NOT = "does not hold"
 
 #: Of the study of fusions in the driver: what was measured on recorded frames, what by driving,
@@ -84,6 +86,45 @@ def _of_opposing() -> Finding:
     return found, "holds" if all(holds) else "holds in part" if any(holds) else "does not hold"
 
 
+#: Of the study of activations in 8 bits: what is measured, and of what.
+PEAK, LEAST, LESS = "most memory held", "most memory held before", "accuracy lost or gained"
+SAVING, SAVING_MINUS = "8 bits", "8 bits beside plain"
+_PEAK_LESS, _ACCURACY_LESS = 0.25, -0.003
+
+
+def saves_memory(measured: Measured) -> str:
+    """Return the verdict: a quarter less memory for each network, and surely .3 points at most."""
+    smaller = [
+        (one.value or 0.0) >= _PEAK_LESS
+        for key, one in measured.items()
+        if key[1:] == (SAVING_MINUS, PEAK)
+    ]
+    near = [(one.low or -1.0) >= _ACCURACY_LESS for key, one in measured.items() if key[2] == LESS]
+    return "holds" if all(smaller + near) else "holds in part" if any(smaller + near) else _NOT
+
+
+def _of_memory() -> Finding:
+    measured = read_measurements(_ZOO / "memory_saving.csv")
+    peaks = [
+        f"`{name}` {measured[name, 'plain', PEAK].value:.0f} to "
+        f"{measured[name, SAVING, PEAK].value:.0f} MiB ({percent(one.value, 0)} % less)"
+        for (name, condition, quantity), one in measured.items()
+        if (condition, quantity) == (SAVING_MINUS, PEAK)
+    ]
+    trained = next(key[0] for key in measured if key[2] == LESS)
+    less = measured[trained, SAVING_MINUS, LESS]
+    cell = points_cell(less)
+    ratio = estimate_cell(measured[trained, SAVING_MINUS, "ratio of CPU times"], 1)
+    found = (
+        "26 % of the saved bytes (`dense_vit`, `convit`), 31 % (`squeeze16`), loss equal to the "
+        "bit, cosine of the gradients above .9999 (`pytest "
+        "tests/unit/classifiers/test_memory_saving.py`). Most memory of a process at batch 512: "
+        f"{', '.join(peaks)}; `{trained}`: {cell.text} points {cell.small}, {ratio.text} times the "
+        f"CPU time, n = {less.seeds} seeds. `python -m studies memory_saving`"
+    )
+    return found, saves_memory(measured)
+
+
 def _of_collapse() -> Finding:
     measured = read_measurements(DATA / "papers" / "collapse.csv")
     claims = {key[2]: one.value or 0.0 for key, one in measured.items() if key[0] == "claim"}
@@ -98,9 +139,42 @@ def _of_collapse() -> Finding:
     return found, "holds" if near else _NOT
 
 
+#: Of the study of likeness: how well units match, and of which pairs, the likest first.
+ALIKE, CKA = "matched correlation", "linear CKA"
+KINDS = ("two trainings of a network", "two networks", "a network that has learned nothing")
+
+
+def converges(measured: Measured) -> str:
+    """Return the verdict on the order of the pairs: sure, only of the means, or another one."""
+    found = [measured[kind, "", ALIKE] for kind in KINDS]
+    pairs = list(pairwise(found))
+    if all((a.low or 0.0) > (b.high or 0.0) for a, b in pairs):
+        return "holds"
+    return "holds in part" if any((a.value or 0.0) > (b.value or 0.0) for a, b in pairs) else _NOT
+
+
+def _of_likeness() -> Finding:
+    measured = read_measurements(_ZOO / "likeness.csv")
+    said = []
+    for kind in KINDS:
+        match, same = (estimate_cell(measured[kind, "", name], 2) for name in (ALIKE, CKA))
+        count = measured[kind, "", ALIKE].n
+        said.append(f"{kind} {match.text} {match.small}, {same.text} {same.small}, n = {count}")
+    found = (
+        "units in another order: all matched, r = 1 (`pytest tests/unit/diagnosis`); units before "
+        f"the last layer, mean correlation of matched ones, linear CKA, pairs: {'; '.join(said)}. "
+        "Two networks match no worse, but two trainings know more of the same. `python -m "
+        "studies likeness`. [Shipped pairs](../models.md#inside-them): `bicameral diagnose "
+        "fashion_mnist_cascade`; sparse prediction was not built"
+    )
+    return found, converges(measured)
+
+
 #: By what the row is about.
 FINDINGS: dict[str, Callable[[], Finding]] = {
     "bilinear fusion in the driver": _of_fusion,
+    "Mesa, `--memory-saving`": _of_memory,
+    "convergent learning, `diagnose A B`": _of_likeness,
     "neural collapse, `diagnose`": _of_collapse,
     "opposing outliers": _of_opposing,
 }

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from uvicorn.config import STARTUP_FAILURE
 
+from bicameral.allocation import keep_large_blocks_apart
 from bicameral.errors import BicameralError
 from server.limits import ServerSettings
 from server.logs import LogFormat, configure_logging
 from server.processes.http_protocol import ConnectionConfig, HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
-from server.serving.footprint import collect_often, keep_large_blocks_apart
+from server.serving.footprint import collect_often
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -38,6 +39,9 @@ _ANSWER_S = 30
 #: keep connections in a pool run into closed ones; this is nginx's.
 _IDLE_CONNECTION_S = 75
 
+
+#: Blocks of bodies and pictures from here on go back to the system when they are freed.
+_LARGE_BLOCK_BYTES = 4 << 20
 
 #: Files that a worker may need beside its connections.
 _OWN_FILES = 256
@@ -122,7 +126,7 @@ def _make_app(
         SystemExit: If it cannot be made; the log says why.
     """
     configure_logging(log_format, f"worker-{os.getpid()}")
-    keep_large_blocks_apart()
+    keep_large_blocks_apart(_LARGE_BLOCK_BYTES)
     try:
         return factory(folder)
     except BicameralError as error:

@@ -11,15 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from functools import cache
-from typing import Any, Final
 
-#: Of `mallopt` (mallopt(3)).
-_TRIM_THRESHOLD: Final = -1
-_MMAP_THRESHOLD: Final = -3
-
-#: Blocks from here on have pages of their own, which costs some 0.3 ms for so many.
-_LARGE_BLOCK_BYTES: Final = 4 << 20
+from bicameral.allocation import c_function
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -44,7 +37,7 @@ class _Mallinfo2(ctypes.Structure):
 
 def allocated_bytes() -> int | None:
     """Return what all threads together have allocated and not freed; None if it is unknown."""
-    mallinfo2 = _function("mallinfo2")
+    mallinfo2 = c_function("mallinfo2")
     if mallinfo2 is None:
         return None
     mallinfo2.restype = _Mallinfo2
@@ -57,22 +50,9 @@ def return_free_memory() -> None:
 
     Without it glibc keeps what a closed model has freed: 23 MB in the same measurement.
     """
-    malloc_trim = _function("malloc_trim")
+    malloc_trim = c_function("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
-
-
-def keep_large_blocks_apart() -> None:
-    """Let blocks of megabytes go back to the system when they are freed, for this process.
-
-    glibc learns from the first large block that is freed to keep blocks of up to 32 MiB in its
-    heaps, of which a thread may have several: after bodies of 28 MB it kept 217 MiB.
-    """
-    mallopt = _function("mallopt")
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
-        # Setting either makes the other small, and the heap's end would come and go all the time.
-        mallopt(_TRIM_THRESHOLD, 4 * _LARGE_BLOCK_BYTES)
 
 
 def collect_often() -> None:
@@ -85,12 +65,3 @@ def collect_often() -> None:
     gc.collect()
     gc.freeze()
     gc.collect()  # counts what is left: hardly anything
-
-
-@cache
-def _function(name: str) -> Any:
-    """Return a function of the C library, or None; all of them exist in glibc only."""
-    try:
-        return getattr(ctypes.CDLL(None), name)
-    except (AttributeError, OSError, TypeError):
-        return None

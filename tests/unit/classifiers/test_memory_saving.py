@@ -89,3 +89,14 @@ def test_a_training_in_less_memory_learns_and_is_another_training(
     other = replace(saving, recipe=replace(recipe, memory_saving=False))
     with pytest.raises(ConfigError, match="other settings"):
         train(other, synthetic_dataset)
+
+
+def test_packing_leaves_what_it_packs_as_it_was() -> None:
+    values = torch.randn(4, 4096)
+    before = values.clone()
+    kept = compress_activations(nn.Linear(1, 1)).pack_hook(values)
+    assert isinstance(kept, Packed)
+    codes = kept.codes.clone()
+    kept.unpack()
+    assert torch.equal(values, before)
+    assert torch.equal(kept.codes, codes)
