@@ -208,6 +208,7 @@ FIGURES: dict[str, Callable[[], str]] = {
         f"path.{name}": partial(_path, name)
         for name in (
             "claim",
+            "drives",
             "success.vision",
             "success.fusion",
             "success.towns",

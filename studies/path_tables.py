@@ -120,6 +120,7 @@ PATH_TABLES: dict[str, Callable[[], str]] = {
     "comparisons": _comparisons,
     "conditions": _conditions,
     "claim": _claim,
+    "drives": lambda: f"{len(read_records(_RECORD, Drive)):,}",
     "confidence": _confidence,
     "success.vision": lambda: _success("vision"),
     "success.fusion": lambda: _success("fusion"),
