@@ -6,12 +6,12 @@ from pathlib import Path
 import carla
 import pytest
 
+from sim.client.connection import synchronous_settings
 from sim.client.local_server import LocalServer
 
 REAL_TOWNS = Path(__file__).resolve().parents[3] / "shared" / "towns"
 SHIPPED = ("Harbour", "Ridgeway")
 FROM_OPENDRIVE = ("Town01", "Town04")
-DELTA_S = 0.05
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +37,8 @@ def load_town(client: carla.Client, name: str) -> carla.World:
 
 
 def make_synchronous(world: carla.World) -> None:
-    settings = world.get_settings()
-    settings.synchronous_mode = True
-    settings.fixed_delta_seconds = DELTA_S
-    world.apply_settings(settings)
+    # All settings, so that nothing is left of what the last test set.
+    world.apply_settings(synchronous_settings())
 
 
 class Towns:
