@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sim.routes.weathers import RouteWeather
     from sim.routes.xml import RouteDefinition
 
-#: What a suite is driven in where nothing else is asked for: an easy condition, and one in which
-#: seeing alone drives clearly worse.
+#: What a suite is driven in where nothing else is asked for: an easy condition, and that in which
+#: the recorded drives of Millbrook differ most with and without the map.
 _SUITE_WEATHERS = ("clear", "yaw_right")
 #: How many of the towns that are missing are explained.
 _MOST_EXPLAINED = 3
