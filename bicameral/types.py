@@ -119,7 +119,7 @@ class RoadUser:
         yaw_rate_radps: How fast it turns, positive to the right.
         half_length_m: Of its box, along its heading.
         half_width_m: Of its box, across.
-        in_junction: Whether it is in a junction.
+        in_junction: Whether it is a vehicle in a junction.
     """
 
     walker: bool

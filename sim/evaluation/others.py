@@ -127,7 +127,8 @@ class Watch:
     def _road_user(self, state: Any, extent: carla.Vector3D, *, walker: bool) -> RoadUser:
         transform, velocity = state.get_transform(), state.get_velocity()
         place = transform.location
-        lane = self._map.get_waypoint(place)
+        # Asking the map takes longest here, and it is of no use to know of walkers.
+        lane = None if walker else self._map.get_waypoint(place)
         return RoadUser(
             walker=walker,
             pose=Pose(

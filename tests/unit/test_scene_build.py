@@ -11,8 +11,15 @@ import shapely
 
 from bicameral.errors import DataError
 from sim.opendrive import read_roads
-from sim.pocket.scene.build import build_scene
+from sim.pocket.scene.build import MARGIN_M, build_scene
+from sim.pocket.scene.ground_plan import GroundPlan
+from sim.pocket.scene.junctions import find_gaps
 from sim.pocket.scene.labels import CityObjectLabel
+from sim.pocket.scene.mesh import MeshBuilder
+from sim.pocket.scene.placing import Site
+from sim.pocket.scene.sampling import sample_sections
+from sim.pocket.scene.terrain import shape_terrain
+from sim.pocket.scene.traffic_signals import add_traffic_signals, find_approaches
 
 ROOT = Path(__file__).parents[2]
 TOWNS = {
@@ -128,6 +135,20 @@ def test_every_traffic_light_that_stops_a_lane_has_a_head_facing_its_traffic(tow
     assert len(heads) >= 0.9 * len(lights)
     for head in scene.signal_heads:
         assert head.transform.location.z > 1.5
+
+
+def test_a_light_without_free_ground_around_it_stands_where_the_map_has_it():
+    text, carla_map = load("Harbour")
+    sections = sample_sections(carla_map, read_roads(text))
+    plan = GroundPlan(sections, find_gaps(sections), MARGIN_M)
+    plan.taken[:] = 1
+    terrain = shape_terrain(plan, np.random.default_rng(0))
+    site = Site(builder=MeshBuilder(), plan=plan, terrain=terrain, obstacles=[])
+    approaches = find_approaches(carla_map)
+    heads = add_traffic_signals(site, approaches)
+    assert len(heads) == 2 * len(approaches) > 0
+    for approach, mast in zip(approaches, site.obstacles, strict=True):
+        np.testing.assert_allclose(mast.location[:2], approach.location[:2], atol=1e-6)
 
 
 def test_the_town_stays_within_the_triangle_budget(town):

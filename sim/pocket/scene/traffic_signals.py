@@ -124,7 +124,7 @@ def _add_signal(site: Site, approach: Approach) -> list[SignalHead]:
     lane_xy = np.array((lane.transform.location.x, lane.transform.location.y))
     if float((approach.location[:2] - lane_xy) @ outward) < 0.0:
         outward = -outward
-    foot = free_spot(site.plan, approach.location, outward, 0.7)
+    foot = _find_foot(site, approach.location, lane_xy, outward)
     road_z = float(lane.transform.location.z)
     yaw_deg = math.degrees(math.atan2(-heading[1], -heading[0]))
     rotation = Rotation(0.0, yaw_deg, 0.0)
@@ -134,8 +134,8 @@ def _add_signal(site: Site, approach: Approach) -> list[SignalHead]:
     front = -heading * 0.22
     low = Vector3(float(foot[0] + front[0]), float(foot[1] + front[1]), road_z + LOW_HEAD_M)
     heads = [SignalHead(opendrive_id=approach.opendrive_id, transform=Transform(low, rotation))]
-    reach = float((foot - lane_xy) @ outward)
-    if 1.0 < reach <= LONGEST_ARM_M:
+    reach = min(_reach(foot, lane_xy, outward), LONGEST_ARM_M)
+    if reach > 1.0:
         end = np.array((*(foot - outward * reach), road_z + ARM_HEIGHT_M))
         add_beam(site.builder, (*foot, road_z + ARM_HEIGHT_M), end, 0.12, STEEL)
         hang = end[:2] + front
@@ -144,6 +144,23 @@ def _add_signal(site: Site, approach: Approach) -> list[SignalHead]:
             SignalHead(opendrive_id=approach.opendrive_id, transform=Transform(high, rotation))
         )
     return heads
+
+
+def _find_foot(site: Site, location: Array, lane_xy: Array, outward: Array) -> Array | None:
+    """Return where a mast stands (2,): on free ground from which its arm reaches the lane.
+
+    Where there is none, as at corners that are paved far around a wide junction, it stands where
+    the map has it, unless cars drive there.
+    """
+    free = free_spot(site.plan, location, outward, 0.7)
+    if free is not None and _reach(free, lane_xy, outward) <= LONGEST_ARM_M:
+        return free
+    place: Array = location[:2]
+    return free if np.isfinite(site.plan.driven[site.plan.cells(*place)]) else place
+
+
+def _reach(foot: Array, lane_xy: Array, outward: Array) -> float:
+    return float((foot - lane_xy) @ outward)
 
 
 def _distance(waypoint: carla.Waypoint, location: Array) -> float:
