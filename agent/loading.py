@@ -108,7 +108,7 @@ def agent_of(
             (first, second),
             make_path_rule(correction, first.agent, second, told.fusion),
             navigator=Navigator(told.navigation),
-            pace=_load_pace(told.pace),
+            pace=load_pace(told.pace),
             delay_ticks=delay_ticks,
         )
     if isinstance(first, DualHeadModel) and (second is None or isinstance(second, DualHeadModel)):
@@ -142,7 +142,12 @@ def path_record(network: PathAgentSpec, correction: str) -> dict[str, dict[str, 
     return record | ({"fusion": asdict(settings.fusion)} if correction == "fusion" else {})
 
 
-def _load_pace(settings: PaceSettings) -> PaceKeeper | None:
+def load_pace(settings: PaceSettings) -> PaceKeeper | None:
+    """Load what sets the pace; None where nothing is named.
+
+    Raises:
+        UserError: If the network is unknown or damaged.
+    """
     if not settings.model:
         return None
     return PaceKeeper(PaceModel.load(resolve_model(settings.model)), settings)

@@ -1,18 +1,21 @@
 """Drives among 30 cars and 20 walkers: an expert that minds them, and drivers that know nobody.
 
-The expert looks at the simulator's state. The two controls drive at the speed of the route's
-profile: one steers by the route, the other is the network `path_a` with the map's correction. They
-show what it costs to see nobody. That network also drives at the pace of `pace_a`: at the median of
-the classes of speed, and at their lower quartile, which is slower where `pace_a` is not sure.
+The expert looks at the simulator's state. The blind control steers by the route and drives at the
+speed of the route's profile, which shows what it costs to see nobody. `pace_a` is the network
+`path_a` with the map's correction at the pace of the network `pace_a`.
+
+A run goes on after the drives of the committed record, and where the last one ended; Ctrl-C ends
+it, and what was driven is written in any case. It drives one route of every town before the next,
+and every route before the next seed, so that a run that ends early is balanced.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,26 +26,37 @@ from sim.client.simulator import ServerChoice, Simulator
 from sim.client.traffic import TrafficDensity
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import TRAFFIC_LIMITS
-from sim.evaluation.plan import EvaluationPlan
+from sim.evaluation.plan import EpisodeSpec, EvaluationPlan
+from sim.evaluation.records import read_episode
 from sim.evaluation.runner import Execution, evaluate
 from sim.metrics.summary import ScoredEpisode, score_episodes
 from sim.routes.planner import RoutePlanner
-from sim.routes.suites import routes_of_suite
+from sim.routes.sampling import RouteRequest, sample_routes
+from sim.routes.suites import SUITE_SEED
 from studies.measurements import read_records, write_records
 from studies.study import DATA, Study
 
 MAPS = "CARLA_MAPS"
 TOWNS = ("Millbrook", "Town01", "Town10HD")
-#: Of the suite `short`: a left turn, a right turn, one straight on.
-ROUTES = slice(0, None, 2)
+#: Kinds of the routes of every town, in the order in which they are driven.
+KINDS = (*("left", "right", "straight") * 4, *("left", "right") * 3, "mixed", "mixed")
+#: As long as those of the suite `short`.
+LENGTHS_M = {"mixed": (160.0, 280.0)}
+LENGTH_M = (120.0, 200.0)
+REPETITIONS = 3
 CROWD = TrafficDensity(vehicles=30, walkers=20)
 QUICK_CROWD = TrafficDensity(vehicles=4, walkers=2)
 SEED = 0
+RECORD = DATA / "driving" / "among_others.csv"
 
 EXPERT = AgentSpec(name="expert", correction="none", target="agent.traffic_expert:TrafficExpert")
 BLIND = AgentSpec(name="blind", correction="none", target="agent.expert:ExpertAgent")
-#: Drivers at a network's pace, by the quantile of its classes that they drive at.
-PACES = {"pace_a": 0.5, "pace_a careful": 0.25}
+PACED = AgentSpec(
+    name="pace_a",
+    correction="fusion",
+    target="agent.loading:load_agent",
+    kwargs={"model": "path_a", "correction": "fusion", "pace": {"model": "pace_a"}},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +79,28 @@ class Drive:
     reds_passed: int
 
 
-def path_driver(name: str = "path_a", **pace: str | float) -> AgentSpec:
-    """Describe `path_a` with the map's correction, perhaps with fields of `PaceSettings`."""
-    return AgentSpec(
-        name=name,
-        correction="fusion",
-        target="agent.loading:load_agent",
-        kwargs={"model": "path_a", "correction": "fusion"} | ({"pace": pace} if pace else {}),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancedPlan(EvaluationPlan):
+    """An evaluation that drives every town's first routes first, and repeats them last.
 
+    Attributes:
+        known: Drives that are not repeated: route, repetition and driver.
+    """
 
-def drivers() -> tuple[AgentSpec, ...]:
-    """Describe all drivers."""
-    paced = (path_driver(name, model="pace_a", quantile=share) for name, share in PACES.items())
-    return EXPERT, BLIND, path_driver(), *paced
+    known: frozenset[tuple[str, int, str]] = frozenset()
+
+    def episodes(self) -> list[EpisodeSpec]:
+        """Return every episode that is not known, agents last."""
+        number: dict[str, int] = {}
+        for town in {route.town for route in self.routes}:
+            mine = (route.name for route in self.routes if route.town == town)
+            number |= {name: index for index, name in enumerate(mine)}
+        still = (
+            spec
+            for spec in EvaluationPlan.episodes(self)
+            if (spec.route.name, spec.repetition, spec.agent.name) not in self.known
+        )
+        return sorted(still, key=lambda spec: (spec.repetition, number[spec.route.name]))
 
 
 def run(folder: Path, quick: bool) -> int:
@@ -86,37 +108,59 @@ def run(folder: Path, quick: bool) -> int:
     maps = os.environ.get(MAPS)
     server = ServerChoice(seed=SEED, map_folders=(Path(maps),) if maps else ())
     towns = TOWNS if maps and not quick else TOWNS[:1]
-    agents = (EXPERT, BLIND) if quick else drivers()
-    routes = tuple(find_routes(server, towns))
-    plan = EvaluationPlan(
-        routes=routes[:1] if quick else routes,
-        agents=agents,
+    routes = tuple(find_routes(server, towns, KINDS[:1] if quick else KINDS))
+    known = () if quick else read_drives()
+    plan = BalancedPlan(
+        routes=routes,
+        agents=(EXPERT, BLIND) if quick else (EXPERT, BLIND, PACED),
+        repetitions=1 if quick else REPETITIONS,
         seed=SEED,
         limits=TRAFFIC_LIMITS,
         traffic=QUICK_CROWD if quick else CROWD,
+        known=frozenset((one.route, one.repetition, one.driver) for one in known),
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        execution = Execution(server=server, jobs=1 if quick else 2)
-        records = evaluate(
-            plan,
-            Path(scratch) / "run",
-            execution,
-            lambda progress: print(progress.record.episode_id, progress.record.status, flush=True),
-        )
-    drives = [drive_of(one) for one in score_episodes(records, {r.name: r for r in routes})]
-    write_records(folder / "among_others.csv", drives, Drive)
+    drives = [*known, *drive(plan, folder / "drives", server)]
+    write_records(folder / RECORD.name, drives, Drive)
     print_table(table_of(drives))
     mine = [drive for drive in drives if drive.driver == "expert"]
     blind = [drive for drive in drives if drive.driver == "blind"]
     return int(_score(mine) < _score(blind))
 
 
-def find_routes(server: ServerChoice, towns: Sequence[str]) -> Iterator[Route]:
-    """Yield the routes of every town."""
-    with closing(Simulator(server)) as simulator:
+def find_routes(
+    server: ServerChoice, towns: Sequence[str], kinds: Sequence[str] = KINDS
+) -> Iterator[Route]:
+    """Yield the routes of every town, in the order of their kinds."""
+    with closing(Simulator(server, compile_first=False)) as simulator:
         for town in towns:
             with simulator.town(town) as world:
-                yield from routes_of_suite(RoutePlanner(world.get_map(), town), "short")[ROUTES]
+                planner = RoutePlanner(world.get_map(), town)
+            drawn = {
+                kind: iter(sample_routes(planner, _request(kind, count)))
+                for kind, count in Counter(kinds).items()
+            }
+            yield from (next(drawn[kind]) for kind in kinds)
+
+
+def _request(kind: str, count: int) -> RouteRequest:
+    low_m, high_m = LENGTHS_M.get(kind, LENGTH_M)
+    return RouteRequest(
+        kind=kind, count=count, seed=SUITE_SEED, min_length_m=low_m, max_length_m=high_m
+    )
+
+
+def drive(plan: EvaluationPlan, folder: Path, server: ServerChoice) -> list[Drive]:
+    """Drive what was not driven yet; return everything that was, also after Ctrl-C."""
+    with suppress(KeyboardInterrupt):
+        evaluate(
+            plan,
+            folder,
+            Execution(server=server, resume=True),
+            lambda progress: print(progress.record.episode_id, progress.record.status, flush=True),
+        )
+    paths = (folder / "episodes" / spec.episode_id for spec in plan.episodes())
+    records = [read_episode(path) for path in paths if path.exists()]
+    return [drive_of(one) for one in score_episodes(records, {r.name: r for r in plan.routes})]
 
 
 def drive_of(episode: ScoredEpisode) -> Drive:
@@ -141,7 +185,7 @@ def drive_of(episode: ScoredEpisode) -> Drive:
     )
 
 
-def read_drives(path: Path = DATA / "driving" / "among_others.csv") -> tuple[Drive, ...]:
+def read_drives(path: Path = RECORD) -> tuple[Drive, ...]:
     """Read the record."""
     return read_records(path, Drive)
 
@@ -155,6 +199,7 @@ def table_of(drives: Sequence[Drive]) -> Table:
         mine = [d for d in drives if d.driver == driver and where in (d.town, "all")]
         km = sum(drive.driven_m for drive in mine) / 1000.0
         hits = sum(d.hit_vehicles + d.hit_walkers + d.hit_static for d in mine)
+        passed, met = sum(d.reds_passed for d in mine), sum(d.reds_met for d in mine)
         routes = [drive.route for drive in mine]
         score = clustered_mean(
             [drive.driving_score for drive in mine], routes, "%", seed=SEED, name="score"
@@ -166,8 +211,10 @@ def table_of(drives: Sequence[Drive]) -> Table:
                 len(mine),
                 percent_cell(share(sum(d.success for d in mine), len(mine)), 0),
                 estimate_cell(score, 1),
+                f"{km:.1f}",
                 f"{hits / km:.2f}",
-                f"{sum(d.reds_passed for d in mine)} of {sum(d.reds_met for d in mine)}",
+                f"{passed} of {met}",
+                percent_cell(share(passed, met), 0) if met else None,
             )
         )
     heads = (
@@ -176,8 +223,10 @@ def table_of(drives: Sequence[Drive]) -> Table:
         "drives",
         "success %",
         "driving score",
+        "km",
         "collisions / km",
         "reds passed",
+        "%",
     )
     return Table(title="Among others", columns=columns(*heads, words=2), rows=tuple(rows))
 
@@ -192,8 +241,8 @@ STUDY = Study(
         "than the same steering at the speed of the route's profile."
     ),
     setting=(
-        "Pocket simulator, 3 routes of the suite short on each of Millbrook, Town01 and Town10HD, "
-        "seed 0, leaderboard 2.1's penalties; about 12 CPU minutes. --quick drives one "
+        "Pocket simulator, 20 routes of 120 to 280 m on each of Millbrook, Town01 and Town10HD, up "
+        "to 3 seeds, leaderboard 2.1's penalties; about 10 CPU seconds a drive. --quick drives one "
         "route of Millbrook among 4 cars and 2 walkers."
     ),
     run=run,

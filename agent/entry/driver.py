@@ -19,10 +19,12 @@ from agent.correction.registry import make_path_rule
 from agent.entry.navigator import BendCaution, PlanNavigator
 from agent.entry.plan import route_from_plan
 from agent.entry.positioning import GeoFrame, Positioning
+from agent.loading import load_pace
+from agent.pace import PaceSettings
 from agent.path.agent import PathAgent
 from agent.path.fusion import FusionSettings
 from bicameral.errors import ConfigError
-from bicameral.types import Control, Observation
+from bicameral.types import CameraSpec, Control, Observation
 from bicameral.units import mps_from_kmh
 from edge.path_model import PathModel
 from edge.shipped import resolve_model
@@ -42,6 +44,7 @@ class EntryConfig(BaseModel):
         model: Network A: a shipped name or an ``.onnx`` file.
         second: Network B, likewise, or None.
         correction: What becomes of their paths and of the plan's.
+        pace: Network that slows down for others and lights, likewise, or None.
         speed_limit_kmh: Nowhere faster; on this track nothing tells the limits of the roads.
     """
 
@@ -50,6 +53,7 @@ class EntryConfig(BaseModel):
     model: str = "path_a"
     second: str | None = "path_b"
     correction: CorrectionName = "fusion"
+    pace: str | None = "pace_a"
     speed_limit_kmh: float = Field(default=30.0, gt=0.0, le=130.0)
 
 
@@ -67,6 +71,7 @@ class EntryDriver:
         self._second: PathModel | None = None
         if config.second is not None and config.correction in MAY_ASK_B:
             self._second = PathModel.load(resolve_model(config.second))
+        self._pace = load_pace(PaceSettings(model=config.pace or ""))
         self._agent: PathAgent | None = None
         self._positioning: Positioning | None = None
 
@@ -80,13 +85,13 @@ class EntryDriver:
         return cls(read_config(argument))
 
     def sensors(self) -> list[dict[str, Any]]:
-        """Return the leaderboard's list: camera, satellites, compass and speedometer."""
-        camera = self._first.agent.camera
-        mount = _CENTRE | {"x": camera.x_m, "z": camera.z_m, "pitch": camera.pitch_deg}
-        picture = {"width": camera.width, "height": camera.height, "fov": camera.fov_deg}
+        """Return the leaderboard's list: cameras, satellites, compass and speedometer."""
         speed = {"id": "speed", "reading_frequency": _READING_FREQUENCY_HZ}
+        cameras = [_camera("camera", self._first.agent.camera)]
+        if self._pace is not None:
+            cameras.append(_camera("pace", self._pace.model.agent.camera))
         return [
-            {"type": "sensor.camera.rgb", "id": "camera", **mount, **picture},
+            *cameras,
             {"type": "sensor.other.gnss", "id": "gnss", **_CENTRE},
             {"type": "sensor.other.imu", "id": "imu", **_CENTRE},
             {"type": "sensor.speedometer", **speed},
@@ -113,6 +118,7 @@ class EntryDriver:
             frame=frame,
             time_s=time_s,
             image=_rgb_from_bgra(picture),
+            pace_image=None if self._pace is None else _rgb_from_bgra(data["pace"][1]),
             pose=pose,
             speed_mps=speed_mps,
         )
@@ -120,7 +126,8 @@ class EntryDriver:
 
     def close(self) -> None:
         """Release the networks."""
-        for model in (self._first, self._second):
+        pace = None if self._pace is None else self._pace.model
+        for model in (self._first, self._second, pace):
             if model is not None:
                 model.close()
 
@@ -134,7 +141,10 @@ class EntryDriver:
             self._config.correction, self._first.agent, self._second, FusionSettings()
         )
         agent = PathAgent(
-            (self._first, self._second), BendCaution(rule, navigator), navigator=navigator
+            (self._first, self._second),
+            BendCaution(rule, navigator),
+            navigator=navigator,
+            pace=self._pace,
         )
         agent.begin(planned.route, seed=0)
         return agent, Positioning(frame)
@@ -164,6 +174,20 @@ def read_config(argument: str) -> EntryConfig:
         found = error.errors()[0]
         where = ".".join(map(str, found["loc"])) or "the file"
         raise ConfigError(f"{path}: {where}: {found['msg']}") from error
+
+
+def _camera(name: str, camera: CameraSpec) -> dict[str, Any]:
+    return {
+        "type": "sensor.camera.rgb",
+        "id": name,
+        **_CENTRE,
+        "x": camera.x_m,
+        "z": camera.z_m,
+        "pitch": camera.pitch_deg,
+        "width": camera.width,
+        "height": camera.height,
+        "fov": camera.fov_deg,
+    }
 
 
 def _is_file(name: str) -> bool:

@@ -20,11 +20,14 @@ from agent.entry.files import write_entry
 from agent.entry.navigator import BendCaution, PlanNavigator
 from agent.entry.plan import PlannedRoute, route_from_plan
 from agent.entry.positioning import GeoFrame, Positioning
+from agent.pace import PaceKeeper, PaceSettings
 from agent.path.opinions import FusedPath
 from bicameral.cli.app import app
 from bicameral.errors import ConfigError, DataError
 from bicameral.simulation import TICK_S
 from bicameral.types import Pose, RoadOption
+from edge.shipped import shipped_models
+from tests.pace_network import replayed_pace_model
 from tests.path_network import DISTANCES_M, write_path_network
 
 pytestmark = pytest.mark.unit
@@ -232,6 +235,7 @@ def sensor_data(tick: int) -> dict[str, tuple[int, Any]]:
     """What the leaderboard hands over; the car stands."""
     return {
         "camera": (tick, np.full((160, 320, 4), 90, np.uint8)),
+        "pace": (tick, np.full((160, 320, 4), 90, np.uint8)),
         "gnss": (tick, np.array([*degrees(100.0, 50.0), 0.0])),
         "imu": (tick, np.array([0.0, 0.0, 9.81, 0.0, 0.0, 0.0, math.pi / 2.0])),
         "speed": (tick, {"speed": 0.0}),
@@ -245,7 +249,7 @@ def test_the_agent_file_drives_as_the_leaderboard_asks(tmp_path, monkeypatch, ca
     assert f"--agent {files.agent}" in printed
     assert f"--agent-config {files.config}" in printed
     network = write_path_network(tmp_path, "seen")
-    files.config.write_text(json.dumps({"model": str(network), "second": None}))
+    files.config.write_text(json.dumps({"model": str(network), "second": None, "pace": None}))
     assert json.loads(write_entry(tmp_path / "entry").config.read_text())["second"] is None
     agent = load_agent_file(files.agent, monkeypatch)()
     drawn = [random.random(), np.random.rand()]  # noqa: NPY002 - what the evaluators call
@@ -274,7 +278,7 @@ def test_the_driver_goes_where_the_plan_leads(tmp_path):
     network = write_path_network(tmp_path, "seen")
     steers = []
     for side_m in (-8.0, 8.0):
-        driver = EntryDriver(EntryConfig(model=str(network), second=None))
+        driver = EntryDriver(EntryConfig(model=str(network), second=None, pace=None))
         plan = [
             (*degrees(100.0, 50.0), FOLLOW),
             (*degrees(104.0, 50.0 + side_m / 4.0), FOLLOW),
@@ -283,3 +287,25 @@ def test_the_driver_goes_where_the_plan_leads(tmp_path):
         steers.append(driver.act(plan, sensor_data(0), 0.0).steer)
         driver.close()
     assert steers[0] < steers[1]
+
+
+def test_the_driver_has_a_camera_for_the_pace_and_stops_where_that_network_does(
+    tmp_path, monkeypatch
+):
+    model, session = replayed_pace_model()
+    keeper = PaceKeeper(model, PaceSettings())
+    monkeypatch.setattr("agent.entry.driver.load_pace", lambda settings: keeper)
+    driver = EntryDriver(EntryConfig(model=str(write_path_network(tmp_path, "seen")), second=None))
+    cameras = [one for one in driver.sensors() if one["type"] == "sensor.camera.rgb"]
+    assert [(one["id"], one["fov"]) for one in cameras[1:]] == [
+        ("pace", model.agent.camera.fov_deg)
+    ]
+    plan = [(*degrees(100.0, 50.0), FOLLOW), (*degrees(160.0, 50.0), FOLLOW)]
+    assert driver.act(plan, sensor_data(0), 0.0).throttle > 0.0
+    session.probabilities = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert driver.act(plan, sensor_data(1), TICK_S).brake > 0.0
+    driver.close()
+
+
+def test_the_entry_drives_at_the_pace_of_a_shipped_network_unless_told_otherwise():
+    assert EntryConfig().pace in shipped_models()
