@@ -262,14 +262,15 @@ class Request:
             if task is not None:
                 task.cancel()
 
-        def begin(turns: int) -> None:
-            nonlocal watch, beginning
-            if turns:
-                beginning = loop.call_soon(begin, turns - 1)
-            else:
-                watch = loop.create_task(listen())
+        def begin() -> None:
+            nonlocal watch
+            watch = loop.create_task(listen())
 
-        beginning = loop.call_soon(begin, 1)
+        def wait() -> None:
+            nonlocal beginning
+            beginning = loop.call_soon(begin)
+
+        beginning = loop.call_soon(wait)
         try:
             return await work
         except asyncio.CancelledError:

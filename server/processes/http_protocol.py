@@ -3,8 +3,10 @@
 uvicorn writes head and body of an answer one after the other, each with a system call and a packet
 of its own. Putting them together saves an eighth of the server's processor time for a tiny network
 (132 -> 116 us a request at 8 connections, 2 shared x86-64 cores), and a process that is killed
-leaves no half answers. And uvicorn waits for the rest of a head as long as the client likes, holds
-as much of it as the client sends, and accepts connections until the process can open no more files.
+leaves no half answers. Sending what was answered in one turn of the event loop together at the next
+one saves another sixth: the kernel wakes a client once for several answers, and its next requests
+come together. And uvicorn waits for the rest of a head as long as the client likes, holds as much
+of it as the client sends, and accepts connections until the process can open no more files.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from server.limits import ConnectionLimits
 #: Set when this process has begun to end, so that answers without an end find theirs.
 ENDING: Final = Event()
 
-#: Larger answers are not copied together.
+#: Larger answers are not copied together, and do not wait for others.
 _LARGEST_COPY_BYTES = 64 << 10
 
 
@@ -50,12 +52,14 @@ class ConnectionConfig(uvicorn.Config):
         connections: Limits of connections, and of what comes before a request.
         most_connections: How many it may have where it runs.
         kept_bytes: Of incomplete heads of all its connections.
+        unsent: What was written in this turn of the event loop.
     """
 
     head_timeout_s: float
     connections: ConnectionLimits
     most_connections: int
     kept_bytes: int
+    unsent: list[_OnePiece]
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -142,11 +146,6 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             # What follows a body in chunks is no header of the request (RFC 9110, section 6.5.1).
             self.headers = []
-
-    def on_response_complete(self) -> None:
-        """Send what is an answer without a body, and go on."""
-        self.transport.flush()
-        super().on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, which is counted where it is read."""
@@ -301,26 +300,30 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class _OnePiece:
-    """A transport that sends the head of an answer together with its body.
+    """A transport that sends what is written in one turn of the event loop at the next one.
 
-    The body of one whose length is known follows at once, and then its end; any other head is sent
-    in the next turn of the event loop at the latest.
+    So the head of an answer goes with its body, and answers to several clients go together.
     """
 
-    __slots__ = ("_parts", "_protocol", "_transport")
+    __slots__ = ("_parts", "_protocol", "_size", "_transport")
 
     def __init__(self, transport: asyncio.Transport, protocol: HttpProtocol) -> None:
         self._transport = transport
         self._protocol = protocol
         self._parts: list[bytes] = []
+        self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Send this, a head together with what comes next."""
+        """Send this at the next turn, or at once if there is much."""
+        if not self._parts:
+            unsent = self._protocol.config.unsent
+            if not unsent:
+                self._protocol.loop.call_soon(_send_all, unsent)
+            unsent.append(self)
         self._parts.append(data)
-        if len(self._parts) > 1:
+        self._size += len(data)
+        if self._size > _LARGEST_COPY_BYTES:
             self.flush()
-        elif not data.startswith(b"HTTP/") or b"\r\ncontent-length: " not in data:
-            self._protocol.loop.call_soon(self.flush)
 
     def close(self) -> None:
         """Send what was written; close, as soon as the client does if it may still be sending."""
@@ -345,10 +348,17 @@ class _OnePiece:
 
     def flush(self) -> None:
         """Send what was written."""
-        parts, self._parts = self._parts, []
+        parts, size, self._parts, self._size = self._parts, self._size, [], 0
         if not parts or self.is_closing():
             return
-        if sum(map(len, parts)) <= _LARGEST_COPY_BYTES:
+        if size <= _LARGEST_COPY_BYTES:
             self._transport.write(b"".join(parts))
         else:
             self._transport.writelines(parts)
+
+
+def _send_all(unsent: list[_OnePiece]) -> None:
+    """Send what was written to all connections."""
+    for transport in unsent:
+        transport.flush()
+    unsent.clear()

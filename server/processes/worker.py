@@ -93,6 +93,7 @@ class WorkerConfig(ConnectionConfig):
         self.connections = settings.connections
         self.most_connections = self.connections.max_connections
         self.kept_bytes = 0
+        self.unsent = []
 
     def load(self) -> None:
         """Prepare to serve, in the worker's process."""

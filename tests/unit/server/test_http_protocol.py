@@ -34,7 +34,7 @@ def limited(config: Any, connections: ConnectionLimits, head_timeout_s: float = 
     config.head_timeout_s = head_timeout_s
     config.connections = connections
     config.most_connections = connections.max_connections
-    config.kept_bytes = 0
+    config.kept_bytes, config.unsent = 0, []
 
 
 @pytest.fixture(scope="module")
@@ -353,3 +353,72 @@ async def test_nothing_is_left_of_a_connection_that_its_client_has_reset() -> No
     await asyncio.sleep(0)
     gc.collect()
     assert [reference() for reference in made] == [None]
+
+
+class SentTo:
+    """A transport that notes when something is sent to its client."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def write(self, data: bytes) -> None:
+        self._events.append(f"sent {len(data)} bytes")
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.write(b"".join(parts))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+async def test_what_is_answered_in_one_turn_of_the_loop_is_sent_together_when_all_is_answered() -> (
+    None
+):
+    events: list[str] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        await application(scope, receive, send)
+        events.append("answered")
+
+    config: Any = uvicorn.Config(noting, lifespan="off", log_config=None)
+    limited(config, ConnectionLimits())
+    config.load()
+    state = ServerState()
+    for _ in range(3):
+        connection = HttpProtocol(config=config, server_state=state, app_state={})
+        connection.connection_made(SentTo(events))  # type: ignore[arg-type]
+        connection.data_received(HEAD + b"\r\n")
+    while len(events) < 6:
+        await asyncio.sleep(0)
+    assert events[:3] == ["answered"] * 3
+    assert len(set(events[3:])) == 1, "head and body are one piece"
+    for one in list(state.connections):
+        one.connection_lost(None)  # type: ignore[union-attr]
+
+
+async def test_much_is_sent_at_once() -> None:
+    events: list[str] = []
+
+    async def long(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for more in (True, True, False):
+            await send({"type": "http.response.body", "body": bytes(70_000), "more_body": more})
+            events.append("written")
+
+    config: Any = uvicorn.Config(long, lifespan="off", log_config=None)
+    limited(config, ConnectionLimits())
+    config.load()
+    connection = HttpProtocol(config=config, server_state=ServerState(), app_state={})
+    connection.connection_made(SentTo(events))  # type: ignore[arg-type]
+    connection.data_received(HEAD + b"\r\n")
+    while events.count("written") < 3:
+        await asyncio.sleep(0)
+    assert events[1::2] == ["written"] * 3
+    assert all(event.startswith("sent 70") for event in events[::2])
+    connection.connection_lost(None)

@@ -19,10 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bicameral.errors import DataError
 from edge.session import OnnxSession
+from edge.shipped import weights_folder
 from models.networks.multigrid import MultigridOperator
 from models.onnx_export import onnx_from_network
 from server.errors import RequestError
 from server.open_inference.datatypes import V2Spec, bytes_from_elements
+from server.serving.footprint import allocated_bytes
 from server.serving.model_folder import model_files, scan_folders
 from server.serving.served_model import ModelVersion, RequestContext, ServingParts
 from server.serving.tensor_model import TensorModel
@@ -437,3 +439,16 @@ def test_a_version_whose_sidecar_is_late_does_not_take_the_place_of_one_that_has
     problems = {model.version: model.problem for model in scan_folders([models])}
     assert problems["1"] is None
     assert "holds net.onnx, expected net.bicameral.json" in str(problems["2"])
+
+
+@pytest.mark.skipif(allocated_bytes() is None, reason="the C library does not tell allocations")
+def test_a_warm_graph_has_the_memory_that_its_batches_need(make_parts: PartsMaker) -> None:
+    path = weights_folder() / "fashion_mnist_group_to_group.onnx"
+    parts = make_parts(batching={"max_rows": 32, "max_run_s": 60.0})
+    model = TensorModel.load(path, SERVED_AS, parts)
+    before = allocated_bytes() or 0
+    for rows in (32, 31, 8, 32, 31):
+        model._main.run({"image": np.zeros((rows, 1, 28, 28), np.float32)})
+    grown = (allocated_bytes() or 0) - before
+    model.close()
+    assert grown < 1 << 20, "4.3 MB, when it had made one run of its largest batch"
