@@ -31,6 +31,9 @@ _INFLATE_IN_PLACE_BYTES: Final = 256
 #: While a worker holds more than this, large bodies grow one at a time: ten of 32 MB were 424 MiB.
 _CROWDED_BYTES: Final = 16 << 20
 
+#: Who leaves is noticed so much later at the most, about as long as the longest batch runs.
+_UNWATCHED_S: Final = 0.02
+
 #: Values of an object that is no tensor.
 _MOST_FIELDS: Final = 10_000
 
@@ -243,14 +246,13 @@ class Request:
     async def while_connected(self, work: Awaitable[T]) -> T:
         """Await work that is cancelled when the client closes the connection.
 
-        Work that waits for two turns of the event loop at most, as a short run with others does, is
-        not watched, which would cost as much as a tiny network. The body must have been read.
+        Work that takes less than `_UNWATCHED_S` is not watched, which would cost as much as a tiny
+        network. The body must have been read.
 
         Raises:
             ClientGoneError: If the client has gone.
         """
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        beginning: asyncio.Handle
         watch: asyncio.Task[None] | None = None
         gone = False
 
@@ -266,11 +268,7 @@ class Request:
             nonlocal watch
             watch = loop.create_task(listen())
 
-        def wait() -> None:
-            nonlocal beginning
-            beginning = loop.call_soon(begin)
-
-        beginning = loop.call_soon(wait)
+        beginning = loop.call_later(_UNWATCHED_S, begin)
         try:
             return await work
         except asyncio.CancelledError:

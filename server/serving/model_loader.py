@@ -68,8 +68,9 @@ class ModelLoader:
         if found.problem is not None:
             return False
         loaded = self.loaded.find(found.name, found.version) is not None
-        revision = await asyncio.to_thread(revision_of, found.path)
-        lessons = await asyncio.to_thread(lesson_files, found.path, slot.version)
+        revision, lessons = await asyncio.to_thread(
+            lambda: (revision_of(found.path), lesson_files(found.path, slot.version))
+        )
         unchanged = revision == slot.seen and lessons == slot.lessons
         if unchanged and slot.failed and not retry:
             return False
