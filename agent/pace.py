@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bicameral.errors import ConfigError
+from bicameral.simulation import TICK_S
 from bicameral.types import LightState, RoadOption
 from edge.pace_model import PaceModel, PaceOutput, light_of
+
+#: Commands of junctions.
+_JUNCTION = (RoadOption.LEFT, RoadOption.RIGHT, RoadOption.STRAIGHT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +30,15 @@ class PaceSettings:
             which the agent slows down where the network is not sure.
         creep_mps: Before a red light a lower speed than this is to stand. Nearer than 6 m to its
             line a light is out of the picture, so whoever creeps on would lose it and go.
+        approach_m: So far after the command of a junction has begun, 15 m before it, a red light
+            is to stand, too. A light beyond a wide junction tells a network little of where to
+            stop. Later the vehicle could not stop any more, or what it sees is for others.
     """
 
     model: str = ""
     quantile: float = 0.5
     creep_mps: float = 2.0
+    approach_m: float = 8.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.quantile <= 0.5:
@@ -55,12 +63,15 @@ class PaceKeeper:
         self.model = model
         self._settings = settings
         self._pictures: deque[NDArray[np.uint8]] = deque(maxlen=model.agent.earlier_ticks + 1)
+        self._command: RoadOption | None = None
+        self._since_command_m = math.inf
         self.inference_s = 0.0
         self.diagnostics: dict[str, float] = {}
 
     def begin(self) -> None:
         """Forget the last episode."""
         self._pictures.clear()
+        self._command, self._since_command_m = None, math.inf
         self.diagnostics = {}
 
     def limit_mps(self, picture: NDArray[np.uint8], speed_mps: float, command: RoadOption) -> float:
@@ -72,6 +83,7 @@ class PaceKeeper:
             command: Navigation command.
         """
         began_s = time.thread_time()
+        self._follow(command, speed_mps)
         image = self.model.prepare(picture)
         self._pictures.append(image)
         # At the beginning nothing is known to have moved.
@@ -82,11 +94,21 @@ class PaceKeeper:
         limit_mps = 0.0
         if answer.is_finite:
             limit_mps = self.model.believed_speed_mps(answer, self._settings.quantile)
-            if limit_mps < self._settings.creep_mps and light_of(answer) is LightState.RED:
+            if light_of(answer) is LightState.RED and (
+                limit_mps < self._settings.creep_mps
+                or self._since_command_m < self._settings.approach_m
+            ):
                 limit_mps = 0.0
         self.inference_s = time.thread_time() - began_s
         self.diagnostics = _diagnostics(answer, limit_mps)
         return limit_mps
+
+    def _follow(self, command: RoadOption, speed_mps: float) -> None:
+        """Measure the way since the command of a junction began; of the first nobody knows when."""
+        self._since_command_m += max(speed_mps, 0.0) * TICK_S
+        if command != self._command:
+            begins = command in _JUNCTION and self._command is not None
+            self._command, self._since_command_m = command, 0.0 if begins else math.inf
 
 
 def _diagnostics(answer: PaceOutput, limit_mps: float) -> dict[str, float]:

@@ -113,10 +113,19 @@ def _lamp_pixels() -> str:
 
 
 def _pace(what: str) -> str:
-    from studies.pace_sight import read_sights, table_of_lights, table_of_stops
+    from studies.pace_sight import (
+        TRAINED_TOWN,
+        read_sights,
+        table_of_lights,
+        table_of_stops,
+        untrained,
+    )
 
+    seen = read_sights()
+    if what == "far_lights":
+        return markdown_table(table_of_lights([one for one in seen if one.town == TRAINED_TOWN]))
     make = {"lights": table_of_lights, "stops": table_of_stops}[what]
-    return markdown_table(make(read_sights()))
+    return markdown_table(make(untrained(seen)))
 
 
 def _coverage() -> str:
@@ -230,6 +239,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "lamp_pixels": _lamp_pixels,
     "pace.lights": partial(_pace, "lights"),
     "pace.stops": partial(_pace, "stops"),
+    "pace.far_lights": partial(_pace, "far_lights"),
     "drives": partial(
         pivot,
         DATA / "driving" / "ridgeway.csv",

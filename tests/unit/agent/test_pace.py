@@ -92,6 +92,24 @@ def test_whoever_creeps_before_a_red_light_stands() -> None:
     assert keeper.limit_mps(picture, 0.0, RoadOption.STRAIGHT) == pytest.approx(1.25)
 
 
+def test_a_red_light_stops_where_the_command_of_a_junction_begins_whatever_the_speed_says() -> None:
+    model, _ = replayed_pace_model()
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(approach_m=8.0))
+
+    def drive(command: RoadOption, ticks: int) -> list[bool]:
+        return [keeper.limit_mps(picture, 10.0, command) == 0.0 for _ in range(ticks)]
+
+    # The drive begins behind the beginning of a command: nobody knows how far.
+    assert not any(drive(RoadOption.LEFT, 5))
+    assert not any(drive(RoadOption.LANE_FOLLOW, 5))
+    assert drive(RoadOption.LEFT, 18) == [True] * 16 + [False] * 2
+    # The next junction follows at once.
+    assert drive(RoadOption.STRAIGHT, 1) == [True]
+    keeper.begin()
+    assert not any(drive(RoadOption.RIGHT, 5))
+
+
 def test_the_network_sees_how_others_move_by_an_earlier_picture_of_the_episode() -> None:
     model, session = replayed_pace_model(earlier_ticks=2)
     keeper = PaceKeeper(model, PaceSettings())
