@@ -15,14 +15,14 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bicameral.statistics import clustered_mean, share
 from bicameral.tables import Table, columns, estimate_cell, percent_cell, print_table, row
 from bicameral.types import Route
-from sim.client.simulator import ServerChoice, Simulator
+from sim.client.simulator import ServerChoice
 from sim.client.traffic import TrafficDensity
 from sim.evaluation.agents import AgentSpec
 from sim.evaluation.limits import TRAFFIC_LIMITS
@@ -30,6 +30,7 @@ from sim.evaluation.plan import EpisodeSpec, EvaluationPlan
 from sim.evaluation.records import read_episode
 from sim.evaluation.runner import Execution, evaluate
 from sim.metrics.summary import ScoredEpisode, score_episodes
+from sim.pocket.map_store import MapStore
 from sim.routes.planner import RoutePlanner
 from sim.routes.sampling import RouteRequest, sample_routes
 from sim.routes.suites import SUITE_SEED
@@ -106,9 +107,9 @@ class BalancedPlan(EvaluationPlan):
 def run(folder: Path, quick: bool) -> int:
     """Drive, write the record, and return whether the expert keeps its claim."""
     maps = os.environ.get(MAPS)
-    server = ServerChoice(seed=SEED, map_folders=(Path(maps),) if maps else ())
+    folders = (Path(maps),) if maps else ()
     towns = TOWNS if maps and not quick else TOWNS[:1]
-    routes = tuple(find_routes(server, towns, KINDS[:1] if quick else KINDS))
+    routes = tuple(find_routes(MapStore(folders), towns, KINDS[:1] if quick else KINDS))
     known = () if quick else read_drives()
     plan = BalancedPlan(
         routes=routes,
@@ -119,7 +120,7 @@ def run(folder: Path, quick: bool) -> int:
         traffic=QUICK_CROWD if quick else CROWD,
         known=frozenset((one.route, one.repetition, one.driver) for one in known),
     )
-    drives = [*known, *drive(plan, folder / "drives", server)]
+    drives = [*known, *drive(plan, folder / "drives", ServerChoice(seed=SEED, map_folders=folders))]
     write_records(folder / RECORD.name, drives, Drive)
     print_table(table_of(drives))
     mine = [drive for drive in drives if drive.driver == "expert"]
@@ -128,18 +129,16 @@ def run(folder: Path, quick: bool) -> int:
 
 
 def find_routes(
-    server: ServerChoice, towns: Sequence[str], kinds: Sequence[str] = KINDS
+    store: MapStore, towns: Sequence[str], kinds: Sequence[str] = KINDS
 ) -> Iterator[Route]:
     """Yield the routes of every town, in the order of their kinds."""
-    with closing(Simulator(server, compile_first=False)) as simulator:
-        for town in towns:
-            with simulator.town(town) as world:
-                planner = RoutePlanner(world.get_map(), town)
-            drawn = {
-                kind: iter(sample_routes(planner, _request(kind, count)))
-                for kind, count in Counter(kinds).items()
-            }
-            yield from (next(drawn[kind]) for kind in kinds)
+    for town in towns:
+        planner = RoutePlanner(store.load(town).carla_map, town)
+        drawn = {
+            kind: iter(sample_routes(planner, _request(kind, count)))
+            for kind, count in Counter(kinds).items()
+        }
+        yield from (next(drawn[kind]) for kind in kinds)
 
 
 def _request(kind: str, count: int) -> RouteRequest:
@@ -197,6 +196,8 @@ def table_of(drives: Sequence[Drive]) -> Table:
     drivers = list(dict.fromkeys(drive.driver for drive in drives))
     for where, driver in itertools.product([*towns, "all"], drivers):
         mine = [d for d in drives if d.driver == driver and where in (d.town, "all")]
+        if not mine:
+            continue
         km = sum(drive.driven_m for drive in mine) / 1000.0
         hits = sum(d.hit_vehicles + d.hit_walkers + d.hit_static for d in mine)
         passed, met = sum(d.reds_passed for d in mine), sum(d.reds_met for d in mine)
