@@ -103,7 +103,7 @@ def _offline(
     """Return the figures of a way on recorded frames, mean over its trainings and of each."""
     label, command = test.steer.numpy(), test.inputs[2].argmax(dim=1).numpy()
     classes = STEERING_CLASSES["conditional"]
-    scores = [score_answers(*one, label, classes, 1.0) for one in answered]
+    scores = [score_answers(*one, label, classes, temperature=1.0) for one in answered]
     measured: Measured = {
         (way, STEERED, "steering MAE"): mean([one.steering_mae for one in scores]),
         (way, STEERED, "macro recall"): mean([one.macro_recall for one in scores]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -17,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from onnx import compose, shape_inference, utils
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bicameral.files import write_bytes_atomic
 from edge.driver_model import one_hot_from_commands
@@ -26,7 +26,7 @@ from edge.session import OnnxSession
 from edge.shipped import resolve_model
 from edge.sidecar import SUFFIX, read_sidecar, write_sidecar
 from models.caril.dataset import Frames
-from models.caril.lessons import DAGGER_SHARE, sampling_weights
+from models.caril.lessons import DAGGER_SHARE, sampling_weights, steering_losses
 from models.networks.driver_trunk import (
     FEATURES,
     HEAD,
@@ -38,19 +38,18 @@ from models.networks.steering_classes import NETWORK_IMAGE, STEERING_CLASSES, ST
 from models.onnx_export import count_cost, describe_graph, onnx_from_network
 
 #: Whose trunk it is, and the picture that its last convolution gives, (N, 48, 4, 10).
-TRUNK = "caril_a"
+_TRUNK = "caril_a"
 _SEEN = "/reduce/reduce.1/Relu_output_0"
 _SEEN_SHAPE = (48, 4, 10)
 
-_CLASSES = STEERING_CLASSES["conditional"]
+_VARIANT: Literal["conditional"] = "conditional"
+_CLASSES = STEERING_CLASSES[_VARIANT]
 _OUTPUTS = 1 + _CLASSES.count
 _DROPOUT, _SHARED = 0.2, 128
 #: Of the bilinear sum: numbers of the second stream, and chunks.
 _STATE, _CHUNKS = 32, 4
 
 _BATCH, _RATE, _WEIGHT_DECAY = 128, 1e-3, 1e-2
-#: As for the networks that ship: weights of both losses, and where the Huber loss becomes linear.
-_REGRESSION, _CLASSIFICATION, _HUBER = 40.0, 0.25, 0.1
 
 
 class Film(nn.Module):
@@ -140,7 +139,7 @@ def look(*parts: Frames) -> Seen:
 
 def trunk_session() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Return what maps pictures (N, 64, 160, 3) to what the trunk sees, (N, 48, 4, 10)."""
-    session = OnnxSession(_trunk().SerializeToString(), name=TRUNK)
+    session = OnnxSession(_trunk().SerializeToString(), name=_TRUNK)
     return lambda images: session.run({"image": tensor_from_canonical(images, NETWORK_IMAGE)})[
         _SEEN
     ]
@@ -170,14 +169,10 @@ def fit(way: str, seed: int, frames: Seen, steps: int) -> nn.Module:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         rows = torch.multinomial(frames.weights, _BATCH, replacement=True)
-        steer, logits = network(*(one[rows] for one in frames.inputs))
-        regression = functional.huber_loss(
-            steer[:, 0] * STEERING_SCALE, frames.steer[rows] * STEERING_SCALE, delta=_HUBER
-        )
-        classification = functional.cross_entropy(logits, frames.labels[rows])
+        answered = network(*(one[rows] for one in frames.inputs))
+        wanted = frames.steer[rows], frames.labels[rows]
         optimizer.zero_grad()
-        loss = _REGRESSION * regression + _CLASSIFICATION * classification
-        loss.backward()  # type: ignore[no-untyped-call]
+        steering_losses(_VARIANT, answered, *wanted)["loss"].backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return network.eval()
@@ -202,7 +197,7 @@ def write_driver(folder: Path, name: str, network: nn.Module) -> Path:
     heads.ir_version = trunk.ir_version
     whole = compose.merge_models(trunk, heads, io_map=[(_SEEN, "seen")])
     content = whole.SerializeToString(deterministic=True)
-    shipped = read_sidecar(resolve_model(TRUNK))
+    shipped = read_sidecar(resolve_model(_TRUNK))
     macs, parameters = count_cost(content)
     sidecar = shipped.model_copy(
         update={
@@ -220,6 +215,6 @@ def write_driver(folder: Path, name: str, network: nn.Module) -> Path:
 
 def _trunk() -> onnx.ModelProto:
     """Return the graph from a picture to what the last convolution gives."""
-    path = resolve_model(TRUNK)
+    path = resolve_model(_TRUNK)
     whole = onnx.load(path.with_name(read_sidecar(path).files[0].path))
     return utils.Extractor(shape_inference.infer_shapes(whole)).extract_model(["image"], [_SEEN])

@@ -19,10 +19,10 @@ from bicameral.charts import HeatMap, draw_heat_map, standalone_svg
 from bicameral.files import write_text_atomic
 from bicameral.statistics import mean_over_images
 from edge.preprocessing import tensor_from_canonical
-from models.classifiers.training import image_spec
+from models.classifiers.training import image_shape, image_spec
 from models.data.dataset import ImageDataset, LabelledImages
 from models.mixers.mixture_of_heads import MixtureOfHeads
-from models.networks.architectures import build_network
+from models.networks.architectures import ARCHITECTURES, build_network
 from models.networks.layers import ImageShape
 from models.networks.mixed_transformer import MixedTransformer
 from models.onnx_export import count_cost, onnx_from_network
@@ -33,8 +33,9 @@ from studies.study import Study
 
 #: By name, how many of the four heads that are not shared a patch takes, beside two shared ones.
 _TAKEN = {ALL_HEADS: None, "67 %": 2, "50 %": 1}
-_SEEDS, _STEPS, _BATCH, _RATE = 3, 300, 128, 3e-3
-_WEIGHT_DECAY = 0.05
+_SEEDS, _STEPS, _BATCH = 3, 300, 128
+
+#: Test images that a network is asked about at once.
 _ASKED = 500
 
 
@@ -46,7 +47,7 @@ def run(folder: Path, quick: bool) -> int:
     measured: Measured = {}
     for seed in range(1 if quick else _SEEDS):
         for share, taken in _TAKEN.items():
-            network = _network(taken, seed)
+            network = _network(taken, seed, image_shape(dataset))
             _fit(network, dataset, 2 if quick else _STEPS)
             logits, routes = _asked(network, dataset)
             right[share].append(np.asarray(logits.argmax(1) == dataset.test.labels, np.float64))
@@ -68,10 +69,9 @@ def run(folder: Path, quick: bool) -> int:
     return int(few_heads_suffice(measured) != "holds")
 
 
-def _network(taken: int | None, seed: int) -> MixedTransformer:
+def _network(taken: int | None, seed: int, shape: ImageShape) -> MixedTransformer:
     torch.manual_seed(seed)
-    name = "moh_vit" if taken else "dense_vit"
-    network = build_network(name, ImageShape(channels=1, height=28, width=28, classes=10))
+    network = build_network("moh_vit" if taken else "dense_vit", shape)
     assert isinstance(network, MixedTransformer)  # noqa: S101 - both names are such networks
     for one in network.modules():
         if isinstance(one, MixtureOfHeads):
@@ -80,8 +80,10 @@ def _network(taken: int | None, seed: int) -> MixedTransformer:
 
 
 def _fit(network: MixedTransformer, dataset: ImageDataset, steps: int) -> None:
-    optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
+    entry = ARCHITECTURES["moh_vit"]  # the same rate and decay as of its twin
+    rate, decay = entry.learning_rate, entry.weight_decay or 0.0
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     spec = image_spec(dataset)
     for _ in range(steps):
         rows = torch.randint(0, len(dataset.train.labels), (_BATCH,)).numpy()

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bicameral.statistics import mean, mean_over_images
-from edge.preprocessing import tensor_from_canonical
 from models.activation_compression import compress_activations
+from models.classifiers.distillation import predict_logits
 from models.classifiers.training import Recipe, TrainingSettings, image_spec, train
 from models.data.dataset import ImageDataset
 from models.networks.architectures import build_network
 from models.networks.layers import ImageShape
-from studies.images import NEEDS, fashion_mnist, in_batches
+from studies.images import NEEDS, fashion_mnist
 from studies.measurements import Measured, print_measurements, single, write_measurements
 from studies.study import Study
 from studies.training_findings import LEAST, LESS, PEAK, SAVING, SAVING_MINUS, saves_memory
@@ -102,13 +102,9 @@ def _right(
         recipe=Recipe(epochs=epochs, memory_saving=saving),
         seed=seed,
     )
-    network, spec = train(settings, dataset), image_spec(dataset)
-    with torch.inference_mode():
-        answers = [
-            network(torch.from_numpy(tensor_from_canonical(part, spec)))[0].argmax(dim=1).numpy()
-            for part in in_batches(dataset.test.images)
-        ]
-    return np.asarray(np.concatenate(answers) == dataset.test.labels, np.float64)
+    network = train(settings, dataset)
+    logits = predict_logits(network, dataset.test.images, image_spec(dataset))
+    return np.asarray(logits.argmax(axis=1) == dataset.test.labels, np.float64)
 
 
 STUDY = Study(

@@ -13,7 +13,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -41,11 +40,9 @@ _SIZES = (8, 13, 18, 23, 28)
 _RATES = (1e-3, 1e-2, 3e-2)
 _SEEDS, _STEPS, _BATCH = 3, 400, 64
 
-#: Share of the steps, the last ones, whose mean is the loss of a training.
-_END = 0.1
-
-#: Validation images that choose the learning rate, with the first seed.
-_CHOOSING = 2000
+#: Share of the steps, the last ones, whose mean is the loss of a training; validation images that
+#: choose the learning rate, with the first seed.
+_END, _CHOOSING = 0.1, 2000
 
 
 def classifier() -> nn.Sequential:
@@ -89,9 +86,10 @@ class Hypernetwork(nn.Module):
         inputs = 2 if norm_preserving else 1
         sizes = (inputs, 16, 64, len(first))
         layers = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
-        mode: Literal["fan_in", "fan_out"] = "fan_out" if norm_preserving else "fan_in"
         for layer in layers:
-            nn.init.kaiming_normal_(layer.weight, a=0.01, mode=mode)
+            nn.init.kaiming_normal_(
+                layer.weight, a=0.01, mode="fan_out" if norm_preserving else "fan_in"
+            )
             nn.init.zeros_(layer.bias)
         first_layer, second, last = layers
         self.h = nn.Sequential(first_layer, nn.LeakyReLU(), second, nn.LeakyReLU(), last)
@@ -112,10 +110,8 @@ class Hypernetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map pictures (N, C, H, H) to logits (N, classes)."""
-        logits: Tensor = functional_call(
-            self._network[0], self.weights(images.shape[-1]), (images,)
-        )
-        return logits
+        weights = self.weights(images.shape[-1])
+        return torch.as_tensor(functional_call(self._network[0], weights, (images,)))
 
     def baked(self, size: int) -> nn.Module:
         """Return the network with its weights for one size, to be exported as any other is."""
@@ -251,5 +247,4 @@ def _right(
     tensor = torch.from_numpy(tensor_from_canonical(reduced, smaller))
     with torch.inference_mode():
         answers = torch.cat([network(part).argmax(dim=1) for part in torch.split(tensor, 500)])
-    correct: NDArray[np.bool_] = answers.numpy() == images.labels
-    return correct
+    return np.asarray(answers.numpy() == images.labels)

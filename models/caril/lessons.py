@@ -154,18 +154,33 @@ class SteeringLesson:
         state = state_tensors(self._frames, index)
         with autocast(self._precision):
             steer, logits = self._network(image, *state)
-        target = torch.from_numpy(self._frames.steer[index])[:, None]
-        weights = _LOSSES[self._variant]
-        regression = functional.huber_loss(
-            steer.float() * STEERING_SCALE, target * STEERING_SCALE, delta=weights.huber_delta
-        )
+        target = torch.from_numpy(self._frames.steer[index])
         labels = torch.from_numpy(self._labels[index])
-        classification = functional.cross_entropy(logits.float(), labels)
-        return {
-            "loss": weights.regression * regression + weights.classification * classification,
-            "regression_loss": regression,
-            "classification_loss": classification,
-        }
+        return steering_losses(self._variant, (steer, logits), target, labels)
+
+
+def steering_losses(
+    variant: SteeringVariant, answers: tuple[Tensor, Tensor], target: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    """Compare both heads with what the expert steered.
+
+    Args:
+        variant: Weighs the losses.
+        answers: Raw steer (B, 1) and logits (B, K).
+        target: (B,) raw steer of the expert.
+        labels: (B,) its class.
+    """
+    steer, logits = answers
+    weights = _LOSSES[variant]
+    regression = functional.huber_loss(
+        steer.float() * STEERING_SCALE, target[:, None] * STEERING_SCALE, delta=weights.huber_delta
+    )
+    classification = functional.cross_entropy(logits.float(), labels)
+    return {
+        "loss": weights.regression * regression + weights.classification * classification,
+        "regression_loss": regression,
+        "classification_loss": classification,
+    }
 
 
 class PathLesson:

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.layers import ImageShape, affine_of_norm
+from models.networks.layers import ImageShape, Patches, affine_of_norm
 
 Regrowth = Literal["hebbian", "random", "none"]
 
-_PATCH = 4
 _GROUPS = 32
 _WIDTH = 1024
 
@@ -232,26 +231,3 @@ class PackedLayer(nn.Module):
         gathered = x[self.index].transpose(1, 2)  # (output groups, N, sources, units)
         rows = gathered.reshape(self.weight.shape[0], -1, self.weight.shape[1])
         return torch.relu(rows @ self.weight + self.bias)
-
-
-class Patches(nn.Module):
-    """Cut pictures into patches of 4x4 pixels; a picture of another size is padded with zeros."""
-
-    def __init__(self, shape: ImageShape) -> None:
-        super().__init__()
-        self.channels = shape.channels
-        self.rows, self.columns = -(-shape.height // _PATCH), -(-shape.width // _PATCH)
-        self.padding = (
-            0,
-            self.columns * _PATCH - shape.width,
-            0,
-            self.rows * _PATCH - shape.height,
-        )
-        self.groups = (self.rows * self.columns, shape.channels * _PATCH * _PATCH)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, channels, H, W) to patches (N, patches, numbers of a patch)."""
-        if any(self.padding):
-            x = functional.pad(x, self.padding)
-        cut = x.reshape(-1, self.channels, self.rows, _PATCH, self.columns, _PATCH)
-        return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, *self.groups)

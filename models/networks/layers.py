@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-#: Pixels of a side of the patches that transformers see.
+#: Pixels of a side of a patch.
 _PATCH = 4
 
 
@@ -69,8 +70,26 @@ def conv_norm_relu(
 
 
 def patch_grid(shape: ImageShape) -> tuple[int, int]:
-    """Return rows and columns of the patches that `embed_patches` makes of a picture."""
+    """Return rows and columns of the patches of a picture, which the last ones may stand out of."""
     return -(-shape.height // _PATCH), -(-shape.width // _PATCH)
+
+
+class Patches(nn.Module):
+    """Cut pictures into patches of 4x4 pixels; a picture of another size is padded with zeros."""
+
+    def __init__(self, shape: ImageShape) -> None:
+        super().__init__()
+        rows, columns = patch_grid(shape)
+        self.channels, self.rows, self.columns = shape.channels, rows, columns
+        self.padding = (0, columns * _PATCH - shape.width, 0, rows * _PATCH - shape.height)
+        self.groups = (rows * columns, shape.channels * _PATCH * _PATCH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, channels, H, W) to patches (N, patches, numbers of a patch)."""
+        if any(self.padding):
+            x = functional.pad(x, self.padding)
+        cut = x.reshape(-1, self.channels, self.rows, _PATCH, self.columns, _PATCH)
+        return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, *self.groups)
 
 
 def embed_patches(channels: int, width: int) -> nn.Sequential:

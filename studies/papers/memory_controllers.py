@@ -37,14 +37,21 @@ from studies.papers.feature_episodes import (
 from studies.papers.seeded import for_seeds
 from studies.papers.synthetic_gradients import Synthesiser, backward_in_parts
 
+#: Units of the LSTM; rows of its matrix, and numbers of a row.
 _UNITS, _ROWS, _WIDTH = 64, 32, 32
+_BLANK = (
+    0.3  # size of what an episode finds in the matrix; rows that are alike are never told apart
+)
 _SHARPNESS = 10.0  # of addresses at the beginning; with 1, they hardly tell rows apart
-_PREDICTOR = 128
-_BATCH, _JUDGED = 32, 300
-_RATE = 3e-3
-_CLIP = 5.0
-_SEEN_EVERY = 40
+_PREDICTOR = 128  # units of each of the predictor's hidden layers
+_BATCH, _JUDGED = 32, 300  # episodes
+_RATE = 3e-3  # of controllers and predictor
+_CLIP = 5.0  # largest norm of a gradient
+_SEEN_EVERY = 40  # batches between two points of a curve
 _KNOWN = 2  # pictures of a class that an answer may build on, at least
+
+#: Ways to learn: steps over which feedback comes, and whether the rest is predicted.
+_FEEDBACK = {"whole": (STEPS, False), "cut": (1, False), "cut, predicted": (1, True)}
 _INKS: dict[str, Ink] = {"whole": "a", "cut": "b", "cut, predicted": "cascade"}
 
 
@@ -59,7 +66,7 @@ class Controller(nn.Module):
         self.cell = nn.LSTMCell(inputs, _UNITS)
         self.control = nn.Linear(_UNITS + inputs, 4 * _WIDTH + 2)
         self.answer = nn.Linear(_UNITS + _WIDTH, WAYS)
-        self.register_buffer("blank", 0.3 * torch.randn(_ROWS * _WIDTH))
+        self.register_buffer("blank", _BLANK * torch.randn(_ROWS * _WIDTH))
 
     def begin(self, count: int) -> Tensor:
         """Return the state with which every episode begins."""
@@ -148,8 +155,7 @@ def _course(
     pictures, judges, plain = draw_classes(*seen)
     test = draw_episodes(judges, judged)
     found = {"read-out": [read_out_alone(draw_episodes(plain, judged))]}
-    for name in _INKS:
-        length, predicted = STEPS if name == "whole" else 1, name == "cut, predicted"
+    for name, (length, predicted) in _FEEDBACK.items():
         found[name] = train_controller(pictures, test, batches, length, predicted=predicted)
     return found
 
