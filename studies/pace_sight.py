@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.pace import PaceSettings
 from bicameral.errors import ConfigError
 from bicameral.statistics import share
 from bicameral.tables import Entry, Table, percent_cell, print_table, row, table_of
@@ -32,6 +33,8 @@ TRAINED_TOWN = "Town10HD"
 BANDS_M = ((6.0, 12.0), (12.0, 20.0), (20.0, 30.0), (30.0, SEEN_M))
 #: Quantiles of the classes of speed that a network may be driven at.
 QUANTILES = {"median": 0.5, "lower quartile": 0.25}
+#: Before a light that is believed red a lower speed is to stand.
+CREEP_MPS = PaceSettings().creep_mps
 #: Slower than this is to stop.
 STOP_MPS = 0.5
 
@@ -145,14 +148,17 @@ def table_of_lights(seen: Sequence[Sight]) -> Table:
 
 
 def table_of_stops(seen: Sequence[Sight]) -> Table:
-    """Say for each quantile how often the network stops where the expert does, and elsewhere."""
+    """Say for each way to drive how often it stops where the expert does, and elsewhere."""
     stops = [one.expert_mps < STOP_MPS for one in seen]
     rows = []
-    for name, speeds in zip(
-        QUANTILES,
-        ([one.median_mps for one in seen], [one.lower_mps for one in seen]),
-        strict=True,
-    ):
+    driven = {
+        "median": [one.median_mps for one in seen],
+        "lower quartile": [one.lower_mps for one in seen],
+        f"median; at red below {CREEP_MPS:.0f} m/s stands": [
+            _without_creeping(one) for one in seen
+        ],
+    }
+    for name, speeds in driven.items():
         would = [speed < STOP_MPS for speed in speeds]
         known = [told for told, stop in zip(would, stops, strict=True) if stop]
         false = [told for told, stop in zip(would, stops, strict=True) if not stop]
@@ -178,6 +184,11 @@ def table_of_stops(seen: Sequence[Sight]) -> Table:
         "CPU ms a decision",
     )
     return table_of("Stops", heads, rows)
+
+
+def _without_creeping(one: Sight) -> float:
+    creeps = one.believed_light == "red" and one.median_mps < CREEP_MPS
+    return 0.0 if creeps else one.median_mps
 
 
 def _taken_for_red(seen: Sequence[Sight]) -> int:

@@ -40,6 +40,9 @@ def test_lights_are_counted_by_their_distance() -> None:
 
 
 def test_stops_are_those_of_the_expert_and_false_ones_all_others() -> None:
-    median, lower = ([cell.text for cell in line.cells] for line in table_of_stops(SEEN).rows)
+    creeping = sight("red", "red", expert_mps=0.0, median_mps=1.9)
+    median, lower, _ = ([cell.text for cell in line.cells] for line in table_of_stops(SEEN).rows)
     assert median[:5] == ["median", "2", "50", "1", "0.0"]
     assert lower[:5] == ["lower quartile", "2", "100", "1", "100.0"]
+    told = [[cell.text for cell in line.cells] for line in table_of_stops((*SEEN, creeping)).rows]
+    assert [cells[2].split()[0] for cells in told] == ["33", "100", "67"]
