@@ -67,7 +67,13 @@ def decode_local_picture(path: Path, data: bytes, max_pixels: int) -> NDArray[An
         if pixels is not None:
             require_pixels(suffix[1:].upper(), pixels.shape[1], pixels.shape[0], max_pixels)
             return pixels
-    return _decode_with_pillow(suffix, data, max_pixels)
+    pixels = _decode_with_pillow(suffix, data, max_pixels)
+    if pixels is None and suffix in _OPENCV_SUFFIXES:
+        raise DataError(
+            f"it is damaged, or no {suffix[1:].upper()} picture (it starts with "
+            f"{data[:8].hex(' ')})"
+        )
+    return pixels
 
 
 def _decode_with_opencv(path: Path, data: bytes) -> NDArray[Any] | None:

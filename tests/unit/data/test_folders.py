@@ -234,6 +234,14 @@ def test_an_animation_is_not_read_as_its_first_frame(tmp_path: Path) -> None:
         _read(tmp_path)
 
 
+def test_a_damaged_picture_of_a_known_ending_is_called_damaged_not_unknown(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    (tmp_path / "a" / "2.gif").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match="it is damaged, or no GIF picture") as caught:
+        _read(tmp_path)
+    assert "known are" not in str(caught.value)
+
+
 def test_everything_that_stands_against_a_folder_is_told_at_once(tmp_path: Path) -> None:
     _fill(tmp_path / "train", "abc")
     _fill(tmp_path / "test", "abd")
