@@ -190,6 +190,18 @@ def _acceptance() -> str:
     return f"{verdicts}\n" + "\n".join(details)
 
 
+def _likeness() -> str:
+    """Return how alike the classifiers that ship are before their last layer, each two of them."""
+    found = {
+        key[:2]: one for key, one in read_measurements(RECORDS / "likeness_shipped.csv").items()
+    }
+    names = list(dict.fromkeys(name for pair in found for name in pair))
+    rows: list[Cells] = [
+        (f"`{a}`", *(estimate_cell(found.get((a, b)), 2) for b in names[1:])) for a in names[:-1]
+    ]
+    return markdown(("linear CKA", *(f"`{name}`" for name in names[1:])), rows)
+
+
 def _missing_pixels() -> str:
     """Return how often each is right, and how far off what it fills in is, by what is observed."""
     measured = read_measurements(RECORDS / "missing_pixels.csv")
@@ -272,6 +284,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "zoo.kernel_head_modes": _modes,
     "zoo.routing": _routing,
     "zoo.acceptance": _acceptance,
+    "zoo.likeness": _likeness,
     "zoo.missing_pixels": _missing_pixels,
     "zoo.aligned_features": partial(
         pivot,

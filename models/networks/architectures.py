@@ -149,8 +149,8 @@ ABLATIONS: dict[str, Architecture] = {
     "group_to_group_random": Architecture(
         build=partial(GroupToGroupNetwork, density=0.25, regrowth="random"), epochs=8
     ),
-    "strided": _strided(StridedNetwork, 6),
-    "noise_trained": _strided(partial(PerturbedNetwork, perturb=by_noise), 6),
+    "strided": _strided(StridedNetwork, 3),
+    "noise_trained": _strided(partial(PerturbedNetwork, perturb=by_noise), 3),
 }
 
 ARCHITECTURES = POOL | REFERENCES | ZOO | ABLATIONS

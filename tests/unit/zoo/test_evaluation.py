@@ -12,11 +12,14 @@ import pytest
 
 from bicameral.errors import DataError
 from edge.loading import load_classifier
+from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar, sidecar_path, write_sidecar
 from models.classifiers.logits import read_pool_logits
 from models.data.dataset import ImageDataset, LabelledImages
 from models.zoo.results import ZooEvaluation, read_evaluation
 from studies.measurements import read_measurements
+from studies.paper_tables import ATTACKED, RIGHT
+from studies.paper_tables import CLEAN as CLEAN_IMAGES
 from studies.zoo import entry_name, measure_zoo, model_files
 from studies.zoo_summary import CLEAN, judge, log_probabilities, macro_f1
 
@@ -196,3 +199,16 @@ def test_running_a_cascade_takes_the_files_of_both_members() -> None:
         for name in ("cascade", "squeeze16_student", "wide_residual32")
     )
     assert cascade == (a[0] + b[0], a[1] + b[1])
+
+
+def test_the_shipped_network_claims_what_the_record_of_attacks_says() -> None:
+    name, record = "pgd_trained", read_measurements(ATTACKED)
+    sidecar = read_sidecar(shipped_model(f"fashion_mnist_{name}"))
+    claimed = {one.metric: (one.value, one.ci95, one.n, one.seeds) for one in sidecar.claims}
+    assert claimed["accuracy"][0] == pytest.approx(record[name, CLEAN_IMAGES, RIGHT].value)
+    for condition in ("PGD 0.05", "PGD 0.1"):
+        one = record[name, condition, RIGHT]
+        interval = pytest.approx((one.low, one.high), abs=1e-4)
+        assert claimed[f"accuracy under {condition}"][1] == interval
+        assert claimed[f"accuracy under {condition}"][0] == pytest.approx(one.value, abs=1e-4)
+        assert claimed[f"accuracy under {condition}"][2:] == (one.n, one.seeds)
