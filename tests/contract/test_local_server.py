@@ -19,6 +19,8 @@ from sim.pocket.carla_launcher import translated, write_launcher
 pytestmark = pytest.mark.timeout(600)
 
 PATIENCE_S = 180.0
+#: Nobody looks at what stands beside the road.
+NO_SCENERY = ("--build-late",)
 
 
 def is_running(process_id):
@@ -46,7 +48,7 @@ def test_a_free_pair_of_ports_is_free():
 
 def test_a_killed_server_is_replaced_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with LocalServer() as server:
+    with LocalServer(options=NO_SCENERY) as server:
         first = server.process_id
         os.kill(first, signal.SIGKILL)
         assert wait_until_gone(first) or not server.alive
@@ -71,7 +73,7 @@ def test_the_server_goes_when_its_starter_is_killed(tmp_path):
     script = (
         "import sys, time\n"
         "from sim.client.local_server import LocalServer\n"
-        "server = LocalServer(); server.start()\n"
+        "server = LocalServer(options=['--build-late']); server.start()\n"
         "print(server.process_id, flush=True)\n"
         "sys.stdin.read()\n"
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from bicameral.charts import (
     Axis,
@@ -23,6 +22,7 @@ from bicameral.charts import (
 )
 from bicameral.page import Code, Folded, Page, Section, SideBySide, Tile, picture, render_page
 from models.zoo.results import figure_table, shipped_evaluation
+from tests.chromium import running_chromium
 
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -81,11 +81,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+    with running_chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.mark.parametrize(

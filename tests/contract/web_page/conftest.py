@@ -17,12 +17,13 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from agent.remote import RemoteAgent
 from bicameral.types import Decision, Observation, Pose, Route
 from edge.shipped import shipped_model, weights_folder
 from edge.sidecar import read_sidecar
+from tests.chromium import running_chromium
 
 PATIENCE_S = 180.0
 CASCADE = "fashion_mnist_cascade"
@@ -31,13 +32,7 @@ BROKEN = "broken"
 #: The pictures that the shipped cascade was tested with.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 
-CHROMIUM_FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-quic",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-)  # fmt: skip
-
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +107,9 @@ def start_site(tmp_path: Path, running_site: Callable[..., Any]) -> Iterator[Cal
 # Not for the session: other tests of this process run event loops of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(CHROMIUM_FLAGS)
-        )
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with running_chromium(*camera) as browser:
         yield browser
-        browser.close()
 
 
 @dataclass  # without slots: Playwright keeps its handlers as attributes
@@ -264,7 +256,7 @@ class RemoteDrive:
         image[camera.height // 2 :] = 60
         self.agent.begin(self.route, 0)
         frame = 0
-        while not self._over.wait(0.03):
+        while not self._over.wait(0.2):
             seen = Observation(
                 frame=frame,
                 time_s=frame / 20,
