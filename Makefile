@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # These tests compile nearly all that the simulator compiles, for every process that comes after them.
 COMPILING := tests/bench/test_pocket_bench.py tests/contract/test_pocket_coverage.py
 
-.PHONY: evaluate test test-ray evaluators check style types layers unused kernels bench soak lock clean
+.PHONY: evaluate test test-ray evaluators check style types layers unused kernels bytecode bench soak lock clean
 
 evaluate: $(VENV)/.evaluate
 	$(BIN)/bicameral evaluate --output runs/evaluate --resume $(ARGS)
@@ -23,7 +23,7 @@ evaluate: $(VENV)/.evaluate
 # order of the folders, files of few long tests come first and files of many short ones fill the end.
 test: $(VENV)/.test
 	scripts/install_system_packages.sh chromium dataset-fashion-mnist gcc libc6-dev redis-server
-	$(MAKE) --no-print-directory --jobs 2 --output-sync kernels check
+	$(MAKE) --no-print-directory --jobs 2 --output-sync kernels bytecode check
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(COMPILING:%=--ignore=%) $(ARGS)
 
 # Replicas behind Ray Serve and an evaluation on Ray, in an environment of their own: Ray is 500 MB.
@@ -57,6 +57,11 @@ unused: $(VENV)/.test
 
 kernels: $(VENV)/.test
 	$(BIN)/pytest --quiet $(COMPILING)
+
+# One process compiles the tests and what they import; otherwise each of the three runners does it
+# at the same time. What cannot be imported is told by the run itself.
+bytecode: $(VENV)/.test
+	$(BIN)/pytest --collect-only --quiet >/dev/null || true
 
 bench: $(VENV)/.test
 	$(BIN)/bicameral bench sim
