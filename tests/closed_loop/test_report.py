@@ -46,7 +46,7 @@ def dump_page(browser, report, profile):
     return subprocess.run(
         [browser, *flags, f"--user-data-dir={profile}", "--virtual-time-budget=5000",
          "--enable-logging=stderr", "--dump-dom", report.as_uri()],
-        capture_output=True, text=True, timeout=90, check=True,
+        capture_output=True, text=True, timeout=280, check=True,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class Device:
             env=self.environment,
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -200,14 +200,14 @@ def test_a_service_without_an_engine_stops_and_says_what_to_do(
 ):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(tmp_path / "notify"))
-        notified.settimeout(60)
+        notified.settimeout(180)
         done = subprocess.run(
             ["sh", "run.sh", "serve", "--port", "0"],
             cwd=bundle,
             env={**nano.environment, "NOTIFY_SOCKET": str(tmp_path / "notify")},
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=180,
             check=False,
         )
         told = notified.recv(1000).decode()
@@ -305,7 +305,7 @@ def test_without_tensorrt_or_cuda_the_doctor_says_what_is_missing(bundle: Path, 
         env={"PATH": os.defpath},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 3
@@ -337,7 +337,7 @@ class Service:
     def request(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, dict[str, object]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         with closing(connection):
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -348,7 +348,7 @@ class Service:
 def service(nano: Device, built: Path, tmp_path: Path) -> Iterator[Service]:
     notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notified.bind(str(tmp_path / "notify"))
-    notified.settimeout(20)
+    notified.settimeout(180)
     process = subprocess.Popen(
         ["sh", "run.sh", "serve", "--port", "0"],
         cwd=built,

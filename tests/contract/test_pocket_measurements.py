@@ -43,7 +43,7 @@ class Measured:
         self.sensor.listen(self._messages.put)
 
     def take(self, frame):
-        message = self._messages.get(timeout=30.0)
+        message = self._messages.get(timeout=180.0)
         assert message.frame == frame
         return message
 

@@ -67,7 +67,7 @@ async def test_every_subscriber_of_a_stream_gets_its_messages_and_no_other():
 
 async def test_what_subscribed_before_a_tick_counts_for_it_though_the_loop_has_not_looked_yet():
     async with running() as (server, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=5.0) as subscriber:
+        with socket.create_connection(("127.0.0.1", port), timeout=180.0) as subscriber:
             subscriber.sendall(struct.pack("<I", STREAM))
             server.settle()
             server.publish(STREAM, [b"tick"])

@@ -282,7 +282,7 @@ def test_the_page_opens_in_a_browser(report: Path, tmp_path: Path) -> None:
     opened = subprocess.run(
         [browser, *flags, f"--user-data-dir={tmp_path}", "--virtual-time-budget=2000",
          "--enable-logging=stderr", "--dump-dom", report.as_uri()],
-        capture_output=True, text=True, timeout=90, check=True,
+        capture_output=True, text=True, timeout=280, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in opened.stderr  # nothing was refused, nothing failed
     # The browser understands the page as it was written: no element was moved, closed or dropped.

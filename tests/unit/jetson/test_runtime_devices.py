@@ -76,7 +76,7 @@ class QueuedCamera:
     def read(self) -> tuple[bool, Any]:
         if self.level == 10:
             self.all_read.set()
-            assert self.may_end.wait(60)
+            assert self.may_end.wait(180)
             return False, None
         self.level += 1
         return True, np.full((8, 8, 3), self.level, np.uint8)
@@ -90,7 +90,7 @@ class QueuedCamera:
 def test_of_frames_that_a_driver_queued_the_newest_is_taken():
     camera = QueuedCamera()
     newest = runtime.NewestFrame(camera)
-    assert camera.all_read.wait(60)
+    assert camera.all_read.wait(180)
     arrived, frame = newest.read()
     assert arrived
     assert int(frame[0, 0, 0]) == 10
@@ -145,7 +145,7 @@ def test_an_answer_that_is_stuck_starves_the_watchdog(monkeypatch: pytest.Monkey
 
     def ask(*_: object) -> dict[str, Any]:
         begun.set()
-        assert release.wait(20)
+        assert release.wait(180)
         return {}
 
     sent: list[str] = []
@@ -157,7 +157,7 @@ def test_an_answer_that_is_stuck_starves_the_watchdog(monkeypatch: pytest.Monkey
         body = b"P5 1 1 255\n\0"
         asking = threading.Thread(target=server.answer, args=(body, {}))
         asking.start()
-        assert begun.wait(20)
+        assert begun.wait(180)
         server.service_actions()
         assert len(sent) == 3, "an answer that is on its way is no reason to starve it"
         monkeypatch.setattr(runtime, "STUCK_S", 0.0)

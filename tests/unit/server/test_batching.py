@@ -43,7 +43,7 @@ class Model:
         self.threads.add(threading.get_ident())
         self.entered.set()
         if self.gate is not None:
-            assert self.gate.wait(30)
+            assert self.gate.wait(180)
         if 13 in numbers:
             raise ValueError("13 is unlucky")
         return numbers**2
@@ -60,7 +60,7 @@ async def _batcher(**limits: Any) -> AsyncIterator[tuple[MicroBatcher, list[Batc
     records: list[BatchRecord] = []
     batcher = MicroBatcher("squares", BatchLimits(**limits), records.append)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             yield batcher, records
     finally:
         batcher.close()

@@ -56,7 +56,7 @@ async def serve(
         lambda: HttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
     )
     address = server.sockets[0].getsockname()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(180):
         yield lambda: asyncio.open_connection(*address)
     server.close()
     await asyncio.sleep(0.01)
@@ -161,7 +161,7 @@ async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
 def sent_before_reading(address: tuple[str, int], request: bytes) -> bytes:
     """Send all of a request, only then read, and return all that was answered."""
     answer = b""
-    with socket.create_connection(address, timeout=30) as client:
+    with socket.create_connection(address, timeout=180) as client:
         client.sendall(request)
         while data := client.recv(65536):
             answer += data

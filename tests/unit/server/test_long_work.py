@@ -23,7 +23,7 @@ from server.serving.long_work import LongWork
 from server.serving.picture_input import PictureDecoder, PictureTarget
 
 LIMITS = RequestLimits(), BatchLimits()
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def first_run_waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     predict, require_room = CascadeClassifier.predict, MicroBatcher._require_room
 
     def waiting_predict(self: Any, images: Any) -> Any:
-        assert go_on.wait(60.0)
+        assert go_on.wait(180.0)
         return predict(self, images)
 
     def counting_require_room(self: Any, *arguments: Any) -> None:

@@ -76,7 +76,6 @@ def assert_same_answers(model: Path, found: np.ndarray, expected: np.ndarray) ->
 
 
 @every_entry
-@pytest.mark.timeout(60)
 def test_it_trains_and_is_described(entry: str, quick: QuickTraining) -> None:
     sidecar = read_sidecar(quick(entry))
     assert {claim.metric for claim in sidecar.claims} >= {"accuracy", "ece"}
