@@ -41,7 +41,7 @@ PEER_PYTHON = "BICAMERAL_PEER_PYTHON"
 
 #: Request over answer at 8 clients, at most.
 _LIMITS = {
-    (SMALL, BINARY): 6.0,
+    (SMALL, BINARY): 4.0,
     (SMALL, JSON): 10.0,
     (SMALL, PICTURE): 10.0,
     (LARGE, BINARY): 1.4,
@@ -101,7 +101,7 @@ def run(folder: Path, quick: bool) -> int:
 
 
 STUDY = Study(
-    claim="At 8 clients a request costs the server at most 6 to 10 runs of a small network, 1.4 to "
+    claim="At 8 clients a request costs the server at most 4 to 10 runs of a small network, 1.4 to "
     "1.6 of a larger one, 3 answers of a cascade, and a sixth of what it costs MLServer.",
     setting="One worker of a shared AMD EPYC, loaded from the same machine; median of 3 "
     "interleaved passes over pictures of seed 0; five minutes.",

@@ -1,10 +1,10 @@
 """Requests for one model, put together into batches without making anybody wait for a batch.
 
-A request that finds the model free runs at once, or, if others came with the one before it, at the
-end of this turn of the event loop, since probably some come with it, too. What arrives while a run
-is going on, or while the event loop is still handing out what came with it, waits in a queue, and
-the next run takes as much of the queue as belongs together. So an idle server adds no delay, and
-the busier it is, the larger its batches become.
+A request that finds the model free runs at once, or, if its run is long or others came with the one
+before it, at the end of this turn of the event loop, with those that come with it. What arrives
+while a run is going on, or while the event loop is still handing out what came with it, waits in a
+queue, and the next run takes as much of the queue as belongs together. So an idle server adds no
+delay, and the busier it is, the larger its batches become.
 
 Short runs are made on the event loop, since a hop to a thread would cost as much as they do; long
 ones in one thread, so that a run never keeps the loop from reading and answering. Either way at
@@ -172,10 +172,7 @@ class MicroBatcher:
             self._queued_s += cost_s
         if self._idle:
             self._idle = False
-            if in_place:
-                loop.call_soon(self._continue)
-            else:
-                self._continue()
+            loop.call_soon(self._continue)
         try:
             answer = await request.future
         except asyncio.CancelledError:

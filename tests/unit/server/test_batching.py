@@ -114,6 +114,14 @@ async def test_after_requests_that_came_together_the_next_ones_all_share_a_run()
             batcher.submit(squares, np.array([8]), 1).send(None)
 
 
+async def test_a_long_run_begins_when_all_that_came_in_its_turn_is_there() -> None:
+    model = Model()
+    async with _batcher() as (batcher, _):
+        squares = _computation(model, LONG)
+        await asyncio.gather(*(batcher.submit(squares, np.array([n]), 1) for n in range(3)))
+        assert model.runs == [[0, 1, 2]]
+
+
 async def test_a_long_run_does_not_stop_the_loop_and_what_comes_meanwhile_runs_next() -> None:
     model = Model()
     model.gate = threading.Event()
