@@ -52,6 +52,7 @@ def run(output: Path, quick: bool) -> int:
     town = MapStore().load(TOWN)
     rasteriser = Rasteriser(build_scene(town.opendrive, town.carla_map, SEED), make_textures(SEED))
     start = town.spawn_points[PLACE]
+    frames = 1 if quick else FRAMES
     views = [
         CameraView(
             width=width,
@@ -59,7 +60,7 @@ def run(output: Path, quick: bool) -> int:
             fov_deg=90.0,
             transform=compose(place, Transform(Vector3(1.5, 0.0, 2.4))),
         )
-        for place in (start, *town.spawn_points[10 : 10 + FRAMES])
+        for place in (start, *town.spawn_points[10 : 10 + frames])
     ]
     spent: dict[str, list[float]] = {name: [] for name in presets}
     shown: dict[str, Markup] = {}
@@ -73,7 +74,7 @@ def run(output: Path, quick: bool) -> int:
             begin_s = time.thread_time()
             for view in views[1:]:
                 rasteriser.render(view, things, want=Channels.RGB)
-            spent[name].append((time.thread_time() - begin_s) / FRAMES * 1e3)
+            spent[name].append((time.thread_time() - begin_s) / frames * 1e3)
     costs = {name: float(np.median(rounds)) for name, rounds in spent.items()}
     ratios = {name: cost / costs[REFERENCE] for name, cost in costs.items()}
     rows = [(name, f"{costs[name]:.2f}", f"{ratio:.2f}") for name, ratio in ratios.items()]

@@ -84,8 +84,8 @@ def test_what_was_trained_is_exported_and_tells_red_from_free(among: Path, tmp_p
     settings = TrainingSettings(
         data=(among,),
         output=tmp_path,
-        steps=30,
-        batch_size=24,
+        steps=20,
+        batch_size=16,
         variant="pace",
         augmentation="none",
     )

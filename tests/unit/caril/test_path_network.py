@@ -63,7 +63,7 @@ def _weights(output: Path) -> dict[str, torch.Tensor]:
 def exported(data: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     folder = tmp_path_factory.mktemp("path")
     settings = _settings(
-        data, folder / "run", steps=80, batch_size=32, checkpoint_every=200, augmentation="none"
+        data, folder / "run", steps=60, batch_size=24, checkpoint_every=200, augmentation="none"
     )
     train(settings)
     return export(

@@ -22,7 +22,16 @@ FOLDER = Path(__file__).with_name("crashing")
 def test_an_abort_fails_one_named_test_and_the_run_ends(files: list[str]) -> None:
     paths = [str(FOLDER / name) for name in files]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-q", *paths],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n2",
+            "--dist=loadfile",
+            "-q",
+            "-pno:schemathesis",
+            *paths,
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
