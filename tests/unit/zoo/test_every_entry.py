@@ -52,8 +52,9 @@ every_network = pytest.mark.parametrize("entry", NETWORKS)
 
 
 def samples(dataset: ImageDataset) -> Samples:
-    test = dataset.test
-    return Samples(description="stripes", images=test.images, labels=test.labels)
+    """Every fifth test image, of all classes."""
+    few = dataset.test.select(np.arange(0, len(dataset.test), 5))
+    return Samples(description="stripes", images=few.images, labels=few.labels)
 
 
 def run_folder(sidecar: Path, entry: str) -> Path:
@@ -112,10 +113,10 @@ def test_it_exports_for_onnx_runtime_and_stays_what_it_was(
     settings = ExportSettings(
         model=quick(entry), target="onnxruntime", output=tmp_path / "out", precision="fp32"
     )
-    export_model(settings, samples(stripes_dataset), None)
+    asked = samples(stripes_dataset)
+    export_model(settings, asked, None)
     model = tmp_path / "out" / f"stripes_{entry}.bicameral.json"
-    images = stripes_dataset.test.images
-    before, after = (load_classifier(path).predict(images) for path in (quick(entry), model))
+    before, after = (load_classifier(path).predict(asked.images) for path in (quick(entry), model))
     assert_same_answers(model, before.probabilities, after.probabilities)
 
 
