@@ -207,7 +207,7 @@ def spoil(request: dict[str, Any], data: st.DataObject) -> None:
         node[key] = copy.deepcopy(data.draw(ODD, "odd"))
 
 
-FUZZ = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def outcome(read: Callable[[], T]) -> T | RequestError:
