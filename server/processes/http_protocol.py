@@ -359,6 +359,8 @@ class _OnePiece:
 
 def _send_all(unsent: list[_OnePiece]) -> None:
     """Send what was written to all connections."""
-    for transport in unsent:
-        transport.flush()
+    # Emptied first: one that fails must not keep back what is written later.
+    pending = unsent.copy()
     unsent.clear()
+    for transport in pending:
+        transport.flush()

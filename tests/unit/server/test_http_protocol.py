@@ -422,3 +422,27 @@ async def test_much_is_sent_at_once() -> None:
     assert events[1::2] == ["written"] * 3
     assert all(event.startswith("sent 70") for event in events[::2])
     connection.connection_lost(None)
+
+
+async def test_a_connection_that_cannot_send_keeps_back_no_later_answer() -> None:
+    class Broken(SentTo):
+        def write(self, data: bytes) -> None:
+            raise RuntimeError("the other end has gone")
+
+    events: list[str] = []
+    config: Any = uvicorn.Config(
+        application, lifespan="off", log_config=None, timeout_keep_alive=60
+    )
+    limited(config, ConnectionLimits())
+    config.load()
+    asyncio.get_running_loop().set_exception_handler(lambda *_: events.append("broken"))
+    for transport, outcome in ((Broken(events), "broken"), (SentTo(events), "sent")):
+        connection = HttpProtocol(config=config, server_state=ServerState(), app_state={})
+        connection.connection_made(transport)  # type: ignore[arg-type]
+        connection.data_received(HEAD + b"\r\n")
+        async with asyncio.timeout(20):
+            while not events:
+                await asyncio.sleep(0)
+        connection.connection_lost(None)
+        assert [event.split()[0] for event in events] == [outcome]
+        events.clear()
