@@ -124,7 +124,7 @@ PATH_TABLES: dict[str, Callable[[], str]] = {
     "confidence": _confidence,
     "success.vision": lambda: _success("vision"),
     "success.fusion": lambda: _success("fusion"),
-    "success.towns": lambda: _town_success("fusion_tracked"),
+    "success.towns": lambda: _town_success("fusion_told"),
     "distance.vision": lambda: _distance("vision"),
     "distance.fusion": lambda: _distance("fusion"),
     "distance.constant": lambda: _distance("constant_weight"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -42,7 +43,7 @@ HARD = ("night", "fog", "dense_fog", "patch", "pitch_down", "pitch_up", "yaw_rig
 
 _LOAD = "agent.loading:load_agent"
 _MODELS = {"model": "path_a", "second": "path_b"}
-#: As the agents that ship no longer drive by default.
+#: Not told where the lane leads. The agents that ship are told: `vision_intent`, `fusion_told`.
 _NOT_TOLD = {**_MODELS, "navigation": {"intent": False}}
 #: As in the study of corrections, and as the fusion drives by default: it learns the map's error.
 FUSIONS = tuple(
@@ -58,20 +59,27 @@ _AGENTS = (
     AgentSpec(name="vision", correction="none", target=_LOAD, kwargs=_NOT_TOLD),
     AgentSpec(name="vision_intent", correction="none", target=_LOAD, kwargs=_MODELS),
     *FUSIONS,
+    AgentSpec(
+        name="fusion_told",
+        correction="none",
+        target=_LOAD,
+        kwargs={**_MODELS, "correction": "fusion"},
+    ),
     AgentSpec(name="caril_a", correction="none", target=_LOAD, kwargs={"model": "caril_a"}),
 )
 
 
 def run(folder: Path, quick: bool) -> int:
-    """Drive, write the record and print the tables."""
-    towns = ("Millbrook",) if quick else TOWNS
-    plan = drive_plan(towns, quick=quick)
-    drives = drive(plan, folder)
+    """Drive what the committed record lacks, write the record and print the tables."""
+    known = () if quick else read_records(FOLDER / RECORD, Drive)
+    plan = drive_plan(("Millbrook",) if quick else TOWNS, quick=quick)
+    plan = replace(plan, known=frozenset(one.key for one in known))
+    drives = [*known, *drive(plan, folder)]
     write_records(folder / RECORD, drives, Drive)
     for table in town_tables(drives):
         print_table(table)
     foreign = [one for one in drives if one.town == _FOREIGN and one.condition == "clear"]
-    return int(_success(foreign, "vision") < 0.9 or _success(foreign, "fusion_tracked") < 0.95)
+    return int(_success(foreign, "vision") < 0.9 or _success(foreign, "fusion_told") < 0.95)
 
 
 def _success(drives: Sequence[Drive], system: str) -> float:
@@ -101,13 +109,19 @@ def drive_plan(towns: Sequence[str], *, quick: bool) -> StagedPlan:
     hard = some.model_copy(
         update={
             "why": "hard to see",
-            "systems": ("vision", "vision_intent", "fusion", "fusion_tracked"),
+            "systems": everyone[:-1],
             "conditions": HARD,
         }
     )
     rest = (len(_SOME), len(_ROUTES.kinds))
     others = some.model_copy(update={"why": "the other routes", "routes": rest})
-    stages: tuple[Stage, ...] = (some, others, hard)
+    shipped = tuple(
+        hard.model_copy(
+            update={"why": "what ships, hard to see, there", "routes": rest, "systems": (name,)}
+        )
+        for name in ("fusion_told", "vision_intent")
+    )
+    stages: tuple[Stage, ...] = (some, others, hard, *shipped)
     if quick:
         stages = (some.model_copy(update={"routes": (0, 1), "systems": ("vision", "fusion")}),)
     return StagedPlan(routes=routes, agents=_AGENTS, weathers=("clear", *HARD), stages=stages)
@@ -170,8 +184,8 @@ def _trained_towns() -> tuple[str, ...]:
 STUDY = Study(
     claim="In clear weather the driver succeeds on 90 % of the routes of a CARLA town that it was "
     "not trained on by what it sees alone, and on 95 % with its correction.",
-    setting="Five towns, 20 routes each in clear weather and 6 in seven further conditions, seed 0 "
-    "of the episode; about 3 seconds of one processor a drive",
+    setting="Five towns, 20 routes each in clear weather; in seven further conditions 20 of what "
+    "ships and 6 of the rest; seed 0 of the episode; about 3 seconds of one processor a drive",
     run=run,
     needs="CARLA's Town01, Town04 and Town10HD: CARLA_ROOT",
 )
