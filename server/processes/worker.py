@@ -21,7 +21,7 @@ from server.limits import ServerSettings
 from server.logs import LogFormat, configure_logging
 from server.processes.http_protocol import ConnectionConfig, HttpProtocol, WebSocketProtocol
 from server.processes.run_folder import RunFolder
-from server.serving.footprint import collect_often
+from server.serving.footprint import collect_often, let_names_come_and_go
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -99,6 +99,7 @@ class WorkerConfig(ConnectionConfig):
         """Prepare to serve, in the worker's process."""
         super().load()
         collect_often()
+        let_names_come_and_go()
         self.most_connections = connections_within_files(self.connections.max_connections)
 
 

@@ -105,3 +105,18 @@ def test_a_worker_looks_for_garbage_among_what_has_come_since_its_start():
         assert gc.get_stats()[-1]["collections"] > before
     finally:
         gc.unfreeze()
+
+
+def test_names_that_come_and_go_take_no_memory_once_a_worker_serves():
+    code = """
+import sys
+import server.processes.worker
+from server.serving import footprint
+footprint.let_names_come_and_go()
+before = footprint.allocated_bytes()
+for number in range(100_000):
+    sys.intern(f"header {number}")
+print(footprint.allocated_bytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000
