@@ -226,8 +226,7 @@ class Metric:
     valid: bool = True
 
 
-# Not frozen: that takes three times as long to make, and there is one for every image.
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """How the answer for one image came about.
 
@@ -246,7 +245,7 @@ class Trace:
     stage_times_s: Mapping[str, float]
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, as Trace
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """Answers for N images.
 
@@ -275,8 +274,8 @@ class MemoryCounters:
         evicted: Entries dropped because the memory was full.
         expired: Entries dropped because of their age.
         skipped: Lookups and stores that an unreachable backend did not answer in time.
-        suspended: Lookups that looked for the same pixels only, or for nothing, because images
-            that come again had become rare on this stream.
+        suspended: Lookups that looked for the same pixels only, because near duplicates had become
+            rare on this stream.
         entries: Entries held now.
     """
 

@@ -262,9 +262,8 @@ class CascadeClassifier:
         if score == "max_probability":
             return float(answer.confidence[0])
         if score == "margin" and probabilities.size <= _FEW_CLASSES:
-            (row,) = probabilities.tolist()
-            row.sort()
-            return float(row[-1] - row[-2])
+            *_, second, first = sorted(probabilities[0].tolist())
+            return float(first - second)
         return float(self._score(probabilities)[0])
 
     def _combined(self, answer: Prediction, further: Prediction) -> Prediction:

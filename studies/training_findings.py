@@ -163,11 +163,11 @@ def _of_likeness() -> Finding:
     found = (
         "units in another order: all matched, r = 1 (`pytest tests/unit/diagnosis`); units before "
         f"the last layer, mean correlation of matched ones, linear CKA, pairs: {'; '.join(said)}. "
-        "Two networks match no worse, since the 64 units of the one choose among the 128 of the "
-        "other; two trainings know more of the same. Pairs share networks, so intervals are too "
-        "narrow. `python -m studies likeness`. [All that ship](#alike-inside), and [layer by "
-        "layer](../models.md#inside-them) `bicameral diagnose fashion_mnist_cascade`; sparse "
-        "prediction was not built"
+        "Two networks match no worse: the 64 units of the one choose among the 128 of the "
+        "other, which favours them; two trainings know more of the same. Pairs share networks, so "
+        "intervals are too narrow. `python -m studies likeness`. [All that ship](#alike-inside), "
+        "and [layer by layer](../models.md#inside-them) `bicameral diagnose "
+        "fashion_mnist_cascade`; sparse prediction was not built"
     )
     return found, converges(measured)
 

@@ -100,9 +100,6 @@ class EntryStore:
     def __len__(self) -> int:
         return len(self._by_content)
 
-    def __contains__(self, content: Content) -> bool:
-        return content in self._by_content
-
     def same(self, content: Content) -> Entry | None:
         """Return the entry of this very content and make it the most recently used."""
         entry = self._by_content.get(content)

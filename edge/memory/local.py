@@ -14,10 +14,18 @@ from bicameral.errors import look_up
 from bicameral.types import MemoryCounters, Prediction
 from edge.memory.entries import Content, Entry, EntryStore, sure_rows
 from edge.memory.keys import KEYS, KeyScheme, require_uint8
-from edge.memory.repeat_watch import NEAR_DUPLICATES, SAME_PIXELS, RepeatWatch
 from edge.memory.settings import MemorySettings
 from edge.memory.verification import choose
 
+#: Looking for near duplicates pays if one in so many images is found: it costs up to a half of the
+#: shipped cascade's networks, more than it computes, for it displaces them in the caches.
+_IMAGES_PER_HIT = 2
+#: Images that may be looked at in vain before looking is suspended, at first and after a pause.
+_PATIENCE, _TRIAL = 6, 3
+#: Images of the first pause; while trials find nothing, each is twice as long as the one before.
+_PAUSE, _LONGEST_PAUSE = 128, 1024
+#: So much is kept in hand at most, that the end of a video is noticed soon.
+_MOST_CREDIT = 32
 #: Entries that get their keys at a time, the newest first; on a trial no older ones are needed.
 _FILED_AT_A_TIME, _FILED_ON_TRIAL = 512, 2
 
@@ -33,9 +41,7 @@ class LocalMemory:
 
     What a verified key costs is paid only where it pays: the same pixels are found without any key,
     what is stored gets its key when near duplicates are next looked for, and that is suspended
-    while few are found (`RepeatWatch`). What is left is a hash of the pixels and a comparison, and
-    of single images even that is suspended where hardly one comes again: storing an image that is
-    held already ends it.
+    while few are found (`RepeatWatch`). What is left is a hash of the pixels and a comparison.
     """
 
     def __init__(
@@ -51,7 +57,7 @@ class LocalMemory:
         Args:
             settings: What to remember, and when to recognise it.
             scheme: How to file images; by default the one that the settings name.
-            always: Look on every stream, as studies of the keys must.
+            always: Look for near duplicates on every stream, as studies of the keys must.
             clock: Seconds that never go back; ages are measured on it.
 
         Raises:
@@ -64,10 +70,7 @@ class LocalMemory:
         self._entries = EntryStore(
             max_entries=settings.max_entries, verified=self._scheme.verified, aging=self._ages
         )
-        self._same_watch = None if always else RepeatWatch(SAME_PIXELS)
-        self._watch = None
-        if self._scheme.verified and not always:
-            self._watch = RepeatWatch(NEAR_DUPLICATES)
+        self._watch = None if always or not self._scheme.verified else RepeatWatch()
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -84,11 +87,9 @@ class LocalMemory:
         Raises:
             DataError: If a perceptual key cannot be computed of these images.
         """
-        entries, counts = self._entries, self._counts
-        left_out = len(images) == 1 and self._leaves_out()
-        contents = [] if left_out else self._contents(namespace, images)
-        found: list[Prediction | None] = [None] if left_out else []
-        missed = [0] if left_out else []
+        contents, entries, counts = self._contents(namespace, images), self._entries, self._counts
+        found: list[Prediction | None] = []
+        missed: list[int] = []
         with self._lock:
             if self._ages:
                 self._forget_old()
@@ -101,20 +102,17 @@ class LocalMemory:
             if len(missed) < len(found):
                 counts["hits"] += len(found) - len(missed)
                 counts["verified"] += (len(found) - len(missed)) * self._scheme.verified
-            if self._same_watch is not None and not left_out:
-                self._same_watch.note(len(found), len(found) - len(missed))
-            if not missed:
+            if not missed or not self._scheme.verified:
                 return found
-            near = self._scheme.verified
-            if not near or (self._watch is not None and not self._watch.pays(len(missed))):
-                counts["suspended"] += len(missed) * (near or left_out)
+            if self._watch is not None and not self._watch.pays(len(missed)):
+                counts["suspended"] += len(missed)
                 return found
             on_trial = self._watch is not None and self._watch.on_trial
             most = _FILED_ON_TRIAL if on_trial else _FILED_AT_A_TIME
             waiting = entries.unfiled(images.shape[1:], max(most, len(missed)))
         asked = images if len(missed) == len(images) else images[missed]
-        answers = self._recall_near(namespace, asked, waiting)
-        for place, answer in zip(missed, answers, strict=True):
+        near = self._recall_near(namespace, asked, waiting)
+        for place, answer in zip(missed, near, strict=True):
             found[place] = answer
         return found
 
@@ -142,8 +140,6 @@ class LocalMemory:
             now_s = self._clock() if self._ages else 0.0
             probabilities = np.asarray(results.probabilities, np.float32)
             for row, confidence in rows:
-                if self._same_watch is not None and self._same_watch.suspended:
-                    self._same_watch.resume(contents[row] in self._entries)
                 own = probabilities if len(contents) == 1 else probabilities[row]
                 entry = Entry(contents[row], own.tobytes(), confidence, now_s)
                 if self._entries.put(entry):
@@ -159,11 +155,6 @@ class LocalMemory:
         with self._lock:
             self._forget_old()
             return MemoryCounters(**self._counts, entries=len(self._entries))
-
-    def _leaves_out(self) -> bool:
-        """Return whether not to look for the pixels of the next image."""
-        with self._lock:
-            return self._same_watch is not None and not self._same_watch.pays(1)
 
     def _contents(self, namespace: str, images: NDArray[np.uint8]) -> list[Content]:
         """Return by what images are found as they are."""
@@ -223,3 +214,34 @@ class LocalMemory:
         if self.settings.max_age_s is not None:
             before_s = self._clock() - self.settings.max_age_s
             self._counts["expired"] += self._entries.remove_older(before_s)
+
+
+class RepeatWatch:
+    """Suspends looking for near duplicates while few are found, and tries again from time to time.
+
+    It keeps an account: an image that was looked at costs one, a hit brings what looking at
+    `_IMAGES_PER_HIT` costs. A camera's near duplicates follow each other, so a trial of consecutive
+    images notices them. Not thread-safe: the memory holds the lock.
+    """
+
+    def __init__(self) -> None:
+        """Begin to look."""
+        self._credit, self._left = _PATIENCE, 0
+        self._pause = _PAUSE
+        self.on_trial = False
+
+    def pays(self, images: int) -> bool:
+        """Return whether to look for near duplicates of so many images, the next ones."""
+        if self._left <= 0:
+            return True
+        self._left -= images
+        return False
+
+    def note(self, looked: int, found: int) -> None:
+        """Take down what looking has brought."""
+        self._credit = min(self._credit + _IMAGES_PER_HIT * found - looked, _MOST_CREDIT)
+        if self._credit > _PATIENCE:
+            self.on_trial, self._pause = False, _PAUSE
+        elif self._credit <= 0:
+            self._left, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+            self._credit, self.on_trial = _TRIAL, True

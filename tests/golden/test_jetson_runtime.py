@@ -24,7 +24,7 @@ from bicameral.types import Observation, Pose
 from edge.cascade_sidecar import CascadeStage
 from edge.jetson.bundle import BundleRequest, write_bundle
 from edge.loading import load_classifier, member_sha256
-from edge.memory.repeat_watch import RepeatWatch
+from edge.memory.local import RepeatWatch
 from edge.session import OnnxSession
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar, write_sidecar
@@ -155,7 +155,7 @@ def test_a_classifier_and_a_cascade_with_memory_answer_as_the_project_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = _three_stages(tmp_path) if model == "three_stages" else shipped_model(model)
-    # A bundle looks on every stream; that the project suspends it is not asked.
+    # A bundle looks for near duplicates on every stream; that the project suspends it is not asked.
     monkeypatch.setattr(RepeatWatch, "pays", lambda *_: True)
     recording = Recording(monkeypatch)
     classifier = load_classifier(path)

@@ -169,26 +169,3 @@ def test_the_same_pixels_are_found_while_near_duplicates_are_not_looked_for() ->
     watch(memory, images)
     assert memory.counters().suspended > 0
     assert None not in labels_of(memory.lookup(MODEL, images))
-
-
-@pytest.mark.parametrize("key", ["exact", "dhash_verified"])
-def test_single_images_are_not_looked_for_where_none_comes_again_until_one_does(key: str) -> None:
-    memory = LocalMemory(MemorySettings(key=key))
-    images = blobs(400)
-    watch(memory, images)
-    before = memory.counters()
-    assert before.hits == 0
-    assert before.suspended > 300
-    watch(memory, images)
-    after = memory.counters()
-    assert after.hits >= 395
-    assert after.suspended - before.suspended <= 5
-
-
-def test_repeats_that_are_never_stored_again_are_found_soon() -> None:
-    memory = LocalMemory(MemorySettings(key="exact"))
-    images = blobs(400)
-    watch(memory, images)
-    found = [memory.lookup(MODEL, images[row : row + 1])[0] for row in range(400)]
-    assert found.count(None) <= 128
-    assert None not in found[-200:]

@@ -8,7 +8,7 @@ import { count } from "../format.js";
 const NAMES = {
   entries: "Results held", lookups: "Lookups", hits: "Hits", verified: "Near duplicates accepted",
   rejected: "Near duplicates refused", stored: "Stored", not_stored: "Not stored", evicted: "Pushed out",
-  expired: "Too old", skipped: "Skipped", suspended: "Not or only by pixels looked for",
+  expired: "Too old", skipped: "Skipped", suspended: "Only the same pixels looked for",
 };
 
 export class MemoryCard {
