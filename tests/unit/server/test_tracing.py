@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,8 @@ import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError
-from edge.cascade import CascadeClassifier
 from server.limits import BatchLimits, ServerSettings
 from server.logs import JsonFormatter, current_trace_id
-from server.serving.batching import MicroBatcher
 from server.tracing import Tracing, start_tracing
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra 'tracing' is not installed")
@@ -102,51 +98,28 @@ def test_a_request_is_a_span_that_tells_what_answered(
     assert first.resource.attributes["service.name"] == "bicameral"
 
 
-@pytest.fixture
-def first_run_waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """When this is cleared, runs wait until four requests have been queued."""
-    go_on, numbers = threading.Event(), itertools.count(1)
-    go_on.set()
-    predict, require_room = CascadeClassifier.predict, MicroBatcher._require_room
-
-    def waiting_predict(self: Any, images: Any) -> Any:
-        assert go_on.wait(180.0)
-        return predict(self, images)
-
-    def counting_require_room(self: Any, *arguments: Any) -> None:
-        require_room(self, *arguments)
-        if next(numbers) == 4:  # which will stand in the queue before the loop goes on
-            asyncio.get_running_loop().call_soon(go_on.set)
-
-    monkeypatch.setattr(CascadeClassifier, "predict", waiting_predict)
-    monkeypatch.setattr(MicroBatcher, "_require_room", counting_require_room)
-    return go_on
-
-
 def test_requests_that_share_a_run_tell_its_size_and_their_wait(
-    serve: Callable[..., list[Any]], pictures: np.ndarray, first_run_waits: threading.Event
+    serve: Callable[..., list[Any]], pictures: np.ndarray
 ) -> None:
     async def use(client: httpx.AsyncClient) -> None:
-        first_run_waits.clear()
         image = {"name": "image", "datatype": "UINT8", "shape": [1, *pictures.shape[1:]]}
         bodies = [{"inputs": [image | {"data": one.flatten().tolist()}]} for one in pictures[:4]]
         await asyncio.gather(*(client.post("/v2/models/pair/infer", json=body) for body in bodies))
 
-    # Everything runs in the thread, and however slow this machine is, three rows fit into a run.
+    # Everything runs in the thread, and however slow this machine is, four rows fit into a run.
     limits = BatchLimits(in_place_s=0.0, max_run_s=60.0, max_wait_s=60.0)
     spans = serve(use, batching=limits, remember=False)
     requests = [span for span in spans if span.kind is SpanKind.SERVER]
     assert {span.name for span in requests} == {"POST /v2/models/{model}/infer"}
     sizes = sorted(span.attributes["inference.batch_size"] for span in requests)
-    assert sizes == [1, 3, 3, 3]
+    assert sizes == [4, 4, 4, 4]
     for span in requests:
         inside = [one for one in spans if one.parent and one.parent.span_id == span.context.span_id]
         assert [one.name for one in inside if one.name != "queue"] == ["classify"]
-        if span.attributes["inference.batch_size"] == 3:
-            queue, run = sorted(inside, key=lambda one: one.start_time)
-            assert queue.name == "queue"
-            assert queue.end_time == run.start_time
-            assert run.attributes == {"inference.batch_size": 3, "inference.in_place": False}
+        queue, run = sorted(inside, key=lambda one: one.start_time)
+        assert queue.name == "queue"
+        assert queue.end_time == run.start_time
+        assert run.attributes == {"inference.batch_size": 4, "inference.in_place": False}
 
 
 def test_a_request_joins_the_trace_of_its_caller(
