@@ -84,19 +84,6 @@ class Resampling:
     seed: int = 0
 
 
-# `scipy.stats` has the same quantiles, bit for bit, but importing it takes twice as long.
-def _normal_quantile() -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + LEVEL / 2.0))
-
-
-def _student_quantile(degrees: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + LEVEL / 2.0))
-
-
 def share(successes: int, n: int) -> Estimate:
     """Estimate a share with Wilson's score interval, which holds at 0 and at 1 as well.
 
@@ -106,13 +93,10 @@ def share(successes: int, n: int) -> Estimate:
     """
     if n < 2:
         return _without_interval([float(successes)] * n, "1")
-    value, z = successes / n, _normal_quantile()
-    whole = 2.0 * (n + z**2)
-    centre = (2.0 * n * value + z**2) / whole
-    half = z / whole * np.sqrt(4.0 * n * value * (1.0 - value) + z**2)
-    low = centre - half if successes else 0.0
-    high = centre + half if successes < n else 1.0
-    return _estimate(value, float(low), float(high), n=n, unit="1")
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
+    return _estimate(successes / n, interval.low, interval.high, n=n, unit="1")
 
 
 def paired_difference(gained: int, lost: int, n: int) -> Estimate:
@@ -128,10 +112,12 @@ def paired_difference(gained: int, lost: int, n: int) -> Estimate:
     """
     if n < 2:
         return _without_interval([float(gained - lost)] * n, "1")
+    from scipy.stats import norm
+
     more, less, all_of_them = gained + 0.5, lost + 0.5, n + 2.0
     centre = (more - less) / all_of_them
     spread = np.sqrt(more + less - (more - less) ** 2 / all_of_them) / all_of_them
-    half = float(_normal_quantile() * spread)
+    half = float(norm.ppf(0.5 + LEVEL / 2.0) * spread)
     return _estimate((gained - lost) / n, centre - half, centre + half, n=n, unit="1")
 
 
@@ -145,9 +131,11 @@ def mean(values: Sequence[float] | NDArray[np.floating], unit: str = "1") -> Est
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         return _without_interval(array, unit)
+    from scipy.stats import t
+
     value = float(array.mean())
     error = float(array.std(ddof=1)) / np.sqrt(len(array))
-    half = _student_quantile(len(array) - 1) * error
+    half = float(t.ppf(0.5 + LEVEL / 2.0, len(array) - 1)) * error
     return _estimate(value, value - half, value + half, n=len(array), unit=unit)
 
 
@@ -159,10 +147,10 @@ def slope(places: Sequence[float], values: Sequence[float], unit: str) -> Estima
         values: One per place, with independent errors.
         unit: Unit of the values by that of the places.
     """
-    from scipy.stats import linregress
+    from scipy.stats import linregress, t
 
     line = linregress(places, values)
-    half = float(_student_quantile(len(places) - 2) * line.stderr)
+    half = float(t.ppf(0.5 + LEVEL / 2.0, len(places) - 2) * line.stderr)
     value = float(line.slope)
     return _estimate(value, value - half, value + half, n=len(places), unit=unit)
 
