@@ -106,9 +106,15 @@ def _road_faults(root: ElementTree.Element) -> Iterator[str]:
         length = number_of(road.get("length"))
         if length is None or not 0.0 < length < float("inf"):
             yield f"{name}: its length is {road.get('length')}; expected metres above 0"
-        if road.find("planView/geometry") is None:
+        geometry = road.find("planView/geometry")
+        if geometry is None:
             yield f"{name}: it has no <geometry> in its <planView>"
+        elif number_of(geometry.get("s")) != 0.0:
+            yield f"{name}: its first <geometry> begins at {geometry.get('s')} m; expected 0"
         sections = road.findall("lanes/laneSection")
+        for begin in (section.get("s") for section in sections):
+            if length is not None and (number_of(begin) or 0.0) > length:
+                yield f"{name}: a <laneSection> begins at {begin} m, behind the end at {length:g} m"
         if not sections:
             yield f"{name}: it has no <laneSection>"
         numbers = [_lane_ids(section) for section in sections]

@@ -54,6 +54,14 @@ REFUSED = {
     ),
     "no centre lane": (MAP.replace(CENTRE, ""), r"road 1: its lane ids \[-1, 1\] have a gap"),
     "no geometry": (MAP.replace(LINE, ""), "road 1: it has no <geometry>"),
+    "geometry from 50 m on": (
+        MAP.replace('<geometry s="0"', '<geometry s="50"'),
+        "road 1: its first <geometry> begins at 50 m",
+    ),
+    "a lane section behind the end": (
+        MAP.replace(SECTION, SECTION + SECTION.replace('s="0"', 's="900"', 1)),
+        "road 1: a <laneSection> begins at 900 m",
+    ),
     "a length of 0": (MAP.replace('length="200"', 'length="0"'), "road 1: its length is 0"),
     "a direction that is no number": (
         MAP.replace('hdg="0"', 'hdg="nan"'),
