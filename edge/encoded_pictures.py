@@ -115,11 +115,13 @@ def read_encoded_picture(data: bytes) -> EncodedPicture:
     Raises:
         DataError: If it is none of these, is damaged or cut off, or is an animation.
     """
+    if not data:
+        raise DataError("there is no picture: it is empty")
     kind = picture_format(data)
     if kind is None:
         raise DataError(
-            f"not a picture in a known format (it starts with {data[:8].hex(' ') or 'nothing'})"
-            "; known are JPEG, PNG, WebP and BMP"
+            f"not a picture in a known format (it starts with {data[:8].hex(' ')}); known are "
+            "JPEG, PNG, WebP and BMP"
         )
     readers = {"JPEG": _read_jpeg, "PNG": _read_png, "WebP": _read_webp, "BMP": _read_bmp}
     try:

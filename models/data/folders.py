@@ -270,8 +270,8 @@ def _describe_left_out(paths: list[Path]) -> str:
     kinds = Counter((path.suffix.lower() or "without a suffix", path.parent) for path in paths)
     counts = (f"{count} {kind} in {place}" for (kind, place), count in kinds.most_common())
     return (
-        f"{len(paths)} files are left out: {_listed(counts)}; read are "
-        f"{', '.join(PICTURE_SUFFIXES)} in class folders, no names that start with a dot"
+        f"{len(paths)} file{'s are' if len(paths) > 1 else ' is'} left out: {_listed(counts)}; "
+        f"read are {', '.join(PICTURE_SUFFIXES)} in class folders, no names that start with a dot"
     )
 
 
@@ -287,6 +287,8 @@ def _is_picture(path: Path) -> bool:
 
 
 def _read_one(path: Path, spec: ImageSpec) -> _Reduced | DataError:
+    if path.exists() and not path.is_file():
+        return DataError(f"{path} is no file, but a pipe, socket or device")
     try:
         picture = read_picture(path, spec)
         image = canonical_from_picture(picture, spec)

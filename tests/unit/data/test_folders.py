@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,13 @@ def test_a_corrupt_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "b" / "1.png"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"cannot use the picture .*/b/1\.png: .*cut off"):
+        _read(tmp_path)
+
+
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    with pytest.raises(DataError, match=r"pictures cannot be read: .*/a/pipe\.png is no file"):
         _read(tmp_path)
 
 

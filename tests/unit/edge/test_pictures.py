@@ -260,7 +260,7 @@ def test_a_damaged_exif_block_leaves_the_picture_as_it_is(exif: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "starts with nothing"),
+        (b"", "it is empty"),
         (b"hello world", "not a picture in a known format"),
         (b"GIF89a" + bytes(20), "known are JPEG, PNG, WebP and BMP"),
         (ANIMATED_WEBP, "animation"),
