@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bicameral.cli.extras import require_extra
 from bicameral.simulation import TICK_S
 from bicameral.tables import Table, print_table, table_of
-from sim.pocket.map_store import MapStore
 
 if TYPE_CHECKING:
     from sim.pocket.bench import Cost, Growth
-    from sim.pocket.camera.bench import FrameCost
-
-
-#: Frames of each kind of camera, along the town's spawn points among parked cars.
-_FRAMES = 60
 
 
 def bench_simulator(*, town: str = "Harbour") -> int:
@@ -27,13 +21,12 @@ def bench_simulator(*, town: str = "Harbour") -> int:
         town: Map: a town's name or an OpenDRIVE file.
     """
     require_extra("sim")
-    from sim.pocket.bench import measure_growth, measure_tick
-    from sim.pocket.camera.bench import measure_camera
+    from sim.pocket.bench import PARKED_VEHICLES, measure_camera, measure_growth, measure_tick
 
     name = Path(town).stem
     print_table(_tick_table(f"one tick on {name}, one vehicle", measure_tick(town)))
-    costs = measure_camera(MapStore().load(town), _FRAMES)
-    print_table(_camera_table(f"camera frames on {name}, 30 parked cars", costs))
+    title = f"camera frames on {name}, {PARKED_VEHICLES} parked cars"
+    print_table(_camera_table(title, measure_camera(town)))
     print_table(_growth_table("how the cost grows", measure_growth()))
     return 0
 
@@ -54,11 +47,13 @@ def _tick_table(title: str, costs: Sequence[Cost]) -> Table:
     return table_of(title, labels, rows)
 
 
-def _camera_table(title: str, costs: Sequence[FrameCost]) -> Table:
-    stages = ("transform_ms", "raster_ms", "shade_ms", "encode_ms", "total_ms")
-    rows = [(cost.name, *(f"{getattr(cost, stage):.2f}" for stage in stages)) for cost in costs]
-    labels = ("camera", "transform", "raster", "shade", "encode", "CPU ms per frame")
-    return table_of(title, labels, rows)
+def _camera_table(title: str, costs: Mapping[str, Sequence[float]]) -> Table:
+    from sim.pocket.bench import STAGES
+
+    rows = [
+        (name, *(f"{cost:.2f}" for cost in (*parts, sum(parts)))) for name, parts in costs.items()
+    ]
+    return table_of(title, ("camera", *STAGES, "CPU ms per frame"), rows)
 
 
 def _growth_table(title: str, parts: Sequence[Growth]) -> Table:

@@ -1,4 +1,4 @@
-"""What the simulator costs: a tick part by part, and how it grows with what is in the world.
+"""What the simulator costs: ticks part by part, pictures stage by stage, and how both grow.
 
 CPU time of one thread. All parts are measured in turns, round after round, so that a busy moment
 of the machine hits them alike.
@@ -18,8 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bicameral.types import AGENT_CAMERA
+from sim.pocket.camera.encode import depth_bgra, semantic_bgra
 from sim.pocket.camera.lighting import lighting_from_weather
-from sim.pocket.camera.view import CameraView, Channels
+from sim.pocket.camera.rasteriser import Rasteriser
+from sim.pocket.camera.view import CameraView, Channels, Frame, Instance
 from sim.pocket.geometry import Rotation, Transform, Vector3, compose
 from sim.pocket.map_store import MapStore
 from sim.pocket.protocol.values import ActorDescription, VehicleControl
@@ -36,6 +39,21 @@ TOWNS = ("Millbrook", "Harbour", "Ridgeway")
 _VEHICLE = ActorDescription(0, "vehicle.tesla.model3")
 _SIDE_PX = 448
 _MOUNT = Vector3(1.5, 0.0, 2.4)
+#: Cameras whose frames are measured stage by stage: width, height, channels.
+CAMERA_KINDS = {
+    "agent 320x160 rgb": (320, 160, Channels.RGB),
+    "448x448 rgb": (448, 448, Channels.RGB),
+    "448x448 semantic": (448, 448, Channels.SEMANTIC),
+    "448x448 depth": (448, 448, Channels.DEPTH),
+    "448x448 all three": (448, 448, Channels.RGB | Channels.SEMANTIC | Channels.DEPTH),
+}
+STAGES = ("transform", "raster", "shade", "encode")
+#: The first frames compile and warm up.
+_WARM_UP_FRAMES = 2
+PARKED_VEHICLES = 30
+_AGENT_MOUNT = Transform(
+    Vector3(AGENT_CAMERA.x_m, 0.0, AGENT_CAMERA.z_m), Rotation(AGENT_CAMERA.pitch_deg, 0.0, 0.0)
+)
 
 Part = Callable[[], object]
 
@@ -106,6 +124,48 @@ def measure_tick(
     ]
 
 
+def measure_camera(town: str = "Harbour", frames: int = 60) -> dict[str, list[float]]:
+    """Measure every kind of camera at spawn points, among parked vehicles and signal heads.
+
+    Args:
+        town: Map, by name or as an OpenDRIVE file.
+        frames: Frames of every kind; the kinds take turns, frame by frame.
+
+    Returns:
+        Mean CPU milliseconds of a frame of each of `CAMERA_KINDS` in each of `STAGES`.
+    """
+    world = _world(TownShelf(MapStore(), seed=0), town, PARKED_VEHICLES)
+    rasteriser, instances = _furnished(world)
+    points = world.episode.town.map.spawn_points
+    order = np.random.default_rng(0).permutation(len(points))
+    spent = np.zeros((len(CAMERA_KINDS), len(STAGES)))
+    for number, point in enumerate(np.resize(order, frames + _WARM_UP_FRAMES).tolist()):
+        for row, (width, height, want) in enumerate(CAMERA_KINDS.values()):
+            view = CameraView(
+                width=width,
+                height=height,
+                fov_deg=AGENT_CAMERA.fov_deg,
+                transform=compose(points[point], _AGENT_MOUNT),
+            )
+            frame = rasteriser.render(view, instances, want=want)
+            rendered_s = time.thread_time()
+            _encode(frame, want)
+            encode_s = time.thread_time() - rendered_s
+            if number >= _WARM_UP_FRAMES:
+                at = rasteriser.timings
+                spent[row] += (at.transform_s, at.raster_s, at.shade_s, encode_s)
+    return dict(zip(CAMERA_KINDS, (spent / frames * 1e3).tolist(), strict=True))
+
+
+def _encode(frame: Frame, want: Channels) -> None:
+    if Channels.RGB in want:
+        frame.bgra.tobytes()
+    if Channels.SEMANTIC in want:
+        semantic_bgra(frame.semantic)
+    if Channels.DEPTH in want:
+        depth_bgra(frame.depth_m)
+
+
 def measure_growth(rounds: int = 5, ticks: int = 10) -> list[Growth]:
     """Measure ticks and pictures by vehicles, pictures by cameras, and pictures by maps."""
     shelf = TownShelf(MapStore(), seed=0)
@@ -164,13 +224,18 @@ def _view(place: Transform, side_px: int, fov_deg: float, yaw_deg: float = 0.0) 
     )
 
 
-def _rendering(world: World, cameras: int) -> Part:
-    """Return what renders from the first spawn point to so many sides."""
+def _furnished(world: World) -> tuple[Rasteriser, list[Instance]]:
+    """Return the rasteriser that knows all there is in a world, and where it stands."""
     rasteriser = world.episode.town.rasteriser
     things = list(VisibleThings(world.episode))
     for thing in things:
         rasteriser.register_mesh(thing.instance.mesh_key, thing.make_mesh())
-    instances = [thing.instance for thing in things]
+    return rasteriser, [thing.instance for thing in things]
+
+
+def _rendering(world: World, cameras: int) -> Part:
+    """Return what renders from the first spawn point to so many sides."""
+    rasteriser, instances = _furnished(world)
     start = world.episode.town.map.spawn_points[0]
     views = [_view(start, _SIDE_PX, 90.0, 60.0 * number) for number in range(cameras)]
 

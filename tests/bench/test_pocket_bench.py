@@ -1,6 +1,14 @@
 """The simulator's benchmark measures every part; what it measures is printed, never asserted."""
 
-from sim.pocket.bench import CAMERAS, VEHICLES, measure_growth, measure_tick
+from sim.pocket.bench import (
+    CAMERA_KINDS,
+    CAMERAS,
+    STAGES,
+    VEHICLES,
+    measure_camera,
+    measure_growth,
+    measure_tick,
+)
 
 
 def test_every_part_of_a_tick_is_measured():
@@ -16,3 +24,10 @@ def test_growth_is_measured_by_vehicles_cameras_and_maps():
     assert [one.unit for one in growths][:3] == ["vehicle", "vehicle", "camera"]
     assert [one.sizes for one in growths][:3] == [VEHICLES, VEHICLES, CAMERAS]
     assert all(cost > 0.0 for one in growths for cost in one.medians_ms)
+
+
+def test_frames_of_every_kind_of_camera_are_measured_stage_by_stage():
+    costs = measure_camera(frames=1)
+    assert list(costs) == list(CAMERA_KINDS)
+    assert all(min(stages) >= 0.0 for stages in costs.values())
+    assert all(stages[STAGES.index("raster")] > 0.0 for stages in costs.values())
