@@ -20,6 +20,7 @@ from studies.path_drives import Drive
 from studies.path_fusion import drive, prepare
 from studies.path_plan import (
     CONSTANTS,
+    SHORT_ROUTE,
     ChosenConstants,
     Stage,
     StagedPlan,
@@ -51,8 +52,12 @@ def run(folder: Path, quick: bool) -> int:
 
 def quick_plan(plan: StudyPlan) -> StudyPlan:
     """Return a plan of one route and one weight."""
-    few = plan.validation.model_copy(update={"town": "Valley", "routes": 1, "map_weights": (0.3,)})
-    return plan.model_copy(update={"validation": few, "conditions": ("clear",)})
+    few = plan.validation.model_copy(
+        update={"town": "Millbrook", "routes": 1, "map_weights": (0.3,)}
+    )
+    return plan.model_copy(
+        update={"validation": few, "conditions": ("clear",), "routes": SHORT_ROUTE}
+    )
 
 
 def choose(plan: StudyPlan, folder: Path) -> int:
