@@ -117,6 +117,10 @@ def agents(tmp_path, monkeypatch):
     return spec
 
 
+#: Needs no pictures, and so no scenery.
+EXPERT = AgentSpec(name="expert", correction="none", target="agent.expert:ExpertAgent")
+
+
 def plan_for(routes, *agents, **changes):
     return EvaluationPlan(routes=routes, agents=agents, **changes)
 
@@ -209,8 +213,8 @@ def test_the_weather_of_a_routes_file_changes_on_the_way(routes, agents, tmp_pat
     assert results["bicameral"]["plan"]["routes"][0]["dropped_scenarios"] == ["Accident"]
 
 
-def test_a_finished_run_is_neither_repeated_nor_mixed_with_another(routes, agents, tmp_path):
-    plan = plan_for(routes[:1], agents("Watching"), reference=agents("Watching"))
+def test_a_finished_run_is_neither_repeated_nor_mixed_with_another(routes, tmp_path):
+    plan = plan_for(routes[:1], EXPERT, reference=EXPERT)
     calls = []
     run(plan, tmp_path / "run", calls.append)
     assert [(p.done, p.total) for p in calls] == [(1, 2), (2, 2)]
@@ -252,15 +256,15 @@ def test_an_agent_that_fails_is_recorded_and_the_others_drive_on(routes, agents,
     assert not list((tmp_path / "run" / "episodes").glob(".*"))
 
 
-def test_another_server_runs_one_episode_at_a_time(routes, agents, tmp_path):
+def test_another_server_runs_one_episode_at_a_time(routes, tmp_path):
     execution = Execution(server=ServerChoice(host="localhost", port=2000), jobs=2)
     with pytest.raises(ConfigError, match="--jobs 1"):
-        evaluate(plan_for(routes, agents("Watching")), tmp_path / "run", execution)
+        evaluate(plan_for(routes, EXPERT), tmp_path / "run", execution)
 
 
-def test_the_same_others_drive_and_walk_again_whatever_was_driven_before(routes, agents, tmp_path):
+def test_the_same_others_drive_and_walk_again_whatever_was_driven_before(routes, tmp_path):
     crowd = TrafficDensity(vehicles=5, walkers=3)
-    both = plan_for(routes, agents("Watching"), weathers=("night",), traffic=crowd)
+    both = plan_for(routes, EXPERT, traffic=crowd)
     first, second = run(both, tmp_path / "both")
     (again,) = run(replace(both, routes=routes[1:]), tmp_path / "one")
     assert (first.vehicles, first.walkers) == (5, 3)

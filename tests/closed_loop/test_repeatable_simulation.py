@@ -11,7 +11,7 @@ import pytest
 
 from sim.client.local_server import LocalServer
 
-TICKS = 500
+TICKS = 200
 SENSOR_HEADER_BYTES = 48
 #: With noise, which a seed decides as well.
 MEASURING = {
