@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -30,8 +31,9 @@ from edge.learning.dual_memory import DualMemoryClassifier
 from edge.learning.read_out import MixingWeights, unit_rows
 from edge.learning.state import MemoryState, ReadOutSettings, Remembered
 from edge.loading import load_classifier
-from edge.sidecar import Sidecar, StateSpec, read_sidecar, write_sidecar
+from edge.sidecar import SUFFIX, Sidecar, StateSpec, read_sidecar, write_sidecar
 from server.bench.running import free_port
+from tests.masked_model import export_masked_model
 from tests.redis_process import RedisProcess, running_redis
 
 # A busy machine is no fault of the code: no test asserts a time.
@@ -70,6 +72,26 @@ REMEMBER_ALL = {
 def anyio_backend() -> str:
     """Run tests that are coroutines on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all runners of this run, so that none makes what another one has made."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def masked_model(shared: Path) -> Path:
+    """The sidecar of a small classifier of pictures of which a part is missing, to be read only."""
+    sidecar = shared / "masked" / f"masked{SUFFIX}"
+    with (shared / "masked.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not sidecar.exists():
+            export_masked_model(sidecar.parent)
+    return sidecar
 
 
 def graph_bytes(seed: int, *, ending: str = "logits", in_graph: bool = False) -> bytes:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from edge.sidecar import SUFFIX
-from models.classifiers.export import ExportSettings, export_classifier
-from models.data.dataset import ImageDataset, LabelledImages
-from models.networks.layers import ImageShape
-from models.networks.monotone_boltzmann import MonotoneBoltzmann
 
 
 def pictures_of_two_classes(count: int) -> NDArray[np.uint8]:
@@ -22,8 +15,16 @@ def pictures_of_two_classes(count: int) -> NDArray[np.uint8]:
     return noise
 
 
-def masked_model(folder: Path, name: str = "masked") -> Path:
-    """Export an untrained Boltzmann machine, and return its sidecar."""
+def export_masked_model(folder: Path) -> None:
+    """Export an untrained Boltzmann machine."""
+    # Here, for torch takes seconds to import, and most tests do without.
+    import torch
+
+    from models.classifiers.export import ExportSettings, export_classifier
+    from models.data.dataset import ImageDataset, LabelledImages
+    from models.networks.layers import ImageShape
+    from models.networks.monotone_boltzmann import MonotoneBoltzmann
+
     images = pictures_of_two_classes(20)
     part = LabelledImages(images=images, labels=np.arange(20, dtype=np.int64) % 2)
     dataset = ImageDataset(
@@ -40,11 +41,10 @@ def masked_model(folder: Path, name: str = "masked") -> Path:
     network.loss(torch.tensor([[[[-1.0]]], [[[2.0]]]]).expand(2, 1, 12, 12), torch.tensor([0, 1]))
     settings = ExportSettings(
         output=folder,
-        name=name,
+        name="masked",
         architecture="monotone_boltzmann",
         seed=0,
         command="",
         limits="Untrained.",
     )
     export_classifier(network.eval(), dataset, settings)
-    return folder / (name + SUFFIX)

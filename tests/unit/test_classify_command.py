@@ -10,7 +10,6 @@ import pytest
 
 from bicameral.cli.app import main
 from bicameral.cli.classify import FINDINGS_EXIT_CODE
-from tests.masked_model import masked_model
 
 
 @pytest.fixture
@@ -50,20 +49,21 @@ def test_a_picture_gets_a_label_and_a_trace(capsys, cascade, picture):
     assert set(answer["trace"]["stage_times_s"]) >= {"a"}
 
 
-def test_what_is_transparent_was_not_observed_by_a_model_that_fills_it_in(capsys, tmp_path):
-    model = masked_model(tmp_path)
+def test_what_is_transparent_was_not_observed_by_a_model_that_fills_it_in(
+    capsys, tmp_path, masked_model
+):
     picture = np.full((12, 12, 4), 255, np.uint8)
     picture[2:8, 3:9, 3] = 0
     confidences = []
     for name, hidden in (("a.png", 0), ("b.png", 200)):
         picture[2:8, 3:9, :3] = hidden
         cv2.imwrite(str(tmp_path / name), picture)
-        code, out, _ = run(capsys, tmp_path / name, "--model", model, "--json")
+        code, out, _ = run(capsys, tmp_path / name, "--model", masked_model, "--json")
         assert code == 0
         confidences.append(json.loads(out)["confidence"])
     picture[..., 3] = 255
     cv2.imwrite(str(tmp_path / "c.png"), picture)
-    _, out, _ = run(capsys, tmp_path / "c.png", "--model", model, "--json")
+    _, out, _ = run(capsys, tmp_path / "c.png", "--model", masked_model, "--json")
     assert confidences[0] == confidences[1] != json.loads(out)["confidence"]
 
 

@@ -9,14 +9,11 @@ import httpx
 import numpy as np
 from playwright.sync_api import expect
 
-from tests.masked_model import masked_model
-
 
 def test_the_page_shows_the_picture_that_the_model_filled_in(
-    tmp_path: Path, start_site, open_page, upload
+    masked_model: Path, start_site, open_page, upload
 ):
-    masked_model(tmp_path)
-    site = start_site(tmp_path)
+    site = start_site(masked_model.parent)
     picture = np.full((36, 36, 4), 200, np.uint8)
     picture[..., 3] = 255
     picture[9:27, 6:21, 3] = 0

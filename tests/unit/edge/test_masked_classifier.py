@@ -14,20 +14,15 @@ from edge.encoded_pictures import read_encoded_picture
 from edge.loading import load_classifier
 from edge.masked_classifier import MaskedClassifier
 from edge.pictures import decode_with_opacity
-from tests.masked_model import masked_model, pictures_of_two_classes
+from tests.masked_model import pictures_of_two_classes
 
 SEEN = np.ones((2, 12, 12), bool)
 SEEN[:, 3:9, 2:7] = False
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return masked_model(tmp_path_factory.mktemp("masked"))
-
-
-@pytest.fixture(scope="module")
-def classifier(model: Path) -> MaskedClassifier:
-    loaded = load_classifier(model)
+def classifier(masked_model: Path) -> MaskedClassifier:
+    loaded = load_classifier(masked_model)
     assert isinstance(loaded, MaskedClassifier)
     return loaded
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import httpx
 import numpy as np
@@ -11,16 +9,9 @@ import pytest
 
 from edge.loading import load_classifier
 from edge.masked_classifier import MaskedClassifier
-from tests.masked_model import masked_model, pictures_of_two_classes
+from tests.masked_model import pictures_of_two_classes
 
 HIDDEN = np.s_[3:9, 2:7]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("served")
-    masked_model(folder)
-    return folder
 
 
 def png(image: np.ndarray) -> bytes:
@@ -46,15 +37,15 @@ def pixels(answer: httpx.Response) -> np.ndarray:
 
 
 async def test_a_transparent_picture_is_answered_and_filled_in_as_the_classifier_does(
-    folder, serving_folder
+    masked_model, serving_folder
 ):
     images, seen = pictures_of_two_classes(1), np.ones((1, 12, 12), bool)
     seen[0][HIDDEN] = False
-    model = load_classifier(folder / "masked.bicameral.json")
+    model = load_classifier(masked_model)
     assert isinstance(model, MaskedClassifier)
     expected, completed = model.predict_masked(images, seen)
     form = {"picture": ("a.png", png(images[0])), "mask": ("m.png", mask())}
-    async with serving_folder(folder) as client:
+    async with serving_folder(masked_model.parent) as client:
         by_alpha = await client.post("/v1/classify/masked", content=transparent(images[0]))
         by_mask = await client.post("/v1/classify/masked", files=form)
         filled = await client.post("/v1/complete/masked", content=transparent(images[0]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,15 +20,6 @@ from models.zoo.training import HEADS, MODEL_FOLDER, ClassifierTraining, train_c
 QuickTraining = Callable[..., Path]
 
 OPTIONS = DatasetOptions(image_size=(28, 28), color="GRAY")
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of all runners of this run, so that none trains what another one has trained."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "stripes"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="session")
