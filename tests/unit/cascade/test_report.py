@@ -36,8 +36,8 @@ from models.classifiers.logits import PoolLogits
 from models.data.dataset import LabelledImages
 from models.host import Provenance
 
-#: As folders may be called.
-LABELS = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ labels }} $x_", "犬")
+#: As folders may be called; the last name is no Unicode.
+LABELS = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ labels }} $x_", "犬\udcffd")
 
 SETTINGS = EvaluationSettings(
     references=("large", "huge"), splits=4, resampling=Resampling(replicates=100)
@@ -91,10 +91,10 @@ class Page(HTMLParser):
         return [value for _, attrs in self.tags if (value := attrs.get(name)) is not None]
 
 
-def test_class_names_and_the_command_are_shown_as_text(report: Path) -> None:
+def test_class_names_and_the_command_are_shown_as_text_whatever_they_are(report: Path) -> None:
     page = Page(report.read_text("utf-8"))
     assert "script" not in {tag for tag, _ in page.tags}
-    for label in LABELS:
+    for label in (*LABELS[:-1], "犬?d"):
         assert label in page.text
     assert CONTEXT.command in page.text
 
@@ -262,14 +262,6 @@ def test_with_many_classes_confusions_are_listed(evaluation: CascadeEvaluation) 
         ["class 3", "class 7", "11"],
         ["class 8", "class 2", "5"],
     ]
-
-
-def test_a_folder_name_that_is_no_unicode_does_not_stop_the_report(
-    evaluation: CascadeEvaluation, images: LabelledImages, tmp_path: Path
-) -> None:
-    broken = replace(evaluation, labels=("b\udcffd", *LABELS[1:]))
-    write_results(tmp_path, broken, images, CONTEXT)
-    assert "b?d" in (tmp_path / REPORT_NAME).read_text("utf-8")
 
 
 def test_the_page_opens_in_a_browser(report: Path, tmp_path: Path) -> None:
