@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from bicameral.errors import ConfigError
 from server.http import exchange, stack
-from server.limits import RequestLimits
+from server.limits import BatchLimits, RequestLimits
+from server.serving.long_work import LongWork
 
 Use = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
@@ -137,6 +139,28 @@ async def test_what_a_body_inflates_to_counts(serve: Any) -> None:
         assert refused.status_code == 429
         assert "more than 5,000 bytes" in refused.json()["error"]
         assert (first.result().status_code, later.status_code) == (400, 400)
+
+
+async def test_what_comes_in_pieces_is_not_held_twice() -> None:
+    pieces, piece = 128, 65_536
+
+    async def receive() -> dict[str, Any]:
+        nonlocal pieces
+        pieces -= 1
+        return {"type": "http.request", "body": bytes(piece), "more_body": pieces > 0}
+
+    scope = {"type": "http", "headers": []}
+    limits = RequestLimits()
+    work = LongWork(limits, BatchLimits())
+    request = exchange.Request(scope, receive, limits, exchange.HeldBodies(), work)
+    tracemalloc.start()
+    try:
+        body = await request.body()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(body) == 128 * piece
+    assert peak < 1.5 * len(body)
 
 
 def test_a_budget_below_a_single_body_is_refused() -> None:
