@@ -34,6 +34,7 @@ from server.limits import ServerSettings
 from server.logs import current_request_id
 from server.metrics import Metrics
 from server.serving.computation import current_times
+from server.serving.footprint import return_free_memory
 from server.serving.long_work import LongWork
 
 _log = logging.getLogger(__name__)
@@ -142,6 +143,9 @@ class HttpStack:
             self._held.size -= request.held_bytes
             if request.grows:
                 self._held.growing.release()
+                # Bodies that waited leave holes in the heap, whose pages stay otherwise. This turn
+                # of the event loop still holds what a thread made of this one.
+                asyncio.get_running_loop().call_soon(return_free_memory)
             self._note(request, status)
             current_request_id.reset(outside)
 

@@ -119,6 +119,26 @@ async def test_a_large_body_that_finds_no_room_is_refused_for_a_while(
         assert held.size == 0
 
 
+async def test_free_memory_is_given_back_after_a_body_that_grew_while_much_was_held(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[bool] = []
+    monkeypatch.setattr(exchange, "_CROWDED_BYTES", 2000)
+    monkeypatch.setattr(exchange, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(stack, "return_free_memory", lambda: given_back.append(True))
+
+    async def pieces(first: int) -> AsyncIterator[bytes]:
+        yield b" " * first
+        yield b" "
+
+    async with serve() as client:
+        for first, times in ((1500, 0), (2500, 1)):
+            await client.post("/v2/models/net/infer", content=pieces(first))
+            await asyncio.sleep(0)  # the turn that answered ends
+            await asyncio.sleep(0)
+            assert len(given_back) == times
+
+
 async def test_what_a_body_inflates_to_counts(serve: Any) -> None:
     async with serve() as client:
         arrived, go_on = asyncio.Event(), asyncio.Event()
