@@ -5,7 +5,7 @@ last layer is matched with one of the other network, on half of the pictures, an
 correlate is judged on the other half. The 64 units of residual16 choose among the 128 of squeeze16,
 which favours pairs of two networks; and pairs share networks, which their intervals do not know.
 
-The classifiers that ship are then compared by linear CKA, each with each other.
+The classifiers that ship are then compared in both ways, each with each other.
 """
 
 from __future__ import annotations
@@ -88,17 +88,17 @@ def run(folder: Path, quick: bool) -> int:
 
 
 def compare_shipped(folder: Path, dataset: ImageDataset, names: tuple[str, ...]) -> None:
-    """Write the linear CKA of each two shipped classifiers, on test images."""
+    """Write how alike each two shipped classifiers are, on test images."""
     units = {}
     for name in names:
         network = load_feature_network(shipped_model(f"fashion_mnist_{name}"))
         parts = [network.predict_with_features(of)[1] for of in in_batches(dataset.test.images)]
         units[name] = np.concatenate(parts).astype(np.float64)
         network.close()
-    measured: Measured = {
-        (a, b, CKA): single(similarity(units[a], units[b]), n=len(dataset.test))
-        for a, b in combinations(names, 2)
-    }
+    measured: Measured = {}
+    for a, b in combinations(names, 2):
+        measured[a, b, CKA] = single(similarity(units[a], units[b]), n=len(dataset.test))
+        measured[a, b, ALIKE] = match_units(units[a], units[b]).correlation
     write_measurements(folder / "likeness_shipped.csv", measured)
 
 

@@ -112,8 +112,8 @@ def _of_robustness() -> Finding:
     found = (
         f"points above the plain network: HAN {said('han')}; bidirectional "
         f"{said('bidirectional')}; PGD training {said('pgd_trained')}; n = {seeds} "
-        "trainings of 3 or 4 epochs of 5,000 images, 117 to 156 steps where the paper's logs show "
-        "little before 50,000. `python -m studies robustness`"
+        "trainings of 1,000 steps of 100 images, where the paper's logs show little before 50,000 "
+        "steps. `python -m studies robustness`"
     )
     return found, "holds" if robust(measured, "han") else "does not hold"
 

@@ -191,15 +191,18 @@ def _acceptance() -> str:
 
 
 def _likeness() -> str:
-    """Return how alike the classifiers that ship are before their last layer, each two of them."""
-    found = {
-        key[:2]: one for key, one in read_measurements(RECORDS / "likeness_shipped.csv").items()
+    """Return how alike the classifiers that ship are before their last layer, each two of them.
+
+    Above the diagonal stands linear CKA, below it how well units match.
+    """
+    measured = read_measurements(RECORDS / "likeness_shipped.csv")
+    shown = {
+        (a, b) if quantity == training_findings.CKA else (b, a): f"{one.value or 0.0:.2f}"
+        for (a, b, quantity), one in measured.items()
     }
-    names = list(dict.fromkeys(name for pair in found for name in pair))
-    rows: list[Cells] = [
-        (f"`{a}`", *(estimate_cell(found.get((a, b)), 2) for b in names[1:])) for a in names[:-1]
-    ]
-    return markdown(("linear CKA", *(f"`{name}`" for name in names[1:])), rows)
+    names = list(dict.fromkeys(name for pair in measured for name in pair[:2]))
+    rows: list[Cells] = [(f"`{a}`", *(shown.get((a, b), DASH) for b in names)) for a in names]
+    return markdown(("CKA, below it r", *(f"`{name}`" for name in names)), rows)
 
 
 def _missing_pixels() -> str:

@@ -94,19 +94,28 @@ class HybridAdversarialNetwork(StridedNetwork):
             codes = functional.one_hot(labels, self.head.out_features).to(images.dtype)
             self._step(0, functional.mse_loss(self.generate(codes), pictures))
         else:
-            made = self.generate(self.codes(len(images)))
-            self._step(0, _real(self.discriminator(made)[0], real=True))
-            real, fake = self.discriminator(pictures)[0], self.discriminator(made.detach())[0]
+            fake = self.discriminator(self.generate(self.codes(len(images))))[0]
+            self._step(0, _real(fake, real=True), again=True)
+            real = self.discriminator(pictures)[0]
             self._step(1, _real(real, real=True) + _real(fake, real=False))
         return functional.cross_entropy(self(images)[0], labels)
 
-    def _step(self, which: int, loss: Tensor) -> None:
+    def _step(self, which: int, loss: Tensor, *, again: bool = False) -> None:
+        """Lower a loss by the parameters of one optimiser, whose gradients alone are computed.
+
+        Args:
+            which: The optimiser's index.
+            loss: A scalar.
+            again: Whether another loss is to go through the same graph.
+        """
         optimizer = self._optimizers[which]
+        moved = optimizer.param_groups[0]["params"]
+        # Neither is anything left of the classifier's step before, which moves the same weights,
+        # nor for the one that follows.
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward(inputs=moved, retain_graph=again)  # type: ignore[no-untyped-call]
         optimizer.step()
-        # Nothing is left for the classifier's step to find, nor for the discriminator's.
-        self.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the optimisers."""

@@ -69,6 +69,18 @@ def test_the_classifiers_step_finds_its_own_gradient_alone(backward: Backward) -
 
 
 @both_kinds
+def test_the_steps_backwards_do_not_heed_what_the_classifiers_step_left(backward: Backward) -> None:
+    clean, marked = network(backward), network(backward)
+    for weight in marked.parameters():
+        weight.grad = torch.ones_like(weight)
+    for one in (clean, marked):
+        torch.manual_seed(1)
+        one.loss(*batch())
+    for expected, found in zip(clean.parameters(), marked.parameters(), strict=True):
+        assert torch.equal(found, expected)
+
+
+@both_kinds
 def test_a_training_that_goes_on_from_its_state_ends_as_one_that_was_not_killed(
     backward: Backward,
 ) -> None:
