@@ -17,6 +17,8 @@ from edge.pace_model import PaceModel, PaceOutput, light_of
 
 #: Commands of junctions.
 _JUNCTION = (RoadOption.LEFT, RoadOption.RIGHT, RoadOption.STRAIGHT)
+#: Who has slowed down for a yellow light will not get through before it is red.
+_STOPPING = (LightState.RED, LightState.YELLOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,8 @@ class PaceSettings:
             nobody looks at others and lights.
         quantile: Of the speed classes, above 0 and up to 0.5: the median, or a lower one, with
             which the agent slows down where the network is not sure.
-        creep_mps: Before a red light a lower speed than this is to stand. Nearer than 6 m to its
-            line a light is out of the picture, so whoever creeps on would lose it and go.
+        creep_mps: Before a red or yellow light a lower speed than this is to stand. Nearer than 6 m
+            to its line a light is out of the picture, so whoever creeps on would lose it and go.
         approach_m: So far after the command of a junction has begun, 15 m before it, a red light
             is to stand, too. A light beyond a wide junction tells a network little of where to
             stop. Later the vehicle could not stop any more, or what it sees is for others.
@@ -94,10 +96,10 @@ class PaceKeeper:
         limit_mps = 0.0
         if answer.is_finite:
             limit_mps = self.model.believed_speed_mps(answer, self._settings.quantile)
-            if light_of(answer) is LightState.RED and (
-                limit_mps < self._settings.creep_mps
-                or self._since_command_m < self._settings.approach_m
-            ):
+            light = light_of(answer)
+            creeps = limit_mps < self._settings.creep_mps
+            near = self._since_command_m < self._settings.approach_m
+            if (creeps and light in _STOPPING) or (near and light is LightState.RED):
                 limit_mps = 0.0
         self.inference_s = time.thread_time() - began_s
         self.diagnostics = _diagnostics(answer, limit_mps)

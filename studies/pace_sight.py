@@ -33,7 +33,7 @@ TRAINED_TOWN = "Town10HD"
 BANDS_M = ((6.0, 12.0), (12.0, 20.0), (20.0, 30.0), (30.0, SEEN_M))
 #: Quantiles of the classes of speed that a network may be driven at.
 QUANTILES = {"median": 0.5, "lower quartile": 0.25}
-#: Before a light that is believed red a lower speed is to stand.
+#: Before a light that is believed red or yellow a lower speed is to stand.
 CREEP_MPS = PaceSettings().creep_mps
 #: Slower than this is to stop.
 STOP_MPS = 0.5
@@ -154,7 +154,7 @@ def table_of_stops(seen: Sequence[Sight]) -> Table:
     driven = {
         "median": [one.median_mps for one in seen],
         "lower quartile": [one.lower_mps for one in seen],
-        f"median; at red below {CREEP_MPS:.0f} m/s stands": [
+        f"median; at red or yellow below {CREEP_MPS:.0f} m/s stands": [
             _without_creeping(one) for one in seen
         ],
     }
@@ -187,7 +187,7 @@ def table_of_stops(seen: Sequence[Sight]) -> Table:
 
 
 def _without_creeping(one: Sight) -> float:
-    creeps = one.believed_light == "red" and one.median_mps < CREEP_MPS
+    creeps = one.believed_light in ("red", "yellow") and one.median_mps < CREEP_MPS
     return 0.0 if creeps else one.median_mps
 
 

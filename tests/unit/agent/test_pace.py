@@ -82,8 +82,10 @@ def test_an_agent_brakes_for_what_its_pace_network_sees(
     assert agent.act(observe(picture, 5.0)).diagnostics["allowed_speed_mps"] == 0.0
 
 
-def test_whoever_creeps_before_a_red_light_stands() -> None:
+@pytest.mark.parametrize("light", [LightState.RED, LightState.YELLOW])
+def test_whoever_creeps_before_a_light_that_stops_stands(light: LightState) -> None:
     model, session = replayed_pace_model()
+    session.light = light
     session.probabilities, session.speed = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.2]
     picture = np.zeros((160, 320, 3), np.uint8)
     keeper = PaceKeeper(model, PaceSettings(creep_mps=2.0))
