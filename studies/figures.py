@@ -217,6 +217,7 @@ FIGURES: dict[str, Callable[[], str]] = {
         f"path.{name}": partial(_path, name)
         for name in (
             "claim",
+            "beaten",
             "drives",
             "success.vision",
             "success.fusion",

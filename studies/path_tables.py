@@ -11,6 +11,7 @@ from studies.measurements import markdown, read_measurements, read_records
 from studies.path_analysis import (
     NOTHING_YET,
     Drives,
+    beaten,
     comparison_table,
     condition_table,
     describe_claim,
@@ -23,6 +24,8 @@ from studies.path_map_error import recorded_table
 from studies.path_plan import FOLDER, StudyPlan, read_plan
 
 _RECORD = FOLDER / "path_fusion.csv"
+#: The stage of the plan with the systems that the claim stands on.
+_MAIN = 2
 
 
 @cache
@@ -83,8 +86,8 @@ def _confidence() -> str:
 
 
 def _success(system: str) -> str:
-    """Say on how many drives a system succeeded, where all of the first stage have driven."""
-    mine = _first_stage(system)
+    """Say on how many drives a system succeeded, where all that the claim stands on have driven."""
+    mine = _main_drives(system)
     if not mine:
         return NOTHING_YET
     return f"{sum(drive.success for drive in mine)} of {len(mine)}"
@@ -99,20 +102,26 @@ def _town_success(system: str) -> str:
 
 def _distance(system: str) -> str:
     """Say how far from the lane centre a system was there."""
-    mine = _first_stage(system)
+    mine = _main_drives(system)
     return f"{whole_m(mine).value or 0.0:.2f} m" if mine else NOTHING_YET
 
 
-def _first_stage(system: str) -> list[Drive]:
+def _beaten() -> str:
+    """Say how many of the controls the fusion beats."""
+    judged = beaten(*_recorded())
+    return f"{sum(judged.values())} of {len(judged)}"
+
+
+def _main_drives(system: str) -> list[Drive]:
     drives, plan = _recorded()
-    present = drives.systems(plan.stages[0].systems)
+    present = drives.systems(plan.stages[_MAIN].systems)
     return drives.of(system, drives.common(present)) if system in present else []
 
 
 PATH_TABLES: dict[str, Callable[[], str]] = {
     "systems": lambda: _systems(0),
     "more": lambda: _systems(1),
-    "main": lambda: _systems(2),
+    "main": lambda: _systems(_MAIN),
     "navigation": lambda: _systems(3),
     "towns": lambda: _towns(0),
     "hard": lambda: _towns(1),
@@ -120,6 +129,7 @@ PATH_TABLES: dict[str, Callable[[], str]] = {
     "comparisons": _comparisons,
     "conditions": _conditions,
     "claim": _claim,
+    "beaten": _beaten,
     "drives": lambda: f"{len(read_records(_RECORD, Drive)):,}",
     "confidence": _confidence,
     "success.vision": lambda: _success("vision"),
