@@ -103,6 +103,7 @@ class NetworkAgent(ABC, Generic[ModelT, RuleT]):
             correction.steer,
             correction.speed_factor,
             limit_mps=correction.limit_mps,
+            least_brake=correction.least_brake,
         )
         return Decision(
             control=control,
@@ -183,7 +184,13 @@ class RouteDriver:
         return self._guide.command
 
     def control(
-        self, speed_mps: float, steer: float, speed_factor: float, *, limit_mps: float = math.inf
+        self,
+        speed_mps: float,
+        steer: float,
+        speed_factor: float,
+        *,
+        limit_mps: float = math.inf,
+        least_brake: float = 0.0,
     ) -> Control:
         """Take the steering for this tick's picture and return the control that is due.
 
@@ -192,10 +199,13 @@ class RouteDriver:
             steer: Raw steer; it is clipped, and one that is no number repeats the last.
             speed_factor: Factor 0..1 on the wanted speed.
             limit_mps: How fast to drive at most.
+            least_brake: Brake at least so hard, 0..1; above 0 without throttle.
         """
         assert self._guide is not None  # noqa: S101 - update has checked it
         target_mps = min(self._guide.target_speed_ahead(speed_mps), limit_mps)
         throttle, brake = self._speed.control(speed_mps, target_mps, speed_factor)
+        if least_brake > 0.0:
+            throttle, brake = 0.0, max(brake, least_brake)
         bounded = min(max(steer, -1.0), 1.0) if math.isfinite(steer) else self._last_steer
         self.output_errors += bounded != steer
         self._last_steer = bounded

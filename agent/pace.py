@@ -19,6 +19,10 @@ from edge.pace_model import PaceModel, PaceOutput, light_of
 _JUNCTION = (RoadOption.LEFT, RoadOption.RIGHT, RoadOption.STRAIGHT)
 #: Who has slowed down for a yellow light will not get through before it is red.
 _STOPPING = (LightState.RED, LightState.YELLOW)
+#: So hard the agent brakes at most.
+_BRAKING_MPS2 = 4.0
+#: The pedal for about as much.
+_SURE_BRAKE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +36,22 @@ class PaceSettings:
             which the agent slows down where the network is not sure.
         creep_mps: Before a red or yellow light a lower speed than this is to stand. Nearer than 6 m
             to its line a light is out of the picture, so whoever creeps on would lose it and go.
-        approach_m: So far after the command of a junction has begun, 15 m before it, a red light
-            is to stand, too. A light beyond a wide junction tells a network little of where to
-            stop. Later the vehicle could not stop any more, or what it sees is for others.
+        line_m: So far after the command of a junction has begun, 15 m before it, the front is at
+            the line. Whoever can stop before it stands at red and yellow, whatever the speed says:
+            a light beyond a wide junction tells a network little of where to stop. Beyond the line
+            no light stops it: what it sees there is for others.
+        sure_stop: A stop that is more probable than this is held, and so is one before a light. It
+            is braked for evenly, not the more softly the slower the agent is.
+        hold_s: For so long after the last such answer, unless the light is green: who is about to
+            walk into the way, or a lamp, may be out of the picture for a while.
     """
 
     model: str = ""
     quantile: float = 0.5
     creep_mps: float = 2.0
-    approach_m: float = 8.0
+    line_m: float = 12.0
+    sure_stop: float = 0.9
+    hold_s: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.quantile <= 0.5:
@@ -53,6 +64,8 @@ class PaceKeeper:
     """Asks a pace network once per tick.
 
     Attributes:
+        least_brake: How hard to brake at least, by the last tick, 0..1: the slower an agent is, the
+            more softly it brakes, and would roll against what it is sure to see.
         inference_s: CPU time of the network at the last tick.
         diagnostics: What it said then, for the record: ``allowed_speed_mps``, how sure it is
             (``pace_confidence``, ``pace_std_mps``), the probability that it is to stop
@@ -67,6 +80,8 @@ class PaceKeeper:
         self._pictures: deque[NDArray[np.uint8]] = deque(maxlen=model.agent.earlier_ticks + 1)
         self._command: RoadOption | None = None
         self._since_command_m = math.inf
+        self._hold_ticks = 0
+        self.least_brake = 0.0
         self.inference_s = 0.0
         self.diagnostics: dict[str, float] = {}
 
@@ -74,6 +89,8 @@ class PaceKeeper:
         """Forget the last episode."""
         self._pictures.clear()
         self._command, self._since_command_m = None, math.inf
+        self._hold_ticks = 0
+        self.least_brake = 0.0
         self.diagnostics = {}
 
     def limit_mps(self, picture: NDArray[np.uint8], speed_mps: float, command: RoadOption) -> float:
@@ -94,16 +111,31 @@ class PaceKeeper:
             image, self._pictures[0] if whole else image, speed_mps, command
         )
         limit_mps = 0.0
+        self.least_brake = 0.0
         if answer.is_finite:
             limit_mps = self.model.believed_speed_mps(answer, self._settings.quantile)
-            light = light_of(answer)
-            creeps = limit_mps < self._settings.creep_mps
-            near = self._since_command_m < self._settings.approach_m
-            if (creeps and light in _STOPPING) or (near and light is LightState.RED):
+            if self._has_to_stand(answer, limit_mps, speed_mps):
                 limit_mps = 0.0
         self.inference_s = time.thread_time() - began_s
         self.diagnostics = _diagnostics(answer, limit_mps)
         return limit_mps
+
+    def _has_to_stand(self, answer: PaceOutput, limit_mps: float, speed_mps: float) -> bool:
+        """Judge a finite answer; call it once per tick."""
+        light, settings = light_of(answer), self._settings
+        creeps = limit_mps < settings.creep_mps
+        stand_m = self._since_command_m + max(speed_mps, 0.0) ** 2 / (2.0 * _BRAKING_MPS2)
+        beyond_line = settings.line_m <= self._since_command_m < math.inf
+        sure = float(answer.probabilities[0]) > settings.sure_stop
+        self.least_brake = _SURE_BRAKE if sure else 0.0
+        self._hold_ticks -= 1
+        if light is LightState.GREEN:
+            self._hold_ticks = 0
+        elif sure or (
+            light in _STOPPING and not beyond_line and (creeps or stand_m < settings.line_m)
+        ):
+            self._hold_ticks = 1 + round(settings.hold_s / TICK_S)
+        return self._hold_ticks > 0
 
     def _follow(self, command: RoadOption, speed_mps: float) -> None:
         """Measure the way since the command of a junction began; of the first nobody knows when."""

@@ -32,7 +32,7 @@ class PaceSession:
     Attributes:
         speed: (1,) what it answers.
         probabilities: (7,) of the speed classes.
-        light: What the next light shows.
+        light: What the next light shows, None for no light.
         calls: The tensors of every run.
     """
 
@@ -48,7 +48,7 @@ class PaceSession:
     def __init__(self) -> None:
         self.speed: Any = [12.0]
         self.probabilities: Any = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
-        self.light = LightState.RED
+        self.light: LightState | None = LightState.RED
         self.calls: list[dict[str, NDArray[Any]]] = []
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -58,7 +58,7 @@ class PaceSession:
             "scales": [0.5],
             "logits": np.log(np.maximum(self.probabilities, 1e-9)),
             # A vehicle, the line of a light, and what it shows.
-            "reasons": [0.2, 0.5, 0.4, *(5.0 * (np.arange(4) == self.light))],
+            "reasons": [0.2, 0.5, 0.4, *(5.0 * (np.arange(4) == (self.light or 0)))],
         }
         rows = len(feeds["image"])
         return {

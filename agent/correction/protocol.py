@@ -116,6 +116,7 @@ class Correction:
         branch: Name of the branch that was taken.
         speed_factor: Factor 0..1 on the wanted speed.
         limit_mps: And how fast to drive at most.
+        least_brake: Brake at least so hard, 0..1; above 0 without throttle.
         diagnostics: Further numbers to record.
     """
 
@@ -126,6 +127,7 @@ class Correction:
     branch: str
     speed_factor: float = 1.0
     limit_mps: float = math.inf
+    least_brake: float = 0.0
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 

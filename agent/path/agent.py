@@ -105,7 +105,13 @@ class PathAgent(NetworkAgent[PathModel, PathRule]):
         limit_mps = self._pace.limit_mps(observation.pace_image, observation.speed_mps, command)
         opinions.inference_s += self._pace.inference_s
         diagnostics = {**correction.diagnostics, **self._pace.diagnostics}
-        return replace(correction, limit_mps=limit_mps, diagnostics=diagnostics), opinions
+        paced = replace(
+            correction,
+            limit_mps=limit_mps,
+            least_brake=self._pace.least_brake,
+            diagnostics=diagnostics,
+        )
+        return paced, opinions
 
     def _correct(self, answers: PathOpinions) -> Correction:
         fused = self._rule.fuse(answers)

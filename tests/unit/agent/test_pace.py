@@ -82,6 +82,27 @@ def test_an_agent_brakes_for_what_its_pace_network_sees(
     assert agent.act(observe(picture, 5.0)).diagnostics["allowed_speed_mps"] == 0.0
 
 
+def test_a_sure_stop_is_braked_for_evenly_down_to_standing(
+    route: Route, picture: NDArray[np.uint8]
+) -> None:
+    model, session = replayed_pace_model()
+    agent = PathAgent(
+        (replayed_path_model()[0], None), VisionAlone(), pace=PaceKeeper(model, PaceSettings())
+    )
+    agent.begin(route, seed=0)
+
+    def brake(stop: float, speed_mps: float) -> float:
+        session.probabilities = [stop, *[0.0] * 5, 1.0 - stop]
+        control = agent.act(observe(picture, speed_mps)).control
+        assert control.brake == 0.0 or control.throttle == 0.0
+        return control.brake
+
+    assert brake(0.6, 0.4) < 0.1
+    assert brake(0.95, 0.4) == pytest.approx(0.5)
+    # What is only held is not.
+    assert 0.0 < brake(0.0, 0.4) < 0.1
+
+
 @pytest.mark.parametrize("light", [LightState.RED, LightState.YELLOW])
 def test_whoever_creeps_before_a_light_that_stops_stands(light: LightState) -> None:
     model, session = replayed_pace_model()
@@ -94,22 +115,81 @@ def test_whoever_creeps_before_a_light_that_stops_stands(light: LightState) -> N
     assert keeper.limit_mps(picture, 0.0, RoadOption.STRAIGHT) == pytest.approx(1.25)
 
 
-def test_a_red_light_stops_where_the_command_of_a_junction_begins_whatever_the_speed_says() -> None:
-    model, _ = replayed_pace_model()
+@pytest.mark.parametrize("light", [LightState.RED, LightState.YELLOW])
+def test_whoever_can_stop_before_the_line_stands_whatever_the_speed_says(light: LightState) -> None:
+    model, session = replayed_pace_model()
+    session.light = light
     picture = np.zeros((160, 320, 3), np.uint8)
-    keeper = PaceKeeper(model, PaceSettings(approach_m=8.0))
+    keeper = PaceKeeper(model, PaceSettings(line_m=12.0, hold_s=0.0))
 
-    def drive(command: RoadOption, ticks: int) -> list[bool]:
-        return [keeper.limit_mps(picture, 10.0, command) == 0.0 for _ in range(ticks)]
+    def drive(command: RoadOption, ticks: int, speed_mps: float = 8.0) -> list[bool]:
+        return [keeper.limit_mps(picture, speed_mps, command) == 0.0 for _ in range(ticks)]
 
     # The drive begins behind the beginning of a command: nobody knows how far.
     assert not any(drive(RoadOption.LEFT, 5))
     assert not any(drive(RoadOption.LANE_FOLLOW, 5))
-    assert drive(RoadOption.LEFT, 18) == [True] * 16 + [False] * 2
+    # At 8 m/s it takes 8 m to stop, at 5 m/s 3.1 m; a tick is 0.4 m, or 0.25 m.
+    assert drive(RoadOption.LEFT, 13) == [True] * 10 + [False] * 3
+    assert drive(RoadOption.RIGHT, 40, 5.0) == [True] * 36 + [False] * 4
     # The next junction follows at once.
     assert drive(RoadOption.STRAIGHT, 1) == [True]
     keeper.begin()
     assert not any(drive(RoadOption.RIGHT, 5))
+
+
+def test_beyond_the_line_no_light_stops_who_creeps() -> None:
+    model, session = replayed_pace_model()
+    session.probabilities, session.speed = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.2]
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(line_m=12.0, hold_s=0.0))
+    keeper.limit_mps(picture, 0.0, RoadOption.LANE_FOLLOW)
+    on_the_way = [keeper.limit_mps(picture, 1.0, RoadOption.LEFT) for _ in range(250)]
+    assert on_the_way[:240] == [0.0] * 240
+    assert on_the_way[-1] == pytest.approx(1.25)
+    # On the road behind the junction the next light counts.
+    assert keeper.limit_mps(picture, 1.0, RoadOption.LANE_FOLLOW) == 0.0
+
+
+def test_a_sure_stop_is_held_for_a_while_unless_the_light_is_green() -> None:
+    model, session = replayed_pace_model()
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(sure_stop=0.9, hold_s=0.2))
+
+    def answer(stop: float, light: LightState | None, ticks: int = 1) -> list[bool]:
+        session.light = light
+        session.probabilities = [stop, *[0.0] * 5, 1.0 - stop]
+        limits = [keeper.limit_mps(picture, 1.0, RoadOption.RIGHT) for _ in range(ticks)]
+        return [limit_mps == 0.0 for limit_mps in limits]
+
+    # A walker steps out of the picture, not out of the way.
+    assert answer(0.95, None, 3) == [True] * 3
+    assert answer(0.0, None, 6) == [True] * 4 + [False] * 2
+    # What it was not sure of is not held.
+    assert answer(0.8, None) == [True]
+    assert answer(0.0, None) == [False]
+    assert answer(0.95, None) == [True]
+    assert answer(0.0, LightState.GREEN) == [False]
+    assert answer(0.0, None) == [False]
+    answer(0.95, None)
+    keeper.begin()
+    assert answer(0.0, None) == [False]
+
+
+def test_a_light_that_stops_before_the_line_is_held_while_it_cannot_be_seen() -> None:
+    model, session = replayed_pace_model()
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(line_m=12.0, hold_s=0.1))
+
+    def look(light: LightState | None, command: RoadOption) -> bool:
+        session.light = light
+        return keeper.limit_mps(picture, 2.0, command) == 0.0
+
+    assert not look(LightState.RED, RoadOption.LANE_FOLLOW)
+    assert not look(None, RoadOption.LANE_FOLLOW)
+    assert look(LightState.RED, RoadOption.LEFT)
+    assert look(None, RoadOption.LEFT)
+    assert not look(LightState.GREEN, RoadOption.LEFT)
+    assert not look(None, RoadOption.LEFT)
 
 
 def test_the_network_sees_how_others_move_by_an_earlier_picture_of_the_episode() -> None:
