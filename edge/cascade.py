@@ -262,8 +262,9 @@ class CascadeClassifier:
         if score == "max_probability":
             return float(answer.confidence[0])
         if score == "margin" and probabilities.size <= _FEW_CLASSES:
-            *_, second, first = sorted(probabilities[0].tolist())
-            return float(first - second)
+            ordered: list[float] = probabilities.tolist()[0]
+            ordered.sort()
+            return ordered[-1] - ordered[-2]
         return float(self._score(probabilities)[0])
 
     def _combined(self, answer: Prediction, further: Prediction) -> Prediction:

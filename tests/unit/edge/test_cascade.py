@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bicameral.errors import ConfigError, DataError, UserError
-from bicameral.protocols import ClassifierSession, ResultMemory
+from bicameral.protocols import ClassifierSession, ModelInfo, ResultMemory
 from bicameral.types import MemoryCounters, Prediction
 from edge.cascade import CascadeClassifier, CascadePolicy
 from edge.classifier import OnnxClassifier
@@ -18,7 +19,7 @@ from edge.combination import COMBINATIONS
 from edge.loading import load_classifier
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
-from edge.probabilities import SCORES
+from edge.probabilities import SCORES, calibrated_probabilities
 from edge.session import OnnxSession
 from edge.sidecar import read_model_bytes, read_sidecar
 
@@ -84,6 +85,18 @@ def _recorder(path: Path) -> Recorder:
     return Recorder(sidecar, OnnxSession(read_model_bytes(path, sidecar), name=sidecar.name))
 
 
+class Table:
+    """A classifier that knows its answers by an image's first number: no batch rounds them."""
+
+    def __init__(self, info: ModelInfo, rows: np.ndarray) -> None:
+        labels = tuple(f"class {column}" for column in range(rows.shape[1]))
+        self.info, self._rows = replace(info, labels=labels), rows
+
+    def predict(self, images: np.ndarray) -> Prediction:
+        probabilities = self._rows[images[:, 0, 0, 0]]
+        return Prediction(probabilities=probabilities, confidence=probabilities.max(axis=1))
+
+
 def _stages(prediction: Prediction) -> list[str]:
     assert prediction.trace is not None
     return [entry.stage for entry in prediction.trace]
@@ -139,6 +152,38 @@ def test_the_third_network_is_asked_where_the_first_two_together_are_unsure(
         assert list(entry.stage_times_s) == list("abc")[: 1 + "abc".index(entry.stage)]
     assert (b.batches[0] == pictures[below_a]).all()
     assert (c.batches[0] == pictures[below_b]).all()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+@pytest.mark.parametrize("combination", COMBINATIONS)
+@pytest.mark.parametrize("score", SCORES)
+def test_an_image_alone_gets_the_bits_that_it_gets_in_a_batch(
+    a, pictures, score, combination, classes
+) -> None:
+    rng = np.random.default_rng(7)
+    images = np.zeros((200, *pictures.shape[1:]), np.uint8)
+    images[:, 0, 0, 0] = range(200)
+    # Tenths, so that some of the largest are alike.
+    logits = rng.normal(0, 3, (3, 200, classes)).round(1)
+    members = [Table(a.info, calibrated_probabilities(one, 1.5)) for one in logits]
+    first, second = (one.predict(images).probabilities for one in members[:2])
+    scores = SCORES[score](first), SCORES[score](second)
+    both = SCORES[score](COMBINATIONS[combination](first, second, *scores))
+    # Both thresholds are the very score of some image, which does not go on.
+    threshold = float(np.sort(scores[0])[120])
+    below = np.sort(both[scores[0] < threshold])
+    policy = CascadePolicy(
+        score=score, thresholds=(threshold, float(below[len(below) // 2])), combine=combination
+    )
+    cascade = CascadeClassifier(members, policy)
+    together = cascade.predict(images)
+    alone = [cascade.predict(images[row : row + 1]) for row in range(200)]
+    assert set(_stages(together)) == {"a", "b", "c"}
+    for name in ("probabilities", "confidence"):
+        rows = np.concatenate([getattr(one, name) for one in alone])
+        assert rows.tobytes() == getattr(together, name).tobytes()
+    ways = [(one.stage, one.confidence_a) for one in together.trace or ()]
+    assert [(one.stage, one.confidence_a) for (one,) in (way.trace for way in alone)] == ways
 
 
 def test_the_work_until_each_stage_is_known_if_that_of_all_before_is(a, b) -> None:
