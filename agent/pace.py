@@ -19,9 +19,9 @@ from edge.pace_model import PaceModel, PaceOutput, light_of
 _JUNCTION = (RoadOption.LEFT, RoadOption.RIGHT, RoadOption.STRAIGHT)
 #: Who has slowed down for a yellow light will not get through before it is red.
 _STOPPING = (LightState.RED, LightState.YELLOW)
-#: So hard the agent brakes at most.
-_BRAKING_MPS2 = 4.0
-#: The pedal for about as much.
+#: So hard the agent brakes for a light, as the expert does for a yellow one.
+_BRAKING_MPS2 = 3.0
+#: The pedal for a little more than the agent brakes at most, 4 m/s2.
 _SURE_BRAKE = 0.5
 
 
@@ -43,7 +43,8 @@ class PaceSettings:
         sure_stop: A stop that is more probable than this is held, and so is one before a light. It
             is braked for evenly, not the more softly the slower the agent is.
         hold_s: For so long after the last such answer, unless the light is green: who is about to
-            walk into the way, or a lamp, may be out of the picture for a while.
+            walk into the way, or a lamp, may be out of the picture for a while. Not where it is too
+            late to stop before the line.
     """
 
     model: str = ""
@@ -123,19 +124,20 @@ class PaceKeeper:
     def _has_to_stand(self, answer: PaceOutput, limit_mps: float, speed_mps: float) -> bool:
         """Judge a finite answer; call it once per tick."""
         light, settings = light_of(answer), self._settings
-        creeps = limit_mps < settings.creep_mps
-        stand_m = self._since_command_m + max(speed_mps, 0.0) ** 2 / (2.0 * _BRAKING_MPS2)
-        beyond_line = settings.line_m <= self._since_command_m < math.inf
         sure = float(answer.probabilities[0]) > settings.sure_stop
         self.least_brake = _SURE_BRAKE if sure else 0.0
+        stand_m = self._since_command_m + max(speed_mps, 0.0) ** 2 / (2.0 * _BRAKING_MPS2)
+        stops = light in _STOPPING
+        # Whoever stood beyond the line would not see its light, and pass it when it is red.
+        too_late = stops and self._since_command_m < settings.line_m <= stand_m
+        beyond_line = settings.line_m <= self._since_command_m < math.inf
+        creeps = stops and not beyond_line and limit_mps < settings.creep_mps
         self._hold_ticks -= 1
         if light is LightState.GREEN:
             self._hold_ticks = 0
-        elif sure or (
-            light in _STOPPING and not beyond_line and (creeps or stand_m < settings.line_m)
-        ):
+        elif not too_late and (sure or creeps or (stops and stand_m < settings.line_m)):
             self._hold_ticks = 1 + round(settings.hold_s / TICK_S)
-        return self._hold_ticks > 0
+        return self._hold_ticks > 0 or creeps
 
     def _follow(self, command: RoadOption, speed_mps: float) -> None:
         """Measure the way since the command of a junction began; of the first nobody knows when."""

@@ -128,9 +128,9 @@ def test_whoever_can_stop_before_the_line_stands_whatever_the_speed_says(light: 
     # The drive begins behind the beginning of a command: nobody knows how far.
     assert not any(drive(RoadOption.LEFT, 5))
     assert not any(drive(RoadOption.LANE_FOLLOW, 5))
-    # At 8 m/s it takes 8 m to stop, at 5 m/s 3.1 m; a tick is 0.4 m, or 0.25 m.
-    assert drive(RoadOption.LEFT, 13) == [True] * 10 + [False] * 3
-    assert drive(RoadOption.RIGHT, 40, 5.0) == [True] * 36 + [False] * 4
+    # At 8 m/s it takes 10.7 m to stop, at 5 m/s 4.2 m; a tick is 0.4 m, or 0.25 m.
+    assert drive(RoadOption.LEFT, 8) == [True] * 4 + [False] * 4
+    assert drive(RoadOption.RIGHT, 40, 5.0) == [True] * 32 + [False] * 8
     # The next junction follows at once.
     assert drive(RoadOption.STRAIGHT, 1) == [True]
     keeper.begin()
@@ -173,6 +173,27 @@ def test_a_sure_stop_is_held_for_a_while_unless_the_light_is_green() -> None:
     answer(0.95, None)
     keeper.begin()
     assert answer(0.0, None) == [False]
+
+
+def test_a_sure_stop_is_not_held_where_it_is_too_late_to_stop_before_the_line() -> None:
+    model, session = replayed_pace_model()
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(line_m=12.0, sure_stop=0.9, hold_s=0.2))
+
+    def answer(stop: float, light: LightState | None, speed_mps: float) -> float:
+        session.light = light
+        session.probabilities = [stop, *[0.0] * 5, 1.0 - stop]
+        return keeper.limit_mps(picture, speed_mps, RoadOption.LEFT)
+
+    session.light = None
+    keeper.limit_mps(picture, 10.0, RoadOption.LANE_FOLLOW)
+    assert answer(0.95, LightState.YELLOW, 10.0) == 0.0
+    assert answer(0.0, None, 10.0) > 0.0
+    # Beyond the line the light has no say.
+    for _ in range(25):
+        answer(0.0, None, 10.0)
+    assert answer(0.95, LightState.YELLOW, 5.0) == 0.0
+    assert answer(0.0, None, 5.0) == 0.0
 
 
 def test_a_light_that_stops_before_the_line_is_held_while_it_cannot_be_seen() -> None:
