@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Env, Toml
 
 from bicameral import __version__
-from bicameral.errors import BicameralError
+from bicameral.errors import BicameralError, MachineError
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
@@ -112,8 +112,8 @@ app = _build()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code.
 
-    Exit codes: 0 done, 1 done with findings, 2 wrong input, 3 the machine lacks something,
-    4 the simulator or an agent elsewhere was lost, 130 interrupted.
+    Exit codes: 0 done, 1 done with findings, 2 wrong input, 3 the machine lacks or refuses
+    something, 4 the simulator or an agent elsewhere was lost, 130 interrupted.
 
     Args:
         arguments: The words after the program's name; ``sys.argv`` when None.
@@ -138,6 +138,11 @@ def _run(words: list[str], *, debug: bool) -> int:
             raise
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except (OSError, MemoryError) as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {_refusal(error)}; --debug shows what was being done\n")
+        return MachineError.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(
             "interrupted; evaluate and measure go on with --resume, collect and train when they "
@@ -145,3 +150,11 @@ def _run(words: list[str], *, debug: bool) -> int:
         )
         return INTERRUPTED_EXIT_CODE
     return int(code or 0)
+
+
+def _refusal(error: OSError | MemoryError) -> str:
+    """Say what the operating system would not give, and which file or folder it was about."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error or 'none is left'}); ask for less at once"
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"cannot use {error.filename!r}: {reason}"

@@ -64,6 +64,35 @@ def test_an_interrupted_command_says_how_to_go_on():
     assert "interrupted; evaluate and measure go on with --resume" in result.stderr
 
 
+def failing(statement):
+    """A command that ends with an error of the operating system."""
+    code = (
+        "import errno\n"
+        "from bicameral.cli.app import app, main\n"
+        f"def failing(): {statement}\n"
+        "app.command(failing)\n"
+        "main(['failing'])"
+    )
+    return run(code=code)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("open('/no/such/place', 'w')", "cannot use '/no/such/place': No such file or directory"),
+        ("raise OSError(errno.ENOSPC, 'No space left on device')", "No space left on device"),
+        ("raise MemoryError('Unable to allocate 112 GiB')", "Unable to allocate 112 GiB"),
+        ("raise MemoryError", "not enough memory"),
+    ],
+)
+def test_what_the_machine_refuses_is_said_in_one_line(statement, reason):
+    result = failing(statement)
+    assert result.returncode == 3
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert reason in result.stderr
+
+
 @pytest.fixture(scope="module")
 def doctor():
     """What `bicameral doctor` does where no server runs; it imports much, so it runs once."""
