@@ -259,9 +259,16 @@ def _image(
                 f"--{flag} has {len(values)} values, expected 1 or {channels}, the channels of "
                 f"{name}"
             )
+        if not np.isfinite(values).all():
+            raise ConfigError(f"--{flag} is {values}, expected finite numbers")
     if min(options.std) <= 0.0:
         raise ConfigError(f"--std is {options.std}, expected values above 0")
     scale = options.scale
+    if scale is not None and (not math.isfinite(scale) or scale == 0.0):
+        raise ConfigError(
+            f"--scale is {scale}, expected a finite number other than 0, which makes all pictures "
+            "alike"
+        )
     if scale is None:
         scale = 1.0 if scaled_there or max(options.mean) > 1.0 else _ALL_LEVELS
     if scaled_there and (scale, set(options.mean), set(options.std)) != (1.0, {0.0}, {1.0}):

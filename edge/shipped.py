@@ -43,7 +43,7 @@ def resolve_model(model: str | Path) -> Path:
         DataError: If a folder holds none, or several.
         UserError: If a name is not that of a shipped model.
     """
-    if Path(model).is_dir():
+    if model != "" and Path(model).is_dir():
         return _model_in(Path(model))
     if isinstance(model, Path) or model.endswith((".onnx", ".json")):
         return Path(model)

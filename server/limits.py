@@ -226,6 +226,11 @@ class ServerSettings:
                     f"the server's {name} is {getattr(self, name)}, expected {expected}"
                 )
 
+        if self.grpc_port == self.port:
+            raise ConfigError(
+                f"the server's port and grpc_port are both {self.port}; give gRPC another one"
+            )
+
         for origin in self.cors_origin:
             if origin != EVERY_ORIGIN and not _ORIGIN.fullmatch(origin):
                 raise ConfigError(

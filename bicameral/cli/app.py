@@ -11,9 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group, Parameter
-from cyclopts.config import Env, Toml
+from cyclopts.config import Env
 
 from bicameral import __version__
+from bicameral.cli.settings_file import SettingsFile
 from bicameral.errors import BicameralError, MachineError
 
 USAGE_EXIT_CODE = 2
@@ -82,7 +83,7 @@ def _build() -> App:
         help="Agents and classifiers that know when they are unsure, and a simulator to drive in.",
         version=__version__,
         # The first source wins: the environment goes before the file.
-        config=[Env("BICAMERAL_"), Toml("bicameral.toml", search_parents=True, must_exist=False)],
+        config=[Env("BICAMERAL_"), SettingsFile("bicameral.toml", search_parents=True)],
         exit_on_error=False,
         print_error=True,
         suppress_keyboard_interrupt=False,  # `main` says how to go on

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bicameral.cli.driving_agents import collecting_agent, expert_agent, labelling_agent
 from bicameral.cli.extras import require_extra
+from bicameral.cli.numbers import CarlaPort, Jobs, Seed
 from bicameral.cli.progress import ProgressBar
 from sim.collection.contact_sheet import write_contact_sheet
 
@@ -25,11 +26,11 @@ def collect(
     traffic: int = 0,
     walkers: int = 0,
     scenes: int = 0,
-    seed: int = 0,
+    seed: Seed = 0,
     maps: tuple[Path, ...] = (),
-    jobs: int | None = None,
+    jobs: Jobs | None = None,
     host: str | None = None,
-    port: int = 2000,
+    port: CarlaPort = 2000,
 ) -> int:
     """Drive with disturbances and store every second picture with what the expert would do.
 

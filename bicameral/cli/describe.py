@@ -80,7 +80,7 @@ def describe(
 
 def _read_labels(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the labels {path}: {error}") from error
     labels = tuple(line.strip() for line in lines if line.strip())

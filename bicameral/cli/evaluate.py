@@ -13,6 +13,7 @@ from rich.console import Console
 from bicameral.cli.driving_agents import SHIPPED_AGENTS, AgentFlags, training_towns
 from bicameral.cli.evaluated_routes import SHORT_SUITE, RouteFlags, choose_routes, driven_server
 from bicameral.cli.extras import require_extra
+from bicameral.cli.numbers import CarlaPort, Jobs, Seed
 from bicameral.cli.progress import ProgressBar
 from bicameral.tables import print_table
 from sim.evaluation.limits import TRAFFIC_LIMITS
@@ -33,11 +34,11 @@ def evaluate(
     traffic: int = 0,
     walkers: int = 0,
     repetitions: int = 1,
-    seed: int = 0,
-    jobs: int | None = None,
+    seed: Seed = 0,
+    jobs: Jobs | None = None,
     cluster: str | None = None,
     host: str | None = None,
-    port: int = 2000,
+    port: CarlaPort = 2000,
     resume: bool = False,
     video: bool = True,
 ) -> int:

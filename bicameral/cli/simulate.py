@@ -8,15 +8,16 @@ from pathlib import Path
 from rich.console import Console
 
 from bicameral.cli.extras import require_extra
+from bicameral.cli.numbers import CarlaPort, Seed
 
 
 def simulate(
     *,
-    port: int = 2000,
+    port: CarlaPort = 2000,
     host: str = "127.0.0.1",
     town: str = "Harbour",
     maps: tuple[Path, ...] = (),
-    seed: int = 0,
+    seed: Seed = 0,
     camera_threads: int = 1,
 ) -> int:
     """Serve CARLA 0.9.16's protocol on ports PORT and PORT + 1 until interrupted.

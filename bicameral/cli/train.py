@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bicameral.cli.extras import require_extra
+from bicameral.cli.numbers import Seed
 from bicameral.cli.progress import ProgressBar
 from bicameral.errors import ConfigError
 from edge.sidecar import read_sidecar
@@ -80,7 +81,7 @@ def train_driver(
     weathers: tuple[str, ...] = (),
     start: Path | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> int:
     """Train a driver's network on collected data, calibrate it and export it to ONNX.
 
@@ -153,7 +154,7 @@ def train_classifier(
     /,
     *,
     output: Path,
-    seed: int = 0,
+    seed: Seed = 0,
     epochs: int | None = None,
     teachers: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     base: str | None = None,

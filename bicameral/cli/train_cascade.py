@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bicameral.cli.extras import require_extra
+from bicameral.cli.numbers import Jobs, Seed
 from bicameral.cli.progress import ProgressBar
 from bicameral.cli.train import AS_THEY_COME, FolderFlags, model_prefix
 from bicameral.errors import ConfigError
@@ -47,7 +48,7 @@ def train_cascade(
     networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     references: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     epochs: int = 12,
-    seed: int = 0,
+    seed: Seed = 0,
     finalist_seeds: int = 1,
     distil: str | None = None,
     students: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
@@ -58,7 +59,7 @@ def train_cascade(
     cost: Literal["macs", "cpu_us"] = "macs",
     max_loss: float = 0.001,
     name: str | None = None,
-    jobs: int = 2,
+    jobs: Jobs = 2,
     pictures: Annotated[FolderFlags, Parameter(name="*")] = AS_THEY_COME,
 ) -> int:
     """Train a pool of networks, choose one, a pair or three stages, export and explain the choice.

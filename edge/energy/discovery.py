@@ -21,6 +21,12 @@ METERS: dict[str, Callable[[Path], Meter | NoMeter]] = {
 AUTOMATIC = (ina3221.NAME, rapl.NAME)
 
 
+def require_meter_kind(kind: str) -> None:
+    """Raise `UserError`, which lists the kinds of meters, if `kind` is none of them."""
+    if kind not in ("auto", "none", *METERS):
+        raise unknown_name("meter", kind, ["auto", "none", *METERS])
+
+
 def find_meter(kind: str = "auto", root: Path = Path("/")) -> Meter | NoMeter:
     """Return a meter, or why there is none.
 
@@ -31,10 +37,9 @@ def find_meter(kind: str = "auto", root: Path = Path("/")) -> Meter | NoMeter:
     Raises:
         UserError: If there is no such kind.
     """
+    require_meter_kind(kind)
     if kind == "none":
         return NoMeter(name=kind, reason="no meter was wanted")
-    if kind != "auto" and kind not in METERS:
-        raise unknown_name("meter", kind, ["auto", "none", *METERS])
     reasons = []
     for name in AUTOMATIC if kind == "auto" else (kind,):
         found = METERS[name](root)

@@ -25,6 +25,7 @@ from models.classifiers.timing import measure_cpu_us
 from models.classifiers.training import (
     Recipe,
     TrainingSettings,
+    steps_of_epoch,
     train,
 )
 from models.data.dataset import ImageDataset
@@ -130,6 +131,8 @@ def train_pool(
         DataError: If the data are damaged, or an export differs from torch.
     """
     dataset = load_dataset(settings.source, settings.options)
+    # Before anything is written: the folder then belongs to these data.
+    steps_of_epoch(settings.recipe, dataset)
     write_targets(settings.logits, dataset)
     report = _Report(len(members), progress)
     teachers = [member for member in members if not member.teachers]

@@ -227,7 +227,7 @@ class _Labels:
         self._spec = image_spec(dataset)
         self._network = network
         self._teacher = teacher
-        self._per_epoch = _steps_of_epoch(settings, dataset)
+        self._per_epoch = steps_of_epoch(settings.recipe, dataset)
         self._order = np.empty(0, np.int64)
 
     def losses(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -260,19 +260,24 @@ class _Labels:
         return {"loss": sum(terms.values(), loss), **terms}
 
 
-def _steps_of_epoch(settings: TrainingSettings, dataset: ImageDataset) -> int:
-    size = settings.recipe.batch_size
+def steps_of_epoch(recipe: Recipe, dataset: ImageDataset) -> int:
+    """Return how many whole batches there are in the training images.
+
+    Raises:
+        DataError: If there is not one.
+    """
+    size = recipe.batch_size
     if len(dataset.train) < size:
         raise DataError(
             f"{dataset.name!r} has {len(dataset.train)} training images, fewer than one batch of "
-            f"{size}; give a smaller batch size"
+            f"{size}; add pictures until there are at least {size}"
         )
     return len(dataset.train) // size
 
 
 def _course(settings: TrainingSettings, dataset: ImageDataset, teacher: Teacher | None) -> Course:
     recipe, architecture = settings.recipe, ARCHITECTURES[settings.architecture]
-    per_epoch = _steps_of_epoch(settings, dataset)
+    per_epoch = steps_of_epoch(recipe, dataset)
     return Course(
         output=settings.output,
         settings={

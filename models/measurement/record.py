@@ -13,6 +13,7 @@ from typing import Literal
 
 from bicameral.errors import ConfigError
 from edge.energy.device_state import DeviceState
+from edge.energy.discovery import require_meter_kind
 from edge.energy.meter import MeterInfo
 from edge.energy.quantity import Quantity
 from edge.energy.recorder import WindowEnergy
@@ -74,6 +75,7 @@ class MeasurePlan:
         for name, least in (("images", 2), ("rounds", 1), ("sessions", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"--{name} is {getattr(self, name)}, expected at least {least}")
+        require_meter_kind(self.meter)
         if not self.models:
             raise ConfigError("--models names no model, expected at least one")
         for name in ("models", "streams"):

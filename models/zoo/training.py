@@ -114,7 +114,8 @@ def train_classifier(settings: ClassifierTraining, progress: HeadProgress) -> Pa
 
 
 def _train_network(settings: ClassifierTraining, progress: HeadProgress) -> Path:
-    epochs = settings.epochs or ARCHITECTURES[settings.entry].epochs
+    given = settings.epochs
+    epochs = ARCHITECTURES[settings.entry].epochs if given is None else given
     pool = PoolSettings(
         source=settings.source,
         output=settings.output,

@@ -10,9 +10,9 @@ import pytest
 from bicameral.cli.app import COMMANDS as COMMANDS_BY_GROUP
 
 
-def run(*words, code="from bicameral.cli.app import main; main()"):
+def run(*words, code="from bicameral.cli.app import main; main()", cwd=None):
     return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=cwd
     )
 
 
@@ -62,6 +62,28 @@ def test_an_interrupted_command_says_how_to_go_on():
     result = run(code=code)
     assert result.returncode == 130
     assert "interrupted; evaluate and measure go on with --resume" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"x = [", "Invalid value"), (b"\xff\xfe", "can't decode byte"), (None, "Is a directory")],
+)
+def test_settings_that_cannot_be_read_are_named(tmp_path, content, reason):
+    settings = tmp_path / "bicameral.toml"
+    if content is None:
+        settings.mkdir()
+    else:
+        settings.write_bytes(content)
+    result = run("simulate", "--town", "Nowhere", cwd=tmp_path)
+    printed = "".join(result.stderr.replace("│", "").split())
+    assert result.returncode == 2
+    assert f"cannotreadthesettings{settings}:" in printed
+    assert "".join(reason.split()) in printed
+
+
+def test_settings_with_a_mark_of_the_byte_order_are_read(tmp_path):
+    (tmp_path / "bicameral.toml").write_bytes(b'\xef\xbb\xbf[simulate]\ntown = "Nowhere"\n')
+    assert "unknown town 'Nowhere'" in run("simulate", cwd=tmp_path).stderr
 
 
 def failing(statement):

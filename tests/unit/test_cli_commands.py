@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 
 import pytest
+from cyclopts import CycloptsError
 
 from bicameral.cli.app import COMMANDS as COMMANDS_BY_GROUP
 from bicameral.cli.app import app
@@ -69,3 +70,46 @@ def test_a_missing_word_is_named_as_the_help_names_it(
         else [*words, "--help"]
     )
     assert missing in capsys.readouterr().out
+
+
+COMMANDS_WITH_NUMBERS = [
+    (["simulate"], {"seed", "port"}),
+    (["evaluate"], {"seed", "port", "jobs"}),
+    (["collect"], {"seed", "port", "jobs"}),
+    (["train", "driver", "data", "--output", "x"], {"seed"}),
+    (["train", "classifier", "squeeze16", "data", "--output", "x"], {"seed"}),
+    (["train", "cascade", "data", "--output", "x"], {"seed", "jobs"}),
+]
+
+IMPOSSIBLE = {"seed": ("-1", str(2**64)), "port": ("0", "65535"), "jobs": ("0", "-1")}
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "value"),
+    [
+        (words, flag, value)
+        for words, flags in COMMANDS_WITH_NUMBERS
+        for flag in sorted(flags)
+        for value in IMPOSSIBLE[flag]
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_before_anything_begins(
+    words: list[str], flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CycloptsError):
+        app([*words, f"--{flag}", value])
+    printed = " ".join("".join(capsys.readouterr()).split())
+    assert f'Invalid value "{value}" for --{flag}. Must be ' in printed
+
+
+def test_no_command_has_such_a_number_without_its_range() -> None:
+    found = {
+        name: {"seed", "port", "jobs"} & set(inspect.signature(function_of(place)).parameters)
+        for name, place in COMMANDS
+        if name != "doctor"  # looks whether anything answers at a port
+    }
+    ranged = {
+        next(name for name, _ in COMMANDS if words[: len(name.split())] == name.split()): flags
+        for words, flags in COMMANDS_WITH_NUMBERS
+    }
+    assert {name: flags for name, flags in found.items() if flags} == ranged

@@ -72,8 +72,9 @@ def test_names_mean_shipped_models_and_suffixes_mean_paths() -> None:
     assert resolve_model(Path("where")) == Path("where")
     for name in shipped_models():
         assert resolve_model(name).parent == weights_folder()
-    with pytest.raises(UserError, match="unknown shipped model"):
-        resolve_model("no-such-model")
+    for unknown in ("no-such-model", ""):
+        with pytest.raises(UserError, match=f"unknown shipped model '{unknown}'"):
+            resolve_model(unknown)
 
 
 def test_a_folder_means_the_one_model_or_the_one_cascade_in_it(

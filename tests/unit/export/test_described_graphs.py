@@ -284,7 +284,7 @@ def test_it_writes_a_sidecar_and_writes_it_again(
     capsys: pytest.CaptureFixture[str], graph: Path
 ) -> None:
     labels = graph.with_name("labels.txt")
-    labels.write_text("left\n\nright \nneither\n")
+    labels.write_bytes(b"\xef\xbb\xbfleft\n\nright \nneither\n")  # as editors of Windows write
     flags = ["--image", "--size", 6, 10, "--mean", 0.1, 0.2, 0.3, "--std", 0.5]
     assert run(capsys, graph, *flags)[0] == 0
     assert read_sidecar(graph).labels == ("a", "b", "c"), "the graph knows them"
@@ -358,6 +358,10 @@ def test_a_temperature_is_fitted_to_pictures_whose_folders_are_in_another_order(
         (["--size", 0, 10], "--size is 0 10"),
         (["--size", 6, 10, "--mean", 1, 2], "--mean has 2 values, expected 1 or 3"),
         (["--size", 6, 10, "--std", 0], "expected values above 0"),
+        (["--size", 6, 10, "--std", "nan"], "--std is (nan,), expected finite numbers"),
+        (["--size", 6, 10, "--mean", "inf"], "--mean is (inf,), expected finite numbers"),
+        (["--size", 6, 10, "--scale", "nan"], "--scale is nan, expected a finite number"),
+        (["--size", 6, 10, "--scale", 0], "--scale is 0.0, expected a finite number other than 0"),
         (["--size", 6, 10, "--color", "GRAY"], "--color is GRAY, but net.onnx takes 3 channels"),
         (["--size", 6, 10, "--labels", "two.txt"], "2 labels, but the output 'logits' of net.onnx"),
         (["--size", 6, 10, "--labels", "none.txt"], "cannot read the labels"),

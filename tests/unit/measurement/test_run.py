@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bicameral.errors import ConfigError, DataError
+from bicameral.errors import ConfigError, DataError, UserError
 from bicameral.files import write_json_atomic
 from models.measurement.record import (
     MEASUREMENT_NAME,
@@ -158,10 +158,11 @@ def test_models_of_different_tasks_are_refused(plan: MeasurePlan, tmp_path: Path
         ({"streams": (0.5, 0.5)}, "--streams names something twice"),
         ({"models": ("a", "a")}, "--models names something twice"),
         ({"models": ()}, "--models names no model"),
+        ({"meter": "foo"}, "unknown meter 'foo'"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(changes: dict[str, object], expected: str) -> None:
-    with pytest.raises(ConfigError, match=expected):
+    with pytest.raises(UserError, match=expected):
         MeasurePlan(**changes)  # type: ignore[arg-type]
 
 

@@ -26,6 +26,7 @@ def test_a_server_is_reachable_from_its_own_machine_only_unless_told_otherwise()
         (BatchLimits, {"max_wait_s": float("inf")}, "batching.max_wait_s is inf"),
         (BatchLimits, {"in_place_s": -0.1}, "in_place_s is -0.1, expected a number from 0"),
         (ServerSettings, {"port": 65536}, "port is 65536, expected 0..65535"),
+        (ServerSettings, {"port": 8001, "grpc_port": 8001}, "both 8001; give gRPC another one"),
         (ServerSettings, {"workers": 0}, "workers is 0, expected at least 1"),
         (ServerSettings, {"drain_s": -1.0}, "drain_s is -1.0, expected 0 s or more"),
     ],

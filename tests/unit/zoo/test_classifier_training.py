@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bicameral.cli.app import app
-from bicameral.errors import ConfigError, UserError
+from bicameral.errors import ConfigError, DataError, UserError
 from edge.loading import load_classifier
 from edge.sidecar import read_sidecar
 from models.data.sources import DatasetOptions
@@ -114,3 +114,23 @@ def test_another_training_in_the_same_folder_is_refused_and_loses_nothing(
     with pytest.raises(ConfigError, match="other settings or data"):
         train_classifier(training(pictures, tmp_path, epochs=2), lambda *_: None)
     assert path.read_bytes() == before
+
+
+def test_too_few_pictures_are_refused_and_the_folder_is_free_for_more(
+    pictures: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    for folder in pictures.iterdir():
+        (few / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir())[:20]:
+            (few / folder.name / path.name).symlink_to(path)
+    with pytest.raises(DataError, match="fewer than one batch of 128; add pictures until"):
+        train_classifier(training(few, tmp_path / "run"), lambda *_: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_epochs_are_not_as_many_as_the_architecture_needs(
+    pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="epochs is 0"):
+        train_classifier(training(pictures, tmp_path, epochs=0), lambda *_: None)
