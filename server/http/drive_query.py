@@ -53,7 +53,7 @@ def require_agent(model: ServedModel) -> AgentModel:
         raise RequestError(
             400,
             f"model {model.name!r} is no driving agent but {model.kind!r}; ask it with "
-            f"POST /v1/classify/{model.name} or POST /v2/models/{model.name}/infer",
+            f"POST /v2/models/{model.name}/infer",
         )
     return model
 

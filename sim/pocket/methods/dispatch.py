@@ -24,7 +24,7 @@ from sim.pocket.protocol.framing import (
     value_result,
     void_error,
 )
-from sim.pocket.protocol.values import Uint32, WireError, from_wire, reader_of
+from sim.pocket.protocol.values import OutOfRangeError, Uint32, WireError, from_wire, reader_of
 from sim.pocket.world.actors import Actor
 from sim.pocket.world.world import World
 
@@ -170,9 +170,9 @@ class Dispatcher:
             ), None
         try:
             value = method.call(self._world, owner, request.arguments)
-        except WireError as error:
-            return f"rpclib: function '{name}' got a bad argument: {error}", None
         except BicameralError as error:
+            if isinstance(error, WireError) and not isinstance(error, OutOfRangeError):
+                return f"rpclib: function '{name}' got a bad argument: {error}", None
             if method.outcome is Outcome.FIRED:
                 self._note_refusal(name, str(error))
             wrapped = value_error if method.outcome is Outcome.VALUE else void_error

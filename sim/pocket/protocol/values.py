@@ -30,6 +30,10 @@ class WireError(DataError):
     """An argument of a call has the wrong form; the real server would say bad cast."""
 
 
+class OutOfRangeError(WireError):
+    """A number of the right form that no world has; the client is told so in words."""
+
+
 @dataclasses.dataclass(frozen=True)
 class UpTo:
     """Marks an integer that is at least 0 and at most this."""
@@ -167,7 +171,7 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, float | int):
         raise WireError(f"expected a number, got {_short(value)}")
     if not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
-        raise WireError(f"expected a number within +-{MAX_MAGNITUDE:g}, got {_short(value)}")
+        raise OutOfRangeError(f"expected a number within +-{MAX_MAGNITUDE:g}, got {_short(value)}")
     return float(value)
 
 
