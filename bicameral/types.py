@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -226,9 +227,10 @@ class Metric:
     valid: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class Trace(NamedTuple):
     """How the answer for one image came about.
+
+    A tuple, for there is one an image, and a frozen dataclass takes five times as long to make.
 
     Attributes:
         stage: Who answered: ``memory``, ``a``, ``b`` (A and B combined), ``c`` and so on, or

@@ -134,6 +134,8 @@ class CascadeClassifier:
         image = self.info.image
         self._shape = (image.height, image.width, image.channels)
         self._score, self._combine = SCORES[policy.score], COMBINATIONS[policy.combine]
+        # Only the post-check compares scores, and they cost as much as the rest of a combination.
+        self._compares = policy.combine == "post_check"
         self._gates = policy.gates(len(self.stages))
         self._further = tuple(zip(self.stages[1:], self._gates, strict=True))
 
@@ -270,9 +272,7 @@ class CascadeClassifier:
     def _combined(self, answer: Prediction, further: Prediction) -> Prediction:
         """Make one answer of two for one image."""
         pa, pb = answer.probabilities, further.probabilities
-        # Only the post-check compares scores, and they cost as much as the rest of this.
-        compared = self.policy.combine == "post_check"
-        sa, sb = (self._score(pa), self._score(pb)) if compared else (_UNSCORED, _UNSCORED)
+        sa, sb = (self._score(pa), self._score(pb)) if self._compares else (_UNSCORED, _UNSCORED)
         both = self._combine(pa, pb, sa, sb)
         return Prediction(probabilities=both, confidence=confidence(both))
 
@@ -302,7 +302,8 @@ class CascadeClassifier:
                 probabilities = probabilities.copy() if rows is None else probabilities
                 rows = left if rows is None else rows[left]
             further = run.send(left)
-            answer = self._combine(answer, further, scores, self._score(further))
+            further_scores = self._score(further) if self._compares else _UNSCORED
+            answer = self._combine(answer, further, scores, further_scores)
             if rows is None:
                 probabilities, reached[:] = answer, stage
             else:
@@ -394,16 +395,10 @@ def _traces(
 ) -> tuple[Trace, ...]:
     """Return one trace per image; images that got equally far share their times."""
     times = [dict(zip(names, shares_s[: k + 1], strict=False)) for k in range(len(shares_s))]
-    traces = [
-        Trace(
-            stage=names[stage],
-            memory_hit=False,
-            confidence_a=score,
-            stage_times_s=times[stage],
-        )
-        for stage, score in zip(reached, first_scores, strict=True)
-    ]
-    return tuple(traces)
+    stages, reached_times_s = (map(each.__getitem__, reached) for each in (names, times))
+    # In the order of a trace's fields: `_make` takes a fifth of the time of the constructor.
+    rows = zip(stages, itertools.repeat(False), first_scores, reached_times_s, strict=False)
+    return tuple(map(Trace._make, rows))
 
 
 def _fingerprint(members: Sequence[ModelInfo], policy: CascadePolicy) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,7 +80,7 @@ def _answer(classifier: ClassifierSession, prediction: Prediction, top_k: int) -
             {"label": classifier.info.labels[index], "probability": float(probabilities[index])}
             for index in best
         ],
-        "trace": None if prediction.trace is None else asdict(prediction.trace[0]),
+        "trace": None if prediction.trace is None else prediction.trace[0]._asdict(),
     }
 
 
