@@ -56,7 +56,9 @@ class VersionRules:
         await self._load_highest(slots, here, served)
         await self._leave(slots, gone)
         for slot in here.values():
-            if slot.seen is None and slot.glimpsed is None:
+            # Not of one that lacks files: what has come since the scan would pass for old.
+            new = slot.seen is None and slot.glimpsed is None
+            if new and slot.found.problem is None:
                 slot.seen = await asyncio.to_thread(revision_of, slot.found.path)
         return here | {version: slots[version] for version in self._loaded.versions(name)}
 

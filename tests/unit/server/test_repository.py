@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ from edge.shipped import weights_folder
 from edge.sidecar import read_sidecar
 from server.errors import RequestError
 from server.serving.footprint import allocated_bytes
-from server.serving.model_folder import model_files, revision_of, scan_folders, version_order
+from server.serving.model_folder import (
+    FoundModel,
+    model_files,
+    revision_of,
+    scan_folders,
+    version_order,
+)
 from server.serving.repository import ModelRepository
 from server.serving.served_model import RequestContext, ServedModel, ServingParts
 
@@ -392,6 +398,27 @@ async def test_files_that_still_change_are_left_alone(
         assert repository.versions("net") == ["2"], "they may come back in a moment"
         await repository.refresh()
         assert repository.versions("net") == []
+
+
+async def test_a_version_whose_sidecar_comes_just_after_a_look_is_served_later(
+    run: Callable[..., Any], add: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("net", "1", seed=1)
+    async with run() as repository:
+        sidecar = add("net", "2", seed=2)
+        whole = sidecar.read_bytes()
+        sidecar.unlink()
+
+        def scan_then_complete(folders: Iterable[Path]) -> list[FoundModel]:
+            found = scan_folders(folders)
+            sidecar.write_bytes(whole)
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr("server.serving.repository.scan_folders", scan_then_complete)
+            await repository.refresh()
+        await _look(repository)
+        assert repository.versions("net") == ["2"]
 
 
 async def test_a_cascade_and_its_parts_are_served_and_change_together(
