@@ -87,9 +87,12 @@ class Watch:
             for actor in actors
         ]
         self._rows: list[list[tuple[float, float, float]]] = []
+        self._light_lines = [(line.s_m, line.light) for line in stop_lines if line.light]
+        self._lights: list[list[LightState]] = []
 
     def look(self, snapshot: carla.WorldSnapshot) -> None:
-        """Record where everybody is; who has gone is nowhere (NaN)."""
+        """Record where everybody is, NaN for who has gone, and what the route's lights show."""
+        self._lights.append([_state_of(light) for _, light in self._light_lines])
         row = []
         for actor_id, _, _ in self._bodies:
             state = snapshot.find(actor_id)
@@ -116,12 +119,14 @@ class Watch:
     def record(self, ticks: int) -> dict[str, Any]:
         """Return what an `EpisodeRecord` keeps of the first ticks."""
         walkers = sum(walker for _, _, walker in self._bodies)
-        rows = self._rows[:ticks]
+        rows, lights = self._rows[:ticks], self._lights[:ticks]
         return {
             "vehicles": len(self._bodies) - walkers,
             "walkers": walkers,
             "stop_signs_m": tuple(line.s_m for line in self._lines if line.light is None),
+            "light_lines_m": tuple(s_m for s_m, _ in self._light_lines),
             "others": np.asarray(rows, np.float32).reshape(len(rows), len(self._bodies), 3),
+            "lights": np.asarray(lights, np.uint8).reshape(len(lights), len(self._light_lines)),
         }
 
     def _road_user(self, state: Any, extent: carla.Vector3D, *, walker: bool) -> RoadUser:

@@ -1,7 +1,7 @@
 """What an episode leaves behind, in memory and on disk.
 
 An episode is a folder with ``trajectory.npz`` (one row per tick), in traffic ``others.npz`` (where
-everybody else was), and ``episode.json`` (all else).
+everybody else was, and what the route's lights showed), and ``episode.json`` (all else).
 The folder is written under another name and renamed, so one that exists is complete.
 """
 
@@ -170,9 +170,12 @@ class EpisodeRecord(Record):
         vehicles: How many other vehicles there were.
         walkers: How many walkers.
         stop_signs_m: Stop signs of the route, as arc length, where there were others.
+        light_lines_m: The L stop lines of the route that have a traffic light, likewise.
         trajectory: The ticks.
         others: (T, vehicles + walkers, 3) float32: x, y in metres and yaw in rad of every vehicle,
             then of every walker, by tick; NaN once it has gone. None where there were none.
+        lights: (T, L) uint8, what the lights of `light_lines_m` showed by tick
+            (`bicameral.types.LightState`). None where there were no others.
     """
 
     schema_version: int = SCHEMA
@@ -202,8 +205,10 @@ class EpisodeRecord(Record):
     vehicles: int = 0
     walkers: int = 0
     stop_signs_m: tuple[float, ...] = ()
+    light_lines_m: tuple[float, ...] = ()
     trajectory: Trajectory = Field(exclude=True)
     others: Float32Column | None = Field(default=None, exclude=True)
+    lights: Uint8Column | None = Field(default=None, exclude=True)
 
     @property
     def in_traffic(self) -> bool:
@@ -229,7 +234,10 @@ def write_episode(folder: Path, record: EpisodeRecord, video: Path | None = None
         temporary.chmod(0o755)
         np.savez(temporary / "trajectory.npz", **record.trajectory.columns())
         if record.others is not None:
-            np.savez_compressed(temporary / _OTHERS, others=record.others)
+            around: dict[str, Any] = {"others": record.others}
+            if record.lights is not None:
+                around["lights"] = record.lights
+            np.savez_compressed(temporary / _OTHERS, **around)
         write_json_atomic(temporary / "episode.json", record.model_dump(mode="json"))
         if video is not None:
             shutil.move(video, temporary / f"video{video.suffix}")
@@ -255,18 +263,18 @@ def read_episode(folder: Path) -> EpisodeRecord:
             arrays = {name: stored[name] for name in stored.files}
         fixed = {name: arrays.pop(name) for name in COLUMNS}
         trajectory = Trajectory(**fixed, diagnostics=arrays)
-        return EpisodeRecord(**values, trajectory=trajectory, others=_read_others(folder))
+        return EpisodeRecord(**values, trajectory=trajectory, **_read_others(folder))
     except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
         raise DataError(
             f"{folder} is not a complete episode: {error}; delete it and resume the evaluation"
         ) from error
 
 
-def _read_others(folder: Path) -> NDArray[np.float32] | None:
+def _read_others(folder: Path) -> dict[str, NDArray[Any]]:
     if not (folder / _OTHERS).exists():
-        return None
+        return {}
     with np.load(folder / _OTHERS, allow_pickle=False) as stored:
-        return np.asarray(stored["others"], np.float32)
+        return {name: stored[name] for name in stored.files}
 
 
 def write_route(path: Path, route: Route) -> None:

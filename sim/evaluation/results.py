@@ -48,6 +48,7 @@ _NOT_IN_RESULTS = {
     "camera_fault",
     "start",
     "stop_signs_m",
+    "light_lines_m",
 }
 
 

@@ -109,7 +109,7 @@ def find_infractions(record: EpisodeRecord, route: Route) -> Infractions:
             f"at tick {collision.frame} with impulse {round(collision.impulse_ns, 1)}"
         )
     if record.in_traffic:
-        passed = count_red_lights(record.trajectory).passed
+        passed = count_red_lights(record).passed
         messages["red_light"] = ["Agent ran a red light"] * passed
         messages["stop_infraction"] = ["Agent ran a stop"] * count_stop_signs_passed(record)
     outside_m, share = _outside_lanes(record, route)

@@ -43,6 +43,9 @@ STANDING_MPS = 0.1
 #: behind it.
 STOP_BEFORE_M = 8.0
 STOP_BEHIND_M = 2.0
+#: How far before the line of a red light a vehicle's middle has met it: there it has to stop, or it
+#: stands behind somebody who did.
+MET_BEFORE_M = 20.0
 
 
 def episode_metrics(
@@ -100,7 +103,7 @@ def _outcome(record: EpisodeRecord, route: Route) -> dict[str, Metric]:
     in_junction = _at_route(trajectory, route, route.in_junction)
     outside = sum(1 for event in record.lane_invasions if not in_junction[event.frame])
     kinds = [collision_kind(collision) for collision in record.collisions]
-    lights = count_red_lights(trajectory)
+    lights = count_red_lights(record)
     return {
         "success": Metric(value=float(is_success(record)), unit="1"),
         "route_completion": Metric(
@@ -127,18 +130,27 @@ class RedLights(NamedTuple):
     passed: int
 
 
-def count_red_lights(trajectory: Trajectory) -> RedLights:
-    """Count by the areas before the stop lines, in which a vehicle has to obey a light.
+def count_red_lights(record: EpisodeRecord) -> RedLights:
+    """Count the red lights that were met, and passed.
 
-    A red light is met if it was red at any time while the vehicle was in its area, and passed if
-    the vehicle left the area while it was red.
+    A red light is passed if the vehicle leaves the area before its stop line, in which CARLA tells
+    it to obey the light, while it is red. Many a driver stops before that area. So among others a
+    red light is met if it was red at any time while the vehicle was at most `MET_BEFORE_M` before
+    its line; in an empty town, where agents do not stop, if it was while the vehicle was in the
+    area.
     """
-    light = trajectory.traffic_light
-    passed = (light[:-1] == _RED) & (light[1:] == 0)
-    turns_red = (light[1:] == _RED) & (light[:-1] != _RED)
-    # A light that turns red over a waiting vehicle was met once, whatever it showed before.
-    met = int(np.sum(turns_red)) + int(len(light) > 0 and light[0] == _RED)
-    return RedLights(met=met, passed=int(np.sum(passed)))
+    light = record.trajectory.traffic_light
+    passed = int(np.sum((light[:-1] == _RED) & (light[1:] == 0)))
+    if record.lights is None:
+        # A light that turns red over a waiting vehicle was met once, whatever it showed before.
+        turns_red = (light[1:] == _RED) & (light[:-1] != _RED)
+        met = int(np.sum(turns_red)) + int(len(light) > 0 and light[0] == _RED)
+    else:
+        lines_m = np.asarray(record.light_lines_m)
+        before_m = lines_m - record.trajectory.progress_m[:, None]
+        near = (before_m > 0.0) & (before_m <= MET_BEFORE_M)
+        met = int(np.sum(np.any(near & (record.lights == _RED), axis=0)))
+    return RedLights(met=max(met, passed), passed=passed)
 
 
 def count_stop_signs_passed(record: EpisodeRecord) -> int:

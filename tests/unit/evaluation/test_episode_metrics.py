@@ -97,6 +97,22 @@ def test_a_red_light_counts_once_when_its_area_is_left(metrics, record, drive):
     assert (found["red_lights_met"].value, found["red_lights_passed"].value) == (3, 2)
 
 
+def test_among_others_a_red_light_is_met_by_whoever_comes_near_its_line(metrics, record, drive):
+    def met(line_m, *, red_from_m, area=()):
+        drives = drive(traffic_light=np.isin(np.arange(400), area))
+        lights = np.where(drives.progress_m >= red_from_m, 1, 3)[:, None]
+        episode = record(
+            drives, light_lines_m=(line_m,), lights=lights, others=np.zeros((400, 0, 3))
+        )
+        found = metrics(episode)
+        return found["red_lights_met"].value, found["red_lights_passed"].value
+
+    assert met(100.0, red_from_m=0.0) == (1, 0), "its area was not entered, as who stops before it"
+    assert met(100.0, red_from_m=0.0, area=range(190, 199)) == (1, 1)
+    assert met(100.0, red_from_m=101.0) == (0, 0), "it turned red behind the vehicle"
+    assert met(250.0, red_from_m=0.0) == (0, 0), "the drive ended 50 m before it"
+
+
 def test_a_stop_sign_is_passed_by_who_never_stands_at_its_line(metrics, record, drive):
     def passed(standing_at_m):
         moving = drive()

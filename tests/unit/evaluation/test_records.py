@@ -47,9 +47,13 @@ def test_an_episode_comes_back_equal(tmp_path, episode):
 def test_the_others_come_back_equal(tmp_path, record, drive):
     others = np.random.default_rng(0).normal(size=(400, 3, 3)).astype(np.float32)
     others[200:, 1] = np.nan  # it left
-    write_episode(tmp_path / "e", record(drive(), vehicles=2, walkers=1, others=others))
+    lights = np.full((400, 2), 1, np.uint8)
+    around = {"others": others, "lights": lights, "light_lines_m": (20.0, 90.0)}
+    write_episode(tmp_path / "e", record(drive(), vehicles=2, walkers=1, **around))
     back = read_episode(tmp_path / "e")
     np.testing.assert_array_equal(back.others, others)
+    np.testing.assert_array_equal(back.lights, lights)
+    assert back.light_lines_m == (20.0, 90.0)
     assert (back.vehicles, back.walkers, back.in_traffic) == (2, 1, True)
 
 
