@@ -21,6 +21,8 @@ _JUNCTION = (RoadOption.LEFT, RoadOption.RIGHT, RoadOption.STRAIGHT)
 _STOPPING = (LightState.RED, LightState.YELLOW)
 #: So hard the agent brakes for a light, as the expert does for a yellow one.
 _BRAKING_MPS2 = 3.0
+#: Slower than this is standing.
+_STANDING_MPS = 0.1
 #: The pedal for a little more than the agent brakes at most, 4 m/s2.
 _SURE_BRAKE = 0.5
 
@@ -45,6 +47,8 @@ class PaceSettings:
         hold_s: For so long after the last such answer, unless the light is green: who is about to
             walk into the way, or a lamp, may be out of the picture for a while. Not where it is too
             late to stop before the line.
+        patience_s: Whoever has stood longer before a red or yellow light goes on as if there was
+            none until the next junction: it is somebody else's. CARLA's are red for 50 s at most.
     """
 
     model: str = ""
@@ -53,6 +57,7 @@ class PaceSettings:
     line_m: float = 12.0
     sure_stop: float = 0.9
     hold_s: float = 2.0
+    patience_s: float = 60.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.quantile <= 0.5:
@@ -81,7 +86,7 @@ class PaceKeeper:
         self._pictures: deque[NDArray[np.uint8]] = deque(maxlen=model.agent.earlier_ticks + 1)
         self._command: RoadOption | None = None
         self._since_command_m = math.inf
-        self._hold_ticks = 0
+        self._hold_ticks = self._stood_ticks = 0
         self.least_brake = 0.0
         self.inference_s = 0.0
         self.diagnostics: dict[str, float] = {}
@@ -90,7 +95,7 @@ class PaceKeeper:
         """Forget the last episode."""
         self._pictures.clear()
         self._command, self._since_command_m = None, math.inf
-        self._hold_ticks = 0
+        self._hold_ticks = self._stood_ticks = 0
         self.least_brake = 0.0
         self.diagnostics = {}
 
@@ -127,7 +132,7 @@ class PaceKeeper:
         sure = float(answer.probabilities[0]) > settings.sure_stop
         self.least_brake = _SURE_BRAKE if sure else 0.0
         stand_m = self._since_command_m + max(speed_mps, 0.0) ** 2 / (2.0 * _BRAKING_MPS2)
-        stops = light in _STOPPING
+        stops = light in _STOPPING and self._is_patient(speed_mps)
         # Whoever stood beyond the line would not see its light, and pass it when it is red.
         too_late = stops and self._since_command_m < settings.line_m <= stand_m
         beyond_line = settings.line_m <= self._since_command_m < math.inf
@@ -139,12 +144,22 @@ class PaceKeeper:
             self._hold_ticks = 1 + round(settings.hold_s / TICK_S)
         return self._hold_ticks > 0 or creeps
 
+    def _is_patient(self, speed_mps: float) -> bool:
+        """Judge the wait at a red or yellow light; call it once per tick in which one is seen."""
+        most = round(self._settings.patience_s / TICK_S)
+        if speed_mps < _STANDING_MPS:
+            self._stood_ticks += 1
+        elif self._stood_ticks <= most:
+            self._stood_ticks = 0
+        return self._stood_ticks <= most
+
     def _follow(self, command: RoadOption, speed_mps: float) -> None:
         """Measure the way since the command of a junction began; of the first nobody knows when."""
         self._since_command_m += max(speed_mps, 0.0) * TICK_S
         if command != self._command:
             begins = command in _JUNCTION and self._command is not None
             self._command, self._since_command_m = command, 0.0 if begins else math.inf
+            self._stood_ticks = 0
 
 
 def _diagnostics(answer: PaceOutput, limit_mps: float) -> dict[str, float]:

@@ -213,6 +213,29 @@ def test_a_light_that_stops_before_the_line_is_held_while_it_cannot_be_seen() ->
     assert not look(None, RoadOption.LEFT)
 
 
+def test_a_light_that_stays_red_for_longer_than_lights_do_is_somebody_elses() -> None:
+    model, session = replayed_pace_model()
+    session.light = LightState.RED
+    picture = np.zeros((160, 320, 3), np.uint8)
+    keeper = PaceKeeper(model, PaceSettings(hold_s=0.0, patience_s=0.5))
+
+    def stands(command: RoadOption, ticks: int, speed_mps: float = 0.0) -> list[bool]:
+        return [keeper.limit_mps(picture, speed_mps, command) == 0.0 for _ in range(ticks)]
+
+    stands(RoadOption.LANE_FOLLOW, 1)
+    # In a queue that moves on the wait begins anew.
+    assert all(stands(RoadOption.LEFT, 10))
+    assert all(stands(RoadOption.LEFT, 1, speed_mps=1.0))
+    assert stands(RoadOption.LEFT, 12) == [True] * 10 + [False] * 2
+    assert not any(stands(RoadOption.LEFT, 5, speed_mps=2.0))
+    # The next junction has a light of its own.
+    assert all(stands(RoadOption.STRAIGHT, 5))
+    # Of what the network itself wants to stop for it stays sure.
+    stands(RoadOption.STRAIGHT, 10)
+    session.probabilities = [0.95, *[0.0] * 5, 0.05]
+    assert all(stands(RoadOption.STRAIGHT, 5))
+
+
 def test_the_network_sees_how_others_move_by_an_earlier_picture_of_the_episode() -> None:
     model, session = replayed_pace_model(earlier_ticks=2)
     keeper = PaceKeeper(model, PaceSettings())
