@@ -1,13 +1,16 @@
 """Wakes clients whose Traffic Manager and who ticked it wait for each other for ever.
 
-In synchronous mode LibCarla 0.9.16 lets its Traffic Manager step after each tick. The thread that
-ticked tells the Traffic Manager's thread that a step begins, and is told when it has ended. Both
-set a flag and signal without the lock, so that now and then the signal falls between the other's
-look at the flag and its wait. Then both wait for ever:
+In synchronous mode LibCarla 0.9.16 lets its Traffic Manager step after each tick, and after the
+settings of the world were changed. The thread that did so tells the Traffic Manager's thread that a
+step begins, and is told when it has ended. Both set a flag and signal without the lock, so that now
+and then the signal falls between the other's look at the flag and its wait. Then both wait for
+ever:
 
 * The beginning was lost. The client has ticked, and its Traffic Manager, which sends its controls
   in every step, says nothing. Leaving synchronous mode signals the beginning again, so the
   Traffic Manager is told to leave and to come back; the step that hung is then made as any other.
+  A client that has just left synchronous mode itself may have taken its Traffic Manager out of it
+  before; then that one is silent, too, and must not come back: nobody would ever let it step.
 * The end was lost. The Traffic Manager has sent its controls, and then nobody says anything. Only
   the end of another step is told again, so the Traffic Manager is asked for one. A client that
   only pauses looks the same: it is given long, and then its Traffic Manager decides once more on
@@ -42,7 +45,8 @@ _LOOK_EVERY_S = 0.25
 #: How long a Traffic Manager may take to answer.
 _ANSWER_S = 2.0
 _LARGEST_ANSWER_BYTES = 1 << 12
-_LEAVE_AND_COME_BACK: Calls = (("set_synchronous_mode", [False]), ("set_synchronous_mode", [True]))
+_LEAVE: Calls = (("set_synchronous_mode", [False]),)
+_LEAVE_AND_COME_BACK: Calls = (*_LEAVE, ("set_synchronous_mode", [True]))
 _STEP_AGAIN: Calls = (("synchronous_tick", []),)
 #: Number of the command that moves a walker.
 _WALKER_STATE = 7
@@ -52,15 +56,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Tick:
-    """What a client with Traffic Managers has said since it ticked.
+    """What a client with Traffic Managers has said since it let them step.
 
     Attributes:
+        synchronous: Whether it will let them step again.
         said_s: When it last said something; monotonic clock.
         patience_s: How long it may say nothing when all steps are made.
         steps: How many Traffic Managers have sent their controls; one steps after the other.
         stepping: Whether the next one has begun its step.
     """
 
+    synchronous: bool
     said_s: float
     patience_s: float
     steps: int = 0
@@ -82,8 +88,9 @@ class ManagerRescue:
         """Note a call that was carried out."""
         now_s = time.monotonic()
         managers = self._managers.count(connection)
-        if managers and request.method == "tick_cue":
-            self._ticks[connection] = _Tick(now_s, _END_MISSED_S)
+        synchronous = _stays_synchronous(request)
+        if managers and synchronous is not None:
+            self._ticks[connection] = _Tick(synchronous, now_s, _END_MISSED_S)
             return
         tick = self._ticks.get(connection)
         if tick is None:
@@ -124,6 +131,9 @@ class ManagerRescue:
                 return
             missed, calls = "the beginning", _LEAVE_AND_COME_BACK
             ports = [ports[tick.steps]]
+            if not tick.synchronous:
+                calls = _LEAVE
+                self.forget(connection)
         tick.said_s = time.monotonic()  # and again, if that is of no use
         for port in ports:
             await _wake(connection, port, calls, missed)
@@ -163,6 +173,18 @@ async def _call(host: str, port: int, calls: Calls) -> None:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def _stays_synchronous(request: Request) -> bool | None:
+    """Say whether a world is synchronous after a call that lets managers step; None: no such."""
+    if request.method == "tick_cue":
+        return True
+    if request.method != "set_episode_settings":
+        return None
+    try:
+        return bool(request.arguments[0][0])
+    except (IndexError, KeyError, TypeError):
+        return None  # settings that could not be taken
 
 
 def _moves_walkers(request: Request) -> bool:

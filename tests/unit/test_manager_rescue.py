@@ -21,6 +21,8 @@ SETTINGS = Request(2, "get_episode_settings", [])
 LIGHTS = Request(3, "get_vehicle_light_states", [])
 CONTROLS = Request(4, "apply_batch", [[[[2, [100, []]]]], False])
 NO_CONTROLS = Request(5, "apply_batch", [[], False])
+NEW_SETTINGS = Request(8, "set_episode_settings", [[True, False, [0.05]]])
+NO_LONGER_SYNCHRONOUS = Request(9, "set_episode_settings", [[False, False, []]])
 WALKERS = Request(6, "apply_batch", [[[[7, [200, [], 1.0]]]], False])
 STEP = [LIGHTS, CONTROLS, SETTINGS]
 
@@ -87,11 +89,35 @@ def _impatient(monkeypatch):
 
 @pytest.mark.parametrize(
     "after",
-    [[TICK], [TICK, SETTINGS], [TICK, WALKERS], [TICK, *STEP, WALKERS, TICK, SETTINGS]],
-    ids=["silent", "settings read late", "walkers go on", "second tick"],
+    [
+        [TICK],
+        [TICK, SETTINGS],
+        [TICK, WALKERS],
+        [TICK, *STEP, WALKERS, TICK, SETTINGS],
+        [TICK, LIGHTS, NEW_SETTINGS],
+    ],
+    ids=[
+        "silent",
+        "settings read late",
+        "walkers go on",
+        "second tick",
+        "new settings of a world that was loaded",
+    ],
 )
-def test_a_manager_that_does_not_step_after_a_tick_is_told_to_leave_and_come_back(after):
+def test_a_manager_that_does_not_step_when_it_should_is_told_to_leave_and_come_back(after):
     assert asyncio.run(asked_first(after)) == LEAVE_AND_COME_BACK
+
+
+def test_a_manager_in_a_world_that_is_no_longer_synchronous_does_not_come_back():
+    async def scenario():
+        async with watched() as (rescue, client, (manager,)):
+            rescue.note(client, NO_LONGER_SYNCHRONOUS)
+            await asyncio.wait_for(manager.asked.wait(), 60.0)
+            for _ in range(20):
+                await asyncio.sleep(manager_rescue._LOOK_EVERY_S)
+            return manager.calls
+
+    assert asyncio.run(scenario()) == LEAVE_AND_COME_BACK[:1]
 
 
 @pytest.mark.parametrize("controls", [CONTROLS, NO_CONTROLS], ids=["cars", "no cars"])
@@ -121,8 +147,20 @@ def test_a_client_that_pauses_is_disturbed_less_and_less():
 
 @pytest.mark.parametrize(
     "calls",
-    [[], [SETTINGS], [TICK, LIGHTS], [TICK, *STEP, Request(7, "get_actors_by_id", [[1]])]],
-    ids=["nothing", "settings", "a step that takes long", "a client that goes on"],
+    [
+        [],
+        [SETTINGS],
+        [Request(8, "set_episode_settings", [])],
+        [TICK, LIGHTS],
+        [TICK, *STEP, Request(7, "get_actors_by_id", [[1]])],
+    ],
+    ids=[
+        "nothing",
+        "settings",
+        "new settings that were refused",
+        "a step that takes long",
+        "a client that goes on",
+    ],
 )
 def test_who_does_not_wait_for_ever_is_left_alone(calls):
     async def scenario():
