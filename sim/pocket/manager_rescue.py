@@ -11,13 +11,16 @@ ever:
   Traffic Manager is told to leave and to come back; the step that hung is then made as any other.
   A client that has just left synchronous mode itself may have taken its Traffic Manager out of it
   before; then that one is silent, too, and must not come back: nobody would ever let it step.
+  One that is only late on a busy machine would step twice, and others would drive differently.
+  Therefore it is given many times as long as it needed lately.
 * The end was lost. The Traffic Manager has sent its controls, and then nobody says anything. Only
   the end of another step is told again, so the Traffic Manager is asked for one. A client that
   only pauses looks the same: it is given long, and then its Traffic Manager decides once more on
   the same state of the world, which leaves its flags as they were.
 
 The Traffic Manager is itself a server, on a port that it announced. The walkers' controls come
-from a third thread of the client and say nothing about these two.
+from a third thread of the client and say nothing about these two, and neither do empty batches
+between two steps: leaderboard 2.1 sends one every second from a thread of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 
 import msgpack
@@ -39,6 +43,10 @@ Calls = tuple[tuple[str, list[bool]], ...]
 
 #: A step takes milliseconds; on a busy machine its first call may come late.
 _BEGINNING_MISSED_S = 1.0
+#: So many times as long as steps needed lately to begin, if that is more.
+_TIMES_LATER = 20.0
+#: How much of that each step leaves: a single late one is forgotten after a few hundred.
+_KEPT = 0.99
 #: After the first time it doubles until the client ticks again, for a client that pauses.
 _END_MISSED_S = 10.0
 _LOOK_EVERY_S = 0.25
@@ -83,6 +91,7 @@ class ManagerRescue:
     def __init__(self, managers: TrafficManagerRegistry) -> None:
         self._managers = managers
         self._ticks: dict[RpcConnection, _Tick] = {}
+        self._begins_after_s: defaultdict[RpcConnection, float] = defaultdict(float)
 
     def note(self, connection: RpcConnection, request: Request) -> None:
         """Note a call that was carried out."""
@@ -93,11 +102,14 @@ class ManagerRescue:
             self._ticks[connection] = _Tick(synchronous, now_s, _END_MISSED_S)
             return
         tick = self._ticks.get(connection)
-        if tick is None:
+        if tick is None or (_is_empty(request) and not tick.stepping):
             return
-        tick.said_s = now_s
+        silent_s, tick.said_s = now_s - tick.said_s, now_s
         if request.method == "get_episode_settings" or _moves_walkers(request):
             return
+        if tick.steps < managers and not tick.stepping:
+            kept_s = _KEPT * self._begins_after_s[connection]
+            self._begins_after_s[connection] = max(silent_s, kept_s)
         if request.method == "apply_batch":
             tick.steps += 1
             tick.stepping = False
@@ -109,6 +121,7 @@ class ManagerRescue:
     def forget(self, connection: RpcConnection) -> None:
         """Forget a client that has gone."""
         self._ticks.pop(connection, None)
+        self._begins_after_s.pop(connection, None)
 
     async def watch(self) -> None:
         """Wake who has waited for too long, until cancelled."""
@@ -127,13 +140,14 @@ class ManagerRescue:
             tick.patience_s *= 2.0
             missed, calls = "the end", _STEP_AGAIN
         else:
-            if tick.stepping or silent_s < _BEGINNING_MISSED_S:
+            late_s = _TIMES_LATER * self._begins_after_s[connection]
+            if tick.stepping or silent_s < max(_BEGINNING_MISSED_S, late_s):
                 return
             missed, calls = "the beginning", _LEAVE_AND_COME_BACK
             ports = [ports[tick.steps]]
             if not tick.synchronous:
                 calls = _LEAVE
-                self.forget(connection)
+                del self._ticks[connection]
         tick.said_s = time.monotonic()  # and again, if that is of no use
         for port in ports:
             await _wake(connection, port, calls, missed)
@@ -185,6 +199,11 @@ def _stays_synchronous(request: Request) -> bool | None:
         return bool(request.arguments[0][0])
     except (IndexError, KeyError, TypeError):
         return None  # settings that could not be taken
+
+
+def _is_empty(request: Request) -> bool:
+    """Say whether a call is a batch of no commands."""
+    return request.method == "apply_batch" and request.arguments[:1] == [[]]
 
 
 def _moves_walkers(request: Request) -> bool:

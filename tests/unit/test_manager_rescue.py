@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from types import SimpleNamespace
 
 import msgpack
 import pytest
@@ -95,6 +96,7 @@ def _impatient(monkeypatch):
         [TICK, WALKERS],
         [TICK, *STEP, WALKERS, TICK, SETTINGS],
         [TICK, LIGHTS, NEW_SETTINGS],
+        [TICK, NO_CONTROLS],
     ],
     ids=[
         "silent",
@@ -102,6 +104,7 @@ def _impatient(monkeypatch):
         "walkers go on",
         "second tick",
         "new settings of a world that was loaded",
+        "empty batches of another thread",
     ],
 )
 def test_a_manager_that_does_not_step_when_it_should_is_told_to_leave_and_come_back(after):
@@ -125,6 +128,40 @@ def test_a_client_that_is_silent_after_its_managers_step_has_lost_its_end(contro
     asked = asyncio.run(asked_first([TICK, LIGHTS, controls, SETTINGS]))
     assert asked[:1] == STEP_AGAIN
     assert LEAVE_AND_COME_BACK[0] not in asked
+
+
+def test_empty_batches_of_another_thread_do_not_hide_that_the_end_was_lost():
+    async def scenario():
+        async with watched() as (rescue, client, (manager,)):
+            for request in (TICK, *STEP):
+                rescue.note(client, request)
+            async with asyncio.timeout(60.0):
+                while not manager.asked.is_set():
+                    rescue.note(client, NO_CONTROLS)
+                    await asyncio.sleep(manager_rescue._LOOK_EVERY_S)
+            return manager.calls
+
+    assert asyncio.run(scenario())[:1] == STEP_AGAIN
+
+
+def test_a_manager_that_begins_its_steps_late_is_given_longer(monkeypatch):
+    clock = SimpleNamespace(now_s=0.0, monotonic=lambda: clock.now_s)
+    monkeypatch.setattr(manager_rescue, "time", clock)
+    usual_s = 0.9 * manager_rescue._BEGINNING_MISSED_S
+
+    async def asked_after(silence_s):
+        async with watched() as (rescue, client, (manager,)):
+            rescue.note(client, TICK)
+            clock.now_s += usual_s
+            for request in (*STEP, TICK):
+                rescue.note(client, request)
+            clock.now_s += silence_s
+            for _ in range(20):
+                await asyncio.sleep(manager_rescue._LOOK_EVERY_S)
+            return manager.calls[:2]
+
+    assert asyncio.run(asked_after(2.0 * usual_s)) == []
+    assert asyncio.run(asked_after(40.0 * usual_s)) == LEAVE_AND_COME_BACK
 
 
 def test_of_two_managers_the_one_is_woken_whose_turn_it_is():
