@@ -1,6 +1,7 @@
 """The shipped driver in leaderboard 2.1 and Bench2Drive, by `bicameral leaderboard-entry`.
 
-Every route is driven twice. Bench2Drive starts and ends the simulator itself, by the stand-in for
+Every route is driven twice, each time by an evaluator and on a simulator of its own, so that no
+drive depends on those before. Bench2Drive starts and ends the simulator itself, by the stand-in for
 CARLA's launcher.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -121,15 +122,15 @@ class EntrySetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evaluation:
-    """An evaluator with a file of routes, and how to run it once on the ids of some of them."""
+    """An evaluator with a file of routes, and how to run it on the id of one of them."""
 
     name: str
     routes: Path
-    run: Callable[[EntrySetup, Path, Path, Sequence[str]], list[dict[str, Any]]]
+    run: Callable[[EntrySetup, Path, Path, str], list[dict[str, Any]]]
 
 
-def drive_entry(setup: EntrySetup, folder: Path, *, quick: bool) -> list[DrivenRoute]:
-    """Drive every route whose town is here, twice.
+def drive_entry(setup: EntrySetup, folder: Path, *, quick: bool) -> Iterator[DrivenRoute]:
+    """Drive every route whose town is here, twice, and yield it then.
 
     Args:
         setup: The evaluators and the entry.
@@ -146,13 +147,11 @@ def drive_entry(setup: EntrySetup, folder: Path, *, quick: bool) -> list[DrivenR
         evaluations.append(_Evaluation(name="Bench2Drive", routes=routes, run=_run_bench2drive))
     else:
         print(f"Bench2Drive is left out: {setup.bench2drive} holds no checkout of it")
-    driven: list[DrivenRoute] = []
     for evaluation in evaluations[: 1 if quick else None]:
-        driven += _drive_twice(setup, evaluation, folder)
-    return driven
+        yield from _drive_twice(setup, evaluation, folder)
 
 
-def _drive_twice(setup: EntrySetup, evaluation: _Evaluation, folder: Path) -> list[DrivenRoute]:
+def _drive_twice(setup: EntrySetup, evaluation: _Evaluation, folder: Path) -> Iterator[DrivenRoute]:
     towns = MapStore(setup.maps).names()
     routes = {
         route.get("id", ""): route
@@ -161,37 +160,28 @@ def _drive_twice(setup: EntrySetup, evaluation: _Evaluation, folder: Path) -> li
     }
     here = [key for key, route in routes.items() if _town(route) in towns]
     print(f"{evaluation.name}: {len(here)} of {len(routes)} routes lie in towns that are here")
-    runs = []
-    for number in (1, 2) if here else ():
-        own = folder / f"{evaluation.name} {evaluation.routes.stem} {number}".replace(" ", "_")
-        own.mkdir(parents=True, exist_ok=True)
-        print(f"  run {number} ...", flush=True)
-        runs.append(
-            {
-                _id_of(record): record
-                for record in evaluation.run(setup, evaluation.routes, own, here)
-            }
-        )
-    return [
-        DrivenRoute(
+    for key in here:
+        records: list[dict[str, Any]] = []
+        for number in (1, 2):
+            name = f"{evaluation.name} {evaluation.routes.stem} {key} {number}"
+            own = folder / name.replace(" ", "_")
+            own.mkdir(parents=True, exist_ok=True)
+            print(f"  route {key}, run {number} ...", flush=True)
+            records += evaluation.run(setup, evaluation.routes, own, key)
+        if not records:
+            continue
+        yield DrivenRoute(
             evaluator=evaluation.name,
             route=key,
             town=_town(routes[key]),
             scenarios=tuple(str(one.get("type")) for one in routes[key].iter("scenario")),
-            record=runs[0][key],
-            equal=key in runs[1] and _lasting(runs[0][key]) == _lasting(runs[1][key]),
+            record=records[0],
+            equal=len(records) == 2 and _lasting(records[0]) == _lasting(records[1]),
         )
-        for key in here
-        if key in runs[0]
-    ]
 
 
 def _town(route: ElementTree.Element) -> str:
     return str(route.get("town")).removesuffix("_Opt")
-
-
-def _id_of(record: dict[str, Any]) -> str:
-    return str(record["route_id"]).removeprefix("RouteScenario_").partition("_rep")[0]
 
 
 def _lasting(record: dict[str, Any]) -> dict[str, Any]:
@@ -203,19 +193,19 @@ def _lasting(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_leaderboard(
-    setup: EntrySetup, routes: Path, folder: Path, ids: Sequence[str]
+    setup: EntrySetup, routes: Path, folder: Path, key: str
 ) -> list[dict[str, Any]]:
     with LocalServer(seed=0, map_folders=setup.maps) as server:
         ports = Ports(simulator=server.port, traffic_manager=find_free_port_pair())
         chosen = ("--routes", str(routes), *setup.agent)
         own = folder.absolute()
-        records, log, code = run_leaderboard(setup.sources, ports, own, chosen, ",".join(ids))
+        records, log, code = run_leaderboard(setup.sources, ports, own, chosen, key)
     _say_what_went_wrong(log, code)
     return records
 
 
 def _run_bench2drive(
-    setup: EntrySetup, routes: Path, folder: Path, ids: Sequence[str]
+    setup: EntrySetup, routes: Path, folder: Path, key: str
 ) -> list[dict[str, Any]]:
     own = folder.absolute()
     root = own / "carla"
@@ -233,7 +223,7 @@ def _run_bench2drive(
     command = [
         *(str(setup.sources.python), "leaderboard/leaderboard/leaderboard_evaluator.py"),
         *("--track=SENSORS", "--routes", str(routes), *setup.agent),
-        *("--routes-subset", ",".join(ids), "--repetitions", "1", "--gpu-rank", "0"),
+        *("--routes-subset", key, "--repetitions", "1", "--gpu-rank", "0"),
         *("--checkpoint", str(checkpoint), "--debug-checkpoint", str(own / "live.txt")),
         *("--debug", "0", "--timeout", str(PATIENCE_S), "--port", str(find_free_port_pair())),
         *("--traffic-manager-port", str(find_free_port_pair())),

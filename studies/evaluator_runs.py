@@ -17,8 +17,8 @@ from bicameral.errors import UserError
 
 #: Our own files that the evaluators load.
 FILES = Path(__file__).parent / "evaluators"
-#: Of one program; Bench2Drive drives all of its routes in one.
-_TIMEOUT_S = 4 * 3600.0
+#: Of one program.
+_TIMEOUT_S = 3600.0
 #: The sources' first calls wait for kernels that are compiled once.
 PATIENCE_S = 120
 #: What a program says when something was not there, refused or late.

@@ -24,6 +24,7 @@ from sim.client.local_server import LocalServer, find_free_port_pair
 from studies.entry_runs import (
     ENTRY_HEADER,
     SCENARIO_HEADER,
+    DrivenRoute,
     EntrySetup,
     drive_entry,
     scenario_rows,
@@ -127,9 +128,13 @@ def run(folder: Path, quick: bool) -> int:
         maps=maps,
         files=write_entry(folder / "entry"),
     )
-    driven = drive_entry(setup, folder, quick=quick)
-    write_rows(folder / "entry.csv", ENTRY_HEADER, [one.entry() for one in driven], words=5)
-    write_rows(folder / "scenarios.csv", SCENARIO_HEADER, scenario_rows(driven), words=2)
+    driven: list[DrivenRoute] = []
+    try:
+        driven.extend(drive_entry(setup, folder, quick=quick))
+    finally:
+        # Hours of drives are told whatever ends the rest.
+        write_rows(folder / "entry.csv", ENTRY_HEADER, [one.entry() for one in driven], words=5)
+        write_rows(folder / "scenarios.csv", SCENARIO_HEADER, scenario_rows(driven), words=2)
     print(f"logs and results lie in {folder}")
     fine = completed == len(runs) and all(one.driven and one.equal for one in driven)
     return 0 if fine else 1

@@ -2,7 +2,9 @@
 
 On the track SENSORS there is no map. The plan has a point at least every 200 m (Bench2Drive: every
 50 m), where a lane change begins, and where a junction begins and ends. Between them the route is a
-guess: a smooth curve. How far off it may be grows with the distance to the next point.
+guess: a smooth curve. How far off it may be grows with the distance to the next point. The route
+goes straight on behind the last point: an evaluator says where a drive ends, for short plans only
+some decimetres before that point, and whoever stood before would stand for ever.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ _COMMAND_DISTANCE_M: Final = 15.0
 _POINT_SPACING_M: Final = 1.0
 #: Nearer points are one: two legs of a plan begin and end in the same place.
 _SAME_POINT_M: Final = 0.5
+#: So far behind the last point: as far as the networks see.
+_BEYOND_M: Final = 40.0
 #: The guess may be off by so much per metre to the next point of the plan.
 _GUESS_PER_M: Final = 0.15
 _LANE_WIDTH_M: Final = 3.5
@@ -62,6 +66,9 @@ def route_from_plan(
             f"the global plan has {len(points_m)} different points, expected two or more; look at "
             "the <waypoints> of the route"
         )
+    last_m = points_m[-1] - points_m[-2]
+    beyond_m = points_m[-1] + _BEYOND_M * last_m / np.hypot(*last_m)
+    points_m, commands = np.vstack([points_m, beyond_m]), [*commands, commands[-1]]
     chord_m = np.hypot(*np.diff(points_m, axis=0).T)
     knots_m = np.concatenate([[0.0], np.cumsum(chord_m)])
     dense_m = np.union1d(knots_m, np.arange(0.0, knots_m[-1], _POINT_SPACING_M / 4.0))
@@ -88,7 +95,7 @@ def route_from_plan(
         speed_limit_mps=limit_mps,
         target_speed_mps=target_speed_mps(s_m, yaw_rad, limit_mps),
     )
-    nearest_m = np.abs(s_m[:, None] - at_m[None, :]).min(axis=1)
+    nearest_m = np.abs(s_m[:, None] - at_m[None, :-1]).min(axis=1)
     return PlannedRoute(route=route, guess_m=_GUESS_PER_M * nearest_m)
 
 

@@ -20,6 +20,7 @@ from agent.entry.files import write_entry
 from agent.entry.navigator import BendCaution, PlanNavigator
 from agent.entry.plan import PlannedRoute, route_from_plan
 from agent.entry.positioning import GeoFrame, Positioning
+from agent.network_agent import RouteDriver
 from agent.pace import PaceKeeper, PaceSettings
 from agent.path.opinions import FusedPath
 from bicameral.cli.app import app
@@ -114,17 +115,35 @@ def test_a_turn_is_announced_before_the_junction_and_ends_with_it():
 
 def test_the_guess_is_sure_at_the_points_of_the_plan_and_nowhere_else():
     planned = crossing()
-    assert planned.guess_m[0] == planned.guess_m[-1] == 0.0
+    end = np.abs(planned.route.s_m - (60.0 + 6.0 * math.pi + 80.0)).argmin()
+    assert planned.guess_m[0] == 0.0
+    assert planned.guess_m[end] == pytest.approx(0.0, abs=0.1)
     middle = np.abs(planned.route.s_m - 30.0).argmin()
     assert planned.guess_m[middle] == pytest.approx(4.5, abs=0.2)
     dense = route_from_plan(np.column_stack([np.arange(50.0), np.zeros(50)]), [FOLLOW] * 50, 8.0)
-    assert dense.guess_m.max() < 0.15
+    assert dense.guess_m[:50].max() < 0.15
+
+
+def test_whoever_creeps_to_the_end_of_the_plan_drives_on_over_it():
+    planned = route_from_plan(np.array([(0.0, 0.0), (20.0, 0.0)]), [FOLLOW, FOLLOW], 8.0)
+    navigator = PlanNavigator(planned)
+    navigator.begin(planned.route, seed=0)
+    driver = RouteDriver(delay_ticks=0)
+    driver.begin(planned.route)
+    for x_m in (17.0, 19.5, 20.0, 22.0):  # the evaluator says where the route ends
+        pose = Pose(x_m=x_m, y_m=0.0)
+        driver.update(pose)
+        assert driver.control(speed_mps=0.3, steer=0.0, speed_factor=1.0).throttle > 0.0
+        navigator.update(pose)
+        told = navigator.path(np.array([5.0, 10.0]))
+        assert told.offsets_m == pytest.approx(0.0, abs=0.05)
+        assert (np.diff(told.std_m) > 0.0).all()  # beyond the plan it is a guess
 
 
 def test_points_that_repeat_and_options_that_nobody_knows_do_no_harm():
     points = np.array([(0.0, 0.0), (10.0, 0.0), (10.0, 0.1), (20.0, 0.0), (20.0, 0.0)])
     route = route_from_plan(points, [-1, FOLLOW, LEFT, FOLLOW, 7], 8.0).route
-    assert route.length_m == pytest.approx(20.0, abs=0.1)
+    assert np.diff(route.s_m) == pytest.approx(1.0, abs=0.05)
     assert route.command[0] == FOLLOW or route.command[0] == LEFT
     assert route.command[-1] == FOLLOW
     assert np.isfinite(route.xyz_m).all()
