@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bicameral.errors import DataError
 from bicameral.protocols import Session, TensorSpec
+from edge.lfs_pointer import pointer_problem
 from edge.sidecar import Sidecar, read_model_bytes
 
 _NUMPY_FROM_ONNX = {
@@ -90,6 +91,8 @@ class OnnxSession(GraphSession):
         Raises:
             DataError: If it cannot be read, or ONNX Runtime cannot load it.
         """
+        if isinstance(model, Path):
+            _require_model(model)
         try:
             self._session: Any = _load(model if isinstance(model, bytes) else str(model), threads)
             fingerprint = _sha256(model)
@@ -223,6 +226,18 @@ def _load(model: bytes | str, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors come as exceptions; nothing else is of interest here
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _require_model(path: Path) -> None:
+    """Refuse in words what ONNX Runtime would not find, or could not parse for a known reason."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise DataError(f"cannot read the model {path}: {error.strerror or error}") from error
+    problem = pointer_problem(head) if head else "is empty; fetch or export it again"
+    if problem:
+        raise DataError(f"{path} {problem}")
 
 
 def _sha256(model: bytes | Path) -> str:

@@ -23,6 +23,7 @@ from bicameral.errors import DataError, VersionMismatchError, problems_in
 from bicameral.files import write_text_atomic
 from edge.agent_sidecar import AnyAgentSpec
 from edge.cascade_sidecar import CascadeSpec
+from edge.lfs_pointer import pointer_problem
 from edge.sidecar_part import FileName, Pair, Part
 
 #: Of networks and driving agents, and of cascades; cascades of schema 1 are read, too.
@@ -414,13 +415,15 @@ def read_described_bytes(model: Path, entry: ModelFile | Stage) -> bytes:
         entry: Its description.
 
     Raises:
-        DataError: If it is absent, or its size or hash differ.
+        DataError: If it is absent or a Git LFS pointer, or its size or hash differ.
     """
     path = sidecar_path(model).with_name(entry.path)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read the model file {path}: {error.strerror or error}") from error
+    if problem := pointer_problem(content):
+        raise DataError(f"{path} {problem}")
     digest = hashlib.sha256(content).hexdigest()
     if len(content) != entry.bytes or digest != entry.sha256:
         raise DataError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bicameral.errors import DataError
+from edge.lfs_pointer import pointer_problem
 from edge.preflight.findings import Finding, finding
 from edge.preflight.graph import GraphView
 from edge.sidecar import Sidecar, read_sidecar, sidecar_path
@@ -30,6 +31,8 @@ def parse_model(path: Path) -> tuple[Any | None, list[Finding]]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read the model {path}: {error.strerror or error}") from error
+    if problem := pointer_problem(content):
+        return None, [finding("", "unreadable-file", f"{path.name} {problem}", _EXPORT_AGAIN)]
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's errors have no public base class

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from edge.classifier import FeatureClassifier, OnnxClassifier
 from edge.loading import load_classifier, member_sha256
 from edge.memory.local import LocalMemory
 from edge.memory.settings import MemorySettings
+from edge.preflight import preflight
+from edge.session import OnnxSession
 from edge.shipped import shipped_model
 from edge.sidecar import read_sidecar
 
@@ -168,6 +171,29 @@ def test_a_damaged_member_is_refused(tmp_path, a, b, write_cascade) -> None:
     graph.write_bytes(graph.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"a\.onnx is not the file that its sidecar describes"):
         load_classifier(path)
+
+
+def test_a_git_lfs_pointer_in_place_of_a_model_says_how_to_fetch_it(
+    tmp_path, write_classifier
+) -> None:
+    write_classifier(tmp_path, "net")
+    graph = tmp_path / "net.onnx"
+    graph.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    said = r"net\.onnx is not the model but a Git LFS pointer to it; fetch the model with 'git lfs"
+    with pytest.raises(DataError, match=said):
+        load_classifier(graph)
+    with pytest.raises(DataError, match=said):
+        OnnxSession(graph, name="net")
+    (found,) = preflight(graph, "onnxruntime")
+    assert re.search(said, found.message)
+
+
+def test_a_model_that_is_not_there_or_empty_is_named_in_words(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"cannot read the model .*no\.onnx: No such file"):
+        OnnxSession(tmp_path / "no.onnx", name="no")
+    (tmp_path / "none.onnx").touch()
+    with pytest.raises(DataError, match=r"none\.onnx is empty; fetch or export it again"):
+        OnnxSession(tmp_path / "none.onnx", name="none")
 
 
 def test_a_driving_agent_is_no_classifier_and_no_member(tmp_path, a, write_cascade) -> None:
