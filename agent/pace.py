@@ -132,7 +132,7 @@ class PaceKeeper:
         sure = float(answer.probabilities[0]) > settings.sure_stop
         self.least_brake = _SURE_BRAKE if sure else 0.0
         stand_m = self._since_command_m + max(speed_mps, 0.0) ** 2 / (2.0 * _BRAKING_MPS2)
-        stops = light in _STOPPING and self._is_patient(speed_mps)
+        stops = self._is_patient(light, speed_mps) and light in _STOPPING
         # Whoever stood beyond the line would not see its light, and pass it when it is red.
         too_late = stops and self._since_command_m < settings.line_m <= stand_m
         beyond_line = settings.line_m <= self._since_command_m < math.inf
@@ -144,13 +144,15 @@ class PaceKeeper:
             self._hold_ticks = 1 + round(settings.hold_s / TICK_S)
         return self._hold_ticks > 0 or creeps
 
-    def _is_patient(self, speed_mps: float) -> bool:
-        """Judge the wait at a red or yellow light; call it once per tick in which one is seen."""
+    def _is_patient(self, light: LightState | None, speed_mps: float) -> bool:
+        """Return whether it still waits for lights; call it once per tick."""
         most = round(self._settings.patience_s / TICK_S)
-        if speed_mps < _STANDING_MPS:
-            self._stood_ticks += 1
-        elif self._stood_ticks <= most:
+        if self._stood_ticks > most:
+            return False
+        if light is LightState.GREEN or speed_mps >= _STANDING_MPS:
             self._stood_ticks = 0
+        elif light in _STOPPING:
+            self._stood_ticks += 1
         return self._stood_ticks <= most
 
     def _follow(self, command: RoadOption, speed_mps: float) -> None:

@@ -226,6 +226,11 @@ def test_a_light_that_stays_red_for_longer_than_lights_do_is_somebody_elses() ->
     # In a queue that moves on the wait begins anew.
     assert all(stands(RoadOption.LEFT, 10))
     assert all(stands(RoadOption.LEFT, 1, speed_mps=1.0))
+    # So it does where it was green meanwhile, and there was something else to wait for.
+    assert all(stands(RoadOption.LEFT, 9))
+    session.light = LightState.GREEN
+    stands(RoadOption.LEFT, 1)
+    session.light = LightState.RED
     assert stands(RoadOption.LEFT, 12) == [True] * 10 + [False] * 2
     assert not any(stands(RoadOption.LEFT, 5, speed_mps=2.0))
     # The next junction has a light of its own.
