@@ -57,6 +57,9 @@ class SpeedController:
         if wanted_mps < _STAND_MPS and speed_mps < 2.0 * _STAND_MPS:
             self._integral_mps2 = 0.0
             return 0.0, _HOLDING_BRAKE
+        if wanted_mps < _STAND_MPS:
+            # What kept the speed so far, on a hill perhaps, would let the car roll on for seconds.
+            self._integral_mps2 = min(self._integral_mps2, 0.0)
         error_mps = wanted_mps - speed_mps
         slope = (wanted_mps - last_mps) / TICK_S
         slope = max(-_MAX_ACCELERATION_MPS2, min(_MAX_ACCELERATION_MPS2, slope))

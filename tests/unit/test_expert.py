@@ -114,13 +114,15 @@ def test_the_label_of_a_state_does_not_depend_on_the_past():
     assert expert_steer(one, pose, 7.0) == expert_steer(other, pose, 7.0)
 
 
-def drive_at(target_mps, seconds, start_mps=0.0):
+def drive_at(target_mps, seconds, start_mps=0.0, *, controller=None, uphill_mps2=0.0):
     """A point mass with the drive that the controller expects, minus a tenth of its power."""
-    controller, speed_mps, speeds, pedals = SpeedController(), start_mps, [], []
+    controller = controller or SpeedController()
+    speed_mps, speeds, pedals = start_mps, [], []
     for _ in range(round(seconds / TICK_S)):
         throttle, brake = controller.control(speed_mps, target_mps)
         pedals.append((throttle, brake))
         push = 5.6 * throttle - 9.0 * brake - (0.12 + 0.09 * speed_mps if speed_mps > 0.0 else 0.0)
+        push -= uphill_mps2
         speed_mps = max(0.0, speed_mps + push * TICK_S)
         speeds.append(speed_mps)
     return np.array(speeds), np.array(pedals)
@@ -137,6 +139,14 @@ def test_a_target_of_zero_stops_the_car_and_holds_it():
     speeds, pedals = drive_at(0.0, 15.0, start_mps=10.0)
     assert speeds[-1] == 0.0
     assert pedals[-1, 1] > 0.0
+
+
+def test_a_car_that_is_to_stand_is_not_pushed_on_by_what_a_hill_took():
+    controller = SpeedController()
+    drive_at(3.0, 40.0, controller=controller, uphill_mps2=0.6)
+    speeds, pedals = drive_at(0.0, 5.0, start_mps=3.0, controller=controller)
+    assert np.all(pedals[:, 0] == 0.0)
+    assert speeds[-1] == 0.0
 
 
 def test_caution_lowers_the_target():
