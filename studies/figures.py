@@ -106,6 +106,16 @@ def _among_others() -> str:
     return markdown_table(table_of(read_drives()))
 
 
+def _among(driver: str, what: str) -> str:
+    """Tell one figure of a driver among others, over all towns."""
+    from studies.among_others import read_drives, table_of
+
+    table = table_of(read_drives())
+    heads = [column.label for column in table.columns]
+    found = (dict(zip(heads, map(str, row.cells), strict=True)) for row in table.rows)
+    return next(of[what] for of in found if (of["town"], of["driver"]) == ("all", driver))
+
+
 def _lamp_pixels() -> str:
     from studies.lamp_pixels import read_lamps, table_of_lamps  # it needs the carla wheel
 
@@ -230,6 +240,18 @@ FIGURES: dict[str, Callable[[], str]] = {
     **{
         f"overload.{name}": partial(_overload, name)
         for name in ("ratio", "refusals", "answered", "refused")
+    },
+    **{
+        f"among.pace_a.{name}": partial(_among, "pace_a", what)
+        for name, what in (
+            ("drives", "drives"),
+            ("collisions", "collisions / km"),
+            ("reds", "reds passed"),
+        )
+    },
+    **{
+        f"among.{driver}.score": partial(_among, driver, "driving score")
+        for driver in ("pace_a", "expert", "blind")
     },
     **choice_tables.FIGURES,
     **cost_tables.FIGURES,
