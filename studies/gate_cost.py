@@ -34,7 +34,7 @@ from studies.study import Study
 #: Images per call, and how many times the pair by hand a call may cost.
 MOST = {1: 1.15, 32: 1.05}
 BATCHES = tuple(MOST)
-IMAGES, ROUNDS = 256, 7
+IMAGES, ROUNDS = 256, 28
 
 
 class _Stopwatch:
