@@ -80,11 +80,13 @@ class Collision:
     Attributes:
         frame: Simulator frame.
         other: Type of the other actor, e.g. ``"static.building"``.
+        other_id: Its number; 0 for a part of the map.
         impulse_ns: Size of the impulse in newton seconds.
     """
 
     frame: int
     other: str
+    other_id: int
     impulse_ns: float
 
 
@@ -276,6 +278,7 @@ class Ego(Spawned):
             Collision(
                 frame=int(event.frame),
                 other="static.unknown" if other is None else str(other.type_id),
+                other_id=0 if other is None else int(other.id),
                 impulse_ns=math.sqrt(impulse.x**2 + impulse.y**2 + impulse.z**2),
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -20,15 +20,16 @@ from bicameral.protocols import DrivingAgent
 from bicameral.simulation import CARLA_VERSION, TICK_S
 from bicameral.types import Control, Decision, Observation
 from sim.client.connection import simulator_errors
-from sim.client.ego import CHASE_CAMERA, CameraSetup, Collision, Ego
+from sim.client.ego import CHASE_CAMERA, CameraSetup, Ego
 from sim.client.traffic import Traffic
 from sim.client.weather import apply_weather
+from sim.evaluation.collisions import count_collisions
 from sim.evaluation.conditions import CameraFault
 from sim.evaluation.limits import Limits, Referee, Status
 from sim.evaluation.others import Watch, find_stop_lines
 from sim.evaluation.perturbation import Disturbance, draw_disturbance, steering_noise
 from sim.evaluation.plan import EpisodeSpec
-from sim.evaluation.records import COLUMNS, CollisionRecord, EpisodeRecord, Trajectory
+from sim.evaluation.records import COLUMNS, EpisodeRecord, Trajectory
 from sim.evaluation.video import VideoWriter
 from sim.routes.weathers import weather_along
 
@@ -36,9 +37,6 @@ _LOG = logging.getLogger(__name__)
 
 #: Braked ticks before the first observation: the vehicle drops onto the road and comes to rest.
 WARM_UP_TICKS = 20
-
-#: Contacts with the same thing that are less than this far apart are one collision.
-SAME_COLLISION_TICKS = 20
 
 _TRAFFIC_LIGHT_CODES = {"Red": 1, "Yellow": 2, "Green": 3}
 
@@ -105,12 +103,15 @@ def run_episode(
             # Events of the last tick may still be on their way.
             for _ in range(2):
                 stage.world.tick()
+    trajectory = drive.trajectory()
+    collisions, ticks_hit_standing = count_collisions(ego.collisions, drive.first_frame, trajectory)
     return EpisodeRecord(
         **_identity(spec, disturbance, stage.driven_on),
         privileged=agent.privileged,
         status=status,
         message=message,
-        collisions=merge_collisions(ego.collisions, drive.first_frame, drive.ticks),
+        collisions=collisions,
+        ticks_hit_standing=ticks_hit_standing,
         lane_invasions=tuple(
             replace(event, frame=event.frame - drive.first_frame)
             for event in sorted(ego.lane_invasions, key=lambda event: event.frame)
@@ -118,7 +119,7 @@ def run_episode(
         ),
         branches=tuple(drive.branches),
         wall_time_s=time.perf_counter() - began,
-        trajectory=drive.trajectory(),
+        trajectory=trajectory,
         **({} if watch is None else watch.record(drive.ticks)),
     )
 
@@ -328,36 +329,6 @@ def _traffic_of(
 def _watch(stage: Stage, spec: EpisodeSpec, traffic: Traffic) -> Watch:
     lines = find_stop_lines(stage.world, stage.town_map, spec.route)
     return Watch(traffic, stage.town_map, lines)
-
-
-def merge_collisions(
-    events: Sequence[Collision], first_frame: int, ticks: int
-) -> tuple[CollisionRecord, ...]:
-    """Join the per-tick contacts of a sensor into collisions.
-
-    Args:
-        events: Contacts in any order, with simulator frames.
-        first_frame: Simulator frame of the first recorded tick.
-        ticks: Number of recorded ticks; contacts before or after them are left out.
-    """
-    open_by_other: dict[str, CollisionRecord] = {}
-    merged: list[CollisionRecord] = []
-    for event in sorted(events, key=lambda event: (event.frame, event.other, event.impulse_ns)):
-        frame = event.frame - first_frame
-        if not 0 <= frame < ticks:
-            continue
-        known = open_by_other.get(event.other)
-        if known is not None and frame - known.last_frame <= SAME_COLLISION_TICKS:
-            impulse_ns = max(known.impulse_ns, event.impulse_ns)
-            longer = known.model_copy(update={"last_frame": frame, "impulse_ns": impulse_ns})
-            merged[merged.index(known)] = longer
-        else:
-            longer = CollisionRecord(
-                frame=frame, last_frame=frame, other=event.other, impulse_ns=event.impulse_ns
-            )
-            merged.append(longer)
-        open_by_other[event.other] = longer
-    return tuple(merged)
 
 
 def _disturb(control: Control, noise: float) -> Control:

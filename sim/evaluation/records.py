@@ -123,12 +123,12 @@ COLUMNS = tuple(name for name in Trajectory.model_fields if name != "diagnostics
 
 
 class CollisionRecord(Record):
-    """One contact with one other thing, however many ticks it lasted.
+    """One collision as the CARLA leaderboard counts them, however many ticks it lasted.
 
     Attributes:
-        frame: First tick of the contact.
-        last_frame: Last tick of the contact.
-        other: Type of the other actor.
+        frame: Its first tick.
+        last_frame: Last tick of a contact that belongs to it.
+        other: Type of the actor that was hit first.
         impulse_ns: Largest impulse of a tick, newton seconds.
     """
 
@@ -156,6 +156,8 @@ class EpisodeRecord(Record):
         status: How it ended.
         message: More about a failure, or empty.
         collisions: In order of their first tick.
+        ticks_hit_standing: Ticks in which something touched the vehicle while it stood, which is
+            no collision of its own.
         lane_invasions: In order, by tick.
         branches: Names of the correction branches that were taken, in order of first use.
         restarts: How often the simulator was lost and the episode begun anew. Volatile.
@@ -192,6 +194,7 @@ class EpisodeRecord(Record):
     status: Status
     message: str = ""
     collisions: tuple[CollisionRecord, ...] = ()
+    ticks_hit_standing: int = 0
     lane_invasions: tuple[LaneInvasion, ...] = ()
     branches: tuple[str, ...] = ()
     restarts: int = 0

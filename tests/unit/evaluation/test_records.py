@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bicameral.errors import DataError
-from sim.client.ego import Collision, LaneInvasion
-from sim.evaluation.episode import merge_collisions
+from sim.client.ego import LaneInvasion
 from sim.evaluation.records import (
     COLUMNS,
     CollisionRecord,
@@ -107,24 +106,3 @@ def test_a_route_comes_back_equal(tmp_path, straight_route):
         )
     with pytest.raises(DataError, match=r"q\.npz"):
         read_route(tmp_path / "q.npz")
-
-
-def hits(*frames, other="static.wall"):
-    return [Collision(frame=f, other=other, impulse_ns=float(f)) for f in frames]
-
-
-def test_ticks_of_one_contact_are_one_collision():
-    merged = merge_collisions(hits(105, 104, 103, 150), first_frame=100, ticks=60)
-    assert [(c.frame, c.last_frame, c.impulse_ns) for c in merged] == [
-        (3, 5, 105.0),
-        (50, 50, 150.0),
-    ]
-
-
-def test_two_things_touched_at_once_are_two_collisions():
-    both = hits(103, 104) + hits(103, 104, other="vehicle.audi.a2")
-    assert len(merge_collisions(both, first_frame=100, ticks=60)) == 2
-
-
-def test_contacts_outside_the_recorded_ticks_do_not_count():
-    assert merge_collisions(hits(99, 160), first_frame=100, ticks=60) == ()
