@@ -12,6 +12,8 @@ _INTEGRAL_GAIN_PER_S2: Final = 0.1
 _INTEGRAL_LIMIT_MPS2: Final = 0.8
 _MAX_ACCELERATION_MPS2: Final = 2.5
 _MAX_DECELERATION_MPS2: Final = 4.0
+#: Who would have to brake harder than this comes too late with the controller, and brakes fully.
+EMERGENCY_MPS2: Final = 4.5
 
 # Feed-forward of the Model 3: what full pedals do, and how the car slows down without any.
 # Measured on the pocket simulator; the integral makes up for another car or slope.

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.longitudinal import EMERGENCY_MPS2
+from agent.lost_sight import LostSight
+from agent.traffic_labels import needed_deceleration, standing_gap
 from bicameral.errors import ConfigError
 from bicameral.simulation import TICK_S
 from bicameral.types import LightState, RoadOption
@@ -25,6 +28,10 @@ _BRAKING_MPS2 = 3.0
 _STANDING_MPS = 0.1
 #: The pedal for a little more than the agent brakes at most, 4 m/s2.
 _SURE_BRAKE = 0.5
+#: An emergency that only one answer tells of is believed by nobody: most of those have no cause.
+_EMERGENCY_TICKS = 2
+#: Whoever has waited so long for others edges on whenever they seem to let it: they wait, too.
+_EDGING_TICKS = round(20.0 / TICK_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +43,17 @@ class PaceSettings:
             nobody looks at others and lights.
         quantile: Of the speed classes, above 0 and up to 0.5: the median, or a lower one, with
             which the agent slows down where the network is not sure.
-        creep_mps: Before a red or yellow light a lower speed than this is to stand. Nearer than 6 m
-            to its line a light is out of the picture, so whoever creeps on would lose it and go.
+        creep_mps: Whoever is to stop and is slower than this brakes evenly until he stands, and so
+            does, before a red or yellow light, who is to be slower. Whoever creeps on loses what he
+            stops for, and goes: a light is out of the picture from 6 m before its line on, a walker
+            who is nearer than 3 m.
         line_m: So far after the command of a junction has begun, 15 m before it, the front is at
             the line. Whoever can stop before it stands at red and yellow, whatever the speed says:
             a light beyond a wide junction tells a network little of where to stop. Beyond the line
             no light stops it: what it sees there is for others.
-        sure_stop: A stop that is more probable than this is held, and so is one before a light. It
-            is braked for evenly, not the more softly the slower the agent is.
+        sure_stop: A stop that is more probable than this is held at any speed, and so are one
+            before a light and an emergency. It is braked for evenly, not the more softly the slower
+            the agent is.
         hold_s: For so long after the last such answer, unless the light is green: who is about to
             walk into the way, or a lamp, may be out of the picture for a while. Not where it is too
             late to stop before the line.
@@ -84,20 +94,19 @@ class PaceKeeper:
         self.model = model
         self._settings = settings
         self._pictures: deque[NDArray[np.uint8]] = deque(maxlen=model.agent.earlier_ticks + 1)
+        self._lost_sight = LostSight(settings.hold_s)
         self._command: RoadOption | None = None
-        self._since_command_m = math.inf
-        self._hold_ticks = self._stood_ticks = 0
-        self.least_brake = 0.0
         self.inference_s = 0.0
-        self.diagnostics: dict[str, float] = {}
+        self.begin()
 
     def begin(self) -> None:
         """Forget the last episode."""
         self._pictures.clear()
+        self._lost_sight.forget()
         self._command, self._since_command_m = None, math.inf
-        self._hold_ticks = self._stood_ticks = 0
+        self._hold_ticks = self._stood_ticks = self._slow_ticks = self._emergency_ticks = 0
         self.least_brake = 0.0
-        self.diagnostics = {}
+        self.diagnostics: dict[str, float] = {}
 
     def limit_mps(self, picture: NDArray[np.uint8], speed_mps: float, command: RoadOption) -> float:
         """Return how fast others and lights let one drive; an answer that is no number: 0.
@@ -120,8 +129,11 @@ class PaceKeeper:
         self.least_brake = 0.0
         if answer.is_finite:
             limit_mps = self.model.believed_speed_mps(answer, self._settings.quantile)
-            if self._has_to_stand(answer, limit_mps, speed_mps):
+            hidden = self._lost_sight.hides_somebody(float(answer.lead_distance_m))
+            if self._has_to_stand(answer, limit_mps, speed_mps) or hidden:
                 limit_mps = 0.0
+            if limit_mps == 0.0 and 0 < self._slow_ticks <= _EDGING_TICKS:
+                self.least_brake = max(self.least_brake, _SURE_BRAKE)
         self.inference_s = time.thread_time() - began_s
         self.diagnostics = _diagnostics(answer, limit_mps)
         return limit_mps
@@ -129,8 +141,10 @@ class PaceKeeper:
     def _has_to_stand(self, answer: PaceOutput, limit_mps: float, speed_mps: float) -> bool:
         """Judge a finite answer; call it once per tick."""
         light, settings = light_of(answer), self._settings
-        sure = float(answer.probabilities[0]) > settings.sure_stop
-        self.least_brake = _SURE_BRAKE if sure else 0.0
+        emergency = self._is_emergency(light, limit_mps, speed_mps)
+        sure = emergency or float(answer.probabilities[0]) > settings.sure_stop
+        self.least_brake = 1.0 if emergency else _SURE_BRAKE if sure else 0.0
+        arrives = self._arrives(limit_mps, speed_mps) and light not in _STOPPING
         stand_m = self._since_command_m + max(speed_mps, 0.0) ** 2 / (2.0 * _BRAKING_MPS2)
         stops = self._is_patient(light, speed_mps) and light in _STOPPING
         # Whoever stood beyond the line would not see its light, and pass it when it is red.
@@ -140,9 +154,22 @@ class PaceKeeper:
         self._hold_ticks -= 1
         if light is LightState.GREEN:
             self._hold_ticks = 0
-        elif not too_late and (sure or creeps or (stops and stand_m < settings.line_m)):
+        elif not too_late and (sure or arrives or creeps or (stops and stand_m < settings.line_m)):
             self._hold_ticks = 1 + round(settings.hold_s / TICK_S)
         return self._hold_ticks > 0 or creeps
+
+    def _arrives(self, limit_mps: float, speed_mps: float) -> bool:
+        """Return whether it is about to stand; call it once per tick."""
+        slow = speed_mps < self._settings.creep_mps
+        self._slow_ticks = self._slow_ticks + 1 if slow else 0
+        return slow and limit_mps == 0.0 and self._slow_ticks <= _EDGING_TICKS
+
+    def _is_emergency(self, light: LightState | None, limit_mps: float, speed_mps: float) -> bool:
+        """Return whether it is late for what is allowed, lights aside; call it once per tick."""
+        needed_mps2 = needed_deceleration(speed_mps, standing_gap(limit_mps))
+        is_late = light not in _STOPPING and needed_mps2 > EMERGENCY_MPS2
+        self._emergency_ticks = self._emergency_ticks + 1 if is_late else 0
+        return self._emergency_ticks >= _EMERGENCY_TICKS
 
     def _is_patient(self, light: LightState | None, speed_mps: float) -> bool:
         """Return whether it still waits for lights; call it once per tick."""

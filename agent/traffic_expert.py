@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from agent.expert import ExpertAgent, Pace
+from agent.longitudinal import EMERGENCY_MPS2
 from agent.progress import RouteGuide
 from agent.traffic_labels import AT_THE_LINE, WITHIN_SIGHT, TrafficLabel, label_state
 from agent.way_ahead import HALF_LENGTH_M
 from bicameral.types import Observation, Route, Surroundings
 
-#: The speed controller brakes no harder than 4 m/s2; who would come too late brakes fully.
-_EMERGENCY_MPS2: Final = 4.5
 #: Slower than this at a stop sign's line is standing.
 _STANDING_MPS: Final = 0.1
 _AT_LINE_M: Final = 4.0
@@ -48,7 +47,7 @@ class TrafficExpert(ExpertAgent):
         return Pace(
             target_mps=label.target_speed_mps,
             cause=label.cause,
-            full_brake=label.deceleration_mps2 > _EMERGENCY_MPS2,
+            full_brake=label.deceleration_mps2 > EMERGENCY_MPS2,
             reasons=_reasons(label),
         )
 

@@ -125,6 +125,16 @@ def following_speed(gap_m: float, lead_mps: float) -> float:
     return max(0.0, _COMFORT_MPS2 * (math.sqrt(half * half + 2.0 * gap_m / _COMFORT_MPS2) - half))
 
 
+def standing_gap(speed_mps: float) -> float:
+    """Return the gap to something that stands at which `following_speed` is this, in metres."""
+    return speed_mps * _HEADWAY_S + speed_mps**2 / (2.0 * _COMFORT_MPS2)
+
+
+def needed_deceleration(closing_mps: float, gap_m: float) -> float:
+    """Return how hard to brake, m/s^2, to lose a closing speed within a gap."""
+    return max(0.0, closing_mps) ** 2 / (2.0 * max(gap_m, 0.5))
+
+
 def label_state(
     guide: RouteGuide,
     pose: Pose,
@@ -158,7 +168,10 @@ def label_state(
         allowed_mps = min(allowed_mps, behind_mps)
         if behind_mps < target_mps:
             target_mps, cause = behind_mps, obstacle.cause
-    needed = (_deceleration(speed_mps, obstacle) for obstacle in obstacles)
+    needed = (
+        needed_deceleration(speed_mps - obstacle.speed_mps, obstacle.gap_m)
+        for obstacle in obstacles
+    )
     light = _next_light(way, surroundings.stop_lines)
     return TrafficLabel(
         target_speed_mps=target_mps,
@@ -175,11 +188,6 @@ def label_state(
 def _next_light(way: WayAhead, lines: Iterable[StopLine]) -> StopLine | None:
     ahead = (line for line in lines if line.light is not None and line.s_m > way.front_m)
     return next(ahead, None)
-
-
-def _deceleration(speed_mps: float, obstacle: _Obstacle) -> float:
-    closing_mps = max(0.0, speed_mps - obstacle.speed_mps)
-    return closing_mps**2 / (2.0 * max(obstacle.gap_m, 0.5))
 
 
 def _is_held_back(way: WayAhead, lines: Iterable[StopLine]) -> bool:

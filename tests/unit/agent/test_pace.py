@@ -97,10 +97,28 @@ def test_a_sure_stop_is_braked_for_evenly_down_to_standing(
         assert control.brake == 0.0 or control.throttle == 0.0
         return control.brake
 
-    assert brake(0.6, 0.4) < 0.1
-    assert brake(0.95, 0.4) == pytest.approx(0.5)
-    # What is only held is not.
-    assert 0.0 < brake(0.0, 0.4) < 0.1
+    assert 0.1 < brake(0.6, 2.5) < 0.4
+    assert brake(0.95, 2.5) == pytest.approx(0.5)
+    # What is only held is not, before it creeps.
+    assert 0.1 < brake(0.0, 2.5) < 0.4
+
+
+def test_whoever_is_to_stop_and_creeps_stands_before_its_cause_is_out_of_the_picture(
+    route: Route, picture: NDArray[np.uint8]
+) -> None:
+    model, session = replayed_pace_model()
+    session.light = None
+    keeper = PaceKeeper(model, PaceSettings(creep_mps=2.0, hold_s=0.1))
+    agent = PathAgent((replayed_path_model()[0], None), VisionAlone(), pace=keeper)
+    agent.begin(route, seed=0)
+
+    def brake(stop: float, speed_mps: float) -> float:
+        session.probabilities = [stop, *[0.0] * 5, 1.0 - stop]
+        return agent.act(observe(picture, speed_mps)).control.brake
+
+    assert brake(0.6, 1.9) == pytest.approx(0.5)
+    assert brake(0.6, 0.3) == pytest.approx(0.5)
+    assert [brake(0.0, 0.3) for _ in range(3)] == pytest.approx([0.5, 0.5, 0.0])
 
 
 @pytest.mark.parametrize("light", [LightState.RED, LightState.YELLOW])
@@ -158,7 +176,7 @@ def test_a_sure_stop_is_held_for_a_while_unless_the_light_is_green() -> None:
     def answer(stop: float, light: LightState | None, ticks: int = 1) -> list[bool]:
         session.light = light
         session.probabilities = [stop, *[0.0] * 5, 1.0 - stop]
-        limits = [keeper.limit_mps(picture, 1.0, RoadOption.RIGHT) for _ in range(ticks)]
+        limits = [keeper.limit_mps(picture, 3.0, RoadOption.RIGHT) for _ in range(ticks)]
         return [limit_mps == 0.0 for limit_mps in limits]
 
     # A walker steps out of the picture, not out of the way.
@@ -269,3 +287,30 @@ def test_settings_and_models_that_cannot_set_a_pace_are_refused() -> None:
         load_agent("caril_a", pace={"model": "path_a"})
     with pytest.raises(DataError, match="expected a network that sets the pace"):
         load_agent("path_a", pace={"model": "path_b"})
+
+
+def test_where_it_is_late_for_a_soft_brake_it_brakes_fully(
+    route: Route, picture: NDArray[np.uint8]
+) -> None:
+    model, session = replayed_pace_model()
+    session.light = None
+    keeper = PaceKeeper(model, PaceSettings(hold_s=0.1))
+    agent = PathAgent((replayed_path_model()[0], None), VisionAlone(), pace=keeper)
+    agent.begin(route, seed=0)
+
+    def brakes(stop: float, ticks: int, speed_mps: float = 6.0) -> list[float]:
+        session.probabilities = [stop, *[0.0] * 5, 1.0 - stop]
+        controls = [agent.act(observe(picture, speed_mps)).control for _ in range(ticks)]
+        assert all(control.brake == 0.0 or control.throttle == 0.0 for control in controls)
+        return [control.brake for control in controls]
+
+    # One answer is not believed.
+    soft, full, *_ = brakes(0.6, 3)
+    assert (soft < 0.6, full) == (True, 1.0)
+    # It is held when the network loses sight of the cause, but only softly.
+    held, *_, free = brakes(0.0, 4)
+    assert (0.0 < held < 0.6, free) == (True, 0.0)
+    # At walking pace a soft brake is soon enough, and so it is before a light.
+    assert max(brakes(0.6, 3, speed_mps=1.0)) == pytest.approx(0.5)
+    session.light = LightState.RED
+    assert max(brakes(0.6, 3)) < 0.6
